@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+include(GoogleTest)
+
+# dbsp_add_module(NAME SOURCES a.cpp... [DEPS core ...] [LIBS target...] [PRIVATE_LIBS target...])
+# Makes the static library dbsp_NAME (alias dbsp::NAME). DEPS name modules and are public.
+function(dbsp_add_module name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS;PRIVATE_LIBS" ${ARGN})
+  add_library(dbsp_${name} STATIC ${ARG_SOURCES})
+  add_library(dbsp::${name} ALIAS dbsp_${name})
+  set_target_properties(dbsp_${name} PROPERTIES EXPORT_NAME ${name} OUTPUT_NAME dbsp_${name})
+  list(TRANSFORM ARG_DEPS PREPEND dbsp::)
+  target_link_libraries(dbsp_${name} PUBLIC dbsp_settings ${ARG_DEPS} ${ARG_LIBS} PRIVATE ${ARG_PRIVATE_LIBS})
+  set_property(GLOBAL APPEND PROPERTY DBSP_MODULES dbsp_${name})
+endfunction()
+
+# dbsp_add_tool(dbsp-NAME SOURCES main.cpp DEPS modules...)
+function(dbsp_add_tool name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  list(TRANSFORM ARG_DEPS PREPEND dbsp::)
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} CLI11::CLI11)
+  set_property(GLOBAL APPEND PROPERTY DBSP_TOOLS ${name})
+endfunction()
+
+# dbsp_add_test(NAME SOURCES x_test.cpp... DEPS modules... [LABELS unit ...] [LIBS ...])
+# One executable per call; every TEST in it becomes a ctest with the labels given.
+function(dbsp_add_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  list(TRANSFORM ARG_DEPS PREPEND dbsp::)
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} ${ARG_LIBS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE
+    DBSP_SOURCE_DIR="${PROJECT_SOURCE_DIR}" DBSP_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+endfunction()

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# Options, the compiler's settings as one interface target, and packages from the system.
+
+option(DBSP_WERROR "Treat warnings as errors" OFF)
+option(DBSP_DCHECKS "Keep DBSP_DCHECK in inner loops" OFF)
+option(DBSP_BUILD_TESTS "Build the tests" ON)
+option(DBSP_BUILD_BENCHMARKS "Build the benchmarks" ON)
+option(DBSP_CLANG_TIDY "Run clang-tidy beside the compiler" OFF)
+set(DBSP_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, for example address,undefined")
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(DBSP_CCACHE ccache)
+if(DBSP_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_C_COMPILER_LAUNCHER "${DBSP_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${DBSP_CCACHE}")
+  set(CMAKE_CUDA_COMPILER_LAUNCHER "${DBSP_CCACHE}")
+endif()
+
+add_library(dbsp_settings INTERFACE)
+target_include_directories(dbsp_settings INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>
+  $<INSTALL_INTERFACE:include/dbsp>)
+target_compile_features(dbsp_settings INTERFACE cxx_std_20)
+target_compile_options(dbsp_settings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DBSP_WERROR}>>:-Werror>)
+target_compile_definitions(dbsp_settings INTERFACE $<$<BOOL:${DBSP_DCHECKS}>:DBSP_DCHECKS=1>)
+if(DBSP_SANITIZE)
+  target_compile_options(dbsp_settings INTERFACE -fsanitize=${DBSP_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(dbsp_settings INTERFACE -fsanitize=${DBSP_SANITIZE})
+  if(DBSP_SANITIZE MATCHES "undefined")
+    target_compile_options(dbsp_settings INTERFACE -fno-sanitize-recover=undefined)
+  endif()
+endif()
+if(DBSP_CLANG_TIDY)
+  find_program(DBSP_CLANG_TIDY_EXE clang-tidy REQUIRED)
+  set(CMAKE_CXX_CLANG_TIDY "${DBSP_CLANG_TIDY_EXE}")
+endif()
+
+# Every package here is one that Debian 12 ships; docs/dependencies.md says why each was chosen.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
+pkg_check_modules(libzstd REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(libxxhash REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(libhwy REQUIRED IMPORTED_TARGET libhwy)
+if(DBSP_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(DBSP_BUILD_BENCHMARKS)
+  find_package(benchmark REQUIRED)
+endif()

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# Vendor libraries. AUTO takes what is there, ON makes absence an error, OFF never looks.
+# Nothing here is linked: runtime/ opens every vendor library at run time, so a binary built on
+# any machine starts on any machine. Only headers (and nvcc) are needed to build.
+foreach(vendor CUDA CUPTI NCCL NVML MPI)
+  set(DBSP_ENABLE_${vendor} AUTO CACHE STRING "AUTO, ON or OFF")
+  set_property(CACHE DBSP_ENABLE_${vendor} PROPERTY STRINGS AUTO ON OFF)
+  set(DBSP_HAVE_${vendor} 0)
+endforeach()
+
+function(dbsp_vendor_result vendor found what)
+  if(found)
+    set(DBSP_HAVE_${vendor} 1 PARENT_SCOPE)
+  elseif(DBSP_ENABLE_${vendor} STREQUAL "ON")
+    message(FATAL_ERROR "DBSP_ENABLE_${vendor}=ON, but ${what} was not found. "
+                        "Install it or set DBSP_ENABLE_${vendor}=OFF.")
+  endif()
+endfunction()
+
+if(NOT DBSP_ENABLE_CUDA STREQUAL "OFF")
+  include(CheckLanguage)
+  find_program(DBSP_NVCC nvcc HINTS /usr/local/cuda/bin ENV CUDA_PATH PATH_SUFFIXES bin)
+  if(DBSP_NVCC AND NOT CMAKE_CUDA_COMPILER)
+    set(CMAKE_CUDA_COMPILER "${DBSP_NVCC}")
+  endif()
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real)
+  endif()
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)
+    find_package(CUDAToolkit)
+    include(DbspCuda20)
+  endif()
+  dbsp_vendor_result(CUDA "${CMAKE_CUDA_COMPILER}" "nvcc (CUDA Toolkit)")
+endif()
+if(NOT DBSP_ENABLE_CUPTI STREQUAL "OFF")
+  find_path(DBSP_CUPTI_INCLUDE cupti.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
+            PATHS /usr/local/cuda/include /usr/local/cuda/extras/CUPTI/include)
+  dbsp_vendor_result(CUPTI "${DBSP_CUPTI_INCLUDE}" "cupti.h")
+endif()
+if(NOT DBSP_ENABLE_NCCL STREQUAL "OFF")
+  find_path(DBSP_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} PATHS /usr/local/cuda/include)
+  dbsp_vendor_result(NCCL "${DBSP_NCCL_INCLUDE}" "nccl.h")
+endif()
+if(NOT DBSP_ENABLE_NVML STREQUAL "OFF")
+  # NVML needs no header: runtime/ declares the prototypes it uses and opens libnvidia-ml.so.1.
+  dbsp_vendor_result(NVML TRUE "nothing")
+endif()
+if(NOT DBSP_ENABLE_MPI STREQUAL "OFF")
+  find_package(MPI COMPONENTS C QUIET)
+  dbsp_vendor_result(MPI "${MPI_C_FOUND}" "an MPI C compiler")
+endif()

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/file.h"
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include "core/error.h"
+
+namespace dbsp {
+namespace {
+
+/// Closes a file descriptor at scope exit.
+class FileHandle {
+ public:
+  explicit FileHandle(int fd) : fd_(fd) {}
+  ~FileHandle() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  FileHandle(const FileHandle&) = delete;
+  FileHandle& operator=(const FileHandle&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+  /// close() can report a write that failed late (quota, network file systems).
+  int Close() {
+    const int result = ::close(fd_);
+    fd_ = -1;
+    return result;
+  }
+
+ private:
+  int fd_;
+};
+
+[[noreturn]] void FailIo(const std::filesystem::path& path, const char* what) {
+  Fail(ErrorCode::kIo, "{}: {}: {}", path.string(), what, std::strerror(errno));
+}
+
+void WriteAll(int fd, std::string_view bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      FailIo(path, "cannot write");
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace
+
+std::string ReadFile(const std::filesystem::path& path) {
+  const FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) {
+    if (errno == ENOENT) Fail(ErrorCode::kNotFound, "{}: no such file", path.string());
+    FailIo(path, "cannot open");
+  }
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) FailIo(path, "cannot stat");
+  if (S_ISDIR(info.st_mode))
+    Fail(ErrorCode::kIo, "{}: is a folder, expected a file", path.string());
+  std::string bytes;
+  bytes.resize(static_cast<std::size_t>(info.st_size));
+  std::size_t done = 0;
+  // Reads until end of file: pipes and /proc report a size of 0.
+  while (true) {
+    if (done == bytes.size()) bytes.resize(bytes.size() + (1U << 16U));
+    const ssize_t got = ::read(file.get(), bytes.data() + done, bytes.size() - done);
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      FailIo(path, "cannot read");
+    }
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  bytes.resize(done);
+  return bytes;
+}
+
+void WriteFileAtomically(const std::filesystem::path& path, std::string_view bytes) {
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  std::string temporary = (folder / (path.filename().string() + ".tmpXXXXXX")).string();
+  FileHandle file(::mkstemp(temporary.data()));
+  if (file.get() < 0) FailIo(path, "cannot write");
+  try {
+    WriteAll(file.get(), bytes, path);
+    // mkstemp makes 0600; give what the user's umask gives other new files.
+    const mode_t mask = ::umask(0);
+    ::umask(mask);
+    if (::fchmod(file.get(), 0666 & ~mask) != 0) FailIo(path, "cannot set the mode");
+    if (::fsync(file.get()) != 0) FailIo(path, "cannot sync");
+    if (file.Close() != 0) FailIo(path, "cannot close");
+    if (::rename(temporary.c_str(), path.c_str()) != 0) FailIo(path, "cannot rename into place");
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  const FileHandle directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() >= 0) ::fsync(directory.get());
+}
+
+std::string HashBytes(std::string_view bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+std::string ZstdCompress(std::string_view bytes) {
+  std::string out(ZSTD_compressBound(bytes.size()), '\0');
+  const std::size_t size = ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), 3);
+  DBSP_CHECK(ZSTD_isError(size) == 0);
+  out.resize(size);
+  return out;
+}
+
+std::string ZstdDecompress(std::string_view bytes, const std::string& origin) {
+  ZSTD_DStream* stream = ZSTD_createDStream();
+  std::string out;
+  std::string chunk(ZSTD_DStreamOutSize(), '\0');
+  ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
+  std::size_t hint = 1;
+  while (in.pos < in.size) {
+    ZSTD_outBuffer buffer{chunk.data(), chunk.size(), 0};
+    hint = ZSTD_decompressStream(stream, &buffer, &in);
+    if (ZSTD_isError(hint) != 0) break;
+    out.append(chunk.data(), buffer.pos);
+    if (buffer.pos == buffer.size) hint = 1;
+  }
+  // A full output buffer may leave bytes inside the stream.
+  while (ZSTD_isError(hint) == 0 && hint != 0) {
+    ZSTD_outBuffer buffer{chunk.data(), chunk.size(), 0};
+    const std::size_t next = ZSTD_decompressStream(stream, &buffer, &in);
+    out.append(chunk.data(), buffer.pos);
+    hint = next;
+    if (buffer.pos == 0) break;
+  }
+  ZSTD_freeDStream(stream);
+  if (ZSTD_isError(hint) != 0) {
+    Fail(ErrorCode::kCorruptInput, "{}: not a zstd file: {}", origin, ZSTD_getErrorName(hint));
+  }
+  if (hint != 0) {
+    Fail(ErrorCode::kCorruptInput, "{}: zstd data ends early after {} bytes", origin, bytes.size());
+  }
+  return out;
+}
+
+std::string NowUtc() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
+
+}  // namespace dbsp

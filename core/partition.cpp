@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/partition.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/error.h"
+
+namespace dbsp {
+namespace {
+
+std::string OwnerProblem(const std::vector<int>& owner,
+                         const char* what,
+                         int expected,
+                         std::size_t ring,
+                         std::size_t group) {
+  if (owner.size() != static_cast<std::size_t>(expected)) {
+    return fmt::format(
+        "group {}: {} has {} entries, expected {}", group, what, owner.size(), expected);
+  }
+  for (std::size_t i = 0; i < owner.size(); ++i) {
+    if (owner[i] < 0 || static_cast<std::size_t>(owner[i]) >= ring) {
+      return fmt::format(
+          "group {}: {}[{}] = {} is no ring index (ring of {})", group, what, i, owner[i], ring);
+    }
+  }
+  return {};
+}
+
+std::string GroupProblem(const Partition& partition, std::size_t g, bool needs_columns) {
+  const HeadGroup& group = partition.groups[g];
+  if (group.ranks.empty()) return fmt::format("group {} has no rank", g);
+  std::vector<bool> seen(static_cast<std::size_t>(partition.ranks), false);
+  for (const int rank : group.ranks) {
+    if (rank < 0 || rank >= partition.ranks) {
+      return fmt::format("group {}: rank {} is out of range (ranks: {})", g, rank, partition.ranks);
+    }
+    if (seen[static_cast<std::size_t>(rank)])
+      return fmt::format("group {}: rank {} twice", g, rank);
+    seen[static_cast<std::size_t>(rank)] = true;
+  }
+  const bool split = group.ranks.size() > 1;
+  if (split) {
+    std::string problem =
+        OwnerProblem(group.row_owner, "row_owner", partition.q_blocks, group.ranks.size(), g);
+    if (!problem.empty()) return problem;
+  } else if (!group.row_owner.empty()) {
+    return fmt::format("group {}: row_owner given for a single rank", g);
+  }
+  if (split && needs_columns) {
+    return OwnerProblem(group.col_owner, "col_owner", partition.k_blocks, group.ranks.size(), g);
+  }
+  if (!group.col_owner.empty()) {
+    return fmt::format("group {}: col_owner given where no ring needs it", g);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string PartitionProblem(const Partition& partition, bool needs_columns) {
+  if (partition.ranks < 1 || partition.heads < 1) {
+    return fmt::format("{} heads on {} ranks", partition.heads, partition.ranks);
+  }
+  std::vector<int> uses(static_cast<std::size_t>(partition.heads), 0);
+  for (std::size_t g = 0; g < partition.groups.size(); ++g) {
+    for (const int head : partition.groups[g].heads) {
+      if (head < 0 || head >= partition.heads) {
+        return fmt::format(
+            "group {}: head {} is out of range (heads: {})", g, head, partition.heads);
+      }
+      ++uses[static_cast<std::size_t>(head)];
+    }
+    std::string problem = GroupProblem(partition, g, needs_columns);
+    if (!problem.empty()) return problem;
+  }
+  for (std::size_t h = 0; h < uses.size(); ++h) {
+    if (uses[h] != 1) return fmt::format("head {} is in {} groups, expected 1", h, uses[h]);
+  }
+  return {};
+}
+
+std::vector<std::int64_t> CeilSplit(std::int64_t items, int parts) {
+  if (parts < 1 || items < 0) {
+    Fail(ErrorCode::kInvalidArgument, "cannot split {} items into {} parts", items, parts);
+  }
+  const std::int64_t each = (items + parts - 1) / parts;
+  std::vector<std::int64_t> begin(static_cast<std::size_t>(parts) + 1);
+  for (int p = 0; p <= parts; ++p) {
+    begin[static_cast<std::size_t>(p)] = std::min(items, each * p);
+  }
+  return begin;
+}
+
+int HomeLayout::RankOf(std::int64_t token) const {
+  const auto next = std::upper_bound(begin.begin(), begin.end(), token);
+  return static_cast<int>(next - begin.begin()) - 1;
+}
+
+HomeLayout MakeHomeLayout(const AttentionShape& shape, int ranks) {
+  const std::int64_t unit = std::lcm(shape.block.q, shape.block.k);
+  HomeLayout home;
+  home.begin = CeilSplit((shape.tokens + unit - 1) / unit, ranks);
+  for (std::int64_t& begin : home.begin) begin = std::min(begin * unit, shape.tokens);
+  return home;
+}
+
+}  // namespace dbsp

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plan file: strategies for a whole workload on P ranks, with what was predicted of them.
+// Format: docs/formats/plan.md ("dbsp.plan/1").
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/partition.h"
+#include "core/shape.h"
+#include "core/strategy.h"
+
+namespace dbsp {
+
+/// Where a plan's costs come from, best first.
+enum class CostSource : std::uint8_t { kMeasured, kFitted, kPublished, kAnalytic };
+[[nodiscard]] const char* NameOf(CostSource source);
+[[nodiscard]] CostSource ParseCostSource(std::string_view name);
+
+/// Prediction for one (masks, strategy); cells with equal masks and strategy share one.
+struct Prediction {
+  std::int64_t total_ns = 0;  ///< makespan of the timeline, one CFG pass
+  std::int64_t low_ns = 0;  ///< interval of total_ns, from the costs' spread
+  std::int64_t high_ns = 0;
+  std::int64_t compute_ns = 0;  ///< slowest rank's attention + merge
+  std::int64_t exchange_ns = 0;  ///< total_ns - compute_ns: what communication and copies expose
+  std::int64_t lower_bound_ns = 0;  ///< max(total compute / P, bytes that must move / bandwidth)
+  double rho_barrier = 1.0;  ///< sum_t max_g b / (sum b / |G|), docs/metrics.md
+  double rho_timeline = 1.0;  ///< total_ns / lower_bound_ns
+  std::int64_t bytes_per_rank = 0;  ///< most bytes any rank sends
+  double moved_fraction = 0.0;  ///< bytes sent by all ranks / bytes of Q, K, V, O
+  std::vector<Segment> segments;  ///< the predicted timeline
+};
+
+struct PlanCell {
+  int step = 0;
+  int layer = 0;
+  int strategy = 0;  ///< index into Plan::strategies
+  int prediction = 0;  ///< index into Plan::predictions
+};
+
+/// Static permutation of token blocks; index 0 of Plan::layouts is the identity (empty list).
+struct TokenLayout {
+  std::string name;  ///< "given", "strided:8", ...
+  std::vector<int> block_order;  ///< block_order[new position] = block; empty = identity
+  bool operator==(const TokenLayout&) const = default;
+};
+
+struct Plan {
+  std::string workload_hash;
+  std::string workload_name;
+  std::string database_hash;  ///< "" when the costs are analytic
+  std::string cluster;  ///< "h200x8", or "" when the costs come from a database
+  std::string device;  ///< device name the costs hold for
+  std::string created_utc;  ///< ISO 8601
+  std::string generator;  ///< dbsp version and commit
+  CostSource costs = CostSource::kAnalytic;
+  int ranks = 1;
+  int passes = 1;
+  DType dtype = DType::kF32;
+  AttentionShape shape;
+  std::vector<TokenLayout> layouts;
+  std::vector<Partition> partitions;
+  std::vector<Strategy> strategies;
+  std::vector<Prediction> predictions;
+  std::vector<PlanCell> cells;  ///< by step, then layer
+
+  /// Sum of total_ns over cells times passes.
+  [[nodiscard]] double total_ms() const;
+};
+
+/// Writes `plan` to `path` (zstd when it ends in .zst): temporary name, fsync, rename.
+/// errors  Error{kIo}
+void WritePlan(const Plan& plan, const std::filesystem::path& path);
+
+/// Reads and validates a plan: schema, index ranges, partitions, finite non-negative times.
+/// errors  Error{kIo, kCorruptInput} naming file and key or byte
+[[nodiscard]] Plan ReadPlan(const std::filesystem::path& path);
+
+/// The same from text already in memory; `origin` names it in errors.
+[[nodiscard]] std::string PlanToJson(const Plan& plan);
+[[nodiscard]] Plan PlanFromJson(std::string_view text, const std::string& origin);
+
+}  // namespace dbsp

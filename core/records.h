@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Records that the measuring modules make and the database stores. Times are integer nanoseconds;
+// what is missing is std::optional, never 0 or -1.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/shape.h"
+#include "core/strategy.h"
+
+namespace dbsp {
+
+/// The machine, build and command a measurement was made with.
+struct Provenance {
+  std::string device_kind;  ///< "cpu" or "cuda"
+  std::string device_name;  ///< CPU model or GPU name
+  std::string device_uuid;  ///< GPU UUID, "" for a CPU
+  std::string host;
+  int cores = 0;
+  std::int64_t memory_bytes = 0;
+  std::string compiler;
+  std::string build_type;
+  std::string git_commit;
+  int git_dirty = -1;  ///< 1, 0, or -1 when unknown
+  std::string version;
+  std::vector<std::string> argv;
+  std::string started_utc;  ///< ISO 8601
+  /// Everything else by name: "governor", "driver", "NCCL_ALGO", "sm_clock_mhz", ...
+  std::map<std::string, std::string> extra;
+};
+
+/// Attention of `heads` heads on one rank, masks drawn by `pattern`.
+struct AttentionConfig {
+  std::string kernel;  ///< variant name, for example "cpu.block_sparse"
+  DType dtype = DType::kF32;
+  int heads = 1;
+  int head_dim = 128;
+  BlockSize block;
+  int q_blocks = 0;
+  int k_blocks = 0;
+  std::string pattern;  ///< "dense", "uniform", "skewed", "band", "radial"
+  std::uint64_t seed = 0;
+  std::int64_t kept_blocks = 0;  ///< over all heads
+  std::int64_t active_rows = 0;  ///< (head, query block) with at least one key block
+};
+
+/// An exchange between `ranks` ranks.
+struct ExchangeConfig {
+  std::string op;  ///< "alltoall", "hop", "allgather"
+  std::string transport;  ///< "threads", "nccl", "mpi"
+  int ranks = 1;
+  std::int64_t bytes_per_rank =
+      0;  ///< most bytes one rank sends to others (alltoall, hop: sent; allgather: received)
+  double unevenness = 1.0;  ///< heaviest rank's bytes / mean
+};
+
+/// Local memory work: "pack" (and unpack) in bytes copied, "merge" in (query, head) rows.
+struct LocalConfig {
+  std::string op;  ///< "pack", "merge"
+  std::int64_t amount = 0;  ///< bytes for pack, rows for merge
+  int head_dim = 128;
+  BlockSize block;
+};
+
+using TrialConfig = std::variant<AttentionConfig, ExchangeConfig, LocalConfig>;
+
+enum class TrialOutcome : std::uint8_t { kOk, kWrong, kFailed, kTimeout, kUnavailable };
+[[nodiscard]] const char* NameOf(TrialOutcome outcome);
+[[nodiscard]] TrialOutcome ParseTrialOutcome(std::string_view name);
+
+/// One measured configuration.
+struct Trial {
+  std::string suite;  ///< "quick", "full", "refine"
+  TrialConfig config;
+  TrialOutcome outcome = TrialOutcome::kOk;
+  std::string detail;  ///< one line when the outcome is not kOk
+  std::string method;  ///< "cpu.steady_clock", "cuda.events.cold", ...
+  std::string stop_reason;  ///< "spread", "budget", "max_samples"
+  std::int64_t warmups = 0;
+  std::int64_t discarded = 0;  ///< samples thrown away, reason in detail
+  std::vector<std::int64_t> samples_ns;  ///< every kept sample in order
+  std::string started_utc;
+};
+
+/// Canonical text of a configuration: equal text = same measurement. Used as the resume key.
+[[nodiscard]] std::string KeyOf(const TrialConfig& config);
+
+/// One (step, layer) replayed: what ran beside what was predicted.
+struct ReplayCell {
+  int step = 0;
+  int layer = 0;
+  std::int64_t predicted_ns = 0;
+  std::int64_t replayed_ns = 0;
+  std::optional<double> relative_error;  ///< Frobenius, when verified
+  std::optional<double> max_abs_error;
+  /// Replayed segments; `predicted_ns` of the ledger comes from the plan, matched by (rank, kind,
+  /// index).
+  std::vector<Segment> segments;
+  std::vector<std::optional<std::int64_t>> segment_predicted_ns;  ///< [segments]
+};
+
+struct ReplayRecord {
+  std::string plan_hash;
+  std::string workload_hash;
+  std::string device;
+  std::string transport;  ///< "serial", "threads", ...
+  std::string exchange_source;  ///< "measured in this run" or where composed times come from
+  int ranks = 1;
+  bool verified = false;
+  bool passed = true;
+  std::string started_utc;
+  std::vector<ReplayCell> cells;
+};
+
+}  // namespace dbsp

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only place of unit constants. 1 GB = 1e9 bytes everywhere.
+#pragma once
+
+#include <cstdint>
+
+namespace dbsp {
+
+inline constexpr double kNsPerMs = 1e6;
+inline constexpr double kNsPerSecond = 1e9;
+inline constexpr double kBytesPerGb = 1e9;
+
+/// Floating-point operations of one kept (query, key) pair: QK^T and PV, two operations per
+/// multiply-add, so 4 * head_dim.
+[[nodiscard]] constexpr double AttentionFlops(std::int64_t pairs, int head_dim) {
+  return 4.0 * static_cast<double>(pairs) * head_dim;
+}
+
+}  // namespace dbsp

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Partitions of every family. Pure: the same input gives the same partition on every machine.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "core/block_mask.h"
+#include "core/partition.h"
+#include "core/shape.h"
+#include "core/strategy.h"
+
+namespace dbsp::planner {
+
+/// Options of the partitioners; the defaults are the families' own.
+struct PartitionOptions {
+  /// db-SP's reward Rb: how much a block's key is lowered at home (notes: 2 in its scripts).
+  double dbsp_reward = 2.0;
+};
+
+/// (U, R) pairs of a family on `ranks` ranks, in order of rising ring degree:
+/// ulysses (P,1); ring (1,P); usp, dbsp, balanced every U * R = P. dbsp needs U <= heads.
+[[nodiscard]] std::vector<std::pair<int, int>> DegreesOf(Family family, int ranks, int heads);
+
+/// Exchange a family uses at these degrees: alltoall when R = 1, ring otherwise.
+[[nodiscard]] Exchange ExchangeOf(Family family, int ring_degree);
+
+/// The partition of `family` at (U, R) for these masks.
+/// ulysses, usp  heads contiguous: head h to group floor(h * U / heads)
+/// ring, usp     rows and columns stay on the ring rank that is their home
+/// dbsp          notes/dbsp.md: greedy heads with equal counts, one greedy row and one greedy
+///               column partition from the mask summed over all heads, reward Rb at home; equal
+///               counts become ceil(n / parts) where n is not divisible
+/// errors  Error{kInvalidArgument} for degrees that are not ranks' factors, or a family this
+///         function does not build
+[[nodiscard]] Partition MakePartition(Family family,
+                                      const AttentionShape& shape,
+                                      const LayerMasks& masks,
+                                      int ranks,
+                                      int ulysses_degree,
+                                      int ring_degree,
+                                      const HomeLayout& home,
+                                      const PartitionOptions& options = {});
+
+/// Sparse imbalance ratio of db-SP (notes/dbsp.md): per group k, cells c[i][j] = kept blocks of
+/// its rows with owner i and columns with owner j; rho = max_k sum_t max_i c[k][i][(i+t) mod R] /
+/// (total / ranks). 1 when nothing is kept. For groups of one rank that share ranks (placed), the
+/// numerator is the heaviest rank's total.
+[[nodiscard]] double BarrierRho(const LayerMasks& masks, const Partition& partition);
+
+/// Numerator and mean of BarrierRho: sums over cells give the workload's rho.
+struct BarrierLoad {
+  double barrier = 0;  ///< max_k sum_t max_i c
+  double mean = 0;  ///< total / ranks
+};
+[[nodiscard]] BarrierLoad BarrierLoadOf(const LayerMasks& masks, const Partition& partition);
+
+}  // namespace dbsp::planner

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The exact lists behind LayerWork: which block of which tensor goes where, in which order, and
+// what each rank computes at each ring step. Replay runs these lists.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/block_mask.h"
+#include "core/partition.h"
+#include "core/shape.h"
+#include "core/strategy.h"
+
+namespace dbsp::planner {
+
+enum class Tensor : std::uint8_t { kQ, kK, kV, kO };
+
+/// One block of one head of one tensor: block * block.q (Q, O) or block * block.k (K, V) tokens on.
+struct BlockItem {
+  Tensor tensor = Tensor::kQ;
+  int head = 0;
+  int block = 0;
+  auto operator<=>(const BlockItem&) const = default;
+};
+
+/// items[src * ranks + dst]: ordered by tensor, head, block; local copies on the diagonal. The
+/// sender packs and the receiver unpacks in this order.
+struct ExchangeRound {
+  std::vector<std::vector<BlockItem>> items;
+};
+
+/// Rows of one head that a rank computes.
+struct HeadRows {
+  int head = 0;
+  std::vector<int> rows;  ///< query blocks, ascending
+};
+
+/// K/V blocks of one head present on a rank at one ring step.
+struct HeadColumns {
+  int head = 0;
+  std::vector<int> cols;  ///< key blocks, ascending
+};
+
+struct RankProgram {
+  std::vector<HeadRows> heads;  ///< ascending heads; never an empty row list
+  std::vector<std::vector<HeadColumns>> columns;  ///< [steps] same heads as `heads`
+  int ring_next = -1;  ///< rank it receives K/V from at every hop
+  int ring_prev = -1;  ///< rank it sends K/V to
+};
+
+/// Ring of R ranks, ring index i, step t: K/V of ring index (i + t) mod R are at hand (db-SP,
+/// planner.md), so K/V move from i + 1 to i.
+struct Schedule {
+  int ranks = 1;
+  int steps = 1;
+  std::vector<ExchangeRound> before;  ///< Q, K, V
+  std::vector<ExchangeRound> after;  ///< O
+  std::vector<RankProgram> rank;  ///< [ranks]
+};
+
+/// Lists of one layer; the same preconditions as BuildLayerWork.
+[[nodiscard]] Schedule BuildSchedule(const AttentionShape& shape,
+                                     const LayerMasks& masks,
+                                     const Partition& partition,
+                                     const Strategy& strategy,
+                                     const HomeLayout& home);
+
+}  // namespace dbsp::planner

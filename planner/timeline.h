@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Event simulation of one layer: each rank has one device and one link, used in program order.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "core/strategy.h"
+#include "planner/costs.h"
+#include "planner/layer_work.h"
+
+namespace dbsp::planner {
+
+/// Duration of every segment of a layer, nanoseconds; the same index order as LayerWork.
+struct LayerDurations {
+  std::vector<std::vector<double>> pack;  ///< [rounds][rank]
+  std::vector<std::vector<double>> exchange;  ///< [rounds][rank], equal inside a component
+  std::vector<std::vector<double>> unpack;  ///< [rounds][rank]
+  std::vector<std::vector<double>> attention;  ///< [steps][rank]
+  std::vector<std::vector<double>> merge;  ///< [steps][rank], 0 in step 0
+  std::vector<std::vector<double>> hop;  ///< [steps - 1][rank]
+};
+
+enum class Bound : std::uint8_t { kExpected, kLow, kHigh };
+
+/// Prices every amount of `work`.
+[[nodiscard]] LayerDurations PriceLayer(const LayerWork& work, const Costs& costs, Bound bound);
+
+/// kNeighbour: a rank waits only for the K/V it needs, double-buffered (the hop that fetches the
+/// K/V of step t + 1 may start when the sender has that K/V, the receiver's other buffer is free
+/// (its attention of step t - 1 ended) and both links are free).
+/// kBarrier: every ring step ends when the slowest rank of the ring group ends it. With durations
+/// equal to block counts and no exchange, makespan * U * R / total = rho of db-SP.
+enum class RingSync : std::uint8_t { kNeighbour, kBarrier };
+
+/// errors  Error{kInvalidArgument} when durations have another shape, are negative or not finite
+[[nodiscard]] Timeline Simulate(const LayerWork& work,
+                                const LayerDurations& durations,
+                                RingSync sync);
+
+/// Everything a plan says about one (masks, strategy).
+[[nodiscard]] Prediction Predict(const LayerWork& work,
+                                 const AttentionShape& shape,
+                                 DType dtype,
+                                 const Costs& costs);
+
+}  // namespace dbsp::planner

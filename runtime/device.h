@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which device a tool runs on, and what is known of it.
+#pragma once
+
+#include <string>
+
+#include "core/records.h"
+
+namespace dbsp::runtime {
+
+enum class DeviceKind : std::uint8_t { kCpu, kCuda };
+
+struct DeviceSpec {
+  DeviceKind kind = DeviceKind::kCpu;
+  int index = 0;
+};
+
+/// Parses "cpu", "cuda", "cuda:1". errors Error{kInvalidArgument}
+[[nodiscard]] DeviceSpec ParseDevice(const std::string& text);
+
+/// Throws Error{kUnavailable} in words when the device cannot be used here, for example
+/// "--device cuda: unavailable: no NVIDIA driver (libcuda.so.1 not found)".
+void RequireDevice(const DeviceSpec& device);
+
+/// Machine, build and process facts; argv as given to main.
+[[nodiscard]] Provenance CollectProvenance(const DeviceSpec& device,
+                                           int argc,
+                                           const char* const* argv);
+
+}  // namespace dbsp::runtime
