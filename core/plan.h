@@ -51,6 +51,8 @@ struct TokenLayout {
 struct Plan {
   std::string workload_hash;
   std::string workload_name;
+  std::string workload_json;  ///< the whole workload file, so that the plan can be replayed alone
+  std::string workload_directory;  ///< folder array references are relative to, seen from the plan
   std::string database_hash;  ///< "" when the costs are analytic
   std::string cluster;  ///< "h200x8", or "" when the costs come from a database
   std::string device;  ///< device name the costs hold for
