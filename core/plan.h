@@ -69,15 +69,17 @@ struct Plan {
   std::vector<Prediction> predictions;
   std::vector<PlanCell> cells;  ///< by step, then layer
 
-  /// Sum of total_ns over cells times passes.
+  /// Sum over cells of total_ns times the passes that run one after the other: passes divided by
+  /// the cell's cfg_degree, rounded up (passes on separate ranks run at the same time).
   [[nodiscard]] double total_ms() const;
 };
 
 /// Writes `plan` to `path` (zstd when it ends in .zst): temporary name, fsync, rename.
-/// errors  Error{kIo}
+/// errors  Error{kIo}; Error{kInternal} for a plan that ReadPlan would refuse
 void WritePlan(const Plan& plan, const std::filesystem::path& path);
 
-/// Reads and validates a plan: schema, index ranges, partitions, finite non-negative times.
+/// Reads and validates a plan: schema, index ranges, partitions, finite non-negative times, and
+/// workload_hash == HashBytes(workload_json).
 /// errors  Error{kIo, kCorruptInput} naming file and key or byte
 [[nodiscard]] Plan ReadPlan(const std::filesystem::path& path);
 

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/records.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace dbsp {
+namespace {
+
+TEST(KeyOfTest, EqualConfigurationsHaveEqualKeys) {
+  const AttentionConfig a{"cpu.block_sparse", DType::kF32, 3, 64, {64, 32}, 5, 6, "band", 7, 8, 9};
+  EXPECT_EQ(KeyOf(a), KeyOf(AttentionConfig(a)));
+  EXPECT_EQ(KeyOf(LocalConfig{"merge", 5, 64, {64, 32}}),
+            R"({"amount":5,"block":[64,32],"head_dim":64,"kind":"local","op":"merge"})");
+}
+
+TEST(KeyOfTest, EveryFieldChangesTheKey) {
+  std::set<std::string> keys;
+  std::size_t count = 0;
+  const auto add = [&](const TrialConfig& config) {
+    keys.insert(KeyOf(config));
+    ++count;
+  };
+  const AttentionConfig a{"k", DType::kF32, 3, 64, {64, 32}, 5, 6, "band", 7, 8, 9};
+  add(a);
+  const auto attention = [&](auto change) {
+    AttentionConfig copy = a;
+    change(copy);
+    add(copy);
+  };
+  attention([](auto& c) { c.kernel = "l"; });
+  attention([](auto& c) { c.dtype = DType::kBf16; });
+  attention([](auto& c) { c.heads = 4; });
+  attention([](auto& c) { c.head_dim = 65; });
+  attention([](auto& c) { c.block = {32, 64}; });
+  attention([](auto& c) { c.q_blocks = 6; });
+  attention([](auto& c) { c.k_blocks = 5; });
+  attention([](auto& c) { c.pattern = "radial"; });
+  attention([](auto& c) { c.seed = ~0ULL; });
+  attention([](auto& c) { c.kept_blocks = 9; });
+  attention([](auto& c) { c.active_rows = 8; });
+  add(ExchangeConfig{"hop", "threads", 2, 100, 1.0});
+  add(ExchangeConfig{"alltoall", "threads", 2, 100, 1.0});
+  add(ExchangeConfig{"hop", "nccl", 2, 100, 1.0});
+  add(ExchangeConfig{"hop", "threads", 3, 100, 1.0});
+  add(ExchangeConfig{"hop", "threads", 2, 101, 1.0});
+  add(ExchangeConfig{"hop", "threads", 2, 100, 1.0000000000000002});
+  add(LocalConfig{"pack", 100, 128, {128, 128}});
+  add(LocalConfig{"merge", 100, 128, {128, 128}});
+  add(LocalConfig{"pack", 101, 128, {128, 128}});
+  add(LocalConfig{"pack", 100, 64, {128, 128}});
+  add(LocalConfig{"pack", 100, 128, {128, 64}});
+  EXPECT_EQ(keys.size(), count);
+}
+
+}  // namespace
+}  // namespace dbsp
