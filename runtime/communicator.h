@@ -13,7 +13,8 @@ namespace dbsp::runtime {
 
 /// One rank's end of a group. Collective calls must be made by every rank in the same order. A rank
 /// that fails calls Abort(); every other rank's pending and later calls then throw
-/// Error{kMeasurement} naming the rank and its reason, and no call waits for ever.
+/// Error{kMeasurement} naming the rank and its reason, and no call waits for ever: when every rank
+/// that has not returned waits for another, all throw and the message lists who waits in what.
 /// threads  one thread per rank; different ranks concurrently
 class Communicator {
  public:
@@ -29,7 +30,10 @@ class Communicator {
                          std::span<const std::int64_t> recv_counts,
                          std::span<const std::int64_t> recv_offsets) = 0;
   /// Starts sending to `dst` and receiving from `src` (both may be this rank) and returns; Wait()
-  /// completes both. One exchange may be in flight per direction. Buffers stay untouched till then.
+  /// completes both, and throws Error{kInternal} on both ranks when their counts differ. One
+  /// exchange may be in flight per direction. Buffers stay untouched till then, and must outlive
+  /// the call that ends the exchange (WaitSendRecv or Abort): a body that may throw in between
+  /// keeps them outside itself or calls Abort before they go.
   virtual void StartSendRecv(const float* send,
                              std::int64_t send_count,
                              int dst,
@@ -49,7 +53,9 @@ class Communicator {
 
 /// Runs `body(communicator)` on `ranks` threads and joins them. The first error of any rank is
 /// rethrown here after every rank has left.
-/// errors  Error{kInvalidArgument} when ranks < 1; whatever body throws
+/// errors  Error{kInvalidArgument} when ranks < 1; Error{kUnavailable} when the system gives no
+///         more threads; Error{kMeasurement} when a rank aborted without throwing; whatever body
+///         throws
 void RunRanks(int ranks, const std::function<void(Communicator&)>& body);
 
 }  // namespace dbsp::runtime
