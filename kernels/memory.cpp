@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Merge of partial results and copies of blocks; both bound by memory.
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "kernels/attention.h"
+#include "kernels/merge_weights.h"
+
+namespace dbsp::kernels {
+
+void MergePartial(std::int64_t rows,
+                  int head_dim,
+                  float* o,
+                  float* lse,
+                  const float* part_o,
+                  const float* part_lse) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const MergeWeights weights = WeightsOf(lse[r], part_lse[r]);
+    lse[r] = weights.lse;
+    float* to = o + r * head_dim;
+    const float* from = part_o + r * head_dim;
+    for (int c = 0; c < head_dim; ++c) {
+      to[c] = to[c] * weights.kept + from[c] * weights.added;
+    }
+  }
+}
+
+void CopyBlocks(const float* from,
+                std::int64_t from_stride,
+                float* to,
+                std::int64_t to_stride,
+                int head_dim,
+                std::span<const CopyItem> items) {
+  const std::size_t row_bytes = static_cast<std::size_t>(head_dim) * sizeof(float);
+  for (const CopyItem& item : items) {
+    const float* source = from + item.from;
+    float* target = to + item.to;
+    if (from_stride == head_dim && to_stride == head_dim) {
+      std::memcpy(target, source, row_bytes * static_cast<std::size_t>(item.tokens));
+      continue;
+    }
+    for (int t = 0; t < item.tokens; ++t) {
+      std::memcpy(target + t * to_stride, source + t * from_stride, row_bytes);
+    }
+  }
+}
+
+}  // namespace dbsp::kernels

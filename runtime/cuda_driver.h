@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CUDA driver, opened at run time. Without cuda.h at build time the same class answers that
+// the build has no CUDA. It never creates a context.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace dbsp::runtime {
+
+/// threads  const members are safe concurrently
+class CudaDriver {
+ public:
+  /// Opens the driver and initialises it.
+  /// errors  Error{kUnavailable}: no driver, a driver that will not start (with its own words), or
+  ///         a build without CUDA
+  static CudaDriver Load(const std::string& library = "libcuda.so.1");
+  ~CudaDriver();
+  CudaDriver(CudaDriver&&) noexcept;
+  CudaDriver& operator=(CudaDriver&&) noexcept;
+
+  /// CUDA version the driver supports, "13.0".
+  [[nodiscard]] std::string version() const;
+  /// Devices; 0 when the driver works but sees none.
+  [[nodiscard]] int device_count() const;
+  /// "NVIDIA H200". requires 0 <= index < device_count(). errors Error{kUnavailable}
+  [[nodiscard]] std::string device_name(int index) const;
+  /// "GPU-8f0c...". requires as above. errors Error{kUnavailable}
+  [[nodiscard]] std::string device_uuid(int index) const;
+  [[nodiscard]] std::int64_t device_memory_bytes(int index) const;
+
+ private:
+  struct Api;
+  explicit CudaDriver(std::unique_ptr<Api> api);
+  std::unique_ptr<Api> api_;
+};
+
+}  // namespace dbsp::runtime

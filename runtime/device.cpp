@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/device.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <charconv>
+#include <chrono>
+#include <string_view>
+
+#include "build_config.h"
+#include "core/cli.h"
+#include "core/error.h"
+#include "runtime/cuda_driver.h"
+#include "runtime/host.h"
+
+namespace dbsp::runtime {
+namespace {
+
+std::string Name(const DeviceSpec& device) {
+  if (device.kind == DeviceKind::kCpu) return "cpu";
+  return device.index == 0 ? "cuda" : fmt::format("cuda:{}", device.index);
+}
+
+void RequireCuda(const DeviceSpec& device) {
+  const CudaDriver driver = CudaDriver::Load();
+  const int count = driver.device_count();
+  if (count == 0) {
+    Fail(ErrorCode::kUnavailable,
+         "an NVIDIA driver (CUDA {}) is here, but it sees no device",
+         driver.version());
+  }
+  if (device.index >= count) {
+    Fail(ErrorCode::kUnavailable, "no device {}; there are {}", device.index, count);
+  }
+  // Answering otherwise would let a tool measure the CPU and store it as a GPU.
+  Fail(ErrorCode::kUnavailable,
+       "{} is here, but dbsp {} runs on the CPU only; use --device cpu",
+       driver.device_name(device.index),
+       DBSP_VERSION);
+}
+
+}  // namespace
+
+DeviceSpec ParseDevice(const std::string& text) {
+  if (text == "cpu") return {DeviceKind::kCpu, 0};
+  if (text == "cuda") return {DeviceKind::kCuda, 0};
+  constexpr std::string_view kPrefix = "cuda:";
+  if (text.starts_with(kPrefix)) {
+    int index = -1;
+    const char* begin = text.data() + kPrefix.size();
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(begin, end, index);
+    if (error == std::errc() && stop == end && index >= 0 && *begin != '-') {
+      return {DeviceKind::kCuda, index};
+    }
+  }
+  Fail(ErrorCode::kInvalidArgument,
+       "--device '{}': expected cpu, cuda or cuda:N with N counted from 0",
+       text);
+}
+
+void RequireDevice(const DeviceSpec& device) {
+  if (device.kind == DeviceKind::kCpu) return;
+  try {
+    RequireCuda(device);
+  } catch (const Error& error) {
+    Fail(error.code(), "--device {}: unavailable: {}", Name(device), error.what());
+  }
+}
+
+Provenance CollectProvenance(const DeviceSpec& device, int argc, const char* const* argv) {
+  Provenance facts;
+  facts.device_kind = device.kind == DeviceKind::kCpu ? "cpu" : "cuda";
+  facts.host = HostName();
+  facts.cores = UsableCores();
+  facts.memory_bytes = MemoryBytes();
+  facts.compiler = DBSP_COMPILER;
+  facts.build_type = DBSP_BUILD_TYPE;
+  facts.git_commit = BuildCommit();
+  facts.git_dirty = BuildDirty();
+  facts.version = DBSP_VERSION;
+  facts.argv.assign(argv, argv + argc);
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  facts.started_utc = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
+  facts.extra["cpu"] = CpuModel();
+  facts.extra["governor"] = CpuGovernor().value_or("not exposed by this system");
+  facts.extra["kernel"] = KernelRelease();
+  if (std::string_view(DBSP_SANITIZE) != "") facts.extra["sanitizer"] = DBSP_SANITIZE;
+  if (device.kind == DeviceKind::kCpu) {
+    facts.device_name = facts.extra["cpu"];
+  } else {
+    const CudaDriver driver = CudaDriver::Load();
+    facts.device_name = driver.device_name(device.index);
+    facts.device_uuid = driver.device_uuid(device.index);
+    facts.extra["cuda_driver"] = driver.version();
+  }
+  return facts;
+}
+
+}  // namespace dbsp::runtime

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/dynamic_library.h"
+
+#include <dlfcn.h>
+
+#include <string_view>
+#include <utility>
+
+#include "core/error.h"
+
+namespace dbsp::runtime {
+
+DynamicLibrary::DynamicLibrary(std::string name, const std::string& what)
+    : name_(std::move(name)), handle_(dlopen(name_.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+  if (handle_) return;
+  const char* text = dlerror();
+  const std::string_view reason = text == nullptr ? "unknown reason" : text;
+  if (reason.find("No such file") != std::string_view::npos && reason.starts_with(name_)) {
+    Fail(ErrorCode::kUnavailable, "{} ({} not found)", what, name_);
+  }
+  Fail(ErrorCode::kUnavailable, "{} ({} cannot be loaded: {})", what, name_, reason);
+}
+
+void DynamicLibrary::Close::operator()(void* handle) const noexcept { dlclose(handle); }
+
+void* DynamicLibrary::Find(const char* symbol) const {
+  void* address = dlsym(handle_.get(), symbol);
+  if (address == nullptr) {
+    Fail(ErrorCode::kUnavailable, "{} has no function {}; it is too old", name_, symbol);
+  }
+  return address;
+}
+
+}  // namespace dbsp::runtime
