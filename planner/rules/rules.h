@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules there are; planner/rules/registry.cpp puts them in order.
+#pragma once
+
+#include "planner/rules/rule.h"
+
+namespace dbsp::planner {
+
+[[nodiscard]] const MaskRuleType& DenseRuleType();
+[[nodiscard]] const MaskRuleType& RadialRuleType();
+[[nodiscard]] const MaskRuleType& RandomRuleType();
+
+}  // namespace dbsp::planner
