@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,7 @@ struct StoredTrial {
 
 struct StoredEnvironment {
   std::int64_t id = 0;
+  std::string uid;  ///< random and unique: the same process in every file it was imported into
   Provenance provenance;
 };
 
@@ -41,15 +43,42 @@ struct StoredReplay {
   ReplayRecord replay;
 };
 
+/// A fitted cost model: its form and numbers, what it holds for and how far off it was on trials
+/// it had not seen.
+struct Fit {
+  std::string model;  ///< form, "log-linear"
+  std::string target;  ///< what it predicts: "attention", "alltoall", "pack", ...
+  std::string subject;  ///< what it holds for: kernel, transport and ranks
+  std::string measurement_hash;  ///< MeasurementHash() it was fitted from
+  std::int64_t trials = 0;
+  double held_out_error = 0;  ///< median |predicted - measured| / measured, held out
+  std::string created_utc;
+  std::map<std::string, double> parameters;  ///< finite
+};
+
+/// What Import() added.
+struct ImportCounts {
+  std::int64_t environments = 0;
+  std::int64_t trials = 0;
+  std::int64_t plans = 0;
+  std::int64_t replays = 0;
+};
+
 /// One connection. Writers use one transaction per call; a crash leaves whole trials only.
 /// errors   Error{kNotFound} no such file, Error{kCorruptInput} not a dbsp database, damaged, or
-///          written by a newer version, Error{kIo} disk full, read-only, locked for over 30 s
+///          written by a newer version, Error{kIo} disk full, read-only, locked for over the busy
+///          timeout (30 s)
 /// threads  one thread per Database; any number of processes on one file
 class Database {
  public:
   /// kCreate makes the file with the newest schema when absent; kReadWrite and kCreate migrate an
-  /// older one; kReadOnly never writes (also works on read-only media).
-  static Database Open(const std::filesystem::path& path, OpenMode mode);
+  /// older one. kReadOnly reads one consistent snapshot into memory and lets go of the file: it
+  /// writes nothing, makes no file beside it, works on read-only media, never blocks a writer, and
+  /// shows nothing written later.
+  /// units  busy_timeout_ms: how long to wait for another writer
+  static Database Open(const std::filesystem::path& path,
+                       OpenMode mode,
+                       int busy_timeout_ms = 30'000);
   Database(Database&&) noexcept;
   Database& operator=(Database&&) noexcept;
   ~Database();
@@ -58,7 +87,9 @@ class Database {
   std::int64_t AddEnvironment(const Provenance& provenance);
   [[nodiscard]] std::vector<StoredEnvironment> Environments() const;
 
-  /// One transaction: the trial and all its samples. Non-positive samples are refused.
+  /// One transaction: the trial and all its samples.
+  /// errors  Error{kInvalidArgument} for a sample or time that is not positive, or an ok trial
+  ///         without samples; nothing is stored then
   std::int64_t AddTrial(std::int64_t environment_id, const Trial& trial);
   /// A finished (outcome kOk) trial of this configuration on this device (kind, name, uuid) made
   /// by the same build commit or any when `commit` is empty.
@@ -68,13 +99,26 @@ class Database {
   /// Every trial, oldest first.
   [[nodiscard]] std::vector<StoredTrial> Trials() const;
 
+  /// Stores the text under HashBytes(plan_json); a plan stored before keeps its id.
+  /// errors  Error{kInvalidArgument} when the text is no JSON
   std::int64_t AddPlan(const std::string& plan_json);
   [[nodiscard]] std::vector<StoredPlan> Plans() const;
+  /// One transaction: the replay, its cells and their ledger. Errors that are not a number are
+  /// stored as infinite.
+  /// errors  Error{kInvalidArgument} for negative times or lists of unequal length
   std::int64_t AddReplay(std::int64_t environment_id, const ReplayRecord& replay);
   [[nodiscard]] std::vector<StoredReplay> Replays() const;
 
+  /// errors  Error{kInvalidArgument} when a number is not finite
+  std::int64_t AddFit(const Fit& fit);
+  [[nodiscard]] std::vector<Fit> Fits() const;  ///< oldest first
+
+  /// Adds what `other` has and this file lacks, in one transaction: environments (by uid) with
+  /// their trials and replays, and plans (by hash). Importing twice adds nothing.
+  ImportCounts Import(const Database& other);
+
   /// Hash over the measurements (trials and their environments), not over plans and replays, so
-  /// that replaying a plan does not make it stale.
+  /// that replaying a plan does not make it stale. The order of trials does not matter.
   [[nodiscard]] std::string MeasurementHash() const;
   /// user_version of the file.
   [[nodiscard]] int schema_version() const;

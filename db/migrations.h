@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// The SQL of every schema version, inside db/ only. What each table and view holds, with example
+// queries: docs/formats/database.md.
+#pragma once
+
+namespace dbsp::db {
+
+/// Tables. Times are integer nanoseconds; NULL is "not known", never 0 or -1.
+inline constexpr const char* kTablesV1 = R"sql(
+CREATE TABLE devices(
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  name TEXT NOT NULL,
+  uuid TEXT NOT NULL,                    -- '' for a CPU
+  UNIQUE(kind, name, uuid)
+) STRICT;
+
+CREATE TABLE environments(
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,              -- random; one process, also after an import
+  device_id INTEGER NOT NULL REFERENCES devices(id),
+  host TEXT NOT NULL,
+  cores INTEGER NOT NULL,
+  memory_bytes INTEGER NOT NULL,
+  compiler TEXT NOT NULL,
+  build_type TEXT NOT NULL,
+  git_commit TEXT NOT NULL,
+  git_dirty INTEGER CHECK (git_dirty IN (0, 1)),
+  version TEXT NOT NULL,
+  started_utc TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE environment_args(
+  environment_id INTEGER NOT NULL REFERENCES environments(id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (environment_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE environment_extras(
+  environment_id INTEGER NOT NULL REFERENCES environments(id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (environment_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE kernel_variants(
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE trials(
+  id INTEGER PRIMARY KEY,
+  environment_id INTEGER NOT NULL REFERENCES environments(id) ON DELETE CASCADE,
+  key TEXT NOT NULL,                     -- canonical text of the configuration
+  kind TEXT NOT NULL CHECK (kind IN ('attention', 'exchange', 'local')),
+  suite TEXT NOT NULL,
+  outcome TEXT NOT NULL CHECK (outcome IN ('ok', 'wrong', 'failed', 'timeout', 'unavailable')),
+  detail TEXT NOT NULL,
+  method TEXT NOT NULL,
+  stop_reason TEXT NOT NULL,
+  warmups INTEGER NOT NULL CHECK (warmups >= 0),
+  discarded INTEGER NOT NULL CHECK (discarded >= 0),
+  started_utc TEXT NOT NULL
+) STRICT;
+CREATE INDEX trials_by_key ON trials(key, outcome);
+CREATE INDEX trials_by_environment ON trials(environment_id);
+
+CREATE TABLE attention_trials(
+  trial_id INTEGER PRIMARY KEY REFERENCES trials(id) ON DELETE CASCADE,
+  kernel_id INTEGER NOT NULL REFERENCES kernel_variants(id),
+  dtype TEXT NOT NULL CHECK (dtype IN ('f32', 'bf16')),
+  heads INTEGER NOT NULL,
+  head_dim INTEGER NOT NULL,
+  block_q INTEGER NOT NULL,
+  block_k INTEGER NOT NULL,
+  q_blocks INTEGER NOT NULL,
+  k_blocks INTEGER NOT NULL,
+  pattern TEXT NOT NULL,
+  seed INTEGER NOT NULL,                 -- 64 bits, read as signed
+  kept_blocks INTEGER NOT NULL,
+  active_rows INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE exchange_trials(
+  trial_id INTEGER PRIMARY KEY REFERENCES trials(id) ON DELETE CASCADE,
+  op TEXT NOT NULL,
+  transport TEXT NOT NULL,
+  ranks INTEGER NOT NULL CHECK (ranks >= 1),
+  bytes_per_rank INTEGER NOT NULL CHECK (bytes_per_rank >= 0),
+  unevenness REAL NOT NULL
+) STRICT;
+
+CREATE TABLE local_trials(
+  trial_id INTEGER PRIMARY KEY REFERENCES trials(id) ON DELETE CASCADE,
+  op TEXT NOT NULL,
+  amount INTEGER NOT NULL CHECK (amount >= 0),
+  head_dim INTEGER NOT NULL,
+  block_q INTEGER NOT NULL,
+  block_k INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE samples(
+  trial_id INTEGER NOT NULL REFERENCES trials(id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,             -- order in which they were taken
+  duration_ns INTEGER NOT NULL CHECK (duration_ns > 0),
+  PRIMARY KEY (trial_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE plans(
+  id INTEGER PRIMARY KEY,
+  hash TEXT NOT NULL UNIQUE,
+  json TEXT NOT NULL CHECK (json_valid(json)),
+  stored_utc TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE replays(
+  id INTEGER PRIMARY KEY,
+  environment_id INTEGER NOT NULL REFERENCES environments(id) ON DELETE CASCADE,
+  plan_hash TEXT NOT NULL,               -- the plan itself may live in a file only
+  workload_hash TEXT NOT NULL,
+  device TEXT NOT NULL,
+  transport TEXT NOT NULL,
+  exchange_source TEXT NOT NULL,
+  ranks INTEGER NOT NULL CHECK (ranks >= 1),
+  verified INTEGER NOT NULL CHECK (verified IN (0, 1)),
+  passed INTEGER NOT NULL CHECK (passed IN (0, 1)),
+  started_utc TEXT NOT NULL
+) STRICT;
+CREATE INDEX replays_by_plan ON replays(plan_hash);
+
+CREATE TABLE replay_cells(
+  id INTEGER PRIMARY KEY,
+  replay_id INTEGER NOT NULL REFERENCES replays(id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  layer INTEGER NOT NULL,
+  predicted_ns INTEGER NOT NULL CHECK (predicted_ns >= 0),
+  replayed_ns INTEGER NOT NULL CHECK (replayed_ns >= 0),
+  relative_error REAL,                   -- NULL: not verified; infinite: output not comparable
+  max_abs_error REAL,
+  UNIQUE(replay_id, position)
+) STRICT;
+
+CREATE TABLE ledger_segments(
+  cell_id INTEGER NOT NULL REFERENCES replay_cells(id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  rank INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  segment_index INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL,
+  replayed_ns INTEGER NOT NULL CHECK (replayed_ns >= 0),
+  bytes INTEGER NOT NULL,
+  predicted_ns INTEGER CHECK (predicted_ns >= 0),  -- NULL: the plan predicts no such segment
+  PRIMARY KEY (cell_id, position)
+) STRICT, WITHOUT ROWID;
+)sql";
+
+/// Fitted models and the views for people with the sqlite3 shell. Quartiles are the nearest ranks
+/// (ceil(n / 4) and ceil(3 n / 4)), the median the mean of the middle one or two.
+inline constexpr const char* kViewsAndFitsV2 = R"sql(
+CREATE TABLE fits(
+  id INTEGER PRIMARY KEY,
+  model TEXT NOT NULL,                   -- form of the model, 'log-linear'
+  target TEXT NOT NULL,                  -- what it predicts, 'attention', 'alltoall'
+  subject TEXT NOT NULL,                 -- kernel, transport, ranks: what it holds for
+  measurement_hash TEXT NOT NULL,
+  trials INTEGER NOT NULL CHECK (trials >= 0),
+  held_out_error REAL NOT NULL,          -- median |predicted - measured| / measured
+  created_utc TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE fit_parameters(
+  fit_id INTEGER NOT NULL REFERENCES fits(id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  value REAL NOT NULL,
+  PRIMARY KEY (fit_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW v_trial_times AS
+WITH ranked AS (
+  SELECT trial_id, duration_ns,
+    row_number() OVER (PARTITION BY trial_id ORDER BY duration_ns) AS place,
+    count(*) OVER (PARTITION BY trial_id) AS total
+  FROM samples)
+SELECT trial_id, max(total) AS samples, min(duration_ns) AS min_ns,
+  max(CASE WHEN place = (total + 3) / 4 THEN duration_ns END) AS q1_ns,
+  avg(CASE WHEN place IN ((total + 1) / 2, (total + 2) / 2) THEN duration_ns END) AS median_ns,
+  max(CASE WHEN place = (3 * total + 3) / 4 THEN duration_ns END) AS q3_ns,
+  max(duration_ns) AS max_ns
+FROM ranked GROUP BY trial_id;
+
+CREATE VIEW v_attention AS
+SELECT t.id AS trial_id, d.name AS device, v.name AS kernel, a.dtype, a.heads, a.head_dim,
+  a.block_q || 'x' || a.block_k AS block, a.q_blocks, a.k_blocks, a.pattern,
+  round(1.0 * a.kept_blocks / (a.heads * a.q_blocks * a.k_blocks), 4) AS density,
+  a.kept_blocks, a.active_rows,
+  s.median_ns, s.q1_ns, s.q3_ns,
+  round(4.0 * a.kept_blocks * a.block_q * a.block_k * a.head_dim / s.median_ns, 2) AS gflops,
+  s.samples, t.discarded, t.stop_reason, t.suite, e.git_commit
+FROM attention_trials a JOIN trials t ON t.id = a.trial_id
+JOIN kernel_variants v ON v.id = a.kernel_id
+JOIN environments e ON e.id = t.environment_id JOIN devices d ON d.id = e.device_id
+JOIN v_trial_times s ON s.trial_id = t.id
+WHERE t.outcome = 'ok';
+
+CREATE VIEW v_exchange AS
+SELECT t.id AS trial_id, d.name AS device, x.op, x.transport, x.ranks, e.cores,
+  x.bytes_per_rank, x.unevenness, s.median_ns, s.q1_ns, s.q3_ns,
+  round(CASE WHEN x.op = 'hop' THEN 1.0 * x.bytes_per_rank
+        ELSE 1.0 * x.bytes_per_rank * x.ranks / nullif(x.ranks - 1, 0) END / s.median_ns, 3)
+    AS algbw_gbps,
+  round(1.0 * x.bytes_per_rank / s.median_ns, 3) AS busbw_gbps,
+  s.samples, t.discarded, t.stop_reason, t.suite, e.git_commit
+FROM exchange_trials x JOIN trials t ON t.id = x.trial_id
+JOIN environments e ON e.id = t.environment_id JOIN devices d ON d.id = e.device_id
+JOIN v_trial_times s ON s.trial_id = t.id
+WHERE t.outcome = 'ok';
+
+CREATE VIEW v_local AS
+SELECT t.id AS trial_id, d.name AS device, l.op, l.amount,
+  CASE l.op WHEN 'pack' THEN 'bytes' ELSE 'rows' END AS unit,
+  l.head_dim, l.block_q || 'x' || l.block_k AS block, s.median_ns, s.q1_ns, s.q3_ns,
+  round(1.0 * l.amount / s.median_ns, 4) AS per_ns,
+  s.samples, t.discarded, t.stop_reason, t.suite, e.git_commit
+FROM local_trials l JOIN trials t ON t.id = l.trial_id
+JOIN environments e ON e.id = t.environment_id JOIN devices d ON d.id = e.device_id
+JOIN v_trial_times s ON s.trial_id = t.id
+WHERE t.outcome = 'ok';
+
+CREATE VIEW v_ledger AS
+SELECT c.replay_id, r.transport, g.kind, count(*) AS segments,
+  count(g.predicted_ns) AS predicted_segments,
+  sum(g.predicted_ns) AS predicted_ns,
+  sum(CASE WHEN g.predicted_ns IS NOT NULL THEN g.replayed_ns END) AS replayed_ns,
+  round(100.0 * (sum(g.predicted_ns)
+      - sum(CASE WHEN g.predicted_ns IS NOT NULL THEN g.replayed_ns END))
+    / nullif(sum(CASE WHEN g.predicted_ns IS NOT NULL THEN g.replayed_ns END), 0), 2)
+    AS error_percent,
+  sum(CASE WHEN g.predicted_ns IS NULL THEN g.replayed_ns ELSE 0 END) AS unpredicted_ns
+FROM ledger_segments g JOIN replay_cells c ON c.id = g.cell_id JOIN replays r ON r.id = c.replay_id
+GROUP BY c.replay_id, g.kind;
+
+CREATE VIEW v_provenance AS
+SELECT e.id AS environment_id, d.kind, d.name AS device, e.host, e.cores,
+  round(e.memory_bytes / 1e9, 1) AS memory_gb, e.compiler, e.build_type, e.git_commit,
+  CASE e.git_dirty WHEN 1 THEN 'yes' WHEN 0 THEN 'no' ELSE 'unknown' END AS dirty,
+  (SELECT value FROM environment_extras x WHERE x.environment_id = e.id AND x.name = 'governor')
+    AS governor,
+  (SELECT group_concat(value, ' ') FROM
+    (SELECT value FROM environment_args a WHERE a.environment_id = e.id ORDER BY position)) AS argv,
+  e.started_utc,
+  (SELECT count(*) FROM trials t WHERE t.environment_id = e.id) AS trials,
+  (SELECT count(*) FROM replays r WHERE r.environment_id = e.id) AS replays
+FROM environments e JOIN devices d ON d.id = e.device_id;
+
+CREATE VIEW v_discards AS
+SELECT t.id AS trial_id, t.kind, t.key, t.outcome, t.discarded,
+  (SELECT count(*) FROM samples s WHERE s.trial_id = t.id) AS kept, t.stop_reason, t.detail
+FROM trials t WHERE t.outcome <> 'ok' OR t.discarded > 0;
+)sql";
+
+}  // namespace dbsp::db

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans, replays with their ledgers, and fits.
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "db/impl.h"
+
+namespace dbsp::db {
+namespace {
+
+std::optional<double> Storable(const std::optional<double>& error) {
+  // SQLite keeps no NaN: it would come back as "not verified".
+  if (error && std::isnan(*error)) return std::numeric_limits<double>::infinity();
+  return error;
+}
+
+void CheckCell(const ReplayCell& cell) {
+  bool fits = cell.predicted_ns >= 0 && cell.replayed_ns >= 0 &&
+              cell.segments.size() == cell.segment_predicted_ns.size();
+  for (const Segment& segment : cell.segments) fits = fits && segment.duration_ns >= 0;
+  for (const auto& predicted : cell.segment_predicted_ns) fits = fits && predicted.value_or(0) >= 0;
+  if (!fits) {
+    Fail(ErrorCode::kInvalidArgument,
+         "replay of step {}, layer {}: expected times >= 0 and one prediction (or none) per "
+         "segment, found {} segments, {} predictions, {} ns predicted, {} ns replayed",
+         cell.step,
+         cell.layer,
+         cell.segments.size(),
+         cell.segment_predicted_ns.size(),
+         cell.predicted_ns,
+         cell.replayed_ns);
+  }
+}
+
+void InsertSegments(Connection& connection, std::int64_t cell_id, const ReplayCell& cell) {
+  Statement insert =
+      connection.Prepare("INSERT INTO ledger_segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  for (std::size_t i = 0; i < cell.segments.size(); ++i) {
+    const Segment& segment = cell.segments[i];
+    insert.Bind(cell_id)
+        .Bind(static_cast<std::int64_t>(i))
+        .Bind(segment.rank)
+        .Bind(NameOf(segment.kind))
+        .Bind(segment.index)
+        .Bind(segment.start_ns)
+        .Bind(segment.duration_ns)
+        .Bind(segment.bytes)
+        .Bind(cell.segment_predicted_ns[i])
+        .Run();
+  }
+}
+
+void InsertCells(Connection& connection, std::int64_t replay_id, const ReplayRecord& replay) {
+  Statement insert = connection.Prepare(
+      "INSERT INTO replay_cells(replay_id, position, step, layer, predicted_ns, replayed_ns, "
+      "relative_error, max_abs_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  int position = 0;
+  for (const ReplayCell& cell : replay.cells) {
+    CheckCell(cell);
+    insert.Bind(replay_id)
+        .Bind(position++)
+        .Bind(cell.step)
+        .Bind(cell.layer)
+        .Bind(cell.predicted_ns)
+        .Bind(cell.replayed_ns)
+        .Bind(Storable(cell.relative_error))
+        .Bind(Storable(cell.max_abs_error))
+        .Run();
+    InsertSegments(connection, connection.last_insert_id(), cell);
+  }
+}
+
+std::optional<double> OptionalReal(const Statement& row, int column) {
+  if (row.IsNull(column)) return std::nullopt;
+  return row.Real(column);
+}
+
+void ReadSegments(Statement& rows, std::int64_t cell_id, ReplayCell& cell) {
+  rows.Bind(cell_id);
+  while (rows.Step()) {
+    Segment segment;
+    segment.rank = rows.Int(0);
+    segment.kind = ParseSegmentKind(rows.Text(1));
+    segment.index = rows.Int(2);
+    segment.start_ns = rows.Integer(3);
+    segment.duration_ns = rows.Integer(4);
+    segment.bytes = rows.Integer(5);
+    cell.segments.push_back(segment);
+    std::optional<std::int64_t> predicted;
+    if (!rows.IsNull(6)) predicted = rows.Integer(6);
+    cell.segment_predicted_ns.push_back(predicted);
+  }
+  rows.Reset();
+}
+
+std::vector<ReplayCell> ReadCells(const Connection& connection, std::int64_t replay_id) {
+  std::vector<ReplayCell> found;
+  Statement segments = connection.Prepare(
+      "SELECT rank, kind, segment_index, start_ns, replayed_ns, bytes, predicted_ns "
+      "FROM ledger_segments WHERE cell_id = ? ORDER BY position");
+  Statement rows = connection.Prepare(
+      "SELECT id, step, layer, predicted_ns, replayed_ns, relative_error, max_abs_error "
+      "FROM replay_cells WHERE replay_id = ? ORDER BY position");
+  rows.Bind(replay_id);
+  while (rows.Step()) {
+    ReplayCell cell;
+    cell.step = rows.Int(1);
+    cell.layer = rows.Int(2);
+    cell.predicted_ns = rows.Integer(3);
+    cell.replayed_ns = rows.Integer(4);
+    cell.relative_error = OptionalReal(rows, 5);
+    cell.max_abs_error = OptionalReal(rows, 6);
+    ReadSegments(segments, rows.Integer(0), cell);
+    found.push_back(std::move(cell));
+  }
+  return found;
+}
+
+}  // namespace
+
+std::int64_t Database::Impl::InsertPlan(const std::string& json, const std::string& stored_utc) {
+  const std::string hash = HashBytes(json);
+  Statement find = connection.Prepare("SELECT id FROM plans WHERE hash = ?");
+  find.Bind(hash);
+  if (find.Step()) return find.Integer(0);
+  connection.Prepare("INSERT INTO plans(hash, json, stored_utc) VALUES (?, ?, ?)")
+      .Bind(hash)
+      .Bind(json)
+      .Bind(stored_utc)
+      .Run();
+  return connection.last_insert_id();
+}
+
+std::int64_t Database::AddPlan(const std::string& plan_json) {
+  Statement valid = impl_->connection.Prepare("SELECT json_valid(?)");
+  valid.Bind(plan_json);
+  if (!valid.Step() || valid.Integer(0) != 1) {
+    Fail(ErrorCode::kInvalidArgument, "plan to store: expected JSON text");
+  }
+  Transaction transaction(impl_->connection);
+  const std::int64_t id = impl_->InsertPlan(plan_json, NowUtc());
+  transaction.Commit();
+  return id;
+}
+
+std::vector<StoredPlan> Database::Plans() const {
+  std::vector<StoredPlan> found;
+  Statement rows =
+      impl_->connection.Prepare("SELECT id, hash, json, stored_utc FROM plans ORDER BY id");
+  while (rows.Step()) {
+    found.push_back({rows.Integer(0), rows.Text(1), rows.Text(2), rows.Text(3)});
+  }
+  return found;
+}
+
+std::int64_t Database::Impl::InsertReplay(std::int64_t environment_id, const ReplayRecord& replay) {
+  connection
+      .Prepare(
+          "INSERT INTO replays(environment_id, plan_hash, workload_hash, device, transport, "
+          "exchange_source, ranks, verified, passed, started_utc) "
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .Bind(environment_id)
+      .Bind(replay.plan_hash)
+      .Bind(replay.workload_hash)
+      .Bind(replay.device)
+      .Bind(replay.transport)
+      .Bind(replay.exchange_source)
+      .Bind(replay.ranks)
+      .Bind(replay.verified ? 1 : 0)
+      .Bind(replay.passed ? 1 : 0)
+      .Bind(replay.started_utc)
+      .Run();
+  const std::int64_t id = connection.last_insert_id();
+  InsertCells(connection, id, replay);
+  return id;
+}
+
+std::int64_t Database::AddReplay(std::int64_t environment_id, const ReplayRecord& replay) {
+  Transaction transaction(impl_->connection);
+  const std::int64_t id = impl_->InsertReplay(environment_id, replay);
+  transaction.Commit();
+  return id;
+}
+
+std::vector<StoredReplay> Database::Replays() const {
+  std::vector<StoredReplay> found;
+  Statement rows = impl_->connection.Prepare(
+      "SELECT id, environment_id, plan_hash, workload_hash, device, transport, exchange_source, "
+      "ranks, verified, passed, started_utc FROM replays ORDER BY id");
+  while (rows.Step()) {
+    StoredReplay stored;
+    stored.id = rows.Integer(0);
+    stored.environment_id = rows.Integer(1);
+    ReplayRecord& replay = stored.replay;
+    replay.plan_hash = rows.Text(2);
+    replay.workload_hash = rows.Text(3);
+    replay.device = rows.Text(4);
+    replay.transport = rows.Text(5);
+    replay.exchange_source = rows.Text(6);
+    replay.ranks = rows.Int(7);
+    replay.verified = rows.Int(8) != 0;
+    replay.passed = rows.Int(9) != 0;
+    replay.started_utc = rows.Text(10);
+    replay.cells = ReadCells(impl_->connection, stored.id);
+    found.push_back(std::move(stored));
+  }
+  return found;
+}
+
+std::int64_t Database::AddFit(const Fit& fit) {
+  bool finite = std::isfinite(fit.held_out_error);
+  for (const auto& [name, value] : fit.parameters) finite = finite && std::isfinite(value);
+  if (!finite) {
+    Fail(ErrorCode::kInvalidArgument,
+         "fit of {} for {}: a number is not finite",
+         fit.target,
+         fit.subject);
+  }
+  Connection& connection = impl_->connection;
+  Transaction transaction(connection);
+  connection
+      .Prepare(
+          "INSERT INTO fits(model, target, subject, measurement_hash, trials, held_out_error, "
+          "created_utc) VALUES (?, ?, ?, ?, ?, ?, ?)")
+      .Bind(fit.model)
+      .Bind(fit.target)
+      .Bind(fit.subject)
+      .Bind(fit.measurement_hash)
+      .Bind(fit.trials)
+      .Bind(fit.held_out_error)
+      .Bind(fit.created_utc)
+      .Run();
+  const std::int64_t id = connection.last_insert_id();
+  Statement insert = connection.Prepare("INSERT INTO fit_parameters VALUES (?, ?, ?)");
+  for (const auto& [name, value] : fit.parameters) insert.Bind(id).Bind(name).Bind(value).Run();
+  transaction.Commit();
+  return id;
+}
+
+std::vector<Fit> Database::Fits() const {
+  std::vector<Fit> found;
+  Statement rows = impl_->connection.Prepare(
+      "SELECT id, model, target, subject, measurement_hash, trials, held_out_error, created_utc "
+      "FROM fits ORDER BY id");
+  while (rows.Step()) {
+    Fit fit{.model = rows.Text(1),
+            .target = rows.Text(2),
+            .subject = rows.Text(3),
+            .measurement_hash = rows.Text(4),
+            .trials = rows.Integer(5),
+            .held_out_error = rows.Real(6),
+            .created_utc = rows.Text(7),
+            .parameters = {}};
+    Statement parameters =
+        impl_->connection.Prepare("SELECT name, value FROM fit_parameters WHERE fit_id = ?");
+    parameters.Bind(rows.Integer(0));
+    while (parameters.Step()) fit.parameters.emplace(parameters.Text(0), parameters.Real(1));
+    found.push_back(std::move(fit));
+  }
+  return found;
+}
+
+}  // namespace dbsp::db

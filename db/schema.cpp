@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "db/schema.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <string>
+
+#include "core/error.h"
+#include "db/migrations.h"
+
+namespace dbsp::db {
+namespace {
+
+constexpr std::array<const char*, 2> kMigrations{kTablesV1, kViewsAndFitsV2};
+
+int VersionOf(const Connection& connection) {
+  return static_cast<int>(connection.Integer("PRAGMA user_version"));
+}
+
+}  // namespace
+
+std::span<const char* const> Migrations() { return kMigrations; }
+
+int NewestVersion() { return static_cast<int>(kMigrations.size()); }
+
+void CheckIdentity(const Connection& connection, EmptyFile empty) {
+  const std::int64_t id = connection.Integer("PRAGMA application_id");
+  const int version = VersionOf(connection);
+  const bool fresh =
+      id == 0 && version == 0 && connection.Integer("SELECT count(*) FROM sqlite_schema") == 0;
+  if (fresh && empty == EmptyFile::kAllowed) return;
+  if (id != kApplicationId) {
+    Fail(ErrorCode::kCorruptInput,
+         "{}: not a dbsp database: application_id expected {}, found {}; name another file",
+         connection.label(),
+         kApplicationId,
+         id);
+  }
+  if (version > NewestVersion()) {
+    Fail(ErrorCode::kCorruptInput,
+         "{}: schema version expected at most {}, found {}: written by a newer dbsp; use that one",
+         connection.label(),
+         NewestVersion(),
+         version);
+  }
+}
+
+void Migrate(Connection& connection, int version) {
+  while (VersionOf(connection) < version) {
+    Transaction transaction(connection);
+    // Another process may have migrated while this one waited for the lock.
+    const int from = VersionOf(connection);
+    if (from >= version) return;
+    CheckIdentity(connection, EmptyFile::kAllowed);
+    connection.Run(kMigrations.at(static_cast<std::size_t>(from)));
+    connection.Run(fmt::format("PRAGMA user_version = {}", from + 1));
+    if (from == 0) connection.Run(fmt::format("PRAGMA application_id = {}", kApplicationId));
+    transaction.Commit();
+  }
+}
+
+}  // namespace dbsp::db

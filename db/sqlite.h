@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owners of SQLite's handles, inside db/ only: connection, statement, transaction. They turn result
+// codes into dbsp::Error, naming the file; nothing here knows the schema.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace dbsp::db {
+
+class Statement;
+
+/// One open connection.
+/// threads  one at a time
+class Connection {
+ public:
+  /// Opens with sqlite3_open_v2 `flags`; `label` names the file in errors.
+  /// errors  as Check()
+  Connection(const std::string& name, int flags, std::string label);
+
+  /// Runs statements that return nothing of interest. errors as Check()
+  void Run(const std::string& sql);
+  [[nodiscard]] Statement Prepare(std::string_view sql) const;
+  /// First column of the first row. errors Error{kCorruptInput} without a row
+  [[nodiscard]] std::int64_t Integer(std::string_view sql) const;
+  [[nodiscard]] std::string Text(std::string_view sql) const;
+  [[nodiscard]] std::int64_t last_insert_id() const;
+  void SetBusyTimeout(int milliseconds);
+  /// Copies every page of `from` into this connection's database.
+  void CopyFrom(const Connection& from);
+  /// Makes this connection's database the given file image, in memory.
+  void LoadImage(std::string_view image);
+
+  /// Throws unless `code` is SQLITE_OK, ROW or DONE: kCorruptInput for a damaged file or one that
+  /// is no database, kIo for a full disk, a lock, a read-only or unreadable place, kInternal else.
+  void Check(int code, std::string_view action) const;
+  [[nodiscard]] const std::string& label() const { return label_; }
+  [[nodiscard]] sqlite3* get() const { return handle_.get(); }
+
+ private:
+  struct Close {
+    void operator()(sqlite3* handle) const noexcept;
+  };
+  std::string label_;
+  std::unique_ptr<sqlite3, Close> handle_;
+};
+
+/// A prepared statement; bind in order, then Step or Run.
+class Statement {
+ public:
+  Statement(const Connection& connection, std::string_view sql);
+
+  Statement& Bind(std::int64_t value);
+  Statement& Bind(int value) { return Bind(static_cast<std::int64_t>(value)); }
+  Statement& Bind(double value);
+  Statement& Bind(std::string_view value);
+  Statement& Bind(const std::string& value) { return Bind(std::string_view(value)); }
+  Statement& Bind(const char* value) { return Bind(std::string_view(value)); }
+  template <typename T>
+  Statement& Bind(const std::optional<T>& value) {
+    return value ? Bind(*value) : BindNull();
+  }
+  Statement& BindNull();
+
+  /// True when a row is at hand, false at the end.
+  [[nodiscard]] bool Step();
+  /// Runs to the end and makes the statement ready for new values.
+  void Run();
+  /// Makes the statement ready for new values.
+  void Reset();
+
+  /// Columns of the row at hand, from 0.
+  [[nodiscard]] std::int64_t Integer(int column) const;
+  [[nodiscard]] int Int(int column) const;  ///< errors Error{kCorruptInput} when out of range
+  [[nodiscard]] double Real(int column) const;
+  [[nodiscard]] std::string Text(int column) const;
+  [[nodiscard]] bool IsNull(int column) const;
+
+ private:
+  struct Finalize {
+    void operator()(sqlite3_stmt* handle) const noexcept;
+  };
+  const Connection* connection_;
+  std::unique_ptr<sqlite3_stmt, Finalize> handle_;
+  int bound_ = 0;
+};
+
+/// BEGIN IMMEDIATE; leaving the scope without Commit() rolls back.
+class Transaction {
+ public:
+  explicit Transaction(Connection& connection);
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  ~Transaction();
+  void Commit();
+
+ private:
+  Connection* connection_;
+  bool open_ = true;
+};
+
+}  // namespace dbsp::db

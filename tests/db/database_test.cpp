@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "db/database.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "tests/db/fixtures.h"
+
+namespace dbsp::db {
+namespace {
+
+void ExpectSameTrial(const Trial& a, const Trial& b) {
+  EXPECT_EQ(KeyOf(a.config), KeyOf(b.config));
+  EXPECT_EQ(a.config.index(), b.config.index());
+  EXPECT_EQ(a.suite, b.suite);
+  EXPECT_EQ(a.outcome, b.outcome);
+  EXPECT_EQ(a.detail, b.detail);
+  EXPECT_EQ(a.method, b.method);
+  EXPECT_EQ(a.stop_reason, b.stop_reason);
+  EXPECT_EQ(a.warmups, b.warmups);
+  EXPECT_EQ(a.discarded, b.discarded);
+  EXPECT_EQ(a.samples_ns, b.samples_ns);
+  EXPECT_EQ(a.started_utc, b.started_utc);
+}
+
+TEST(DatabaseTest, EveryTrialComesBackAsItWasStored) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    database.AddTrial(environment, RandomTrial(seed));
+  }
+  const Database reader = Database::Open(folder / "p.db", OpenMode::kReadOnly);
+  const auto stored = reader.Trials();
+  ASSERT_EQ(stored.size(), 200U);
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    SCOPED_TRACE(seed);
+    ExpectSameTrial(stored[seed].trial, RandomTrial(seed));
+    EXPECT_EQ(stored[seed].environment_id, environment);
+  }
+  EXPECT_EQ(reader.IntegrityProblem(), "");
+}
+
+TEST(DatabaseTest, EveryFieldOfTheAttentionConfigurationComesBack) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const Trial trial = SomeAttention(std::numeric_limits<std::uint64_t>::max(), {7});
+  database.AddTrial(database.AddEnvironment(SomeMachine()), trial);
+  const Trial stored = database.Trials().front().trial;
+  const auto& want = std::get<AttentionConfig>(trial.config);
+  const auto& got = std::get<AttentionConfig>(stored.config);
+  EXPECT_EQ(got.kernel, want.kernel);
+  EXPECT_EQ(got.dtype, want.dtype);
+  EXPECT_EQ(got.heads, want.heads);
+  EXPECT_EQ(got.head_dim, want.head_dim);
+  EXPECT_EQ(got.block, want.block);
+  EXPECT_EQ(got.q_blocks, want.q_blocks);
+  EXPECT_EQ(got.k_blocks, want.k_blocks);
+  EXPECT_EQ(got.pattern, want.pattern);
+  EXPECT_EQ(got.seed, want.seed);
+  EXPECT_EQ(got.kept_blocks, want.kept_blocks);
+  EXPECT_EQ(got.active_rows, want.active_rows);
+}
+
+TEST(DatabaseTest, ProvenanceComesBackWithArgumentsExtrasAndAnUnknownDirtyFlag) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  Provenance unknown = SomeMachine("other");
+  unknown.git_dirty = -1;
+  database.AddEnvironment(SomeMachine());
+  database.AddEnvironment(unknown);
+  const auto stored = database.Environments();
+  ASSERT_EQ(stored.size(), 2U);
+  const Provenance want = SomeMachine();
+  const Provenance& got = stored[0].provenance;
+  EXPECT_EQ(got.device_kind, want.device_kind);
+  EXPECT_EQ(got.device_name, want.device_name);
+  EXPECT_EQ(got.device_uuid, want.device_uuid);
+  EXPECT_EQ(got.host, want.host);
+  EXPECT_EQ(got.cores, want.cores);
+  EXPECT_EQ(got.memory_bytes, want.memory_bytes);
+  EXPECT_EQ(got.compiler, want.compiler);
+  EXPECT_EQ(got.build_type, want.build_type);
+  EXPECT_EQ(got.git_commit, want.git_commit);
+  EXPECT_EQ(got.git_dirty, 1);
+  EXPECT_EQ(got.version, want.version);
+  EXPECT_EQ(got.argv, want.argv);
+  EXPECT_EQ(got.started_utc, want.started_utc);
+  EXPECT_EQ(got.extra, want.extra);
+  EXPECT_EQ(stored[1].provenance.git_dirty, -1);
+  EXPECT_NE(stored[0].uid, stored[1].uid);
+}
+
+TEST(DatabaseTest, RefusedTrialsLeaveNothing) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  EXPECT_THROW(database.AddTrial(environment, SomeAttention(1, {5, 0})), Error);
+  EXPECT_THROW(database.AddTrial(environment, SomeAttention(1, {5, -3})), Error);
+  EXPECT_THROW(database.AddTrial(environment, SomeAttention(1, {})), Error);
+  EXPECT_THROW(database.AddTrial(environment + 1, SomeAttention(1, {5})),
+               Error);  // no such machine
+  EXPECT_TRUE(database.Trials().empty());
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT count(*) FROM samples"), "0");
+}
+
+TEST(DatabaseTest, FindTrialAsksForKeyDeviceCommitAndASuccess) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  const Trial trial = SomeAttention(1, {5});
+  const std::int64_t id = database.AddTrial(environment, trial);
+  Trial failed = SomeAttention(2, {5});
+  failed.outcome = TrialOutcome::kFailed;
+  database.AddTrial(environment, failed);
+  const std::string key = KeyOf(trial.config);
+  EXPECT_EQ(database.FindTrial(key, SomeMachine(), "0123abcd"), id);
+  EXPECT_EQ(database.FindTrial(key, SomeMachine(), ""), id);
+  EXPECT_EQ(database.FindTrial(key, SomeMachine(), "ffff"), std::nullopt);
+  EXPECT_EQ(database.FindTrial(key, SomeMachine("another"), ""), std::nullopt);
+  EXPECT_EQ(database.FindTrial(KeyOf(failed.config), SomeMachine(), ""), std::nullopt);
+}
+
+TEST(DatabaseTest, PlansAreStoredOnceByContent) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t id = database.AddPlan("{\"a\": 1}");
+  EXPECT_EQ(database.AddPlan("{\"a\": 1}"), id);
+  EXPECT_NE(database.AddPlan("{\"a\": 2}"), id);
+  EXPECT_THROW(database.AddPlan("{\"a\": "), Error);
+  const auto plans = database.Plans();
+  ASSERT_EQ(plans.size(), 2U);
+  EXPECT_EQ(plans[0].json, "{\"a\": 1}");
+  EXPECT_EQ(plans[0].hash, HashBytes("{\"a\": 1}"));
+}
+
+TEST(DatabaseTest, ReplaysComeBackWithTheirLedger) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  ReplayRecord want = SomeReplay();
+  want.cells[1].max_abs_error = std::nan("");
+  database.AddReplay(database.AddEnvironment(SomeMachine()), want);
+  const ReplayRecord got = database.Replays().front().replay;
+  EXPECT_EQ(got.plan_hash, want.plan_hash);
+  EXPECT_EQ(got.workload_hash, want.workload_hash);
+  EXPECT_EQ(got.device, want.device);
+  EXPECT_EQ(got.transport, want.transport);
+  EXPECT_EQ(got.exchange_source, want.exchange_source);
+  EXPECT_EQ(got.ranks, want.ranks);
+  EXPECT_EQ(got.verified, want.verified);
+  EXPECT_EQ(got.passed, want.passed);
+  EXPECT_EQ(got.started_utc, want.started_utc);
+  ASSERT_EQ(got.cells.size(), 2U);
+  EXPECT_EQ(got.cells[0].step, 3);
+  EXPECT_EQ(got.cells[0].layer, 4);
+  EXPECT_EQ(got.cells[0].predicted_ns, 100);
+  EXPECT_EQ(got.cells[0].replayed_ns, 140);
+  EXPECT_EQ(got.cells[0].relative_error, 1e-6);
+  EXPECT_EQ(got.cells[0].max_abs_error, std::nullopt);
+  EXPECT_EQ(got.cells[0].segments, want.cells[0].segments);
+  EXPECT_EQ(got.cells[0].segment_predicted_ns, want.cells[0].segment_predicted_ns);
+  EXPECT_EQ(got.cells[1].max_abs_error, std::numeric_limits<double>::infinity());
+}
+
+TEST(DatabaseTest, AReplayOfUnequalListsIsRefusedWhole) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  ReplayRecord replay = SomeReplay();
+  replay.cells[0].segment_predicted_ns.pop_back();
+  EXPECT_THROW(database.AddReplay(environment, replay), Error);
+  replay = SomeReplay();
+  replay.cells[1].replayed_ns = -1;
+  EXPECT_THROW(database.AddReplay(environment, replay), Error);
+  EXPECT_TRUE(database.Replays().empty());
+}
+
+TEST(DatabaseTest, FitsComeBackAndRefuseNumbersThatAreNotFinite) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  Fit fit{.model = "log-linear",
+          .target = "attention",
+          .subject = "cpu.block_sparse",
+          .measurement_hash = "h",
+          .trials = 12,
+          .held_out_error = 0.03,
+          .created_utc = "2026-01-31T12:34:58Z",
+          .parameters = {{"per_block_ns", 1.5}, {"start_ns", -2e300}}};
+  database.AddFit(fit);
+  const auto fits = database.Fits();
+  ASSERT_EQ(fits.size(), 1U);
+  EXPECT_EQ(fits[0].parameters, fit.parameters);
+  EXPECT_EQ(fits[0].held_out_error, 0.03);
+  EXPECT_EQ(fits[0].subject, "cpu.block_sparse");
+  fit.parameters["start_ns"] = std::nan("");
+  EXPECT_THROW(database.AddFit(fit), Error);
+  EXPECT_EQ(database.Fits().size(), 1U);
+}
+
+TEST(DatabaseTest, TheMeasurementHashFollowsTrialsAndNothingElse) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  database.AddTrial(environment, SomeAttention(1, {5}));
+  const std::string before = database.MeasurementHash();
+  const std::int64_t other = database.AddEnvironment(SomeMachine("other"));
+  database.AddReplay(other, SomeReplay());
+  database.AddPlan("{}");
+  EXPECT_EQ(database.MeasurementHash(), before);
+  EXPECT_EQ(Database::Open(folder / "p.db", OpenMode::kReadOnly).MeasurementHash(), before);
+  database.AddTrial(environment, SomeAttention(1, {6}));
+  EXPECT_NE(database.MeasurementHash(), before);
+}
+
+TEST(DatabaseTest, ImportAddsWhatIsMissingOnceAndKeepsTheMeasurementHash) {
+  const TempFolder folder;
+  Database a = Database::Open(folder / "a.db", OpenMode::kCreate);
+  Database b = Database::Open(folder / "b.db", OpenMode::kCreate);
+  const std::int64_t in_a = a.AddEnvironment(SomeMachine("one"));
+  const std::int64_t in_b = b.AddEnvironment(SomeMachine("two"));
+  for (std::uint64_t seed = 0; seed < 5; ++seed) a.AddTrial(in_a, RandomTrial(seed));
+  for (std::uint64_t seed = 5; seed < 8; ++seed) b.AddTrial(in_b, RandomTrial(seed));
+  a.AddReplay(in_a, SomeReplay());
+  a.AddPlan("{}");
+  const ImportCounts first = b.Import(a);
+  EXPECT_EQ(first.environments, 1);
+  EXPECT_EQ(first.trials, 5);
+  EXPECT_EQ(first.replays, 1);
+  EXPECT_EQ(first.plans, 1);
+  a.AddTrial(in_a, RandomTrial(9));
+  EXPECT_EQ(b.Import(a).trials, 1);
+  const ImportCounts again = b.Import(a);
+  EXPECT_EQ(again.environments + again.trials + again.plans + again.replays, 0);
+  EXPECT_EQ(b.Trials().size(), 9U);
+  a.Import(b);
+  EXPECT_EQ(a.MeasurementHash(), b.MeasurementHash());
+}
+
+TEST(DatabaseViewTest, AttentionShowsMedianQuartilesAndGflops) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  database.AddTrial(environment, SomeAttention(1, {40'000, 10'000, 20'000, 30'000}));
+  EXPECT_EQ(ShellText(folder / "p.db",
+                      "SELECT median_ns || ' ' || q1_ns || ' ' || q3_ns || ' ' || density || ' ' "
+                      "|| gflops || ' ' || block FROM v_attention"),
+            // 4 * 150 * 128 * 64 * 64 operations in 25 us; 150 of 3 * 10 * 20 blocks
+            "25000.0 10000 30000 0.25 12582.91 128x64");
+}
+
+TEST(DatabaseViewTest, ExchangeBandwidthsFollowTheUsualRule) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  for (const char* op : {"alltoall", "hop"}) {
+    Trial trial = SomeAttention(1, {1000, 1000, 1000});
+    trial.config = ExchangeConfig{
+        .op = op, .transport = "threads", .ranks = 4, .bytes_per_rank = 3000, .unevenness = 1};
+    database.AddTrial(environment, trial);
+  }
+  const std::string sql = "SELECT algbw_gbps || ' ' || busbw_gbps FROM v_exchange WHERE op = ";
+  EXPECT_EQ(ShellText(folder / "p.db", sql + "'alltoall'"), "4.0 3.0");
+  EXPECT_EQ(ShellText(folder / "p.db", sql + "'hop'"), "3.0 3.0");
+}
+
+TEST(DatabaseViewTest, LedgerErrorsAreSignedAndLeaveUnpredictedSegmentsApart) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  database.AddReplay(database.AddEnvironment(SomeMachine()), SomeReplay());
+  EXPECT_EQ(ShellText(folder / "p.db",
+                      "SELECT predicted_ns || ' ' || replayed_ns || ' ' || error_percent "
+                      "FROM v_ledger WHERE kind = 'attention'"),
+            "160 200 -20.0");
+  EXPECT_EQ(ShellText(folder / "p.db",
+                      "SELECT ifnull(error_percent, 'none') || ' ' || unpredicted_ns "
+                      "FROM v_ledger WHERE kind = 'hop'"),
+            "none 20");
+}
+
+TEST(DatabaseViewTest, ProvenanceAndDiscardsReadAsOneRowEach) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  database.AddTrial(environment, SomeAttention(1, {5, 6}));
+  EXPECT_EQ(ShellText(folder / "p.db",
+                      "SELECT governor || '|' || dirty || '|' || argv || '|' || trials "
+                      "FROM v_provenance"),
+            "powersave|yes|dbsp-profile --db a b.db |1");
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT discarded || ' ' || kept FROM v_discards"), "1 2");
+}
+
+}  // namespace
+}  // namespace dbsp::db
