@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/families.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "planner/head_balance.h"
+#include "planner/mask_counts.h"
+
+namespace dbsp::planner {
+namespace {
+
+void CheckInputs(Family family,
+                 const AttentionShape& shape,
+                 const LayerMasks& masks,
+                 int ranks,
+                 int ulysses,
+                 int ring,
+                 const HomeLayout& home) {
+  if (ulysses < 1 || ring < 1 || ranks < 1 || ulysses * ring != ranks) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{}: {} x {} ranks is not {}; degrees must be factors of the ranks",
+         NameOf(family),
+         ulysses,
+         ring,
+         ranks);
+  }
+  const bool degrees_fit = (family != Family::kUlysses || ring == 1) &&
+                           (family != Family::kRing || ulysses == 1) &&
+                           (family != Family::kDbsp || ulysses <= shape.heads);
+  if (!degrees_fit) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{} cannot split {} heads with degrees {} x {}; DegreesOf() lists those it can",
+         NameOf(family),
+         shape.heads,
+         ulysses,
+         ring);
+  }
+  if (home.ranks() != ranks) {
+    Fail(ErrorCode::kInvalidArgument, "home layout has {} ranks, not {}", home.ranks(), ranks);
+  }
+  if (masks.heads() != shape.heads || masks.rows() != shape.q_blocks() ||
+      masks.cols() != shape.k_blocks()) {
+    Fail(ErrorCode::kInvalidArgument,
+         "masks are {} x {} x {}, the shape has {} heads of {} x {} blocks",
+         masks.heads(),
+         masks.rows(),
+         masks.cols(),
+         shape.heads,
+         shape.q_blocks(),
+         shape.k_blocks());
+  }
+}
+
+/// Ring index of every block's home rank; ranks are ring_index * U + group.
+std::vector<int> HomeRing(int blocks, int block_tokens, const HomeLayout& home, int ulysses) {
+  std::vector<int> ring(static_cast<std::size_t>(blocks));
+  for (int i = 0; i < blocks; ++i) {
+    ring[static_cast<std::size_t>(i)] =
+        home.RankOf(static_cast<std::int64_t>(i) * block_tokens) / ulysses;
+  }
+  return ring;
+}
+
+}  // namespace
+
+std::vector<std::pair<int, int>> DegreesOf(Family family, int ranks, int heads) {
+  if (ranks < 1 || heads < 1) {
+    Fail(ErrorCode::kInvalidArgument, "degrees for {} heads on {} ranks", heads, ranks);
+  }
+  if (family == Family::kUlysses) return {{ranks, 1}};
+  if (family == Family::kRing) return {{1, ranks}};
+  if (family == Family::kPlaced) {
+    Fail(ErrorCode::kInvalidArgument, "family placed has no degrees: every head has its own");
+  }
+  std::vector<std::pair<int, int>> degrees;
+  for (int ring = 1; ring <= ranks; ++ring) {
+    if (ranks % ring != 0) continue;
+    if (family == Family::kDbsp && ranks / ring > heads) continue;
+    degrees.emplace_back(ranks / ring, ring);
+  }
+  return degrees;
+}
+
+Exchange ExchangeOf(Family family, int ring_degree) {
+  if (family == Family::kPlaced) {
+    Fail(ErrorCode::kInvalidArgument, "family placed has no exchange of its own");
+  }
+  return ring_degree == 1 ? Exchange::kAllToAll : Exchange::kRing;
+}
+
+Partition MakePartition(Family family,
+                        const AttentionShape& shape,
+                        const LayerMasks& masks,
+                        int ranks,
+                        int ulysses_degree,
+                        int ring_degree,
+                        const HomeLayout& home,
+                        const PartitionOptions& options) {
+  if (family == Family::kBalanced || family == Family::kPlaced) {
+    Fail(ErrorCode::kInvalidArgument,
+         "family {} is not built here; use ulysses, ring, usp or dbsp",
+         NameOf(family));
+  }
+  CheckInputs(family, shape, masks, ranks, ulysses_degree, ring_degree, home);
+  const bool dbsp = family == Family::kDbsp;
+  Partition partition{ranks, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
+  partition.groups.resize(static_cast<std::size_t>(ulysses_degree));
+
+  const std::vector<int> group_of = dbsp && ulysses_degree > 1
+                                        ? GreedyOwners(HeadCounts(masks), ulysses_degree)
+                                        : ContiguousOwners(shape.heads, ulysses_degree);
+  for (int h = 0; h < shape.heads; ++h) {
+    partition.groups[static_cast<std::size_t>(group_of[static_cast<std::size_t>(h)])]
+        .heads.push_back(h);
+  }
+  std::vector<int> rows;
+  std::vector<int> cols;
+  if (ring_degree > 1) {
+    rows = HomeRing(shape.q_blocks(), shape.block.q, home, ulysses_degree);
+    cols = HomeRing(shape.k_blocks(), shape.block.k, home, ulysses_degree);
+    if (dbsp) {
+      rows = GreedyOwners(RowSums(masks), ring_degree, options.dbsp_reward, rows);
+      cols = GreedyOwners(ColumnSums(masks), ring_degree, options.dbsp_reward, cols);
+    }
+  }
+  for (int g = 0; g < ulysses_degree; ++g) {
+    HeadGroup& group = partition.groups[static_cast<std::size_t>(g)];
+    for (int i = 0; i < ring_degree; ++i) group.ranks.push_back(i * ulysses_degree + g);
+    group.row_owner = rows;
+    group.col_owner = cols;
+  }
+  return partition;
+}
+
+}  // namespace dbsp::planner
