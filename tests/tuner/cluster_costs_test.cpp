@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/cluster_costs.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+
+namespace dbsp::tuner {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string ErrorOf(const std::string& text) {
+  try {
+    (void)ParseCluster(text);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    return error.what();
+  }
+  ADD_FAILURE() << text << " was taken";
+  return {};
+}
+
+planner::AttentionWork Dense(int heads, int side, int head_dim, BlockSize block) {
+  planner::AttentionWork work;
+  work.heads = heads;
+  work.head_dim = head_dim;
+  work.block = block;
+  work.active_rows = static_cast<std::int64_t>(heads) * side;
+  work.kept_blocks = work.active_rows * side;
+  return work;
+}
+
+TEST(ParseClusterTest, TakesAnyCountOfOneNode) {
+  EXPECT_EQ(ParseCluster("h200x8").gpus, 8);
+  EXPECT_EQ(ParseCluster("a100x3").gpu.name, "a100");
+  EXPECT_EQ(ParseCluster("h100x1").name, "h100x1");
+}
+
+TEST(ParseClusterTest, RefusesTheRestInWords) {
+  EXPECT_THAT(ErrorOf("h20x8"), HasSubstr("nearest known: 'h200x8'"));
+  EXPECT_THAT(ErrorOf("h200x16"), HasSubstr("one node"));
+  EXPECT_THAT(ErrorOf("h200x0"), HasSubstr("1 to 8"));
+  for (const char* text : {"", "x", "h200", "h200x", "h200x8x", "h200x-2", "h200x8.5", "8"}) {
+    EXPECT_FALSE(ErrorOf(text).empty()) << text;
+  }
+}
+
+TEST(ClusterCostsTest, DenseAttentionRunsAtThePublishedRates) {
+  // 75,776 tokens, 5 heads, the size of one rank of Wan2.1 14B: published dense rates are
+  // 595-701 TFLOP/s (H100, d 128) and up to 230 (A100); sparse kernels reach 0.88-0.95 of them.
+  const auto rate = [](const char* name, int head_dim) {
+    const ClusterCosts costs(ParseCluster(name));
+    const auto work = Dense(5, 592, head_dim, {128, 128});
+    const double flops = 4.0 * 128 * 128 * head_dim * static_cast<double>(work.kept_blocks);
+    return flops / costs.Attention(work).ns / 1e3;
+  };
+  EXPECT_GT(rate("h100x8", 128), 550);
+  EXPECT_LT(rate("h100x8", 128), 701);
+  EXPECT_GT(rate("h200x8", 64), 400);
+  EXPECT_LT(rate("h200x8", 64), 497);
+  EXPECT_GT(rate("a100x8", 128), 180);
+  EXPECT_LT(rate("a100x8", 128), 230);
+}
+
+TEST(ClusterCostsTest, ExchangesFollowThePublishedLinks) {
+  const ClusterCosts h200(ParseCluster("h200x8"));
+  EXPECT_NEAR(h200.AllToAll(8, 370'000'000).ns, 1e6, 0.03e6);  // 370 GB/s
+  const ClusterCosts a100(ParseCluster("a100x8"));
+  EXPECT_NEAR(a100.Hop(4, 240'000'000).ns, 1e6, 0.03e6);
+  EXPECT_GE(h200.AllToAll(2, 1).ns, 10e3);  // NCCL's latency
+  EXPECT_LE(h200.AllToAll(2, 1).ns, 20e3);
+}
+
+TEST(ClusterCostsTest, IsMarkedAnalyticWithWideIntervals) {
+  const ClusterCosts costs(ParseCluster("h100x4"));
+  EXPECT_EQ(costs.source(), CostSource::kAnalytic);
+  for (const planner::Estimate& e : {costs.Attention(Dense(4, 30, 128, {128, 64})),
+                                     costs.Copy(1 << 20),
+                                     costs.Merge(1000, 128),
+                                     costs.AllToAll(4, 1 << 20),
+                                     costs.Hop(2, 1 << 20)}) {
+    EXPECT_GT(e.ns, 0);
+    EXPECT_LE(e.low_ns, 0.8 * e.ns);
+    EXPECT_GE(e.high_ns, 1.2 * e.ns);
+  }
+  ASSERT_FALSE(costs.Remarks().empty());
+  EXPECT_THAT(costs.Remarks().front(), HasSubstr("analytic"));
+}
+
+TEST(ClusterCostsTest, NothingCostsNothing) {
+  const ClusterCosts costs(ParseCluster("h200x8"));
+  EXPECT_EQ(costs.Attention({}).high_ns, 0);
+  EXPECT_EQ(costs.Copy(0).high_ns, 0);
+  EXPECT_EQ(costs.Merge(0, 128).high_ns, 0);
+  EXPECT_EQ(costs.AllToAll(1, 100).high_ns, 0);
+  EXPECT_EQ(costs.Hop(8, 0).high_ns, 0);
+  EXPECT_EQ(costs.BandwidthBoundNs(0), 0);
+}
+
+TEST(ClusterCostsTest, FewRowsLeaveMultiprocessorsIdle) {
+  const ClusterCosts costs(ParseCluster("h200x8"));
+  auto few = Dense(1, 132, 128, {128, 128});
+  auto fewer = few;
+  fewer.active_rows = 1;
+  fewer.kept_blocks = few.kept_blocks / 132;
+  // One row of 132 is 1/132 of the work and takes as long.
+  EXPECT_NEAR(costs.Attention(fewer).ns, costs.Attention(few).ns, 0.01 * costs.Attention(few).ns);
+}
+
+}  // namespace
+}  // namespace dbsp::tuner

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/cost_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "core/error.h"
+#include "tests/tuner/synthetic_trials.h"
+
+namespace dbsp::tuner {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+FitRequest RequestFor(const SyntheticTrials& made) {
+  FitRequest request;
+  request.database = "p.db";
+  request.head_dim = made.head_dim;
+  request.block = made.block;
+  request.typical.heads = 4;
+  request.typical.active_rows = 100;
+  request.typical.kept_blocks = 1000;
+  request.profile_command = "dbsp-profile --db p.db";
+  return request;
+}
+
+FittedCosts Fit(const SyntheticTrials& made, const FitRequest& request) {
+  return {made.trials, std::vector<db::StoredEnvironment>{made.environment}, request};
+}
+
+planner::AttentionWork Work(int heads, std::int64_t rows, std::int64_t blocks) {
+  planner::AttentionWork work;
+  work.heads = heads;
+  work.active_rows = rows;
+  work.kept_blocks = blocks;
+  return work;
+}
+
+std::string ErrorOf(const SyntheticTrials& made, const FitRequest& request, ErrorCode code) {
+  try {
+    (void)Fit(made, request);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error";
+  return {};
+}
+
+TEST(FittedCostsTest, RecoversTheCoefficientsThroughNoise) {
+  SyntheticTrials made(0.03, 7);
+  made.AddAll({2, 4});
+  const FittedCosts costs = Fit(made, RequestFor(made));
+  const FitRow theta = costs.attention_fit("").theta;
+  EXPECT_NEAR(theta[0], made.truth.per_head, 0.15 * made.truth.per_head);
+  EXPECT_NEAR(theta[1], made.truth.per_row, 0.10 * made.truth.per_row);
+  EXPECT_NEAR(theta[2], made.truth.per_block, 0.05 * made.truth.per_block);
+  EXPECT_EQ(costs.kernel(), "cpu.block_sparse");
+  EXPECT_EQ(costs.source(), CostSource::kFitted);
+}
+
+TEST(FittedCostsTest, IntervalCoversFreshMeasurements) {
+  int covered = 0;
+  int asked = 0;
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    SyntheticTrials made(0.05, seed);
+    made.AddAll({2});
+    const FittedCosts costs = Fit(made, RequestFor(made));
+    std::mt19937 random(100 + seed);
+    std::normal_distribution<double> normal;
+    for (int i = 0; i < 50; ++i) {
+      const int heads = 1 + i % 4;
+      const int rows = heads * (4 + i % 28);
+      const auto blocks = static_cast<std::int64_t>(rows) * (1 + i % 16);
+      const double measured = made.truth.Attention(heads, rows, static_cast<double>(blocks)) *
+                              std::exp(0.05 * normal(random));
+      const planner::Estimate e = costs.Attention(Work(heads, rows, blocks));
+      covered += e.low_ns <= measured && measured <= e.high_ns ? 1 : 0;
+      ++asked;
+    }
+  }
+  // The bound aims at 90% of new points; 1000 draws keep the share within 3% of it.
+  EXPECT_GE(covered, asked * 85 / 100);
+}
+
+TEST(FittedCostsTest, EveryAnswerIsFiniteOrderedAndNotNegative) {
+  for (unsigned seed = 1; seed <= 10; ++seed) {
+    SyntheticTrials made(0.6, seed);  // noise far beyond any sense
+    made.AddAll({2, 8});
+    const FittedCosts costs = Fit(made, RequestFor(made));
+    const auto check = [&](const planner::Estimate& e) {
+      EXPECT_TRUE(std::isfinite(e.ns) && std::isfinite(e.high_ns));
+      EXPECT_LE(0, e.low_ns);
+      EXPECT_LE(e.low_ns, e.ns);
+      EXPECT_LE(e.ns, e.high_ns);
+    };
+    for (std::int64_t amount = 0; amount < (std::int64_t{1} << 40); amount = amount * 5 + 1) {
+      check(costs.Attention(Work(40, amount, amount * 3)));
+      check(costs.Copy(amount));
+      check(costs.Merge(amount, 64));
+      check(costs.Merge(amount, 128));
+      check(costs.AllToAll(4, amount));
+      check(costs.Hop(8, amount));
+      EXPECT_LE(costs.BandwidthBoundNs(amount), costs.AllToAll(2, amount).ns * (1 + 1e-9));
+      EXPECT_LE(costs.BandwidthBoundNs(amount), costs.Hop(4, amount).ns * (1 + 1e-9));
+    }
+    EXPECT_EQ(costs.Attention(Work(3, 0, 0)).high_ns, 0);
+    EXPECT_EQ(costs.AllToAll(8, 0).high_ns, 0);
+  }
+}
+
+TEST(FittedCostsTest, FailedAndImpossibleTrialsNeverEnter) {
+  SyntheticTrials clean;
+  clean.AddAll({2});
+  SyntheticTrials dirty = clean;
+  AttentionConfig config;
+  config.kernel = clean.kernel;
+  config.head_dim = clean.head_dim;
+  config.block = clean.block;
+  config.active_rows = 77;
+  config.kept_blocks = 777;
+  Trial trial;
+  trial.config = config;
+  trial.samples_ns = {1, 1, 1};
+  for (const TrialOutcome outcome : {TrialOutcome::kWrong,
+                                     TrialOutcome::kFailed,
+                                     TrialOutcome::kTimeout,
+                                     TrialOutcome::kUnavailable}) {
+    trial.outcome = outcome;
+    dirty.Add(trial);
+  }
+  trial.outcome = TrialOutcome::kOk;
+  trial.samples_ns = {};
+  dirty.Add(trial);
+  trial.samples_ns = {5, -3, 5};
+  dirty.Add(trial);
+  trial.samples_ns = {0};
+  dirty.Add(trial);
+  const FittedCosts a = Fit(clean, RequestFor(clean));
+  const FittedCosts b = Fit(dirty, RequestFor(dirty));
+  EXPECT_EQ(a.attention_fit("").theta, b.attention_fit("").theta);
+  EXPECT_THAT(b.Remarks(), Contains(HasSubstr("7 trials that failed")));
+}
+
+TEST(FittedCostsTest, TheNewestOfEqualConfigurationsCounts) {
+  SyntheticTrials made;
+  made.AddAll({2});
+  SyntheticTrials again = made;
+  again.truth.per_block *= 2;
+  again.truth.per_row *= 2;
+  again.truth.per_head *= 2;
+  again.AddAll({2});
+  const FittedCosts costs = Fit(again, RequestFor(again));
+  EXPECT_NEAR(costs.attention_fit("").theta[2], 2 * made.truth.per_block, 1);
+}
+
+TEST(FittedCostsTest, OnlyTheDeviceAskedForCounts) {
+  SyntheticTrials made;
+  made.AddAll({2});
+  SyntheticTrials other;
+  other.truth.per_block *= 10;
+  other.AddAll({2});
+  std::vector<db::StoredEnvironment> environments{made.environment, other.environment};
+  environments[1].id = 2;
+  environments[1].provenance.device_name = "Other CPU";
+  std::vector<db::StoredTrial> trials = made.trials;
+  for (db::StoredTrial trial : other.trials) {
+    trial.environment_id = 2;
+    trials.push_back(trial);
+  }
+  FitRequest request = RequestFor(made);
+  const FittedCosts newest(trials, environments, request);
+  EXPECT_EQ(newest.device().device_name, "Other CPU");
+  EXPECT_THAT(newest.Remarks(), Contains(HasSubstr("holds 2 devices")));
+  request.device = "Imaginary";
+  const FittedCosts asked(trials, environments, request);
+  EXPECT_EQ(asked.device().device_name, "Imaginary CPU");
+  EXPECT_NEAR(asked.attention_fit("").theta[2], made.truth.per_block, 1);
+  request.device = "H200";
+  EXPECT_THROW(FittedCosts(trials, environments, request), Error);
+}
+
+TEST(FittedCostsTest, WhatIsNotMeasuredIsRefusedWithTheCommandThatMeasuresIt) {
+  SyntheticTrials made;
+  EXPECT_THAT(ErrorOf(made, RequestFor(made), ErrorCode::kNotFound), HasSubstr("dbsp-profile"));
+  made.AddAll({4, 8});
+  FitRequest request = RequestFor(made);
+  request.head_dim = 128;
+  EXPECT_THAT(ErrorOf(made, request, ErrorCode::kNotFound), HasSubstr("dbsp-profile"));
+  request = RequestFor(made);
+  request.kernel = "cpu.block_sparze";
+  EXPECT_THAT(ErrorOf(made, request, ErrorCode::kInvalidArgument), HasSubstr("cpu.block_sparse"));
+  const FittedCosts costs = Fit(made, RequestFor(made));
+  EXPECT_THROW((void)costs.AllToAll(2, 1000), Error);
+  EXPECT_THROW((void)costs.Hop(16, 1000), Error);
+  EXPECT_GT(costs.AllToAll(6, 1000).ns, 0);
+  EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("rank count that was not measured")));
+}
+
+TEST(FittedCostsTest, AnotherBlockSizeIsRefusedOrScaledWiderInWords) {
+  SyntheticTrials made;
+  made.AddAll({2});
+  FitRequest request = RequestFor(made);
+  request.block = {128, 128};
+  EXPECT_THAT(ErrorOf(made, request, ErrorCode::kNotFound), HasSubstr("--force"));
+  request.allow_scaled = true;
+  const FittedCosts costs = Fit(made, request);
+  const planner::Estimate e = costs.Attention(Work(1, 10, 50));
+  EXPECT_NEAR(e.ns, made.truth.Attention(1, 2 * 10, 4 * 50), 1e-3 * e.ns);
+  EXPECT_GE(e.high_ns, 1.5 * e.ns);
+  EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("scaled from 64x64")));
+}
+
+TEST(FittedCostsTest, TakesTheKernelThatIsFasterOnTheWorkload) {
+  SyntheticTrials made;
+  made.AddAll({2});
+  made.kernel = "cpu.slow";
+  made.truth.per_block *= 5;
+  made.AddAll({2});
+  EXPECT_EQ(Fit(made, RequestFor(made)).kernel(), "cpu.block_sparse");
+  FitRequest request = RequestFor(made);
+  request.kernel = "cpu.slow";
+  EXPECT_EQ(Fit(made, request).kernel(), "cpu.slow");
+}
+
+}  // namespace
+}  // namespace dbsp::tuner

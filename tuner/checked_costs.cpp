@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/checked_costs.h"
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace dbsp::tuner {
+namespace {
+
+using planner::Estimate;
+
+/// A year in nanoseconds: anything above is a fault, and sums stay far from 2^63.
+constexpr double kMostNs = 3.2e16;
+
+Estimate Checked(const Estimate& e, const char* operation) {
+  const bool good = std::isfinite(e.ns) && std::isfinite(e.low_ns) && std::isfinite(e.high_ns) &&
+                    0 <= e.low_ns && e.low_ns <= e.ns && e.ns <= e.high_ns && e.high_ns < kMostNs;
+  if (!good) {
+    Fail(ErrorCode::kMeasurement,
+         "the cost model's {} is {} ns in [{}, {}], expected finite, ordered and not negative",
+         operation,
+         e.ns,
+         e.low_ns,
+         e.high_ns);
+  }
+  return e;
+}
+
+}  // namespace
+
+Estimate CheckedCosts::Attention(const planner::AttentionWork& work) const {
+  return Checked(costs_.Attention(work), "attention");
+}
+Estimate CheckedCosts::Copy(std::int64_t bytes) const {
+  return Checked(costs_.Copy(bytes), "copy");
+}
+Estimate CheckedCosts::Merge(std::int64_t rows, int head_dim) const {
+  return Checked(costs_.Merge(rows, head_dim), "merge");
+}
+Estimate CheckedCosts::AllToAll(int ranks, std::int64_t max_rank_bytes) const {
+  return Checked(costs_.AllToAll(ranks, max_rank_bytes), "all-to-all");
+}
+Estimate CheckedCosts::Hop(int ranks, std::int64_t bytes) const {
+  return Checked(costs_.Hop(ranks, bytes), "hop");
+}
+double CheckedCosts::BandwidthBoundNs(std::int64_t bytes) const {
+  const double ns = costs_.BandwidthBoundNs(bytes);
+  return Checked({ns, ns, ns}, "bandwidth bound").ns;
+}
+
+}  // namespace dbsp::tuner

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/cost_model.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "core/error.h"
+#include "core/nearest.h"
+#include "tuner/trial_selection.h"
+
+namespace dbsp::tuner {
+namespace {
+
+using planner::Estimate;
+
+/// Three coefficients need three points; fewer than this cannot be checked on a point left out.
+constexpr std::size_t kLeastTrials = 4;
+/// Half width added where a number is carried over from another block size or rank count. A block
+/// size changes the kernel's reuse of K/V: MagiAttention's token gather runs at 0.8 of its
+/// 128-blocks (notes on published rates), so half is wide on purpose.
+constexpr double kScaledBlockHalf = 0.5;
+constexpr double kBetweenRanksHalf = 0.5;
+/// No prediction is surer than this: clocks and neighbours on a machine move medians by as much.
+constexpr double kLeastHalf = 0.02;
+
+struct AttentionPoints {
+  std::vector<FitRow> x;
+  std::vector<double> y;
+  std::vector<double> spread;
+};
+
+using KernelBlock = std::pair<std::string, std::pair<int, int>>;
+
+bool IsAttention(const UsableTrial& trial, int head_dim, DType dtype) {
+  const auto* config = std::get_if<AttentionConfig>(&trial.trial->config);
+  return config != nullptr && config->head_dim == head_dim && config->dtype == dtype &&
+         config->kept_blocks > 0;
+}
+
+std::map<KernelBlock, AttentionPoints> CollectAttention(const TrialSelection& selection,
+                                                        int head_dim,
+                                                        DType dtype) {
+  std::map<KernelBlock, AttentionPoints> points;
+  for (const UsableTrial& trial : selection.trials) {
+    if (!IsAttention(trial, head_dim, dtype)) continue;
+    const auto& config = std::get<AttentionConfig>(trial.trial->config);
+    AttentionPoints& to = points[{config.kernel, {config.block.q, config.block.k}}];
+    to.x.push_back({static_cast<double>(config.heads),
+                    static_cast<double>(config.active_rows),
+                    static_cast<double>(config.kept_blocks)});
+    to.y.push_back(trial.ns);
+    to.spread.push_back(trial.spread);
+  }
+  return points;
+}
+
+AttentionFit FitAttention(const std::string& kernel, BlockSize block, const AttentionPoints& p) {
+  AttentionFit fit;
+  fit.kernel = kernel;
+  fit.block = block;
+  fit.theta = NonNegativeFit(p.x, p.y);
+  fit.trials = p.x.size();
+  const std::vector<double> errors = HeldOutErrors(p.x, p.y);
+  fit.median_error = Quantile(errors, 0.5);
+  fit.error_bound = std::max({kLeastHalf, ErrorBound(errors, 0.9), Quantile(p.spread, 0.5)});
+  fit.min_blocks_per_row = std::numeric_limits<double>::infinity();
+  for (const FitRow& row : p.x) {
+    const double per_row = row[2] / std::max(row[1], 1.0);
+    fit.min_blocks_per_row = std::min(fit.min_blocks_per_row, per_row);
+    fit.max_blocks_per_row = std::max(fit.max_blocks_per_row, per_row);
+    fit.max_kept_blocks = std::max(fit.max_kept_blocks, row[2]);
+  }
+  return fit;
+}
+
+/// The measured block size nearest to `block` in tokens per side, on a log scale.
+double BlockDistance(BlockSize a, BlockSize b) {
+  return std::abs(std::log2(static_cast<double>(a.q) / b.q)) +
+         std::abs(std::log2(static_cast<double>(a.k) / b.k));
+}
+
+std::map<std::string, AttentionFit> FitKernels(const TrialSelection& selection,
+                                               const FitRequest& request,
+                                               DType dtype,
+                                               std::vector<std::string>& remarks) {
+  std::map<std::string, AttentionFit> exact;
+  std::map<std::string, AttentionFit> scaled;
+  std::size_t most = 0;
+  for (const auto& [key, points] : CollectAttention(selection, request.head_dim, dtype)) {
+    const BlockSize block{key.second.first, key.second.second};
+    if (block == request.block) most = std::max(most, points.x.size());
+    if (points.x.size() < kLeastTrials) continue;
+    AttentionFit fit = FitAttention(key.first, block, points);
+    if (block == request.block) {
+      exact.emplace(key.first, std::move(fit));
+      continue;
+    }
+    fit.scale_rows = static_cast<double>(request.block.q) / block.q;
+    fit.scale_blocks = fit.scale_rows * request.block.k / block.k;
+    const auto held = scaled.find(key.first);
+    if (held == scaled.end() ||
+        BlockDistance(block, request.block) < BlockDistance(held->second.block, request.block)) {
+      scaled.insert_or_assign(key.first, std::move(fit));
+    }
+  }
+  if (!exact.empty()) return exact;
+  if (request.allow_scaled && !scaled.empty()) {
+    for (auto& [kernel, fit] : scaled) {
+      fit.error_bound += kScaledBlockHalf;
+      remarks.push_back(
+          fmt::format("attention of {}x{} blocks was not measured: {} is scaled from {}x{}, its "
+                      "interval widened "
+                      "by {:.0f}%",
+                      request.block.q,
+                      request.block.k,
+                      kernel,
+                      fit.block.q,
+                      fit.block.k,
+                      100 * kScaledBlockHalf));
+    }
+    return scaled;
+  }
+  Fail(ErrorCode::kNotFound,
+       "{}: {} of {}x{} blocks and head_dim {} ({}), at least {} needed; measure: {}{}",
+       request.database,
+       most == 0 ? "no attention trial" : fmt::format("only {} attention trials", most),
+       request.block.q,
+       request.block.k,
+       request.head_dim,
+       NameOf(dtype),
+       kLeastTrials,
+       request.profile_command,
+       scaled.empty() ? "" : "; --force scales from another block size");
+}
+
+void AddPoint(std::vector<CurvePoint>& points, std::int64_t size, const UsableTrial& trial) {
+  if (size > 0) points.push_back({static_cast<double>(size), trial.ns, trial.spread});
+}
+
+/// Local work: the trials of the same head_dim when there are any, else all.
+Curve LocalCurve(const TrialSelection& selection,
+                 const std::string& op,
+                 int head_dim,
+                 int& found_head_dim) {
+  std::vector<CurvePoint> same;
+  std::vector<CurvePoint> any;
+  found_head_dim = head_dim;
+  int other_head_dim = head_dim;
+  for (const UsableTrial& trial : selection.trials) {
+    const auto* config = std::get_if<LocalConfig>(&trial.trial->config);
+    if (config == nullptr || config->op != op) continue;
+    if (config->head_dim == head_dim) {
+      AddPoint(same, config->amount, trial);
+    } else {
+      if (any.empty()) other_head_dim = config->head_dim;
+      if (config->head_dim == other_head_dim) AddPoint(any, config->amount, trial);
+    }
+  }
+  if (!same.empty()) return Curve(std::move(same));
+  found_head_dim = other_head_dim;
+  return Curve(std::move(any));
+}
+
+void FillRankCurves(const TrialSelection& selection, const std::string& op, RankCurves& curves) {
+  std::map<int, std::vector<CurvePoint>> points;
+  for (const UsableTrial& trial : selection.trials) {
+    const auto* config = std::get_if<ExchangeConfig>(&trial.trial->config);
+    if (config == nullptr || config->op != op || config->ranks < 2) continue;
+    AddPoint(points[config->ranks], config->bytes_per_rank, trial);
+  }
+  curves.op = op;
+  for (auto& [ranks, list] : points) {
+    if (!list.empty()) curves.by_ranks.emplace(ranks, Curve(std::move(list)));
+  }
+}
+
+std::vector<int> RankCounts(const RankCurves& curves) {
+  std::vector<int> counts;
+  for (const auto& [ranks, curve] : curves.by_ranks) counts.push_back(ranks);
+  return counts;
+}
+
+std::string DescribeCurves(const RankCurves& curves) {
+  if (curves.by_ranks.empty()) return fmt::format("{}: not measured", curves.op);
+  std::string text = fmt::format("{}:", curves.op);
+  for (const auto& [ranks, curve] : curves.by_ranks) {
+    text += fmt::format(" {} ranks {} sizes up to {:.1f} MB at {:.2f} GB/s;",
+                        ranks,
+                        curve.points().size(),
+                        curve.points().back().size / 1e6,
+                        curve.best_rate());
+  }
+  text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+Estimate AttentionFit::At(double heads, double active_rows, double kept_blocks) const {
+  if (!(kept_blocks > 0)) return {};
+  const double ns = theta[0] * heads + theta[1] * active_rows * scale_rows +
+                    theta[2] * kept_blocks * scale_blocks;
+  const double per_row = kept_blocks / std::max(active_rows, 1.0);
+  const bool inside = per_row >= min_blocks_per_row * 0.999 &&
+                      per_row <= max_blocks_per_row * 1.001 && kept_blocks <= max_kept_blocks * 4;
+  return WithInterval(ns, inside ? error_bound : 2 * error_bound);
+}
+
+FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
+                         std::span<const db::StoredEnvironment> environments,
+                         const FitRequest& request)
+    : allow_scaled_(request.allow_scaled), profile_command_(request.profile_command) {
+  const TrialSelection selection =
+      SelectTrials(trials, environments, request.device, request.database, request.profile_command);
+  device_ = selection.device;
+  dtype_ = device_.device_kind == "cpu" ? DType::kF32 : DType::kBf16;
+  remarks_ = selection.remarks;
+  fits_ = FitKernels(selection, request, dtype_, remarks_);
+  if (request.kernel.empty()) {
+    double best = std::numeric_limits<double>::infinity();
+    for (const auto& [name, fit] : fits_) {
+      const planner::AttentionWork& work = request.typical;
+      const double ns = fit.At(work.heads,
+                               static_cast<double>(work.active_rows),
+                               static_cast<double>(work.kept_blocks))
+                            .ns;
+      if (ns < best) {
+        best = ns;
+        kernel_ = name;
+      }
+    }
+  } else {
+    kernel_ = request.kernel;
+    (void)attention_fit(kernel_);
+  }
+  const AttentionFit& fit = attention_fit(kernel_);
+  remarks_.push_back(fmt::format(
+      "attention {} {}x{} d{}: {:.0f} ns per head + {:.1f} per row + {:.1f} per block; {} trials, "
+      "held-out error {:.1f}% (median), {:.1f}% (bound of 90%)",
+      kernel_,
+      fit.block.q,
+      fit.block.k,
+      request.head_dim,
+      fit.theta[0],
+      fit.theta[1],
+      fit.theta[2],
+      fit.trials,
+      100 * fit.median_error,
+      100 * fit.error_bound));
+  int copy_head_dim = 0;
+  copy_ = LocalCurve(selection, "pack", request.head_dim, copy_head_dim);
+  merge_ = LocalCurve(selection, "merge", request.head_dim, merge_head_dim_);
+  if (copy_.empty()) {
+    Fail(ErrorCode::kNotFound,
+         "{}: no trial of pack; measure: {}",
+         request.database,
+         request.profile_command);
+  }
+  FillRankCurves(selection, "alltoall", all_to_all_);
+  FillRankCurves(selection, "hop", hop_);
+  remarks_.push_back(DescribeCurves(all_to_all_));
+  remarks_.push_back(DescribeCurves(hop_));
+}
+
+const AttentionFit& FittedCosts::attention_fit(const std::string& kernel) const {
+  const auto found = fits_.find(kernel.empty() ? kernel_ : kernel);
+  if (found != fits_.end()) return found->second;
+  std::vector<std::string> known;
+  for (const auto& [name, fit] : fits_) known.push_back(name);
+  throw Error(ErrorCode::kInvalidArgument, UnknownName("measured kernel", kernel, known));
+}
+
+Estimate FittedCosts::Attention(const planner::AttentionWork& work) const {
+  return attention_fit(work.kernel)
+      .At(work.heads, static_cast<double>(work.active_rows), static_cast<double>(work.kept_blocks));
+}
+
+Estimate FittedCosts::Copy(std::int64_t bytes) const {
+  if (bytes <= 0) return {};
+  const auto size = static_cast<double>(bytes);
+  if (!copy_.Covers(size)) copy_outside_ = true;
+  return copy_.At(size);
+}
+
+Estimate FittedCosts::Merge(std::int64_t rows, int head_dim) const {
+  if (rows <= 0) return {};
+  if (merge_.empty()) {
+    Fail(ErrorCode::kNotFound, "no trial of merge; measure: {}", profile_command_);
+  }
+  const auto size = static_cast<double>(rows);
+  if (!merge_.Covers(size)) merge_outside_ = true;
+  Estimate estimate = merge_.At(size);
+  // Merging is bound by memory: its time follows the bytes of a row.
+  if (head_dim != merge_head_dim_) {
+    const double ratio = static_cast<double>(head_dim) / merge_head_dim_;
+    estimate = {estimate.ns * ratio,
+                estimate.low_ns * ratio * (1 - kScaledBlockHalf),
+                estimate.high_ns * ratio * (1 + kScaledBlockHalf)};
+  }
+  return estimate;
+}
+
+Estimate FittedCosts::Exchange(const RankCurves& curves, int ranks, double bytes) const {
+  if (!(bytes > 0)) return {};
+  const auto at = [&](const Curve& curve) {
+    if (!curve.Covers(bytes)) curves.outside = true;
+    return curve.At(bytes);
+  };
+  const auto above = curves.by_ranks.lower_bound(ranks);
+  if (above != curves.by_ranks.end() && above->first == ranks) return at(above->second);
+  const bool bracketed = above != curves.by_ranks.end() && above != curves.by_ranks.begin();
+  if (!bracketed && !(allow_scaled_ && !curves.by_ranks.empty())) {
+    Fail(ErrorCode::kNotFound,
+         "no {} between {} ranks was measured (rank counts measured: {}); measure: {}",
+         curves.op,
+         ranks,
+         curves.by_ranks.empty() ? "none" : fmt::format("{}", fmt::join(RankCounts(curves), ", ")),
+         profile_command_);
+  }
+  curves.between = true;
+  double ns = 0;
+  double half = kBetweenRanksHalf;
+  if (bracketed) {
+    const auto below = std::prev(above);
+    const Estimate low = at(below->second);
+    const Estimate high = at(above->second);
+    const double u = (std::log(ranks) - std::log(below->first)) /
+                     (std::log(above->first) - std::log(below->first));
+    ns = std::exp((1 - u) * std::log(low.ns) + u * std::log(high.ns));
+    half += std::max(low.high_ns / low.ns, high.high_ns / high.ns) - 1;
+  } else {
+    const Estimate nearest =
+        at(above == curves.by_ranks.end() ? std::prev(above)->second : above->second);
+    ns = nearest.ns;
+    half += kBetweenRanksHalf + nearest.high_ns / nearest.ns - 1;
+  }
+  return WithInterval(ns, half);
+}
+
+Estimate FittedCosts::AllToAll(int ranks, std::int64_t max_rank_bytes) const {
+  return Exchange(all_to_all_, ranks, static_cast<double>(max_rank_bytes));
+}
+
+Estimate FittedCosts::Hop(int ranks, std::int64_t bytes) const {
+  return Exchange(hop_, ranks, static_cast<double>(bytes));
+}
+
+double FittedCosts::BandwidthBoundNs(std::int64_t bytes) const {
+  double best = 0;
+  for (const RankCurves* curves : {&all_to_all_, &hop_}) {
+    for (const auto& [ranks, curve] : curves->by_ranks) best = std::max(best, curve.best_rate());
+  }
+  return best > 0 && bytes > 0 ? static_cast<double>(bytes) / best : 0;
+}
+
+std::vector<std::string> FittedCosts::Remarks() const {
+  std::vector<std::string> remarks = remarks_;
+  for (const RankCurves* curves : {&all_to_all_, &hop_}) {
+    if (curves->outside) {
+      remarks.push_back(
+          fmt::format("{}: sizes outside the measured ones were needed; the slope at the end was "
+                      "held and the interval widened",
+                      curves->op));
+    }
+    if (curves->between) {
+      remarks.push_back(fmt::format(
+          "{}: a rank count that was not measured was needed (measured: {}); interval widened by "
+          "{:.0f}% or more; measure: {}",
+          curves->op,
+          fmt::join(RankCounts(*curves), ", "),
+          100 * kBetweenRanksHalf,
+          profile_command_));
+    }
+  }
+  if (copy_outside_) remarks.push_back("pack: sizes outside the measured ones were needed");
+  if (merge_outside_) remarks.push_back("merge: sizes outside the measured ones were needed");
+  return remarks;
+}
+
+}  // namespace dbsp::tuner

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/trial_selection.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/error.h"
+#include "tuner/statistics.h"
+
+namespace dbsp::tuner {
+namespace {
+
+bool Usable(const Trial& trial) {
+  return trial.outcome == TrialOutcome::kOk && !trial.samples_ns.empty() &&
+         std::all_of(trial.samples_ns.begin(), trial.samples_ns.end(), [](std::int64_t sample) {
+           return sample > 0;
+         });
+}
+
+UsableTrial Summarise(const Trial& trial) {
+  const std::vector<double> samples(trial.samples_ns.begin(), trial.samples_ns.end());
+  const double median = Quantile(samples, 0.5);
+  const double above = Quantile(samples, 0.75) - median;
+  const double below = median - Quantile(samples, 0.25);
+  return {&trial, median, std::max(above, below) / median};
+}
+
+std::string DeviceName(const Provenance& p) {
+  return fmt::format(
+      "{} ({}{}{})", p.device_name, p.device_kind, p.device_uuid.empty() ? "" : " ", p.device_uuid);
+}
+
+bool SameDevice(const Provenance& a, const Provenance& b) {
+  return a.device_kind == b.device_kind && a.device_name == b.device_name &&
+         a.device_uuid == b.device_uuid;
+}
+
+bool Names(const std::string& wanted, const Provenance& device) {
+  return wanted == device.device_kind || wanted == device.device_uuid ||
+         device.device_name.find(wanted) != std::string::npos;
+}
+
+}  // namespace
+
+TrialSelection SelectTrials(std::span<const db::StoredTrial> trials,
+                            std::span<const db::StoredEnvironment> environments,
+                            const std::string& device,
+                            const std::string& database,
+                            const std::string& profile_command) {
+  std::map<std::int64_t, const Provenance*> environment;
+  for (const auto& stored : environments) environment[stored.id] = &stored.provenance;
+  TrialSelection selection;
+  const Provenance* chosen = nullptr;
+  std::set<std::string> devices;
+  std::size_t unusable = 0;
+  for (const db::StoredTrial& stored : trials) {
+    const auto found = environment.find(stored.environment_id);
+    if (!Usable(stored.trial) || found == environment.end()) {
+      ++unusable;
+      continue;
+    }
+    devices.insert(DeviceName(*found->second));
+    if (device.empty() || Names(device, *found->second)) chosen = found->second;
+  }
+  if (devices.empty()) {
+    Fail(ErrorCode::kNotFound,
+         "{}: no finished trial ({} unusable); measure first: {}",
+         database,
+         unusable,
+         profile_command);
+  }
+  if (chosen == nullptr) {
+    Fail(ErrorCode::kNotFound,
+         "{}: no trial of device '{}'; it holds: {}",
+         database,
+         device,
+         fmt::join(devices, ", "));
+  }
+  selection.device = *chosen;
+
+  std::map<std::string, std::size_t> newest;  // configuration to its place in selection.trials
+  std::size_t repeated = 0;
+  for (const db::StoredTrial& stored : trials) {
+    const auto found = environment.find(stored.environment_id);
+    if (!Usable(stored.trial) || found == environment.end()) continue;
+    if (!SameDevice(*found->second, *chosen)) continue;
+    const UsableTrial usable = Summarise(stored.trial);
+    const auto [entry, fresh] =
+        newest.try_emplace(KeyOf(stored.trial.config), selection.trials.size());
+    if (fresh) {
+      selection.trials.push_back(usable);
+    } else {
+      selection.trials[entry->second] = usable;
+      ++repeated;
+    }
+  }
+  selection.remarks.push_back(
+      fmt::format("{}: {} trials of {}", database, selection.trials.size(), DeviceName(*chosen)));
+  if (devices.size() > 1) {
+    selection.remarks.push_back(
+        fmt::format("the database holds {} devices ({}); {} was taken, --db-device names another",
+                    devices.size(),
+                    fmt::join(devices, ", "),
+                    device.empty() ? "the one measured last" : "the one asked for"));
+  }
+  if (repeated > 0) {
+    selection.remarks.push_back(
+        fmt::format("{} older trials of the same configuration were left out", repeated));
+  }
+  if (unusable > 0) {
+    selection.remarks.push_back(
+        fmt::format("{} trials that failed or hold no positive time were left out", unusable));
+  }
+  return selection;
+}
+
+}  // namespace dbsp::tuner
