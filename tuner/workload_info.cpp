@@ -74,6 +74,7 @@ Summary Summarise(const Workload& workload, planner::MaskSource& source) {
 std::string RuleText(const MaskRule& rule) {
   std::string text = rule.rule;
   for (const auto& [name, value] : rule.options) {
+    if (value.empty()) continue;
     text += fmt::format("{}{}={}", text == rule.rule ? ":" : ",", name, value);
   }
   return text;

@@ -9,6 +9,9 @@ const std::vector<const MaskRuleType*>& AllRules() {
   static const std::vector<const MaskRuleType*> rules{
       &DenseRuleType(),
       &RadialRuleType(),
+      &StaRuleType(),
+      &Svg1RuleType(),
+      &VsaRuleType(),
       &RandomRuleType(),
   };
   return rules;

@@ -9,5 +9,8 @@ namespace dbsp::planner {
 [[nodiscard]] const MaskRuleType& DenseRuleType();
 [[nodiscard]] const MaskRuleType& RadialRuleType();
 [[nodiscard]] const MaskRuleType& RandomRuleType();
+[[nodiscard]] const MaskRuleType& StaRuleType();
+[[nodiscard]] const MaskRuleType& Svg1RuleType();
+[[nodiscard]] const MaskRuleType& VsaRuleType();
 
 }  // namespace dbsp::planner
