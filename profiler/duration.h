@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Durations as flags write them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace dbsp::profiler {
+
+/// "500ms", "60s", "5m", "1.5h", or seconds without a unit. units returns nanoseconds
+/// errors  Error{kInvalidArgument} naming `flag`, for anything else, zero and below
+[[nodiscard]] std::int64_t ParseDurationNs(const std::string& text, const std::string& flag);
+
+}  // namespace dbsp::profiler

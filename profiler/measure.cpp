@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/measure.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+
+namespace dbsp::profiler {
+namespace {
+
+std::string DetailOf(std::int64_t discarded, std::int64_t disturbed_kept) {
+  if (discarded == 0) return "";
+  std::string text = fmt::format("{} samples discarded: preempted", discarded);
+  if (disturbed_kept > 0) text += fmt::format("; {} more preempted ones kept", disturbed_kept);
+  return text;
+}
+
+}  // namespace
+
+double RelativeError(std::vector<std::int64_t> samples_ns) {
+  const std::size_t n = samples_ns.size();
+  if (n < 2) return std::numeric_limits<double>::infinity();
+  std::sort(samples_ns.begin(), samples_ns.end());
+  const auto at = [&](std::size_t place) { return static_cast<double>(samples_ns[place - 1]); };
+  const double median = (at((n + 1) / 2) + at((n + 2) / 2)) / 2;
+  const double spread = at((3 * n + 3) / 4) - at((n + 3) / 4);
+  return 1.2533 * spread / 1.349 / std::sqrt(static_cast<double>(n)) / median;
+}
+
+Measurement Measure(const MeasureLimits& limits,
+                    const std::function<Reading()>& sample,
+                    const std::function<std::int64_t()>& now,
+                    const std::function<bool()>& interrupted) {
+  if (limits.min_samples < 1 || limits.max_samples < limits.min_samples || limits.warmups < 0) {
+    Fail(ErrorCode::kInvalidArgument,
+         "measurement limits: expected 1 <= min_samples <= max_samples, found {} and {}",
+         limits.min_samples,
+         limits.max_samples);
+  }
+  Measurement result;
+  std::int64_t disturbed_kept = 0;
+  const std::int64_t begin = now();
+  const auto spent = [&] { return now() - begin; };
+  const auto finish = [&](const char* reason) {
+    result.stop_reason = reason;
+    result.detail = DetailOf(result.discarded, disturbed_kept);
+    return result;
+  };
+  // Warm-ups take at most a third of the budget: a slow trial still gets its samples.
+  while (result.warmups < limits.warmups && spent() <= limits.budget_ns / 3) {
+    if (interrupted()) return finish("interrupted");
+    (void)sample();
+    ++result.warmups;
+  }
+  for (;;) {
+    if (interrupted()) return finish("interrupted");
+    const Reading reading = sample();
+    if (reading.disturbed && result.discarded < kMaxDiscards && spent() < limits.budget_ns / 2) {
+      ++result.discarded;
+      continue;
+    }
+    disturbed_kept += reading.disturbed ? 1 : 0;
+    // A clock coarser than the run may read 0; less than its tick is all that is known then.
+    result.samples_ns.push_back(std::max<std::int64_t>(reading.duration_ns, 1));
+    const auto taken = static_cast<int>(result.samples_ns.size());
+    if (taken >= limits.min_samples && RelativeError(result.samples_ns) <= limits.target_spread) {
+      return finish("spread");
+    }
+    if (taken >= limits.max_samples) return finish("max_samples");
+    if (spent() >= limits.budget_ns) return finish("budget");
+  }
+}
+
+std::int64_t SteadyNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+std::int64_t Preemptions() {
+  rusage usage{};
+  if (getrusage(RUSAGE_THREAD, &usage) != 0) return 0;
+  return usage.ru_nivcsw;
+}
+
+Reading TimeOnThread(const std::function<void()>& run) {
+  const std::int64_t before = Preemptions();
+  const std::int64_t begin = SteadyNs();
+  run();
+  const std::int64_t end = SteadyNs();
+  return {end - begin, Preemptions() != before};
+}
+
+}  // namespace dbsp::profiler

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/run_trial.h"
+
+#include <algorithm>
+#include <atomic>
+#include <new>
+#include <random>
+#include <vector>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "kernels/attention.h"
+#include "profiler/pattern.h"
+#include "runtime/communicator.h"
+
+namespace dbsp::profiler {
+namespace {
+
+using Interrupted = std::function<bool()>;
+
+constexpr std::size_t kColdBytes = 64U << 20U;  // more than the caches a core can use
+constexpr std::size_t kMaxCopies = 8;
+
+std::size_t CopiesFor(std::size_t bytes) {
+  return std::clamp<std::size_t>(kColdBytes / std::max<std::size_t>(bytes, 1), 1, kMaxCopies);
+}
+
+/// Values like those of normalised activations; the same seed gives the same ones.
+std::vector<float> Values(std::size_t count, std::uint64_t seed) {
+  std::mt19937 random(static_cast<std::uint32_t>(seed));
+  std::uniform_real_distribution<float> draw(-1.0F, 1.0F);
+  std::vector<float> values(count);
+  for (float& value : values) value = draw(random);
+  return values;
+}
+
+struct AttentionBuffers {
+  std::vector<float> q, k, v, o, lse;
+};
+
+std::vector<AttentionBuffers> MakeBuffers(const AttentionConfig& c) {
+  const auto dim = static_cast<std::size_t>(c.head_dim);
+  const auto q_rows = static_cast<std::size_t>(c.heads) * c.q_blocks * c.block.q;
+  const auto k_rows = static_cast<std::size_t>(c.heads) * c.k_blocks * c.block.k;
+  AttentionBuffers buffers{Values(q_rows * dim, c.seed),
+                           Values(k_rows * dim, c.seed + 1),
+                           Values(k_rows * dim, c.seed + 2),
+                           std::vector<float>(q_rows * dim),
+                           std::vector<float>(q_rows)};
+  return {CopiesFor((2 * q_rows + 2 * k_rows) * dim * sizeof(float)), buffers};
+}
+
+Measurement RunAttention(const AttentionConfig& c,
+                         const MeasureLimits& limits,
+                         const Interrupted& interrupted) {
+  const kernels::AttentionVariant& variant = kernels::FindCpuAttention(c.kernel);
+  const BlockLists lists = MakeLists(c);
+  std::vector<AttentionBuffers> buffers = MakeBuffers(c);
+  const std::vector<int> q_tokens(static_cast<std::size_t>(c.q_blocks), c.block.q);
+  const std::vector<int> k_tokens(static_cast<std::size_t>(c.k_blocks), c.block.k);
+  // Every head's offsets start at 0 of its own part of the list.
+  const auto rows = static_cast<std::size_t>(c.q_blocks);
+  std::vector<std::int64_t> begins;
+  for (std::size_t head = 0; head < static_cast<std::size_t>(c.heads); ++head) {
+    for (std::size_t i = 0; i <= rows; ++i) {
+      begins.push_back(lists.begin[head * rows + i] - lists.begin[head * rows]);
+    }
+  }
+  std::size_t turn = 0;
+  const auto run = [&] {
+    AttentionBuffers& b = buffers[turn++ % buffers.size()];
+    for (std::size_t head = 0; head < static_cast<std::size_t>(c.heads); ++head) {
+      const auto q_floats = rows * c.block.q * c.head_dim;
+      const auto k_floats = static_cast<std::size_t>(c.k_blocks) * c.block.k * c.head_dim;
+      kernels::AttentionArgs args;
+      args.head_dim = c.head_dim;
+      args.block = c.block;
+      args.scale = 0.125F;
+      args.q_blocks = c.q_blocks;
+      args.k_blocks = c.k_blocks;
+      args.q = b.q.data() + head * q_floats;
+      args.k = b.k.data() + head * k_floats;
+      args.v = b.v.data() + head * k_floats;
+      args.q_tokens = q_tokens;
+      args.k_tokens = k_tokens;
+      args.list_begin = std::span(begins).subspan(head * (rows + 1), rows + 1);
+      args.list = std::span(lists.list)
+                      .subspan(static_cast<std::size_t>(lists.begin[head * rows]),
+                               static_cast<std::size_t>(lists.begin[(head + 1) * rows] -
+                                                        lists.begin[head * rows]));
+      args.o = b.o.data() + head * q_floats;
+      args.lse = b.lse.data() + head * rows * c.block.q;
+      variant.run(args);
+    }
+  };
+  return Measure(
+      limits, [&] { return TimeOnThread(run); }, SteadyNs, interrupted);
+}
+
+/// Gathers blocks of one head after another from the home layout [token][heads][head_dim].
+Measurement RunPack(const LocalConfig& c,
+                    const MeasureLimits& limits,
+                    const Interrupted& interrupted) {
+  constexpr std::int64_t kHeads = 8;
+  const std::int64_t block_floats = static_cast<std::int64_t>(c.block.q) * c.head_dim;
+  const std::int64_t floats = c.amount / static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t token_blocks = floats / (block_floats * kHeads) + 1;
+  std::vector<kernels::CopyItem> items;
+  for (std::int64_t at = 0; at < floats / c.head_dim * c.head_dim; at += block_floats) {
+    const std::int64_t item = at / block_floats;
+    const std::int64_t head = item / token_blocks;
+    const std::int64_t block = item % token_blocks;
+    const std::int64_t tokens = std::min(block_floats, floats - at) / c.head_dim;
+    items.push_back({block * c.block.q * kHeads * c.head_dim + head * c.head_dim,
+                     at,
+                     static_cast<int>(tokens)});
+  }
+  const auto home = static_cast<std::size_t>(token_blocks * block_floats * kHeads);
+  const std::size_t copies = CopiesFor(2 * home * sizeof(float));
+  const std::vector<std::vector<float>> from(copies, Values(home, 1));
+  std::vector<std::vector<float>> to(copies, std::vector<float>(home));
+  std::size_t turn = 0;
+  const auto run = [&] {
+    const std::size_t i = turn++ % copies;
+    kernels::CopyBlocks(
+        from[i].data(), kHeads * c.head_dim, to[i].data(), c.head_dim, c.head_dim, items);
+  };
+  return Measure(
+      limits, [&] { return TimeOnThread(run); }, SteadyNs, interrupted);
+}
+
+Measurement RunMerge(const LocalConfig& c,
+                     const MeasureLimits& limits,
+                     const Interrupted& interrupted) {
+  const auto rows = static_cast<std::size_t>(c.amount);
+  const std::size_t floats = rows * static_cast<std::size_t>(c.head_dim);
+  const std::size_t copies = CopiesFor(2 * floats * sizeof(float));
+  std::vector<std::vector<float>> o(copies, Values(floats, 1));
+  std::vector<std::vector<float>> lse(copies, Values(rows, 2));
+  const std::vector<std::vector<float>> part_o(copies, Values(floats, 3));
+  const std::vector<float> part_lse = Values(rows, 4);
+  std::size_t turn = 0;
+  const auto run = [&] {
+    const std::size_t i = turn++ % copies;
+    kernels::MergePartial(
+        c.amount, c.head_dim, o[i].data(), lse[i].data(), part_o[i].data(), part_lse.data());
+  };
+  return Measure(
+      limits, [&] { return TimeOnThread(run); }, SteadyNs, interrupted);
+}
+
+/// One rank's buffers and counts for an exchange.
+class ExchangeRank {
+ public:
+  ExchangeRank(const ExchangeConfig& c, int rank) : config_(c), rank_(rank) {
+    const std::int64_t floats = c.bytes_per_rank / static_cast<std::int64_t>(sizeof(float));
+    for (int r = 0; r < c.ranks; ++r) {
+      send_counts_.push_back(CountBetween(rank, r));
+      recv_counts_.push_back(CountBetween(r, rank));
+    }
+    if (c.op == "allgather") {
+      const std::int64_t each = floats / std::max(c.ranks - 1, 1);
+      recv_counts_.assign(static_cast<std::size_t>(c.ranks), each);
+      send_floats_ = each;
+    }
+    Offsets(send_counts_, send_offsets_);
+    Offsets(recv_counts_, recv_offsets_);
+    send_.assign(static_cast<std::size_t>(std::max(floats, send_offsets_.back())) + 1, 1.0F);
+    recv_.assign(static_cast<std::size_t>(std::max(floats, recv_offsets_.back())) + 1, 0.0F);
+    if (c.op == "hop") send_floats_ = floats;
+  }
+
+  void Run(runtime::Communicator& communicator) {
+    const auto ranks = static_cast<std::size_t>(config_.ranks);
+    if (config_.op == "alltoall") {
+      communicator.AllToAllV(send_.data(),
+                             send_counts_,
+                             std::span(send_offsets_).first(ranks),
+                             recv_.data(),
+                             recv_counts_,
+                             std::span(recv_offsets_).first(ranks));
+    } else if (config_.op == "hop") {
+      const int next = (rank_ + 1) % config_.ranks;
+      const int previous = (rank_ + config_.ranks - 1) % config_.ranks;
+      communicator.StartSendRecv(
+          send_.data(), send_floats_, previous, recv_.data(), send_floats_, next);
+      communicator.WaitSendRecv();
+    } else {
+      communicator.AllGatherV(send_.data(),
+                              send_floats_,
+                              recv_.data(),
+                              recv_counts_,
+                              std::span(recv_offsets_).first(ranks));
+    }
+  }
+
+ private:
+  /// The heaviest rank (0) sends bytes_per_rank, every other one the same smaller amount, such that
+  /// heaviest / mean = unevenness; each shares its amount equally among the others.
+  [[nodiscard]] std::int64_t CountBetween(int src, int dst) const {
+    if (src == dst || config_.op != "alltoall") return 0;
+    const double heaviest = static_cast<double>(config_.bytes_per_rank) / sizeof(float);
+    const double mean = heaviest / config_.unevenness;
+    const double others = std::max(0.0, (mean * config_.ranks - heaviest) / (config_.ranks - 1));
+    return static_cast<std::int64_t>((src == 0 ? heaviest : others) / (config_.ranks - 1));
+  }
+  static void Offsets(const std::vector<std::int64_t>& counts, std::vector<std::int64_t>& offsets) {
+    offsets.assign(1, 0);
+    for (const std::int64_t count : counts) offsets.push_back(offsets.back() + count);
+  }
+
+  const ExchangeConfig& config_;
+  int rank_;
+  std::int64_t send_floats_ = 0;
+  std::vector<std::int64_t> send_counts_, send_offsets_, recv_counts_, recv_offsets_;
+  std::vector<float> send_, recv_;
+};
+
+/// Rank 0 measures; the others repeat the exchange until rank 0 says that it is done.
+Measurement RunExchange(const ExchangeConfig& c,
+                        const MeasureLimits& limits,
+                        const Interrupted& interrupted) {
+  Measurement result;
+  std::atomic<bool> done{false};
+  std::vector<std::int64_t> begin(static_cast<std::size_t>(c.ranks));
+  std::vector<std::int64_t> end(static_cast<std::size_t>(c.ranks));
+  runtime::RunRanks(c.ranks, [&](runtime::Communicator& communicator) {
+    const auto rank = static_cast<std::size_t>(communicator.rank());
+    ExchangeRank mine(c, communicator.rank());
+    const auto once = [&] {
+      begin[rank] = SteadyNs();
+      mine.Run(communicator);
+      end[rank] = SteadyNs();
+      communicator.Barrier();
+    };
+    if (rank != 0) {
+      for (communicator.Barrier(); !done; communicator.Barrier()) once();
+      return;
+    }
+    result = Measure(
+        limits,
+        [&] {
+          communicator.Barrier();
+          once();
+          return Reading{*std::max_element(end.begin(), end.end()) -
+                         *std::min_element(begin.begin(), begin.end())};
+        },
+        SteadyNs,
+        interrupted);
+    done = true;
+    communicator.Barrier();
+  });
+  return result;
+}
+
+struct Runner {
+  const MeasureLimits& limits;
+  const Interrupted& interrupted;
+  Measurement operator()(const AttentionConfig& c) const {
+    return RunAttention(c, limits, interrupted);
+  }
+  Measurement operator()(const ExchangeConfig& c) const {
+    return RunExchange(c, limits, interrupted);
+  }
+  Measurement operator()(const LocalConfig& c) const {
+    return c.op == "pack" ? RunPack(c, limits, interrupted) : RunMerge(c, limits, interrupted);
+  }
+};
+
+}  // namespace
+
+std::optional<Trial> RunTrial(const TrialConfig& config,
+                              const std::string& suite,
+                              const MeasureLimits& limits,
+                              const Interrupted& interrupted) {
+  Trial trial;
+  trial.suite = suite;
+  trial.config = config;
+  trial.method = "cpu.steady_clock";
+  trial.started_utc = NowUtc();
+  try {
+    Measurement measured = std::visit(Runner{limits, interrupted}, config);
+    if (measured.stop_reason == "interrupted") return std::nullopt;
+    trial.samples_ns = std::move(measured.samples_ns);
+    trial.warmups = measured.warmups;
+    trial.discarded = measured.discarded;
+    trial.stop_reason = measured.stop_reason;
+    trial.detail = measured.detail;
+  } catch (const Error& error) {
+    trial.outcome = TrialOutcome::kFailed;
+    trial.detail = error.what();
+  } catch (const std::bad_alloc&) {
+    trial.outcome = TrialOutcome::kUnavailable;
+    trial.detail = "not enough memory for the buffers";
+  }
+  return trial;
+}
+
+}  // namespace dbsp::profiler

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which configurations a run measures, most valuable first. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/plan.h"
+#include "core/records.h"
+#include "core/workload.h"
+
+namespace dbsp::profiler {
+
+struct SuiteOptions {
+  std::string suite = "quick";  ///< "quick" or "full"
+  int ranks = 8;  ///< exchanges go up to this many ranks
+  std::string kernel = "cpu.block_sparse";
+  std::uint64_t seed = 1;
+  std::optional<Workload> workload = {};  ///< its shapes at every U x R = ranks come first
+  std::optional<Plan> plan = {};  ///< only what its strategies use is measured
+};
+
+/// Configurations with different keys. Order: the workload's (or plan's) shapes before the general
+/// ones, and within both attention, exchange and local by turns, so that any beginning of the list
+/// has some of each.
+/// errors  Error{kInvalidArgument} for an unknown suite, ranks < 1 or a plan without cells
+[[nodiscard]] std::vector<TrialConfig> MakeSuite(const SuiteOptions& options);
+
+/// One line for people: "attention 4 heads x 64, 32 x 32 blocks of 64x64, 30.0% uniform".
+[[nodiscard]] std::string Describe(const TrialConfig& config);
+
+}  // namespace dbsp::profiler

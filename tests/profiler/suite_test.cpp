@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/suite.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "core/error.h"
+#include "kernels/attention.h"
+#include "profiler/run_trial.h"
+
+namespace dbsp::profiler {
+namespace {
+
+Workload SmallWorkload() {
+  Workload workload;
+  workload.model.name = "small";
+  workload.model.heads = 5;
+  workload.model.head_dim = 32;
+  workload.model.grid = {5, 10, 10};
+  workload.block = {64, 32};
+  return workload;
+}
+
+void ExpectSane(const std::vector<TrialConfig>& suite, int ranks) {
+  std::set<std::string> keys;
+  for (const TrialConfig& config : suite) {
+    SCOPED_TRACE(Describe(config));
+    EXPECT_TRUE(keys.insert(KeyOf(config)).second) << "twice";
+    if (const auto* a = std::get_if<AttentionConfig>(&config)) {
+      EXPECT_GE(a->heads, 1);
+      EXPECT_LE(a->kept_blocks, static_cast<std::int64_t>(a->heads) * a->q_blocks * a->k_blocks);
+      EXPECT_LE(a->active_rows, static_cast<std::int64_t>(a->heads) * a->q_blocks);
+      EXPECT_LE(static_cast<std::int64_t>(a->heads) * a->k_blocks * a->block.k * a->head_dim,
+                std::int64_t{1} << 28);
+    } else if (const auto* x = std::get_if<ExchangeConfig>(&config)) {
+      EXPECT_GE(x->ranks, 2);
+      EXPECT_LE(x->ranks, ranks);
+      EXPECT_GT(x->bytes_per_rank, 0);
+      EXPECT_EQ(x->bytes_per_rank % 4, 0);
+    } else {
+      EXPECT_GT(std::get<LocalConfig>(config).amount, 0);
+    }
+  }
+}
+
+TEST(SuiteTest, EverySuiteHasSaneTrialsOnceEach) {
+  for (const char* name : {"quick", "full"}) {
+    for (const int ranks : {1, 2, 3, 6, 8}) {
+      SCOPED_TRACE(std::string(name) + " " + std::to_string(ranks));
+      SuiteOptions options{.suite = name, .ranks = ranks};
+      ExpectSane(MakeSuite(options), ranks);
+      options.workload = SmallWorkload();
+      ExpectSane(MakeSuite(options), ranks);
+    }
+  }
+}
+
+TEST(SuiteTest, TheBeginningHasSomeOfEveryCategory) {
+  const auto suite = MakeSuite({.ranks = 4, .workload = SmallWorkload()});
+  std::set<std::size_t> categories;
+  for (std::size_t i = 0; i < 3; ++i) categories.insert(suite[i].index());
+  EXPECT_EQ(categories.size(), 3U);
+}
+
+TEST(SuiteTest, AWorkloadsShapesComeFirstForEveryDegree) {
+  const auto suite = MakeSuite({.ranks = 6, .workload = SmallWorkload()});
+  std::set<std::pair<int, int>> found;  // heads, query blocks
+  for (const TrialConfig& config : suite) {
+    const auto* a = std::get_if<AttentionConfig>(&config);
+    if (a == nullptr) continue;
+    if (a->head_dim != 32) break;
+    found.insert({a->heads, a->q_blocks});
+  }
+  // 5 heads and 8 query blocks over 6x1, 3x2, 2x3 and 1x6 ranks
+  EXPECT_EQ(found, (std::set<std::pair<int, int>>{{1, 8}, {2, 4}, {3, 3}, {5, 2}}));
+}
+
+TEST(SuiteTest, UnknownNamesAndRanksAreRefused) {
+  EXPECT_THROW((void)MakeSuite({.suite = "quik"}), Error);
+  EXPECT_THROW((void)MakeSuite({.ranks = 0}), Error);
+}
+
+TEST(RunTrialTest, EveryCategoryIsReallyMeasured) {
+  AttentionConfig attention;
+  attention.kernel = kernels::FindCpuAttention("").name;
+  attention.heads = 2;
+  attention.head_dim = 16;
+  attention.block = {8, 16};
+  attention.q_blocks = attention.k_blocks = 3;
+  attention.pattern = "uniform";
+  attention.kept_blocks = 7;
+  std::vector<TrialConfig> configs{attention};
+  for (const char* op : {"alltoall", "hop", "allgather"}) {
+    configs.emplace_back(ExchangeConfig{op, "threads", 3, 4000, op[1] == 'l' ? 1.4 : 1.0});
+  }
+  configs.emplace_back(LocalConfig{"pack", 128 * 100, 32, {64, 64}});
+  configs.emplace_back(LocalConfig{"merge", 77, 32, {64, 64}});
+  const MeasureLimits limits{.min_samples = 3, .max_samples = 4};
+  for (const TrialConfig& config : configs) {
+    SCOPED_TRACE(Describe(config));
+    const auto trial = RunTrial(config, "quick", limits, [] { return false; });
+    ASSERT_TRUE(trial.has_value());
+    EXPECT_EQ(trial->outcome, TrialOutcome::kOk) << trial->detail;
+    EXPECT_GE(trial->samples_ns.size(), 1U);
+    EXPECT_EQ(trial->method, "cpu.steady_clock");
+    EXPECT_FALSE(RunTrial(config, "quick", limits, [] { return true; }).has_value());
+  }
+}
+
+TEST(RunTrialTest, AConfigurationThatCannotRunIsAFailedTrialWithItsReason) {
+  AttentionConfig attention;
+  attention.kernel = "cpu.none";
+  attention.pattern = "uniform";
+  attention.q_blocks = attention.k_blocks = 1;
+  const auto trial = RunTrial(attention, "quick", {}, [] { return false; });
+  ASSERT_TRUE(trial.has_value());
+  EXPECT_EQ(trial->outcome, TrialOutcome::kFailed);
+  EXPECT_NE(trial->detail.find("cpu.none"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace dbsp::profiler
