@@ -59,6 +59,11 @@ struct LayerWork {
   std::vector<std::vector<std::int64_t>>
       hop_bytes;  ///< [steps - 1][rank] K/V bytes received by rank for the next step
   std::vector<int> ring_next;  ///< [rank] rank it receives K/V from, -1 without a ring
+  AttentionWork whole;  ///< the same layer as one call on one rank, for lower bounds
+  /// Bytes that any placement on these ranks must move between ranks (all ranks together): for a
+  /// kept block whose row and column have different homes, either Q leaves home and O returns, or K
+  /// and V leave theirs. A packing of such blocks, so never above the true minimum.
+  std::int64_t must_move_bytes = 0;
   /// Most bytes any rank sends to others over the whole layer, hops included.
   [[nodiscard]] std::int64_t MaxBytesSent() const;
   [[nodiscard]] std::int64_t TotalBytesSent() const;

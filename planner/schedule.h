@@ -42,7 +42,9 @@ struct HeadColumns {
 };
 
 struct RankProgram {
-  std::vector<HeadRows> heads;  ///< ascending heads; never an empty row list
+  /// Ascending heads. A ring rank lists every head of its group, with no rows where it has none
+  /// (fewer blocks than ranks): the K/V it holds must still be passed on.
+  std::vector<HeadRows> heads;
   std::vector<std::vector<HeadColumns>> columns;  ///< [steps] same heads as `heads`
   int ring_next = -1;  ///< rank it receives K/V from at every hop
   int ring_prev = -1;  ///< rank it sends K/V to

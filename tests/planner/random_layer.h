@@ -26,7 +26,7 @@ inline RandomLayer MakeRandomLayer(std::mt19937_64& random) {
   layer.shape.head_dim = 4 * Draw(random, 1, 3);
   layer.shape.block.q = Draw(random, 1, 6);
   layer.shape.block.k = Draw(random, 0, 1) == 0 ? layer.shape.block.q : Draw(random, 1, 6);
-  layer.shape.tokens = Draw(random, 1, 150);
+  layer.shape.tokens = Draw(random, 1, 70);
   const int rows = layer.shape.q_blocks();
   const int cols = layer.shape.k_blocks();
   for (int h = 0; h < layer.shape.heads; ++h) {

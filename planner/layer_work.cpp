@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/layer_work.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <numeric>
+
+#include "core/error.h"
+#include "planner/mask_counts.h"
+#include "planner/moved_bytes.h"
+#include "planner/routes.h"
+#include "planner/schedule.h"
+
+namespace dbsp::planner {
+namespace {
+
+using Grid = std::vector<std::vector<std::int64_t>>;  // [steps][rank]
+
+/// Tokens of the blocks with a given home rank and a given compute rank, [home * ranks + rank].
+std::vector<std::int64_t> TokenFlow(const AttentionShape& shape,
+                                    const HeadGroup& group,
+                                    const std::vector<int>& home,
+                                    Tensor tensor,
+                                    int ranks) {
+  std::vector<std::int64_t> flow(static_cast<std::size_t>(ranks) * ranks, 0);
+  for (std::size_t b = 0; b < home.size(); ++b) {
+    const int block = static_cast<int>(b);
+    const bool query = tensor == Tensor::kQ;
+    const int rank = query ? RowRank(group, block) : ColumnRank(group, block);
+    flow[static_cast<std::size_t>(home[b]) * ranks + rank] +=
+        query ? shape.q_tokens(block) : shape.k_tokens(block);
+  }
+  return flow;
+}
+
+/// Components of ranks joined by traffic, numbered by their lowest rank's order.
+std::vector<int> Components(const TrafficMatrix& traffic) {
+  std::vector<int> root(static_cast<std::size_t>(traffic.ranks));
+  std::iota(root.begin(), root.end(), 0);
+  const auto find = [&](int r) {
+    while (root[static_cast<std::size_t>(r)] != r) r = root[static_cast<std::size_t>(r)];
+    return r;
+  };
+  for (int a = 0; a < traffic.ranks; ++a) {
+    for (int b = 0; b < traffic.ranks; ++b) {
+      if (a == b || traffic.At(a, b) == 0) continue;
+      const int first = find(a);
+      const int second = find(b);
+      root[static_cast<std::size_t>(std::max(first, second))] = std::min(first, second);
+    }
+  }
+  std::vector<int> number(root.size(), -1);
+  std::vector<int> component(root.size());
+  int next = 0;
+  for (int r = 0; r < traffic.ranks; ++r) {
+    int& id = number[static_cast<std::size_t>(find(r))];
+    if (id < 0) id = next++;
+    component[static_cast<std::size_t>(r)] = id;
+  }
+  return component;
+}
+
+class Builder {
+ public:
+  Builder(const AttentionShape& shape,
+          const LayerMasks& masks,
+          const Partition& partition,
+          const Strategy& strategy,
+          const Routes& routes,
+          DType dtype)
+      : shape_(shape),
+        masks_(masks),
+        partition_(partition),
+        routes_(routes),
+        token_bytes_(static_cast<std::int64_t>(shape.head_dim) * BytesOf(dtype)) {
+    work_.ranks = partition.ranks;
+    work_.steps = routes.steps;
+    work_.rounds_before = routes.two_rounds ? 2 : 1;
+    work_.ring_next = routes.ring_next;
+    const auto ranks = static_cast<std::size_t>(partition.ranks);
+    const auto steps = static_cast<std::size_t>(routes.steps);
+    TrafficMatrix none{partition.ranks, std::vector<std::int64_t>(ranks * ranks, 0)};
+    work_.rounds.assign(static_cast<std::size_t>(work_.rounds_before) * 2, none);
+    AttentionWork idle;
+    idle.kernel = strategy.kernel;
+    idle.head_dim = shape.head_dim;
+    idle.block = shape.block;
+    work_.whole = idle;
+    work_.attention.assign(steps, std::vector<AttentionWork>(ranks, idle));
+    work_.merge_rows.assign(steps, std::vector<std::int64_t>(ranks, 0));
+    work_.hop_bytes.assign(steps - 1, std::vector<std::int64_t>(ranks, 0));
+  }
+
+  void AddGroup(std::size_t g) {
+    const HeadGroup& group = partition_.groups[g];
+    if (group.heads.empty()) return;
+    AddTraffic(group, static_cast<int>(g));
+    AddHops(group);
+    AddPresence(group);
+    std::size_t same = 0;  // first group that splits its blocks alike: its counts are reused
+    while (partition_.groups[same].row_owner != group.row_owner ||
+           partition_.groups[same].col_owner != group.col_owner ||
+           partition_.groups[same].ranks.size() != group.ranks.size()) {
+      ++same;
+    }
+    const RingSplit split(
+        shape_, group.row_owner, group.col_owner, static_cast<int>(group.ranks.size()));
+    for (const int head : group.heads) {
+      const BlockMask* mask = masks_.head[static_cast<std::size_t>(head)].get();
+      auto [at, fresh] = cells_.try_emplace({same, mask});
+      if (fresh) at->second = CountCells(shape_, *mask, split);
+      AddCells(group, at->second);
+    }
+  }
+
+  LayerWork Finish() {
+    for (const TrafficMatrix& round : work_.rounds) work_.component.push_back(Components(round));
+    AttentionWork& whole = work_.whole;
+    for (const auto& step : work_.attention) {
+      for (const AttentionWork& part : step) {
+        whole.kept_blocks += part.kept_blocks;
+        whole.kept_pairs += part.kept_pairs;
+      }
+    }
+    whole.heads = shape_.heads;
+    whole.rows = static_cast<std::int64_t>(shape_.heads) * shape_.q_blocks();
+    for (const DistinctMask& entry : DistinctMasks(masks_)) {
+      const auto times = static_cast<std::int64_t>(entry.heads.size());
+      whole.active_rows += times * ActiveRows(*entry.mask);
+      work_.must_move_bytes += times * token_bytes_ *
+                               MustMoveTokens(shape_, *entry.mask, routes_.home_q, routes_.home_k);
+    }
+    return std::move(work_);
+  }
+
+ private:
+  static std::int64_t ActiveRows(const BlockMask& mask) {
+    std::int64_t active = 0;
+    for (int i = 0; i < mask.rows(); ++i) {
+      const auto row = mask.row(i);
+      active += std::any_of(row.begin(), row.end(), [](std::uint64_t w) { return w != 0; }) ? 1 : 0;
+    }
+    return active;
+  }
+
+  void AddTraffic(const HeadGroup& group, int g) {
+    const int ranks = partition_.ranks;
+    const std::int64_t bytes = static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
+    const auto q = TokenFlow(shape_, group, routes_.home_q, Tensor::kQ, ranks);
+    const auto k = TokenFlow(shape_, group, routes_.home_k, Tensor::kK, ranks);
+    for (int home = 0; home < ranks; ++home) {
+      for (int rank = 0; rank < ranks; ++rank) {
+        const std::size_t at = static_cast<std::size_t>(home) * ranks + rank;
+        const std::int64_t before = (q[at] + 2 * k[at]) * bytes;
+        const std::int64_t after = q[at] * bytes;
+        if (!routes_.two_rounds) {
+          Add(0, home, rank, before);
+          Add(1, rank, home, after);
+          continue;
+        }
+        const int middle = routes_.Middle(home, g);
+        Add(0, home, middle, before);
+        Add(1, middle, rank, before);
+        Add(2, rank, middle, after);
+        Add(3, middle, home, after);
+      }
+    }
+  }
+  void Add(std::size_t round, int from, int to, std::int64_t bytes) {
+    work_.rounds[round].bytes[static_cast<std::size_t>(from) * work_.ranks + to] += bytes;
+  }
+
+  /// Hop t brings ring index i the K/V of ring index i + t + 1.
+  void AddHops(const HeadGroup& group) {
+    const std::size_t ring = group.ranks.size();
+    if (ring == 1) return;
+    std::vector<std::int64_t> tokens(ring, 0);
+    for (int j = 0; j < partition_.k_blocks; ++j) {
+      tokens[static_cast<std::size_t>(group.col_owner[static_cast<std::size_t>(j)])] +=
+          shape_.k_tokens(j);
+    }
+    const std::int64_t bytes = 2 * static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
+    for (std::size_t t = 0; t + 1 < ring; ++t) {
+      for (std::size_t i = 0; i < ring; ++i) {
+        work_.hop_bytes[t][static_cast<std::size_t>(group.ranks[i])] +=
+            tokens[(i + t + 1) % ring] * bytes;
+      }
+    }
+  }
+
+  /// Rows and heads at hand, whatever the masks keep of them.
+  void AddPresence(const HeadGroup& group) {
+    const std::size_t ring = group.ranks.size();
+    std::vector<std::int64_t> rows(ring, ring == 1 ? partition_.q_blocks : 0);
+    for (const int owner : group.row_owner) ++rows[static_cast<std::size_t>(owner)];
+    for (std::size_t t = 0; t < ring; ++t) {
+      for (std::size_t i = 0; i < ring; ++i) {
+        if (rows[i] == 0) continue;
+        AttentionWork& part = work_.attention[t][static_cast<std::size_t>(group.ranks[i])];
+        part.rows += rows[i] * static_cast<std::int64_t>(group.heads.size());
+        part.heads += static_cast<int>(group.heads.size());
+      }
+    }
+  }
+
+  void AddCells(const HeadGroup& group, const MaskCells& cells) {
+    const std::size_t ring = group.ranks.size();
+    for (std::size_t c = 0; c < cells.kept.size(); ++c) {
+      const std::size_t step = c / ring;
+      const auto rank = static_cast<std::size_t>(group.ranks[c % ring]);
+      AttentionWork& part = work_.attention[step][rank];
+      part.kept_blocks += cells.kept[c];
+      part.kept_pairs += cells.pairs[c];
+      part.active_rows += cells.active_rows[c];
+      if (step > 0) work_.merge_rows[step][rank] += cells.active_tokens[c];
+    }
+  }
+
+  const AttentionShape& shape_;
+  const LayerMasks& masks_;
+  const Partition& partition_;
+  const Routes& routes_;
+  std::int64_t token_bytes_;  // of one head
+  LayerWork work_;
+  std::map<std::pair<std::size_t, const BlockMask*>, MaskCells> cells_;
+};
+
+}  // namespace
+
+std::int64_t TrafficMatrix::Packed(int src) const {
+  std::int64_t sum = 0;
+  for (int dst = 0; dst < ranks; ++dst) sum += At(src, dst);
+  return sum;
+}
+
+std::int64_t TrafficMatrix::Unpacked(int dst) const {
+  std::int64_t sum = 0;
+  for (int src = 0; src < ranks; ++src) sum += At(src, dst);
+  return sum;
+}
+
+std::int64_t TrafficMatrix::Sent(int src) const { return Packed(src) - At(src, src); }
+std::int64_t TrafficMatrix::Received(int dst) const { return Unpacked(dst) - At(dst, dst); }
+
+namespace {
+
+std::vector<std::int64_t> BytesSent(const LayerWork& work) {
+  std::vector<std::int64_t> sent(static_cast<std::size_t>(work.ranks), 0);
+  for (const TrafficMatrix& round : work.rounds) {
+    for (int r = 0; r < work.ranks; ++r) sent[static_cast<std::size_t>(r)] += round.Sent(r);
+  }
+  for (const auto& hop : work.hop_bytes) {
+    for (std::size_t r = 0; r < hop.size(); ++r) {
+      if (work.ring_next[r] >= 0) sent[static_cast<std::size_t>(work.ring_next[r])] += hop[r];
+    }
+  }
+  return sent;
+}
+
+}  // namespace
+
+std::int64_t LayerWork::MaxBytesSent() const {
+  const auto sent = BytesSent(*this);
+  return *std::max_element(sent.begin(), sent.end());
+}
+
+std::int64_t LayerWork::TotalBytesSent() const {
+  const auto sent = BytesSent(*this);
+  return std::accumulate(sent.begin(), sent.end(), std::int64_t{0});
+}
+
+LayerWork BuildLayerWork(const AttentionShape& shape,
+                         const LayerMasks& masks,
+                         const Partition& partition,
+                         const Strategy& strategy,
+                         const HomeLayout& home,
+                         DType dtype) {
+  const Routes routes = MakeRoutes(shape, masks, partition, strategy, home);
+  Builder builder(shape, masks, partition, strategy, routes, dtype);
+  for (std::size_t g = 0; g < partition.groups.size(); ++g) builder.AddGroup(g);
+  return builder.Finish();
+}
+
+}  // namespace dbsp::planner

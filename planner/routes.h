@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What amounts (layer_work) and lists (schedule) have in common: which ring a rank is in, how many
+// rounds an exchange takes and which rank an item passes. Not for other modules.
+#pragma once
+
+#include <vector>
+
+#include "core/block_mask.h"
+#include "core/partition.h"
+#include "core/shape.h"
+#include "core/strategy.h"
+
+namespace dbsp::planner {
+
+struct Routes {
+  int steps = 1;
+  /// dbsp with U, R > 1, as its runtime does it: heads inside the U ranks of a ring index, then
+  /// blocks inside the R ranks of a group, and back in the opposite order.
+  bool two_rounds = false;
+  int ulysses = 1;
+  std::vector<int> ring_next;  ///< [rank] -1 without a ring
+  std::vector<int> ring_prev;
+  std::vector<int> home_q;  ///< [q_blocks] home rank
+  std::vector<int> home_k;  ///< [k_blocks]
+
+  /// Rank that holds an item between the two rounds: the home's ring index, the group's place.
+  [[nodiscard]] int Middle(int home, int group) const { return home / ulysses * ulysses + group; }
+};
+
+/// errors  Error{kInvalidArgument} when masks, partition, strategy and home layout do not agree or
+///         the strategy needs what is not built (exchanges allgather and needed, head chunks)
+[[nodiscard]] Routes MakeRoutes(const AttentionShape& shape,
+                                const LayerMasks& masks,
+                                const Partition& partition,
+                                const Strategy& strategy,
+                                const HomeLayout& home);
+
+/// Rank that computes row `row` of the group's heads, and the one that first holds column `col`.
+[[nodiscard]] inline int RowRank(const HeadGroup& group, int row) {
+  return group.ranks.size() == 1
+             ? group.ranks[0]
+             : group
+                   .ranks[static_cast<std::size_t>(group.row_owner[static_cast<std::size_t>(row)])];
+}
+[[nodiscard]] inline int ColumnRank(const HeadGroup& group, int col) {
+  return group.ranks.size() == 1
+             ? group.ranks[0]
+             : group
+                   .ranks[static_cast<std::size_t>(group.col_owner[static_cast<std::size_t>(col)])];
+}
+
+}  // namespace dbsp::planner

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// A random layer with one of its strategies.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "planner/families.h"
+#include "tests/planner/random_layer.h"
+
+namespace dbsp::planner {
+
+struct RandomCase {
+  RandomLayer layer;
+  Partition partition;
+  Strategy strategy;
+  HomeLayout home;
+};
+
+inline RandomCase MakeRandomCase(std::mt19937_64& random) {
+  constexpr Family kAll[] = {Family::kUlysses, Family::kRing, Family::kUsp, Family::kDbsp};
+  RandomCase made;
+  made.layer = MakeRandomLayer(random);
+  const int ranks = Draw(random, 1, 12);
+  made.home = MakeHomeLayout(made.layer.shape, ranks);
+  std::vector<std::pair<int, int>> degrees;
+  while (degrees.empty()) {
+    made.strategy.family = kAll[Draw(random, 0, 3)];
+    degrees = DegreesOf(made.strategy.family, ranks, made.layer.shape.heads);
+  }
+  const auto [u, r] = degrees[random() % degrees.size()];
+  made.strategy.ulysses_degree = u;
+  made.strategy.ring_degree = r;
+  made.strategy.exchange = ExchangeOf(made.strategy.family, r);
+  made.partition = MakePartition(
+      made.strategy.family, made.layer.shape, made.layer.masks, ranks, u, r, made.home);
+  return made;
+}
+
+}  // namespace dbsp::planner
