@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prices of a layer's amounts, and what a plan says about them.
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "planner/timeline.h"
+
+namespace dbsp::planner {
+namespace {
+
+double Pick(const Estimate& estimate, Bound bound) {
+  switch (bound) {
+    case Bound::kLow:
+      return estimate.low_ns;
+    case Bound::kHigh:
+      return estimate.high_ns;
+    case Bound::kExpected:
+      break;
+  }
+  return estimate.ns;
+}
+
+/// Ranks in the ring of `rank`.
+int RingSize(const LayerWork& work, int rank) {
+  int size = 1;
+  for (int at = work.ring_next[static_cast<std::size_t>(rank)]; at >= 0 && at != rank;
+       at = work.ring_next[static_cast<std::size_t>(at)]) {
+    ++size;
+  }
+  return size;
+}
+
+/// Exchange of one round: all ranks of a component take what its busiest rank needs.
+std::vector<double> PriceRound(const TrafficMatrix& traffic,
+                               const std::vector<int>& component,
+                               const Costs& costs,
+                               Bound bound) {
+  std::vector<int> members(component.size(), 0);
+  std::vector<std::int64_t> busiest(component.size(), 0);
+  for (std::size_t r = 0; r < component.size(); ++r) {
+    const auto c = static_cast<std::size_t>(component[r]);
+    const int rank = static_cast<int>(r);
+    ++members[c];
+    busiest[c] = std::max({busiest[c], traffic.Sent(rank), traffic.Received(rank)});
+  }
+  std::vector<double> price(component.size(), 0.0);
+  for (std::size_t r = 0; r < component.size(); ++r) {
+    const auto c = static_cast<std::size_t>(component[r]);
+    if (busiest[c] > 0) price[r] = Pick(costs.AllToAll(members[c], busiest[c]), bound);
+  }
+  return price;
+}
+
+/// db-SP's ratio from the counts of each rank and step.
+double RhoOf(const LayerWork& work) {
+  double barrier = 0;
+  double total = 0;
+  std::vector<bool> seen(static_cast<std::size_t>(work.ranks), false);
+  for (int first = 0; first < work.ranks; ++first) {
+    if (seen[static_cast<std::size_t>(first)]) continue;
+    double time = 0;
+    for (const auto& step : work.attention) {
+      std::int64_t slowest = 0;
+      int at = first;
+      do {
+        seen[static_cast<std::size_t>(at)] = true;
+        slowest = std::max(slowest, step[static_cast<std::size_t>(at)].kept_blocks);
+        total += static_cast<double>(step[static_cast<std::size_t>(at)].kept_blocks);
+        at = work.ring_next[static_cast<std::size_t>(at)];
+      } while (at >= 0 && at != first);
+      time += static_cast<double>(slowest);
+    }
+    barrier = std::max(barrier, time);
+  }
+  return total > 0 ? barrier * work.ranks / total : 1.0;
+}
+
+/// What no placement can beat under these costs; docs/planner.md derives it.
+double LowerBound(const LayerWork& work, const Costs& costs) {
+  double parts = 0;
+  for (const auto& step : work.attention) {
+    for (const AttentionWork& part : step) {
+      if (part.kept_blocks > 0) parts += costs.Attention(part).ns;
+    }
+  }
+  const double whole = work.whole.kept_blocks > 0 ? costs.Attention(work.whole).ns : 0.0;
+  const double compute = std::min(whole, parts) / work.ranks;
+  const std::int64_t bytes = work.must_move_bytes / work.ranks;
+  const double moved = bytes > 0 ? costs.BandwidthBoundNs(bytes) : 0.0;
+  return std::max(compute, moved);
+}
+
+double SlowestCompute(const LayerDurations& durations, int ranks) {
+  double slowest = 0;
+  for (std::size_t r = 0; r < static_cast<std::size_t>(ranks); ++r) {
+    double busy = 0;
+    for (std::size_t t = 0; t < durations.attention.size(); ++t) {
+      busy += durations.attention[t][r] + durations.merge[t][r];
+    }
+    slowest = std::max(slowest, busy);
+  }
+  return slowest;
+}
+
+}  // namespace
+
+LayerDurations PriceLayer(const LayerWork& work, const Costs& costs, Bound bound) {
+  LayerDurations out;
+  const auto ranks = static_cast<std::size_t>(work.ranks);
+  const auto copy = [&](std::int64_t bytes) {
+    return bytes > 0 ? Pick(costs.Copy(bytes), bound) : 0.0;
+  };
+  for (std::size_t round = 0; round < work.rounds.size(); ++round) {
+    const TrafficMatrix& traffic = work.rounds[round];
+    out.pack.emplace_back();
+    out.unpack.emplace_back();
+    for (int r = 0; r < work.ranks; ++r) {
+      out.pack.back().push_back(copy(traffic.Packed(r)));
+      out.unpack.back().push_back(copy(traffic.Unpacked(r)));
+    }
+    out.exchange.push_back(PriceRound(traffic, work.component[round], costs, bound));
+  }
+  for (std::size_t t = 0; t < work.attention.size(); ++t) {
+    out.attention.emplace_back(ranks, 0.0);
+    out.merge.emplace_back(ranks, 0.0);
+    for (std::size_t r = 0; r < ranks; ++r) {
+      const AttentionWork& part = work.attention[t][r];
+      const std::int64_t rows = work.merge_rows[t][r];
+      if (part.kept_blocks > 0) out.attention[t][r] = Pick(costs.Attention(part), bound);
+      if (rows > 0) out.merge[t][r] = Pick(costs.Merge(rows, part.head_dim), bound);
+    }
+  }
+  for (const auto& hop : work.hop_bytes) {
+    out.hop.emplace_back(ranks, 0.0);
+    for (std::size_t r = 0; r < ranks; ++r) {
+      if (hop[r] == 0) continue;
+      out.hop.back()[r] = Pick(costs.Hop(RingSize(work, static_cast<int>(r)), hop[r]), bound);
+    }
+  }
+  return out;
+}
+
+Prediction Predict(const LayerWork& work,
+                   const AttentionShape& shape,
+                   DType dtype,
+                   const Costs& costs) {
+  const LayerDurations expected = PriceLayer(work, costs, Bound::kExpected);
+  Timeline timeline = Simulate(work, expected, RingSync::kNeighbour);
+  Prediction out;
+  out.total_ns = timeline.makespan_ns;
+  out.segments = std::move(timeline.segments);
+  const auto makespan = [&](Bound bound) {
+    return Simulate(work, PriceLayer(work, costs, bound), RingSync::kNeighbour).makespan_ns;
+  };
+  out.low_ns = std::min(out.total_ns, makespan(Bound::kLow));
+  out.high_ns = std::max(out.total_ns, makespan(Bound::kHigh));
+  out.compute_ns =
+      std::min<std::int64_t>(out.total_ns, std::llround(SlowestCompute(expected, work.ranks)));
+  out.exchange_ns = out.total_ns - out.compute_ns;
+  const double bound = LowerBound(work, costs);
+  if (!std::isfinite(bound) || bound < 0) {
+    Fail(ErrorCode::kInvalidArgument, "costs give a lower bound of {} ns", bound);
+  }
+  out.lower_bound_ns = static_cast<std::int64_t>(std::floor(bound));
+  out.rho_barrier = RhoOf(work);
+  out.rho_timeline = out.lower_bound_ns > 0 ? static_cast<double>(out.total_ns) /
+                                                  static_cast<double>(out.lower_bound_ns)
+                                            : 1.0;
+  out.bytes_per_rank = work.MaxBytesSent();
+  const double all =
+      4.0 * static_cast<double>(shape.tokens) * shape.heads * shape.head_dim * BytesOf(dtype);
+  out.moved_fraction = all > 0 ? static_cast<double>(work.TotalBytesSent()) / all : 0.0;
+  return out;
+}
+
+}  // namespace dbsp::planner

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// A cost model whose numbers are easy to reason about: a fixed part and a rate for everything.
+#pragma once
+
+#include "planner/costs.h"
+
+namespace dbsp::planner {
+
+class FakeCosts : public Costs {
+ public:
+  double call_ns = 50;
+  double pair_ns = 0.5;
+  double row_ns = 2;
+  double copy_ns = 0.01;
+  double latency_ns = 30;
+  double byte_ns = 0.05;
+  double spread = 0.25;
+
+  [[nodiscard]] Estimate Attention(const AttentionWork& work) const override {
+    return Interval(call_ns + pair_ns * static_cast<double>(work.kept_pairs) +
+                    row_ns * static_cast<double>(work.active_rows));
+  }
+  [[nodiscard]] Estimate Copy(std::int64_t bytes) const override {
+    return Interval(copy_ns * static_cast<double>(bytes));
+  }
+  [[nodiscard]] Estimate Merge(std::int64_t rows, int head_dim) const override {
+    return Interval(copy_ns * static_cast<double>(rows) * head_dim);
+  }
+  [[nodiscard]] Estimate AllToAll(int ranks, std::int64_t max_rank_bytes) const override {
+    return Interval(latency_ns * ranks + byte_ns * static_cast<double>(max_rank_bytes));
+  }
+  [[nodiscard]] Estimate Hop(int /*ranks*/, std::int64_t bytes) const override {
+    return Interval(latency_ns + byte_ns * static_cast<double>(bytes));
+  }
+  [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override {
+    return byte_ns * static_cast<double>(bytes);
+  }
+  [[nodiscard]] CostSource source() const override { return CostSource::kAnalytic; }
+
+ private:
+  [[nodiscard]] Estimate Interval(double ns) const {
+    return {ns, ns * (1 - spread), ns * (1 + spread)};
+  }
+};
+
+}  // namespace dbsp::planner

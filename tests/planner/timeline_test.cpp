@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/timeline.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <map>
+
+#include "core/error.h"
+#include "planner/families.h"
+#include "tests/planner/fake_costs.h"
+#include "tests/planner/random_case.h"
+
+namespace dbsp::planner {
+namespace {
+
+LayerWork WorkOf(const RandomCase& made) {
+  return BuildLayerWork(
+      made.layer.shape, made.layer.masks, made.partition, made.strategy, made.home, DType::kF32);
+}
+
+/// Calls `change` for every duration grid.
+void ForEachGrid(LayerDurations& durations,
+                 const std::function<void(std::vector<std::vector<double>>&)>& change) {
+  for (auto* grid : {&durations.pack,
+                     &durations.exchange,
+                     &durations.unpack,
+                     &durations.attention,
+                     &durations.merge,
+                     &durations.hop}) {
+    change(*grid);
+  }
+}
+
+LayerDurations Shaped(const LayerWork& work, const std::function<double()>& value) {
+  LayerDurations out;
+  const auto ranks = static_cast<std::size_t>(work.ranks);
+  const auto steps = static_cast<std::size_t>(work.steps);
+  out.pack.assign(work.rounds.size(), std::vector<double>(ranks, 0.0));
+  out.exchange = out.unpack = out.pack;
+  out.attention.assign(steps, std::vector<double>(ranks, 0.0));
+  out.merge = out.attention;
+  out.hop.assign(steps - 1, std::vector<double>(ranks, 0.0));
+  ForEachGrid(out, [&](auto& grid) {
+    for (auto& row : grid) {
+      for (double& entry : row) entry = value();
+    }
+  });
+  for (double& entry : out.merge.front()) entry = 0;
+  for (std::size_t round = 0; round < work.rounds.size(); ++round) {
+    std::map<int, double> shared;  // equal inside a component
+    for (std::size_t r = 0; r < ranks; ++r) {
+      out.exchange[round][r] =
+          shared.try_emplace(work.component[round][r], out.exchange[round][r]).first->second;
+    }
+  }
+  for (auto& hop : out.hop) {
+    for (std::size_t r = 0; r < ranks; ++r) {
+      if (work.ring_next[r] < 0) hop[r] = 0;
+    }
+  }
+  return out;
+}
+
+/// The rules of timeline.h as a set of constraints, relaxed until nothing moves: an event has an
+/// end no earlier than every predecessor's end plus its own duration.
+class Relaxation {
+ public:
+  Relaxation(const LayerWork& work, const LayerDurations& durations) : work_(work), d_(durations) {}
+
+  double Makespan() {
+    Declare();
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (auto& [id, event] : events_) {
+        double start = 0;
+        for (const Id& before : event.after) start = std::max(start, events_.at(before).end);
+        if (start + event.duration > event.end) {
+          event.end = start + event.duration;
+          moved = true;
+        }
+      }
+    }
+    double last = 0;
+    for (const auto& [id, event] : events_) last = std::max(last, event.end);
+    return last;
+  }
+
+ private:
+  using Id = std::tuple<char, int, int>;  // kind, index, rank
+  struct Event {
+    double duration = 0;
+    double end = 0;
+    std::vector<Id> after;
+  };
+
+  void Add(char kind, int index, int rank, double duration, std::vector<Id> after) {
+    Event event;
+    event.duration = duration;
+    for (const Id& id : after) {
+      if (std::get<1>(id) >= 0) event.after.push_back(id);
+    }
+    events_[{kind, index, rank}] = std::move(event);
+  }
+  static double At(const std::vector<std::vector<double>>& grid, int i, int r) {
+    return grid[static_cast<std::size_t>(i)][static_cast<std::size_t>(r)];
+  }
+
+  void Declare() {
+    const int rounds = static_cast<int>(work_.rounds.size());
+    for (int r = 0; r < work_.ranks; ++r) {
+      for (int round = 0; round < rounds; ++round) DeclareRound(round, r);
+      for (int t = 0; t < work_.steps; ++t) DeclareStep(t, r);
+    }
+  }
+
+  void DeclareRound(int round, int r) {
+    const int last = work_.steps - 1;
+    std::vector<Id> free{{'u', round - 1, r}};
+    if (round == work_.rounds_before) free = {{'m', last, r}};
+    Add('p', round, r, At(d_.pack, round, r), free);
+    std::vector<Id> ready;
+    for (int other = 0; other < work_.ranks; ++other) {
+      const auto& component = work_.component[static_cast<std::size_t>(round)];
+      if (component[static_cast<std::size_t>(other)] != component[static_cast<std::size_t>(r)]) {
+        continue;
+      }
+      ready.push_back({'p', round, other});
+      if (round < work_.rounds_before || work_.ring_next[static_cast<std::size_t>(other)] < 0) {
+        continue;
+      }
+      ready.push_back({'h', last - 1, other});
+      ready.push_back({'h', last - 1, Prev(other)});
+    }
+    Add('x', round, r, At(d_.exchange, round, r), ready);
+    Add('u', round, r, At(d_.unpack, round, r), {{'x', round, r}});
+  }
+
+  void DeclareStep(int t, int r) {
+    const int before = work_.rounds_before - 1;
+    const int next = work_.ring_next[static_cast<std::size_t>(r)];
+    std::vector<Id> ready{{'u', before, r}, {'m', t - 1, r}};
+    if (next >= 0) ready.push_back({'h', t - 1, r});
+    Add('a', t, r, At(d_.attention, t, r), ready);
+    Add('m', t, r, At(d_.merge, t, r), {{'a', t, r}});
+    if (next < 0 || t + 1 == work_.steps) return;
+    Add('h',
+        t,
+        r,
+        At(d_.hop, t, r),
+        {{'u', before, r},
+         {'u', before, next},
+         {'h', t - 1, r},
+         {'h', t - 1, next},  // the sender has the K/V, and has received on its link
+         {'h', t - 1, Prev(r)},  // this rank's link has sent
+         {'a', t - 1, r}});
+  }
+
+  int Prev(int rank) const {
+    for (int r = 0; r < work_.ranks; ++r) {
+      if (work_.ring_next[static_cast<std::size_t>(r)] == rank) return r;
+    }
+    return -1;
+  }
+
+  const LayerWork& work_;
+  const LayerDurations& d_;
+  std::map<Id, Event> events_;
+};
+
+TEST(TimelineTest, AgreesWithRelaxingTheRulesOneByOne) {
+  std::mt19937_64 random(21);
+  for (int trial = 0; trial < 300; ++trial) {
+    const LayerWork work = WorkOf(MakeRandomCase(random));
+    const LayerDurations durations =
+        Shaped(work, [&] { return static_cast<double>(Draw(random, 0, 50)); });
+    const Timeline timeline = Simulate(work, durations, RingSync::kNeighbour);
+    ASSERT_EQ(static_cast<double>(timeline.makespan_ns), Relaxation(work, durations).Makespan())
+        << "trial " << trial;
+  }
+}
+
+TEST(TimelineTest, BarrierOfBlockCountsIsRho) {
+  std::mt19937_64 random(22);
+  for (int trial = 0; trial < 1000; ++trial) {
+    const RandomCase made = MakeRandomCase(random);
+    const LayerWork work = WorkOf(made);
+    LayerDurations durations = Shaped(work, [] { return 0.0; });
+    for (std::size_t t = 0; t < durations.attention.size(); ++t) {
+      for (std::size_t r = 0; r < durations.attention[t].size(); ++r) {
+        durations.attention[t][r] = static_cast<double>(work.attention[t][r].kept_blocks);
+      }
+    }
+    const Timeline barrier = Simulate(work, durations, RingSync::kBarrier);
+    const BarrierLoad load = BarrierLoadOf(made.layer.masks, made.partition);
+    ASSERT_EQ(static_cast<double>(barrier.makespan_ns), load.barrier) << "trial " << trial;
+    const FakeCosts costs;
+    ASSERT_NEAR(Predict(work, made.layer.shape, DType::kF32, costs).rho_barrier,
+                BarrierRho(made.layer.masks, made.partition),
+                1e-9);
+  }
+}
+
+TEST(TimelineTest, NeighbourNeverExceedsBarrierNorUndercutsABusyRank) {
+  std::mt19937_64 random(23);
+  for (int trial = 0; trial < 500; ++trial) {
+    const LayerWork work = WorkOf(MakeRandomCase(random));
+    LayerDurations durations =
+        Shaped(work, [&] { return static_cast<double>(Draw(random, 0, 50)); });
+    const Timeline neighbour = Simulate(work, durations, RingSync::kNeighbour);
+    ASSERT_LE(neighbour.makespan_ns, Simulate(work, durations, RingSync::kBarrier).makespan_ns);
+    std::vector<std::int64_t> busy(static_cast<std::size_t>(work.ranks), 0);
+    std::vector<std::int64_t> device_end(busy.size(), 0);
+    for (std::size_t i = 0; i < neighbour.segments.size(); ++i) {
+      const Segment& segment = neighbour.segments[i];
+      const auto r = static_cast<std::size_t>(segment.rank);
+      if (i > 0) {
+        const Segment& last = neighbour.segments[i - 1];
+        ASSERT_TRUE(last.rank < segment.rank ||
+                    (last.rank == segment.rank && last.start_ns <= segment.start_ns));
+      }
+      if (segment.kind == SegmentKind::kHop || segment.kind == SegmentKind::kExchange) continue;
+      ASSERT_GE(segment.start_ns, device_end[r]) << "two segments at once on one device";
+      device_end[r] = segment.start_ns + segment.duration_ns;
+      busy[r] += segment.duration_ns;
+    }
+    for (const std::int64_t time : busy) ASSERT_LE(time, neighbour.makespan_ns);
+
+    ForEachGrid(durations, [&](auto& grid) {  // never faster when something takes longer
+      if (grid.empty()) return;
+      auto& row = grid[random() % grid.size()];
+      row[random() % row.size()] += Draw(random, 0, 40);
+    });
+    ASSERT_GE(Simulate(work, durations, RingSync::kNeighbour).makespan_ns, neighbour.makespan_ns);
+  }
+}
+
+TEST(TimelineTest, RefusesDurationsOfAnotherShapeOrWithoutMeaning) {
+  std::mt19937_64 random(24);
+  const LayerWork work = WorkOf(MakeRandomCase(random));
+  const LayerDurations good = Shaped(work, [] { return 1.0; });
+  for (const double bad : {-1.0, std::nan(""), std::numeric_limits<double>::infinity()}) {
+    LayerDurations durations = good;
+    durations.attention[0][0] = bad;
+    EXPECT_THROW((void)Simulate(work, durations, RingSync::kNeighbour), Error);
+  }
+  LayerDurations durations = good;
+  durations.pack.pop_back();
+  EXPECT_THROW((void)Simulate(work, durations, RingSync::kBarrier), Error);
+}
+
+TEST(PredictTest, NoStrategyBeatsTheLowerBoundOfAnyOther) {
+  std::mt19937_64 random(25);
+  for (int trial = 0; trial < 200; ++trial) {
+    RandomCase made = MakeRandomCase(random);
+    FakeCosts costs;
+    costs.byte_ns = Draw(random, 0, 1) == 0 ? 0.001 : 5.0;  // compute-bound, then exchange-bound
+    const int ranks = made.partition.ranks;
+    std::int64_t bound = 0;
+    std::int64_t best = std::numeric_limits<std::int64_t>::max();
+    for (const Family family : {Family::kUlysses, Family::kRing, Family::kUsp, Family::kDbsp}) {
+      for (const auto& [u, r] : DegreesOf(family, ranks, made.layer.shape.heads)) {
+        made.strategy.family = family;
+        made.strategy.ulysses_degree = u;
+        made.strategy.ring_degree = r;
+        made.strategy.exchange = ExchangeOf(family, r);
+        made.partition =
+            MakePartition(family, made.layer.shape, made.layer.masks, ranks, u, r, made.home);
+        const Prediction prediction = Predict(WorkOf(made), made.layer.shape, DType::kF32, costs);
+        ASSERT_LE(prediction.low_ns, prediction.total_ns);
+        ASSERT_GE(prediction.high_ns, prediction.total_ns);
+        ASSERT_EQ(prediction.compute_ns + prediction.exchange_ns, prediction.total_ns);
+        bound = std::max(bound, prediction.lower_bound_ns);
+        best = std::min(best, prediction.total_ns);
+      }
+    }
+    ASSERT_LE(bound, best) << "trial " << trial;
+  }
+}
+
+}  // namespace
+}  // namespace dbsp::planner
