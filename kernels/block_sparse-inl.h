@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+// Block-sparse attention for one instruction set. Included once per Highway target.
+//
+// Vectors run over queries. A panel is 1 to 3 vectors of queries; its Q is packed transposed once
+// per query block, so that K and V are read as they lie, one broadcast float at a time:
+//   S^T[key][q]  = sum over c  of K[key][c] * Q^T[c][q]      4 keys x 3 vectors in registers
+//   O^T[c][q]   += sum over key of V[key][c] * P^T[key][q]   4 channels x 3 vectors in registers
+// Both products need 7 loads for 12 fused multiply-adds, and maxima and sums over keys are plain
+// vector operations without shuffles. A chunk is up to 128 keys out of one or several listed
+// blocks: its S^T stays in the first-level cache between the two products, its K and V in the
+// second-level cache while all panels of the query block use them.
+#if defined(DBSP_KERNELS_BLOCK_SPARSE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef DBSP_KERNELS_BLOCK_SPARSE_INL_H_
+#undef DBSP_KERNELS_BLOCK_SPARSE_INL_H_
+#else
+#define DBSP_KERNELS_BLOCK_SPARSE_INL_H_
+#endif
+
+#include <hwy/aligned_allocator.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "kernels/attention.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace dbsp::kernels {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+constexpr int kChunkKeys = 128;
+constexpr int kTile = 4;  ///< keys (or channels) per register tile
+constexpr int kMaxVectors = 3;  ///< of queries per panel
+constexpr float kLog2E = 1.44269504088896340736F;
+/// Coefficients of 2^x on [-1/2, 1/2], 1 + C1 x + ... + C6 x^6: interpolation of (2^x - 1) / x at
+/// the Chebyshev nodes, rounded to float; relative error below 9.6e-09.
+constexpr float kExp2C1 = 6.931471825e-01F;
+constexpr float kExp2C2 = 2.402265072e-01F;
+constexpr float kExp2C3 = 5.550356954e-02F;
+constexpr float kExp2C4 = 9.618083015e-03F;
+constexpr float kExp2C5 = 1.339086331e-03F;
+constexpr float kExp2C6 = 1.545316336e-04F;
+constexpr double kLn2 = 0.69314718055994530942;
+
+inline int LaneCount() { return static_cast<int>(hn::Lanes(D())); }
+
+/// NV vectors of one row of a panel. Named members, because arrays of vectors end up on the stack.
+template <int NV>
+struct Row {
+  V a, b, c;
+
+  static Row Fill(float value) {
+    const V v = hn::Set(D(), value);
+    return {v, v, v};
+  }
+  static Row Load(const float* from) {
+    Row row{hn::Load(D(), from), hn::Zero(D()), hn::Zero(D())};
+    if constexpr (NV > 1) row.b = hn::Load(D(), from + hn::Lanes(D()));
+    if constexpr (NV > 2) row.c = hn::Load(D(), from + 2 * hn::Lanes(D()));
+    return row;
+  }
+  void Store(float* to) const {
+    hn::Store(a, D(), to);
+    if constexpr (NV > 1) hn::Store(b, D(), to + hn::Lanes(D()));
+    if constexpr (NV > 2) hn::Store(c, D(), to + 2 * hn::Lanes(D()));
+  }
+  /// this += x * y
+  void MulAdd(V x, const Row& y) {
+    a = hn::MulAdd(x, y.a, a);
+    if constexpr (NV > 1) b = hn::MulAdd(x, y.b, b);
+    if constexpr (NV > 2) c = hn::MulAdd(x, y.c, c);
+  }
+  template <typename F>
+  static Row Map(const Row& x, const Row& y, F f) {
+    Row row{f(x.a, y.a), hn::Zero(D()), hn::Zero(D())};
+    if constexpr (NV > 1) row.b = f(x.b, y.b);
+    if constexpr (NV > 2) row.c = f(x.c, y.c);
+    return row;
+  }
+  static Row Max(const Row& x, const Row& y) {
+    return Map(x, y, [](V p, V q) HWY_ATTR { return hn::Max(p, q); });
+  }
+  static Row Add(const Row& x, const Row& y) {
+    return Map(x, y, [](V p, V q) HWY_ATTR { return hn::Add(p, q); });
+  }
+  static Row Mul(const Row& x, const Row& y) {
+    return Map(x, y, [](V p, V q) HWY_ATTR { return hn::Mul(p, q); });
+  }
+};
+
+/// 2^x for x <= 0 (and -infinity), 0 below 2^-126. Exactly 1 at 0; the polynomial's error is below
+/// one rounding of float.
+inline V Exp2NonPositive(V x) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  x = hn::Max(x, hn::Set(d, -127.0F));
+  const V whole = hn::Round(x);
+  const V f = hn::Sub(x, whole);
+  V y = hn::Set(d, kExp2C6);
+  y = hn::MulAdd(y, f, hn::Set(d, kExp2C5));
+  y = hn::MulAdd(y, f, hn::Set(d, kExp2C4));
+  y = hn::MulAdd(y, f, hn::Set(d, kExp2C3));
+  y = hn::MulAdd(y, f, hn::Set(d, kExp2C2));
+  y = hn::MulAdd(y, f, hn::Set(d, kExp2C1));
+  y = hn::MulAdd(y, f, hn::Set(d, 1.0F));
+  // Exponent -127 gives the bits of 0.0.
+  const auto exponent = hn::Add(hn::ConvertTo(di, whole), hn::Set(di, 127));
+  return hn::Mul(y, hn::BitCast(d, hn::ShiftLeft<23>(exponent)));
+}
+
+/// Keys of one chunk out of one listed block.
+struct Segment {
+  const float* k;
+  const float* v;
+  int keys;
+};
+
+/// Queries of one panel: packed Q, accumulated O, running maximum (in powers of 2) and sum.
+struct Panel {
+  int first_row = 0;
+  int vectors = 0;
+  float* q = nullptr;  ///< [head_dim][width]
+  float* o = nullptr;  ///< [head_dim][width]
+  float* max = nullptr;  ///< [width]
+  float* sum = nullptr;  ///< [width]
+};
+
+/// S^T of kTile keys; rows past the segment repeat its last key and are overwritten or ignored.
+template <int NV>
+inline void ScoreTile(const float* HWY_RESTRICT k0,
+                      const float* HWY_RESTRICT k1,
+                      const float* HWY_RESTRICT k2,
+                      const float* HWY_RESTRICT k3,
+                      const float* HWY_RESTRICT q,
+                      int head_dim,
+                      float scale_log2,
+                      float* HWY_RESTRICT scores,
+                      Row<NV>& max) {
+  using R = Row<NV>;
+  const D d;
+  const int width = NV * LaneCount();
+  R r0 = R::Fill(0.0F), r1 = r0, r2 = r0, r3 = r0;
+  for (int c = 0; c < head_dim; ++c, q += width) {
+    const R row = R::Load(q);
+    r0.MulAdd(hn::Set(d, k0[c]), row);
+    r1.MulAdd(hn::Set(d, k1[c]), row);
+    r2.MulAdd(hn::Set(d, k2[c]), row);
+    r3.MulAdd(hn::Set(d, k3[c]), row);
+  }
+  const R scale = R::Fill(scale_log2);
+  r0 = R::Mul(r0, scale);
+  r1 = R::Mul(r1, scale);
+  r2 = R::Mul(r2, scale);
+  r3 = R::Mul(r3, scale);
+  max = R::Max(max, R::Max(R::Max(r0, r1), R::Max(r2, r3)));
+  r0.Store(scores);
+  r1.Store(scores + width);
+  r2.Store(scores + 2 * width);
+  r3.Store(scores + 3 * width);
+}
+
+template <int NV>
+inline Row<NV> Scores(const std::vector<Segment>& chunk,
+                      const Panel& panel,
+                      int head_dim,
+                      float scale_log2,
+                      float* scores) {
+  const int width = NV * LaneCount();
+  Row<NV> max = Row<NV>::Load(panel.max);
+  for (const Segment& segment : chunk) {
+    for (int j = 0; j < segment.keys; j += kTile) {
+      const auto key = [&](int i) {
+        return segment.k +
+               static_cast<std::ptrdiff_t>(std::min(j + i, segment.keys - 1)) * head_dim;
+      };
+      ScoreTile<NV>(
+          key(0), key(1), key(2), key(3), panel.q, head_dim, scale_log2, scores + j * width, max);
+    }
+    scores += segment.keys * width;
+  }
+  return max;
+}
+
+/// Turns scores into weights 2^(s - max), updates the panel's maximum and sum.
+/// returns  the factor that brings what was accumulated before to the new maximum
+template <int NV>
+inline Row<NV> Weights(int keys, const Row<NV>& max, const Panel& panel, float* scores) {
+  using R = Row<NV>;
+  const int width = NV * LaneCount();
+  const auto difference = [](V x, V shift) HWY_ATTR { return Exp2NonPositive(hn::Sub(x, shift)); };
+  // A row that has met no finite score yet keeps -infinity; 0 as its shift gives weights of 0.
+  const R shift = R::Map(max, max, [](V m, V) HWY_ATTR {
+    return hn::IfThenZeroElse(hn::Eq(m, hn::Set(D(), -std::numeric_limits<float>::infinity())), m);
+  });
+  const R factor = R::Map(R::Load(panel.max), shift, difference);
+  R sum = R::Fill(0.0F);
+  for (int j = 0; j < keys; ++j) {
+    const R weight = R::Map(R::Load(scores + j * width), shift, difference);
+    weight.Store(scores + j * width);
+    sum = R::Add(sum, weight);
+  }
+  max.Store(panel.max);
+  R::Add(R::Mul(R::Load(panel.sum), factor), sum).Store(panel.sum);
+  return factor;
+}
+
+template <int NV>
+inline void AddValues(const std::vector<Segment>& chunk,
+                      const float* weights,
+                      const Row<NV>& factor,
+                      int head_dim,
+                      const Panel& panel) {
+  using R = Row<NV>;
+  const D d;
+  const int width = NV * LaneCount();
+  for (int c = 0; c < head_dim; c += kTile) {
+    R r0 = R::Fill(0.0F), r1 = r0, r2 = r0, r3 = r0;
+    const float* HWY_RESTRICT p = weights;
+    for (const Segment& segment : chunk) {
+      const float* HWY_RESTRICT v = segment.v + c;
+      for (int j = 0; j < segment.keys; ++j, v += head_dim, p += width) {
+        const R row = R::Load(p);
+        r0.MulAdd(hn::Set(d, v[0]), row);
+        r1.MulAdd(hn::Set(d, v[1]), row);
+        r2.MulAdd(hn::Set(d, v[2]), row);
+        r3.MulAdd(hn::Set(d, v[3]), row);
+      }
+    }
+    float* o = panel.o + static_cast<std::ptrdiff_t>(c) * width;
+    R::Add(R::Mul(R::Load(o), factor), r0).Store(o);
+    R::Add(R::Mul(R::Load(o + width), factor), r1).Store(o + width);
+    R::Add(R::Mul(R::Load(o + 2 * width), factor), r2).Store(o + 2 * width);
+    R::Add(R::Mul(R::Load(o + 3 * width), factor), r3).Store(o + 3 * width);
+  }
+}
+
+template <int NV>
+inline void AddChunk(const std::vector<Segment>& chunk,
+                     int keys,
+                     const AttentionArgs& args,
+                     const Panel& panel,
+                     float* scores) {
+  const Row<NV> max = Scores<NV>(chunk, panel, args.head_dim, args.scale * kLog2E, scores);
+  const Row<NV> factor = Weights<NV>(keys, max, panel, scores);
+  AddValues<NV>(chunk, scores, factor, args.head_dim, panel);
+}
+
+/// Buffers and state of one call.
+class Caller {
+ public:
+  explicit Caller(const AttentionArgs& args)
+      : args_(args),
+        rows_(RoundUp(args.block.q)),
+        packed_q_(hwy::AllocateAligned<float>(Floats())),
+        packed_o_(hwy::AllocateAligned<float>(Floats())),
+        max_(hwy::AllocateAligned<float>(static_cast<std::size_t>(rows_))),
+        sum_(hwy::AllocateAligned<float>(static_cast<std::size_t>(rows_))),
+        scores_(hwy::AllocateAligned<float>((kChunkKeys + kTile) * ScoreWidth())) {
+    chunk_.reserve(kChunkKeys);
+  }
+
+  void Run() {
+    for (int i = 0; i < args_.q_blocks; ++i) {
+      Begin(i);
+      int keys = 0;
+      for (std::int64_t at = args_.list_begin[i]; at < args_.list_begin[i + 1]; ++at) {
+        AddBlock(args_.list[at], keys);
+      }
+      Flush(keys);
+      Finish(i);
+    }
+  }
+
+ private:
+  static int RoundUp(int rows) { return (rows + LaneCount() - 1) / LaneCount() * LaneCount(); }
+  static std::size_t ScoreWidth() { return static_cast<std::size_t>(kMaxVectors * LaneCount()); }
+  [[nodiscard]] std::size_t Floats() const {
+    return static_cast<std::size_t>(rows_) * args_.head_dim;
+  }
+
+  /// Cuts the block's rows into panels and packs Q; rows past q_tokens become 0.
+  void Begin(int block) {
+    const int d = args_.head_dim;
+    const int tokens = args_.q_tokens[block];
+    const float* q = args_.q + static_cast<std::ptrdiff_t>(block) * args_.block.q * d;
+    panels_.clear();
+    int vectors = RoundUp(tokens) / LaneCount();
+    std::fill_n(packed_o_.get(), Floats(), 0.0F);
+    std::fill_n(sum_.get(), rows_, 0.0F);
+    std::fill_n(max_.get(), rows_, -std::numeric_limits<float>::infinity());
+    for (int row = 0; vectors > 0;) {
+      Panel panel;
+      // Four vectors go as 2 + 2: one alone cannot keep the multipliers busy.
+      panel.vectors = vectors == 4 ? 2 : std::min(vectors, kMaxVectors);
+      panel.first_row = row;
+      panel.q = packed_q_.get() + static_cast<std::ptrdiff_t>(row) * d;
+      panel.o = packed_o_.get() + static_cast<std::ptrdiff_t>(row) * d;
+      panel.max = max_.get() + row;
+      panel.sum = sum_.get() + row;
+      const int width = panel.vectors * LaneCount();
+      for (int t = 0; t < width; ++t) {
+        const bool valid = row + t < tokens;
+        const float* from = q + static_cast<std::ptrdiff_t>(row + t) * d;
+        for (int c = 0; c < d; ++c) panel.q[c * width + t] = valid ? from[c] : 0.0F;
+      }
+      panels_.push_back(panel);
+      row += width;
+      vectors -= panel.vectors;
+    }
+  }
+
+  void AddBlock(int block, int& keys) {
+    const std::ptrdiff_t base = static_cast<std::ptrdiff_t>(block) * args_.block.k * args_.head_dim;
+    for (int first = 0; first < args_.k_tokens[block];) {
+      const int take = std::min(args_.k_tokens[block] - first, kChunkKeys - keys);
+      const std::ptrdiff_t offset = base + static_cast<std::ptrdiff_t>(first) * args_.head_dim;
+      chunk_.push_back({args_.k + offset, args_.v + offset, take});
+      keys += take;
+      first += take;
+      if (keys == kChunkKeys) Flush(keys);
+    }
+  }
+
+  void Flush(int& keys) {
+    if (keys == 0) return;
+    for (const Panel& panel : panels_) {
+      if (panel.vectors == 3) {
+        AddChunk<3>(chunk_, keys, args_, panel, scores_.get());
+      } else if (panel.vectors == 2) {
+        AddChunk<2>(chunk_, keys, args_, panel, scores_.get());
+      } else {
+        AddChunk<1>(chunk_, keys, args_, panel, scores_.get());
+      }
+    }
+    chunk_.clear();
+    keys = 0;
+  }
+
+  /// Divides by the sums and stores the valid rows.
+  void Finish(int block) {
+    const int d = args_.head_dim;
+    const std::ptrdiff_t base = static_cast<std::ptrdiff_t>(block) * args_.block.q;
+    for (const Panel& panel : panels_) {
+      const int width = panel.vectors * LaneCount();
+      const int rows = std::min(width, args_.q_tokens[block] - panel.first_row);
+      for (int t = 0; t < rows; ++t) {
+        const float sum = panel.sum[t];
+        const float inverse = sum > 0.0F ? 1.0F / sum : 0.0F;
+        float* o = args_.o + (base + panel.first_row + t) * d;
+        for (int c = 0; c < d; ++c) o[c] = panel.o[c * width + t] * inverse;
+        args_.lse[base + panel.first_row + t] =
+            sum > 0.0F
+                ? static_cast<float>(panel.max[t] * kLn2 + std::log(static_cast<double>(sum)))
+                : -std::numeric_limits<float>::infinity();
+      }
+    }
+  }
+
+  const AttentionArgs& args_;
+  int rows_;
+  hwy::AlignedFreeUniquePtr<float[]> packed_q_;
+  hwy::AlignedFreeUniquePtr<float[]> packed_o_;
+  hwy::AlignedFreeUniquePtr<float[]> max_;
+  hwy::AlignedFreeUniquePtr<float[]> sum_;
+  hwy::AlignedFreeUniquePtr<float[]> scores_;
+  std::vector<Panel> panels_;
+  std::vector<Segment> chunk_;
+};
+
+void RunBlockSparse(const AttentionArgs& args) { Caller(args).Run(); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace dbsp::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
