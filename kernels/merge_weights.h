@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
 #if defined(__CUDACC__)
 #define DBSP_HOST_DEVICE __host__ __device__
@@ -26,7 +25,7 @@ struct MergeWeights {
 /// source  the definition in kernels/attention.h, MergePartial
 DBSP_HOST_DEVICE inline MergeWeights WeightsOf(float a, float b) {
   const float max = a > b ? a : b;
-  if (max == -std::numeric_limits<float>::infinity()) return {0.0F, 0.0F, max};
+  if (max == -INFINITY) return {0.0F, 0.0F, max};
   const float ea = std::exp(a - max);  // e^-inf is 0: a side without keys has no weight
   const float eb = std::exp(b - max);
   const float sum = ea + eb;

@@ -108,6 +108,20 @@ TEST(MergePartialTest, TwoSidesWithoutKeysGiveZero) {
   EXPECT_EQ(merged.lse[0], kNone);
 }
 
+TEST(MergePartialTest, WhatARowWithoutKeysHeldNeverComesOut) {
+  const float bad = std::numeric_limits<float>::quiet_NaN();
+  const Partial none{{bad, bad}, {kNone}};
+  const Partial some{{1.5F, -2.0F}, {0.25F}};
+  Partial merged = none;
+  Merge(merged, none, 2);
+  EXPECT_EQ(merged.o, (std::vector<float>{0.0F, 0.0F}));
+  merged = none;
+  Merge(merged, some, 2);
+  EXPECT_EQ(merged.o, some.o);
+  Merge(merged, none, 2);
+  EXPECT_EQ(merged.o, some.o);
+}
+
 TEST(MergePartialTest, RowsBeyondTheCallStayUntouched) {
   Partial merged{std::vector<float>(6, kGuard), std::vector<float>(3, kGuard)};
   const Partial part{std::vector<float>(6, 1.0F), std::vector<float>(3, 0.0F)};

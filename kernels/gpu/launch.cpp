@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/gpu/launch.h"
+
+#include "core/error.h"
+
+namespace dbsp::kernels::gpu {
+
+void FailLaunch(const char* kernel, const char* words) {
+  Fail(ErrorCode::kUnavailable, "CUDA kernel {}: {}", kernel, words);
+}
+
+}  // namespace dbsp::kernels::gpu
