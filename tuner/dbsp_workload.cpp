@@ -33,6 +33,16 @@ CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
   return make;
 }
 
+CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
+  CLI::App* command = app.add_subcommand("export", "Write the masks of one (step, layer)");
+  const CLI::Range index(std::int64_t{0}, kMaxCount);
+  command->add_option("workload", flags.workload, "Workload file")->required();
+  command->add_option("--step", flags.step, "Denoising step, from 0")->required()->check(index);
+  command->add_option("--layer", flags.layer, "Layer, from 0")->required()->check(index);
+  command->add_option("-o,--output", flags.output, "File to write (.npz)")->required();
+  return command;
+}
+
 int Run(int argc, const char* const* argv) {
   CLI::App app("Workloads: model shapes with their attention masks", "dbsp-workload");
   app.require_subcommand(1);
@@ -43,9 +53,12 @@ int Run(int argc, const char* const* argv) {
   bool json = false;
   info->add_option("workload", workload, "Workload file")->required();
   info->add_flag("--json", json, "One JSON document instead of text");
+  ExportFlags export_flags;
+  CLI::App* export_command = AddExport(app, export_flags);
   return RunTool(app, argc, argv, [&] {
     if (make->parsed()) MakeWorkload(make_flags);
     if (info->parsed()) PrintWorkloadInfo(workload, json ? InfoFormat::kJson : InfoFormat::kText);
+    if (export_command->parsed()) ExportMasks(export_flags);
     return 0;
   });
 }

@@ -35,4 +35,15 @@ void MakeWorkload(const MakeFlags& flags);
 enum class InfoFormat : std::uint8_t { kText, kJson };
 void PrintWorkloadInfo(const std::filesystem::path& workload, InfoFormat format);
 
+struct ExportFlags {
+  std::filesystem::path workload;
+  int step = 0;
+  int layer = 0;
+  std::filesystem::path output;
+};
+
+/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks] in an .npz.
+/// errors  Error{kInvalidArgument} when step or layer is out of range; Error{kIo}
+void ExportMasks(const ExportFlags& flags);
+
 }  // namespace dbsp::tuner

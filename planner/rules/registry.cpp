@@ -13,6 +13,8 @@ const std::vector<const MaskRuleType*>& AllRules() {
       &Svg1RuleType(),
       &VsaRuleType(),
       &RandomRuleType(),
+      &ArrayRuleType(),
+      &DensityRuleType(),
   };
   return rules;
 }

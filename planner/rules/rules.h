@@ -6,7 +6,9 @@
 
 namespace dbsp::planner {
 
+[[nodiscard]] const MaskRuleType& ArrayRuleType();
 [[nodiscard]] const MaskRuleType& DenseRuleType();
+[[nodiscard]] const MaskRuleType& DensityRuleType();
 [[nodiscard]] const MaskRuleType& RadialRuleType();
 [[nodiscard]] const MaskRuleType& RandomRuleType();
 [[nodiscard]] const MaskRuleType& StaRuleType();
