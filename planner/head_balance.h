@@ -10,8 +10,9 @@
 
 namespace dbsp::planner {
 
-/// Part of every item: items by falling weight (equal weights: the lower index first), each to the
-/// part with the smallest key that holds fewer than ceil(items / parts) of them, where
+/// Part of every item: items by falling weight (equal weights in the order libstdc++'s std::sort
+/// leaves them, docs/planner.md says why), each to the part with the smallest key that holds fewer
+/// than ceil(items / parts) of them, where
 ///   key[g] = load[g] - (g == home[item] ? reward * weight : 0)
 /// and the lower part wins a tie. Items of weight 0 break ties by the number of items held, so that
 /// no part stays empty while there are items enough.
