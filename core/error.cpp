@@ -48,6 +48,14 @@ const char* ErrorCodeName(ErrorCode code) {
 
 namespace internal {
 
+std::string OneLine(std::string text) {
+  for (char& c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) c = '?';
+  }
+  return text;
+}
+
 void CheckFailed(const char* file, int line, const char* condition) {
   std::fprintf(stderr, "dbsp: internal: %s:%d: broken invariant: %s\n", file, line, condition);
   std::fflush(stderr);

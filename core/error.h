@@ -31,10 +31,16 @@ int ExitCode(ErrorCode code);
 /// Short name of the code, for JSON and tests: "invalid_argument", ...
 const char* ErrorCodeName(ErrorCode code);
 
+namespace internal {
+/// `text` with control characters as '?': names out of damaged files must not break the line.
+[[nodiscard]] std::string OneLine(std::string text);
+}  // namespace internal
+
 /// One line that says what, where, what was expected and what to do.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  Error(ErrorCode code, const std::string& message)
+      : std::runtime_error(internal::OneLine(message)), code_(code) {}
   [[nodiscard]] ErrorCode code() const { return code_; }
 
  private:
