@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Planning one layer of Wan2.1-14B 720p: 40 heads, 1182 x 1182 blocks of 64 tokens, all masks
+// different, a quarter kept.
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <random>
+
+#include "planner/families.h"
+#include "planner/layer_work.h"
+#include "planner/mask_counts.h"
+
+namespace dbsp::planner {
+namespace {
+
+constexpr int kRanks = 8;
+
+struct Layer {
+  AttentionShape shape{40, 128, 75600, {64, 64}};
+  LayerMasks masks;
+  HomeLayout home;
+};
+
+const Layer& OneLayer() {
+  static const Layer layer = [] {
+    Layer made;
+    made.home = MakeHomeLayout(made.shape, kRanks);
+    std::mt19937_64 random(1);
+    for (int h = 0; h < made.shape.heads; ++h) {
+      auto mask = std::make_shared<BlockMask>(made.shape.q_blocks(), made.shape.k_blocks());
+      for (int i = 0; i < mask->rows(); ++i) {
+        for (auto& word : mask->mutable_row(i)) word = random() & random();
+        mask->mutable_row(i).back() &= (1ULL << (mask->cols() % 64)) - 1;
+      }
+      made.masks.head.push_back(std::move(mask));
+    }
+    return made;
+  }();
+  return layer;
+}
+
+void ColumnSumsOfLayer(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(ColumnSums(OneLayer().masks));
+}
+BENCHMARK(ColumnSumsOfLayer)->Unit(benchmark::kMillisecond);
+
+void PartitionDbsp(benchmark::State& state) {
+  const Layer& layer = OneLayer();
+  const int ring = static_cast<int>(state.range(0));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(MakePartition(
+        Family::kDbsp, layer.shape, layer.masks, kRanks, kRanks / ring, ring, layer.home));
+  }
+}
+BENCHMARK(PartitionDbsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
+
+void LayerWorkOf(benchmark::State& state, Family family) {
+  const Layer& layer = OneLayer();
+  Strategy strategy;
+  strategy.family = family;
+  strategy.ring_degree = static_cast<int>(state.range(0));
+  strategy.ulysses_degree = kRanks / strategy.ring_degree;
+  strategy.exchange = ExchangeOf(family, strategy.ring_degree);
+  const Partition partition = MakePartition(family,
+                                            layer.shape,
+                                            layer.masks,
+                                            kRanks,
+                                            strategy.ulysses_degree,
+                                            strategy.ring_degree,
+                                            layer.home);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(
+        BuildLayerWork(layer.shape, layer.masks, partition, strategy, layer.home, DType::kBf16));
+  }
+}
+void LayerWorkUsp(benchmark::State& state) { LayerWorkOf(state, Family::kUsp); }
+void LayerWorkDbsp(benchmark::State& state) { LayerWorkOf(state, Family::kDbsp); }
+BENCHMARK(LayerWorkUsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
+BENCHMARK(LayerWorkDbsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace dbsp::planner
