@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <memory>
 
 #include "core/error.h"
 
@@ -119,27 +120,27 @@ std::string ZstdCompress(std::string_view bytes) {
 }
 
 std::string ZstdDecompress(std::string_view bytes, const std::string& origin) {
-  ZSTD_DStream* stream = ZSTD_createDStream();
+  const std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream(ZSTD_createDStream(),
+                                                                          &ZSTD_freeDStream);
   std::string out;
   std::string chunk(ZSTD_DStreamOutSize(), '\0');
   ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
   std::size_t hint = 1;
   while (in.pos < in.size) {
     ZSTD_outBuffer buffer{chunk.data(), chunk.size(), 0};
-    hint = ZSTD_decompressStream(stream, &buffer, &in);
+    hint = ZSTD_decompressStream(stream.get(), &buffer, &in);
     if (ZSTD_isError(hint) != 0) break;
     out.append(chunk.data(), buffer.pos);
-    if (buffer.pos == buffer.size) hint = 1;
   }
-  // A full output buffer may leave bytes inside the stream.
+  // A full output buffer may leave bytes inside the stream; hint == 0 says the frame is complete
+  // and flushed, and asking on would begin another.
   while (ZSTD_isError(hint) == 0 && hint != 0) {
     ZSTD_outBuffer buffer{chunk.data(), chunk.size(), 0};
-    const std::size_t next = ZSTD_decompressStream(stream, &buffer, &in);
+    const std::size_t next = ZSTD_decompressStream(stream.get(), &buffer, &in);
     out.append(chunk.data(), buffer.pos);
     hint = next;
     if (buffer.pos == 0) break;
   }
-  ZSTD_freeDStream(stream);
   if (ZSTD_isError(hint) != 0) {
     Fail(ErrorCode::kCorruptInput, "{}: not a zstd file: {}", origin, ZSTD_getErrorName(hint));
   }

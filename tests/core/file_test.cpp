@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/file.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <fstream>
+#include <random>
+#include <thread>
+
+#include "core/error.h"
+#include "tests/core/expect_error.h"
+#include "tests/core/temporary_folder.h"
+
+namespace dbsp {
+namespace {
+
+using testing::ExpectError;
+using testing::TemporaryFolder;
+
+std::size_t FilesIn(const std::filesystem::path& folder) {
+  std::size_t count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) ++count;
+  return count;
+}
+
+TEST(WriteFileTest, BytesComeBackAndReplaceWhatWasThere) {
+  const TemporaryFolder folder;
+  for (const std::string& bytes :
+       {std::string(), std::string("a\0b", 3), std::string(200'000, 'x')}) {
+    WriteFileAtomically(folder / "f", bytes);
+    EXPECT_EQ(ReadFile(folder / "f"), bytes);
+  }
+  EXPECT_EQ(FilesIn(folder.path()), 1U);
+}
+
+TEST(WriteFileTest, TargetThatIsAFolderIsAnErrorAndLeavesNothing) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "sub");
+  ExpectError(ErrorCode::kIo, {"sub"}, [&] { WriteFileAtomically(folder / "sub", "x"); });
+  EXPECT_EQ(FilesIn(folder.path()), 1U);
+  ExpectError(
+      ErrorCode::kIo, {"sub", "folder"}, [&] { static_cast<void>(ReadFile(folder / "sub")); });
+}
+
+TEST(WriteFileTest, FolderThatIsMissingOrUnwritableIsAnError) {
+  const TemporaryFolder folder;
+  ExpectError(ErrorCode::kIo, {"none/f"}, [&] { WriteFileAtomically(folder / "none/f", "x"); });
+  ExpectError(ErrorCode::kIo, {"/proc/f"}, [] { WriteFileAtomically("/proc/f", "x"); });
+  if (::geteuid() != 0) {  // root may write anywhere
+    std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_read);
+    ExpectError(ErrorCode::kIo, {"f"}, [&] { WriteFileAtomically(folder / "f", "x"); });
+    std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
+  }
+}
+
+TEST(WriteFileTest, FailedWriteLeavesTheOldFileAndNoOther) {
+  const TemporaryFolder folder;
+  WriteFileAtomically(folder / "f", "old");
+  // The size limit stands for a full disk: write() fails after a part is written.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{4096, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  std::string message;
+  try {
+    WriteFileAtomically(folder / "f", std::string(100'000, 'n'));
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_NE(message.find("cannot write"), std::string::npos) << message;
+  EXPECT_EQ(ReadFile(folder / "f"), "old");
+  EXPECT_EQ(FilesIn(folder.path()), 1U);
+}
+
+TEST(WriteFileTest, ReadersSeeOldOrNewNeverAMixture) {
+  const TemporaryFolder folder;
+  const std::string versions[] = {std::string(50'000, 'a'), std::string(90'000, 'b')};
+  WriteFileAtomically(folder / "f", versions[0]);
+  std::atomic<bool> done{false};
+  std::atomic<int> mixed{0};
+  std::vector<std::thread> readers;
+  for (int r = 0; r < 2; ++r) {
+    readers.emplace_back([&] {
+      while (!done) {
+        const std::string bytes = ReadFile(folder / "f");
+        if (bytes != versions[0] && bytes != versions[1]) ++mixed;
+      }
+    });
+  }
+  for (int round = 0; round < 30; ++round) WriteFileAtomically(folder / "f", versions[round % 2]);
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(mixed, 0);
+}
+
+TEST(ReadFileTest, MissingFilesAreNotFoundAndSizelessOnesAreReadWhole) {
+  ExpectError(
+      ErrorCode::kNotFound, {"/nonexistent"}, [] { static_cast<void>(ReadFile("/nonexistent")); });
+  EXPECT_FALSE(ReadFile("/proc/self/status").empty());
+}
+
+TEST(ZstdTest, AnySizeComesBack) {
+  std::mt19937_64 random(3);
+  // Whole multiples of the stream's 128 KiB window fill the last buffer exactly.
+  for (const std::size_t size :
+       {0U, 1U, 1000U, 131'071U, 131'072U, 131'073U, 262'144U, 1'000'000U}) {
+    std::string noise(size, '\0');
+    for (char& c : noise) c = static_cast<char>(random());
+    EXPECT_EQ(ZstdDecompress(ZstdCompress(noise), "z"), noise) << size;
+    const std::string zeros(size, 'z');
+    EXPECT_EQ(ZstdDecompress(ZstdCompress(zeros), "z"), zeros) << size;
+  }
+}
+
+TEST(ZstdTest, TruncatedAndForeignBytesAreRefused) {
+  const std::string whole = ZstdCompress("some text, some more text, some text");
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    ExpectError(ErrorCode::kCorruptInput, {"origin.zst"}, [&] {
+      static_cast<void>(ZstdDecompress(whole.substr(0, size), "origin.zst"));
+    });
+  }
+  ExpectError(ErrorCode::kCorruptInput, {"origin.zst"}, [] {
+    static_cast<void>(ZstdDecompress("{\"schema\": 1}", "origin.zst"));
+  });
+}
+
+TEST(HashBytesTest, Has32DigitsAndSeesEveryByte) {
+  EXPECT_EQ(HashBytes("").size(), 32U);
+  EXPECT_EQ(HashBytes("abc"), HashBytes(std::string("abc")));
+  EXPECT_NE(HashBytes("abc"), HashBytes("abd"));
+  EXPECT_NE(HashBytes("abc"), HashBytes(std::string_view("abc\0", 4)));
+}
+
+}  // namespace
+}  // namespace dbsp
