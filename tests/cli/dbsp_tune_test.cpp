@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs dbsp-tune: exit codes, streams, files.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/file.h"
+#include "core/plan.h"
+#include "core/workload.h"
+#include "db/database.h"
+#include "planner/masks.h"
+#include "tests/core/temporary_folder.h"
+#include "tests/tuner/synthetic_trials.h"
+
+namespace dbsp::tuner {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Outcome {
+  int exit_code = -1;
+  std::string out;
+  std::string err;
+};
+
+class DbspTuneTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    Workload workload;
+    workload.model = {"small", 2, 4, 64, {2, 10, 16}, 0, 3, 1};
+    workload.block = {64, 64};
+    planner::ApplyMaskFlag("random:density=0.4,seed=1", workload);
+    WriteWorkload(workload, folder_ / "w.json");
+  }
+
+  Outcome Tune(const std::string& arguments) {
+    const std::string out = folder_ / "out";
+    const std::string err = folder_ / "err";
+    const std::string command = "cd '" + folder_.path().string() +
+                                "' && '" DBSP_BINARY_DIR "/bin/dbsp-tune' " + arguments + " >'" +
+                                out + "' 2>'" + err + "'";
+    const int status = std::system(command.c_str());  // NOLINT: a fixed command of this test
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, ReadFile(out), ReadFile(err)};
+  }
+
+  void ExpectUsageError(const std::string& arguments, const std::string& words) {
+    SCOPED_TRACE(arguments);
+    const Outcome outcome = Tune(arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_THAT(outcome.err, HasSubstr(words));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "plan.json"));
+  }
+
+  std::string MakeDatabase(const std::vector<int>& rank_counts) {
+    const auto path = folder_ / "p.db";
+    db::Database database = db::Database::Open(path, db::OpenMode::kCreate);
+    SyntheticTrials made(0.02, 3);
+    made.AddAll(rank_counts);
+    const std::int64_t environment = database.AddEnvironment(made.environment.provenance);
+    for (const db::StoredTrial& stored : made.trials) {
+      (void)database.AddTrial(environment, stored.trial);
+    }
+    return database.MeasurementHash();
+  }
+
+  dbsp::testing::TemporaryFolder folder_;
+};
+
+TEST_F(DbspTuneTest, WritesAPlanFromAClusterMarkedAnalytic) {
+  const Outcome outcome = Tune("--workload w.json --cluster h200x8 -o plan.json");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("plan: costs are analytic"));
+  EXPECT_THAT(outcome.out, HasSubstr("plan: best uniform strategy"));
+  const Plan plan = ReadPlan(folder_ / "plan.json");
+  EXPECT_EQ(plan.costs, CostSource::kAnalytic);
+  EXPECT_EQ(plan.ranks, 8);
+  EXPECT_EQ(plan.cluster, "h200x8");
+  EXPECT_EQ(plan.database_hash, "");
+  EXPECT_EQ(plan.workload_directory, ".");
+  EXPECT_EQ(plan.workload_hash, HashOf(ReadWorkload(folder_ / "w.json")));
+  EXPECT_EQ(plan.cells.size(), 6U);
+}
+
+TEST_F(DbspTuneTest, WritesAPlanFromADatabase) {
+  const std::string hash = MakeDatabase({2, 4});
+  const Outcome outcome = Tune("--workload w.json --db p.db --ranks 4 -o sub.json --compare");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("fitted costs"));
+  EXPECT_THAT(outcome.err, HasSubstr("held-out error"));
+  const Plan plan = ReadPlan(folder_ / "sub.json");
+  EXPECT_EQ(plan.costs, CostSource::kFitted);
+  EXPECT_EQ(plan.database_hash, hash);
+  EXPECT_EQ(plan.device, "Imaginary CPU");
+  EXPECT_EQ(plan.dtype, DType::kF32);
+  EXPECT_EQ(plan.strategies.front().kernel, "cpu.block_sparse");
+}
+
+TEST_F(DbspTuneTest, JsonIsOneDocumentOnStdout) {
+  const Outcome outcome =
+      Tune("--workload w.json --cluster a100x4 --compare --json --cells --steps 1-2 --layers 0");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto document = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(document["schema"], "dbsp.compare/1");
+  EXPECT_EQ(document["costs"], "analytic");
+  EXPECT_EQ(document["ranks"], 4);
+  EXPECT_EQ(document["candidates"].size(), 8U);
+  EXPECT_EQ(document["cells"].size(), 2U);
+}
+
+TEST_F(DbspTuneTest, AnyRankCountWorks) {
+  for (const int ranks : {1, 3, 7}) {
+    const Outcome outcome =
+        Tune("--workload w.json --cluster h100x8 --compare --ranks " + std::to_string(ranks));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  }
+  // More ranks than heads times rows: 4 heads of 5 rows.
+  MakeDatabase({2, 4, 8, 16, 32});
+  const Outcome outcome = Tune("--workload w.json --db p.db --ranks 32 --compare");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+}
+
+TEST_F(DbspTuneTest, CandidatesWithoutMeasurementsAreListedWithTheReason) {
+  MakeDatabase({4, 8});  // nothing between 2 ranks
+  const Outcome outcome = Tune("--workload w.json --db p.db --ranks 4 --compare");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("excluded: no "));
+  EXPECT_THAT(outcome.err, HasSubstr("dbsp-profile --db p.db --workload w.json --ranks 4"));
+  const Outcome none = Tune("--workload w.json --db p.db --ranks 2 --compare --families ulysses");
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, HasSubstr("dbsp-profile"));
+}
+
+TEST_F(DbspTuneTest, BadInputIsOneLineAndNoFile) {
+  ExpectUsageError("--workload w.json --compare", "--db FILE");
+  ExpectUsageError("--workload w.json --cluster h200x8", "-o PLAN");
+  ExpectUsageError("--workload w.json --cluster h200x16 -o plan.json", "1 to 8");
+  ExpectUsageError("--workload w.json --cluster h20x8 -o plan.json", "nearest known");
+  ExpectUsageError("--workload w.json --cluster h200x4 --ranks 8 -o plan.json", "has 4 GPUs");
+  ExpectUsageError("--workload w.json --cluster h200x8 --families placed -o plan.json", "placed");
+  ExpectUsageError("--workload w.json --cluster h200x8 --families rung -o plan.json", "'ring'");
+  ExpectUsageError("--workload w.json --cluster h200x8 --steps 9 -o plan.json", "--steps 9");
+  ExpectUsageError("--workload w.json --cluster h200x8 --raanks 2 -o plan.json", "--ranks");
+  ExpectUsageError("--workload w.json --cluster h200x8 --ranks 0 -o plan.json", "--ranks");
+  ExpectUsageError("--workload no.json --cluster h200x8 -o plan.json", "no.json");
+  ExpectUsageError("--workload w.json --db no.db --ranks 2 -o plan.json", "no.db");
+  ExpectUsageError("--workload w.json --cluster h200x8 -o w.json", "overwrite");
+  ExpectUsageError("--workload w.json --cluster h200x8 -o no/folder/plan.json", "no/folder");
+  WriteFileAtomically(folder_ / "bad.db", "this is no database, and long enough to be none");
+  ExpectUsageError("--workload w.json --db bad.db --ranks 2 -o plan.json", "bad.db");
+  const std::string text = ReadFile(folder_ / "w.json");
+  WriteFileAtomically(folder_ / "cut.json", text.substr(0, text.size() / 2));
+  ExpectUsageError("--workload cut.json --cluster h200x8 -o plan.json", "cut.json");
+  (void)db::Database::Open(folder_ / "empty.db", db::OpenMode::kCreate);
+  ExpectUsageError("--workload w.json --db empty.db --ranks 2 -o plan.json", "dbsp-profile");
+  MakeDatabase({2});
+  ExpectUsageError("--workload w.json --db p.db --ranks 2 --db-device H200 -o plan.json", "H200");
+}
+
+}  // namespace
+}  // namespace dbsp::tuner

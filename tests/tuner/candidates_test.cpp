@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/candidates.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/core/expect_error.h"
+#include "tests/tuner/scored_result.h"
+
+namespace dbsp::tuner {
+namespace {
+
+using dbsp::testing::ExpectError;
+
+TEST(ParseFamiliesTest, AutoIsEverythingThatCanBeBuilt) {
+  EXPECT_EQ(ParseFamilies("auto"), SearchableFamilies());
+  EXPECT_EQ(ParseFamilies("ring,ulysses,ring"),
+            (std::vector<Family>{Family::kRing, Family::kUlysses}));
+}
+
+TEST(ParseFamiliesTest, RefusesUnknownAndUnbuiltFamiliesInWords) {
+  ExpectError(ErrorCode::kInvalidArgument, {"rign", "nearest known: 'ring'"}, [] {
+    (void)ParseFamilies("ulysses,rign");
+  });
+  for (const char* name : {"balanced", "placed"}) {
+    ExpectError(
+        ErrorCode::kInvalidArgument, {name, "cannot build"}, [&] { (void)ParseFamilies(name); });
+  }
+  ExpectError(ErrorCode::kInvalidArgument, {"family"}, [] { (void)ParseFamilies(""); });
+}
+
+TEST(MakeCandidatesTest, CoversEveryDegreeOfEveryFamilyOnce) {
+  const auto candidates = MakeCandidates(SearchableFamilies(), 8, 40, "k");
+  std::vector<std::string> names;
+  for (const Candidate& candidate : candidates) {
+    names.push_back(NameOfCandidate(candidate));
+    EXPECT_EQ(candidate.strategy.ulysses_degree * candidate.strategy.ring_degree, 8);
+    EXPECT_EQ(candidate.strategy.kernel, "k");
+  }
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"ulysses 8x1",
+                                      "ring 1x8",
+                                      "usp 8x1",
+                                      "usp 4x2",
+                                      "usp 2x4",
+                                      "usp 1x8",
+                                      "dbsp 8x1",
+                                      "dbsp 4x2",
+                                      "dbsp 2x4",
+                                      "dbsp 1x8"}));
+  EXPECT_FALSE(MakeCandidates(SearchableFamilies(), 1, 1, "").empty());
+  EXPECT_FALSE(MakeCandidates(SearchableFamilies(), 3, 2, "").empty());
+}
+
+TEST(MayFlipTest, SharedErrorsCancelAndOppositeOnesDoNot) {
+  // Faster in compute and in exchange: no error of a common rate turns that round, though the
+  // totals' intervals overlap.
+  EXPECT_FALSE(MayFlip(MakeScore(110, 55, 0.25, 0), MakeScore(100, 50, 0.25, 1)));
+  // Wins 20 of compute for 15 of exchange: rates a quarter off turn it round.
+  EXPECT_TRUE(MayFlip(MakeScore(120, 50, 0.25, 0), MakeScore(100, 65, 0.25, 1)));
+  EXPECT_FALSE(MayFlip(MakeScore(120, 50, 0.05, 0), MakeScore(100, 65, 0.05, 1)));
+  // Less than a hundredth is noise whatever the costs say.
+  EXPECT_TRUE(MayFlip(MakeScore(1005, 0, 0.0, 0), MakeScore(1000, 0, 0.0, 1)));
+}
+
+TEST(ChooseTest, KeepsTheUniformStrategyWhereItIsCloseAndLeavesItWhereItIsNot) {
+  const std::vector<Candidate> two(2);
+  Choice choice = Choose(two, {MakeScore(1005, 0, 0.1, 0), MakeScore(1000, 0, 0.1, 1)}, 0);
+  EXPECT_EQ(choice.best, 1);
+  EXPECT_EQ(choice.chosen, 0);
+  EXPECT_TRUE(choice.close);
+  choice = Choose(two, {MakeScore(1500, 0, 0.1, 0), MakeScore(1000, 0, 0.1, 1)}, 0);
+  EXPECT_EQ(choice.chosen, 1);
+  EXPECT_FALSE(choice.close);
+  // A tie: the uniform one. The same partition under another name is no rival.
+  choice = Choose(two, {MakeScore(1000, 0, 0.1, 0), MakeScore(1000, 0, 0.1, 0)}, 1);
+  EXPECT_EQ(choice.chosen, 1);
+  EXPECT_FALSE(choice.close);
+}
+
+TEST(ChooseTest, IsNeverWorseThanAnyCandidateUsedEverywhere) {
+  for (unsigned seed = 1; seed <= 50; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    std::uniform_int_distribution<std::int64_t> ns(1000, 3000);
+    std::vector<Candidate> candidates(5);
+    candidates[seed % 5].excluded = "for this test";
+    std::vector<std::vector<Score>> scores(7);
+    std::vector<std::int64_t> cells;
+    for (auto& cls : scores) {
+      for (int i = 0; i < 5; ++i) cls.push_back(MakeScore(ns(random), ns(random), 0.2, i));
+      cells.push_back(1 + static_cast<std::int64_t>(random() % 9));
+    }
+    const int uniform = BestUniform(candidates, scores, cells);
+    std::int64_t chosen = 0;
+    std::vector<std::int64_t> everywhere(5, 0);
+    for (std::size_t c = 0; c < scores.size(); ++c) {
+      const Choice choice = Choose(candidates, scores[c], uniform);
+      ASSERT_NE(choice.chosen, static_cast<int>(seed % 5)) << "an excluded candidate was chosen";
+      chosen += cells[c] * scores[c][static_cast<std::size_t>(choice.chosen)].total_ns;
+      for (std::size_t i = 0; i < 5; ++i) everywhere[i] += cells[c] * scores[c][i].total_ns;
+    }
+    for (std::size_t i = 0; i < 5; ++i) {
+      if (i == seed % 5) continue;
+      EXPECT_LE(chosen, everywhere[i]);
+      EXPECT_LE(everywhere[static_cast<std::size_t>(uniform)], everywhere[i]);
+    }
+  }
+}
+
+TEST(BestUniformTest, SaysWhyWhenNoCandidateIsLeft) {
+  std::vector<Candidate> candidates{MakeCandidate(Family::kRing, 1, 4)};
+  candidates[0].excluded = "no hop between 4 ranks was measured";
+  ExpectError(ErrorCode::kNotFound, {"ring 1x4", "no hop"}, [&] {
+    (void)BestUniform(candidates, {{Score{}}}, {1});
+  });
+}
+
+}  // namespace
+}  // namespace dbsp::tuner

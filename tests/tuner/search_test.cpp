@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/search.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <limits>
+
+#include "planner/validate.h"
+#include "tests/core/expect_error.h"
+#include "tuner/cluster_costs.h"
+#include "tuner/make_plan.h"
+#include "tuner/tune_tool.h"
+
+namespace dbsp::tuner {
+namespace {
+
+using dbsp::testing::ExpectError;
+
+Workload MakeWorkload(
+    int heads, std::int64_t tokens, int steps, int layers, const std::string& mask) {
+  Workload workload;
+  workload.model = {"test", layers, heads, 32, {1, 1, static_cast<int>(tokens)}, 0, steps, 2};
+  workload.block = {16, 16};
+  planner::ApplyMaskFlag(mask, workload);
+  return workload;
+}
+
+SearchOptions OptionsFor(const Workload& workload, int ranks, int threads = 1) {
+  SearchOptions options;
+  options.ranks = ranks;
+  options.dtype = DType::kBf16;
+  options.steps = {0, workload.model.steps};
+  options.layers = {0, workload.model.layers};
+  options.threads = threads;
+  return options;
+}
+
+const ClusterCosts& H200Costs() {
+  static const ClusterCosts costs(ParseCluster("h200x8"));
+  return costs;
+}
+
+SearchResult RunSearch(const Workload& workload, const SearchOptions& options) {
+  const auto masks = planner::OpenMasks(workload);
+  auto candidates = MakeCandidates(SearchableFamilies(), options.ranks, workload.model.heads, "");
+  return Search(workload, *masks, H200Costs(), std::move(candidates), options);
+}
+
+/// Costs of one operation replaced by a bad number.
+class BrokenCosts : public planner::Costs {
+ public:
+  BrokenCosts(planner::Estimate bad, bool break_hop) : bad_(bad), break_hop_(break_hop) {}
+  [[nodiscard]] planner::Estimate Attention(const planner::AttentionWork& w) const override {
+    return break_hop_ ? H200Costs().Attention(w) : bad_;
+  }
+  [[nodiscard]] planner::Estimate Copy(std::int64_t b) const override {
+    return H200Costs().Copy(b);
+  }
+  [[nodiscard]] planner::Estimate Merge(std::int64_t r, int d) const override {
+    return H200Costs().Merge(r, d);
+  }
+  [[nodiscard]] planner::Estimate AllToAll(int n, std::int64_t b) const override {
+    return H200Costs().AllToAll(n, b);
+  }
+  [[nodiscard]] planner::Estimate Hop(int n, std::int64_t b) const override {
+    return break_hop_ ? bad_ : H200Costs().Hop(n, b);
+  }
+  [[nodiscard]] double BandwidthBoundNs(std::int64_t b) const override {
+    return H200Costs().BandwidthBoundNs(b);
+  }
+  [[nodiscard]] CostSource source() const override { return CostSource::kAnalytic; }
+
+ private:
+  planner::Estimate bad_;
+  bool break_hop_;
+};
+
+/// Counts how often masks are made.
+class CountingMasks : public planner::MaskSource {
+ public:
+  CountingMasks(const Workload& workload, bool keys)
+      : inner_(planner::OpenMasks(workload)), keys_(keys) {}
+  [[nodiscard]] LayerMasks At(int step, int layer) override {
+    ++made;
+    return inner_->At(step, layer);
+  }
+  [[nodiscard]] std::string KeyAt(int step, int layer) const override {
+    return keys_ ? inner_->KeyAt(step, layer) : "";
+  }
+  std::atomic<int> made{0};
+
+ private:
+  std::unique_ptr<planner::MaskSource> inner_;
+  bool keys_;
+};
+
+TEST(SearchTest, EqualsBruteForceOnSmallWorkloads) {
+  struct Case {
+    int heads, ranks;
+    std::int64_t tokens;
+    const char* mask;
+  };
+  for (const Case& c : {Case{4, 4, 200, "random:density=0.3,seed=1"},
+                        Case{5, 3, 131, "random:density=0.5,seed=2"},
+                        Case{3, 6, 96, "random:density=0.2,seed=3"},
+                        Case{2, 1, 50, "dense"},
+                        Case{1, 8, 40, "random:density=0.9,seed=4"}}) {
+    SCOPED_TRACE(c.mask);
+    const Workload workload = MakeWorkload(c.heads, c.tokens, 2, 2, c.mask);
+    const SearchOptions options = OptionsFor(workload, c.ranks);
+    const SearchResult result = RunSearch(workload, options);
+    const auto masks = planner::OpenMasks(workload);
+    for (const SearchCell& cell : result.cells) {
+      const CellClass& cls = result.classes[static_cast<std::size_t>(cell.cls)];
+      std::int64_t smallest = std::numeric_limits<std::int64_t>::max();
+      for (std::size_t i = 0; i < result.candidates.size(); ++i) {
+        ASSERT_EQ(result.candidates[i].excluded, "");
+        const CellPlan alone = PlanCellOf(result.shape,
+                                          masks->At(cell.step, cell.layer),
+                                          result.candidates[i].strategy,
+                                          H200Costs(),
+                                          options);
+        EXPECT_EQ(cls.scores[i].total_ns, alone.prediction.total_ns);
+        EXPECT_EQ(cls.scores[i].bytes_per_rank, alone.prediction.bytes_per_rank);
+        EXPECT_NEAR(cls.scores[i].rho_barrier, alone.prediction.rho_barrier, 1e-9);
+        smallest = std::min(smallest, alone.prediction.total_ns);
+      }
+      EXPECT_EQ(cls.scores[static_cast<std::size_t>(cls.choice.best)].total_ns, smallest);
+    }
+  }
+}
+
+TEST(SearchTest, TheSamePlanFromAnyNumberOfThreads) {
+  const Workload workload = MakeWorkload(4, 160, 3, 3, "random:density=0.3,seed=5");
+  const SearchResult one = RunSearch(workload, OptionsFor(workload, 4, 1));
+  const SearchResult four = RunSearch(workload, OptionsFor(workload, 4, 4));
+  ASSERT_EQ(one.classes.size(), four.classes.size());
+  EXPECT_EQ(one.uniform, four.uniform);
+  for (std::size_t c = 0; c < one.classes.size(); ++c) {
+    EXPECT_EQ(one.classes[c].step, four.classes[c].step);
+    EXPECT_EQ(one.classes[c].layer, four.classes[c].layer);
+    EXPECT_EQ(one.classes[c].choice.chosen, four.classes[c].choice.chosen);
+    EXPECT_EQ(one.classes[c].scores[0].total_ns, four.classes[c].scores[0].total_ns);
+  }
+}
+
+TEST(SearchTest, EqualMasksAreSearchedOnceWithAndWithoutKeys) {
+  const Workload workload = MakeWorkload(4, 160, 5, 6, "dense");
+  const SearchOptions options = OptionsFor(workload, 4);
+  for (const bool keys : {true, false}) {
+    CountingMasks masks(workload, keys);
+    const SearchResult result =
+        Search(workload, masks, H200Costs(), MakeCandidates({Family::kUsp}, 4, 4, ""), options);
+    EXPECT_EQ(result.classes.size(), 1U);
+    EXPECT_EQ(result.classes.front().cells, 30);
+    EXPECT_EQ(masks.made, keys ? 1 : 30);
+  }
+}
+
+TEST(SearchTest, ImpossibleCostsNeverReachAChoice) {
+  const Workload workload = MakeWorkload(4, 160, 1, 2, "random:density=0.3,seed=6");
+  const SearchOptions options = OptionsFor(workload, 4);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const planner::Estimate& bad : {planner::Estimate{nan, nan, nan},
+                                       planner::Estimate{-5, -6, -4},
+                                       planner::Estimate{inf, inf, inf},
+                                       planner::Estimate{5, 6, 7},
+                                       planner::Estimate{1, 0, nan},
+                                       planner::Estimate{1, -1, 2}}) {
+    const auto masks = planner::OpenMasks(workload);
+    const auto run = [&](bool break_hop) {
+      return Search(workload,
+                    *masks,
+                    BrokenCosts(bad, break_hop),
+                    MakeCandidates(SearchableFamilies(), 4, 4, ""),
+                    options);
+    };
+    const SearchResult result = run(true);
+    for (const Candidate& candidate : result.candidates) {
+      EXPECT_EQ(candidate.excluded.empty(), candidate.strategy.ring_degree == 1)
+          << NameOfCandidate(candidate) << ": " << candidate.excluded;
+    }
+    for (const CellClass& cls : result.classes) {
+      const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
+      EXPECT_EQ(result.candidates[chosen].strategy.ring_degree, 1);
+    }
+    ExpectError(
+        ErrorCode::kNotFound, {"no candidate is left", "attention"}, [&] { (void)run(false); });
+  }
+}
+
+TEST(MakePlanTest, IsLegalAndEveryCellPredictsWhatItsMasksGive) {
+  for (const int ranks : {1, 2, 3, 8}) {
+    SCOPED_TRACE(ranks);
+    const Workload workload = MakeWorkload(3, 150, 3, 2, "random:density=0.25,seed=9");
+    const SearchOptions options = OptionsFor(workload, ranks, 2);
+    const SearchResult result = RunSearch(workload, options);
+    const auto masks = planner::OpenMasks(workload);
+    PlanOrigin origin;
+    origin.cluster = "h200x8";
+    origin.device = "h200 (analytic)";
+    origin.generator = "test";
+    const Plan plan = MakePlan(workload, *masks, H200Costs(), result, options, origin);
+    EXPECT_NO_THROW(planner::ValidatePlan(plan, "plan", ErrorCode::kInternal));
+    EXPECT_EQ(plan.costs, CostSource::kAnalytic);
+    ASSERT_EQ(plan.cells.size(), 6U);
+    for (std::size_t a = 0; a < plan.partitions.size(); ++a) {
+      for (std::size_t b = 0; b < a; ++b) EXPECT_FALSE(plan.partitions[a] == plan.partitions[b]);
+    }
+    for (const PlanCell& cell : plan.cells) {
+      const Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
+      const Prediction& stored = plan.predictions[static_cast<std::size_t>(cell.prediction)];
+      const CellPlan alone =
+          PlanCellOf(plan.shape, masks->At(cell.step, cell.layer), strategy, H200Costs(), options);
+      EXPECT_EQ(stored.total_ns, alone.prediction.total_ns);
+      EXPECT_EQ(stored.segments, alone.prediction.segments);
+      EXPECT_EQ(plan.partitions[static_cast<std::size_t>(strategy.partition)], alone.partition);
+    }
+  }
+}
+
+TEST(RelativeFolderTest, LeadsFromThePlanToTheWorkload) {
+  EXPECT_EQ(RelativeFolder("/a/b", "/a/b"), ".");
+  EXPECT_EQ(RelativeFolder("/a/b", "/a/c/d"), "../c/d");
+  EXPECT_EQ(RelativeFolder("", ""), ".");
+}
+
+TEST(ParseRangeTest, TakesBothEndsAndRefusesTheRest) {
+  EXPECT_EQ(ParseRange("", 7, "--steps").end, 7);
+  EXPECT_EQ(ParseRange("2-5", 7, "--steps").begin, 2);
+  EXPECT_EQ(ParseRange("2-5", 7, "--steps").end, 6);
+  EXPECT_EQ(ParseRange("6", 7, "--steps").end, 7);
+  for (const char* bad : {"7", "5-2", "-1", "1-", "-", "a", "1-b", "0-7", "1-2-3", " 1"}) {
+    ExpectError(ErrorCode::kInvalidArgument, {"--steps", "0-6"}, [&] {
+      (void)ParseRange(bad, 7, "--steps");
+    });
+  }
+}
+
+}  // namespace
+}  // namespace dbsp::tuner

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// The strategies a search tries, and which of them to take where. Pure: scores in, choices out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/strategy.h"
+#include "planner/families.h"
+
+namespace dbsp::tuner {
+
+/// One strategy without its partition, which depends on the masks.
+struct Candidate {
+  Strategy strategy;
+  std::string excluded;  ///< why it takes no part; "" when it does
+};
+
+/// Families that "auto" means, in the order of candidates: ulysses, ring, usp, dbsp.
+[[nodiscard]] std::vector<Family> SearchableFamilies();
+
+/// Parses "auto" or "ulysses,ring". Repeated names count once.
+/// errors  Error{kInvalidArgument} for an unknown name (naming the nearest) or for a family that
+///         has a name but no partitioner yet, in words
+[[nodiscard]] std::vector<Family> ParseFamilies(std::string_view text);
+
+/// Every (family, U, R) on `ranks` ranks running `kernel`.
+/// requires ranks >= 1, heads >= 1
+/// errors   Error{kInvalidArgument} when the families have no degrees for these ranks
+[[nodiscard]] std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
+                                                    int ranks,
+                                                    int heads,
+                                                    const std::string& kernel);
+
+/// "dbsp 4x2", for words.
+[[nodiscard]] std::string NameOfCandidate(const Candidate& candidate);
+
+/// What one candidate costs on one mask class, one pass, nanoseconds.
+struct Score {
+  std::int64_t total_ns = 0;
+  std::int64_t low_ns = 0;
+  std::int64_t high_ns = 0;
+  std::int64_t compute_ns = 0;
+  std::int64_t exchange_ns = 0;
+  std::int64_t lower_bound_ns = 0;
+  std::int64_t bytes_per_rank = 0;
+  double moved_fraction = 0;
+  double rho_barrier = 1;
+  planner::BarrierLoad load;
+  double plan_us = 0;  ///< time to make the partition
+  int same_as = -1;  ///< earlier candidate with the same degrees and partition; itself when none
+};
+
+/// Could the slower be the faster within the costs' intervals? Both were priced with the same
+/// costs, whose errors they share: an attention rate that is 10% off moves both compute times by
+/// 10%. So only the differences are uncertain, by the relative half width h of the totals each:
+/// the order may flip when gain <= h * (|compute difference| + |exchange difference|). Gains under
+/// kLeastGain are noise in any case. Overlap of the totals' intervals would call almost every pair
+/// close.
+inline constexpr double kLeastGain = 0.01;
+[[nodiscard]] bool MayFlip(const Score& slower, const Score& faster);
+
+/// The choice for one mask class.
+struct Choice {
+  int best = 0;  ///< smallest total
+  int chosen = 0;  ///< best, or the workload-wide best where the two are close
+  bool close = false;  ///< another strategy may flip with the chosen one
+};
+
+/// Candidate with the smallest sum of total_ns over classes, weighted by `cells`; excluded ones
+/// take no part. Ties: the first.
+/// shape   scores[class][candidate], cells[class]
+/// errors  Error{kNotFound} when every candidate is excluded, with the first reason
+[[nodiscard]] int BestUniform(const std::vector<Candidate>& candidates,
+                              const std::vector<std::vector<Score>>& scores,
+                              const std::vector<std::int64_t>& cells);
+
+/// Smallest total, except that `uniform` is kept where it is a tie or too close to call, so that
+/// a plan does not change strategy from cell to cell for noise. Never worse than `uniform`.
+[[nodiscard]] Choice Choose(const std::vector<Candidate>& candidates,
+                            const std::vector<Score>& scores,
+                            int uniform);
+
+}  // namespace dbsp::tuner

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/compare.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/units.h"
+
+namespace dbsp::tuner {
+namespace {
+
+const Score& ScoreAt(const CellClass& cls, std::size_t candidate) { return cls.scores[candidate]; }
+
+/// Scores of one candidate added up over all cells, so that MayFlip can judge whole workloads.
+Score TotalScore(const SearchResult& result, std::size_t candidate) {
+  Score sum;
+  for (const CellClass& cls : result.classes) {
+    const Score& score = ScoreAt(cls, candidate);
+    sum.total_ns += score.total_ns * cls.cells;
+    sum.low_ns += score.low_ns * cls.cells;
+    sum.high_ns += score.high_ns * cls.cells;
+    sum.compute_ns += score.compute_ns * cls.cells;
+    sum.exchange_ns += score.exchange_ns * cls.cells;
+    sum.lower_bound_ns += score.lower_bound_ns * cls.cells;
+    sum.bytes_per_rank += score.bytes_per_rank * cls.cells;
+    sum.load.barrier += score.load.barrier * static_cast<double>(cls.cells);
+    sum.load.mean += score.load.mean * static_cast<double>(cls.cells);
+  }
+  return sum;
+}
+
+/// Earlier candidate that this one equals on every cell, or -1.
+int TwinOf(const SearchResult& result, std::size_t candidate) {
+  const int twin = ScoreAt(result.classes.front(), candidate).same_as;
+  if (twin == static_cast<int>(candidate)) return -1;
+  const bool everywhere =
+      std::all_of(result.classes.begin(), result.classes.end(), [&](const CellClass& cls) {
+        return ScoreAt(cls, candidate).same_as == twin;
+      });
+  return everywhere ? twin : -1;
+}
+
+std::string VerdictOf(const SearchResult& result, std::size_t i, std::int64_t chosen) {
+  const Candidate& candidate = result.candidates[i];
+  if (!candidate.excluded.empty()) return "excluded: " + candidate.excluded;
+  const auto uniform = static_cast<std::size_t>(result.uniform);
+  std::string words;
+  if (i == uniform) {
+    words = "best uniform";
+  } else if (const int twin = TwinOf(result, i); twin >= 0) {
+    words = "same as " + NameOfCandidate(result.candidates[static_cast<std::size_t>(twin)]);
+  } else {
+    const Score mine = TotalScore(result, i);
+    const Score best = TotalScore(result, uniform);
+    const double slower =
+        best.total_ns > 0
+            ? 100.0 * (static_cast<double>(mine.total_ns) / static_cast<double>(best.total_ns) - 1)
+            : 0.0;
+    words = mine.total_ns == best.total_ns
+                ? "costs the same as the best"
+                : fmt::format("{:.1f}% slower{}", slower, MayFlip(mine, best) ? ", may flip" : "");
+  }
+  if (chosen > 0 && i != uniform) words += fmt::format(", faster in {} cells", chosen);
+  return words;
+}
+
+CandidateSummary SummariseOne(const SearchResult& result, std::size_t i) {
+  CandidateSummary summary;
+  summary.candidate = result.candidates[i];
+  std::int64_t cells = 0;
+  double rho_sum = 0;
+  double plan_sum = 0;
+  double moved_sum = 0;
+  summary.rho_barrier_worst = 0;
+  for (const CellClass& cls : result.classes) {
+    const Score& score = ScoreAt(cls, i);
+    const auto weight = static_cast<double>(cls.cells);
+    cells += cls.cells;
+    rho_sum += score.rho_barrier * weight;
+    moved_sum += score.moved_fraction * weight;
+    plan_sum += score.plan_us;
+    summary.rho_barrier_worst = std::max(summary.rho_barrier_worst, score.rho_barrier);
+    if (cls.choice.chosen == static_cast<int>(i)) summary.chosen += cls.cells;
+  }
+  const Score sum = TotalScore(result, i);
+  const double ms = result.passes / kNsPerMs;
+  summary.rho_barrier = sum.load.mean > 0 ? sum.load.barrier / sum.load.mean : 1;
+  summary.rho_barrier_mean = rho_sum / static_cast<double>(cells);
+  summary.compute_ms = static_cast<double>(sum.compute_ns) * ms;
+  summary.exchange_ms = static_cast<double>(sum.exchange_ns) * ms;
+  summary.total_ms = static_cast<double>(sum.total_ns) * ms;
+  summary.total_ms_low = static_cast<double>(sum.low_ns) * ms;
+  summary.total_ms_high = static_cast<double>(sum.high_ns) * ms;
+  summary.lower_bound_ms = static_cast<double>(sum.lower_bound_ns) * ms;
+  if (sum.lower_bound_ns > 0) {
+    summary.rho_timeline =
+        static_cast<double>(sum.total_ns) / static_cast<double>(sum.lower_bound_ns);
+  }
+  summary.bytes_per_rank = sum.bytes_per_rank * result.passes;
+  summary.moved_fraction = moved_sum / static_cast<double>(cells);
+  summary.plan_us = plan_sum / static_cast<double>(result.classes.size());
+  summary.verdict = VerdictOf(result, i, summary.chosen);
+  return summary;
+}
+
+}  // namespace
+
+std::vector<CandidateSummary> Summarise(const SearchResult& result) {
+  std::vector<CandidateSummary> summaries;
+  for (std::size_t i = 0; i < result.candidates.size(); ++i) {
+    if (result.candidates[i].excluded.empty()) {
+      summaries.push_back(SummariseOne(result, i));
+    } else {
+      CandidateSummary summary;
+      summary.candidate = result.candidates[i];
+      summary.verdict = VerdictOf(result, i, 0);
+      summaries.push_back(std::move(summary));
+    }
+  }
+  return summaries;
+}
+
+PlanSummary SummarisePlan(const SearchResult& result) {
+  PlanSummary plan;
+  plan.classes = result.classes.size();
+  const double ms = result.passes / kNsPerMs;
+  for (const CellClass& cls : result.classes) {
+    const Score& score = ScoreAt(cls, static_cast<std::size_t>(cls.choice.chosen));
+    const double weight = static_cast<double>(cls.cells) * ms;
+    plan.total_ms += static_cast<double>(score.total_ns) * weight;
+    plan.total_ms_low += static_cast<double>(score.low_ns) * weight;
+    plan.total_ms_high += static_cast<double>(score.high_ns) * weight;
+    plan.lower_bound_ms += static_cast<double>(score.lower_bound_ns) * weight;
+    plan.cells += cls.cells;
+    if (cls.choice.close) plan.close_cells += cls.cells;
+  }
+  return plan;
+}
+
+namespace {
+
+const CandidateSummary* Find(const std::vector<CandidateSummary>& summaries, bool ring) {
+  for (const CandidateSummary& summary : summaries) {
+    const Strategy& s = summary.candidate.strategy;
+    if (!summary.candidate.excluded.empty()) continue;
+    const bool contiguous =
+        s.family == Family::kUsp || s.family == (ring ? Family::kRing : Family::kUlysses);
+    if (contiguous && (ring ? s.ulysses_degree == 1 : s.ring_degree == 1)) return &summary;
+  }
+  return nullptr;
+}
+
+std::string Row(const CandidateSummary& summary, double best_ms) {
+  const Strategy& s = summary.candidate.strategy;
+  const std::string degrees = fmt::format("{}x{}", s.ulysses_degree, s.ring_degree);
+  if (!summary.candidate.excluded.empty()) {
+    return fmt::format("{:<8} {:>7}  {}\n", NameOf(s.family), degrees, summary.verdict);
+  }
+  return fmt::format(
+      "{:<8} {:>7}  {:<8} {:>6.3f} {:>11.3f} {:>11.3f} {:>11.3f}  [{:>9.3f}, {:>9.3f}] {:>7} "
+      "{:>6}  {}\n",
+      NameOf(s.family),
+      degrees,
+      NameOf(s.exchange),
+      summary.rho_barrier,
+      summary.compute_ms,
+      summary.exchange_ms,
+      summary.total_ms,
+      summary.total_ms_low,
+      summary.total_ms_high,
+      best_ms > 0 ? fmt::format("{:.3f}x", summary.total_ms / best_ms) : "-",
+      summary.chosen,
+      summary.verdict);
+}
+
+}  // namespace
+
+std::string CompareTable(const SearchResult& result, CostSource costs, bool with_cells) {
+  const auto summaries = Summarise(result);
+  const double best = summaries[static_cast<std::size_t>(result.uniform)].total_ms;
+  std::string text = fmt::format("{} ranks, {} costs, {} cells, {} distinct, {} pass{} per step\n",
+                                 result.ranks,
+                                 NameOf(costs),
+                                 result.cells.size(),
+                                 result.classes.size(),
+                                 result.passes,
+                                 result.passes == 1 ? "" : "es");
+  text += fmt::format("{:<8} {:>7}  {:<8} {:>6} {:>11} {:>11} {:>11}  {:^22} {:>7} {:>6}  {}\n",
+                      "family",
+                      "UxR",
+                      "exchange",
+                      "rho",
+                      "compute ms",
+                      "exchange ms",
+                      "total ms",
+                      "interval ms",
+                      "vs best",
+                      "chosen",
+                      "verdict");
+  for (const CandidateSummary& summary : summaries) text += Row(summary, best);
+  if (!with_cells) return text;
+  text += fmt::format("\n{:>5} {:>5}  {:<14} {:>11} {:>11} {:>11} {:>6}  {}\n",
+                      "step",
+                      "layer",
+                      "chosen",
+                      "total ms",
+                      "low ms",
+                      "high ms",
+                      "rho",
+                      "close");
+  for (const SearchCell& cell : result.cells) {
+    const CellClass& cls = result.classes[static_cast<std::size_t>(cell.cls)];
+    const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
+    const Score& score = ScoreAt(cls, chosen);
+    text += fmt::format("{:>5} {:>5}  {:<14} {:>11.3f} {:>11.3f} {:>11.3f} {:>6.3f}  {}\n",
+                        cell.step,
+                        cell.layer,
+                        NameOfCandidate(result.candidates[chosen]),
+                        static_cast<double>(score.total_ns) / kNsPerMs,
+                        static_cast<double>(score.low_ns) / kNsPerMs,
+                        static_cast<double>(score.high_ns) / kNsPerMs,
+                        score.rho_barrier,
+                        cls.choice.close ? "yes" : "no");
+  }
+  return text;
+}
+
+std::string VerdictLines(const SearchResult& result, CostSource costs) {
+  const auto summaries = Summarise(result);
+  const CandidateSummary& uniform = summaries[static_cast<std::size_t>(result.uniform)];
+  const PlanSummary plan = SummarisePlan(result);
+  const auto ratio = [](double a, double b) { return b > 0 ? a / b : 1.0; };
+  std::string text = fmt::format("plan: best uniform strategy {}, {:.3f} ms [{:.3f}, {:.3f}]\n",
+                                 NameOfCandidate(uniform.candidate),
+                                 uniform.total_ms,
+                                 uniform.total_ms_low,
+                                 uniform.total_ms_high);
+  text += fmt::format(
+      "plan: per cell {:.3f} ms [{:.3f}, {:.3f}], {:.3f}x the best uniform's speed; {} of {} cells "
+      "are close calls\n",
+      plan.total_ms,
+      plan.total_ms_low,
+      plan.total_ms_high,
+      ratio(uniform.total_ms, plan.total_ms),
+      plan.close_cells,
+      plan.cells);
+  for (const bool ring : {false, true}) {
+    const char* name = ring ? "plain ring" : "plain ulysses";
+    if (const CandidateSummary* plain = Find(summaries, ring)) {
+      text += fmt::format("plan: {:.3f}x the speed of {} ({:.3f} ms)\n",
+                          ratio(plain->total_ms, plan.total_ms),
+                          name,
+                          plain->total_ms);
+    } else {
+      text += fmt::format("plan: {} was no candidate\n", name);
+    }
+  }
+  text += fmt::format("plan: {:.3f}x the lower bound of {:.3f} ms\n",
+                      ratio(plan.total_ms, plan.lower_bound_ms),
+                      plan.lower_bound_ms);
+  text += fmt::format("plan: costs are {}\n", NameOf(costs));
+  return text;
+}
+
+}  // namespace dbsp::tuner

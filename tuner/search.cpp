@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/search.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <mutex>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "planner/layer_work.h"
+#include "planner/timeline.h"
+#include "tuner/checked_costs.h"
+#include "tuner/parallel.h"
+
+namespace dbsp::tuner {
+namespace {
+
+/// Equal text = equal masks of every head.
+std::string ContentKey(const LayerMasks& masks) {
+  std::map<const BlockMask*, std::string> hashes;
+  std::string key;
+  for (const BlockMaskPtr& mask : masks.head) {
+    std::string& hash = hashes[mask.get()];
+    if (hash.empty()) {
+      const auto words = mask->words();
+      hash =
+          fmt::format("{}x{}:{}",
+                      mask->rows(),
+                      mask->cols(),
+                      HashBytes({reinterpret_cast<const char*>(words.data()), words.size_bytes()}));
+    }
+    key += hash + ";";
+  }
+  return key;
+}
+
+Score ScoreOf(const Prediction& prediction, const planner::BarrierLoad& load) {
+  Score score;
+  score.total_ns = prediction.total_ns;
+  score.low_ns = prediction.low_ns;
+  score.high_ns = prediction.high_ns;
+  score.compute_ns = prediction.compute_ns;
+  score.exchange_ns = prediction.exchange_ns;
+  score.lower_bound_ns = prediction.lower_bound_ns;
+  score.bytes_per_rank = prediction.bytes_per_rank;
+  score.moved_fraction = prediction.moved_fraction;
+  score.rho_barrier = prediction.rho_barrier;
+  score.load = load;
+  return score;
+}
+
+/// Do two strategies run alike on equal partitions? Families are names for partitions, except that
+/// dbsp with heads and blocks split moves blocks in a round of its own (planner/routes.h).
+bool SameRun(const Strategy& a, const Strategy& b) {
+  const bool own_round = a.ulysses_degree > 1 && a.ring_degree > 1 &&
+                         (a.family == Family::kDbsp) != (b.family == Family::kDbsp);
+  return !own_round && a.ulysses_degree == b.ulysses_degree && a.ring_degree == b.ring_degree &&
+         a.exchange == b.exchange;
+}
+
+/// Shared state of the threads of one search.
+class Searcher {
+ public:
+  Searcher(const Workload& workload,
+           planner::MaskSource& masks,
+           const planner::Costs& costs,
+           std::vector<Candidate>& candidates,
+           const SearchOptions& options)
+      : shape_(workload.shape()),
+        masks_(masks),
+        costs_(costs),
+        candidates_(candidates),
+        options_(options),
+        home_(MakeHomeLayout(shape_, options.ranks)),
+        excluded_(candidates.size()) {}
+
+  /// Finds the class of the cell, scoring it when it is new.
+  void Visit(std::size_t index, int step, int layer) {
+    const std::string key = masks_.KeyAt(step, layer);
+    int entry = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = key.empty() ? entry_of_key_.end() : entry_of_key_.find(key);
+      if (found != entry_of_key_.end()) {
+        entry_of_cell_[index] = found->second;
+        return;
+      }
+      entry = static_cast<int>(class_of_entry_.size());
+      class_of_entry_.push_back(-1);
+      entry_of_cell_[index] = entry;
+      if (!key.empty()) entry_of_key_[key] = entry;
+    }
+    const LayerMasks masks = masks_.At(step, layer);
+    const std::string content = ContentKey(masks);
+    int cls = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto [found, fresh] =
+          class_of_content_.try_emplace(content, static_cast<int>(scores_.size()));
+      class_of_entry_[static_cast<std::size_t>(entry)] = found->second;
+      if (!fresh) return;
+      cls = found->second;
+      scores_.emplace_back();
+    }
+    std::vector<Score> scores = ScoreAll(masks);
+    const std::lock_guard lock(mutex_);
+    scores_[static_cast<std::size_t>(cls)] = std::move(scores);
+  }
+
+  void Reserve(std::size_t cells) { entry_of_cell_.assign(cells, 0); }
+
+  /// Classes in the order of their first cells, whatever order the threads found them in.
+  void Collect(SearchResult& result) {
+    std::vector<int> renumbered(scores_.size(), -1);
+    for (std::size_t i = 0; i < result.cells.size(); ++i) {
+      const auto entry = static_cast<std::size_t>(entry_of_cell_[i]);
+      const auto cls = static_cast<std::size_t>(class_of_entry_[entry]);
+      SearchCell& cell = result.cells[i];
+      if (renumbered[cls] < 0) {
+        renumbered[cls] = static_cast<int>(result.classes.size());
+        result.classes.push_back({cell.step, cell.layer, 0, std::move(scores_[cls]), {}});
+      }
+      cell.cls = renumbered[cls];
+      ++result.classes[static_cast<std::size_t>(cell.cls)].cells;
+    }
+  }
+
+ private:
+  std::vector<Score> ScoreAll(const LayerMasks& masks) {
+    std::vector<Score> scores(candidates_.size());
+    std::vector<Partition> partitions(candidates_.size());
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+      if (excluded_[i]) continue;
+      try {
+        scores[i] = ScoreOne(masks, i, scores, partitions);
+      } catch (const Error& error) {
+        const std::lock_guard lock(mutex_);
+        if (!excluded_[i].exchange(true)) candidates_[i].excluded = error.what();
+      }
+    }
+    return scores;
+  }
+
+  Score ScoreOne(const LayerMasks& masks,
+                 std::size_t i,
+                 const std::vector<Score>& scores,
+                 std::vector<Partition>& partitions) {
+    const Strategy& strategy = candidates_[i].strategy;
+    const auto start = std::chrono::steady_clock::now();
+    partitions[i] = planner::MakePartition(strategy.family,
+                                           shape_,
+                                           masks,
+                                           options_.ranks,
+                                           strategy.ulysses_degree,
+                                           strategy.ring_degree,
+                                           home_,
+                                           options_.partition);
+    const std::chrono::duration<double, std::micro> plan_time =
+        std::chrono::steady_clock::now() - start;
+    Score score;
+    int same_as = static_cast<int>(i);
+    for (std::size_t j = 0; j < i && same_as == static_cast<int>(i); ++j) {
+      const Strategy& other = candidates_[j].strategy;
+      if (excluded_[j] || !SameRun(other, strategy) || !(partitions[j] == partitions[i])) {
+        continue;
+      }
+      score = scores[j];
+      same_as = scores[j].same_as;
+    }
+    if (same_as == static_cast<int>(i)) {
+      const auto work =
+          planner::BuildLayerWork(shape_, masks, partitions[i], strategy, home_, options_.dtype);
+      score = ScoreOf(planner::Predict(work, shape_, options_.dtype, costs_),
+                      planner::BarrierLoadOf(masks, partitions[i]));
+    }
+    score.same_as = same_as;
+    score.plan_us = plan_time.count();
+    return score;
+  }
+
+  const AttentionShape shape_;
+  planner::MaskSource& masks_;
+  const CheckedCosts costs_;
+  std::vector<Candidate>& candidates_;
+  const SearchOptions& options_;
+  const HomeLayout home_;
+  std::vector<std::atomic<bool>> excluded_;  ///< [candidate], set with mutex_ held
+  std::mutex mutex_;
+  std::map<std::string, int> entry_of_key_;
+  std::vector<int> entry_of_cell_;
+  std::vector<int> class_of_entry_;
+  std::map<std::string, int> class_of_content_;
+  std::vector<std::vector<Score>> scores_;  ///< [class in the order found]
+};
+
+}  // namespace
+
+CellPlan PlanCellOf(const AttentionShape& shape,
+                    const LayerMasks& masks,
+                    const Strategy& strategy,
+                    const planner::Costs& costs,
+                    const SearchOptions& options) {
+  const HomeLayout home = MakeHomeLayout(shape, options.ranks);
+  CellPlan plan;
+  plan.partition = planner::MakePartition(strategy.family,
+                                          shape,
+                                          masks,
+                                          options.ranks,
+                                          strategy.ulysses_degree,
+                                          strategy.ring_degree,
+                                          home,
+                                          options.partition);
+  const auto work =
+      planner::BuildLayerWork(shape, masks, plan.partition, strategy, home, options.dtype);
+  plan.prediction = planner::Predict(work, shape, options.dtype, CheckedCosts(costs));
+  return plan;
+}
+
+SearchResult Search(const Workload& workload,
+                    planner::MaskSource& masks,
+                    const planner::Costs& costs,
+                    std::vector<Candidate> candidates,
+                    const SearchOptions& options) {
+  SearchResult result;
+  result.shape = workload.shape();
+  result.ranks = options.ranks;
+  result.passes = workload.model.passes;
+  for (int step = options.steps.begin; step < options.steps.end; ++step) {
+    for (int layer = options.layers.begin; layer < options.layers.end; ++layer) {
+      result.cells.push_back({step, layer, 0});
+    }
+  }
+  DBSP_CHECK(!result.cells.empty());
+  Searcher searcher(workload, masks, costs, candidates, options);
+  searcher.Reserve(result.cells.size());
+  ParallelFor(result.cells.size(), options.threads, [&](std::size_t i) {
+    searcher.Visit(i, result.cells[i].step, result.cells[i].layer);
+  });
+  searcher.Collect(result);
+  result.candidates = std::move(candidates);
+
+  std::vector<std::vector<Score>> scores;
+  std::vector<std::int64_t> cells;
+  for (const CellClass& cls : result.classes) {
+    scores.push_back(cls.scores);
+    cells.push_back(cls.cells);
+  }
+  result.uniform = BestUniform(result.candidates, scores, cells);
+  for (CellClass& cls : result.classes) {
+    cls.choice = Choose(result.candidates, cls.scores, result.uniform);
+  }
+  return result;
+}
+
+}  // namespace dbsp::tuner

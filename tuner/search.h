@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exhaustive search: every candidate on every distinct (step, layer) of a workload.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/plan.h"
+#include "core/workload.h"
+#include "planner/costs.h"
+#include "planner/families.h"
+#include "planner/masks.h"
+#include "tuner/candidates.h"
+
+namespace dbsp::tuner {
+
+/// Steps or layers, [begin, end).
+struct IndexRange {
+  int begin = 0;
+  int end = 0;
+};
+
+struct SearchOptions {
+  int ranks = 1;
+  DType dtype = DType::kF32;
+  IndexRange steps;
+  IndexRange layers;
+  planner::PartitionOptions partition;
+  int threads = 1;
+};
+
+/// Cells whose masks are equal: searched once.
+struct CellClass {
+  int step = 0;  ///< its first cell
+  int layer = 0;
+  std::int64_t cells = 0;
+  std::vector<Score> scores;  ///< [candidate]; of an excluded one meaningless
+  Choice choice;
+};
+
+struct SearchCell {
+  int step = 0;
+  int layer = 0;
+  int cls = 0;  ///< index into SearchResult::classes
+};
+
+struct SearchResult {
+  AttentionShape shape;
+  int ranks = 1;
+  int passes = 1;
+  std::vector<Candidate> candidates;
+  std::vector<CellClass> classes;  ///< by first cell
+  std::vector<SearchCell> cells;  ///< by step, then layer
+  int uniform = 0;  ///< best candidate when one is used everywhere
+};
+
+/// Scores every candidate on every distinct cell and chooses. Cells are told apart by
+/// MaskSource::KeyAt where it answers and by the content of the masks; at most `threads` layers of
+/// masks are held at a time. A candidate that cannot be partitioned or priced on any cell is
+/// excluded everywhere, with the reason; so is one for which the costs answer with anything but
+/// finite, ordered, non-negative numbers.
+/// requires ranges inside the workload and not empty
+/// errors   whatever MaskSource::At throws; Error{kNotFound} when no candidate is left
+/// threads  uses `threads` of its own; costs are asked from all of them
+[[nodiscard]] SearchResult Search(const Workload& workload,
+                                  planner::MaskSource& masks,
+                                  const planner::Costs& costs,
+                                  std::vector<Candidate> candidates,
+                                  const SearchOptions& options);
+
+/// Partition and prediction of one candidate for one cell's masks, as Search scored it.
+struct CellPlan {
+  Partition partition;
+  Prediction prediction;
+};
+[[nodiscard]] CellPlan PlanCellOf(const AttentionShape& shape,
+                                  const LayerMasks& masks,
+                                  const Strategy& strategy,
+                                  const planner::Costs& costs,
+                                  const SearchOptions& options);
+
+}  // namespace dbsp::tuner

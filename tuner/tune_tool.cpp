@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/tune_tool.h"
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "core/cli.h"
+#include "core/error.h"
+#include "db/database.h"
+#include "planner/validate.h"
+#include "tuner/cluster_costs.h"
+#include "tuner/compare.h"
+#include "tuner/cost_model.h"
+#include "tuner/make_plan.h"
+
+namespace dbsp::tuner {
+namespace {
+
+/// What prices the search, and what the plan says of it.
+struct CostChoice {
+  std::unique_ptr<FittedCosts> fitted;
+  std::unique_ptr<ClusterCosts> analytic;
+  PlanOrigin origin;
+  DType dtype = DType::kBf16;
+  std::string kernel;
+  int ranks = 1;
+
+  [[nodiscard]] const planner::Costs& costs() const {
+    return fitted ? static_cast<const planner::Costs&>(*fitted) : *analytic;
+  }
+  [[nodiscard]] std::vector<std::string> Remarks() const {
+    return fitted ? fitted->Remarks() : analytic->Remarks();
+  }
+};
+
+void RequireSensible(const TuneFlags& flags) {
+  if (flags.database.empty() == flags.cluster.empty()) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{}: give --db FILE (measured costs) or --cluster NAME (analytic costs)",
+         flags.cluster.empty() ? "no costs" : "two sources of costs");
+  }
+  if (flags.output.empty() && !flags.compare && !flags.json) {
+    Fail(ErrorCode::kInvalidArgument, "nothing to do: give -o PLAN, --compare or both");
+  }
+  if (flags.cluster.empty() && flags.ranks == 0) {
+    Fail(ErrorCode::kInvalidArgument, "--ranks is needed with --db");
+  }
+  for (const auto& input : {flags.workload, flags.database}) {
+    std::error_code ignored;
+    if (!flags.output.empty() && !input.empty() &&
+        std::filesystem::equivalent(flags.output, input, ignored)) {
+      Fail(ErrorCode::kInvalidArgument, "-o {}: would overwrite an input", flags.output.string());
+    }
+  }
+}
+
+/// The whole of the first cell on one rank, to choose a kernel by.
+planner::AttentionWork TypicalWork(const Workload& workload,
+                                   planner::MaskSource& masks,
+                                   const SearchOptions& options) {
+  const LayerMasks first = masks.At(options.steps.end - 1, options.layers.end - 1);
+  planner::AttentionWork work;
+  work.head_dim = workload.model.head_dim;
+  work.block = workload.block;
+  work.heads = first.heads();
+  for (const BlockMaskPtr& mask : first.head) {
+    work.kept_blocks += mask->Count();
+    for (int i = 0; i < mask->rows(); ++i) work.active_rows += mask->RowCount(i) > 0 ? 1 : 0;
+  }
+  return work;
+}
+
+CostChoice ChooseCosts(const TuneFlags& flags,
+                       const Workload& workload,
+                       planner::MaskSource& masks,
+                       const SearchOptions& options) {
+  CostChoice choice;
+  if (!flags.cluster.empty()) {
+    Cluster cluster = ParseCluster(flags.cluster);
+    choice.ranks = flags.ranks == 0 ? cluster.gpus : flags.ranks;
+    if (choice.ranks > cluster.gpus) {
+      Fail(ErrorCode::kInvalidArgument,
+           "--ranks {}: {} has {} GPUs",
+           choice.ranks,
+           cluster.name,
+           cluster.gpus);
+    }
+    choice.origin.cluster = cluster.name;
+    choice.origin.device = cluster.gpu.name + " (analytic)";
+    choice.kernel = flags.kernel;
+    choice.analytic = std::make_unique<ClusterCosts>(std::move(cluster));
+    return choice;
+  }
+  const db::Database database = db::Database::Open(flags.database, db::OpenMode::kReadOnly);
+  const auto trials = database.Trials();
+  const auto environments = database.Environments();
+  FitRequest request;
+  request.database = flags.database.string();
+  request.device = flags.device;
+  request.kernel = flags.kernel;
+  request.head_dim = workload.model.head_dim;
+  request.block = workload.block;
+  request.typical = TypicalWork(workload, masks, options);
+  request.allow_scaled = flags.force;
+  request.profile_command = fmt::format("dbsp-profile --db {} --workload {} --ranks {}",
+                                        flags.database.string(),
+                                        flags.workload.string(),
+                                        flags.ranks);
+  choice.ranks = flags.ranks;
+  choice.fitted = std::make_unique<FittedCosts>(trials, environments, request);
+  choice.origin.database_hash = database.MeasurementHash();
+  choice.origin.device = choice.fitted->device().device_name;
+  choice.dtype = choice.fitted->dtype();
+  choice.kernel = choice.fitted->kernel();
+  return choice;
+}
+
+void Report(const TuneFlags& flags,
+            const Workload& workload,
+            const SearchResult& result,
+            const CostChoice& choice) {
+  const CostSource source = choice.costs().source();
+  const std::string verdict = VerdictLines(result, source);
+  if (flags.json) {
+    WriteStdout(CompareJson(result, workload.model.name, HashOf(workload), source, flags.cells));
+    Progress(verdict.substr(0, verdict.size() - 1));
+  } else {
+    WriteStdout((flags.compare ? CompareTable(result, source, flags.cells) + "\n" : "") + verdict);
+  }
+  for (const std::string& remark : choice.Remarks()) Progress("note: " + remark);
+  for (const Candidate& candidate : result.candidates) {
+    if (candidate.excluded.empty()) continue;
+    Progress(fmt::format("note: {} excluded: {}", NameOfCandidate(candidate), candidate.excluded));
+  }
+}
+
+}  // namespace
+
+IndexRange ParseRange(std::string_view text, int count, std::string_view flag) {
+  if (text.empty()) return {0, count};
+  const std::size_t dash = text.find('-');
+  const std::string_view first = text.substr(0, dash);
+  const std::string_view last = dash == std::string_view::npos ? first : text.substr(dash + 1);
+  const auto number = [](std::string_view digits) -> std::optional<int> {
+    int value = 0;
+    const char* end = digits.data() + digits.size();
+    const auto parsed = std::from_chars(digits.data(), end, value);
+    if (digits.empty() || parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+    return value;
+  };
+  const auto begin = number(first);
+  const auto end = number(last);
+  if (!begin || !end || *begin < 0 || *end < *begin || *end >= count) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{} {}: expected a range A-B or a number within 0-{}",
+         flag,
+         text,
+         count - 1);
+  }
+  return {*begin, *end + 1};
+}
+
+int RunTune(const TuneFlags& flags) {
+  RequireSensible(flags);
+  const std::vector<Family> families = ParseFamilies(flags.families);
+  const Workload workload = ReadWorkload(flags.workload);
+  SearchOptions options;
+  options.steps = ParseRange(flags.steps, workload.model.steps, "--steps");
+  options.layers = ParseRange(flags.layers, workload.model.layers, "--layers");
+  options.partition.dbsp_reward = flags.dbsp_reward;
+  options.threads = flags.threads > 0
+                        ? flags.threads
+                        : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const auto masks = planner::OpenMasks(workload);
+  CostChoice choice = ChooseCosts(flags, workload, *masks, options);
+  options.ranks = choice.ranks;
+  options.dtype = choice.dtype;
+  auto candidates = MakeCandidates(families, options.ranks, workload.model.heads, choice.kernel);
+  const SearchResult result =
+      Search(workload, *masks, choice.costs(), std::move(candidates), options);
+  if (!flags.output.empty()) {
+    const std::string version = VersionText("dbsp-tune");
+    choice.origin.generator = version.substr(0, version.find('\n'));
+    Plan plan = MakePlan(workload, *masks, choice.costs(), result, options, choice.origin);
+    plan.workload_directory =
+        RelativeFolder(flags.output.parent_path(), flags.workload.parent_path());
+    planner::ValidatePlan(plan, flags.output.string(), ErrorCode::kInternal);
+    WritePlan(plan, flags.output);
+    Progress(fmt::format("wrote {}: {} cells, {} strategies, {} partitions",
+                         flags.output.string(),
+                         plan.cells.size(),
+                         plan.strategies.size(),
+                         plan.partitions.size()));
+  }
+  Report(flags, workload, result, choice);
+  return 0;
+}
+
+}  // namespace dbsp::tuner
