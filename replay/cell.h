@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// One (step, layer) ready to be run: masks, the lists of every rank, and the amounts that the
+// lists must come to.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "core/block_mask.h"
+#include "core/partition.h"
+#include "core/shape.h"
+#include "core/strategy.h"
+#include "planner/layer_work.h"
+#include "planner/schedule.h"
+#include "replay/fill.h"
+
+namespace dbsp::replay {
+
+struct Cell {
+  AttentionShape shape;
+  LayerMasks masks;
+  Strategy strategy;
+  HomeLayout home;
+  planner::Schedule schedule;
+  planner::LayerWork work;  ///< in fp32 bytes: what the CPU moves, whatever the plan's dtype
+  FillKey key;
+
+  [[nodiscard]] int ranks() const { return schedule.ranks; }
+  [[nodiscard]] int rounds_before() const { return static_cast<int>(schedule.before.size()); }
+  [[nodiscard]] int rounds() const {
+    return static_cast<int>(schedule.before.size() + schedule.after.size());
+  }
+  /// Lists of a round, the rounds before attention first.
+  [[nodiscard]] const planner::ExchangeRound& round(int index) const {
+    return index < rounds_before()
+               ? schedule.before[static_cast<std::size_t>(index)]
+               : schedule.after[static_cast<std::size_t>(index - rounds_before())];
+  }
+};
+
+/// Builds lists and amounts.
+/// errors  Error{kMismatch} when masks and shape disagree; as planner::BuildSchedule otherwise
+[[nodiscard]] Cell MakeCell(const AttentionShape& shape,
+                            const LayerMasks& masks,
+                            const Partition& partition,
+                            const Strategy& strategy,
+                            const FillKey& key);
+
+/// Bytes of buffers that all ranks of the cell hold together: home Q, K, V, O, blocks, K/V twice
+/// where a ring turns, send and receive buffers, partial results and lists.
+[[nodiscard]] std::int64_t CellBytes(const Cell& cell);
+
+/// Bytes a verification takes beside the cell's own: one head's K and V in fp64 per thread.
+[[nodiscard]] std::int64_t ReferenceBytes(const AttentionShape& shape, int threads);
+
+/// Bytes of home Q, K, V, O alone, known before masks and lists are made.
+[[nodiscard]] std::int64_t HomeBytes(const AttentionShape& shape);
+
+/// Bytes this process may still take: MemAvailable of /proc/meminfo, less where a cgroup says so.
+/// Absent where the system does not say.
+[[nodiscard]] std::optional<std::int64_t> AvailableMemory();
+
+/// errors  Error{kUnavailable} when `bytes` exceed `available`, saying how much is needed and how
+///         to need less
+void RequireMemory(std::int64_t bytes, std::optional<std::int64_t> available);
+
+}  // namespace dbsp::replay

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The numbers that a replay feeds into attention. Every element is a function of its own place
+// (seed, tensor, step, layer, head, token, dim), so a rank makes its part, and the reference makes
+// the whole, without exchanging anything.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "planner/schedule.h"
+
+namespace dbsp::replay {
+
+/// Which layer's numbers.
+struct FillKey {
+  std::uint64_t seed = 0;
+  int step = 0;
+  int layer = 0;
+};
+
+/// Fills one token of one head.
+/// shape  out [head_dim]; element i does not depend on the length of `out`
+/// units  uniform in (-sqrt 3, sqrt 3): mean 0, variance 1, so that with scale 1 / sqrt(head_dim)
+///        scores have variance 1 and every kept key matters
+/// source splitmix64's finaliser over a Weyl sequence: Steele, Lea, Flood, "Fast splittable
+///        pseudorandom number generators", OOPSLA 2014
+void FillRow(
+    const FillKey& key, planner::Tensor tensor, int head, std::int64_t token, std::span<float> out);
+
+}  // namespace dbsp::replay

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names and selections of replay.h.
+#include <array>
+#include <charconv>
+#include <map>
+#include <utility>
+
+#include "core/error.h"
+#include "core/nearest.h"
+#include "replay/replay.h"
+
+namespace dbsp::replay {
+namespace {
+
+constexpr std::array<const char*, 4> kTransports{"serial", "threads", "mpi", "nccl"};
+
+std::optional<int> ParseInt(std::string_view text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+const char* NameOf(TransportKind transport) {
+  return kTransports.at(static_cast<std::size_t>(transport));
+}
+
+TransportKind ParseTransport(std::string_view name) {
+  for (std::size_t i = 0; i < kTransports.size(); ++i) {
+    if (name == kTransports[i]) return static_cast<TransportKind>(i);
+  }
+  const std::vector<std::string> known(kTransports.begin(), kTransports.end());
+  throw Error(ErrorCode::kInvalidArgument, UnknownName("transport", name, known));
+}
+
+void RequireTransport(TransportKind transport) {
+  switch (transport) {
+    case TransportKind::kSerial:
+    case TransportKind::kThreads:
+      return;
+    case TransportKind::kMpi:
+      Fail(ErrorCode::kUnavailable,
+           "--transport mpi: unavailable: this dbsp has no MPI transport; use threads or serial");
+    case TransportKind::kNccl:
+      Fail(ErrorCode::kUnavailable,
+           "--transport nccl: unavailable: it needs --device cuda, which this dbsp does not run; "
+           "use threads or serial");
+  }
+}
+
+CellSelection ParseCells(const std::string& text) {
+  using Kind = CellSelection::Kind;
+  if (text == "all") return {.kind = Kind::kAll};
+  if (text == "distinct") return {.kind = Kind::kDistinct};
+  constexpr std::string_view kFirst = "first:";
+  if (text.starts_with(kFirst)) {
+    const auto count = ParseInt(std::string_view(text).substr(kFirst.size()));
+    if (count && *count >= 1) return {.kind = Kind::kFirst, .first = *count};
+  }
+  const std::size_t comma = text.find(',');
+  if (comma != std::string::npos) {
+    const auto step = ParseInt(std::string_view(text).substr(0, comma));
+    const auto layer = ParseInt(std::string_view(text).substr(comma + 1));
+    if (step && layer && *step >= 0 && *layer >= 0) {
+      return {.kind = Kind::kOne, .first = 0, .step = *step, .layer = *layer};
+    }
+  }
+  Fail(ErrorCode::kInvalidArgument,
+       "--cells '{}': expected all, distinct, first:N with N >= 1, or STEP,LAYER",
+       text);
+}
+
+std::vector<SelectedCell> SelectCells(const Plan& plan, const CellSelection& selection) {
+  std::vector<SelectedCell> selected;
+  std::map<std::pair<int, int>, std::size_t> seen;
+  for (std::size_t i = 0; i < plan.cells.size(); ++i) {
+    const PlanCell& cell = plan.cells[i];
+    switch (selection.kind) {
+      case CellSelection::Kind::kAll:
+        selected.push_back({i, 1});
+        break;
+      case CellSelection::Kind::kFirst:
+        if (static_cast<int>(i) < selection.first) selected.push_back({i, 1});
+        break;
+      case CellSelection::Kind::kOne:
+        if (cell.step == selection.step && cell.layer == selection.layer) {
+          selected.push_back({i, 1});
+        }
+        break;
+      case CellSelection::Kind::kDistinct: {
+        const auto [at, fresh] =
+            seen.try_emplace({cell.strategy, cell.prediction}, selected.size());
+        if (fresh) {
+          selected.push_back({i, 1});
+        } else {
+          ++selected[at->second].stands_for;
+        }
+        break;
+      }
+    }
+  }
+  if (!selected.empty()) return selected;
+  if (selection.kind == CellSelection::Kind::kOne) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--cells {},{}: the plan has no cell for step {}, layer {}",
+         selection.step,
+         selection.layer,
+         selection.step,
+         selection.layer);
+  }
+  Fail(ErrorCode::kInvalidArgument, "the plan has no cells");
+}
+
+}  // namespace dbsp::replay

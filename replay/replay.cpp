@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay/replay.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <thread>
+#include <tuple>
+
+#include "core/error.h"
+#include "core/file.h"
+
+namespace dbsp::replay {
+namespace {
+
+void RequireSupported(const Plan& plan, const Strategy& strategy) {
+  if (strategy.chunks != 1) {
+    Fail(ErrorCode::kUnavailable,
+         "the strategy exchanges heads in {} chunks; replay runs chunks = 1",
+         strategy.chunks);
+  }
+  if (strategy.layout != 0) {
+    Fail(ErrorCode::kUnavailable,
+         "the strategy orders tokens by layout {} ('{}'); replay runs layout 0 (as given)",
+         strategy.layout,
+         plan.layouts.at(static_cast<std::size_t>(strategy.layout)).name);
+  }
+}
+
+std::vector<std::optional<std::int64_t>> MatchPredictions(const std::vector<Segment>& replayed,
+                                                          const std::vector<Segment>& predicted) {
+  std::map<std::tuple<int, SegmentKind, int>, std::int64_t> known;
+  for (const Segment& s : predicted) known[{s.rank, s.kind, s.index}] = s.duration_ns;
+  std::vector<std::optional<std::int64_t>> matched;
+  for (const Segment& s : replayed) {
+    const auto found = known.find({s.rank, s.kind, s.index});
+    matched.push_back(found == known.end() ? std::nullopt : std::optional(found->second));
+  }
+  return matched;
+}
+
+std::int64_t Sum(const std::vector<std::int64_t>& values) {
+  return std::accumulate(values.begin(), values.end(), std::int64_t{0});
+}
+
+/// The most that one rank really sent must be what the plan says, in the plan's element type.
+void RequirePlannedBytes(const CellOutcome& outcome, const Plan& plan, const Prediction& planned) {
+  const std::int64_t most = *std::max_element(outcome.bytes_sent.begin(), outcome.bytes_sent.end());
+  const std::int64_t in_plan = most / BytesOf(DType::kF32) * BytesOf(plan.dtype);
+  if (in_plan == planned.bytes_per_rank) return;
+  Fail(ErrorCode::kInternal,
+       "the busiest rank sent {} bytes ({} as {}), the plan says {}; was the plan made by another "
+       "version, or for other masks?",
+       most,
+       in_plan,
+       dbsp::NameOf(plan.dtype),
+       planned.bytes_per_rank);
+}
+
+/// One cell of a plan being replayed.
+class CellReplay {
+ public:
+  CellReplay(const Plan& plan,
+             const SelectedCell& selected,
+             planner::MaskSource& masks,
+             const ReplayOptions& options)
+      : plan_(plan),
+        planned_(plan.cells.at(selected.cell)),
+        prediction_(plan.predictions.at(static_cast<std::size_t>(planned_.prediction))),
+        masks_(masks),
+        options_(options) {
+    outcome_.plan_cell = selected.cell;
+    outcome_.stands_for = selected.stands_for;
+  }
+
+  void Run() {
+    const Strategy& strategy = plan_.strategies.at(static_cast<std::size_t>(planned_.strategy));
+    RequireSupported(plan_, strategy);
+    const std::int64_t limit = options_.memory_limit.value_or(
+        AvailableMemory().value_or(std::numeric_limits<std::int64_t>::max()));
+    RequireMemory(HomeBytes(plan_.shape), limit);
+    const Cell cell = MakeCell(plan_.shape,
+                               masks_.At(planned_.step, planned_.layer),
+                               plan_.partitions.at(static_cast<std::size_t>(strategy.partition)),
+                               strategy,
+                               {options_.seed, planned_.step, planned_.layer});
+    outcome_.memory_bytes = CellBytes(cell);
+    RequireMemory(outcome_.memory_bytes + (options_.verify ? VerifyBytes() : 0), limit);
+    std::vector<RankExecutor> ranks;
+    ranks.reserve(static_cast<std::size_t>(cell.ranks()));
+    for (int rank = 0; rank < cell.ranks(); ++rank) ranks.emplace_back(cell, rank);
+    Time(cell, ranks);
+    Count(cell, ranks);
+    if (options_.verify) Judge(cell, ranks);
+  }
+
+  ReplayCell record_;
+  CellOutcome outcome_;
+
+ private:
+  [[nodiscard]] std::int64_t VerifyBytes() const {
+    const int threads = options_.limits.threads > 0
+                            ? options_.limits.threads
+                            : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    return ReferenceBytes(plan_.shape, threads);
+  }
+
+  void Time(const Cell& cell, std::span<RankExecutor> ranks) {
+    const std::vector<Timeline> runs =
+        options_.transport == TransportKind::kSerial
+            ? RunSerial(cell, ranks, prediction_.segments, options_.repeats, options_.observer)
+            : RunThreads(cell, ranks, options_.repeats, options_.observer);
+    const Timeline& median = runs.at(MedianRun(runs));
+    record_.step = planned_.step;
+    record_.layer = planned_.layer;
+    record_.predicted_ns = prediction_.total_ns;
+    record_.replayed_ns = median.makespan_ns;
+    record_.segments = median.segments;
+    record_.segment_predicted_ns = MatchPredictions(median.segments, prediction_.segments);
+    const auto shorter = [](const Timeline& a, const Timeline& b) {
+      return a.makespan_ns < b.makespan_ns;
+    };
+    const auto [fastest, slowest] = std::minmax_element(runs.begin(), runs.end(), shorter);
+    outcome_.fastest_ns = fastest->makespan_ns;
+    outcome_.slowest_ns = slowest->makespan_ns;
+  }
+
+  void Count(const Cell& cell, std::span<const RankExecutor> ranks) {
+    const std::string problem = WorkProblem(cell, ranks);
+    if (!problem.empty()) Fail(ErrorCode::kInternal, "{}", problem);
+    outcome_.attention_ns.assign(ranks.size(), 0);
+    for (const Segment& s : record_.segments) {
+      if (s.kind != SegmentKind::kAttention) continue;
+      outcome_.attention_ns[static_cast<std::size_t>(s.rank)] += s.duration_ns;
+    }
+    outcome_.bytes_sent.assign(ranks.size(), 0);
+    for (const RankExecutor& rank : ranks) {
+      const auto r = static_cast<std::size_t>(rank.rank());
+      outcome_.kept_blocks.push_back(Sum(rank.executed().kept_blocks));
+      outcome_.bytes_sent[r] += Sum(rank.executed().sent_bytes);
+      // A hop is counted where it arrives, and was sent by the next rank of the ring.
+      const int sender = cell.schedule.rank[r].ring_next;
+      if (sender >= 0 && sender != rank.rank()) {
+        outcome_.bytes_sent[static_cast<std::size_t>(sender)] += Sum(rank.executed().hop_bytes);
+      }
+    }
+    RequirePlannedBytes(outcome_, plan_, prediction_);
+  }
+
+  void Judge(const Cell& cell, std::span<const RankExecutor> ranks) {
+    VerifyOptions limits = options_.limits;
+    limits.seed = options_.seed;
+    outcome_.verified = Verify(cell, ranks, limits);
+    // When a row is missing or not finite nothing was compared: there is no error to write down.
+    if (outcome_.verified->rows_checked > 0) {
+      record_.relative_error = outcome_.verified->relative_error;
+      record_.max_abs_error = outcome_.verified->max_abs_error;
+    }
+  }
+
+  const Plan& plan_;
+  const PlanCell& planned_;
+  const Prediction& prediction_;
+  planner::MaskSource& masks_;
+  const ReplayOptions& options_;
+};
+
+}  // namespace
+
+std::string ExchangeSourceOf(const Plan& plan, TransportKind transport) {
+  if (transport != TransportKind::kSerial) return "measured in this run";
+  const std::string costs =
+      plan.cluster.empty() ? "database " + plan.database_hash : "cluster " + plan.cluster;
+  return fmt::format("composed from the plan's predictions ({}, {})", NameOf(plan.costs), costs);
+}
+
+ReplayOutcome Replay(const Plan& plan, planner::MaskSource& masks, const ReplayOptions& options) {
+  RequireTransport(options.transport);
+  if (options.repeats.runs < 1 || options.repeats.warmups < 0) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{} warm-up and {} kept runs; expected at least 0 and 1",
+         options.repeats.warmups,
+         options.repeats.runs);
+  }
+  ReplayOutcome outcome;
+  outcome.record.plan_hash = HashBytes(PlanToJson(plan));
+  outcome.record.workload_hash = plan.workload_hash;
+  outcome.record.transport = NameOf(options.transport);
+  outcome.record.exchange_source = ExchangeSourceOf(plan, options.transport);
+  outcome.record.ranks = plan.ranks;
+  outcome.record.verified = options.verify;
+  const std::vector<SelectedCell> selected = SelectCells(plan, options.cells);
+  for (const SelectedCell& one : selected) {
+    const PlanCell& cell = plan.cells[one.cell];
+    if (options.progress) {
+      options.progress(fmt::format("cell {} of {}: step {}, layer {}",
+                                   outcome.cells.size() + 1,
+                                   selected.size(),
+                                   cell.step,
+                                   cell.layer));
+    }
+    CellReplay replay(plan, one, masks, options);
+    try {
+      replay.Run();
+    } catch (const Error& error) {
+      Fail(error.code(), "step {} layer {}: {}", cell.step, cell.layer, error.what());
+    }
+    if (replay.outcome_.verified && !replay.outcome_.verified->passed) {
+      outcome.record.passed = false;
+    }
+    outcome.record.cells.push_back(std::move(replay.record_));
+    outcome.cells.push_back(std::move(replay.outcome_));
+  }
+  return outcome;
+}
+
+ReplayRecord ReplayPlan(const Plan& plan,
+                        planner::MaskSource& masks,
+                        const ReplayOptions& options) {
+  return Replay(plan, masks, options).record;
+}
+
+}  // namespace dbsp::replay

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay/summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/units.h"
+
+namespace dbsp::replay {
+namespace {
+
+void AddKinds(const ReplayCell& cell, double times, std::array<KindTotal, kSegmentKinds>& kinds) {
+  for (std::size_t i = 0; i < cell.segments.size(); ++i) {
+    KindTotal& kind = kinds[static_cast<std::size_t>(cell.segments[i].kind)];
+    const double replayed = times * static_cast<double>(cell.segments[i].duration_ns);
+    if (cell.segment_predicted_ns[i]) {
+      ++kind.segments;
+      kind.predicted_ns += times * static_cast<double>(*cell.segment_predicted_ns[i]);
+      kind.replayed_ns += replayed;
+    } else {
+      ++kind.unpredicted_segments;
+      kind.unpredicted_ns += replayed;
+    }
+  }
+}
+
+/// Sums of max and mean over ranks.
+struct Balance {
+  double max = 0;
+  double mean = 0;
+  void Add(const std::vector<std::int64_t>& per_rank, double times) {
+    const auto total = std::accumulate(per_rank.begin(), per_rank.end(), std::int64_t{0});
+    max += times * static_cast<double>(*std::max_element(per_rank.begin(), per_rank.end()));
+    mean += times * static_cast<double>(total) / static_cast<double>(per_rank.size());
+  }
+  [[nodiscard]] double ratio() const { return mean > 0 ? max / mean : 1.0; }
+};
+
+void AddVerified(const VerifyResult& verified, std::size_t at, ReplaySummary& summary) {
+  summary.rows_checked += verified.rows_checked;
+  summary.rows += verified.rows;
+  summary.relative_error = std::max(summary.relative_error, verified.relative_error);
+  summary.max_abs_error = std::max(summary.max_abs_error, verified.max_abs_error);
+  if (!verified.passed && !summary.first_failure) summary.first_failure = at;
+}
+
+std::string Percent(std::optional<double> error) {
+  return error ? fmt::format("{:+.1f}%", 100 * *error) : std::string("-");
+}
+
+std::string KindLines(const ReplaySummary& summary) {
+  std::string text = fmt::format("  {:<10} {:>13} {:>13} {:>13} {:>9}\n",
+                                 "segments",
+                                 "predicted ms",
+                                 "replayed ms",
+                                 "error ms",
+                                 "error");
+  std::int64_t unpredicted = 0;
+  double unpredicted_ns = 0;
+  for (int k = 0; k < kSegmentKinds; ++k) {
+    const KindTotal& kind = summary.kind[static_cast<std::size_t>(k)];
+    unpredicted += kind.unpredicted_segments;
+    unpredicted_ns += kind.unpredicted_ns;
+    if (kind.segments == 0) continue;
+    text += fmt::format("  {:<10} {:>13.3f} {:>13.3f} {:>+13.3f} {:>9}\n",
+                        NameOf(static_cast<SegmentKind>(k)),
+                        kind.predicted_ns / kNsPerMs,
+                        kind.replayed_ns / kNsPerMs,
+                        kind.error_ns() / kNsPerMs,
+                        Percent(RelativeError(kind.predicted_ns, kind.replayed_ns)));
+  }
+  if (unpredicted > 0) {
+    text += fmt::format(
+        "  {} segments have no prediction ({:.3f} ms)\n", unpredicted, unpredicted_ns / kNsPerMs);
+  }
+  return text;
+}
+
+std::string VerifyLine(const ReplaySummary& summary, const ReplayOutcome& outcome) {
+  if (!outcome.record.verified)
+    return "verified    no (--verify compares with an fp64 reference)\n";
+  std::string text = fmt::format(
+      "verified    {}: {} of {} rows in {} cells, relative error {:.2e}, largest difference "
+      "{:.2e}\n",
+      outcome.record.passed ? "passed" : "FAILED",
+      summary.rows_checked,
+      summary.rows,
+      summary.cells,
+      summary.relative_error,
+      summary.max_abs_error);
+  if (!outcome.record.passed) text += "            " + FailureText(outcome) + "\n";
+  return text;
+}
+
+std::string TransportLine(const ReplayOutcome& outcome,
+                          const ReplayOptions& options,
+                          const Provenance& machine) {
+  const std::string runs = fmt::format(
+      "median of {} runs after {} warm-up", options.repeats.runs, options.repeats.warmups);
+  if (options.transport == TransportKind::kSerial) {
+    return fmt::format("transport   serial: ranks one after the other, {}\n", runs);
+  }
+  const int ranks = outcome.record.ranks;
+  return fmt::format("transport   {}: {} ranks on {} cores{}, {}\n",
+                     outcome.record.transport,
+                     ranks,
+                     machine.cores,
+                     ranks > machine.cores ? " (ranks share cores; times are wall-clock)" : "",
+                     runs);
+}
+
+}  // namespace
+
+std::optional<double> RelativeError(double predicted_ns, double replayed_ns) {
+  if (predicted_ns <= 0) return std::nullopt;
+  return replayed_ns / predicted_ns - 1;
+}
+
+ReplaySummary Summarize(const Plan& plan, const ReplayOutcome& outcome) {
+  ReplaySummary summary;
+  summary.cells = static_cast<std::int64_t>(outcome.cells.size());
+  summary.cells_in_plan = static_cast<std::int64_t>(plan.cells.size());
+  Balance time;
+  Balance blocks;
+  double worst = -1;
+  for (std::size_t i = 0; i < outcome.cells.size(); ++i) {
+    const CellOutcome& cell = outcome.cells[i];
+    const ReplayCell& record = outcome.record.cells[i];
+    const auto times = static_cast<double>(cell.stands_for);
+    const auto predicted = static_cast<double>(record.predicted_ns);
+    const auto replayed = static_cast<double>(record.replayed_ns);
+    summary.cells_meant += cell.stands_for;
+    summary.predicted_ns += times * predicted * plan.passes;
+    summary.replayed_ns += times * replayed * plan.passes;
+    AddKinds(record, times, summary.kind);
+    time.Add(cell.attention_ns, times);
+    blocks.Add(cell.kept_blocks, times);
+    for (const std::int64_t bytes : cell.bytes_sent) summary.bytes_moved += cell.stands_for * bytes;
+    summary.memory_bytes = std::max(summary.memory_bytes, cell.memory_bytes);
+    const double error = std::abs(RelativeError(predicted, replayed).value_or(0));
+    if (error > worst) {
+      worst = error;
+      summary.worst_cell = i;
+    }
+    if (cell.verified) AddVerified(*cell.verified, i, summary);
+  }
+  summary.attention_balance = time.ratio();
+  summary.block_balance = blocks.ratio();
+  return summary;
+}
+
+std::string SummaryText(const Plan& plan,
+                        const ReplayOutcome& outcome,
+                        const ReplayOptions& options,
+                        const Provenance& machine) {
+  const ReplaySummary s = Summarize(plan, outcome);
+  const ReplayCell& worst = outcome.record.cells.at(s.worst_cell);
+  std::string text = fmt::format("plan        {}, {} ranks, costs {}\n",
+                                 plan.workload_name,
+                                 plan.ranks,
+                                 dbsp::NameOf(plan.costs));
+  text += fmt::format(
+      "cells       {} run, standing for {} of {}\n", s.cells, s.cells_meant, s.cells_in_plan);
+  text += TransportLine(outcome, options, machine);
+  text += fmt::format("exchange    {}\n", outcome.record.exchange_source);
+  if (plan.device != machine.device_name) {
+    text += fmt::format(
+        "note        predicted for {}, replayed on {}: the errors compare two machines\n",
+        plan.device.empty() ? "no named device" : plan.device,
+        machine.device_name);
+  }
+  const std::string passes = plan.passes > 1 ? fmt::format(", {} passes", plan.passes) : "";
+  text += fmt::format("predicted   {:.3f} ms{}\n", s.predicted_ns / kNsPerMs, passes);
+  text += fmt::format("replayed    {:.3f} ms{} ({}, {:+.3f} ms)\n",
+                      s.replayed_ns / kNsPerMs,
+                      passes,
+                      Percent(RelativeError(s.predicted_ns, s.replayed_ns)),
+                      (s.replayed_ns - s.predicted_ns) / kNsPerMs);
+  text += "segments of all ranks, one pass:\n" + KindLines(s);
+  text +=
+      fmt::format("worst cell  step {} layer {}: predicted {:.3f} ms, replayed {:.3f} ms ({})\n",
+                  worst.step,
+                  worst.layer,
+                  static_cast<double>(worst.predicted_ns) / kNsPerMs,
+                  static_cast<double>(worst.replayed_ns) / kNsPerMs,
+                  Percent(RelativeError(static_cast<double>(worst.predicted_ns),
+                                        static_cast<double>(worst.replayed_ns))));
+  text += fmt::format(
+      "balance     attention time max/mean {:.3f}, kept blocks max/mean {:.3f} over ranks\n",
+      s.attention_balance,
+      s.block_balance);
+  text += fmt::format("moved       {:.3f} MB between ranks, one pass, fp32\n",
+                      static_cast<double>(s.bytes_moved) / 1e6);
+  text += fmt::format("memory      {:.1f} MB of buffers in the largest cell, all ranks\n",
+                      static_cast<double>(s.memory_bytes) / 1e6);
+  return text + VerifyLine(s, outcome);
+}
+
+std::string LedgerText(const ReplayRecord& record) {
+  std::string text = fmt::format("{:>5} {:>5} {:>5} {:<10} {:>5} {:>14} {:>14} {:>14}\n",
+                                 "step",
+                                 "layer",
+                                 "rank",
+                                 "segment",
+                                 "index",
+                                 "predicted_ns",
+                                 "replayed_ns",
+                                 "error_ns");
+  for (const ReplayCell& cell : record.cells) {
+    for (std::size_t i = 0; i < cell.segments.size(); ++i) {
+      const Segment& s = cell.segments[i];
+      const auto& predicted = cell.segment_predicted_ns[i];
+      text += fmt::format("{:>5} {:>5} {:>5} {:<10} {:>5} {:>14} {:>14} {:>14}\n",
+                          cell.step,
+                          cell.layer,
+                          s.rank,
+                          NameOf(s.kind),
+                          s.index,
+                          predicted ? fmt::format("{}", *predicted) : "-",
+                          s.duration_ns,
+                          predicted ? fmt::format("{:+}", s.duration_ns - *predicted) : "-");
+    }
+  }
+  return text;
+}
+
+std::string FailureText(const ReplayOutcome& outcome) {
+  for (std::size_t i = 0; i < outcome.cells.size(); ++i) {
+    const std::optional<VerifyResult>& verified = outcome.cells[i].verified;
+    if (!verified || verified->passed) continue;
+    return fmt::format("step {} layer {}: {}",
+                       outcome.record.cells[i].step,
+                       outcome.record.cells[i].layer,
+                       verified->problem);
+  }
+  return {};
+}
+
+}  // namespace dbsp::replay

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/json.h"
+#include "core/units.h"
+#include "replay/summary.h"
+
+namespace dbsp::replay {
+namespace {
+
+Json OrNull(std::optional<double> value) { return value ? Json(*value) : Json(nullptr); }
+
+Json KindsJson(const ReplaySummary& summary) {
+  Json kinds = Json::array();
+  for (int k = 0; k < kSegmentKinds; ++k) {
+    const KindTotal& kind = summary.kind[static_cast<std::size_t>(k)];
+    if (kind.segments == 0 && kind.unpredicted_segments == 0) continue;
+    kinds.push_back({{"kind", NameOf(static_cast<SegmentKind>(k))},
+                     {"segments", kind.segments},
+                     {"predicted_ms", kind.predicted_ns / kNsPerMs},
+                     {"replayed_ms", kind.replayed_ns / kNsPerMs},
+                     {"error_ms", kind.error_ns() / kNsPerMs},
+                     {"relative_error", OrNull(RelativeError(kind.predicted_ns, kind.replayed_ns))},
+                     {"unpredicted_segments", kind.unpredicted_segments},
+                     {"unpredicted_ms", kind.unpredicted_ns / kNsPerMs}});
+  }
+  return kinds;
+}
+
+Json VerifyJson(const VerifyResult& verified) {
+  const bool compared = verified.rows_checked > 0;
+  return {{"passed", verified.passed},
+          {"relative_error", compared ? Json(verified.relative_error) : Json(nullptr)},
+          {"max_abs_error", compared ? Json(verified.max_abs_error) : Json(nullptr)},
+          {"rows_checked", verified.rows_checked},
+          {"rows", verified.rows},
+          {"problem", verified.problem.empty() ? Json(nullptr) : Json(verified.problem)}};
+}
+
+Json LedgerJson(const ReplayCell& cell) {
+  Json ledger = Json::array();
+  for (std::size_t i = 0; i < cell.segments.size(); ++i) {
+    const Segment& s = cell.segments[i];
+    const auto& predicted = cell.segment_predicted_ns[i];
+    ledger.push_back({{"rank", s.rank},
+                      {"kind", NameOf(s.kind)},
+                      {"index", s.index},
+                      {"start_ns", s.start_ns},
+                      {"replayed_ns", s.duration_ns},
+                      {"predicted_ns", predicted ? Json(*predicted) : Json(nullptr)},
+                      {"error_ns", predicted ? Json(s.duration_ns - *predicted) : Json(nullptr)},
+                      {"bytes", s.bytes}});
+  }
+  return ledger;
+}
+
+Json CellJson(const ReplayCell& record, const CellOutcome& cell) {
+  return {{"step", record.step},
+          {"layer", record.layer},
+          {"stands_for", cell.stands_for},
+          {"predicted_ns", record.predicted_ns},
+          {"replayed_ns", record.replayed_ns},
+          {"fastest_ns", cell.fastest_ns},
+          {"slowest_ns", cell.slowest_ns},
+          {"kept_blocks", cell.kept_blocks},
+          {"attention_ns", cell.attention_ns},
+          {"bytes_sent", cell.bytes_sent},
+          {"memory_bytes", cell.memory_bytes},
+          {"verification", cell.verified ? VerifyJson(*cell.verified) : Json(nullptr)},
+          {"segments", LedgerJson(record)}};
+}
+
+Json MachineJson(const Provenance& machine) {
+  return {{"device_kind", machine.device_kind},
+          {"device_name", machine.device_name},
+          {"host", machine.host},
+          {"cores", machine.cores},
+          {"compiler", machine.compiler},
+          {"build_type", machine.build_type},
+          {"commit", machine.git_commit},
+          {"dirty", machine.git_dirty < 0 ? Json(nullptr) : Json(machine.git_dirty == 1)},
+          {"version", machine.version},
+          {"started_utc", machine.started_utc}};
+}
+
+}  // namespace
+
+std::string ReplayJson(const Plan& plan,
+                       const ReplayOutcome& outcome,
+                       const ReplayOptions& options,
+                       const Provenance& machine) {
+  const ReplaySummary s = Summarize(plan, outcome);
+  const ReplayCell& worst = outcome.record.cells.at(s.worst_cell);
+  Json cells = Json::array();
+  for (std::size_t i = 0; i < outcome.cells.size(); ++i) {
+    cells.push_back(CellJson(outcome.record.cells[i], outcome.cells[i]));
+  }
+  const Json document = {{"schema", "dbsp.replay/1"},
+                         {"plan_hash", outcome.record.plan_hash},
+                         {"workload_hash", outcome.record.workload_hash},
+                         {"workload", plan.workload_name},
+                         {"ranks", plan.ranks},
+                         {"passes", plan.passes},
+                         {"planned_device", plan.device},
+                         {"costs", dbsp::NameOf(plan.costs)},
+                         {"transport", outcome.record.transport},
+                         {"exchange_source", outcome.record.exchange_source},
+                         {"seed", options.seed},
+                         {"warmups", options.repeats.warmups},
+                         {"runs", options.repeats.runs},
+                         {"machine", MachineJson(machine)},
+                         {"cells_run", s.cells},
+                         {"cells_meant", s.cells_meant},
+                         {"cells_in_plan", s.cells_in_plan},
+                         {"predicted_ms", s.predicted_ns / kNsPerMs},
+                         {"replayed_ms", s.replayed_ns / kNsPerMs},
+                         {"error_ms", (s.replayed_ns - s.predicted_ns) / kNsPerMs},
+                         {"relative_error", OrNull(RelativeError(s.predicted_ns, s.replayed_ns))},
+                         {"kinds", KindsJson(s)},
+                         {"worst_cell", {{"step", worst.step}, {"layer", worst.layer}}},
+                         {"attention_max_over_mean", s.attention_balance},
+                         {"kept_blocks_max_over_mean", s.block_balance},
+                         {"bytes_moved", s.bytes_moved},
+                         {"memory_bytes", s.memory_bytes},
+                         {"verification",
+                          outcome.record.verified ? Json{{"passed", outcome.record.passed},
+                                                         {"relative_error", s.relative_error},
+                                                         {"max_abs_error", s.max_abs_error},
+                                                         {"rows_checked", s.rows_checked},
+                                                         {"rows", s.rows},
+                                                         {"problem", FailureText(outcome)}}
+                                                  : Json(nullptr)},
+                         {"cells", std::move(cells)}};
+  return DumpJson(document, 1) + "\n";
+}
+
+}  // namespace dbsp::replay

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <limits>
+
+#include "core/error.h"
+#include "replay/transport.h"
+#include "runtime/communicator.h"
+
+namespace dbsp::replay {
+namespace {
+
+std::int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+/// What one rank saw in one run; absolute times.
+struct RankLog {
+  std::int64_t start_ns = 0;
+  std::vector<Segment> segments;
+  std::vector<std::int64_t> hop_posted_ns;  ///< [steps - 1] when the hop's send was offered
+};
+
+/// Drives one rank through one run.
+class RankRun {
+ public:
+  RankRun(const Cell& cell,
+          RankExecutor& rank,
+          runtime::Communicator& communicator,
+          const Observer& observer,
+          RankLog& log)
+      : cell_(cell), rank_(rank), communicator_(communicator), observer_(observer), log_(log) {}
+
+  void Run() {
+    rank_.Reset();
+    communicator_.Barrier();
+    log_.start_ns = NowNs();
+    for (int round = 0; round < cell_.rounds_before(); ++round) Round(round);
+    for (int step = 0; step < cell_.schedule.steps; ++step) Step(step);
+    for (int round = cell_.rounds_before(); round < cell_.rounds(); ++round) Round(round);
+  }
+
+ private:
+  void Add(SegmentKind kind, int index, std::int64_t start, std::int64_t bytes) {
+    log_.segments.push_back({.rank = rank_.rank(),
+                             .kind = kind,
+                             .index = index,
+                             .start_ns = start,
+                             .duration_ns = NowNs() - start,
+                             .bytes = bytes});
+  }
+
+  void Round(int round) {
+    const auto at = static_cast<std::size_t>(round);
+    std::int64_t start = NowNs();
+    rank_.Pack(round);
+    Add(SegmentKind::kPack, round, start, rank_.executed().packed_bytes[at]);
+    const RoundBuffers buffers = rank_.Buffers(round);
+    start = NowNs();
+    communicator_.AllToAllV(buffers.send,
+                            buffers.send_counts,
+                            buffers.send_offsets,
+                            buffers.recv,
+                            buffers.recv_counts,
+                            buffers.recv_offsets);
+    Add(SegmentKind::kExchange, round, start, rank_.executed().sent_bytes[at]);
+    start = NowNs();
+    rank_.Unpack(round);
+    Add(SegmentKind::kUnpack, round, start, rank_.executed().unpacked_bytes[at]);
+  }
+
+  void Step(int step) {
+    const bool hop = rank_.in_ring() && step + 1 < cell_.schedule.steps;
+    HopBuffers buffers;
+    if (hop) {
+      buffers = rank_.Hop(step);
+      log_.hop_posted_ns.push_back(NowNs());
+      communicator_.StartSendRecv(buffers.send,
+                                  buffers.send_count,
+                                  buffers.dst,
+                                  buffers.recv,
+                                  buffers.recv_count,
+                                  buffers.src);
+    }
+    if (observer_) observer_(rank_.rank(), step);
+    std::int64_t start = NowNs();
+    rank_.Attend(step);
+    Add(SegmentKind::kAttention, step, start, 0);
+    if (step > 0) {
+      start = NowNs();
+      rank_.Merge(step);
+      Add(SegmentKind::kMerge, step, start, 0);
+    }
+    if (!hop) return;
+    start = NowNs();
+    communicator_.WaitSendRecv();
+    constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
+    Add(SegmentKind::kHop, step, start, buffers.recv_count * kFloat);
+    rank_.HopDone(step);
+  }
+
+  const Cell& cell_;
+  RankExecutor& rank_;
+  runtime::Communicator& communicator_;
+  const Observer& observer_;
+  RankLog& log_;
+};
+
+/// Moves the start of a segment to `ready` when it waited for that long, the end stays.
+void TrimWait(Segment& segment, std::int64_t ready) {
+  const std::int64_t end = segment.start_ns + segment.duration_ns;
+  segment.start_ns = std::clamp(ready, segment.start_ns, end);
+  segment.duration_ns = end - segment.start_ns;
+}
+
+Timeline Compose(const Cell& cell, std::span<RankLog> logs) {
+  std::vector<std::int64_t> arrived(static_cast<std::size_t>(cell.rounds()), 0);
+  std::int64_t zero = std::numeric_limits<std::int64_t>::max();
+  for (const RankLog& log : logs) {
+    zero = std::min(zero, log.start_ns);
+    for (const Segment& segment : log.segments) {
+      if (segment.kind != SegmentKind::kExchange) continue;
+      std::int64_t& last = arrived[static_cast<std::size_t>(segment.index)];
+      last = std::max(last, segment.start_ns);
+    }
+  }
+  Timeline timeline;
+  for (std::size_t r = 0; r < logs.size(); ++r) {
+    for (Segment segment : logs[r].segments) {
+      const auto index = static_cast<std::size_t>(segment.index);
+      if (segment.kind == SegmentKind::kExchange) TrimWait(segment, arrived[index]);
+      if (segment.kind == SegmentKind::kHop) {
+        const int src = cell.schedule.rank[r].ring_next;
+        TrimWait(segment, logs[static_cast<std::size_t>(src)].hop_posted_ns[index]);
+      }
+      segment.start_ns -= zero;
+      timeline.makespan_ns = std::max(timeline.makespan_ns, segment.start_ns + segment.duration_ns);
+      timeline.segments.push_back(segment);
+    }
+  }
+  return timeline;
+}
+
+}  // namespace
+
+std::vector<Timeline> RunThreads(const Cell& cell,
+                                 std::span<RankExecutor> ranks,
+                                 const Repeats& repeats,
+                                 const Observer& observer) {
+  const auto total = static_cast<std::size_t>(repeats.warmups + repeats.runs);
+  std::vector<std::vector<RankLog>> logs(total, std::vector<RankLog>(ranks.size()));
+  runtime::RunRanks(cell.ranks(), [&](runtime::Communicator& communicator) {
+    const auto r = static_cast<std::size_t>(communicator.rank());
+    try {
+      ranks[r].Fill();
+      for (std::size_t run = 0; run < total; ++run) {
+        RankRun(cell, ranks[r], communicator, observer, logs[run][r]).Run();
+      }
+    } catch (const std::exception& error) {
+      Fail(ErrorCode::kMeasurement, "rank {}: {}", r, error.what());
+    }
+  });
+  std::vector<Timeline> timelines;
+  for (std::size_t run = static_cast<std::size_t>(repeats.warmups); run < total; ++run) {
+    timelines.push_back(Compose(cell, logs[run]));
+  }
+  return timelines;
+}
+
+std::size_t MedianRun(std::span<const Timeline> runs) {
+  std::vector<std::size_t> order(runs.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return runs[a].makespan_ns < runs[b].makespan_ns;
+  });
+  return order[(order.size() - 1) / 2];
+}
+
+}  // namespace dbsp::replay

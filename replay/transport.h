@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two ways to drive a cell's ranks. Both run every kernel, pack, merge and copy between ranks for
+// real and leave the outputs in the executors; they differ in what the clock says.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "core/plan.h"
+#include "core/strategy.h"
+#include "replay/executor.h"
+
+namespace dbsp::replay {
+
+/// Called before each attention call of a rank; throwing stops the run. For tests and progress.
+/// threads  in the threads transport, concurrently from every rank's thread
+using Observer = std::function<void(int rank, int step)>;
+
+/// `warmups` runs that are thrown away, then `runs` that are kept.
+struct Repeats {
+  int warmups = 1;
+  int runs = 3;
+};
+
+/// One thread per rank, exchanges through runtime::Communicator, wall-clock times of one common
+/// clock. A round's exchange counts from the moment the last rank arrived, a hop from the moment
+/// both ends were ready: waiting for a slower rank shows as a gap, as in planner::Simulate. The CPU
+/// communicator copies a hop when the receiver waits for it, so hops do not hide under attention.
+/// returns  one timeline per kept run
+/// errors   Error{kMeasurement} "rank N: ..." when a rank fails; every rank has then stopped
+[[nodiscard]] std::vector<Timeline> RunThreads(const Cell& cell,
+                                               std::span<RankExecutor> ranks,
+                                               const Repeats& repeats,
+                                               const Observer& observer);
+
+/// One thread plays all ranks one after the other, phase by phase. Packs, attention, merges and
+/// unpacks are timed; data go from rank to rank by untimed copies, and the time of exchanges and
+/// hops is taken from `predicted` (a plan's segments, matched by rank, kind and index; segments
+/// that move nothing need no prediction). planner::Simulate composes the timeline.
+/// returns  one timeline per kept run
+/// errors   Error{kMismatch} naming the segment when one that moves bytes has no prediction;
+///          Error{kInternal} when two ranks disagree on what is exchanged;
+///          Error{kMeasurement} "rank N: ..." when a rank fails
+[[nodiscard]] std::vector<Timeline> RunSerial(const Cell& cell,
+                                              std::span<RankExecutor> ranks,
+                                              std::span<const Segment> predicted,
+                                              const Repeats& repeats,
+                                              const Observer& observer);
+
+/// Index of the run with the median makespan (of an even number, the shorter middle one).
+/// requires at least one run
+[[nodiscard]] std::size_t MedianRun(std::span<const Timeline> runs);
+
+}  // namespace dbsp::replay

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "replay/reference.h"
+
+namespace dbsp::replay {
+namespace {
+
+int HomeOf(const Cell& cell, int q_block) {
+  return cell.home.RankOf(static_cast<std::int64_t>(q_block) * cell.shape.block.q);
+}
+
+std::string WriteProblem(const Cell& cell, std::span<const RankExecutor> ranks) {
+  for (int head = 0; head < cell.shape.heads; ++head) {
+    for (int block = 0; block < cell.shape.q_blocks(); ++block) {
+      const int home = HomeOf(cell, block);
+      const int writes = ranks[static_cast<std::size_t>(home)].Writes(head, block);
+      if (writes != 1) {
+        return fmt::format(
+            "{}: O written {} times, expected once", DescribeRow(cell, head, block), writes);
+      }
+    }
+  }
+  return {};
+}
+
+std::string FiniteProblem(const Cell& cell, std::span<const RankExecutor> ranks) {
+  for (int head = 0; head < cell.shape.heads; ++head) {
+    for (std::int64_t token = 0; token < cell.shape.tokens; ++token) {
+      const auto block = static_cast<int>(token / cell.shape.block.q);
+      const auto home = static_cast<std::size_t>(HomeOf(cell, block));
+      for (const float value : ranks[home].Output(head, token)) {
+        if (!std::isfinite(value)) {
+          return fmt::format(
+              "{}: token {} of O is {}", DescribeRow(cell, head, block), token, value);
+        }
+      }
+    }
+  }
+  return {};
+}
+
+/// Tokens to compare, per head.
+using Rows = std::vector<std::vector<std::int64_t>>;
+
+Rows AllRows(const Cell& cell) {
+  std::vector<std::int64_t> tokens(static_cast<std::size_t>(cell.shape.tokens));
+  for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int64_t>(i);
+  return Rows(static_cast<std::size_t>(cell.shape.heads), tokens);
+}
+
+/// Goes through the (head, query block) pairs in a seeded order, again and again, and takes one
+/// token of each not taken before, until the work limit is reached. At least one row is taken.
+Rows SampleRows(const Cell& cell, const VerifyOptions& options) {
+  const int blocks = cell.shape.q_blocks();
+  std::vector<std::pair<int, int>> pairs;
+  for (int head = 0; head < cell.shape.heads; ++head) {
+    for (int block = 0; block < blocks; ++block) pairs.emplace_back(head, block);
+  }
+  std::mt19937_64 random(options.seed);
+  std::shuffle(pairs.begin(), pairs.end(), random);
+  Rows rows(static_cast<std::size_t>(cell.shape.heads));
+  std::int64_t work = 0;
+  const int shift = static_cast<int>(random() % static_cast<std::uint64_t>(cell.shape.block.q));
+  for (int pass = 0; pass < cell.shape.block.q; ++pass) {
+    for (const auto& [head, block] : pairs) {
+      if (work > options.work_limit) return rows;
+      const BlockMask& mask = *cell.masks.head[static_cast<std::size_t>(head)];
+      const int tokens = cell.shape.q_tokens(block);
+      if (pass >= tokens) continue;
+      const std::int64_t token =
+          static_cast<std::int64_t>(block) * cell.shape.block.q + (pass + shift) % tokens;
+      rows[static_cast<std::size_t>(head)].push_back(token);
+      work += ReferenceRowWork(cell.shape, mask, block);
+    }
+  }
+  return rows;
+}
+
+std::int64_t TotalWork(const Cell& cell) {
+  std::int64_t work = 0;
+  for (const BlockMaskPtr& mask : cell.masks.head) {
+    for (int block = 0; block < cell.shape.q_blocks(); ++block) {
+      work += cell.shape.q_tokens(block) * ReferenceRowWork(cell.shape, *mask, block);
+    }
+  }
+  return work;
+}
+
+/// Sums of one thread, then of all.
+struct Differences {
+  double error_squares = 0;
+  double reference_squares = 0;
+  double max_abs = 0;
+  int head = 0;  ///< of the largest difference
+  std::int64_t token = 0;
+
+  void Add(double got, double expected, int at_head, std::int64_t at_token) {
+    const double difference = std::abs(got - expected);
+    error_squares += difference * difference;
+    reference_squares += expected * expected;
+    if (difference > max_abs) {
+      max_abs = difference;
+      head = at_head;
+      token = at_token;
+    }
+  }
+  void Add(const Differences& other) {
+    error_squares += other.error_squares;
+    reference_squares += other.reference_squares;
+    if (other.max_abs > max_abs) {
+      max_abs = other.max_abs;
+      head = other.head;
+      token = other.token;
+    }
+  }
+};
+
+Differences CompareHead(const Cell& cell,
+                        std::span<const RankExecutor> ranks,
+                        int head,
+                        const std::vector<std::int64_t>& tokens) {
+  Differences sum;
+  if (tokens.empty()) return sum;
+  const HeadReference reference(
+      cell.shape, *cell.masks.head[static_cast<std::size_t>(head)], cell.key, head);
+  std::vector<double> expected(static_cast<std::size_t>(cell.shape.head_dim));
+  std::vector<double> scratch;
+  for (const std::int64_t token : tokens) {
+    reference.Row(token, expected, scratch);
+    const auto home = static_cast<std::size_t>(cell.home.RankOf(token));
+    const std::span<const float> got = ranks[home].Output(head, token);
+    for (std::size_t i = 0; i < expected.size(); ++i) sum.Add(got[i], expected[i], head, token);
+  }
+  return sum;
+}
+
+/// Heads are handed out one by one; sums are added in head order, so that the result does not
+/// depend on the number of threads.
+Differences Compare(const Cell& cell,
+                    std::span<const RankExecutor> ranks,
+                    const Rows& rows,
+                    int threads) {
+  std::vector<Differences> per_head(rows.size());
+  std::atomic<std::size_t> next{0};
+  std::mutex failure_mutex;
+  std::exception_ptr failure;
+  const auto work = [&] {
+    try {
+      for (std::size_t head = next++; head < rows.size(); head = next++) {
+        per_head[head] = CompareHead(cell, ranks, static_cast<int>(head), rows[head]);
+      }
+    } catch (...) {  // out of memory; a thread's edge lets nothing out
+      const std::lock_guard lock(failure_mutex);
+      failure = std::current_exception();
+    }
+  };
+  if (threads < 1) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  std::vector<std::jthread> pool;
+  for (int t = 1; t < std::min(threads, cell.shape.heads); ++t) pool.emplace_back(work);
+  work();
+  pool.clear();  // joins
+  if (failure) std::rethrow_exception(failure);
+  Differences sum;
+  for (const Differences& head : per_head) sum.Add(head);
+  return sum;
+}
+
+}  // namespace
+
+std::string DescribeRow(const Cell& cell, int head, int q_block) {
+  std::string computed;
+  for (int rank = 0; rank < cell.ranks(); ++rank) {
+    for (const planner::HeadRows& rows : cell.schedule.rank[static_cast<std::size_t>(rank)].heads) {
+      if (rows.head == head && std::ranges::binary_search(rows.rows, q_block)) {
+        computed += fmt::format("{}computed by rank {}", computed.empty() ? "" : ", ", rank);
+      }
+    }
+  }
+  return fmt::format("head {}, query block {} ({}, home rank {})",
+                     head,
+                     q_block,
+                     computed.empty() ? "computed by no rank" : computed,
+                     HomeOf(cell, q_block));
+}
+
+VerifyResult Verify(const Cell& cell,
+                    std::span<const RankExecutor> ranks,
+                    const VerifyOptions& options) {
+  VerifyResult result;
+  result.rows = cell.shape.tokens * cell.shape.heads;
+  result.problem = WriteProblem(cell, ranks);
+  if (result.problem.empty()) result.problem = FiniteProblem(cell, ranks);
+  result.passed = result.problem.empty();
+  if (!result.passed) return result;
+
+  const bool whole = TotalWork(cell) <= options.work_limit;
+  const Rows rows = whole ? AllRows(cell) : SampleRows(cell, options);
+  for (const auto& tokens : rows) result.rows_checked += static_cast<std::int64_t>(tokens.size());
+  const Differences sum = Compare(cell, ranks, rows, options.threads);
+  result.max_abs_error = sum.max_abs;
+  // With a reference of zeros only, any difference is infinitely large in relation to it.
+  result.relative_error = sum.error_squares == 0 ? 0
+                          : sum.reference_squares > 0
+                              ? std::sqrt(sum.error_squares / sum.reference_squares)
+                              : std::numeric_limits<double>::infinity();
+  result.passed = result.relative_error <= options.max_relative_error &&
+                  result.max_abs_error <= options.max_abs_error;
+  if (!result.passed) {
+    result.problem = fmt::format(
+        "{}: relative error {:.3g} (limit {:.3g}), largest difference {:.3g} (limit {:.3g})",
+        DescribeRow(cell, sum.head, static_cast<int>(sum.token / cell.shape.block.q)),
+        result.relative_error,
+        options.max_relative_error,
+        result.max_abs_error,
+        options.max_abs_error);
+  }
+  return result;
+}
+
+}  // namespace dbsp::replay

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small plans with predictions from UnitCosts, made without the tuner.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/plan.h"
+#include "core/workload.h"
+#include "planner/masks.h"
+#include "tests/replay/cases.h"
+
+namespace dbsp::replay::testing {
+
+/// 3 heads of 16 on a 2 x 7 x 9 grid with 11 text tokens, blocks 16 x 8, random masks.
+inline Workload SmallWorkload(int steps, int layers) {
+  Workload workload;
+  workload.model.name = "small";
+  workload.model.heads = 3;
+  workload.model.head_dim = 16;
+  workload.model.grid = {2, 7, 9};
+  workload.model.text_tokens = 11;
+  workload.model.steps = steps;
+  workload.model.layers = layers;
+  workload.block = {16, 8};
+  planner::ApplyMaskFlag("random:density=0.4,seed=3", workload);
+  return workload;
+}
+
+/// One strategy for every (step, layer), each with its own prediction.
+inline Plan SmallPlan(const Workload& workload, Family family, std::pair<int, int> degrees) {
+  Plan plan;
+  plan.workload_json = WorkloadToJson(workload);
+  plan.workload_hash = HashOf(workload);
+  plan.workload_name = workload.model.name;
+  plan.cluster = "unit";
+  plan.device = "unit";
+  plan.ranks = degrees.first * degrees.second;
+  plan.shape = workload.shape();
+  plan.layouts = {{"given", {}}};
+  const auto masks = planner::OpenMasks(workload);
+  const HomeLayout home = MakeHomeLayout(plan.shape, plan.ranks);
+  for (int step = 0; step < workload.model.steps; ++step) {
+    for (int layer = 0; layer < workload.model.layers; ++layer) {
+      const LayerMasks cell = masks->At(step, layer);
+      Strategy strategy = MakeStrategy(family, degrees.first, degrees.second);
+      strategy.partition = static_cast<int>(plan.partitions.size());
+      plan.partitions.push_back(planner::MakePartition(
+          family, plan.shape, cell, plan.ranks, degrees.first, degrees.second, home));
+      const planner::LayerWork work = planner::BuildLayerWork(
+          plan.shape, cell, plan.partitions.back(), strategy, home, DType::kF32);
+      const auto index = static_cast<int>(plan.strategies.size());
+      plan.strategies.push_back(strategy);
+      plan.predictions.push_back(planner::Predict(work, plan.shape, DType::kF32, UnitCosts()));
+      plan.cells.push_back({step, layer, index, index});
+    }
+  }
+  return plan;
+}
+
+/// Makes every cell of `plan` share the strategy and prediction of the first; only right when the
+/// masks of all cells are equal.
+inline void ShareFirst(Plan& plan) {
+  for (PlanCell& cell : plan.cells) cell.strategy = cell.prediction = 0;
+}
+
+}  // namespace dbsp::replay::testing
