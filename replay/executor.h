@@ -80,6 +80,8 @@ class RankExecutor {
 
   [[nodiscard]] int rank() const { return rank_; }
   [[nodiscard]] bool in_ring() const { return program_->ring_next >= 0; }
+  /// False when this rank computes no row and at most passes K/V on.
+  [[nodiscard]] bool has_rows() const { return !o_.empty(); }
   [[nodiscard]] const ExecutedWork& executed() const { return executed_; }
   /// O of a token that lives here. shape [head_dim]
   [[nodiscard]] std::span<const float> Output(int head, std::int64_t token) const;

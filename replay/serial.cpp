@@ -131,12 +131,15 @@ void DeliverHops(std::span<RankExecutor> ranks, int step) {
   }
 }
 
-/// One phase of every rank in turn, timed.
+/// One phase of every rank in turn, timed. `phase` returns whether there was anything to do; where
+/// there was not, the cost of finding out is no segment.
 template <typename Phase>
 void ForRanks(std::span<RankExecutor> ranks, std::vector<double>& times, const Phase& phase) {
   for (RankExecutor& rank : ranks) {
     try {
-      times[static_cast<std::size_t>(rank.rank())] = TimeNs([&] { phase(rank); });
+      bool busy = false;
+      const double ns = TimeNs([&] { busy = phase(rank); });
+      times[static_cast<std::size_t>(rank.rank())] = busy ? ns : 0;
     } catch (const std::exception& error) {
       Fail(ErrorCode::kMeasurement, "rank {}: {}", rank.rank(), error.what());
     }
@@ -149,9 +152,15 @@ void RunRounds(std::span<RankExecutor> ranks,
                planner::LayerDurations& durations) {
   for (int round = begin; round < end; ++round) {
     const auto at = static_cast<std::size_t>(round);
-    ForRanks(ranks, durations.pack[at], [&](RankExecutor& rank) { rank.Pack(round); });
+    ForRanks(ranks, durations.pack[at], [&](RankExecutor& rank) {
+      rank.Pack(round);
+      return rank.executed().packed_bytes[at] > 0;
+    });
     DeliverRound(ranks, round);
-    ForRanks(ranks, durations.unpack[at], [&](RankExecutor& rank) { rank.Unpack(round); });
+    ForRanks(ranks, durations.unpack[at], [&](RankExecutor& rank) {
+      rank.Unpack(round);
+      return rank.executed().unpacked_bytes[at] > 0;
+    });
   }
 }
 
@@ -165,12 +174,19 @@ void RunOnce(const Cell& cell,
     const auto at = static_cast<std::size_t>(step);
     std::vector<double> unused(ranks.size());
     if (observer) {
-      ForRanks(ranks, unused, [&](RankExecutor& rank) { observer(rank.rank(), step); });
+      ForRanks(ranks, unused, [&](RankExecutor& rank) {
+        observer(rank.rank(), step);
+        return false;
+      });
     }
-    ForRanks(ranks, durations.attention[at], [&](RankExecutor& rank) { rank.Attend(step); });
-    if (step > 0) {
-      ForRanks(ranks, durations.merge[at], [&](RankExecutor& rank) { rank.Merge(step); });
-    }
+    ForRanks(ranks, durations.attention[at], [&](RankExecutor& rank) {
+      rank.Attend(step);
+      return rank.has_rows();
+    });
+    ForRanks(ranks, durations.merge[at], [&](RankExecutor& rank) {
+      rank.Merge(step);
+      return rank.executed().merged_rows[at] > 0;
+    });
     if (step + 1 < cell.schedule.steps) DeliverHops(ranks, step);
   }
   RunRounds(ranks, cell.rounds_before(), cell.rounds(), durations);

@@ -44,7 +44,9 @@ class RankRun {
   }
 
  private:
-  void Add(SegmentKind kind, int index, std::int64_t start, std::int64_t bytes) {
+  /// A segment from `start` to now, unless `busy` says that there was nothing to do.
+  void Add(SegmentKind kind, int index, std::int64_t start, std::int64_t bytes, bool busy) {
+    if (!busy) return;
     log_.segments.push_back({.rank = rank_.rank(),
                              .kind = kind,
                              .index = index,
@@ -57,7 +59,8 @@ class RankRun {
     const auto at = static_cast<std::size_t>(round);
     std::int64_t start = NowNs();
     rank_.Pack(round);
-    Add(SegmentKind::kPack, round, start, rank_.executed().packed_bytes[at]);
+    const std::int64_t packed = rank_.executed().packed_bytes[at];
+    Add(SegmentKind::kPack, round, start, packed, packed > 0);
     const RoundBuffers buffers = rank_.Buffers(round);
     start = NowNs();
     communicator_.AllToAllV(buffers.send,
@@ -66,10 +69,12 @@ class RankRun {
                             buffers.recv,
                             buffers.recv_counts,
                             buffers.recv_offsets);
-    Add(SegmentKind::kExchange, round, start, rank_.executed().sent_bytes[at]);
+    // Also when nothing moved: every rank takes part in the meeting, and its arrival counts.
+    Add(SegmentKind::kExchange, round, start, rank_.executed().sent_bytes[at], true);
     start = NowNs();
     rank_.Unpack(round);
-    Add(SegmentKind::kUnpack, round, start, rank_.executed().unpacked_bytes[at]);
+    const std::int64_t unpacked = rank_.executed().unpacked_bytes[at];
+    Add(SegmentKind::kUnpack, round, start, unpacked, unpacked > 0);
   }
 
   void Step(int step) {
@@ -88,17 +93,18 @@ class RankRun {
     if (observer_) observer_(rank_.rank(), step);
     std::int64_t start = NowNs();
     rank_.Attend(step);
-    Add(SegmentKind::kAttention, step, start, 0);
+    Add(SegmentKind::kAttention, step, start, 0, rank_.has_rows());
     if (step > 0) {
       start = NowNs();
       rank_.Merge(step);
-      Add(SegmentKind::kMerge, step, start, 0);
+      const bool merged = rank_.executed().merged_rows[static_cast<std::size_t>(step)] > 0;
+      Add(SegmentKind::kMerge, step, start, 0, merged);
     }
     if (!hop) return;
     start = NowNs();
     communicator_.WaitSendRecv();
     constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
-    Add(SegmentKind::kHop, step, start, buffers.recv_count * kFloat);
+    Add(SegmentKind::kHop, step, start, buffers.recv_count * kFloat, buffers.recv_count > 0);
     rank_.HopDone(step);
   }
 
@@ -116,6 +122,10 @@ void TrimWait(Segment& segment, std::int64_t ready) {
   segment.duration_ns = end - segment.start_ns;
 }
 
+bool IdleIn(const planner::TrafficMatrix& round, int rank) {
+  return round.Packed(rank) == 0 && round.Unpacked(rank) == 0;
+}
+
 Timeline Compose(const Cell& cell, std::span<RankLog> logs) {
   std::vector<std::int64_t> arrived(static_cast<std::size_t>(cell.rounds()), 0);
   std::int64_t zero = std::numeric_limits<std::int64_t>::max();
@@ -131,7 +141,10 @@ Timeline Compose(const Cell& cell, std::span<RankLog> logs) {
   for (std::size_t r = 0; r < logs.size(); ++r) {
     for (Segment segment : logs[r].segments) {
       const auto index = static_cast<std::size_t>(segment.index);
-      if (segment.kind == SegmentKind::kExchange) TrimWait(segment, arrived[index]);
+      if (segment.kind == SegmentKind::kExchange) {
+        if (IdleIn(cell.work.rounds[index], static_cast<int>(r))) continue;
+        TrimWait(segment, arrived[index]);
+      }
       if (segment.kind == SegmentKind::kHop) {
         const int src = cell.schedule.rank[r].ring_next;
         TrimWait(segment, logs[static_cast<std::size_t>(src)].hop_posted_ns[index]);

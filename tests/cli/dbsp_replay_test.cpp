@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dbsp-replay binary: flags, hashes, exit codes, what is printed and what is stored.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "core/file.h"
+#include "core/json.h"
+#include "db/database.h"
+#include "tests/core/temporary_folder.h"
+#include "tests/replay/plans.h"
+
+namespace dbsp::replay {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Output {
+  int code = -1;
+  std::string out;
+  std::string err;
+};
+
+/// A folder with a plan for 4 ranks, and the tool run in it.
+class DbspReplayTest : public ::testing::Test {
+ protected:
+  DbspReplayTest()
+      : workload_(testing::SmallWorkload(1, 2)),
+        plan_(testing::SmallPlan(workload_, Family::kUsp, {2, 2})) {
+    Write();
+  }
+
+  void Write() const { WritePlan(plan_, folder_ / "plan.json"); }
+
+  [[nodiscard]] Output Run(const std::string& flags, const std::string& plan = "plan.json") const {
+    const std::string out = (folder_ / "out").string();
+    const std::string err = (folder_ / "err").string();
+    const std::string command = "cd '" + folder_.path().string() +
+                                "' && '" DBSP_BINARY_DIR "/bin/dbsp-replay' " + plan + " " + flags +
+                                " </dev/null >'" + out + "' 2>'" + err + "'";
+    const int status = std::system(command.c_str());
+    Output output;
+    if (WIFEXITED(status)) output.code = WEXITSTATUS(status);
+    output.out = ReadFile(out);
+    output.err = ReadFile(err);
+    return output;
+  }
+
+  /// A database of this plan's costs; returns its measurement hash.
+  std::string MakeDatabase(const std::string& name) const {
+    return db::Database::Open(folder_ / name, db::OpenMode::kCreate).MeasurementHash();
+  }
+
+  dbsp::testing::TemporaryFolder folder_;
+  Workload workload_;
+  Plan plan_;
+};
+
+TEST_F(DbspReplayTest, VerifiesAndPrintsTheLedgerWhenNothingIsStored) {
+  for (const char* transport : {"serial", "threads"}) {
+    const Output run = Run(std::string("--verify --repeat 1 --transport ") + transport);
+    EXPECT_EQ(run.code, 0) << run.err;
+    EXPECT_THAT(run.out, HasSubstr("verified    passed"));
+    EXPECT_THAT(run.out, HasSubstr("predicted_ns"));
+    EXPECT_THAT(run.out, HasSubstr("stored      nowhere"));
+    EXPECT_THAT(run.err, HasSubstr("cell 2 of 2"));
+  }
+}
+
+TEST_F(DbspReplayTest, JsonIsOneDocument) {
+  const Output run = Run("--json --verify -q --cells 0,1 --seed 9");
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(run.err, "");
+  const Json json = ParseJson(run.out, "stdout");
+  EXPECT_EQ(json["schema"], "dbsp.replay/1");
+  EXPECT_EQ(json["seed"], 9);
+  ASSERT_EQ(json["cells"].size(), 1U);
+  EXPECT_EQ(json["cells"][0]["layer"], 1);
+  EXPECT_LE(json["verification"]["relative_error"].get<double>(), 1e-5);
+}
+
+TEST_F(DbspReplayTest, StoresReplayPlanAndMachine) {
+  plan_.cluster.clear();
+  plan_.database_hash = MakeDatabase("p.db");
+  Write();
+  for (int run = 1; run <= 2; ++run) {  // storing a replay does not make the plan stale
+    const Output output = Run("--db p.db --verify");
+    EXPECT_EQ(output.code, 0) << output.err;
+    EXPECT_THAT(output.out, HasSubstr("stored      p.db"));
+    EXPECT_THAT(output.out, Not(HasSubstr("predicted_ns")));
+  }
+  const auto database = db::Database::Open(folder_ / "p.db", db::OpenMode::kReadOnly);
+  const auto replays = database.Replays();
+  ASSERT_EQ(replays.size(), 2U);
+  EXPECT_EQ(database.Plans().size(), 1U);
+  EXPECT_EQ(replays[0].replay.plan_hash, database.Plans()[0].hash);
+  EXPECT_TRUE(replays[0].replay.verified);
+  EXPECT_TRUE(replays[0].replay.passed);
+  EXPECT_EQ(replays[0].replay.cells.size(), 2U);
+  EXPECT_FALSE(replays[0].replay.device.empty());
+}
+
+TEST_F(DbspReplayTest, RefusesAnotherDatabaseUnlessForced) {
+  const std::string found = MakeDatabase("p.db");
+  plan_.cluster.clear();
+  plan_.database_hash = "0123456789abcdef0123456789abcdef";
+  Write();
+  const Output refused = Run("--db p.db");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_EQ(refused.out, "");
+  EXPECT_THAT(refused.err, HasSubstr("database hash is " + found));
+  EXPECT_THAT(refused.err, HasSubstr(plan_.database_hash));
+  EXPECT_THAT(refused.err, HasSubstr("--force"));
+  EXPECT_TRUE(db::Database::Open(folder_ / "p.db", db::OpenMode::kReadOnly).Replays().empty());
+  const Output forced = Run("--db p.db --force");
+  EXPECT_EQ(forced.code, 0) << forced.err;
+  EXPECT_THAT(forced.err, HasSubstr("warning: p.db: database hash"));
+}
+
+TEST_F(DbspReplayTest, RefusesAnotherWorkloadUnlessForced) {
+  Workload other = workload_;
+  other.rules.clear();
+  other.assignments.clear();
+  planner::ApplyMaskFlag("random:density=0.4,seed=4", other);
+  WriteWorkload(other, folder_ / "w.json");
+  const Output refused = Run("--workload w.json");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("workload hash is " + HashOf(other)));
+  EXPECT_THAT(refused.err, HasSubstr(plan_.workload_hash));
+  const Output forced = Run("--workload w.json --force --verify");
+  EXPECT_EQ(forced.code, 0) << forced.err;
+  WriteWorkload(workload_, folder_ / "same.json");
+  EXPECT_EQ(Run("--workload same.json").code, 0);
+}
+
+TEST_F(DbspReplayTest, AMissingDatabaseIsNotMade) {
+  plan_.cluster.clear();
+  plan_.database_hash = "0123456789abcdef0123456789abcdef";
+  Write();
+  EXPECT_EQ(Run("--db none.db").code, 2);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "none.db"));
+}
+
+TEST_F(DbspReplayTest, AFailedVerificationEndsWithOneAndIsStored) {
+  const Output run = Run("--verify --tolerance 1e-13 --db new.db");
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.out, HasSubstr("verified    FAILED"));
+  EXPECT_THAT(run.err, HasSubstr("verification failed: step 0 layer 0: head"));
+  EXPECT_THAT(run.err, HasSubstr("computed by rank"));
+  const auto database = db::Database::Open(folder_ / "new.db", db::OpenMode::kReadOnly);
+  ASSERT_EQ(database.Replays().size(), 1U);
+  EXPECT_FALSE(database.Replays()[0].replay.passed);
+}
+
+TEST_F(DbspReplayTest, WritesOneTracePerRank) {
+  EXPECT_EQ(Run("--trace traces --repeat 1").code, 0);
+  for (int rank = 0; rank < 4; ++rank) {
+    const auto path = folder_ / ("traces/rank" + std::to_string(rank) + ".json");
+    EXPECT_FALSE(ParseJson(ReadFile(path), path.string())["traceEvents"].empty());
+  }
+}
+
+TEST_F(DbspReplayTest, WhatIsNotHereIsUnavailable) {
+  for (const char* flags : {"--transport mpi", "--transport nccl", "--device cuda:99"}) {
+    const Output run = Run(flags);
+    EXPECT_EQ(run.code, 3) << flags;
+    EXPECT_THAT(run.err, HasSubstr("unavailable: "));
+  }
+}
+
+TEST_F(DbspReplayTest, BadUsageNamesWhatIsKnown) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"--transprt serial", "--transport"},
+      {"--transport thread", "threads"},
+      {"--device gpu", "--device"},
+      {"--cells some", "first:N"},
+      {"--cells 5,5", "step 5"},
+      {"--repeat 0", "--repeat"},
+      {"--verify-work 0", "--verify-work"},
+      {"extra", "extra"}};
+  for (const auto& [flags, word] : cases) {
+    const Output run = Run(flags);
+    EXPECT_EQ(run.code, 2) << flags << ": " << run.err;
+    EXPECT_THAT(run.err, HasSubstr(word));
+    EXPECT_EQ(run.out, "");
+  }
+  EXPECT_EQ(Run("", "").code, 2);
+  EXPECT_EQ(Run("", "absent.json").code, 2);
+}
+
+TEST_F(DbspReplayTest, ACorruptPlanIsNamed) {
+  const std::string text = ReadFile(folder_ / "plan.json");
+  WriteFileAtomically(folder_ / "half.json", text.substr(0, text.size() / 2));
+  const Output run = Run("", "half.json");
+  EXPECT_EQ(run.code, 2);
+  EXPECT_THAT(run.err, HasSubstr("half.json"));
+}
+
+TEST_F(DbspReplayTest, SerialNeedsTheTimesOfExchanges) {
+  for (Prediction& prediction : plan_.predictions) prediction.segments.clear();
+  Write();
+  const Output serial = Run("--transport serial");
+  EXPECT_EQ(serial.code, 2);
+  EXPECT_THAT(serial.err, HasSubstr("step 0 layer 0: the plan predicts no exchange 0"));
+  EXPECT_EQ(Run("--transport threads").code, 0);
+}
+
+}  // namespace
+}  // namespace dbsp::replay
