@@ -82,7 +82,7 @@ inline std::vector<Scenario> Scenarios() {
       {"dense, even", {8, 16, 128, {8, 8}}, 2.0, false, 0},
       {"all masks empty", {3, 16, 101, {16, 8}}, 0.4, false, 1},
       {"one head, few rows", {1, 24, 61, {32, 8}}, 0.5, true, 0},
-      {"blocks that do not divide each other", {3, 20, 171, {12, 8}}, 0.5, true, 3},
+      {"blocks that do not divide each other", {3, 24, 171, {12, 8}}, 0.5, true, 3},
   };
 }
 
