@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The compare table: every family and degree the tuner looked at, or the plan's own strategies.
+import { h, note, section } from './dom.js';
+import { bytes, count, interval, ms, percent, ratio } from './format.js';
+import { table } from './table.js';
+
+const number = (name, key, text, hint) => ({ name, value: (row) => row[key], text, number: true, hint });
+const words = (name, key) => ({ name, value: (row) => row[key] });
+
+const degrees = {
+  name: 'C × U × R',
+  hint: 'CFG, head and block parallel degree',
+  value: (row) => (row.ulysses_degree === null ? null : `${row.cfg_degree ?? 1} × ${row.ulysses_degree} × ${row.ring_degree}`),
+};
+
+const COLUMNS = [
+  words('Family', 'family'), degrees, words('Exchange', 'exchange'),
+  number('Time', 'total_ms', ms, 'Whole workload, exchanges included'),
+  { name: 'Interval', value: (row) => row.total_ms_low, text: (_, row) => interval(row.total_ms_low, row.total_ms_high, ms), number: true },
+  number('Lower bound', 'lower_bound_ms', ms), number('Compute', 'compute_ms', ms), number('Exposed', 'exchange_ms', ms, 'Time that exchanges and copies add'),
+  number('ρ barrier', 'rho_barrier', ratio, 'Sum of barrier time over sum of mean time; 1 is balanced'),
+  number('ρ worst', 'rho_barrier_worst', ratio), number('ρ timeline', 'rho_timeline', ratio, 'Time over lower bound'),
+  number('Bytes per rank', 'bytes_per_rank', bytes), number('Moved', 'moved_fraction', percent),
+  number('Cells won', 'chosen', count),
+  words('Chunks', 'chunks'), words('Layout', 'layout'), words('Kernels', 'kernels'), words('Verdict', 'verdict'),
+];
+
+/** Columns in which at least one row says something. */
+const used = (rows) => COLUMNS.filter((column) => rows.some((row) => column.value(row) !== null && column.value(row) !== undefined && column.value(row) !== ''));
+
+function candidateTable(rows, caption) {
+  const columns = used(rows);
+  const sort = columns.findIndex((column) => column.name === 'Time');
+  return table(columns, rows, { caption, sort, rowClass: (row) => (row.chosen > 0 ? 'chosen' : null) });
+}
+
+function ownRows(plan) {
+  return plan.strategies.filter((s) => s.cells > 0).map((s) => ({ ...s, kernels: s.kernel, chosen: s.cells }));
+}
+
+export function compareSection(data, plan, index) {
+  const documents = data.compare.filter((c) => c.plans.includes(index));
+  const unmatched = data.compare.filter((c) => c.plans.length === 0);
+  const body = documents.map((c) => candidateTable(c.candidates, `Candidates of ${c.name} on ${c.ranks} ranks, ${c.costs} costs`));
+  if (plan && documents.length === 0) {
+    body.push(candidateTable(ownRows(plan), 'Strategies of the plan (each with the cells it won)'));
+    body.push(note('A plan keeps only the strategies that won a cell. For all candidates, save what dbsp-tune --compare --json prints and give it with --compare.'));
+  }
+  for (const c of unmatched) body.push(candidateTable(c.candidates, `Candidates of ${c.name} on ${c.ranks} ranks (belongs to no plan of this page)`));
+  if (body.length === 0) body.push(note('No plan and no compare document was given.'));
+  return section('compare', 'Candidates', h('div', { class: 'stack' }, body));
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data document inside the page: plain JSON, or gzip + base64 when it is large.
+
+function bytesOfBase64(text) {
+  if (typeof Uint8Array.fromBase64 === 'function') return Uint8Array.fromBase64(text);
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; ++i) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+async function gunzip(bytes) {
+  if (typeof DecompressionStream !== 'function') {
+    throw new Error('this browser cannot unpack gzip data (DecompressionStream is missing)');
+  }
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return new Response(stream).text();
+}
+
+/** The parsed document. Throws an Error whose message can be shown to the reader. */
+export async function readDocument() {
+  const element = document.getElementById('dbsp-data');
+  if (!element) throw new Error('the page holds no data element');
+  const packed = element.dataset.encoding === 'gzip+base64';
+  const text = packed
+    ? await gunzip(bytesOfBase64(element.textContent.trim()))
+    : element.textContent;
+  const data = JSON.parse(text);
+  if (data.schema !== 'dbsp.report/1') {
+    throw new Error(`data schema is ${data.schema}, this page reads dbsp.report/1`);
+  }
+  return data;
+}

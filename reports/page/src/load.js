@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kept blocks per rank of one cell: plain ulysses, plain ring, and the plan.
+import { axisBottom, axisLeft } from 'd3-axis';
+import { scaleBand, scaleLinear } from 'd3-scale';
+import { select as d3select } from 'd3-selection';
+import { h, note, responsive, s, svg } from './dom.js';
+import { count, ratio } from './format.js';
+import { twin } from './table.js';
+
+const MARGIN = { top: 10, right: 10, bottom: 36, left: 56 };
+
+function summary(chart, mean) {
+  const peak = Math.max(...chart.blocks);
+  return `${chart.name}: kept blocks per rank, heaviest ${count(peak)}, mean ${count(mean)}, ratio ${ratio(chart.peak_over_mean)}`;
+}
+
+function axes(x, y, ranks, width, height) {
+  const every = Math.ceil(ranks / 16);
+  const bottom = s('g', { class: 'axis', transform: `translate(0,${height - MARGIN.bottom})` });
+  const left = s('g', { class: 'axis', transform: `translate(${MARGIN.left},0)` });
+  d3select(bottom).call(axisBottom(x).tickValues(x.domain().filter((rank) => rank % every === 0)).tickSizeOuter(0));
+  d3select(left).call(axisLeft(y).ticks(4, '~s').tickSizeOuter(0));
+  return [bottom, left, s('text', { class: 'axis-name', x: (MARGIN.left + width - MARGIN.right) / 2, y: height - 4, 'text-anchor': 'middle' }, 'rank')];
+}
+
+function bars(chart, mean, top, width) {
+  const height = 190;
+  const ranks = chart.blocks.length;
+  const x = scaleBand([...Array(ranks).keys()], [MARGIN.left, width - MARGIN.right]).paddingInner(ranks > 32 ? 0.1 : 0.2);
+  const y = scaleLinear([0, top], [height - MARGIN.bottom, MARGIN.top]).nice(4);
+  const rects = chart.blocks.map((blocks, rank) => s('rect', {
+    x: x(rank), width: x.bandwidth(), y: y(blocks), height: Math.max(0, y(0) - y(blocks)),
+    class: blocks > mean * 1.0005 ? 'bar above' : 'bar', 'data-blocks': blocks,
+  }, s('title', {}, `rank ${rank}: ${count(blocks)} blocks`)));
+  const line = s('line', { class: 'mean', x1: MARGIN.left, x2: width - MARGIN.right, y1: y(mean), y2: y(mean) });
+  return svg(width, height, summary(chart, mean), rects, line, axes(x, y, ranks, width, height));
+}
+
+function panel(chart, load, top) {
+  if (chart.missing) return h('figure', { class: 'panel' }, h('figcaption', {}, chart.name), note(chart.missing));
+  const host = h('div', { class: 'plot' });
+  const figure = h('figure', { class: 'panel', 'data-chart': chart.name },
+    h('figcaption', {}, h('strong', {}, chart.name), ` heaviest / mean ${ratio(chart.peak_over_mean)}`), host);
+  responsive(host, (width) => bars(chart, load.mean, top, width));
+  return figure;
+}
+
+function loadTwin(drawn, ranks) {
+  const rows = [...Array(ranks).keys()].map((rank) => ({ rank, values: drawn.map((c) => c.blocks[rank]) }));
+  const columns = [{ name: 'Rank', value: (r) => r.rank, number: true },
+    ...drawn.map((c, i) => ({ name: c.name, value: (r) => r.values[i], text: count, number: true }))];
+  return twin('Table of these bars', columns, rows, 'Kept blocks per rank');
+}
+
+export function loadView(cell) {
+  const load = cell.load;
+  if (load.missing) return note(`Load is not shown: ${load.missing}`);
+  const drawn = load.charts.filter((c) => !c.missing);
+  const top = Math.max(load.mean, 1, ...drawn.flatMap((c) => c.blocks));
+  return h('div', {},
+    h('div', { class: 'panels' }, load.charts.map((chart) => panel(chart, load, top))),
+    h('p', { class: 'legend' }, h('span', { class: 'key line' }), `mean ${count(load.mean)} blocks = lower bound of the heaviest rank`,
+      h('span', { class: 'key above' }), 'above the mean'),
+    loadTwin(drawn, load.ranks));
+}

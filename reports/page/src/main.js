@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Draws the page from its data document and marks <body data-ready> when done.
+import { compareSection } from './candidates.js';
+import { readDocument } from './data.js';
+import { h, labelled, note, section, select } from './dom.js';
+import { plural } from './format.js';
+import { ledgerSection } from './ledger.js';
+import { loadView } from './load.js';
+import { matrixSection } from './matrix.js';
+import { measurementsSection } from './measurements.js';
+import { provenanceSection } from './provenance.js';
+import { timelineView } from './timeline.js';
+import { notices, verdictSection } from './verdict.js';
+
+/** Load and timeline of one cell, with the control that chooses it. */
+function cellSections(data, plan) {
+  const load = h('div');
+  const timeline = h('div');
+  const show = (index) => {
+    const cell = plan.shown[index];
+    load.replaceChildren(loadView(cell));
+    timeline.replaceChildren(timelineView(cell, plan, data.segment_kinds));
+  };
+  if (plan.shown.length === 0) return [section('load', 'Load per rank', note('The plan holds no cell.'))];
+  const options = plan.shown.map((cell, i) => [String(i),
+    `step ${cell.step}, layer ${cell.layer}: ${plan.strategies[cell.strategy].label} (${plural(cell.same_cells, 'cell')} alike)`]);
+  const pickers = [];
+  const choose = (value) => {
+    for (const picker of pickers) picker.value = value;
+    show(Number(value));
+  };
+  for (let i = 0; i < 2; ++i) pickers.push(select(options, '0', choose));
+  const some = plan.shown_total > plan.shown.length
+    ? note(`${plan.shown.length} of ${plan.shown_total} distinct cells are kept in this page: those that take most of the time.`)
+    : note(`${plural(plan.shown_total, 'distinct cell')}: cells with equal masks and strategy are shown once.`);
+  const sections = [
+    section('load', 'Load per rank', labelled('Cell', pickers[0]), some, load),
+    section('timeline', 'Timeline', labelled('Cell', pickers[1]), timeline),
+  ];
+  // Charts measure their container, so they are drawn once it is in the page.
+  queueMicrotask(() => show(0));
+  return sections;
+}
+
+function planSections(data, plan, index) {
+  if (!plan) {
+    return [
+      section('verdict', 'Verdict', note('No plan was given and the database holds none, so there is nothing to judge yet.'), notices(data.notices)),
+      compareSection(data, null, -1),
+    ];
+  }
+  return [
+    verdictSection(plan, data.notices), compareSection(data, plan, index), ...cellSections(data, plan),
+    matrixSection(plan), ledgerSection(plan),
+  ];
+}
+
+function contents(sections) {
+  return h('nav', { 'aria-label': 'Sections' }, h('ul', {}, sections.map((node) =>
+    h('li', {}, h('a', { href: `#${node.id}` }, node.querySelector('h2').textContent.split(':')[0])))));
+}
+
+function draw(data) {
+  const root = document.getElementById('content');
+  const nav = document.getElementById('contents');
+  const show = (index) => {
+    const plan = data.plans[index];
+    const parts = [...planSections(data, plan, index), measurementsSection(data), provenanceSection(data, plan)];
+    nav.replaceChildren(contents(parts));
+    root.replaceChildren(...parts);
+  };
+  const subtitle = document.getElementById('subtitle');
+  subtitle.textContent = data.plans.length === 0
+    ? `Database ${data.database.name}`
+    : `Database ${data.database.name}, ${plural(data.plans.length, 'plan')}, made ${data.created_utc}`;
+  if (data.plans.length > 1) {
+    const options = data.plans.map((plan, i) => [String(i), `${plan.name}: ${plan.workload.name}, ${plan.ranks} ranks`]);
+    document.getElementById('plan-choice').append(labelled('Plan', select(options, '0', (value) => show(Number(value)))));
+  }
+  show(0);
+}
+
+async function start() {
+  const content = document.getElementById('content');
+  try {
+    const data = await readDocument();
+    draw(data);
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    document.body.dataset.ready = 'ok';
+  } catch (error) {
+    content.replaceChildren(h('p', { class: 'failure', role: 'alert' }, `This page cannot be shown: ${error.message}`));
+    document.body.dataset.ready = 'failed';
+    throw error;
+  }
+}
+
+start();

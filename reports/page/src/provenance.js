@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where every number of the page comes from: page, plan, database and the processes that wrote it.
+import { facts, h, note, section } from './dom.js';
+import { bytes, count } from './format.js';
+import { planFacts } from './verdict.js';
+
+const DIRTY = { 1: ' (with uncommitted changes)', 0: '', [-1]: ' (state of the tree unknown)' };
+
+function environment(e) {
+  const extra = Object.entries(e.extra).map(([name, value]) => [name, value]);
+  return h('details', { class: 'twin' },
+    h('summary', {}, `Environment ${e.id}: ${e.device_name || e.device_kind}, ${e.started_utc}`),
+    facts([
+      ['Device', `${e.device_kind}: ${e.device_name}`], ['UUID', e.device_uuid], ['Host', e.host],
+      ['Cores', e.cores > 0 ? count(e.cores) : null], ['Memory', e.memory_bytes > 0 ? bytes(e.memory_bytes) : null],
+      ['Compiler', e.compiler], ['Build', e.build_type],
+      ['Commit', e.git_commit ? e.git_commit + (DIRTY[e.git_dirty] ?? '') : null], ['Version', e.version],
+      ['Command', e.argv.join(' ')], ['Started', e.started_utc], ...extra,
+    ]));
+}
+
+export function provenanceSection(data, plan) {
+  const db = data.database;
+  const outcomes = Object.entries(db.outcomes).filter(([, n]) => n > 0).map(([name, n]) => `${n} ${name}`);
+  return section('provenance', 'Provenance',
+    h('div', { class: 'columns' },
+      h('div', {}, h('h3', {}, 'Plan'), plan ? planFacts(plan) : note('No plan was given.')),
+      h('div', {}, h('h3', {}, 'Database'),
+        facts([
+          ['File', db.name], ['Measurements’ hash', db.measurement_hash], ['Schema', db.schema_version],
+          ['Trials', outcomes.length ? outcomes.join(', ') : 'none'],
+          ['Stored plans', count(db.plans)], ['Stored replays', count(db.replays)],
+        ]),
+        h('h3', {}, 'Page'), facts([['Made', data.created_utc], ['By', data.generator]]))),
+    db.environments.length ? db.environments.map(environment) : note('The database names no environment: nothing was measured yet.'),
+    db.environments_total > db.environments.length
+      ? note(`The newest ${db.environments.length} of ${db.environments_total} environments are listed.`) : null);
+}

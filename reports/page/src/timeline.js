@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gantt chart per rank: device lane over link lane. Communication that no work of its own rank
+// hides is hatched and summed.
+import { axisBottom } from 'd3-axis';
+import { scaleLinear } from 'd3-scale';
+import { select as d3select } from 'd3-selection';
+import { KIND_COLOR, resolved } from './colors.js';
+import { h, note, responsive, s, svg } from './dom.js';
+import { bytes, percent, time } from './format.js';
+import { twin } from './table.js';
+
+const SVG_MARKS = 5000;
+const LEFT = 58;
+const RIGHT = 12;
+const LINK = new Set(['exchange', 'hop']);
+
+/** Segments as objects, from the document's columns. */
+export function segmentsOf(columns, kinds) {
+  return columns.rank.map((rank, i) => ({
+    rank, kind: kinds[columns.kind[i]], index: columns.index[i],
+    start: columns.start_ns[i], end: columns.start_ns[i] + columns.duration_ns[i], bytes: columns.bytes[i],
+  }));
+}
+
+/** Sorted, merged intervals. */
+export function union(intervals) {
+  const merged = [];
+  for (const [start, end] of intervals.filter(([a, b]) => b > a).sort((a, b) => a[0] - b[0])) {
+    const last = merged[merged.length - 1];
+    if (last && start <= last[1]) last[1] = Math.max(last[1], end);
+    else merged.push([start, end]);
+  }
+  return merged;
+}
+
+/** Parts of `from` outside `cover`; both as union() gives them. */
+export function subtract(from, cover) {
+  const left = [];
+  for (const [start, end] of from) {
+    let at = start;
+    for (const [a, b] of cover) {
+      if (b <= at || a >= end) continue;
+      if (a > at) left.push([at, a]);
+      at = Math.max(at, b);
+    }
+    if (at < end) left.push([at, end]);
+  }
+  return left;
+}
+
+/** Per rank: intervals in which the link is busy and the device is not. */
+export function exposedOf(segments, ranks) {
+  const link = Array.from({ length: ranks }, () => []);
+  const device = Array.from({ length: ranks }, () => []);
+  for (const g of segments) (LINK.has(g.kind) ? link : device)[g.rank].push([g.start, g.end]);
+  return link.map((intervals, rank) => subtract(union(intervals), union(device[rank])));
+}
+
+const total = (intervals) => intervals.reduce((sum, [a, b]) => sum + b - a, 0);
+
+function geometry(ranks, width, end) {
+  const row = ranks <= 16 ? 26 : ranks <= 32 ? 18 : 12;
+  const height = ranks * row + 30;
+  const x = scaleLinear([0, end], [LEFT, width - RIGHT]);
+  const box = (g) => ({
+    x: x(g.start), width: Math.max(0.75, x(g.end) - x(g.start)),
+    y: g.rank * row + (LINK.has(g.kind) ? row * 0.62 : 2), height: LINK.has(g.kind) ? row * 0.3 : row * 0.56,
+  });
+  return { row, height, x, box };
+}
+
+function frame(g, ranks, unit) {
+  const axis = s('g', { class: 'axis', transform: `translate(0,${ranks * g.row + 4})` });
+  d3select(axis).call(axisBottom(g.x).ticks(6).tickFormat(unit).tickSizeOuter(0));
+  const every = ranks <= 32 ? 1 : 4;
+  const names = [];
+  for (let rank = 0; rank < ranks; rank += every) {
+    names.push(s('text', { class: 'axis-name', x: LEFT - 8, y: (rank + 0.62) * g.row, 'text-anchor': 'end' }, `rank ${rank}`));
+  }
+  return [axis, ...names];
+}
+
+/** Tick text in one unit for the whole axis. */
+function unitOf(end) {
+  const [size, name] = end >= 1e9 ? [1e9, 's'] : end >= 1e6 ? [1e6, 'ms'] : end >= 1e3 ? [1e3, 'µs'] : [1, 'ns'];
+  return (value) => `${Number((value / size).toPrecision(6))} ${name}`;
+}
+
+const describe = (g) => `rank ${g.rank}, ${g.kind} ${g.index}: ${time(g.end - g.start)} from ${time(g.start)}${g.bytes ? `, ${bytes(g.bytes)}` : ''}`;
+
+let patterns = 0;
+
+function drawSvg(segments, exposed, ranks, width, end, label) {
+  const g = geometry(ranks, width, end);
+  const id = `hatch-${++patterns}`;
+  const hatch = s('defs', {}, s('pattern', { id, width: 5, height: 5, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
+    s('line', { x1: 0, x2: 0, y1: 0, y2: 5, class: 'hatch' })));
+  const rects = segments.map((segment) => s('rect', { ...g.box(segment), fill: KIND_COLOR[segment.kind], 'data-kind': segment.kind },
+    s('title', {}, describe(segment))));
+  const marks = exposed.flatMap((intervals, rank) => intervals.map(([start, stop]) =>
+    s('rect', { ...g.box({ rank, kind: 'hop', start, end: stop }), fill: `url(#${id})`, class: 'exposed' })));
+  return svg(width, g.height, label, hatch, rects, marks, frame(g, ranks, unitOf(end)));
+}
+
+function drawCanvas(segments, exposed, ranks, width, end, label) {
+  const g = geometry(ranks, width, end);
+  const ratio = globalThis.devicePixelRatio || 1;
+  const canvas = h('canvas', { width: Math.round(width * ratio), height: Math.round(g.height * ratio), role: 'img', 'aria-label': label, style: `width:${width}px;height:${g.height}px` });
+  const context = canvas.getContext('2d');
+  context.scale(ratio, ratio);
+  for (const kind of Object.keys(KIND_COLOR)) {
+    context.fillStyle = resolved(KIND_COLOR[kind]);
+    for (const segment of segments) {
+      if (segment.kind !== kind) continue;
+      const b = g.box(segment);
+      context.fillRect(b.x, b.y, b.width, b.height);
+    }
+  }
+  context.fillStyle = resolved('var(--ink)');
+  exposed.forEach((intervals, rank) => intervals.forEach(([start, stop]) => {
+    const b = g.box({ rank, kind: 'hop', start, end: stop });
+    context.fillRect(b.x, b.y + b.height - 2, b.width, 2);
+  }));
+  const overlay = svg(width, g.height, label, frame(g, ranks, unitOf(end)));
+  overlay.setAttribute('aria-hidden', 'true');
+  return h('div', { class: 'layers', style: `height:${g.height}px` }, canvas, overlay);
+}
+
+function gantt(title, segments, ranks, end) {
+  const exposed = exposedOf(segments, ranks);
+  const worst = Math.max(0, ...exposed.map(total));
+  const span = Math.max(0, ...segments.map((g) => g.end));
+  const words = `${title}: ${time(span)}; exposed communication at most ${time(worst)} on a rank (${percent(span ? worst / span : 0)})`;
+  const host = h('div', { class: 'plot' });
+  const draw = segments.length <= SVG_MARKS ? drawSvg : drawCanvas;
+  responsive(host, (width) => draw(segments, exposed, ranks, width, end, words));
+  return h('figure', { class: 'timeline', 'data-timeline': title, 'data-span': span, 'data-exposed': worst }, h('figcaption', {}, h('strong', {}, title), ` ${words.slice(title.length + 2)}`), host);
+}
+
+function sums(named, ranks) {
+  const rows = [];
+  for (const { title, segments } of named) {
+    const exposed = exposedOf(segments, ranks).map(total);
+    for (let rank = 0; rank < ranks; ++rank) {
+      const row = { title, rank, exposed: exposed[rank], end: 0 };
+      for (const g of segments) {
+        if (g.rank !== rank) continue;
+        row[g.kind] = (row[g.kind] ?? 0) + g.end - g.start;
+        row.end = Math.max(row.end, g.end);
+      }
+      rows.push(row);
+    }
+  }
+  return rows;
+}
+
+function timelineTwin(named, ranks, kinds) {
+  const columns = [{ name: 'Timeline', value: (r) => r.title }, { name: 'Rank', value: (r) => r.rank, number: true },
+    ...kinds.map((kind) => ({ name: kind, value: (r) => r[kind] ?? 0, text: time, number: true })),
+    { name: 'exposed', value: (r) => r.exposed, text: time, number: true }, { name: 'ends at', value: (r) => r.end, text: time, number: true }];
+  return twin('Table of these timelines', columns, sums(named, ranks), 'Time per rank and kind of segment');
+}
+
+function legend(kinds) {
+  return h('p', { class: 'legend' }, kinds.map((kind) => [h('span', { class: 'key', style: `background:${KIND_COLOR[kind]}` }), kind]),
+    h('span', { class: 'key hatched' }), 'exposed: the link works and the device waits');
+}
+
+export function timelineView(cell, plan, kinds) {
+  const named = [];
+  if (cell.predicted) named.push({ title: 'Predicted', segments: segmentsOf(cell.predicted, kinds) });
+  for (const replay of cell.replayed) {
+    named.push({ title: `Replayed (${replay.transport}, replay ${replay.replay_id})`, segments: segmentsOf(replay.segments, kinds) });
+  }
+  const ranks = cell.ranks;
+  if (named.length === 0) return note(cell.timeline_missing ?? 'The plan holds no segments for this cell.');
+  const end = Math.max(1, ...named.flatMap(({ segments }) => segments.map((g) => g.end)));
+  return h('div', {},
+    named.map(({ title, segments }) => gantt(title, segments, ranks, end)),
+    cell.replayed.length === 0 ? note('No replay of this cell is stored, so only the prediction is drawn.') : null,
+    legend(kinds), timelineTwin(named, ranks, kinds));
+}
