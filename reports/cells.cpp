@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cells that get a load chart and timelines: the distinct ones that take most of the time.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "core/error.h"
+#include "reports/sections.h"
+
+namespace dbsp::reports {
+namespace {
+
+constexpr std::size_t kReplaysPerCell = 2;
+
+using CellKey = std::pair<int, int>;
+
+struct ReplayedCell {
+  const db::StoredReplay* stored = nullptr;
+  const ReplayCell* cell = nullptr;
+};
+
+/// Cells with one prediction have equal masks and strategy, so one of them stands for all.
+struct Group {
+  const PlanCell* cell = nullptr;
+  std::int64_t cells = 0;
+  double weight = 0;  ///< predicted time of all of them
+  bool replayed = false;
+};
+
+std::map<CellKey, std::vector<ReplayedCell>> ReplayedCells(
+    const std::vector<const db::StoredReplay*>& replays) {
+  std::map<CellKey, std::vector<ReplayedCell>> cells;
+  for (const db::StoredReplay* stored : replays) {
+    for (const ReplayCell& cell : stored->replay.cells) {
+      auto& list = cells[{cell.step, cell.layer}];
+      if (!cell.segments.empty() && list.size() < kReplaysPerCell) list.push_back({stored, &cell});
+    }
+  }
+  return cells;
+}
+
+std::vector<Group> GroupsOf(const Plan& plan,
+                            const std::map<CellKey, std::vector<ReplayedCell>>& replayed) {
+  std::map<int, Group> groups;
+  for (const PlanCell& cell : plan.cells) {
+    Group& group = groups[cell.prediction];
+    const auto found = replayed.find({cell.step, cell.layer});
+    const bool has_replay = found != replayed.end() && !found->second.empty();
+    if (group.cell == nullptr || (has_replay && !group.replayed)) group.cell = &cell;
+    group.replayed = group.replayed || has_replay;
+    ++group.cells;
+    group.weight +=
+        static_cast<double>(plan.predictions[static_cast<std::size_t>(cell.prediction)].total_ns);
+  }
+  std::vector<Group> ordered;
+  for (const auto& [prediction, group] : groups) ordered.push_back(group);
+  std::stable_sort(ordered.begin(), ordered.end(), [](const Group& a, const Group& b) {
+    return a.weight > b.weight;
+  });
+  return ordered;
+}
+
+Json SegmentsJson(const std::vector<Segment>& segments, int ranks, const std::string& origin) {
+  Json rank = Json::array(), kind = Json::array(), index = Json::array();
+  Json start = Json::array(), duration = Json::array(), bytes = Json::array();
+  for (const Segment& segment : segments) {
+    if (segment.rank < 0 || segment.rank >= ranks || segment.duration_ns < 0) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: segment of rank {} lasting {} ns; expected ranks 0..{} and no negative time",
+           origin,
+           segment.rank,
+           segment.duration_ns,
+           ranks - 1);
+    }
+    rank.push_back(segment.rank);
+    kind.push_back(static_cast<int>(segment.kind));
+    index.push_back(segment.index);
+    start.push_back(segment.start_ns);
+    duration.push_back(segment.duration_ns);
+    bytes.push_back(segment.bytes);
+  }
+  return {{"rank", rank},
+          {"kind", kind},
+          {"index", index},
+          {"start_ns", start},
+          {"duration_ns", duration},
+          {"bytes", bytes}};
+}
+
+/// Hands out the segments a page may hold; false once they are used up.
+class SegmentBudget {
+ public:
+  explicit SegmentBudget(std::size_t left) : left_(left) {}
+  bool Take(std::size_t segments) {
+    if (segments > left_) return false;
+    left_ -= segments;
+    return true;
+  }
+
+ private:
+  std::size_t left_;
+};
+
+void AddTimelines(const ReportInputs& inputs,
+                  const PlanInput& input,
+                  const PlanCell& cell,
+                  const std::vector<ReplayedCell>& replayed,
+                  SegmentBudget& budget,
+                  Json& out) {
+  const auto& predicted =
+      input.plan.predictions[static_cast<std::size_t>(cell.prediction)].segments;
+  const int ranks = out["ranks"].get<int>();
+  const char* const kTooMany =
+      "This page holds no more segments: the plan is too large to show every timeline.";
+  out["predicted"] = nullptr;
+  out["replayed"] = Json::array();
+  if (!predicted.empty()) {
+    if (budget.Take(predicted.size())) {
+      out["predicted"] = SegmentsJson(predicted, ranks, input.name);
+    } else {
+      out["timeline_missing"] = kTooMany;
+    }
+  }
+  for (const auto& [stored, replay_cell] : replayed) {
+    if (!budget.Take(replay_cell->segments.size())) {
+      out["timeline_missing"] = kTooMany;
+      break;
+    }
+    const std::string origin = fmt::format("{}: replay {}, step {}, layer {}",
+                                           inputs.database_name,
+                                           stored->id,
+                                           cell.step,
+                                           cell.layer);
+    out["replayed"].push_back({{"replay_id", stored->id},
+                               {"transport", stored->replay.transport},
+                               {"segments", SegmentsJson(replay_cell->segments, ranks, origin)}});
+  }
+}
+
+}  // namespace
+
+void AddShownCells(const ReportInputs& inputs,
+                   const PlanInput& input,
+                   const std::vector<const db::StoredReplay*>& replays,
+                   const StrategyTable& table,
+                   const ReportLimits& limits,
+                   Json& out) {
+  const Plan& plan = input.plan;
+  const auto replayed = ReplayedCells(replays);
+  const std::vector<Group> groups = GroupsOf(plan, replayed);
+  const LoadView load(inputs, input);
+  SegmentBudget budget(limits.segments);
+  Json shown = Json::array();
+  for (std::size_t i = 0; i < std::min(limits.shown_cells, groups.size()); ++i) {
+    const PlanCell& cell = *groups[i].cell;
+    const Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
+    Json entry = {{"step", cell.step},
+                  {"layer", cell.layer},
+                  {"same_cells", groups[i].cells},
+                  {"strategy", table.of[static_cast<std::size_t>(cell.strategy)]},
+                  {"ranks", plan.partitions[static_cast<std::size_t>(strategy.partition)].ranks},
+                  {"timeline_missing", nullptr},
+                  {"load", load.At(cell)}};
+    const auto found = replayed.find({cell.step, cell.layer});
+    const std::vector<ReplayedCell> none;
+    AddTimelines(
+        inputs, input, cell, found == replayed.end() ? none : found->second, budget, entry);
+    shown.push_back(std::move(entry));
+  }
+  out["shown"] = std::move(shown);
+  out["shown_total"] = groups.size();
+}
+
+}  // namespace dbsp::reports

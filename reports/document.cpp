@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reports/document.h"
+
+#include "core/cli.h"
+#include "core/error.h"
+#include "reports/sections.h"
+
+namespace dbsp::reports {
+namespace {
+
+Json ModelJson(const ModelShape& model) {
+  return {{"name", model.name},
+          {"layers", model.layers},
+          {"heads", model.heads},
+          {"steps", model.steps},
+          {"passes", model.passes},
+          {"text_tokens", model.text_tokens},
+          {"grid",
+           fmt::format("{} × {} × {}", model.grid.frames, model.grid.height, model.grid.width)}};
+}
+
+std::string RuleText(const MaskRule& rule) {
+  std::string text = rule.rule;
+  char separator = ':';
+  for (const auto& [name, value] : rule.options) {
+    text += fmt::format("{}{}={}", separator, name, value);
+    separator = ',';
+  }
+  return text;
+}
+
+Json WorkloadJson(const PlanInput& input) {
+  Json out = {{"name", input.plan.workload_name},
+              {"hash", input.plan.workload_hash},
+              {"model", nullptr},
+              {"rules", Json::array()}};
+  const Workload workload = WorkloadFromJson(input.plan.workload_json, input.name + ": workload");
+  out["model"] = ModelJson(workload.model);
+  for (const MaskRule& rule : workload.rules) out["rules"].push_back(RuleText(rule));
+  return out;
+}
+
+Json PlanJson(const ReportInputs& inputs,
+              std::size_t index,
+              const std::vector<CompareDocument>& compares,
+              const ReportLimits& limits) {
+  const PlanInput& input = inputs.plans[index];
+  const Plan& plan = input.plan;
+  const auto replays = ReplaysOf(inputs, input);
+  const StrategyTable table = MakeStrategyTable(plan);
+  Json out = {{"name", input.name},
+              {"hash", input.hashes.empty() ? "" : input.hashes.front()},
+              {"workload", WorkloadJson(input)},
+              {"device", plan.device},
+              {"cluster", plan.cluster},
+              {"costs", NameOf(plan.costs)},
+              {"created_utc", plan.created_utc},
+              {"generator", plan.generator},
+              {"database_hash", plan.database_hash},
+              {"ranks", plan.ranks},
+              {"passes", plan.passes},
+              {"dtype", NameOf(plan.dtype)},
+              {"shape",
+               {{"heads", plan.shape.heads},
+                {"head_dim", plan.shape.head_dim},
+                {"tokens", plan.shape.tokens},
+                {"block", fmt::format("{}x{}", plan.shape.block.q, plan.shape.block.k)}}},
+              {"verdict", VerdictJson(inputs, index, compares)},
+              {"notices", PlanNotices(inputs, input)},
+              {"strategies", StrategiesJson(plan, table)},
+              {"replays", ReplaysJson(replays, limits)},
+              {"replays_total", replays.size()}};
+  AddCells(input, replays, table, limits, out);
+  AddShownCells(inputs, input, replays, table, limits, out);
+  return out;
+}
+
+}  // namespace
+
+std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limits) {
+  std::vector<CompareDocument> compares;
+  Json notices = GlobalNotices(inputs);
+  for (const CompareInput& input : inputs.compares) {
+    compares.push_back(ReadCompare(input, inputs));
+    if (compares.back().plans.empty() && !inputs.plans.empty()) {
+      notices.push_back(Notice("warning",
+                               fmt::format("{} is of another workload or number of ranks than the "
+                                           "plans; its table is shown, its gains are not.",
+                                           input.name)));
+    }
+  }
+  Json kinds = Json::array();
+  for (int kind = 0; kind < kSegmentKinds; ++kind)
+    kinds.push_back(NameOf(static_cast<SegmentKind>(kind)));
+  Json plans = Json::array();
+  for (std::size_t i = 0; i < inputs.plans.size(); ++i)
+    plans.push_back(PlanJson(inputs, i, compares, limits));
+  Json compare = Json::array();
+  for (const CompareDocument& document : compares) compare.push_back(CompareJson(document));
+  const Json document = {
+      {"schema", "dbsp.report/1"},
+      {"created_utc", inputs.created_utc},
+      {"generator",
+       fmt::format("dbsp-report, commit {}{}", BuildCommit(), BuildDirty() == 1 ? "-dirty" : "")},
+      {"segment_kinds", kinds},
+      {"database", DatabaseJson(inputs, limits)},
+      {"notices", notices},
+      {"plans", plans},
+      {"compare", compare},
+      {"trials", TrialsJson(inputs, limits)},
+      {"trials_total", inputs.trials.size()}};
+  return DumpJson(document);
+}
+
+std::string ReportTitle(const ReportInputs& inputs) {
+  if (inputs.plans.empty()) return fmt::format("dbsp report: {}", inputs.database_name);
+  const Plan& plan = inputs.plans.front().plan;
+  return fmt::format("dbsp report: {} on {} ranks", plan.workload_name, plan.ranks);
+}
+
+}  // namespace dbsp::reports

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reports/html.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "core/base64.h"
+#include "core/error.h"
+
+namespace dbsp::reports {
+namespace {
+
+/// Fills the template in one pass, so that a value that looks like a placeholder stays as it is.
+std::string Fill(std::string_view text,
+                 const std::array<std::pair<std::string_view, std::string_view>, 5>& values) {
+  std::string out;
+  while (true) {
+    std::size_t nearest = std::string_view::npos;
+    const std::pair<std::string_view, std::string_view>* found = nullptr;
+    for (const auto& value : values) {
+      const std::size_t at = text.find(value.first);
+      if (at < nearest) {
+        nearest = at;
+        found = &value;
+      }
+    }
+    if (found == nullptr) return out.append(text);
+    out.append(text.substr(0, nearest)).append(found->second);
+    text.remove_prefix(nearest + found->first.size());
+  }
+}
+
+}  // namespace
+
+std::string EscapeForScript(std::string_view json) {
+  std::string out;
+  out.reserve(json.size());
+  for (const char c : json) {
+    if (c == '<') {
+      out += "\\u003c";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string EscapeHtml(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+std::string Gzip(std::string_view bytes) {
+  constexpr int kGzipWindow = 15 + 16;  // zlib's way to ask for a gzip header and trailer
+  z_stream stream{};
+  if (deflateInit2(&stream, 9, Z_DEFLATED, kGzipWindow, 9, Z_DEFAULT_STRATEGY) != Z_OK) {
+    Fail(ErrorCode::kInternal, "zlib: deflateInit2: {}", stream.msg ? stream.msg : "no message");
+  }
+  std::string out(deflateBound(&stream, static_cast<uLong>(bytes.size())), '\0');
+  // zlib counts in unsigned int: feed and drain in pieces that fit.
+  constexpr std::size_t kPiece = 1U << 30U;
+  std::size_t fed = 0;
+  int state = Z_OK;
+  while (state == Z_OK) {
+    const std::size_t piece = std::min(kPiece, bytes.size() - fed);
+    const std::size_t room =
+        std::min(kPiece, out.size() - static_cast<std::size_t>(stream.total_out));
+    // zlib does not write through next_in; its type is older than const.
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data() + fed));
+    stream.avail_in = static_cast<uInt>(piece);
+    stream.next_out = reinterpret_cast<Bytef*>(out.data() + stream.total_out);
+    stream.avail_out = static_cast<uInt>(room);
+    state = deflate(&stream, fed + piece == bytes.size() ? Z_FINISH : Z_NO_FLUSH);
+    fed += piece - stream.avail_in;
+  }
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  if (state != Z_STREAM_END) Fail(ErrorCode::kInternal, "zlib: deflate answered {}", state);
+  return out;
+}
+
+std::string RenderHtml(const PageBundle& page, std::string_view title, std::string_view json) {
+  const bool plain = json.size() <= kPlainDataBytes;
+  const std::string data = plain ? EscapeForScript(json) : Base64Encode(Gzip(json));
+  const std::string safe_title = EscapeHtml(title);
+  return Fill(page.html,
+              {{{"@TITLE@", safe_title},
+                {"@STYLE@", page.style},
+                {"@SCRIPT@", page.script},
+                {"@DATA@", data},
+                {"@ENCODING@", plain ? "json" : "gzip+base64"}}});
+}
+
+}  // namespace dbsp::reports

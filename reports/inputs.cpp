@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reports/inputs.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/file.h"
+
+namespace dbsp::reports {
+namespace {
+
+constexpr std::size_t kMaxShownStoredPlans = 8;
+constexpr std::size_t kMaxStoredPlans = 32;
+
+void AddHash(PlanInput& input, std::string hash) {
+  if (std::find(input.hashes.begin(), input.hashes.end(), hash) == input.hashes.end()) {
+    input.hashes.push_back(std::move(hash));
+  }
+}
+
+PlanInput ReadPlanFile(const std::filesystem::path& path) {
+  PlanInput input;
+  input.plan = ReadPlan(path);
+  input.name = path.filename().string();
+  input.folder = path.parent_path();
+  AddHash(input, HashBytes(PlanToJson(input.plan)));
+  const std::string bytes = ReadFile(path);
+  AddHash(input, HashBytes(bytes));
+  if (path.extension() == ".zst") AddHash(input, HashBytes(ZstdDecompress(bytes, path.string())));
+  return input;
+}
+
+PlanInput ReadStoredPlan(const db::StoredPlan& stored, const std::filesystem::path& database) {
+  PlanInput input;
+  input.name = fmt::format("plan {} of {}", stored.id, database.filename().string());
+  input.plan = PlanFromJson(stored.json, fmt::format("{}: plan {}", database.string(), stored.id));
+  input.folder = database.parent_path();
+  AddHash(input, stored.hash);
+  AddHash(input, HashBytes(stored.json));
+  AddHash(input, HashBytes(PlanToJson(input.plan)));
+  return input;
+}
+
+bool SamePlan(const PlanInput& a, const PlanInput& b) {
+  return std::find_first_of(a.hashes.begin(), a.hashes.end(), b.hashes.begin(), b.hashes.end()) !=
+         a.hashes.end();
+}
+
+void ReadDatabase(const std::filesystem::path& path, bool plans_given, ReportInputs& inputs) {
+  const db::Database database = db::Database::Open(path, db::OpenMode::kReadOnly);
+  inputs.database_name = path.filename().string();
+  inputs.schema_version = database.schema_version();
+  inputs.measurement_hash = database.MeasurementHash();
+  inputs.environments = database.Environments();
+  inputs.trials = database.Trials();
+  inputs.replays = database.Replays();
+  std::vector<db::StoredPlan> stored = database.Plans();
+  inputs.stored_plans = static_cast<std::int64_t>(stored.size());
+  std::reverse(stored.begin(), stored.end());
+  if (stored.size() > kMaxStoredPlans) {
+    inputs.warnings.push_back(fmt::format(
+        "the database holds {} plans; the newest {} were read", stored.size(), kMaxStoredPlans));
+    stored.resize(kMaxStoredPlans);
+  }
+  for (const db::StoredPlan& plan : stored) {
+    PlanInput input = ReadStoredPlan(plan, path);
+    const bool shown = std::any_of(inputs.plans.begin(),
+                                   inputs.plans.end(),
+                                   [&](const auto& other) { return SamePlan(other, input); });
+    if (shown) continue;
+    const bool show = !plans_given && inputs.plans.size() < kMaxShownStoredPlans;
+    (show ? inputs.plans : inputs.other_plans).push_back(std::move(input));
+  }
+}
+
+void CheckWorkload(const std::filesystem::path& path, ReportInputs& inputs) {
+  inputs.workload = ReadWorkload(path);
+  const std::string hash = HashOf(*inputs.workload);
+  if (inputs.plans.empty()) return;
+  for (const PlanInput& input : inputs.plans) {
+    if (input.plan.workload_hash == hash) return;
+  }
+  Fail(
+      ErrorCode::kMismatch,
+      "{}: workload hash {} is of no given plan (expected {} as in {}); give the workload the plan "
+      "was made for or leave --workload out",
+      path.string(),
+      hash,
+      inputs.plans.front().plan.workload_hash,
+      inputs.plans.front().name);
+}
+
+}  // namespace
+
+ReportInputs ReadInputs(const ReportPaths& paths) {
+  ReportInputs inputs;
+  inputs.created_utc = NowUtc();
+  for (const auto& path : paths.plans) inputs.plans.push_back(ReadPlanFile(path));
+  ReadDatabase(paths.database, !paths.plans.empty(), inputs);
+  for (const auto& path : paths.compares) {
+    inputs.compares.push_back({path.filename().string(), ReadFile(path)});
+  }
+  if (paths.workload) CheckWorkload(*paths.workload, inputs);
+  return inputs;
+}
+
+}  // namespace dbsp::reports

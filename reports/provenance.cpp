@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Database, environments and trials of the data document.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "reports/sections.h"
+
+namespace dbsp::reports {
+namespace {
+
+Json EnvironmentJson(const db::StoredEnvironment& stored) {
+  const Provenance& p = stored.provenance;
+  Json extra = Json::object();
+  for (const auto& [name, value] : p.extra) extra[name] = value;
+  return {{"id", stored.id},
+          {"device_kind", p.device_kind},
+          {"device_name", p.device_name},
+          {"device_uuid", p.device_uuid},
+          {"host", p.host},
+          {"cores", p.cores},
+          {"memory_bytes", p.memory_bytes},
+          {"compiler", p.compiler},
+          {"build_type", p.build_type},
+          {"git_commit", p.git_commit},
+          {"git_dirty", p.git_dirty},
+          {"version", p.version},
+          {"argv", p.argv},
+          {"started_utc", p.started_utc},
+          {"extra", extra}};
+}
+
+std::map<std::string, std::int64_t> Outcomes(const ReportInputs& inputs) {
+  std::map<std::string, std::int64_t> counts;
+  for (const db::StoredTrial& stored : inputs.trials) ++counts[NameOf(stored.trial.outcome)];
+  return counts;
+}
+
+std::string BlockText(const BlockSize& block) { return fmt::format("{}x{}", block.q, block.k); }
+
+/// Linear interpolation between order statistics (type 7), the common definition of a quantile.
+double Quantile(const std::vector<std::int64_t>& sorted, double at) {
+  const double place = at * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<std::size_t>(place);
+  const std::size_t above = std::min(below + 1, sorted.size() - 1);
+  const double part = place - static_cast<double>(below);
+  return static_cast<double>(sorted[below]) * (1.0 - part) +
+         static_cast<double>(sorted[above]) * part;
+}
+
+void AddSamples(const Trial& trial, Json& out) {
+  out["samples"] = trial.samples_ns.size();
+  for (const char* key : {"median_ns", "q25_ns", "q75_ns", "spread"}) out[key] = nullptr;
+  if (trial.samples_ns.empty()) return;
+  std::vector<std::int64_t> sorted = trial.samples_ns;
+  std::sort(sorted.begin(), sorted.end());
+  const double median = Quantile(sorted, 0.5);
+  const double low = Quantile(sorted, 0.25);
+  const double high = Quantile(sorted, 0.75);
+  out["median_ns"] = median;
+  out["q25_ns"] = low;
+  out["q75_ns"] = high;
+  if (median > 0) out["spread"] = (high - low) / median;
+}
+
+struct ConfigWriter {
+  Json& out;
+  void operator()(const AttentionConfig& c) const {
+    const double all = static_cast<double>(c.heads) * c.q_blocks * c.k_blocks;
+    out["kind"] = "attention";
+    out["kernel"] = c.kernel;
+    out["dtype"] = NameOf(c.dtype);
+    out["heads"] = c.heads;
+    out["head_dim"] = c.head_dim;
+    out["block"] = BlockText(c.block);
+    out["q_blocks"] = c.q_blocks;
+    out["k_blocks"] = c.k_blocks;
+    out["pattern"] = c.pattern;
+    out["kept_blocks"] = c.kept_blocks;
+    out["density"] = all > 0 ? Json(static_cast<double>(c.kept_blocks) / all) : Json(nullptr);
+  }
+  void operator()(const ExchangeConfig& c) const {
+    out["kind"] = "exchange";
+    out["op"] = c.op;
+    out["transport"] = c.transport;
+    out["ranks"] = c.ranks;
+    out["bytes_per_rank"] = c.bytes_per_rank;
+    out["unevenness"] = c.unevenness;
+  }
+  void operator()(const LocalConfig& c) const {
+    out["kind"] = "local";
+    out["op"] = c.op;
+    out["amount"] = c.amount;
+    out["head_dim"] = c.head_dim;
+    out["block"] = BlockText(c.block);
+  }
+};
+
+}  // namespace
+
+Json Notice(const char* level, const std::string& text) {
+  return {{"level", level}, {"text", text}};
+}
+
+Json DatabaseJson(const ReportInputs& inputs, const ReportLimits& limits) {
+  Json environments = Json::array();
+  const std::size_t kept = std::min(limits.environments, inputs.environments.size());
+  for (std::size_t i = 0; i < kept; ++i) {
+    environments.push_back(
+        EnvironmentJson(inputs.environments[inputs.environments.size() - 1 - i]));
+  }
+  Json outcomes = Json::object();
+  for (const auto& [name, count] : Outcomes(inputs)) outcomes[name] = count;
+  return {{"name", inputs.database_name},
+          {"schema_version", inputs.schema_version},
+          {"measurement_hash", inputs.measurement_hash},
+          {"environments", environments},
+          {"environments_total", inputs.environments.size()},
+          {"outcomes", outcomes},
+          {"plans", inputs.stored_plans},
+          {"replays", inputs.replays.size()}};
+}
+
+Json TrialsJson(const ReportInputs& inputs, const ReportLimits& limits) {
+  Json trials = Json::array();
+  const std::size_t kept = std::min(limits.trials, inputs.trials.size());
+  for (std::size_t i = inputs.trials.size() - kept; i < inputs.trials.size(); ++i) {
+    const db::StoredTrial& stored = inputs.trials[i];
+    const Trial& trial = stored.trial;
+    Json out = {{"id", stored.id},
+                {"environment", stored.environment_id},
+                {"suite", trial.suite},
+                {"outcome", NameOf(trial.outcome)},
+                {"detail", trial.detail},
+                {"method", trial.method},
+                {"stop_reason", trial.stop_reason},
+                {"warmups", trial.warmups},
+                {"discarded", trial.discarded},
+                {"started_utc", trial.started_utc}};
+    std::visit(ConfigWriter{out}, trial.config);
+    AddSamples(trial, out);
+    trials.push_back(std::move(out));
+  }
+  return trials;
+}
+
+Json GlobalNotices(const ReportInputs& inputs) {
+  Json notices = Json::array();
+  std::string bad;
+  for (const auto& [name, count] : Outcomes(inputs)) {
+    if (name != NameOf(TrialOutcome::kOk))
+      bad += fmt::format("{}{} {}", bad.empty() ? "" : ", ", count, name);
+  }
+  if (!bad.empty()) {
+    notices.push_back(Notice(
+        "warning",
+        fmt::format("Trials that measured nothing: {}; the table of measurements says why.", bad)));
+  }
+  std::int64_t dirty = 0;
+  for (const auto& stored : inputs.environments) dirty += stored.provenance.git_dirty == 1 ? 1 : 0;
+  if (dirty > 0) {
+    notices.push_back(
+        Notice("note",
+               fmt::format("{} of {} environments ran a build with uncommitted changes.",
+                           dirty,
+                           inputs.environments.size())));
+  }
+  for (const std::string& text : inputs.warnings) notices.push_back(Notice("note", text + "."));
+  return notices;
+}
+
+}  // namespace dbsp::reports

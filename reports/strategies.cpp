@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Strategies and cells of a plan, as the page's matrix and tables take them.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "core/units.h"
+#include "reports/sections.h"
+
+namespace dbsp::reports {
+namespace {
+
+struct Sums {
+  std::int64_t cells = 0;
+  double total = 0;
+  double low = 0;
+  double high = 0;
+  double compute = 0;
+  double exchange = 0;
+  double bound = 0;
+  double rho = 0;
+  double rho_worst = 0;
+  std::int64_t bytes = 0;
+};
+
+void Add(const Prediction& p, Sums& sums) {
+  ++sums.cells;
+  sums.total += static_cast<double>(p.total_ns);
+  sums.low += static_cast<double>(p.low_ns);
+  sums.high += static_cast<double>(p.high_ns);
+  sums.compute += static_cast<double>(p.compute_ns);
+  sums.exchange += static_cast<double>(p.exchange_ns);
+  sums.bound += static_cast<double>(p.lower_bound_ns);
+  sums.rho += p.rho_barrier;
+  sums.rho_worst = std::max(sums.rho_worst, p.rho_barrier);
+  sums.bytes = std::max(sums.bytes, p.bytes_per_rank);
+}
+
+Json PredictionJson(const Prediction& p) {
+  return {{"total_ns", p.total_ns},
+          {"low_ns", p.low_ns},
+          {"high_ns", p.high_ns},
+          {"compute_ns", p.compute_ns},
+          {"exchange_ns", p.exchange_ns},
+          {"lower_bound_ns", p.lower_bound_ns},
+          {"rho_barrier", p.rho_barrier},
+          {"rho_timeline", p.rho_timeline},
+          {"bytes_per_rank", p.bytes_per_rank},
+          {"moved_fraction", p.moved_fraction}};
+}
+
+/// Newest replayed time of every (step, layer).
+std::map<std::pair<int, int>, std::int64_t> ReplayedTimes(
+    const std::vector<const db::StoredReplay*>& replays) {
+  std::map<std::pair<int, int>, std::int64_t> times;
+  for (const db::StoredReplay* stored : replays) {
+    for (const ReplayCell& cell : stored->replay.cells) {
+      times.emplace(std::pair(cell.step, cell.layer), cell.replayed_ns);
+    }
+  }
+  return times;
+}
+
+}  // namespace
+
+StrategyTable MakeStrategyTable(const Plan& plan) {
+  StrategyTable table;
+  for (Strategy strategy : plan.strategies) {
+    strategy.partition = 0;
+    const auto found = std::find(table.distinct.begin(), table.distinct.end(), strategy);
+    table.of.push_back(static_cast<int>(found - table.distinct.begin()));
+    if (found == table.distinct.end()) table.distinct.push_back(strategy);
+  }
+  return table;
+}
+
+std::string LabelOf(const Strategy& strategy, const Plan& plan) {
+  std::string label = NameOf(strategy.family);
+  if (strategy.cfg_degree > 1) label += fmt::format(" C{}", strategy.cfg_degree);
+  if (strategy.family == Family::kUlysses) {
+    label += fmt::format(" U{}", strategy.ulysses_degree);
+  } else if (strategy.family == Family::kRing) {
+    label += fmt::format(" R{}", strategy.ring_degree);
+  } else {
+    label += fmt::format(" U{}×R{}", strategy.ulysses_degree, strategy.ring_degree);
+  }
+  if (strategy.exchange == Exchange::kAllGather || strategy.exchange == Exchange::kNeeded) {
+    label += fmt::format(" {}", NameOf(strategy.exchange));
+  }
+  if (strategy.chunks > 1) label += fmt::format(", {} chunks", strategy.chunks);
+  if (strategy.layout > 0)
+    label +=
+        fmt::format(", layout {}", plan.layouts[static_cast<std::size_t>(strategy.layout)].name);
+  return label;
+}
+
+Json StrategiesJson(const Plan& plan, const StrategyTable& table) {
+  std::vector<Sums> sums(table.distinct.size());
+  for (const PlanCell& cell : plan.cells) {
+    Add(plan.predictions[static_cast<std::size_t>(cell.prediction)],
+        sums[static_cast<std::size_t>(table.of[static_cast<std::size_t>(cell.strategy)])]);
+  }
+  Json out = Json::array();
+  const double per_pass = static_cast<double>(plan.passes) / kNsPerMs;
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const Strategy& s = table.distinct[i];
+    const Sums& sum = sums[i];
+    const bool used = sum.cells > 0;
+    const auto layout = static_cast<std::size_t>(s.layout);
+    out.push_back(
+        {{"label", LabelOf(s, plan)},
+         {"family", NameOf(s.family)},
+         {"cfg_degree", s.cfg_degree},
+         {"ulysses_degree", s.ulysses_degree},
+         {"ring_degree", s.ring_degree},
+         {"exchange", NameOf(s.exchange)},
+         {"chunks", s.chunks},
+         {"layout", layout < plan.layouts.size() ? plan.layouts[layout].name : "given"},
+         {"kernel", s.kernel},
+         {"cells", sum.cells},
+         {"total_ms", sum.total * per_pass},
+         {"total_ms_low", sum.low * per_pass},
+         {"total_ms_high", sum.high * per_pass},
+         {"compute_ms", sum.compute * per_pass},
+         {"exchange_ms", sum.exchange * per_pass},
+         {"lower_bound_ms", sum.bound * per_pass},
+         {"bytes_per_rank", sum.bytes},
+         {"rho_barrier", used ? Json(sum.rho / static_cast<double>(sum.cells)) : Json(nullptr)},
+         {"rho_barrier_worst", used ? Json(sum.rho_worst) : Json(nullptr)},
+         {"rho_timeline", sum.bound > 0 ? Json(sum.total / sum.bound) : Json(nullptr)}});
+  }
+  return out;
+}
+
+void AddCells(const PlanInput& input,
+              const std::vector<const db::StoredReplay*>& replays,
+              const StrategyTable& table,
+              const ReportLimits& limits,
+              Json& out) {
+  const Plan& plan = input.plan;
+  const auto times = ReplayedTimes(replays);
+  std::map<int, std::size_t> places;
+  Json predictions = Json::array();
+  Json cells = {{"step", Json::array()},
+                {"layer", Json::array()},
+                {"strategy", Json::array()},
+                {"prediction", Json::array()},
+                {"replayed_ns", Json::array()}};
+  const std::size_t kept = std::min(limits.cells, plan.cells.size());
+  for (std::size_t i = 0; i < kept; ++i) {
+    const PlanCell& cell = plan.cells[i];
+    const auto [place, fresh] = places.emplace(cell.prediction, places.size());
+    if (fresh)
+      predictions.push_back(
+          PredictionJson(plan.predictions[static_cast<std::size_t>(cell.prediction)]));
+    const auto time = times.find({cell.step, cell.layer});
+    cells["step"].push_back(cell.step);
+    cells["layer"].push_back(cell.layer);
+    cells["strategy"].push_back(table.of[static_cast<std::size_t>(cell.strategy)]);
+    cells["prediction"].push_back(place->second);
+    cells["replayed_ns"].push_back(time == times.end() ? Json(nullptr) : Json(time->second));
+  }
+  out["predictions"] = std::move(predictions);
+  out["cells"] = std::move(cells);
+  out["cells_total"] = plan.cells.size();
+}
+
+}  // namespace dbsp::reports

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verdict of one plan: predicted and replayed time, gains over plain families, verification.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "core/units.h"
+#include "reports/sections.h"
+
+namespace dbsp::reports {
+namespace {
+
+using CellKey = std::pair<int, int>;
+
+struct Times {
+  double total = 0;
+  double low = 0;
+  double high = 0;
+};
+
+struct CellTimes {
+  Times predicted;
+  std::optional<double> replayed;
+};
+
+double Ratio(double above, double below) {
+  // NaN becomes null in the document.
+  return below > 0 ? above / below : std::numeric_limits<double>::quiet_NaN();
+}
+
+Json BaselineJson(Family family,
+                  const char* kind,
+                  const std::string& source,
+                  const Times& base,
+                  const Times& plan) {
+  const bool interval = base.high > 0 && plan.high > 0;
+  return {{"family", NameOf(family)},
+          {"kind", kind},
+          {"source", source},
+          {"baseline_ms", base.total},
+          {"plan_ms", plan.total},
+          {"gain", Ratio(base.total, plan.total)},
+          {"gain_low", interval ? Json(Ratio(base.low, plan.high)) : Json(nullptr)},
+          {"gain_high", interval ? Json(Ratio(base.high, plan.low)) : Json(nullptr)}};
+}
+
+Times PlanTimes(const Plan& plan) {
+  Times times;
+  for (const PlanCell& cell : plan.cells) {
+    const Prediction& p = plan.predictions[static_cast<std::size_t>(cell.prediction)];
+    times.total += static_cast<double>(p.total_ns);
+    times.low += static_cast<double>(p.low_ns);
+    times.high += static_cast<double>(p.high_ns);
+  }
+  // total_ms() decides how passes count; the bounds follow it.
+  const double scale = times.total > 0 ? plan.total_ms() / times.total : 0.0;
+  return {plan.total_ms(), times.low * scale, times.high * scale};
+}
+
+std::optional<double> NumberOf(const Json& row, const char* key) {
+  if (row[key].is_null()) return std::nullopt;
+  return row[key].get<double>();
+}
+
+/// Fastest candidate of the family in a compare document.
+std::optional<Times> BestCandidate(const CompareDocument& document, Family family) {
+  std::optional<Times> best;
+  for (const Json& row : document.candidates) {
+    const auto total = NumberOf(row, "total_ms");
+    if (row["family"] != NameOf(family) || !total || (best && best->total <= *total)) continue;
+    const auto low = NumberOf(row, "total_ms_low");
+    const auto high = NumberOf(row, "total_ms_high");
+    best = Times{*total, low.value_or(0), low ? high.value_or(0) : 0};
+  }
+  return best;
+}
+
+bool IsPlain(const Plan& plan, Family family) {
+  return !plan.cells.empty() &&
+         std::all_of(plan.cells.begin(), plan.cells.end(), [&](const PlanCell& cell) {
+           return plan.strategies[static_cast<std::size_t>(cell.strategy)].family == family;
+         });
+}
+
+/// Predicted times of every cell, and those of the newest replay with this transport.
+std::map<CellKey, CellTimes> TimesOf(const ReportInputs& inputs,
+                                     const PlanInput& input,
+                                     const std::string& transport) {
+  std::map<CellKey, CellTimes> times;
+  for (const PlanCell& cell : input.plan.cells) {
+    const Prediction& p = input.plan.predictions[static_cast<std::size_t>(cell.prediction)];
+    times[{cell.step, cell.layer}].predicted = {static_cast<double>(p.total_ns),
+                                                static_cast<double>(p.low_ns),
+                                                static_cast<double>(p.high_ns)};
+  }
+  for (const db::StoredReplay* stored : ReplaysOf(inputs, input)) {
+    if (stored->replay.transport != transport) continue;
+    for (const ReplayCell& cell : stored->replay.cells) {
+      const auto found = times.find({cell.step, cell.layer});
+      if (found != times.end()) found->second.replayed = static_cast<double>(cell.replayed_ns);
+    }
+    break;
+  }
+  return times;
+}
+
+Times Scaled(const Times& times, double factor) {
+  return {times.total * factor, times.low * factor, times.high * factor};
+}
+
+/// Gains over another plan on the cells both have; one entry predicted, one replayed.
+void AddPlanBaselines(const ReportInputs& inputs,
+                      const PlanInput& mine,
+                      const PlanInput& other,
+                      Family family,
+                      Json& out) {
+  const auto replays = ReplaysOf(inputs, mine);
+  const std::string transport = replays.empty() ? "" : replays.front()->replay.transport;
+  const auto theirs = TimesOf(inputs, other, transport);
+  Times plan, base, plan_replayed, base_replayed;
+  for (const auto& [key, cell] : TimesOf(inputs, mine, transport)) {
+    const auto found = theirs.find(key);
+    if (found == theirs.end()) continue;
+    const CellTimes& rival = found->second;
+    plan = {plan.total + cell.predicted.total,
+            plan.low + cell.predicted.low,
+            plan.high + cell.predicted.high};
+    base = {base.total + rival.predicted.total,
+            base.low + rival.predicted.low,
+            base.high + rival.predicted.high};
+    if (!cell.replayed || !rival.replayed) continue;
+    plan_replayed.total += *cell.replayed;
+    base_replayed.total += *rival.replayed;
+  }
+  if (base.total > 0)
+    out.push_back(BaselineJson(
+        family, "predicted", other.name, Scaled(base, 1 / kNsPerMs), Scaled(plan, 1 / kNsPerMs)));
+  if (base_replayed.total > 0) {
+    out.push_back(BaselineJson(family,
+                               "replayed",
+                               other.name,
+                               Scaled(base_replayed, 1 / kNsPerMs),
+                               Scaled(plan_replayed, 1 / kNsPerMs)));
+  }
+}
+
+const PlanInput* FindPlainPlan(const ReportInputs& inputs, const PlanInput& mine, Family family) {
+  for (const auto* list : {&inputs.plans, &inputs.other_plans}) {
+    for (const PlanInput& other : *list) {
+      const bool same = other.plan.workload_hash == mine.plan.workload_hash &&
+                        other.plan.ranks == mine.plan.ranks;
+      if (&other != &mine && same && IsPlain(other.plan, family)) return &other;
+    }
+  }
+  return nullptr;
+}
+
+Json Baselines(const ReportInputs& inputs,
+               std::size_t index,
+               const std::vector<CompareDocument>& compares) {
+  const PlanInput& mine = inputs.plans[index];
+  Json out = Json::array();
+  for (const Family family : {Family::kUlysses, Family::kRing}) {
+    for (const CompareDocument& document : compares) {
+      if (std::find(document.plans.begin(), document.plans.end(), index) == document.plans.end())
+        continue;
+      const auto best = BestCandidate(document, family);
+      if (best)
+        out.push_back(
+            BaselineJson(family, "predicted", document.name, *best, PlanTimes(mine.plan)));
+    }
+    const PlanInput* plain = FindPlainPlan(inputs, mine, family);
+    if (plain != nullptr) AddPlanBaselines(inputs, mine, *plain, family, out);
+  }
+  return out;
+}
+
+Json VerificationJson(const std::vector<const db::StoredReplay*>& replays) {
+  Json out = {{"state", replays.empty() ? "none" : "unverified"},
+              {"max_relative_error", nullptr},
+              {"max_abs_error", nullptr},
+              {"cells", 0}};
+  const auto verified = std::find_if(
+      replays.begin(), replays.end(), [](const auto* r) { return r->replay.verified; });
+  if (verified == replays.end()) return out;
+  const ReplayRecord& replay = (*verified)->replay;
+  std::optional<double> relative;
+  std::optional<double> largest;
+  std::int64_t cells = 0;
+  for (const ReplayCell& cell : replay.cells) {
+    if (cell.relative_error) relative = std::max(relative.value_or(0), *cell.relative_error);
+    if (cell.max_abs_error) largest = std::max(largest.value_or(0), *cell.max_abs_error);
+    cells += cell.relative_error ? 1 : 0;
+  }
+  return {{"state", replay.passed ? "passed" : "failed"},
+          {"max_relative_error", OrNull(relative)},
+          {"max_abs_error", OrNull(largest)},
+          {"cells", cells}};
+}
+
+Json NewestReplay(const std::vector<const db::StoredReplay*>& replays) {
+  if (replays.empty()) return nullptr;
+  const ReplayRecord& replay = replays.front()->replay;
+  double predicted = 0;
+  double replayed = 0;
+  for (const ReplayCell& cell : replay.cells) {
+    predicted += static_cast<double>(cell.predicted_ns);
+    replayed += static_cast<double>(cell.replayed_ns);
+  }
+  return {{"id", replays.front()->id},
+          {"transport", replay.transport},
+          {"exchange_source", replay.exchange_source},
+          {"cells", replay.cells.size()},
+          {"predicted_ms", predicted / kNsPerMs},
+          {"replayed_ms", replayed / kNsPerMs}};
+}
+
+const db::StoredEnvironment* EnvironmentOf(const ReportInputs& inputs, std::int64_t id) {
+  for (const auto& stored : inputs.environments) {
+    if (stored.id == id) return &stored;
+  }
+  return nullptr;
+}
+
+void AddReplayNotices(const ReportInputs& inputs,
+                      const std::vector<const db::StoredReplay*>& replays,
+                      Json& out) {
+  if (replays.empty()) {
+    out.push_back(Notice("note", "This plan was never replayed: its times are predictions."));
+    return;
+  }
+  const db::StoredReplay& newest = *replays.front();
+  if (!newest.replay.passed)
+    out.push_back(
+        Notice("error",
+               fmt::format("Replay {} failed its verification; do not use this plan's output.",
+                           newest.id)));
+  if (!newest.replay.verified)
+    out.push_back(Notice(
+        "warning", fmt::format("Replay {} was not verified against the reference.", newest.id)));
+  const db::StoredEnvironment* where = EnvironmentOf(inputs, newest.environment_id);
+  if (where != nullptr && where->provenance.device_kind == "cpu" &&
+      newest.replay.transport == "threads" && where->provenance.cores > 0 &&
+      newest.replay.ranks > where->provenance.cores) {
+    out.push_back(
+        Notice("warning",
+               fmt::format("Oversubscribed: replay {} ran {} ranks on {} cores, so ranks waited "
+                           "for each other and its times say little about {} devices.",
+                           newest.id,
+                           newest.replay.ranks,
+                           where->provenance.cores,
+                           newest.replay.ranks)));
+  }
+  if (newest.replay.transport == "serial") {
+    out.push_back(Notice("note",
+                         fmt::format("Replay {} ran the ranks one after the other on one device; "
+                                     "its timeline is composed, exchanges: {}.",
+                                     newest.id,
+                                     newest.replay.exchange_source)));
+  }
+}
+
+}  // namespace
+
+Json VerdictJson(const ReportInputs& inputs,
+                 std::size_t plan_index,
+                 const std::vector<CompareDocument>& compares) {
+  const PlanInput& input = inputs.plans[plan_index];
+  const Plan& plan = input.plan;
+  const Times times = PlanTimes(plan);
+  double bound = 0;
+  double rho = 0;
+  for (const PlanCell& cell : plan.cells) {
+    const Prediction& p = plan.predictions[static_cast<std::size_t>(cell.prediction)];
+    bound += static_cast<double>(p.lower_bound_ns);
+    rho += p.rho_barrier;
+  }
+  const auto replays = ReplaysOf(inputs, input);
+  const auto cells = static_cast<double>(plan.cells.size());
+  return {{"predicted_ms", times.total},
+          {"low_ms", times.low},
+          {"high_ms", times.high},
+          {"lower_bound_ms", bound * plan.passes / kNsPerMs},
+          {"cells", plan.cells.size()},
+          {"passes", plan.passes},
+          {"rho_barrier_mean", cells > 0 ? Json(rho / cells) : Json(nullptr)},
+          {"replay", NewestReplay(replays)},
+          {"verification", VerificationJson(replays)},
+          {"baselines", Baselines(inputs, plan_index, compares)}};
+}
+
+Json PlanNotices(const ReportInputs& inputs, const PlanInput& input) {
+  const Plan& plan = input.plan;
+  Json out = Json::array();
+  if (plan.costs == CostSource::kAnalytic || plan.costs == CostSource::kPublished) {
+    out.push_back(Notice("warning",
+                         fmt::format("Costs are {}{}: imbalance, bytes and order of the strategies "
+                                     "hold, times are not measured.",
+                                     NameOf(plan.costs),
+                                     plan.cluster.empty() ? "" : " (" + plan.cluster + ")")));
+  }
+  if (!plan.database_hash.empty() && plan.database_hash != inputs.measurement_hash) {
+    out.push_back(Notice("warning",
+                         fmt::format("Stale: the plan was tuned from measurements {}, this "
+                                     "database holds {}; tune again to use them.",
+                                     plan.database_hash,
+                                     inputs.measurement_hash)));
+  }
+  AddReplayNotices(inputs, ReplaysOf(inputs, input), out);
+  return out;
+}
+
+}  // namespace dbsp::reports
