@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// dbsp-report as a user runs it: flags, exit codes, output, and nothing left behind on failure.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "core/file.h"
+#include "core/json.h"
+#include "reports/page_bundle.h"
+#include "tests/cli/run_tool.h"
+#include "tests/core/temporary_folder.h"
+#include "tests/reports/fixture.h"
+
+namespace dbsp::reports {
+namespace {
+
+using ::dbsp::testing::RunTool;
+using ::dbsp::testing::TemporaryFolder;
+using ::dbsp::testing::ToolResult;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class DbspReportTest : public ::testing::Test {
+ protected:
+  void SetUp() override { WriteFixture(folder_.path()); }
+  [[nodiscard]] std::string Path(const std::string& name) const {
+    return (folder_ / name).string();
+  }
+  TemporaryFolder folder_;
+};
+
+/// Looked-for bytes that would make a browser fetch something.
+void ExpectSelfContained(const std::string& html) {
+  for (const char* word : {"src=", "@import", "url(http", "fetch(", "XMLHttpRequest", "import("}) {
+    EXPECT_THAT(html, Not(HasSubstr(word)));
+  }
+}
+
+TEST_F(DbspReportTest, WritesOneSelfContainedPage) {
+  if (!BuiltPage()) GTEST_SKIP() << "this build has no page: npm was missing";
+  const ToolResult run = RunTool("dbsp-report",
+                                 {"--db",
+                                  Path("p.db"),
+                                  "--plan",
+                                  Path("plan.json"),
+                                  "--compare",
+                                  Path("compare.json"),
+                                  "-o",
+                                  Path("r.html")});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.out, "");
+  const std::string html = ReadFile(folder_ / "r.html");
+  EXPECT_THAT(html, StartsWith("<!doctype html>"));
+  EXPECT_THAT(
+      html,
+      HasSubstr(
+          "<title>dbsp report: small &lt;video&gt; &amp; &quot;model&quot; on 4 ranks</title>"));
+  EXPECT_THAT(html, HasSubstr("\\u003c/script>\\u003c!-- not markup"));
+  ExpectSelfContained(html);
+}
+
+TEST_F(DbspReportTest, JsonIsTheDocumentAndNoPageIsWritten) {
+  const ToolResult run = RunTool("dbsp-report",
+                                 {"--db",
+                                  Path("p.db"),
+                                  "--plan",
+                                  Path("plan.json"),
+                                  "--plan",
+                                  Path("ulysses.json"),
+                                  "--json",
+                                  "-o",
+                                  Path("r.html")});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const Json document = Json::parse(run.out);
+  EXPECT_EQ(document["schema"], "dbsp.report/1");
+  EXPECT_EQ(document["plans"].size(), 2U);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "r.html"));
+}
+
+TEST_F(DbspReportTest, WithoutThePageItSaysWhyAndExitsWithThree) {
+  if (BuiltPage()) GTEST_SKIP() << "this build has the page";
+  const ToolResult run = RunTool("dbsp-report", {"--db", Path("p.db"), "-o", Path("r.html")});
+  EXPECT_EQ(run.exit_code, 3);
+  EXPECT_THAT(run.err, HasSubstr("page was not built: npm missing at build time"));
+}
+
+TEST_F(DbspReportTest, BadInputIsOneLineExitTwoAndLeavesTheOldPage) {
+  WriteFileAtomically(folder_ / "r.html", "old page");
+  const std::string plan = ReadFile(folder_ / "plan.json");
+  WriteFileAtomically(folder_ / "cut.json", plan.substr(0, plan.size() / 3));
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"--db", Path("none.db")}, "none.db"},
+      {{"--db", Path("p.db"), "--plan", Path("none.json")}, "none.json"},
+      {{"--db", Path("p.db"), "--plan", Path("cut.json")}, "cut.json"},
+      {{"--db", Path("plan.json")}, "plan.json"},
+      {{"--db", Path("p.db"), "--compare", Path("plan.json")}, "dbsp.compare/1"},
+      {{"--db", Path("p.db"), "--plam", Path("plan.json")}, "--plan"},
+      {{"--db", Path("p.db"), "extra"}, "extra"},
+      {{}, "--db"}};
+  for (auto [arguments, word] : cases) {
+    arguments.insert(arguments.end(), {"--json", "-o", Path("r.html")});
+    const ToolResult run = RunTool("dbsp-report", arguments);
+    EXPECT_EQ(run.exit_code, 2) << word << ": " << run.err;
+    EXPECT_THAT(run.err, HasSubstr(word));
+    EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+    EXPECT_EQ(run.out, "");
+  }
+  EXPECT_EQ(ReadFile(folder_ / "r.html"), "old page");
+}
+
+TEST_F(DbspReportTest, UnwritableOutputIsAnErrorThatNamesIt) {
+  if (!BuiltPage()) GTEST_SKIP() << "this build has no page: npm was missing";
+  const ToolResult run =
+      RunTool("dbsp-report", {"--db", Path("p.db"), "-o", Path("no/such/folder/r.html")});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("no/such/folder"));
+}
+
+TEST_F(DbspReportTest, NeverWritesToTheDatabase) {
+  const std::string before = ReadFile(folder_ / "p.db");
+  ASSERT_EQ(RunTool("dbsp-report", {"--db", Path("p.db"), "--json"}).exit_code, 0);
+  EXPECT_EQ(ReadFile(folder_ / "p.db"), before);
+}
+
+TEST_F(DbspReportTest, NamesItselfAndItsFlags) {
+  EXPECT_THAT(RunTool("dbsp-report", {"--version"}).out, HasSubstr("dbsp-report 0."));
+  const ToolResult help = RunTool("dbsp-report", {"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* flag : {"--db", "--plan", "--compare", "--workload", "--output", "--json"}) {
+    EXPECT_THAT(help.out, HasSubstr(flag));
+  }
+}
+
+}  // namespace
+}  // namespace dbsp::reports

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reports/document.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <string>
+
+#include "core/json.h"
+#include "planner/masks.h"
+#include "tests/core/expect_error.h"
+#include "tests/reports/fixture.h"
+
+namespace dbsp::reports {
+namespace {
+
+using ::dbsp::testing::ExpectError;
+using ::testing::HasSubstr;
+
+Json Document(const ReportInputs& inputs, const ReportLimits& limits = {}) {
+  return Json::parse(ReportDocument(inputs, limits));
+}
+
+std::string Notices(const Json& list) {
+  std::string text;
+  for (const Json& notice : list) {
+    text += notice["level"].get<std::string>() + ": " + notice["text"].get<std::string>() + "\n";
+  }
+  return text;
+}
+
+const Json* FindBaseline(const Json& plan, const std::string& family, const std::string& kind) {
+  for (const Json& baseline : plan["verdict"]["baselines"]) {
+    if (baseline["family"] == family && baseline["kind"] == kind) return &baseline;
+  }
+  return nullptr;
+}
+
+TEST(ReportDocumentTest, SameInputsGiveTheSameText) {
+  EXPECT_EQ(ReportDocument(FixtureInputs()), ReportDocument(FixtureInputs()));
+}
+
+TEST(ReportDocumentTest, PredictedTimeIsThePlansOwnAndItsIntervalHoldsIt) {
+  const ReportInputs inputs = FixtureInputs();
+  const Json verdict = Document(inputs)["plans"][0]["verdict"];
+  EXPECT_DOUBLE_EQ(verdict["predicted_ms"].get<double>(), inputs.plans[0].plan.total_ms());
+  EXPECT_LE(verdict["low_ms"].get<double>(), verdict["predicted_ms"].get<double>());
+  EXPECT_GE(verdict["high_ms"].get<double>(), verdict["predicted_ms"].get<double>());
+  EXPECT_GT(verdict["lower_bound_ms"].get<double>(), 0);
+  EXPECT_LE(verdict["lower_bound_ms"].get<double>(), verdict["predicted_ms"].get<double>());
+}
+
+TEST(ReportDocumentTest, ReplayIsComparedOnItsOwnCells) {
+  ReportInputs inputs = FixtureInputs();
+  inputs.replays[1].replay.cells.resize(2);
+  const Json plan = Document(inputs)["plans"][0];
+  const Json replay = plan["verdict"]["replay"];
+  EXPECT_EQ(replay["cells"], 2);
+  EXPECT_NEAR(
+      replay["replayed_ms"].get<double>(), 1.25 * replay["predicted_ms"].get<double>(), 1e-5);
+  int replayed = 0;
+  for (const Json& time : plan["cells"]["replayed_ns"]) replayed += time.is_null() ? 0 : 1;
+  EXPECT_EQ(replayed, 2);
+}
+
+TEST(ReportDocumentTest, GainsComeFromCompareDocumentsAndFromReplayedPlainPlans) {
+  const Json plan = Document(FixtureInputs())["plans"][0];
+  const double total = plan["verdict"]["predicted_ms"];
+  for (const std::string family : {"ulysses", "ring"}) {
+    const Json* predicted = FindBaseline(plan, family, "predicted");
+    ASSERT_NE(predicted, nullptr) << family;
+    const double gain = (*predicted)["gain"];
+    EXPECT_DOUBLE_EQ(gain, (*predicted)["baseline_ms"].get<double>() / total);
+    EXPECT_LT((*predicted)["gain_low"].get<double>(), gain);
+    EXPECT_GT((*predicted)["gain_high"].get<double>(), gain);
+  }
+  const Json* replayed = FindBaseline(plan, "ulysses", "replayed");
+  ASSERT_NE(replayed, nullptr);
+  EXPECT_EQ((*replayed)["source"], "plan 2 of p.db");
+  EXPECT_TRUE((*replayed)["gain_low"].is_null()) << "one run each has no interval";
+  EXPECT_EQ(FindBaseline(plan, "ring", "replayed"), nullptr);
+}
+
+TEST(ReportDocumentTest, NothingToCompareWithGivesNoGain) {
+  ReportInputs inputs = FixtureInputs();
+  inputs.compares.clear();
+  inputs.other_plans.clear();
+  EXPECT_TRUE(Document(inputs)["plans"][0]["verdict"]["baselines"].empty());
+}
+
+TEST(ReportDocumentTest, LoadSumsToTheMasksBlocksForEveryPlacement) {
+  const ReportInputs inputs = FixtureInputs();
+  const auto masks = planner::OpenMasks(FixtureWorkload());
+  const Json plan = Document(inputs)["plans"][0];
+  ASSERT_EQ(plan["shown"].size(), inputs.plans[0].plan.cells.size());
+  for (const Json& cell : plan["shown"]) {
+    std::int64_t expected = 0;
+    const LayerMasks layer = masks->At(cell["step"], cell["layer"]);
+    for (const auto& mask : layer.head) expected += mask->Count();
+    ASSERT_EQ(cell["load"]["charts"].size(), 3U);
+    for (const Json& chart : cell["load"]["charts"]) {
+      const std::vector<std::int64_t> blocks = chart["blocks"];
+      ASSERT_EQ(blocks.size(), static_cast<std::size_t>(kFixtureRanks)) << chart["name"];
+      EXPECT_EQ(std::accumulate(blocks.begin(), blocks.end(), std::int64_t{0}), expected)
+          << chart["name"];
+    }
+    EXPECT_DOUBLE_EQ(cell["load"]["mean"].get<double>(),
+                     static_cast<double>(expected) / kFixtureRanks);
+  }
+}
+
+TEST(ReportDocumentTest, TimelinesAreThePlansSegmentsAndTheReplays) {
+  const ReportInputs inputs = FixtureInputs();
+  const Json shown = Document(inputs)["plans"][0]["shown"];
+  for (const Json& cell : shown) {
+    const Json& predicted = cell["predicted"];
+    ASSERT_EQ(cell["replayed"].size(), 1U);
+    const Json& replayed = cell["replayed"][0]["segments"];
+    ASSERT_EQ(predicted["rank"].size(), replayed["rank"].size());
+    for (std::size_t i = 0; i < predicted["rank"].size(); ++i) {
+      EXPECT_EQ(predicted["kind"][i], replayed["kind"][i]);
+      EXPECT_NEAR(replayed["duration_ns"][i].get<double>(),
+                  1.25 * predicted["duration_ns"][i].get<double>(),
+                  1.0);
+    }
+  }
+}
+
+TEST(ReportDocumentTest, LedgerIsSignedAndCountsSegmentsWithoutPrediction) {
+  ReportInputs inputs = FixtureInputs();
+  auto& cells = inputs.replays[1].replay.cells;
+  std::int64_t expected = 0;
+  std::int64_t segments = 0;
+  for (const ReplayCell& cell : cells) {
+    for (std::size_t i = 0; i < cell.segments.size(); ++i) {
+      if (cell.segments[i].kind != SegmentKind::kAttention) continue;
+      expected += cell.segments[i].duration_ns - *cell.segment_predicted_ns[i];
+      ++segments;
+    }
+  }
+  const auto attention = [&] {
+    const Json ledger = Document(inputs)["plans"][0]["replays"][0]["ledger"];
+    for (const Json& row : ledger) {
+      if (row["kind"] == "attention") return row;
+    }
+    return Json();
+  };
+  EXPECT_EQ(attention()["difference_ns"], expected);
+  EXPECT_GT(expected, 0);
+  EXPECT_EQ(attention()["segments"], segments);
+  EXPECT_EQ(attention()["unmatched"], 0);
+  for (ReplayCell& cell : cells) cell.segment_predicted_ns.clear();
+  EXPECT_TRUE(attention()["difference_ns"].is_null());
+  EXPECT_EQ(attention()["unmatched"], segments);
+}
+
+TEST(ReportDocumentTest, PlanWithoutReplaySaysSo) {
+  ReportInputs inputs = FixtureInputs();
+  inputs.replays.clear();
+  const Json plan = Document(inputs)["plans"][0];
+  EXPECT_TRUE(plan["verdict"]["replay"].is_null());
+  EXPECT_EQ(plan["verdict"]["verification"]["state"], "none");
+  EXPECT_TRUE(plan["replays"].empty());
+  EXPECT_THAT(Notices(plan["notices"]), HasSubstr("never replayed"));
+  EXPECT_TRUE(plan["shown"][0]["replayed"].empty());
+}
+
+TEST(ReportDocumentTest, EmptyDatabaseWithoutPlanIsAReport) {
+  ReportInputs inputs;
+  inputs.database_name = "empty.db";
+  const Json document = Document(inputs);
+  EXPECT_EQ(document["schema"], "dbsp.report/1");
+  EXPECT_TRUE(document["plans"].empty());
+  EXPECT_TRUE(document["trials"].empty());
+  EXPECT_EQ(ReportTitle(inputs), "dbsp report: empty.db");
+}
+
+TEST(ReportDocumentTest, WarnsOfEveryReasonToDoubt) {
+  ReportInputs inputs = FixtureInputs();
+  EXPECT_THAT(Notices(Document(inputs)["plans"][0]["notices"]), HasSubstr("4 ranks on 2 cores"));
+  EXPECT_THAT(Notices(Document(inputs)["notices"]), HasSubstr("1 wrong"));
+  inputs.plans[0].plan.costs = CostSource::kAnalytic;
+  inputs.plans[0].plan.cluster = "h200x8";
+  inputs.plans[0].plan.database_hash = "ffff";
+  inputs.replays[1].replay.passed = false;
+  const std::string notices = Notices(Document(inputs)["plans"][0]["notices"]);
+  EXPECT_THAT(notices, HasSubstr("analytic (h200x8)"));
+  EXPECT_THAT(notices, HasSubstr("Stale"));
+  EXPECT_THAT(notices, HasSubstr("error: Replay 2 failed"));
+}
+
+TEST(ReportDocumentTest, FreshPlanOnEnoughCoresHasNoWarning) {
+  ReportInputs inputs = FixtureInputs();
+  inputs.environments[0].provenance.cores = kFixtureRanks;
+  EXPECT_EQ(Notices(Document(inputs)["plans"][0]["notices"]), "");
+}
+
+TEST(ReportDocumentTest, LimitsKeepTheHeaviestCellsAndCountTheRest) {
+  const ReportInputs inputs = FixtureInputs();
+  ReportLimits limits;
+  limits.shown_cells = 2;
+  limits.cells = 3;
+  limits.trials = 4;
+  limits.segments = 0;
+  const Json document = Document(inputs, limits);
+  const Json& plan = document["plans"][0];
+  EXPECT_EQ(plan["shown"].size(), 2U);
+  EXPECT_EQ(plan["shown_total"], inputs.plans[0].plan.cells.size());
+  EXPECT_EQ(plan["cells"]["step"].size(), 3U);
+  EXPECT_EQ(plan["cells_total"], inputs.plans[0].plan.cells.size());
+  EXPECT_EQ(document["trials"].size(), 4U);
+  EXPECT_EQ(document["trials"][3]["id"], 8) << "the newest stay";
+  EXPECT_EQ(document["trials_total"], 8);
+  EXPECT_TRUE(plan["shown"][0]["predicted"].is_null());
+  EXPECT_TRUE(plan["shown"][0]["timeline_missing"].is_string());
+}
+
+TEST(ReportDocumentTest, StrategiesThatDifferInPartitionOnlyAreOne) {
+  const Json plan = Document(FixtureInputs())["plans"][0];
+  ASSERT_EQ(plan["strategies"].size(), 2U);
+  EXPECT_EQ(plan["strategies"][0]["label"], "ulysses U4");
+  EXPECT_EQ(plan["strategies"][1]["label"], "dbsp U2×R2");
+  EXPECT_EQ(plan["strategies"][0]["cells"], 2);
+  EXPECT_EQ(plan["strategies"][1]["cells"], 4);
+}
+
+TEST(ReportDocumentTest, CellsWithOnePredictionAreShownOnce) {
+  ReportInputs inputs = FixtureInputs();
+  for (PlanCell& cell : inputs.plans[0].plan.cells) cell.prediction = cell.strategy = 1;
+  const Json plan = Document(inputs)["plans"][0];
+  ASSERT_EQ(plan["shown"].size(), 1U);
+  EXPECT_EQ(plan["shown"][0]["same_cells"], 6);
+}
+
+TEST(ReportDocumentTest, MissingMaskFileCostsTheLoadViewOnly) {
+  ReportInputs inputs = FixtureInputs();
+  Workload workload = FixtureWorkload();
+  workload.rules = {{"no_such_rule", {}, ""}};
+  workload.assignments = {{0, 0, 2, 0, 3}};
+  inputs.plans[0].plan.workload_json = WorkloadToJson(workload);
+  const Json plan = Document(inputs)["plans"][0];
+  EXPECT_THAT(plan["shown"][0]["load"]["missing"].get<std::string>(), HasSubstr("no_such_rule"));
+  EXPECT_FALSE(plan["shown"][0]["predicted"].is_null());
+}
+
+TEST(ReportDocumentTest, NonFiniteNumbersAreNull) {
+  ReportInputs inputs = FixtureInputs();
+  inputs.replays[1].replay.cells[0].relative_error = std::numeric_limits<double>::infinity();
+  std::get<ExchangeConfig>(inputs.trials[5].trial.config).unevenness = std::nan("");
+  const Json document = Document(inputs);
+  EXPECT_TRUE(document["plans"][0]["verdict"]["verification"]["max_relative_error"].is_null());
+  EXPECT_TRUE(document["trials"][5]["unevenness"].is_null());
+}
+
+TEST(ReportDocumentTest, QuartilesAreOfTheKeptSamples) {
+  const Json trial = Document(FixtureInputs())["trials"][0];
+  EXPECT_EQ(trial["median_ns"], 512200.0);
+  EXPECT_EQ(trial["q25_ns"], 512100.0);
+  EXPECT_EQ(trial["q75_ns"], 512300.0);
+  EXPECT_EQ(trial["samples"], 5);
+  EXPECT_TRUE(Document(FixtureInputs())["trials"][4]["median_ns"].is_null());
+}
+
+TEST(ReportDocumentTest, CompareOfAnotherWorkloadGivesNoGainAndIsNamed) {
+  ReportInputs inputs = FixtureInputs();
+  inputs.other_plans.clear();
+  Json other = Json::parse(inputs.compares[0].json);
+  other["workload"]["hash"] = "another";
+  inputs.compares[0].json = other.dump();
+  const Json document = Document(inputs);
+  EXPECT_TRUE(document["compare"][0]["plans"].empty());
+  EXPECT_TRUE(document["plans"][0]["verdict"]["baselines"].empty());
+  EXPECT_THAT(Notices(document["notices"]), HasSubstr("compare.json"));
+}
+
+TEST(ReportDocumentTest, BadCompareDocumentsAreRefusedWithFileAndKey) {
+  const auto refused = [](const char* text, std::vector<std::string> words) {
+    ReportInputs inputs = FixtureInputs();
+    inputs.compares = {{"c.json", text}};
+    words.emplace_back("c.json");
+    ExpectError(ErrorCode::kCorruptInput, words, [&] { (void)ReportDocument(inputs); });
+  };
+  refused("{\"schema\":", {"line 1"});
+  refused(R"({"schema":"dbsp.plan/1"})", {"dbsp.compare/1", "dbsp.plan/1"});
+  refused(R"({"schema":"dbsp.compare/1","ranks":0,"workload":"x"})", {"ranks"});
+  refused(R"({"schema":"dbsp.compare/1","ranks":4,"workload":7,"candidates":[]})", {"workload"});
+  refused(
+      R"({"schema":"dbsp.compare/1","ranks":4,"workload":"x","candidates":[{"family":"ring","total_ms":"fast"}]})",
+      {"candidates[0].total_ms"});
+  refused(
+      R"({"schema":"dbsp.compare/1","ranks":4,"workload":"x","candidates":[{"family":"ring","total_ms":-1}]})",
+      {"candidates[0].total_ms"});
+}
+
+TEST(ReportDocumentTest, StoredSegmentsOutsideTheRanksAreRefused) {
+  ReportInputs inputs = FixtureInputs();
+  inputs.replays[1].replay.cells[3].segments[0].rank = 99;
+  ExpectError(ErrorCode::kCorruptInput, {"p.db", "replay 2", "rank 99"}, [&] {
+    (void)ReportDocument(inputs);
+  });
+}
+
+}  // namespace
+}  // namespace dbsp::reports

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+// A report made by the real binary, in a real browser:
+//   node report_page.test.mjs NODE_MODULES WRITE_FIXTURE DBSP_REPORT OUT_DIR
+// Exits with 77 where there is no browser, unless DBSP_REQUIRE_BROWSER=1.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import test from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const [modules, writeFixture, report, out] = process.argv.slice(2);
+
+function skip(reason) {
+  console.log(`skipped: ${reason}`);
+  process.exit(process.env.DBSP_REQUIRE_BROWSER === '1' ? 1 : 77);
+}
+
+const browserPath = process.env.DBSP_CHROMIUM ?? '/usr/bin/chromium';
+if (!existsSync(browserPath)) skip(`no browser at ${browserPath} (install chromium, or set DBSP_CHROMIUM)`);
+if (!existsSync(path.join(modules, 'playwright-core'))) skip(`no playwright-core in ${modules} (configured without its packages)`);
+const { chromium } = createRequire(path.join(modules, 'package.json'))('playwright-core');
+
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const folder = mkdtempSync(path.join(os.tmpdir(), 'dbsp_page'));
+const at = (name) => path.join(folder, name);
+const run = (...args) => execFileSync(report, ['--db', at('p.db'), ...args], { encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'pipe'] });
+
+execFileSync(writeFixture, [folder]);
+const inputs = ['--plan', at('plan.json'), '--plan', at('ulysses.json'), '--compare', at('compare.json')];
+run(...inputs, '-o', at('report.html'));
+const data = JSON.parse(run(...inputs, '--json'));
+const [plan] = data.plans;
+mkdirSync(out, { recursive: true });
+
+const context = await chromium.launchPersistentContext(at('profile'), { executablePath: browserPath, headless: true, args: FLAGS, viewport: { width: 1280, height: 900 } });
+test.after(async () => {
+  await context.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Opens a file, collecting everything that went wrong; `use` gets the page when it is drawn. */
+async function withPage(options, use) {
+  const page = await context.newPage();
+  const faults = [];
+  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+  page.on('pageerror', (error) => faults.push(error.message));
+  const requests = [];
+  page.on('request', (request) => requests.push(request.url()));
+  await page.setViewportSize({ width: options.width ?? 1280, height: 900 });
+  await page.emulateMedia({ colorScheme: options.scheme ?? 'light', media: options.media ?? null });
+  const url = pathToFileURL(options.file ?? at('report.html')).href;
+  await page.goto(url);
+  await page.waitForSelector('body[data-ready]', { timeout: 30000 });
+  try {
+    await use(page);
+    if (!options.faulty) assert.deepEqual(faults, []);
+    const fetched = requests.filter((request) => request !== url && !request.startsWith('data:'));
+    assert.deepEqual(fetched, [], 'nothing is fetched');
+  } finally {
+    await page.close();
+  }
+}
+
+/** The number a text shows, in the unit's base (ns for times), or null. */
+function numberOf(text) {
+  const found = /(−|-)?([\d.,]+)\s*(ns|µs|ms|s|×)?/.exec(text);
+  if (!found) return null;
+  const unit = { ns: 1, 'µs': 1e3, ms: 1e6, s: 1e9 }[found[3]] ?? 1;
+  return Number(found[2].replaceAll(',', '')) * unit * (found[1] ? -1 : 1);
+}
+
+function assertShows(text, expected, words) {
+  const shown = numberOf(text);
+  assert.ok(shown !== null && Math.abs(shown - expected) <= 0.006 * Math.abs(expected), `${words}: page shows "${text}", data says ${expected}`);
+}
+
+const card = (page, name) => page.locator(`[data-card="${name}"] .value`).innerText();
+const columnTexts = (page, table, column) => page.locator(`${table} tbody tr > :nth-child(${column})`).allInnerTexts();
+
+test('the verdict shows the numbers of the data', async () => {
+  await withPage({}, async (page) => {
+    assert.equal(await page.evaluate(() => document.body.dataset.ready), 'ok');
+    assertShows(await card(page, 'predicted'), plan.verdict.predicted_ms * 1e6, 'predicted');
+    assertShows(await card(page, 'replayed'), plan.verdict.replay.replayed_ms * 1e6, 'replayed');
+    for (const family of ['ulysses', 'ring']) {
+      const baseline = plan.verdict.baselines.find((b) => b.family === family && b.kind === 'predicted');
+      assertShows(await card(page, `gain-${family}`), baseline.gain, `gain over ${family}`);
+    }
+    assert.equal(await card(page, 'verification'), 'Passed');
+    assert.equal(await card(page, 'chosen'), 'dbsp U2×R2');
+    const notices = await page.locator('#verdict .notices').innerText();
+    assert.match(notices, /4 ranks on 2 cores/);
+    assert.match(notices, /1 wrong/);
+  });
+});
+
+test('every section is there and none of the data became markup', async () => {
+  await withPage({}, async (page) => {
+    for (const id of ['verdict', 'compare', 'load', 'timeline', 'matrix', 'ledger', 'measurements', 'provenance']) {
+      assert.equal(await page.locator(`section#${id}`).count(), 1, id);
+    }
+    assert.equal(await page.locator('h1').innerText(), 'dbsp report: small <video> & "model" on 4 ranks');
+    assert.equal(await page.locator('video').count(), 0);
+    assert.match(await page.locator('#measurements tr.bad').innerText(), /<\/script><!-- not markup/);
+  });
+});
+
+test('bars carry the kept blocks of the data', async () => {
+  await withPage({}, async (page) => {
+    for (const chart of plan.shown[0].load.charts) {
+      const bars = page.locator(`[data-chart="${chart.name}"] rect.bar`);
+      const blocks = await bars.evaluateAll((nodes) => nodes.map((node) => Number(node.dataset.blocks)));
+      assert.deepEqual(blocks, chart.blocks, chart.name);
+      const heights = await bars.evaluateAll((nodes) => nodes.map((node) => node.getBBox().height));
+      const scale = heights[0] / blocks[0];
+      heights.forEach((height, i) => assert.ok(Math.abs(height - blocks[i] * scale) < 0.01, 'bar height follows its blocks'));
+    }
+  });
+});
+
+test('timelines draw every segment of the chosen cell, predicted and replayed', async () => {
+  await withPage({}, async (page) => {
+    for (const index of [0, plan.shown.length - 1]) {
+      await page.locator('#timeline select').selectOption(String(index));
+      const cell = plan.shown[index];
+      await page.waitForFunction(() => document.querySelectorAll('#timeline figure svg').length === 2);
+      const figures = page.locator('#timeline figure');
+      const drawn = [cell.predicted, cell.replayed[0].segments];
+      for (let i = 0; i < 2; ++i) {
+        assert.equal(await figures.nth(i).locator('rect[data-kind]').count(), drawn[i].rank.length);
+        const span = Math.max(...drawn[i].start_ns.map((start, k) => start + drawn[i].duration_ns[k]));
+        assert.equal(Number(await figures.nth(i).getAttribute('data-span')), span);
+        assert.ok(Number(await figures.nth(i).getAttribute('data-exposed')) > 0, 'an all-to-all before attention is exposed');
+      }
+      assert.equal(await page.locator('#load select').inputValue(), String(index), 'both views show the same cell');
+    }
+  });
+});
+
+test('the matrix is explored by keyboard', async () => {
+  await withPage({}, async (page) => {
+    const detail = page.locator('#matrix .detail-panel h3');
+    assert.match(await detail.innerText(), /^Step 0, layer 0: ulysses U4/);
+    await page.locator('#matrix .matrix').focus();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowDown');
+    assert.match(await detail.innerText(), /^Step 1, layer 1: dbsp U2×R2/);
+    await page.keyboard.press('ArrowDown');
+    assert.match(await detail.innerText(), /^Step 1, layer 1/, 'the cursor stays inside');
+    assert.equal(await page.locator('#matrix svg rect:not(.cursor)').count(), plan.cells.step.length);
+  });
+});
+
+test('tables sort both ways, missing values last', async () => {
+  await withPage({}, async (page) => {
+    const table = '[data-trials="attention"]';
+    const header = page.locator(`${table} th`, { hasText: 'Median' });
+    const column = 1 + (await page.locator(`${table} thead th`).allInnerTexts()).findIndex((text) => text.startsWith('Median'));
+    await header.locator('button').click();
+    assert.equal(await header.getAttribute('aria-sort'), 'ascending');
+    const up = await columnTexts(page, table, column);
+    const trials = data.trials.filter((trial) => trial.kind === 'attention');
+    const known = trials.map((trial) => trial.median_ns).filter((value) => value !== null).sort((a, b) => a - b);
+    known.forEach((value, i) => assertShows(up[i], value, `row ${i}`));
+    assert.equal(up[up.length - 1], '–');
+    await header.locator('button').press('Enter');
+    assert.equal(await header.getAttribute('aria-sort'), 'descending');
+    const down = await columnTexts(page, table, column);
+    known.reverse().forEach((value, i) => assertShows(down[i], value, `row ${i}`));
+    assert.equal(down[down.length - 1], '–');
+  });
+});
+
+test('the ledger shows signed differences, mean per rank', async () => {
+  await withPage({}, async (page) => {
+    const [replay] = plan.replays;
+    const rows = page.locator(`[data-ledger="${replay.id}"] tbody tr`);
+    for (const [i, entry] of replay.ledger.entries()) {
+      const cells = await rows.nth(i).locator('th, td').allInnerTexts();
+      assert.equal(cells[0], entry.kind);
+      assertShows(cells[3], entry.difference_ns / replay.ranks, entry.kind);
+      assert.ok(cells[3].startsWith('+'), 'slower than predicted');
+    }
+  });
+});
+
+test('the other plan can be chosen', async () => {
+  await withPage({}, async (page) => {
+    await page.locator('#plan-choice select').selectOption('1');
+    assertShows(await card(page, 'predicted'), data.plans[1].verdict.predicted_ms * 1e6, 'second plan');
+    assert.equal(await card(page, 'chosen'), 'ulysses U4');
+  });
+});
+
+test('charts have a text and a table beside them', async () => {
+  await withPage({}, async (page) => {
+    const images = page.locator('[role="img"]');
+    for (let i = 0; i < (await images.count()); ++i) {
+      assert.ok((await images.nth(i).getAttribute('aria-label')).length > 20);
+    }
+    for (const id of ['load', 'timeline']) {
+      await page.locator(`#${id} details summary`).focus();
+      await page.keyboard.press('Enter');
+      assert.ok(await page.locator(`#${id} details table`).isVisible());
+    }
+  });
+});
+
+test('the keyboard reaches every control in reading order', async () => {
+  await withPage({}, async (page) => {
+    const seen = [];
+    for (let i = 0; i < 400; ++i) {
+      await page.keyboard.press('Tab');
+      const place = await page.evaluate(() => {
+        const node = document.activeElement;
+        if (!node || node === document.body) return null;
+        const all = [...document.querySelectorAll('*')];
+        return { order: all.indexOf(node), visible: node.getBoundingClientRect().width > 0 };
+      });
+      if (!place || (seen.length && place.order === seen[0].order)) break;
+      seen.push(place);
+    }
+    const controls = await page.evaluate(() => [...document.querySelectorAll('a[href], button:not([disabled]), select, input, summary, [tabindex="0"]')].filter((node) => node.offsetParent !== null || node.closest('svg') || node.className === 'skip').filter((node) => !node.closest('details:not([open]) > :not(summary)')).length);
+    assert.ok(seen.every((place) => place.visible), 'focus is always on something visible');
+    assert.ok(seen.every((place, i) => i === 0 || place.order > seen[i - 1].order), 'tab order is reading order');
+    assert.equal(seen.length, controls);
+  });
+});
+
+for (const [scheme, width] of [['light', 1280], ['dark', 1280], ['light', 800], ['dark', 800]]) {
+  test(`${scheme} at ${width} px: no sideways scrolling, nothing overlaps`, async () => {
+    await withPage({ scheme, width }, async (page) => {
+      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width);
+      const overlaps = await page.evaluate(() => {
+        const boxes = [...document.querySelectorAll('.card, figure, .table, h2, .notices li')].filter((node) => !node.closest('details:not([open])')).map((node) => ({ name: node.className || node.tagName, node, box: node.getBoundingClientRect() }));
+        const found = [];
+        for (const [i, a] of boxes.entries()) {
+          for (const b of boxes.slice(i + 1)) {
+            if (a.node.contains(b.node) || b.node.contains(a.node)) continue;
+            const x = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);
+            const y = Math.min(a.box.bottom, b.box.bottom) - Math.max(a.box.top, b.box.top);
+            if (x > 1 && y > 1) found.push(`${a.name} / ${b.name}`);
+          }
+        }
+        return found;
+      });
+      assert.deepEqual(overlaps, []);
+      const [ink, paper] = await page.evaluate(() => {
+        const style = getComputedStyle(document.body);
+        return [style.color, style.backgroundColor].map((color) => color.match(/\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0));
+      });
+      assert.ok(scheme === 'dark' ? ink > paper + 400 : paper > ink + 400, 'text stands out of its ground');
+      await page.screenshot({ path: path.join(out, `${scheme}-${width}.png`), fullPage: true });
+    });
+  });
+}
+
+test('printed, it is light, without controls', async () => {
+  await withPage({ scheme: 'dark', media: 'print' }, async (page) => {
+    assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(255, 255, 255)');
+    assert.equal(await page.locator('nav').isVisible(), false);
+    await page.pdf({ path: path.join(out, 'print.pdf') });
+  });
+});
+
+const DATA = /(<script type="application\/json" id="dbsp-data" data-encoding=")json">([\s\S]*?)<\/script>/;
+
+test('packed data draws the same page', async () => {
+  const html = readFileSync(at('report.html'), 'utf8');
+  assert.match(html, DATA);
+  const packed = html.replace(DATA, (_, open, json) => `${open}gzip+base64">${gzipSync(json).toString('base64')}</script>`);
+  writeFileSync(at('packed.html'), packed);
+  await withPage({ file: at('packed.html') }, async (page) => {
+    assertShows(await card(page, 'predicted'), plan.verdict.predicted_ms * 1e6, 'predicted');
+  });
+});
+
+test('damaged data is said in words', async () => {
+  const html = readFileSync(at('report.html'), 'utf8');
+  writeFileSync(at('damaged.html'), html.replace(DATA, (_, open, json) => `${open}json">${json.slice(0, 100)}</script>`));
+  await withPage({ file: at('damaged.html'), faulty: true }, async (page) => {
+    assert.equal(await page.evaluate(() => document.body.dataset.ready), 'failed');
+    assert.match(await page.locator('#content').innerText(), /This page cannot be shown/);
+  });
+});
+
+test('a database without plans is a page too', async () => {
+  const text = readFileSync(at('report.html'), 'utf8');
+  const empty = { ...data, plans: [], compare: [], trials: [], trials_total: 0, database: { ...data.database, environments: [], environments_total: 0, outcomes: {} } };
+  writeFileSync(at('empty.html'), text.replace(DATA, (_, open) => `${open}json">${JSON.stringify(empty).replaceAll('<', '\\u003c')}</script>`));
+  await withPage({ file: at('empty.html') }, async (page) => {
+    assert.match(await page.locator('#verdict').innerText(), /nothing to judge/);
+    assert.match(await page.locator('#measurements').innerText(), /no trial yet/);
+  });
+});
+
+test('very large charts are drawn on canvas', async () => {
+  const big = structuredClone(data);
+  const cells = big.plans[0].cells;
+  for (const key of Object.keys(cells)) cells[key] = [];
+  for (let step = 0; step < 60; ++step) {
+    for (let layer = 0; layer < 100; ++layer) {
+      cells.step.push(step);
+      cells.layer.push(layer);
+      cells.strategy.push(layer % 2);
+      cells.prediction.push(0);
+      cells.replayed_ns.push(null);
+    }
+  }
+  const segments = big.plans[0].shown[0].predicted;
+  for (const key of Object.keys(segments)) segments[key] = Array.from({ length: 6000 }, (_, i) => segments[key][i % segments[key].length]);
+  const html = readFileSync(at('report.html'), 'utf8');
+  writeFileSync(at('big.html'), html.replace(DATA, (_, open) => `${open}json">${JSON.stringify(big).replaceAll('<', '\\u003c')}</script>`));
+  await withPage({ file: at('big.html') }, async (page) => {
+    for (const id of ['matrix', 'timeline']) {
+      const painted = await page.locator(`#${id} canvas`).first().evaluate((canvas) => {
+        const { data: pixels } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        let filled = 0;
+        for (let i = 3; i < pixels.length; i += 4) filled += pixels[i] > 0 ? 1 : 0;
+        return filled / (pixels.length / 4);
+      });
+      assert.ok(painted > 0.1, `${id}: ${painted} of the canvas is painted`);
+    }
+  });
+});
