@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "planner/balanced.h"
 #include "planner/head_balance.h"
+#include "planner/home_ring.h"
 #include "planner/mask_counts.h"
 
 namespace dbsp::planner {
@@ -52,16 +54,6 @@ void CheckInputs(Family family,
   }
 }
 
-/// Ring index of every block's home rank; ranks are ring_index * U + group.
-std::vector<int> HomeRing(int blocks, int block_tokens, const HomeLayout& home, int ulysses) {
-  std::vector<int> ring(static_cast<std::size_t>(blocks));
-  for (int i = 0; i < blocks; ++i) {
-    ring[static_cast<std::size_t>(i)] =
-        home.RankOf(static_cast<std::int64_t>(i) * block_tokens) / ulysses;
-  }
-  return ring;
-}
-
 }  // namespace
 
 std::vector<std::pair<int, int>> DegreesOf(Family family, int ranks, int heads) {
@@ -97,12 +89,16 @@ Partition MakePartition(Family family,
                         int ring_degree,
                         const HomeLayout& home,
                         const PartitionOptions& options) {
-  if (family == Family::kBalanced || family == Family::kPlaced) {
+  if (family == Family::kPlaced) {
     Fail(ErrorCode::kInvalidArgument,
-         "family {} is not built here; use ulysses, ring, usp or dbsp",
+         "family {} is not built here; use ulysses, ring, usp, dbsp or balanced",
          NameOf(family));
   }
   CheckInputs(family, shape, masks, ranks, ulysses_degree, ring_degree, home);
+  if (family == Family::kBalanced) {
+    const BalancedOptions balanced{options.move_price, options.balanced_trials};
+    return MakeBalanced(shape, masks, ulysses_degree, ring_degree, home, balanced);
+  }
   const bool dbsp = family == Family::kDbsp;
   Partition partition{ranks, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
   partition.groups.resize(static_cast<std::size_t>(ulysses_degree));

@@ -2,6 +2,7 @@
 // Partitions of every family. Pure: the same input gives the same partition on every machine.
 #pragma once
 
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,11 @@ namespace dbsp::planner {
 struct PartitionOptions {
   /// db-SP's reward Rb: how much a block's key is lowered at home (notes: 2 in its scripts).
   double dbsp_reward = 2.0;
+  /// balanced: what one row or column of one head away from home costs, in kept blocks of a rank's
+  /// time; shared by the ranks of a ring, as the exchange is.
+  double move_price = 0.01;
+  /// balanced: changes its search tries in one cooling of a head group's cells.
+  std::int64_t balanced_trials = 240000;
 };
 
 /// (U, R) pairs of a family on `ranks` ranks, in order of rising ring degree:
@@ -31,6 +37,8 @@ struct PartitionOptions {
 /// dbsp          notes/dbsp.md: greedy heads with equal counts, one greedy row and one greedy
 ///               column partition from the mask summed over all heads, reward Rb at home; equal
 ///               counts become ceil(n / parts) where n is not divisible
+/// balanced      planner/balanced.h: heads by search, rows and columns of each group by search on
+///               its own cells
 /// errors  Error{kInvalidArgument} for degrees that are not ranks' factors, or a family this
 ///         function does not build
 [[nodiscard]] Partition MakePartition(Family family,

@@ -13,7 +13,8 @@
 namespace dbsp::planner {
 namespace {
 
-constexpr Family kFamilies[] = {Family::kUlysses, Family::kRing, Family::kUsp, Family::kDbsp};
+constexpr Family kFamilies[] = {
+    Family::kUlysses, Family::kRing, Family::kUsp, Family::kDbsp, Family::kBalanced};
 
 /// The definition of rho, block by block.
 BarrierLoad ObviousBarrier(const LayerMasks& masks, const Partition& partition) {
@@ -59,7 +60,7 @@ TEST(FamiliesTest, EveryPartitionIsLegalAndItsRhoIsTheDefinition) {
     const HomeLayout home = MakeHomeLayout(layer.shape, ranks);
     for (const Family family : kFamilies) {
       for (const auto& [u, r] : DegreesOf(family, ranks, layer.shape.heads)) {
-        const PartitionOptions options{static_cast<double>(Draw(random, 0, 3))};
+        const PartitionOptions options{static_cast<double>(Draw(random, 0, 3)), 0.01, 200};
         const Partition partition =
             MakePartition(family, layer.shape, layer.masks, ranks, u, r, home, options);
         ASSERT_EQ(PartitionProblem(partition, r > 1), "") << NameOf(family) << u << "x" << r;

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Family `balanced`: U head groups of R ranks, heads by search on their kept blocks, and for every
+// group its own rows and columns by search on that group's R x R cells. Any U, R; nothing need be
+// divisible.
+#pragma once
+
+#include "core/block_mask.h"
+#include "core/partition.h"
+#include "core/shape.h"
+
+namespace dbsp::planner {
+
+struct BalancedOptions {
+  /// What one row or column of one head away from home costs, in kept blocks of a rank's time. It
+  /// is shared by the ranks of the ring, as the exchange is.
+  double move_price = 0.01;
+  /// Changes tried in one cooling of a head group's cells, CellSearchOptions::trials.
+  std::int64_t trials = 240000;
+};
+
+/// heads        SearchHeadOwners: at most ceil(heads / U) + 1 in a group
+/// rows, cols   SearchCells from the first of home, i mod R and db-SP's greedy (without reward)
+/// that
+///              is nearly even, else from the best of the three, the price included; a rank holds
+///              at most a sixteenth (one at least) more than ceil(n / R) rows, and columns
+/// requires ulysses * ring = home.ranks(), both >= 1, masks of the shape
+[[nodiscard]] Partition MakeBalanced(const AttentionShape& shape,
+                                     const LayerMasks& masks,
+                                     int ulysses,
+                                     int ring,
+                                     const HomeLayout& home,
+                                     const BalancedOptions& options = {});
+
+}  // namespace dbsp::planner

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Home of blocks in U x R families.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/partition.h"
+
+namespace dbsp::planner {
+
+/// Ring index of every block's home rank; ranks are ring_index * ulysses + group.
+/// requires blocks of `block_tokens` tokens, the last of them begun inside the layout
+[[nodiscard]] inline std::vector<int> HomeRing(int blocks,
+                                               int block_tokens,
+                                               const HomeLayout& home,
+                                               int ulysses) {
+  std::vector<int> ring(static_cast<std::size_t>(blocks));
+  for (int i = 0; i < blocks; ++i) {
+    ring[static_cast<std::size_t>(i)] =
+        home.RankOf(static_cast<std::int64_t>(i) * block_tokens) / ulysses;
+  }
+  return ring;
+}
+
+}  // namespace dbsp::planner

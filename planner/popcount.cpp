@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/popcount.h"
+
+#include <bit>
+
+#include "core/error.h"
+
+namespace dbsp::planner {
+namespace {
+
+/// The same loop twice, so that no resolver runs before a sanitizer is ready (as with ifuncs).
+#define DBSP_COUNT_LOOP(expression)                          \
+  std::int64_t count = 0;                                    \
+  for (std::size_t w = 0; w < n; ++w) count += (expression); \
+  return count
+
+std::int64_t OnesPlain(const std::uint64_t* a, std::size_t n) {
+  DBSP_COUNT_LOOP(std::popcount(a[w]));
+}
+std::int64_t CommonPlain(const std::uint64_t* a, const std::uint64_t* b, std::size_t n) {
+  DBSP_COUNT_LOOP(std::popcount(a[w] & b[w]));
+}
+
+#if defined(__x86_64__)
+[[gnu::target("popcnt")]] std::int64_t OnesPopcnt(const std::uint64_t* a, std::size_t n) {
+  DBSP_COUNT_LOOP(__builtin_popcountll(a[w]));
+}
+[[gnu::target("popcnt")]] std::int64_t CommonPopcnt(const std::uint64_t* a,
+                                                    const std::uint64_t* b,
+                                                    std::size_t n) {
+  DBSP_COUNT_LOOP(__builtin_popcountll(a[w] & b[w]));
+}
+bool HasPopcnt() {
+  static const bool has = __builtin_cpu_supports("popcnt") != 0;
+  return has;
+}
+#endif
+
+}  // namespace
+
+std::int64_t CountBits(std::span<const std::uint64_t> words) {
+#if defined(__x86_64__)
+  if (HasPopcnt()) return OnesPopcnt(words.data(), words.size());
+#endif
+  return OnesPlain(words.data(), words.size());
+}
+
+std::int64_t CountBits(std::span<const std::uint64_t> a, std::span<const std::uint64_t> b) {
+  DBSP_DCHECK(a.size() == b.size());
+#if defined(__x86_64__)
+  if (HasPopcnt()) return CommonPopcnt(a.data(), b.data(), a.size());
+#endif
+  return CommonPlain(a.data(), b.data(), a.size());
+}
+
+}  // namespace dbsp::planner
