@@ -5,14 +5,23 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <map>
 #include <set>
 
 #include "core/error.h"
 #include "core/nearest.h"
 #include "profiler/pattern.h"
+#include "profiler/plan_amounts.h"
 
 namespace dbsp::profiler {
 namespace {
+
+/// Most operations of one attention call of a workload's shape: 0.3 s at 33 GFLOP/s, what a slow
+/// core does. A constant, not a measured rate, so that the same command asks for the same trials.
+constexpr double kMostOperations = 1e10;
+/// Rows that are kept before heads are left out.
+constexpr double kFewestRows = 4;
 
 /// Configurations of one level of value, by category.
 using Level = std::array<std::vector<TrialConfig>, 3>;
@@ -58,62 +67,131 @@ void AddLocal(Level& level, const char* op, std::int64_t amount, int head_dim, B
 
 int CeilDiv(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
 
-/// What one rank computes and moves at degrees U x R.
-void AddDegrees(const SuiteOptions& options, const AttentionShape& s, int u, int r, Level& level) {
-  const int heads = CeilDiv(s.heads, u);
-  const int rows = CeilDiv(s.q_blocks(), r);
-  const int cols = CeilDiv(s.k_blocks(), r);
-  for (const double density : {0.3, 1.0, 0.1, 0.6}) {
-    const char* pattern = density == 1.0 ? "dense" : "uniform";
-    level[0].emplace_back(
-        AttentionOf(options, heads, s.head_dim, s.block, rows, cols, pattern, density));
+/// One call of a workload's shape; `share` of its rows, and fewer rows, then fewer heads, where it
+/// would take too long.
+struct Call {
+  int heads = 1;
+  int rows = 1;
+  int cols = 1;
+};
+struct Draw {
+  const char* pattern;
+  double density;
+  double share;
+};
+
+AttentionConfig CallOf(const SuiteOptions& options,
+                       const AttentionShape& s,
+                       const Call& call,
+                       const Draw& draw) {
+  const double row_operations =
+      4.0 * s.block.q * s.block.k * s.head_dim * draw.density * std::max(call.cols, 1);
+  const double affordable = std::max(1.0, kMostOperations / row_operations);
+  const int heads =
+      std::clamp(static_cast<int>(affordable / kFewestRows), 1, std::max(call.heads, 1));
+  const int wanted = std::max(1, static_cast<int>(std::ceil(call.rows * draw.share)));
+  const int rows = static_cast<int>(std::min<double>(wanted, affordable / heads));
+  return AttentionOf(
+      options, heads, s.head_dim, s.block, rows, call.cols, draw.pattern, draw.density);
+}
+
+/// The fit has a cost per head, per row and per kept block: every call dense and at 0.3 first,
+/// which tells rows from blocks, then sparser ones of half the rows, then an uneven and a fuller
+/// one.
+void AddCalls(const SuiteOptions& options,
+              const AttentionShape& s,
+              const std::vector<Call>& calls,
+              Level& level) {
+  for (const std::vector<Draw>& draws :
+       {std::vector<Draw>{{"dense", 1.0, 1.0}, {"uniform", 0.3, 1.0}},
+        std::vector<Draw>{{"uniform", 0.1, 0.5}},
+        std::vector<Draw>{{"skewed", 0.3, 1.0}},
+        std::vector<Draw>{{"uniform", 0.6, 1.0}}}) {
+    for (const Call& call : calls) {
+      for (const Draw& draw : draws) level[0].emplace_back(CallOf(options, s, call, draw));
+    }
   }
-  level[0].emplace_back(
-      AttentionOf(options, heads, s.head_dim, s.block, rows, cols, "skewed", 0.3));
+}
+
+/// What one rank moves at degrees U x R.
+void AddMoves(const SuiteOptions& options, const AttentionShape& s, int u, int r, Level& level) {
   const std::int64_t row_bytes = static_cast<std::int64_t>(s.head_dim) * 4;
   const std::int64_t home = CeilDiv(s.tokens, options.ranks) * row_bytes * s.heads;
   for (const int tensors : {3, 1}) {  // Q, K, V on the way in, O on the way out
     const std::int64_t sent = tensors * home * (u - 1) / u;
     AddExchange(level, "alltoall", u, sent);
+    // Blocks placed by load move inside the ring's ranks.
+    if (u > 1) AddExchange(level, "alltoall", r, tensors * home * (r - 1) / r);
+    // Where homes do not line up with rings, all ranks are joined.
     if (u != options.ranks) AddExchange(level, "alltoall", options.ranks, sent);
     AddLocal(level, "pack", tensors * home, s.head_dim, s.block);
   }
   if (r == 1) return;
-  const std::int64_t ring_rows = static_cast<std::int64_t>(CeilDiv(s.tokens, r)) * heads;
+  const std::int64_t ring_rows =
+      static_cast<std::int64_t>(CeilDiv(s.tokens, r)) * CeilDiv(s.heads, u);
   AddExchange(level, "hop", r, 2 * ring_rows * row_bytes);
   AddLocal(level, "merge", ring_rows, s.head_dim, s.block);
 }
 
 Level WorkloadLevel(const SuiteOptions& options) {
+  const AttentionShape shape = options.workload->shape();
   Level level;
+  std::vector<Call> calls;
   for (int u = options.ranks; u >= 1; --u) {
     if (options.ranks % u != 0) continue;
-    AddDegrees(options, options.workload->shape(), u, options.ranks / u, level);
+    const int r = options.ranks / u;
+    calls.push_back(
+        {CeilDiv(shape.heads, u), CeilDiv(shape.q_blocks(), r), CeilDiv(shape.k_blocks(), r)});
+    AddMoves(options, shape, u, r, level);
   }
+  AddCalls(options, shape, calls, level);
   return level;
 }
 
-/// The plan's own amounts: exchange sizes from its predicted segments, shapes from its degrees.
+/// The largest of each run of sizes within a tenth of each other: a curve through them needs no
+/// more.
+template <typename Size>
+std::vector<std::int64_t> Thinned(const Size& ascending) {
+  std::vector<std::int64_t> kept;
+  for (auto at = ascending.rbegin(); at != ascending.rend(); ++at) {
+    if (kept.empty() || static_cast<double>(*at) < 0.9 * static_cast<double>(kept.back())) {
+      kept.push_back(*at);
+    }
+  }
+  return kept;
+}
+
+void AddPlanExchanges(const std::set<std::pair<int, std::int64_t>>& amounts,
+                      const char* op,
+                      Level& level) {
+  std::map<int, std::set<std::int64_t>> by_ranks;
+  for (const auto& [ranks, bytes] : amounts) by_ranks[ranks].insert(bytes);
+  for (const auto& [ranks, sizes] : by_ranks) {
+    for (const std::int64_t bytes : Thinned(sizes)) AddExchange(level, op, ranks, bytes);
+  }
+}
+
+/// The plan's own amounts.
 Level PlanLevel(const SuiteOptions& options) {
   const Plan& plan = *options.plan;
-  if (plan.cells.empty()) Fail(ErrorCode::kInvalidArgument, "--refine: the plan has no cells");
-  SuiteOptions of = options;
-  of.ranks = plan.ranks;
+  const PlanAmounts amounts = AmountsOf(plan);
   Level level;
-  std::set<int> seen;
-  for (const PlanCell& cell : plan.cells) {
-    const Strategy& strategy = plan.strategies.at(static_cast<std::size_t>(cell.strategy));
-    if (!strategy.kernel.empty()) of.kernel = strategy.kernel;
-    for (const Segment& s :
-         plan.predictions.at(static_cast<std::size_t>(cell.prediction)).segments) {
-      if (s.kind == SegmentKind::kExchange) AddExchange(level, "alltoall", plan.ranks, s.bytes);
-      if (s.kind == SegmentKind::kHop) AddExchange(level, "hop", strategy.ring_degree, s.bytes);
-      if (s.kind == SegmentKind::kPack || s.kind == SegmentKind::kUnpack) {
-        AddLocal(level, "pack", s.bytes, plan.shape.head_dim, plan.shape.block);
-      }
-    }
-    if (!seen.insert(cell.strategy).second) continue;
-    AddDegrees(of, plan.shape, strategy.ulysses_degree, strategy.ring_degree, level);
+  std::map<std::string, std::vector<Call>> calls;
+  for (const auto& [kernel, heads, rows, cols] : amounts.attention) {
+    calls[kernel].push_back({heads, rows, cols});
+  }
+  for (const auto& [kernel, list] : calls) {
+    SuiteOptions with = options;
+    if (!kernel.empty()) with.kernel = kernel;
+    AddCalls(with, plan.shape, list, level);
+  }
+  AddPlanExchanges(amounts.all_to_alls, "alltoall", level);
+  AddPlanExchanges(amounts.hops, "hop", level);
+  for (const std::int64_t bytes : Thinned(amounts.copies)) {
+    AddLocal(level, "pack", bytes, plan.shape.head_dim, plan.shape.block);
+  }
+  for (const std::int64_t rows : Thinned(amounts.merges)) {
+    AddLocal(level, "merge", rows, plan.shape.head_dim, plan.shape.block);
   }
   return level;
 }

@@ -14,7 +14,7 @@ namespace dbsp::profiler {
 
 struct SuiteOptions {
   std::string suite = "quick";  ///< "quick" or "full"
-  int ranks = 8;  ///< exchanges go up to this many ranks
+  int ranks = 8;  ///< exchanges go up to this many ranks; a plan has its own number
   std::string kernel = "cpu.block_sparse";
   std::uint64_t seed = 1;
   std::optional<Workload> workload = {};  ///< its shapes at every U x R = ranks come first
@@ -23,7 +23,8 @@ struct SuiteOptions {
 
 /// Configurations with different keys. Order: the workload's (or plan's) shapes before the general
 /// ones, and within both attention, exchange and local by turns, so that any beginning of the list
-/// has some of each.
+/// has some of each. Calls of a workload that would be long get fewer rows, then fewer heads: time
+/// is linear in kept blocks.
 /// errors  Error{kInvalidArgument} for an unknown suite, ranks < 1 or a plan without cells
 [[nodiscard]] std::vector<TrialConfig> MakeSuite(const SuiteOptions& options);
 

@@ -72,8 +72,45 @@ TEST(SuiteTest, AWorkloadsShapesComeFirstForEveryDegree) {
     if (a->head_dim != 32) break;
     found.insert({a->heads, a->q_blocks});
   }
-  // 5 heads and 8 query blocks over 6x1, 3x2, 2x3 and 1x6 ranks
-  EXPECT_EQ(found, (std::set<std::pair<int, int>>{{1, 8}, {2, 4}, {3, 3}, {5, 2}}));
+  // 5 heads and 8 query blocks over 6x1, 3x2, 2x3 and 1x6 ranks, and half of the rows
+  EXPECT_EQ(found,
+            (std::set<std::pair<int, int>>{
+                {1, 8}, {1, 4}, {2, 4}, {2, 2}, {3, 3}, {3, 2}, {5, 2}, {5, 1}}));
+}
+
+TEST(SuiteTest, EveryDegreeIsMeasuredDenseAndSparseBeforeAnyOtherPattern) {
+  std::vector<const AttentionConfig*> calls;
+  const auto suite = MakeSuite({.ranks = 8, .workload = SmallWorkload()});
+  for (const TrialConfig& config : suite) {
+    const auto* a = std::get_if<AttentionConfig>(&config);
+    if (a != nullptr && a->head_dim == 32) calls.push_back(a);
+  }
+  ASSERT_GE(calls.size(), 8U);
+  for (std::size_t i = 0; i < 8; ++i) {
+    EXPECT_EQ(calls[i]->pattern, i % 2 == 0 ? "dense" : "uniform");
+    EXPECT_EQ(calls[i]->q_blocks, calls[i / 2 * 2]->q_blocks) << "the same call twice";
+  }
+}
+
+TEST(SuiteTest, LongCallsLoseRowsThenHeadsAndNoColumns) {
+  Workload workload = SmallWorkload();
+  workload.model.heads = 40;
+  workload.model.head_dim = 128;
+  workload.model.grid = {21, 45, 80};
+  workload.block = {64, 64};
+  const int cols = workload.shape().k_blocks();
+  std::set<int> columns;
+  for (const TrialConfig& config : MakeSuite({.ranks = 8, .workload = workload})) {
+    const auto* a = std::get_if<AttentionConfig>(&config);
+    if (a == nullptr) continue;
+    if (a->head_dim != 128) break;
+    SCOPED_TRACE(Describe(config));
+    columns.insert(a->k_blocks);
+    const double operations = 4.0 * 64 * 64 * 128 * static_cast<double>(a->kept_blocks);
+    EXPECT_LE(operations, 1.02e10);  // kept blocks are rounded
+    EXPECT_GE(operations, 1e9);
+  }
+  EXPECT_TRUE(columns.contains(cols));
 }
 
 TEST(SuiteTest, UnknownNamesAndRanksAreRefused) {
