@@ -2,6 +2,7 @@
 #include "planner/layer_work.h"
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -10,26 +11,63 @@
 #include "planner/mask_counts.h"
 #include "planner/moved_bytes.h"
 #include "planner/routes.h"
-#include "planner/schedule.h"
 
 namespace dbsp::planner {
 namespace {
 
-using Grid = std::vector<std::vector<std::int64_t>>;  // [steps][rank]
+/// Tokens on their way between a home rank and a ring index of a group, [home * ring + index].
+using Flow = std::vector<std::int64_t>;
 
-/// Tokens of the blocks with a given home rank and a given compute rank, [home * ranks + rank].
-std::vector<std::int64_t> TokenFlow(const AttentionShape& shape,
-                                    const HeadGroup& group,
-                                    const std::vector<int>& home,
-                                    Tensor tensor,
-                                    int ranks) {
-  std::vector<std::int64_t> flow(static_cast<std::size_t>(ranks) * ranks, 0);
-  for (std::size_t b = 0; b < home.size(); ++b) {
-    const int block = static_cast<int>(b);
-    const bool query = tensor == Tensor::kQ;
-    const int rank = query ? RowRank(group, block) : ColumnRank(group, block);
-    flow[static_cast<std::size_t>(home[b]) * ranks + rank] +=
-        query ? shape.q_tokens(block) : shape.k_tokens(block);
+Flow RowFlow(const AttentionShape& shape, const HeadGroup& group, const Routes& routes, int ranks) {
+  const std::size_t ring = group.ranks.size();
+  Flow flow(static_cast<std::size_t>(ranks) * ring, 0);
+  for (std::size_t i = 0; i < routes.home_q.size(); ++i) {
+    const auto index = static_cast<std::size_t>(ring == 1 ? 0 : group.row_owner[i]);
+    flow[static_cast<std::size_t>(routes.home_q[i]) * ring + index] +=
+        shape.q_tokens(static_cast<int>(i));
+  }
+  return flow;
+}
+
+/// K tokens that go to each ring index before attention, whatever the masks keep.
+Flow ColumnFlow(const AttentionShape& shape,
+                const HeadGroup& group,
+                const Routes& routes,
+                int ranks) {
+  const std::size_t ring = group.ranks.size();
+  Flow flow(static_cast<std::size_t>(ranks) * ring, 0);
+  for (std::size_t j = 0; j < routes.home_k.size(); ++j) {
+    const int col = static_cast<int>(j);
+    for (std::size_t index = 0; index < ring; ++index) {
+      if (!GetsColumn(routes, group, index, col)) continue;
+      flow[static_cast<std::size_t>(routes.home_k[j]) * ring + index] += shape.k_tokens(col);
+    }
+  }
+  return flow;
+}
+
+/// K tokens of the columns that each ring index's rows keep. `homes` splits the columns by home.
+Flow NeededFlow(const AttentionShape& shape,
+                const BlockMask& mask,
+                const RingSplit& split,
+                const RingSplit& homes) {
+  const auto ring = static_cast<std::size_t>(split.ring());
+  const auto words = static_cast<std::size_t>(mask.words_per_row());
+  const std::vector<std::uint64_t> needed = NeededColumns(mask, split);
+  const auto last = static_cast<std::size_t>(mask.cols() - 1);
+  const std::int64_t missing = shape.block.k - shape.k_tokens(mask.cols() - 1);
+  Flow flow(static_cast<std::size_t>(homes.ring()) * ring, 0);
+  for (int home = 0; home < homes.ring(); ++home) {
+    const std::vector<RingSplit::Part>& part = homes.part(home);
+    for (std::size_t index = 0; index < ring; ++index) {
+      const std::uint64_t* row = needed.data() + index * words;
+      std::int64_t& tokens = flow[static_cast<std::size_t>(home) * ring + index];
+      for (const RingSplit::Part& p : part) {
+        const std::uint64_t bits = row[p.word] & p.bits;
+        tokens += static_cast<std::int64_t>(std::popcount(bits)) * shape.block.k;
+        if (p.word == last / 64 && ((bits >> (last % 64)) & 1U) != 0) tokens -= missing;
+      }
+    }
   }
   return flow;
 }
@@ -73,6 +111,7 @@ class Builder {
         masks_(masks),
         partition_(partition),
         routes_(routes),
+        homes_(shape, {}, routes.home_k, partition.ranks),
         token_bytes_(static_cast<std::int64_t>(shape.head_dim) * BytesOf(dtype)) {
     work_.ranks = partition.ranks;
     work_.steps = routes.steps;
@@ -95,7 +134,10 @@ class Builder {
   void AddGroup(std::size_t g) {
     const HeadGroup& group = partition_.groups[g];
     if (group.heads.empty()) return;
-    AddTraffic(group, static_cast<int>(g));
+    const int id = static_cast<int>(g);
+    const auto heads = static_cast<std::int64_t>(group.heads.size());
+    AddRows(group, id);
+    if (!Needed()) AddColumns(group, id, ColumnFlow(shape_, group, routes_, work_.ranks), heads);
     AddHops(group);
     AddPresence(group);
     std::size_t same = 0;  // first group that splits its blocks alike: its counts are reused
@@ -109,8 +151,12 @@ class Builder {
     for (const int head : group.heads) {
       const BlockMask* mask = masks_.head[static_cast<std::size_t>(head)].get();
       auto [at, fresh] = cells_.try_emplace({same, mask});
-      if (fresh) at->second = CountCells(shape_, *mask, split);
-      AddCells(group, at->second);
+      if (fresh) {
+        at->second.cells = CountCells(shape_, *mask, split);
+        if (Needed()) at->second.columns = NeededFlow(shape_, *mask, split, homes_);
+      }
+      AddCells(group, at->second.cells);
+      if (Needed()) AddColumns(group, id, at->second.columns, 1);
     }
   }
 
@@ -135,6 +181,13 @@ class Builder {
   }
 
  private:
+  struct Counts {
+    MaskCells cells;
+    Flow columns;  // exchange needed
+  };
+
+  [[nodiscard]] bool Needed() const { return routes_.exchange == Exchange::kNeeded; }
+
   static std::int64_t ActiveRows(const BlockMask& mask) {
     std::int64_t active = 0;
     for (int i = 0; i < mask.rows(); ++i) {
@@ -144,28 +197,38 @@ class Builder {
     return active;
   }
 
-  void AddTraffic(const HeadGroup& group, int g) {
-    const int ranks = partition_.ranks;
+  /// Q to the rank that computes the row, O back.
+  void AddRows(const HeadGroup& group, int g) {
+    const Flow flow = RowFlow(shape_, group, routes_, work_.ranks);
     const std::int64_t bytes = static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
-    const auto q = TokenFlow(shape_, group, routes_.home_q, Tensor::kQ, ranks);
-    const auto k = TokenFlow(shape_, group, routes_.home_k, Tensor::kK, ranks);
-    for (int home = 0; home < ranks; ++home) {
-      for (int rank = 0; rank < ranks; ++rank) {
-        const std::size_t at = static_cast<std::size_t>(home) * ranks + rank;
-        const std::int64_t before = (q[at] + 2 * k[at]) * bytes;
-        const std::int64_t after = q[at] * bytes;
-        if (!routes_.two_rounds) {
-          Add(0, home, rank, before);
-          Add(1, rank, home, after);
-          continue;
-        }
-        const int middle = routes_.Middle(home, g);
-        Add(0, home, middle, before);
-        Add(1, middle, rank, before);
-        Add(2, rank, middle, after);
-        Add(3, middle, home, after);
+    ForEachPair(group, [&](std::size_t at, int home, int rank) {
+      MoveIn(home, rank, g, flow[at] * bytes);
+      if (!routes_.two_rounds) return Add(1, rank, home, flow[at] * bytes);
+      Add(2, rank, routes_.Middle(home, g), flow[at] * bytes);
+      Add(3, routes_.Middle(home, g), home, flow[at] * bytes);
+    });
+  }
+
+  /// K and V of `heads` heads.
+  void AddColumns(const HeadGroup& group, int g, const Flow& flow, std::int64_t heads) {
+    ForEachPair(group, [&](std::size_t at, int home, int rank) {
+      MoveIn(home, rank, g, 2 * flow[at] * heads * token_bytes_);
+    });
+  }
+
+  template <typename Body>
+  void ForEachPair(const HeadGroup& group, const Body& body) {
+    const std::size_t ring = group.ranks.size();
+    for (int home = 0; home < work_.ranks; ++home) {
+      for (std::size_t index = 0; index < ring; ++index) {
+        body(static_cast<std::size_t>(home) * ring + index, home, group.ranks[index]);
       }
     }
+  }
+  void MoveIn(int home, int rank, int g, std::int64_t bytes) {
+    if (!routes_.two_rounds) return Add(0, home, rank, bytes);
+    Add(0, home, routes_.Middle(home, g), bytes);
+    Add(1, routes_.Middle(home, g), rank, bytes);
   }
   void Add(std::size_t round, int from, int to, std::int64_t bytes) {
     work_.rounds[round].bytes[static_cast<std::size_t>(from) * work_.ranks + to] += bytes;
@@ -173,8 +236,8 @@ class Builder {
 
   /// Hop t brings ring index i the K/V of ring index i + t + 1.
   void AddHops(const HeadGroup& group) {
+    if (group.col_owner.empty()) return;
     const std::size_t ring = group.ranks.size();
-    if (ring == 1) return;
     std::vector<std::int64_t> tokens(ring, 0);
     for (int j = 0; j < partition_.k_blocks; ++j) {
       tokens[static_cast<std::size_t>(group.col_owner[static_cast<std::size_t>(j)])] +=
@@ -194,7 +257,8 @@ class Builder {
     const std::size_t ring = group.ranks.size();
     std::vector<std::int64_t> rows(ring, ring == 1 ? partition_.q_blocks : 0);
     for (const int owner : group.row_owner) ++rows[static_cast<std::size_t>(owner)];
-    for (std::size_t t = 0; t < ring; ++t) {
+    const std::size_t steps = std::min(ring, work_.attention.size());
+    for (std::size_t t = 0; t < steps; ++t) {
       for (std::size_t i = 0; i < ring; ++i) {
         if (rows[i] == 0) continue;
         AttentionWork& part = work_.attention[t][static_cast<std::size_t>(group.ranks[i])];
@@ -221,9 +285,10 @@ class Builder {
   const LayerMasks& masks_;
   const Partition& partition_;
   const Routes& routes_;
+  RingSplit homes_;  // columns by home rank
   std::int64_t token_bytes_;  // of one head
   LayerWork work_;
-  std::map<std::pair<std::size_t, const BlockMask*>, MaskCells> cells_;
+  std::map<std::pair<std::size_t, const BlockMask*>, Counts> cells_;
 };
 
 }  // namespace

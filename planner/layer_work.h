@@ -5,6 +5,9 @@
 //   ring steps       attention on the K/V at hand, beside the hop that fetches the next; merge
 //   rounds "after"   pack -> exchange -> unpack   O back home
 //
+// Exchanges allgather and needed have no ring: one round before, in which a K/V block may go to
+// several ranks, one attention step, one round after.
+//
 // The amounts here and the lists in planner/schedule.h come from the same rule; a test holds them
 // equal, and replay sends exactly the lists.
 #pragma once

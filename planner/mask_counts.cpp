@@ -196,6 +196,17 @@ MaskCells CountCells(const AttentionShape& shape, const BlockMask& mask, const R
   return out;
 }
 
+std::vector<std::uint64_t> NeededColumns(const BlockMask& mask, const RingSplit& split) {
+  const auto words = static_cast<std::size_t>(mask.words_per_row());
+  std::vector<std::uint64_t> needed(static_cast<std::size_t>(split.ring()) * words, 0);
+  for (int i = 0; i < mask.rows(); ++i) {
+    const auto row = mask.row(i);
+    std::uint64_t* out = needed.data() + static_cast<std::size_t>(split.RowOwner(i)) * words;
+    for (std::size_t w = 0; w < words; ++w) out[w] |= row[w];
+  }
+  return needed;
+}
+
 std::vector<std::int64_t> CountKept(const BlockMask& mask, const RingSplit& split) {
   const auto ring = static_cast<std::size_t>(split.ring());
   std::vector<std::int64_t> kept(ring * static_cast<std::size_t>(split.steps()), 0);

@@ -88,7 +88,12 @@ struct MaskCells {
                                    const BlockMask& mask,
                                    const RingSplit& split);
 
-/// The same for the kept blocks alone.
+/// Columns that a ring index's rows keep: the K/V blocks it cannot do without.
+/// returns  words [ring * words_per_row]: bit j % 64 of word index * words_per_row + j / 64
+[[nodiscard]] std::vector<std::uint64_t> NeededColumns(const BlockMask& mask,
+                                                       const RingSplit& split);
+
+/// CountCells' kept blocks alone.
 [[nodiscard]] std::vector<std::int64_t> CountKept(const BlockMask& mask, const RingSplit& split);
 
 }  // namespace dbsp::planner

@@ -53,23 +53,20 @@ void CheckAgree(const AttentionShape& shape,
 }
 
 void CheckStrategy(const Partition& partition, const Strategy& strategy) {
-  if (strategy.exchange == Exchange::kAllGather || strategy.exchange == Exchange::kNeeded) {
-    Fail(ErrorCode::kInvalidArgument,
-         "exchange {} is not built; use alltoall or ring",
-         NameOf(strategy.exchange));
-  }
   if (strategy.chunks != 1) {
     Fail(ErrorCode::kInvalidArgument, "chunks = {} is not built; use 1", strategy.chunks);
   }
   const bool split = std::any_of(partition.groups.begin(),
                                  partition.groups.end(),
                                  [](const HeadGroup& group) { return group.ranks.size() > 1; });
-  if (split && strategy.exchange != Exchange::kRing) {
-    Fail(ErrorCode::kInvalidArgument,
-         "the partition splits rows, so K/V must travel: exchange {} cannot, use ring",
-         NameOf(strategy.exchange));
+  if (split && strategy.exchange == Exchange::kAllToAll) {
+    Fail(
+        ErrorCode::kInvalidArgument,
+        "the partition splits rows, so K/V must reach several ranks: exchange alltoall cannot, use "
+        "ring, allgather or needed");
   }
-  const std::string problem = PartitionProblem(partition, split);
+  const std::string problem =
+      PartitionProblem(partition, split && strategy.exchange == Exchange::kRing);
   if (!problem.empty()) Fail(ErrorCode::kInvalidArgument, "partition: {}", problem);
 }
 
@@ -121,10 +118,13 @@ Routes MakeRoutes(const AttentionShape& shape,
   CheckAgree(shape, masks, partition, home);
   CheckStrategy(partition, strategy);
   Routes routes;
+  routes.exchange = strategy.exchange;
   routes.ring_next.assign(static_cast<std::size_t>(partition.ranks), -1);
   routes.ring_prev = routes.ring_next;
-  LinkRings(partition, routes);
-  if (strategy.family == Family::kDbsp && strategy.ulysses_degree > 1 && strategy.ring_degree > 1) {
+  const bool ring = strategy.exchange == Exchange::kRing;
+  if (ring) LinkRings(partition, routes);
+  if (ring && strategy.family == Family::kDbsp && strategy.ulysses_degree > 1 &&
+      strategy.ring_degree > 1) {
     CheckGrid(partition, strategy);
     routes.two_rounds = true;
     routes.ulysses = strategy.ulysses_degree;

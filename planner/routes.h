@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What amounts (layer_work) and lists (schedule) have in common: which ring a rank is in, how many
-// rounds an exchange takes and which rank an item passes. Not for other modules.
+// rounds an exchange takes and which ranks an item passes. Not for other modules.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "core/block_mask.h"
@@ -13,9 +14,11 @@
 namespace dbsp::planner {
 
 struct Routes {
+  Exchange exchange = Exchange::kAllToAll;
   int steps = 1;
   /// dbsp with U, R > 1, as its runtime does it: heads inside the U ranks of a ring index, then
-  /// blocks inside the R ranks of a group, and back in the opposite order.
+  /// blocks inside the R ranks of a group, and back in the opposite order. Only with its own
+  /// exchange, ring: allgather and needed take one round each way.
   bool two_rounds = false;
   int ulysses = 1;
   std::vector<int> ring_next;  ///< [rank] -1 without a ring
@@ -28,25 +31,29 @@ struct Routes {
 };
 
 /// errors  Error{kInvalidArgument} when masks, partition, strategy and home layout do not agree or
-///         the strategy needs what is not built (exchanges allgather and needed, head chunks)
+///         the strategy needs what is not built (head chunks)
 [[nodiscard]] Routes MakeRoutes(const AttentionShape& shape,
                                 const LayerMasks& masks,
                                 const Partition& partition,
                                 const Strategy& strategy,
                                 const HomeLayout& home);
 
-/// Rank that computes row `row` of the group's heads, and the one that first holds column `col`.
+/// Rank that computes row `row` of the group's heads.
 [[nodiscard]] inline int RowRank(const HeadGroup& group, int row) {
   return group.ranks.size() == 1
              ? group.ranks[0]
              : group
                    .ranks[static_cast<std::size_t>(group.row_owner[static_cast<std::size_t>(row)])];
 }
-[[nodiscard]] inline int ColumnRank(const HeadGroup& group, int col) {
-  return group.ranks.size() == 1
-             ? group.ranks[0]
-             : group
-                   .ranks[static_cast<std::size_t>(group.col_owner[static_cast<std::size_t>(col)])];
+
+/// Whether ring index `index` of the group gets column `col` before attention, where no mask
+/// decides. requires an exchange that is not needed
+[[nodiscard]] inline bool GetsColumn(const Routes& routes,
+                                     const HeadGroup& group,
+                                     std::size_t index,
+                                     int col) {
+  return routes.exchange == Exchange::kAllGather || group.ranks.size() == 1 ||
+         group.col_owner[static_cast<std::size_t>(col)] == static_cast<int>(index);
 }
 
 }  // namespace dbsp::planner

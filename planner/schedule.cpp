@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "planner/mask_counts.h"
 #include "planner/routes.h"
 
 namespace dbsp::planner {
@@ -11,8 +12,11 @@ namespace {
 
 class Builder {
  public:
-  Builder(const Partition& partition, const Routes& routes)
-      : partition_(partition), routes_(routes) {
+  Builder(const AttentionShape& shape,
+          const LayerMasks& masks,
+          const Partition& partition,
+          const Routes& routes)
+      : shape_(shape), masks_(masks), partition_(partition), routes_(routes) {
     const auto ranks = static_cast<std::size_t>(partition.ranks);
     schedule_.ranks = partition.ranks;
     schedule_.steps = routes.steps;
@@ -31,18 +35,22 @@ class Builder {
 
   void AddGroup(int g) {
     const HeadGroup& group = partition_.groups[static_cast<std::size_t>(g)];
+    const RingSplit split(shape_, group.row_owner, {}, static_cast<int>(group.ranks.size()));
     for (const int head : group.heads) {
       for (int i = 0; i < partition_.q_blocks; ++i) {
         const int home = routes_.home_q[static_cast<std::size_t>(i)];
         Send({Tensor::kQ, head, i}, home, RowRank(group, i), g);
         Return({Tensor::kO, head, i}, home, RowRank(group, i), g);
       }
-      for (int j = 0; j < partition_.k_blocks; ++j) {
-        const int home = routes_.home_k[static_cast<std::size_t>(j)];
-        Send({Tensor::kK, head, j}, home, ColumnRank(group, j), g);
-        Send({Tensor::kV, head, j}, home, ColumnRank(group, j), g);
+      const std::vector<std::vector<int>> arriving = ArrivingColumns(group, split, head);
+      for (std::size_t i = 0; i < arriving.size(); ++i) {
+        for (const int j : arriving[i]) {
+          const int home = routes_.home_k[static_cast<std::size_t>(j)];
+          Send({Tensor::kK, head, j}, home, group.ranks[i], g);
+          Send({Tensor::kV, head, j}, home, group.ranks[i], g);
+        }
       }
-      for (std::size_t i = 0; i < group.ranks.size(); ++i) AddProgram(group, head, i);
+      for (std::size_t i = 0; i < arriving.size(); ++i) AddProgram(group, head, i, arriving);
     }
   }
 
@@ -80,27 +88,50 @@ class Builder {
     Put(schedule_.after[1], middle, home, item);
   }
 
+  /// Columns of `head` that each ring index has before attention, ascending.
+  [[nodiscard]] std::vector<std::vector<int>> ArrivingColumns(const HeadGroup& group,
+                                                              const RingSplit& split,
+                                                              int head) const {
+    const BlockMask& mask = *masks_.head[static_cast<std::size_t>(head)];
+    const bool by_mask = routes_.exchange == Exchange::kNeeded;
+    std::vector<std::uint64_t> needed;
+    if (by_mask) needed = NeededColumns(mask, split);
+    const auto words = static_cast<std::size_t>(mask.words_per_row());
+    std::vector<std::vector<int>> arriving(group.ranks.size());
+    for (std::size_t i = 0; i < arriving.size(); ++i) {
+      for (int j = 0; j < partition_.k_blocks; ++j) {
+        const std::size_t word = i * words + static_cast<std::size_t>(j) / 64;
+        const bool wanted =
+            by_mask ? ((needed[word] >> (j % 64)) & 1U) != 0 : GetsColumn(routes_, group, i, j);
+        if (wanted) arriving[i].push_back(j);
+      }
+    }
+    return arriving;
+  }
+
   /// Rows and, step by step, columns of `head` on ring index `index` of its group.
-  void AddProgram(const HeadGroup& group, int head, std::size_t index) {
+  void AddProgram(const HeadGroup& group,
+                  int head,
+                  std::size_t index,
+                  const std::vector<std::vector<int>>& arriving) {
     const std::size_t ring = group.ranks.size();
     RankProgram& program = schedule_.rank[static_cast<std::size_t>(group.ranks[index])];
     HeadRows rows{head, {}};
     for (int i = 0; i < partition_.q_blocks; ++i) {
       if (RowRank(group, i) == group.ranks[index]) rows.rows.push_back(i);
     }
+    // Without a ring there is nothing to pass on: a rank that got no row has no part in the head.
+    if (routes_.steps == 1 && rows.rows.empty() && arriving[index].empty()) return;
     program.heads.push_back(std::move(rows));
     for (std::size_t t = 0; t < program.columns.size(); ++t) {
       HeadColumns columns{head, {}};
-      if (t < ring) {
-        const int holder = group.ranks[(index + t) % ring];
-        for (int j = 0; j < partition_.k_blocks; ++j) {
-          if (ColumnRank(group, j) == holder) columns.cols.push_back(j);
-        }
-      }
+      if (t < ring) columns.cols = arriving[(index + t) % ring];
       program.columns[t].push_back(std::move(columns));
     }
   }
 
+  const AttentionShape& shape_;
+  const LayerMasks& masks_;
   const Partition& partition_;
   const Routes& routes_;
   Schedule schedule_;
@@ -114,7 +145,7 @@ Schedule BuildSchedule(const AttentionShape& shape,
                        const Strategy& strategy,
                        const HomeLayout& home) {
   const Routes routes = MakeRoutes(shape, masks, partition, strategy, home);
-  Builder builder(partition, routes);
+  Builder builder(shape, masks, partition, routes);
   for (int g = 0; g < static_cast<int>(partition.groups.size()); ++g) builder.AddGroup(g);
   return builder.Finish();
 }

@@ -24,7 +24,8 @@ struct BlockItem {
 };
 
 /// items[src * ranks + dst]: ordered by tensor, head, block; local copies on the diagonal. The
-/// sender packs and the receiver unpacks in this order.
+/// sender packs and the receiver unpacks in this order. With allgather and needed a K or V block
+/// may stand in several lists of its home, with needed also in none.
 struct ExchangeRound {
   std::vector<std::vector<BlockItem>> items;
 };
@@ -42,16 +43,20 @@ struct HeadColumns {
 };
 
 struct RankProgram {
-  /// Ascending heads. A ring rank lists every head of its group, with no rows where it has none
-  /// (fewer blocks than ranks): the K/V it holds must still be passed on.
+  /// Ascending heads, of all groups the rank is in. A ring rank lists every head of its group, with
+  /// no rows where it has none (fewer blocks than ranks): the K/V it holds must still be passed on.
+  /// A row without a key is listed like any other (its O is zero and goes home), also where needed
+  /// leaves the head no column.
   std::vector<HeadRows> heads;
   std::vector<std::vector<HeadColumns>> columns;  ///< [steps] same heads as `heads`
   int ring_next = -1;  ///< rank it receives K/V from at every hop
   int ring_prev = -1;  ///< rank it sends K/V to
 };
 
-/// Ring of R ranks, ring index i, step t: K/V of ring index (i + t) mod R are at hand (db-SP,
-/// planner.md), so K/V move from i + 1 to i.
+/// Which ranks get a K/V block before attention: the computing rank (alltoall), the ring index that
+/// owns the column (ring), every rank of the group (allgather), or every rank with a row that keeps
+/// the column (needed). Ring of R ranks, ring index i, step t: K/V of ring index (i + t) mod R are
+/// at hand (db-SP, planner.md), so K/V move from i + 1 to i.
 struct Schedule {
   int ranks = 1;
   int steps = 1;

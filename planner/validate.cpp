@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/plan_check.h"
@@ -15,18 +17,17 @@ namespace {
 
 using Bits = std::vector<std::uint64_t>;
 
-constexpr std::array<const char*, 4> kTensorNames{"Q", "K", "V", "O"};
-
-/// Where every block is, as the rounds move it.
+/// Which ranks have every block, as the rounds move it. Q and O have one place each; K and V may go
+/// to several ranks, and to none where no row needs them. O is nowhere until it is computed.
 class Places {
  public:
-  Places(const AttentionShape& shape, const HomeLayout& home) : shape_(shape), home_(home) {
-    for (std::size_t t = 0; t < at_.size(); ++t) {
-      const auto tensor = static_cast<Tensor>(t);
-      at_[t].resize(static_cast<std::size_t>(shape.heads) * Blocks(tensor));
-      for (int head = 0; head < shape.heads; ++head) {
+  Places(const AttentionShape& shape, const HomeLayout& home)
+      : shape_(shape), home_(home), words_(static_cast<std::size_t>(home.ranks() + 63) / 64) {
+    for (const Tensor tensor : {Tensor::kQ, Tensor::kK, Tensor::kV, Tensor::kO}) {
+      Clear(tensor);
+      for (int head = 0; tensor != Tensor::kO && head < shape.heads; ++head) {
         for (int block = 0; block < Blocks(tensor); ++block) {
-          At({tensor, head, block}) = Home(tensor, block);
+          Add({tensor, head, block}, Home(tensor, block));
         }
       }
     }
@@ -39,56 +40,80 @@ class Places {
     return home_.RankOf(static_cast<std::int64_t>(block) *
                         (Query(tensor) ? shape_.block.q : shape_.block.k));
   }
-  [[nodiscard]] int& At(const BlockItem& item) {
-    return at_[static_cast<std::size_t>(item.tensor)]
-              [static_cast<std::size_t>(item.head) * Blocks(item.tensor) + item.block];
+  [[nodiscard]] bool Has(const BlockItem& item, int rank) const {
+    return ((Ranks(item)[static_cast<std::size_t>(rank) / 64] >> (rank % 64)) & 1U) != 0;
+  }
+  [[nodiscard]] int Count(const BlockItem& item) const {
+    int count = 0;
+    for (const std::uint64_t word : Ranks(item)) count += std::popcount(word);
+    return count;
+  }
+  void Add(const BlockItem& item, int rank) {
+    at_[Index(item.tensor)][Offset(item) + static_cast<std::size_t>(rank) / 64] |= 1ULL
+                                                                                   << (rank % 64);
   }
 
-  /// One round: every block of `tensors` moves once, from the rank that has it.
+  /// One round: blocks of `tensors` go from ranks that have them to the ranks that have them next.
   std::string Move(const ExchangeRound& round, int ranks, std::initializer_list<Tensor> tensors) {
     if (round.items.size() != static_cast<std::size_t>(ranks) * ranks) {
       return fmt::format("{} lists, expected {}", round.items.size(), ranks * ranks);
     }
-    const auto before = at_;
-    std::array<std::vector<bool>, 4> moved;
-    std::size_t left = 0;
+    Places next(*this);
+    std::array<bool, 4> moves{};
+    std::int64_t left = 0;
     for (const Tensor tensor : tensors) {
-      const auto t = static_cast<std::size_t>(tensor);
-      moved[t].assign(at_[t].size(), false);
-      left += at_[t].size();
+      next.Clear(tensor);
+      moves[Index(tensor)] = true;
+      if (Query(tensor)) left += static_cast<std::int64_t>(shape_.heads) * Blocks(tensor);
     }
     for (std::size_t pair = 0; pair < round.items.size(); ++pair) {
       const int source = static_cast<int>(pair) / ranks;
+      const int target = static_cast<int>(pair) % ranks;
       for (const BlockItem& item : round.items[pair]) {
-        const auto t = static_cast<std::size_t>(item.tensor);
-        if (t >= moved.size() || item.head < 0 || item.head >= shape_.heads || item.block < 0 ||
-            item.block >= Blocks(item.tensor) || moved[t].empty()) {
+        if (Index(item.tensor) >= moves.size() || !moves[Index(item.tensor)] || item.head < 0 ||
+            item.head >= shape_.heads || item.block < 0 || item.block >= Blocks(item.tensor)) {
           return fmt::format("an item that is no block of this round from rank {}", source);
         }
-        const std::size_t i =
-            static_cast<std::size_t>(item.head) * Blocks(item.tensor) + item.block;
-        const auto name = [&] {
-          return fmt::format("{} head {} block {}", kTensorNames[t], item.head, item.block);
-        };
-        if (moved[t][i]) return name() + " is sent twice";
-        if (before[t][i] != source) {
-          return fmt::format(
-              "{} is sent by rank {}, but rank {} has it", name(), source, before[t][i]);
+        const bool query = Query(item.tensor);
+        if (next.Has(item, target) || (query && next.Count(item) > 0)) {
+          return BlockName(item) + " is sent twice";
         }
-        moved[t][i] = true;
-        at_[t][i] = static_cast<int>(pair) % ranks;
-        --left;
+        if (!Has(item, source)) {
+          return fmt::format(
+              "{} is sent by rank {}, which does not have it", BlockName(item), source);
+        }
+        next.Add(item, target);
+        left -= query ? 1 : 0;
       }
     }
+    at_ = std::move(next.at_);
     return left == 0 ? "" : fmt::format("{} blocks are not sent", left);
+  }
+
+  static std::string BlockName(const BlockItem& item) {
+    constexpr std::array<const char*, 4> kNames{"Q", "K", "V", "O"};
+    return fmt::format("{} head {} block {}", kNames[Index(item.tensor)], item.head, item.block);
   }
 
  private:
   static bool Query(Tensor tensor) { return tensor == Tensor::kQ || tensor == Tensor::kO; }
+  static std::size_t Index(Tensor tensor) { return static_cast<std::size_t>(tensor); }
+  [[nodiscard]] std::size_t Offset(const BlockItem& item) const {
+    return (static_cast<std::size_t>(item.head) * Blocks(item.tensor) +
+            static_cast<std::size_t>(item.block)) *
+           words_;
+  }
+  [[nodiscard]] std::span<const std::uint64_t> Ranks(const BlockItem& item) const {
+    return std::span(at_[Index(item.tensor)]).subspan(Offset(item), words_);
+  }
+  void Clear(Tensor tensor) {
+    at_[Index(tensor)].assign(static_cast<std::size_t>(shape_.heads) * Blocks(tensor) * words_, 0);
+  }
 
   const AttentionShape& shape_;
   const HomeLayout& home_;
-  std::array<std::vector<int>, 4> at_;
+  std::size_t words_;  // of one block: a bit per rank
+  std::array<Bits, 4> at_;
 };
 
 /// Checks what the ranks compute, between the rounds.
@@ -100,6 +125,7 @@ class ProgramChecker {
                  Places& places)
       : shape_(shape), masks_(masks), schedule_(schedule), places_(places) {
     row_seen_.assign(static_cast<std::size_t>(shape.heads) * shape.q_blocks(), false);
+    listed_.assign(static_cast<std::size_t>(shape.heads) * shape.k_blocks(), 0);
   }
 
   std::string Check() {
@@ -110,6 +136,8 @@ class ProgramChecker {
       std::string problem = CheckRank(r);
       if (!problem.empty()) return fmt::format("rank {}: {}", r, problem);
     }
+    std::string idle = CheckListed();
+    if (!idle.empty()) return idle;
     const auto missing = std::find(row_seen_.begin(), row_seen_.end(), false);
     if (missing == row_seen_.end()) return {};
     const auto at = static_cast<int>(missing - row_seen_.begin());
@@ -126,6 +154,11 @@ class ProgramChecker {
     for (std::size_t h = 0; h < program.heads.size(); ++h) {
       if (program.heads[h].head < 0 || program.heads[h].head >= shape_.heads) {
         return fmt::format("head {} does not exist", program.heads[h].head);
+      }
+      if (h > 0 && program.heads[h].head <= program.heads[h - 1].head) {
+        return fmt::format("head {} stands after head {}, expected rising heads",
+                           program.heads[h].head,
+                           program.heads[h - 1].head);
       }
       Bits columns(static_cast<std::size_t>(shape_.k_blocks() + 63) / 64, 0);
       int holder = r;
@@ -151,17 +184,29 @@ class ProgramChecker {
     for (const int j : program.columns[t][h].cols) {
       if (j < 0 || j >= shape_.k_blocks()) return fmt::format("column {} does not exist", j);
       for (const Tensor tensor : {Tensor::kK, Tensor::kV}) {
-        if (holder < 0 || places_.At({tensor, head, j}) != holder) {
-          return fmt::format("{} head {} block {} is not at hand",
-                             kTensorNames[static_cast<std::size_t>(tensor)],
-                             head,
-                             j);
+        if (holder < 0 || !places_.Has({tensor, head, j}, holder)) {
+          return Places::BlockName({tensor, head, j}) + " is not at hand";
         }
       }
+      if (t == 0) ++listed_[static_cast<std::size_t>(head) * shape_.k_blocks() + j];
       std::uint64_t& word = columns[static_cast<std::size_t>(j) / 64];
       const std::uint64_t bit = 1ULL << (j % 64);
       if ((word & bit) != 0) return fmt::format("head {} column {} is used twice", head, j);
       word |= bit;
+    }
+    return {};
+  }
+
+  /// A rank has a place only for the K/V that its columns of step 0 name.
+  std::string CheckListed() {
+    for (int head = 0; head < shape_.heads; ++head) {
+      for (int j = 0; j < shape_.k_blocks(); ++j) {
+        const int listed = listed_[static_cast<std::size_t>(head) * shape_.k_blocks() + j];
+        for (const Tensor tensor : {Tensor::kK, Tensor::kV}) {
+          if (places_.Count({tensor, head, j}) == listed) continue;
+          return Places::BlockName({tensor, head, j}) + " is sent to a rank that does not use it";
+        }
+      }
     }
     return {};
   }
@@ -173,10 +218,10 @@ class ProgramChecker {
       const std::size_t at = static_cast<std::size_t>(rows.head) * shape_.q_blocks() + i;
       if (row_seen_[at]) return fmt::format("head {} row {} is computed twice", rows.head, i);
       row_seen_[at] = true;
-      if (places_.At({Tensor::kQ, rows.head, i}) != r) {
-        return fmt::format("Q head {} block {} is not at hand", rows.head, i);
+      if (!places_.Has({Tensor::kQ, rows.head, i}, r)) {
+        return Places::BlockName({Tensor::kQ, rows.head, i}) + " is not at hand";
       }
-      places_.At({Tensor::kO, rows.head, i}) = r;
+      places_.Add({Tensor::kO, rows.head, i}, r);
       const auto kept = mask.row(i);
       for (std::size_t w = 0; w < kept.size(); ++w) {
         if ((kept[w] & ~columns[w]) != 0) {
@@ -192,6 +237,7 @@ class ProgramChecker {
   const Schedule& schedule_;
   Places& places_;
   std::vector<bool> row_seen_;
+  std::vector<int> listed_;  // [heads][k_blocks] ranks that name the column at step 0
 };
 
 /// Steps and layers of the cells: the full rectangle, nothing missing. Cells are sorted and unique.
@@ -231,22 +277,38 @@ Partition OneHeadEach(const Partition& partition) {
   return small;
 }
 
+/// One column a row, none in every third: a mask that needs few K/V blocks.
+BlockMask Diagonal(int rows, int cols) {
+  BlockMask mask(rows, cols);
+  for (int i = 0; i < rows; ++i) {
+    if (i % 3 != 2) mask.Set(i, static_cast<int>(static_cast<std::int64_t>(i) * cols / rows));
+  }
+  return mask;
+}
+
 std::string StrategyProblem(const Plan& plan, const Strategy& strategy) {
   const Partition partition =
       OneHeadEach(plan.partitions[static_cast<std::size_t>(strategy.partition)]);
   AttentionShape shape = plan.shape;
   shape.heads = partition.heads;
-  LayerMasks masks;
-  masks.head.assign(
-      static_cast<std::size_t>(shape.heads),
-      std::make_shared<BlockMask>(BlockMask::Full(shape.q_blocks(), shape.k_blocks())));
   const HomeLayout home = MakeHomeLayout(shape, partition.ranks);
-  try {
-    return ScheduleProblem(
-        shape, masks, home, BuildSchedule(shape, masks, partition, strategy, home));
-  } catch (const Error& error) {
-    return error.what();
+  std::vector<BlockMask> kept{BlockMask::Full(shape.q_blocks(), shape.k_blocks())};
+  if (strategy.exchange == Exchange::kNeeded) {
+    kept.push_back(Diagonal(shape.q_blocks(), shape.k_blocks()));
   }
+  for (BlockMask& mask : kept) {
+    LayerMasks masks;
+    masks.head.assign(static_cast<std::size_t>(shape.heads),
+                      std::make_shared<BlockMask>(std::move(mask)));
+    try {
+      std::string problem = ScheduleProblem(
+          shape, masks, home, BuildSchedule(shape, masks, partition, strategy, home));
+      if (!problem.empty()) return problem;
+    } catch (const Error& error) {
+      return error.what();
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -272,8 +334,8 @@ std::string ScheduleProblem(const AttentionShape& shape,
   }
   for (int head = 0; head < shape.heads; ++head) {
     for (int i = 0; i < shape.q_blocks(); ++i) {
-      if (places.At({Tensor::kO, head, i}) != places.Home(Tensor::kO, i)) {
-        return fmt::format("O head {} block {} does not come home", head, i);
+      if (!places.Has({Tensor::kO, head, i}, places.Home(Tensor::kO, i))) {
+        return Places::BlockName({Tensor::kO, head, i}) + " does not come home";
       }
     }
   }

@@ -7,6 +7,7 @@
 
 #include "planner/families.h"
 #include "tests/planner/random_layer.h"
+#include "tests/planner/random_placed.h"
 
 namespace dbsp::planner {
 
@@ -23,6 +24,12 @@ inline RandomCase MakeRandomCase(std::mt19937_64& random) {
   made.layer = MakeRandomLayer(random);
   const int ranks = Draw(random, 1, 12);
   made.home = MakeHomeLayout(made.layer.shape, ranks);
+  if (Draw(random, 0, 4) == 0) {
+    made.strategy.family = Family::kPlaced;
+    made.strategy.exchange = Draw(random, 0, 4) == 0 ? Exchange::kAllGather : Exchange::kNeeded;
+    made.partition = MakeRandomPlaced(random, made.layer.shape, ranks);
+    return made;
+  }
   std::vector<std::pair<int, int>> degrees;
   while (degrees.empty()) {
     made.strategy.family = kAll[Draw(random, 0, 3)];
@@ -34,6 +41,10 @@ inline RandomCase MakeRandomCase(std::mt19937_64& random) {
   made.strategy.exchange = ExchangeOf(made.strategy.family, r);
   made.partition = MakePartition(
       made.strategy.family, made.layer.shape, made.layer.masks, ranks, u, r, made.home);
+  if (Draw(random, 0, 2) == 0) {
+    made.strategy.exchange = Draw(random, 0, 1) == 0 ? Exchange::kAllGather : Exchange::kNeeded;
+    made.partition = WithoutColumns(std::move(made.partition));
+  }
   return made;
 }
 

@@ -260,6 +260,14 @@ TEST(PredictTest, NoStrategyBeatsTheLowerBoundOfAnyOther) {
     const int ranks = made.partition.ranks;
     std::int64_t bound = 0;
     std::int64_t best = std::numeric_limits<std::int64_t>::max();
+    const auto consider = [&] {
+      const Prediction prediction = Predict(WorkOf(made), made.layer.shape, DType::kF32, costs);
+      ASSERT_LE(prediction.low_ns, prediction.total_ns);
+      ASSERT_GE(prediction.high_ns, prediction.total_ns);
+      ASSERT_EQ(prediction.compute_ns + prediction.exchange_ns, prediction.total_ns);
+      bound = std::max(bound, prediction.lower_bound_ns);
+      best = std::min(best, prediction.total_ns);
+    };
     for (const Family family : {Family::kUlysses, Family::kRing, Family::kUsp, Family::kDbsp}) {
       for (const auto& [u, r] : DegreesOf(family, ranks, made.layer.shape.heads)) {
         made.strategy.family = family;
@@ -268,13 +276,19 @@ TEST(PredictTest, NoStrategyBeatsTheLowerBoundOfAnyOther) {
         made.strategy.exchange = ExchangeOf(family, r);
         made.partition =
             MakePartition(family, made.layer.shape, made.layer.masks, ranks, u, r, made.home);
-        const Prediction prediction = Predict(WorkOf(made), made.layer.shape, DType::kF32, costs);
-        ASSERT_LE(prediction.low_ns, prediction.total_ns);
-        ASSERT_GE(prediction.high_ns, prediction.total_ns);
-        ASSERT_EQ(prediction.compute_ns + prediction.exchange_ns, prediction.total_ns);
-        bound = std::max(bound, prediction.lower_bound_ns);
-        best = std::min(best, prediction.total_ns);
+        consider();
+        made.partition = WithoutColumns(std::move(made.partition));
+        for (const Exchange exchange : {Exchange::kAllGather, Exchange::kNeeded}) {
+          made.strategy.exchange = exchange;
+          consider();
+        }
       }
+    }
+    made.strategy.family = Family::kPlaced;
+    for (int placed = 0; placed < 4; ++placed) {
+      made.strategy.exchange = placed == 0 ? Exchange::kAllGather : Exchange::kNeeded;
+      made.partition = MakeRandomPlaced(random, made.layer.shape, ranks);
+      consider();
     }
     ASSERT_LE(bound, best) << "trial " << trial;
   }

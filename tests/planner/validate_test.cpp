@@ -41,6 +41,23 @@ RandomCase Dense(Family family) {
   return made;
 }
 
+/// placed: head 0 whole on rank 2, head 1 on ranks 3, 0, 2 of which 2 has no row, head 2 on ranks 2
+/// and 1; every row keeps two columns, but for row 4 that keeps none.
+RandomCase Placed(Exchange exchange) {
+  RandomCase made = Dense(Family::kUsp);
+  made.strategy.family = Family::kPlaced;
+  made.strategy.exchange = exchange;
+  auto mask = std::make_shared<BlockMask>(7, 7);
+  for (int i = 0; i < 7; ++i) {
+    for (const int j : {i / 2, 6 - i}) mask->Set(i, j, i != 4);
+  }
+  made.layer.masks.head.assign(3, mask);
+  made.partition.groups = {{{1}, {3, 0, 2}, {0, 1, 0, 1, 0, 1, 0}, {}},
+                           {{2}, {2, 1}, {0, 0, 0, 1, 1, 1, 1}, {}},
+                           {{0}, {2}, {}, {}}};
+  return made;
+}
+
 /// A list of the round that is not empty.
 std::vector<BlockItem>& SomeItems(ExchangeRound& round) {
   return *std::ranges::find_if(round.items, [](const auto& items) { return !items.empty(); });
@@ -52,13 +69,16 @@ TEST(ValidateTest, EveryKindOfDamageIsFound) {
     std::function<void(Schedule&)> apply;
   };
   const std::vector<Damage> damages{
-      {"not sent", [](Schedule& s) { SomeItems(s.before[0]).pop_back(); }},
+      {"not sent",
+       [](Schedule& s) { SomeItems(s.before[0]).erase(SomeItems(s.before[0]).begin()); }},
+      {"not at hand", [](Schedule& s) { SomeItems(s.before.back()).pop_back(); }},
       {"sent twice",
        [](Schedule& s) {
          auto& items = SomeItems(s.before[0]);
          items.push_back(items.back());
        }},
-      {"has it", [](Schedule& s) { std::swap(s.before[0].items[0], s.before[0].items[4]); }},
+      {"does not have it",
+       [](Schedule& s) { std::swap(s.before[0].items[0], s.before[0].items[4]); }},
       {"not sent", [](Schedule& s) { SomeItems(s.after.back()).pop_back(); }},
       {"computed nowhere", [](Schedule& s) { s.rank[0].heads[0].rows.pop_back(); }},
       {"computed twice",
@@ -81,6 +101,83 @@ TEST(ValidateTest, EveryKindOfDamageIsFound) {
   };
   for (const Family family : {Family::kUsp, Family::kDbsp}) {
     const RandomCase made = Dense(family);
+    for (const Damage& damage : damages) {
+      SCOPED_TRACE(damage.words);
+      Schedule schedule = ScheduleOf(made);
+      damage.apply(schedule);
+      EXPECT_THAT(ScheduleProblem(made.layer.shape, made.layer.masks, made.home, schedule),
+                  HasSubstr(damage.words));
+    }
+  }
+}
+
+/// The rows and columns of a head on a rank, and the items that bring one of them there.
+std::size_t HeadAt(const Schedule& schedule, std::size_t rank, int head) {
+  const auto& heads = schedule.rank[rank].heads;
+  return static_cast<std::size_t>(std::ranges::find(heads, head, &HeadRows::head) - heads.begin());
+}
+void Drop(Schedule& schedule, int to, const BlockItem& item) {
+  for (int from = 0; from < schedule.ranks; ++from) {
+    std::erase(schedule.before[0].items[static_cast<std::size_t>(from * schedule.ranks + to)],
+               item);
+  }
+}
+
+TEST(ValidateTest, DamageOfListsWhereBlocksGoToSeveralRanksIsFound) {
+  struct Damage {
+    const char* words;
+    std::function<void(Schedule&)> apply;
+  };
+  // Row 3 of head 1 keeps columns 1 and 3 and is computed on rank 0, row 2 keeps 1 and 4 on rank 3.
+  const std::vector<Damage> damages{
+      {"K head 1 block 1 is not at hand",
+       [](Schedule& s) {
+         Drop(s, 0, {Tensor::kK, 1, 1});
+       }},
+      {"V head 1 block 1 is not at hand",
+       [](Schedule& s) {
+         Drop(s, 3, {Tensor::kV, 1, 1});
+       }},
+      {"1 blocks are not sent",
+       [](Schedule& s) {
+         Drop(s, 0, {Tensor::kQ, 1, 3});
+       }},
+      {"head 1 row 3: a kept block is not computed",
+       [](Schedule& s) {
+         std::erase(s.rank[0].columns[0][HeadAt(s, 0, 1)].cols, 1);
+         Drop(s, 0, {Tensor::kK, 1, 1});
+         Drop(s, 0, {Tensor::kV, 1, 1});
+       }},
+      {"K head 0 block 0 is sent to a rank that does not use it",
+       [](Schedule& s) {
+         s.before[0].items[1].push_back({Tensor::kK, 0, 0});
+       }},
+      {"K head 1 block 1 is sent twice",
+       [](Schedule& s) {
+         auto& items = s.before[0].items[3];
+         items.insert(items.begin(), {{Tensor::kK, 1, 1}, {Tensor::kK, 1, 1}});
+       }},
+      {"which does not have it",
+       [](Schedule& s) {
+         s.before[0].items[2 * 4 + 1].push_back({Tensor::kK, 1, 0});
+       }},
+      {"head 1 row 4 is computed nowhere",
+       [](Schedule& s) { std::erase(s.rank[3].heads[HeadAt(s, 3, 1)].rows, 4); }},
+      {"does not come home",
+       [](Schedule& s) {
+         const BlockItem row{Tensor::kO, 1, 4};  // without a key, yet its zeros must arrive
+         for (std::size_t to = 0; to < 4; ++to) std::erase(s.after[0].items[3 * 4 + to], row);
+         s.after[0].items[3 * 4].push_back(row);
+       }},
+      {"expected rising heads",
+       [](Schedule& s) {
+         std::swap(s.rank[2].heads[0], s.rank[2].heads[1]);
+         std::swap(s.rank[2].columns[0][0], s.rank[2].columns[0][1]);
+       }},
+  };
+  for (const Exchange exchange : {Exchange::kNeeded, Exchange::kAllGather}) {
+    const RandomCase made = Placed(exchange);
+    ASSERT_EQ(ScheduleProblem(made.layer.shape, made.layer.masks, made.home, ScheduleOf(made)), "");
     for (const Damage& damage : damages) {
       SCOPED_TRACE(damage.words);
       Schedule schedule = ScheduleOf(made);
@@ -128,6 +225,22 @@ TEST(ValidateTest, AMissingCellIsNamed) {
   EXPECT_THAT(ProblemOf(plan), HasSubstr("expected step 3 layer 2"));
   plan.cells.clear();
   EXPECT_THAT(ProblemOf(plan), HasSubstr("found none"));
+}
+
+TEST(ValidateTest, PlansOfNeededAndAllgatherAreAcceptedWithoutColumnOwnersOnly) {
+  for (const Exchange exchange : {Exchange::kNeeded, Exchange::kAllGather}) {
+    Plan plan = SmallPlan();
+    plan.strategies[0].exchange = exchange;
+    EXPECT_THAT(ProblemOf(plan), HasSubstr("col_owner given where no ring needs it"));
+    plan.partitions[0] = WithoutColumns(plan.partitions[0]);
+    EXPECT_EQ(ProblemOf(plan), "");
+    plan.partitions[0] = Placed(exchange).partition;
+    EXPECT_EQ(ProblemOf(plan), "");
+    plan.strategies[0].exchange = Exchange::kAllToAll;
+    EXPECT_THAT(ProblemOf(plan), HasSubstr("use ring, allgather or needed"));
+    plan.strategies[0].exchange = Exchange::kRing;
+    EXPECT_THAT(ProblemOf(plan), HasSubstr("col_owner has 0 entries"));
+  }
 }
 
 TEST(ValidateTest, AStrategyThatCannotRunIsNamed) {

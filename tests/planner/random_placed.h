@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random partitions whose K/V travel once, before attention.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/partition.h"
+#include "tests/planner/random_layer.h"
+
+namespace dbsp::planner {
+
+/// A group per split head, on ranks in any order of which some may get no row, and a group per rank
+/// for the heads that stay whole, some of them without a head.
+inline Partition MakeRandomPlaced(std::mt19937_64& random, const AttentionShape& shape, int ranks) {
+  Partition partition{ranks, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
+  std::vector<HeadGroup> whole(static_cast<std::size_t>(ranks));
+  for (int rank = 0; rank < ranks; ++rank) whole[static_cast<std::size_t>(rank)].ranks = {rank};
+  for (int head = 0; head < shape.heads; ++head) {
+    if (ranks == 1 || Draw(random, 0, 2) == 0) {
+      whole[static_cast<std::size_t>(Draw(random, 0, ranks - 1))].heads.push_back(head);
+      continue;
+    }
+    HeadGroup split;
+    split.heads = {head};
+    split.ranks.resize(static_cast<std::size_t>(ranks));
+    std::iota(split.ranks.begin(), split.ranks.end(), 0);
+    std::shuffle(split.ranks.begin(), split.ranks.end(), random);
+    split.ranks.resize(static_cast<std::size_t>(Draw(random, 2, ranks)));
+    const int owners = static_cast<int>(split.ranks.size());
+    for (int i = 0; i < partition.q_blocks; ++i) {
+      split.row_owner.push_back(Draw(random, 0, owners - 1));
+    }
+    partition.groups.push_back(std::move(split));
+  }
+  for (HeadGroup& group : whole) {
+    if (!group.heads.empty() || Draw(random, 0, 1) == 0) {
+      partition.groups.push_back(std::move(group));
+    }
+  }
+  return partition;
+}
+
+/// The same placement for allgather and needed: nobody owns a column.
+inline Partition WithoutColumns(Partition partition) {
+  for (HeadGroup& group : partition.groups) group.col_owner.clear();
+  return partition;
+}
+
+}  // namespace dbsp::planner
