@@ -54,20 +54,24 @@ void PartitionDbsp(benchmark::State& state) {
 }
 BENCHMARK(PartitionDbsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
 
-void LayerWorkOf(benchmark::State& state, Family family) {
+void LayerWorkOf(benchmark::State& state, Family family, Exchange exchange = Exchange::kRing) {
   const Layer& layer = OneLayer();
   Strategy strategy;
   strategy.family = family;
   strategy.ring_degree = static_cast<int>(state.range(0));
   strategy.ulysses_degree = kRanks / strategy.ring_degree;
   strategy.exchange = ExchangeOf(family, strategy.ring_degree);
-  const Partition partition = MakePartition(family,
-                                            layer.shape,
-                                            layer.masks,
-                                            kRanks,
-                                            strategy.ulysses_degree,
-                                            strategy.ring_degree,
-                                            layer.home);
+  Partition partition = MakePartition(family,
+                                      layer.shape,
+                                      layer.masks,
+                                      kRanks,
+                                      strategy.ulysses_degree,
+                                      strategy.ring_degree,
+                                      layer.home);
+  if (exchange != Exchange::kRing) {
+    strategy.exchange = exchange;
+    for (HeadGroup& group : partition.groups) group.col_owner.clear();
+  }
   for (auto _ : state) {
     benchmark::DoNotOptimize(
         BuildLayerWork(layer.shape, layer.masks, partition, strategy, layer.home, DType::kBf16));
@@ -75,8 +79,16 @@ void LayerWorkOf(benchmark::State& state, Family family) {
 }
 void LayerWorkUsp(benchmark::State& state) { LayerWorkOf(state, Family::kUsp); }
 void LayerWorkDbsp(benchmark::State& state) { LayerWorkOf(state, Family::kDbsp); }
+void LayerWorkNeeded(benchmark::State& state) {
+  LayerWorkOf(state, Family::kUsp, Exchange::kNeeded);
+}
+void LayerWorkAllGather(benchmark::State& state) {
+  LayerWorkOf(state, Family::kUsp, Exchange::kAllGather);
+}
 BENCHMARK(LayerWorkUsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
 BENCHMARK(LayerWorkDbsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
+BENCHMARK(LayerWorkNeeded)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
+BENCHMARK(LayerWorkAllGather)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace dbsp::planner

@@ -11,9 +11,12 @@
 namespace dbsp::planner {
 namespace {
 
-int CountPart(std::span<const std::uint64_t> row, const std::vector<RingSplit::Part>& part) {
+/// Kept columns of the part that ring index `rank` works on at `step`.
+int CountPart(std::span<const std::uint64_t> row, const RingSplit& split, int rank, int step) {
+  if (split.steps() == 1) return static_cast<int>(CountBits(row));  // every column
   int count = 0;
-  for (const RingSplit::Part& p : part) count += std::popcount(row[p.word] & p.bits);
+  for (const RingSplit::Part& p : split.part(split.PartAt(rank, step)))
+    count += std::popcount(row[p.word] & p.bits);
   return count;
 }
 
@@ -179,7 +182,7 @@ MaskCells CountCells(const AttentionShape& shape, const BlockMask& mask, const R
     const std::int64_t tokens = shape.q_tokens(i);
     for (int t = 0; t < split.steps(); ++t) {
       const auto& part = split.part(split.PartAt(rank, t));
-      const int count = CountPart(row, part);
+      const int count = CountPart(row, split, rank, t);
       if (count == 0) continue;
       const std::size_t cell = static_cast<std::size_t>(t) * ring + static_cast<std::size_t>(rank);
       // The short last column lies in the last word of exactly one part.
@@ -214,7 +217,7 @@ std::vector<std::int64_t> CountKept(const BlockMask& mask, const RingSplit& spli
     const int rank = split.RowOwner(i);
     for (int t = 0; t < split.steps(); ++t) {
       kept[static_cast<std::size_t>(t) * ring + static_cast<std::size_t>(rank)] +=
-          CountPart(mask.row(i), split.part(split.PartAt(rank, t)));
+          CountPart(mask.row(i), split, rank, t);
     }
   }
   return kept;
