@@ -8,6 +8,7 @@
 #include "planner/head_balance.h"
 #include "planner/home_ring.h"
 #include "planner/mask_counts.h"
+#include "planner/placed.h"
 
 namespace dbsp::planner {
 namespace {
@@ -27,9 +28,10 @@ void CheckInputs(Family family,
          ring,
          ranks);
   }
-  const bool degrees_fit = (family != Family::kUlysses || ring == 1) &&
-                           (family != Family::kRing || ulysses == 1) &&
-                           (family != Family::kDbsp || ulysses <= shape.heads);
+  const bool degrees_fit =
+      ((family != Family::kUlysses && family != Family::kPlaced) || ring == 1) &&
+      (family != Family::kRing || ulysses == 1) &&
+      (family != Family::kDbsp || ulysses <= shape.heads);
   if (!degrees_fit) {
     Fail(ErrorCode::kInvalidArgument,
          "{} cannot split {} heads with degrees {} x {}; DegreesOf() lists those it can",
@@ -60,11 +62,8 @@ std::vector<std::pair<int, int>> DegreesOf(Family family, int ranks, int heads) 
   if (ranks < 1 || heads < 1) {
     Fail(ErrorCode::kInvalidArgument, "degrees for {} heads on {} ranks", heads, ranks);
   }
-  if (family == Family::kUlysses) return {{ranks, 1}};
+  if (family == Family::kUlysses || family == Family::kPlaced) return {{ranks, 1}};
   if (family == Family::kRing) return {{1, ranks}};
-  if (family == Family::kPlaced) {
-    Fail(ErrorCode::kInvalidArgument, "family placed has no degrees: every head has its own");
-  }
   std::vector<std::pair<int, int>> degrees;
   for (int ring = 1; ring <= ranks; ++ring) {
     if (ranks % ring != 0) continue;
@@ -75,9 +74,7 @@ std::vector<std::pair<int, int>> DegreesOf(Family family, int ranks, int heads) 
 }
 
 Exchange ExchangeOf(Family family, int ring_degree) {
-  if (family == Family::kPlaced) {
-    Fail(ErrorCode::kInvalidArgument, "family placed has no exchange of its own");
-  }
+  if (family == Family::kPlaced) return Exchange::kNeeded;
   return ring_degree == 1 ? Exchange::kAllToAll : Exchange::kRing;
 }
 
@@ -89,12 +86,8 @@ Partition MakePartition(Family family,
                         int ring_degree,
                         const HomeLayout& home,
                         const PartitionOptions& options) {
-  if (family == Family::kPlaced) {
-    Fail(ErrorCode::kInvalidArgument,
-         "family {} is not built here; use ulysses, ring, usp, dbsp or balanced",
-         NameOf(family));
-  }
   CheckInputs(family, shape, masks, ranks, ulysses_degree, ring_degree, home);
+  if (family == Family::kPlaced) return MakePlaced(shape, masks, home);
   if (family == Family::kBalanced) {
     const BalancedOptions balanced{options.move_price, options.balanced_trials};
     return MakeBalanced(shape, masks, ulysses_degree, ring_degree, home, balanced);

@@ -25,10 +25,12 @@ struct PartitionOptions {
 };
 
 /// (U, R) pairs of a family on `ranks` ranks, in order of rising ring degree:
-/// ulysses (P,1); ring (1,P); usp, dbsp, balanced every U * R = P. dbsp needs U <= heads.
+/// ulysses (P,1); ring (1,P); usp, dbsp, balanced every U * R = P. dbsp needs U <= heads. placed
+/// (P,1), as its heads begin whole; each then has its own degree.
 [[nodiscard]] std::vector<std::pair<int, int>> DegreesOf(Family family, int ranks, int heads);
 
-/// Exchange a family uses at these degrees: alltoall when R = 1, ring otherwise.
+/// Exchange a family uses at these degrees: needed for placed, else alltoall when R = 1 and ring
+/// otherwise.
 [[nodiscard]] Exchange ExchangeOf(Family family, int ring_degree);
 
 /// The partition of `family` at (U, R) for these masks.
@@ -39,8 +41,8 @@ struct PartitionOptions {
 ///               counts become ceil(n / parts) where n is not divisible
 /// balanced      planner/balanced.h: heads by search, rows and columns of each group by search on
 ///               its own cells
-/// errors  Error{kInvalidArgument} for degrees that are not ranks' factors, or a family this
-///         function does not build
+/// placed        planner/placed.h: whole heads by search, rows of few heads split
+/// errors  Error{kInvalidArgument} for degrees that are not ranks' factors, or not the family's
 [[nodiscard]] Partition MakePartition(Family family,
                                       const AttentionShape& shape,
                                       const LayerMasks& masks,

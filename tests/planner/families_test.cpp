@@ -106,6 +106,7 @@ TEST(FamiliesTest, DegreesRiseInRingDegreeAndRespectHeads) {
   EXPECT_EQ(DegreesOf(Family::kDbsp, 6, 2), (Pairs{{2, 3}, {1, 6}}));
   EXPECT_EQ(DegreesOf(Family::kUlysses, 7, 2), (Pairs{{7, 1}}));
   EXPECT_EQ(DegreesOf(Family::kRing, 7, 2), (Pairs{{1, 7}}));
+  EXPECT_EQ(DegreesOf(Family::kPlaced, 7, 2), (Pairs{{7, 1}}));
 }
 
 TEST(FamiliesTest, WrongRequestsAreRefusedInWords) {
@@ -116,7 +117,7 @@ TEST(FamiliesTest, WrongRequestsAreRefusedInWords) {
   EXPECT_THROW((void)MakePartition(Family::kUsp, shape, masks, 4, 3, 1, home), Error);
   EXPECT_THROW((void)MakePartition(Family::kRing, shape, masks, 4, 2, 2, home), Error);
   EXPECT_THROW((void)MakePartition(Family::kDbsp, shape, masks, 4, 4, 1, home), Error);
-  EXPECT_THROW((void)MakePartition(Family::kPlaced, shape, masks, 4, 4, 1, home), Error);
+  EXPECT_THROW((void)MakePartition(Family::kPlaced, shape, masks, 4, 2, 2, home), Error);
   EXPECT_THROW((void)MakePartition(Family::kUsp, shape, masks, 2, 2, 1, home), Error);
   masks.head[1] = std::make_shared<BlockMask>(3, 4);
   EXPECT_THROW((void)MakePartition(Family::kDbsp, shape, masks, 4, 2, 2, home), Error);

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Family `placed`: every head has its own parallel degree. Whole heads are spread first; where a
+// rank is over the mean, a range of one head's query rows goes to a rank below it. Meant for the
+// exchange `needed`: K/V blocks go only where a row needs them.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/block_mask.h"
+#include "core/partition.h"
+#include "core/shape.h"
+
+namespace dbsp::planner {
+
+/// Kept blocks of every row of every head: what a row costs.
+struct RowLoads {
+  int heads = 0;
+  int rows = 0;
+  std::vector<std::int32_t> blocks;  ///< [head][row]
+  /// Kept blocks of each head.
+  [[nodiscard]] std::vector<std::int64_t> HeadTotals() const;
+};
+[[nodiscard]] RowLoads RowLoadsOf(const LayerMasks& masks);
+
+/// Loads where only the heads' counts are known: each spread over its rows as evenly as whole
+/// blocks allow, which is what the rule `density` expects of its masks' rows with pattern random.
+/// requires rows >= 1, counts in [0, rows * 2^31)
+[[nodiscard]] RowLoads SpreadLoads(std::span<const std::int64_t> head_counts, int rows);
+
+struct PlacedOptions {
+  /// Rows move until the heaviest rank is within this part of the mean, or no row helps.
+  double tolerance = 0.001;
+};
+
+/// Whole heads by SearchHeadOwners with equal counts (contiguous heads where those are better),
+/// then ranges of rows from the heaviest to the lightest rank, each range bringing one of the two
+/// to the mean (McNaughton 1959: P - 1 of them would do without whole rows). Of the heads and
+/// ranges that do, the one is taken that moves the fewest blocks more: K/V blocks it needs and the
+/// receiver has not, Q and O of rows that are not at home. shape    row_home[rows], col_home[cols]:
+/// home rank of the blocks. masks: of the loads' shape, or
+///          no head at all where only counts are known; then a range is taken to need every column
+/// ensures  every (head, row) on one rank; the heaviest rank holds at most mean + one row; never
+///          more than the heaviest rank of contiguous whole heads (ulysses)
+/// returns  a group per split head, and a group of one rank for the whole heads of each rank
+/// errors   Error{kInvalidArgument} when ranks < 1 or the sizes do not agree
+[[nodiscard]] Partition PlaceHeads(const RowLoads& loads,
+                                   const LayerMasks& masks,
+                                   std::span<const int> row_home,
+                                   std::span<const int> col_home,
+                                   int ranks,
+                                   const PlacedOptions& options = {});
+
+/// The same from a layer's masks and home layout.
+[[nodiscard]] Partition MakePlaced(const AttentionShape& shape,
+                                   const LayerMasks& masks,
+                                   const HomeLayout& home,
+                                   const PlacedOptions& options = {});
+
+/// Load of every rank: the sum over its (head, row) pairs. For loads that differ from those the
+/// partition was made for (the next step's), this is what the ranks then have to do.
+/// requires a partition of the loads' heads and rows
+[[nodiscard]] std::vector<std::int64_t> RankLoads(const RowLoads& loads,
+                                                  const Partition& partition);
+
+}  // namespace dbsp::planner
