@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared by scripts/*: packages, progress lines, paths. Sourced, never run.
+set -euo pipefail
+DBSP_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+DBSP_JOBS=${DBSP_JOBS:-$(nproc)}
+DBSP_STARTED=$SECONDS
+
+# Debian 12's names. Build and run; node and npm bundle the report page.
+DBSP_BUILD_PACKAGES=(
+  g++ cmake make ninja-build ccache git pkg-config ca-certificates
+  libfmt-dev nlohmann-json3-dev libcli11-dev libsqlite3-dev libzip-dev libzstd-dev
+  libxxhash-dev libhwy-dev zlib1g-dev sqlite3
+)
+DBSP_TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev libopenblas-dev chromium)
+
+say() { printf '[%4ds] %s\n' "$((SECONDS - DBSP_STARTED))" "$*" >&2; }
+die() { printf '%s: error: %s\n' "$(basename "$0")" "$1" >&2; exit "${2:-2}"; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else die "root or sudo is needed to install: ${DBSP_MISSING[*]}. Install them by hand and run this again." 3
+  fi
+}
+
+# install_packages NAME...: installs with apt what dpkg does not know as installed.
+install_packages() {
+  DBSP_MISSING=()
+  local name
+  for name in "$@"; do
+    dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q '^install ok installed$' ||
+      DBSP_MISSING+=("$name")
+  done
+  [ ${#DBSP_MISSING[@]} = 0 ] && return 0
+  command -v apt-get >/dev/null ||
+    die "this system has no apt-get. Install the equivalents of: ${DBSP_MISSING[*]}" 3
+  say "installing ${#DBSP_MISSING[@]} packages: ${DBSP_MISSING[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 install "${DBSP_MISSING[@]}" >&2
+}
+
+# A node that is already there (any origin) is used; otherwise Debian's.
+install_node() {
+  local names=()
+  command -v node >/dev/null || names+=(nodejs)
+  command -v npm >/dev/null || names+=(npm)
+  [ ${#names[@]} = 0 ] || install_packages "${names[@]}"
+}
+
+# Compiled objects are shared between the build trees of this checkout and survive `rm -rf build`.
+export CCACHE_DIR=${CCACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ccache}
+export CCACHE_BASEDIR=$DBSP_ROOT

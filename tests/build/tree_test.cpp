@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tree keeps its own rules: the module table of docs/architecture.md against #include lines and
+// link lines, licence lines, and sources that every CMakeLists names.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Read(const fs::path& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::vector<std::string> Lines(const fs::path& path) {
+  std::vector<std::string> lines;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+std::vector<std::string> Words(std::string text) {
+  std::replace(text.begin(), text.end(), ',', ' ');
+  std::istringstream stream(text);
+  std::vector<std::string> words;
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
+}
+
+const fs::path kRoot = DBSP_SOURCE_DIR;
+
+/// folder -> folders it may include, itself not listed.
+std::map<std::string, std::set<std::string>> ModuleTable() {
+  std::map<std::string, std::set<std::string>> table;
+  bool inside = false;
+  for (const std::string& line : Lines(kRoot / "docs/architecture.md")) {
+    if (line == "| folder | holds | may include |") inside = true;
+    if (!inside || !line.starts_with("| ")) {
+      if (inside && line.empty()) break;
+      continue;
+    }
+    std::vector<std::string> cells;
+    std::istringstream stream(line.substr(1));
+    for (std::string cell; std::getline(stream, cell, '|');) cells.push_back(cell);
+    const std::string folder = Words(cells.at(0)).at(0);
+    if (folder == "folder") continue;
+    for (const std::string& allowed : Words(cells.at(2))) table[folder].insert(allowed);
+    table[folder];
+  }
+  return table;
+}
+
+std::vector<fs::path> Sources(const fs::path& folder) {
+  static const std::set<std::string> kSuffixes = {".h", ".cpp", ".cu", ".cuh"};
+  std::vector<fs::path> files;
+  if (!fs::exists(folder)) return files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (kSuffixes.contains(entry.path().extension())) files.push_back(entry.path());
+  }
+  return files;
+}
+
+TEST(TreeTest, ModuleTableNamesEveryLibrary) {
+  const auto table = ModuleTable();
+  EXPECT_EQ(table.size(), 9U);
+  for (const auto& [folder, allowed] : table) {
+    EXPECT_TRUE(fs::exists(kRoot / folder / "CMakeLists.txt")) << folder;
+    for (const std::string& name : allowed) EXPECT_TRUE(table.contains(name)) << name;
+  }
+}
+
+TEST(TreeTest, IncludesFollowTheModuleTable) {
+  const auto table = ModuleTable();
+  int includes = 0;
+  for (const auto& [folder, allowed] : table) {
+    for (const fs::path& file : Sources(kRoot / folder)) {
+      for (const std::string& line : Lines(file)) {
+        if (!line.starts_with("#include \"")) continue;
+        const std::string path = line.substr(10, line.find('"', 10) - 10);
+        const std::string top = path.substr(0, path.find('/'));
+        if (!table.contains(top) || path.find('/') == std::string::npos) continue;
+        ++includes;
+        EXPECT_TRUE(top == folder || allowed.contains(top))
+            << file << " includes " << path << ", which docs/architecture.md does not allow";
+      }
+    }
+  }
+  EXPECT_GT(includes, 50);
+}
+
+TEST(TreeTest, LinkLinesFollowTheModuleTable) {
+  for (const auto& [folder, allowed] : ModuleTable()) {
+    const std::string text = Read(kRoot / folder / "CMakeLists.txt");
+    const std::size_t begin = text.find("dbsp_add_module(" + folder);
+    ASSERT_NE(begin, std::string::npos) << folder;
+    const std::string call = text.substr(begin, text.find(')', begin) - begin);
+    const std::size_t deps = call.find("DEPS");
+    std::set<std::string> linked;
+    if (deps != std::string::npos) {
+      for (const std::string& word : Words(call.substr(deps + 4))) {
+        if (word == "LIBS" || word == "PRIVATE_LIBS" || word == "SOURCES") break;
+        linked.insert(word);
+      }
+    }
+    EXPECT_EQ(linked, allowed) << folder << "/CMakeLists.txt";
+  }
+}
+
+TEST(TreeTest, OnlyDbSeesSqliteAndOnlyRuntimeAndKernelsSeeVendors) {
+  for (const auto& [folder, allowed] : ModuleTable()) {
+    for (const fs::path& file : Sources(kRoot / folder)) {
+      for (const std::string& line : Lines(file)) {
+        if (!line.starts_with("#include <")) continue;
+        if (line.find("<sqlite3.h>") != std::string::npos) {
+          EXPECT_TRUE(folder == "db" && file.extension() == ".cpp") << file;
+        }
+        for (const char* vendor : {"<cuda", "<nccl.h>", "<cupti", "<mpi.h>"}) {
+          if (line.find(vendor) == std::string::npos) continue;
+          EXPECT_TRUE(folder == "runtime" || folder == "kernels" || folder == "profiler") << file;
+        }
+      }
+    }
+  }
+}
+
+TEST(TreeTest, EverySourceHasTheLicenceLine) {
+  int files = 0;
+  for (const char* folder : {"core",
+                             "runtime",
+                             "kernels",
+                             "planner",
+                             "db",
+                             "profiler",
+                             "tuner",
+                             "replay",
+                             "reports",
+                             "tests",
+                             "bench"}) {
+    for (const fs::path& file : Sources(kRoot / folder)) {
+      if (file.string().find("node_modules") != std::string::npos) continue;
+      ++files;
+      const auto lines = Lines(file);
+      ASSERT_FALSE(lines.empty()) << file;
+      EXPECT_EQ(lines.front(), "// SPDX-License-Identifier: Apache-2.0") << file;
+    }
+  }
+  EXPECT_GT(files, 50);
+}
+
+TEST(TreeTest, EverySourceIsBuilt) {
+  for (const auto& [folder, allowed] : ModuleTable()) {
+    std::string lists;
+    for (const auto& entry : fs::recursive_directory_iterator(kRoot / folder)) {
+      if (entry.path().filename() == "CMakeLists.txt") lists += Read(entry.path());
+    }
+    for (const fs::path& file : Sources(kRoot / folder)) {
+      if (file.extension() != ".cpp" && file.extension() != ".cu") continue;
+      if (file.string().find("node_modules") != std::string::npos) continue;
+      EXPECT_NE(lists.find(file.filename().string()), std::string::npos) << file;
+    }
+  }
+}
+
+}  // namespace
