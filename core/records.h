@@ -79,7 +79,7 @@ struct Trial {
   TrialConfig config;
   TrialOutcome outcome = TrialOutcome::kOk;
   std::string detail;  ///< one line when the outcome is not kOk
-  std::string method;  ///< "cpu.steady_clock", "cuda.events.cold", ...
+  std::string method;  ///< "cpu.thread_time", "cpu.wall", "cuda.events.cold", ...
   std::string stop_reason;  ///< "spread", "budget", "max_samples"
   std::int64_t warmups = 0;
   std::int64_t discarded = 0;  ///< samples thrown away, reason in detail

@@ -15,6 +15,7 @@
 #include "profiler/duration.h"
 #include "profiler/run_trial.h"
 #include "profiler/suite.h"
+#include "runtime/clock.h"
 #include "runtime/device.h"
 
 namespace dbsp::profiler {
@@ -118,13 +119,13 @@ void MeasureAll(const Options& options,
                 db::Database& database,
                 std::int64_t budget_ns,
                 std::vector<Result>& results) {
-  const std::int64_t deadline = SteadyNs() + budget_ns;
+  const std::int64_t deadline = runtime::SteadyNs() + budget_ns;
   auto left = Count(results, "to measure");
   const int total = left;
   std::int64_t environment = 0;  // stored with the first trial: an idle run leaves no trace
   for (Result& result : results) {
     if (result.status != "to measure") continue;
-    const std::int64_t remaining = deadline - SteadyNs();
+    const std::int64_t remaining = deadline - runtime::SteadyNs();
     if (remaining <= 0 || g_interrupted) {
       result.status = "left out";
       continue;

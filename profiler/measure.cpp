@@ -5,11 +5,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 
 #include "core/error.h"
+#include "runtime/clock.h"
 
 namespace dbsp::profiler {
 namespace {
@@ -77,12 +77,6 @@ Measurement Measure(const MeasureLimits& limits,
   }
 }
 
-std::int64_t SteadyNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 std::int64_t Preemptions() {
   rusage usage{};
   if (getrusage(RUSAGE_THREAD, &usage) != 0) return 0;
@@ -91,10 +85,10 @@ std::int64_t Preemptions() {
 
 Reading TimeOnThread(const std::function<void()>& run) {
   const std::int64_t before = Preemptions();
-  const std::int64_t begin = SteadyNs();
+  const std::int64_t begin = runtime::ThreadNs();
   run();
-  const std::int64_t end = SteadyNs();
-  return {end - begin, Preemptions() != before};
+  const std::int64_t taken = runtime::ThreadNs() - begin;
+  return {taken, taken < kCacheRefillNs && Preemptions() != before};
 }
 
 }  // namespace dbsp::profiler

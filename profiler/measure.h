@@ -51,11 +51,14 @@ struct Measurement {
                                   const std::function<std::int64_t()>& now,
                                   const std::function<bool()>& interrupted);
 
-/// Steady clock in ns, and times the system took this thread off its core against its will.
-[[nodiscard]] std::int64_t SteadyNs();
+/// Times the system took this thread off its core against its will.
 [[nodiscard]] std::int64_t Preemptions();
 
-/// Times one call on this thread; disturbed when Preemptions() rose meanwhile.
+/// A run shorter than this is disturbed by losing its core, because the cache it comes back to is
+/// another's; in a longer one refilling the cache is below the noise.
+inline constexpr std::int64_t kCacheRefillNs = 5'000'000;
+
+/// Times one call by runtime::ThreadNs().
 [[nodiscard]] Reading TimeOnThread(const std::function<void()>& run);
 
 }  // namespace dbsp::profiler

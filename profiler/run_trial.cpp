@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "kernels/attention.h"
 #include "profiler/pattern.h"
+#include "runtime/clock.h"
 #include "runtime/communicator.h"
 
 namespace dbsp::profiler {
@@ -94,7 +95,7 @@ Measurement RunAttention(const AttentionConfig& c,
     }
   };
   return Measure(
-      limits, [&] { return TimeOnThread(run); }, SteadyNs, interrupted);
+      limits, [&] { return TimeOnThread(run); }, runtime::SteadyNs, interrupted);
 }
 
 /// Gathers blocks of one head after another from the home layout [token][heads][head_dim].
@@ -126,7 +127,7 @@ Measurement RunPack(const LocalConfig& c,
         from[i].data(), kHeads * c.head_dim, to[i].data(), c.head_dim, c.head_dim, items);
   };
   return Measure(
-      limits, [&] { return TimeOnThread(run); }, SteadyNs, interrupted);
+      limits, [&] { return TimeOnThread(run); }, runtime::SteadyNs, interrupted);
 }
 
 Measurement RunMerge(const LocalConfig& c,
@@ -146,7 +147,7 @@ Measurement RunMerge(const LocalConfig& c,
         c.amount, c.head_dim, o[i].data(), lse[i].data(), part_o[i].data(), part_lse.data());
   };
   return Measure(
-      limits, [&] { return TimeOnThread(run); }, SteadyNs, interrupted);
+      limits, [&] { return TimeOnThread(run); }, runtime::SteadyNs, interrupted);
 }
 
 /// One rank's buffers and counts for an exchange.
@@ -228,9 +229,9 @@ Measurement RunExchange(const ExchangeConfig& c,
     const auto rank = static_cast<std::size_t>(communicator.rank());
     ExchangeRank mine(c, communicator.rank());
     const auto once = [&] {
-      begin[rank] = SteadyNs();
+      begin[rank] = runtime::SteadyNs();
       mine.Run(communicator);
-      end[rank] = SteadyNs();
+      end[rank] = runtime::SteadyNs();
       communicator.Barrier();
     };
     if (rank != 0) {
@@ -245,7 +246,7 @@ Measurement RunExchange(const ExchangeConfig& c,
           return Reading{*std::max_element(end.begin(), end.end()) -
                          *std::min_element(begin.begin(), begin.end())};
         },
-        SteadyNs,
+        runtime::SteadyNs,
         interrupted);
     done = true;
     communicator.Barrier();
@@ -276,7 +277,7 @@ std::optional<Trial> RunTrial(const TrialConfig& config,
   Trial trial;
   trial.suite = suite;
   trial.config = config;
-  trial.method = "cpu.steady_clock";
+  trial.method = std::holds_alternative<ExchangeConfig>(config) ? "cpu.wall" : "cpu.thread_time";
   trial.started_utc = NowUtc();
   try {
     Measurement measured = std::visit(Runner{limits, interrupted}, config);

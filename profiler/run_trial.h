@@ -14,8 +14,8 @@ namespace dbsp::profiler {
 
 /// The finished trial; nothing when interrupted. What goes wrong with one configuration becomes its
 /// outcome (kFailed, detail), so that one bad trial does not end a run.
-/// method  "cpu.steady_clock": attention and local from call to return on one thread; exchange from
-///         the first rank's start to the last rank's end, all released by a barrier
+/// method  "cpu.thread_time": attention and local, the core's time of one thread; "cpu.wall":
+///         exchange, from the first rank's start to the last rank's end, released by a barrier
 /// memory  buffers are rotated until kColdBytes are in turn, so that none is wholly in the cache
 [[nodiscard]] std::optional<Trial> RunTrial(const TrialConfig& config,
                                             const std::string& suite,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -8,6 +7,7 @@
 #include "core/error.h"
 #include "planner/timeline.h"
 #include "replay/transport.h"
+#include "runtime/clock.h"
 
 namespace dbsp::replay {
 namespace {
@@ -21,11 +21,9 @@ Grid2 Zeros(int outer, int ranks) {
 
 template <typename Body>
 double TimeNs(const Body& body) {
-  const auto start = std::chrono::steady_clock::now();
+  const std::int64_t start = runtime::ThreadNs();
   body();
-  return static_cast<double>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start)
-          .count());
+  return static_cast<double>(runtime::ThreadNs() - start);
 }
 
 /// Exchange and hop durations that a plan predicted.

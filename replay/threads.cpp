@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <limits>
 
 #include "core/error.h"
 #include "replay/transport.h"
+#include "runtime/clock.h"
 #include "runtime/communicator.h"
 
 namespace dbsp::replay {
 namespace {
-
-std::int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 /// What one rank saw in one run; absolute times.
 struct RankLog {
@@ -37,7 +31,7 @@ class RankRun {
   void Run() {
     rank_.Reset();
     communicator_.Barrier();
-    log_.start_ns = NowNs();
+    log_.start_ns = runtime::SteadyNs();
     for (int round = 0; round < cell_.rounds_before(); ++round) Round(round);
     for (int step = 0; step < cell_.schedule.steps; ++step) Step(step);
     for (int round = cell_.rounds_before(); round < cell_.rounds(); ++round) Round(round);
@@ -51,18 +45,18 @@ class RankRun {
                              .kind = kind,
                              .index = index,
                              .start_ns = start,
-                             .duration_ns = NowNs() - start,
+                             .duration_ns = runtime::SteadyNs() - start,
                              .bytes = bytes});
   }
 
   void Round(int round) {
     const auto at = static_cast<std::size_t>(round);
-    std::int64_t start = NowNs();
+    std::int64_t start = runtime::SteadyNs();
     rank_.Pack(round);
     const std::int64_t packed = rank_.executed().packed_bytes[at];
     Add(SegmentKind::kPack, round, start, packed, packed > 0);
     const RoundBuffers buffers = rank_.Buffers(round);
-    start = NowNs();
+    start = runtime::SteadyNs();
     communicator_.AllToAllV(buffers.send,
                             buffers.send_counts,
                             buffers.send_offsets,
@@ -71,7 +65,7 @@ class RankRun {
                             buffers.recv_offsets);
     // Also when nothing moved: every rank takes part in the meeting, and its arrival counts.
     Add(SegmentKind::kExchange, round, start, rank_.executed().sent_bytes[at], true);
-    start = NowNs();
+    start = runtime::SteadyNs();
     rank_.Unpack(round);
     const std::int64_t unpacked = rank_.executed().unpacked_bytes[at];
     Add(SegmentKind::kUnpack, round, start, unpacked, unpacked > 0);
@@ -82,7 +76,7 @@ class RankRun {
     HopBuffers buffers;
     if (hop) {
       buffers = rank_.Hop(step);
-      log_.hop_posted_ns.push_back(NowNs());
+      log_.hop_posted_ns.push_back(runtime::SteadyNs());
       communicator_.StartSendRecv(buffers.send,
                                   buffers.send_count,
                                   buffers.dst,
@@ -91,17 +85,17 @@ class RankRun {
                                   buffers.src);
     }
     if (observer_) observer_(rank_.rank(), step);
-    std::int64_t start = NowNs();
+    std::int64_t start = runtime::SteadyNs();
     rank_.Attend(step);
     Add(SegmentKind::kAttention, step, start, 0, rank_.has_rows());
     if (step > 0) {
-      start = NowNs();
+      start = runtime::SteadyNs();
       rank_.Merge(step);
       const bool merged = rank_.executed().merged_rows[static_cast<std::size_t>(step)] > 0;
       Add(SegmentKind::kMerge, step, start, 0, merged);
     }
     if (!hop) return;
-    start = NowNs();
+    start = runtime::SteadyNs();
     communicator_.WaitSendRecv();
     constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
     Add(SegmentKind::kHop, step, start, buffers.recv_count * kFloat, buffers.recv_count > 0);

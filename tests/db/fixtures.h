@@ -71,7 +71,7 @@ inline Trial SomeAttention(std::uint64_t seed, std::vector<std::int64_t> samples
   Trial trial;
   trial.suite = "quick";
   trial.config = config;
-  trial.method = "cpu.steady_clock";
+  trial.method = "cpu.thread_time";
   trial.stop_reason = "spread";
   trial.warmups = 2;
   trial.discarded = 1;

@@ -108,7 +108,7 @@ Trial AttentionTrial(std::int64_t kept, TrialOutcome outcome) {
   config.active_rows = 32;
   trial.config = config;
   trial.outcome = outcome;
-  trial.method = "cpu.steady_clock";
+  trial.method = "cpu.thread_time";
   trial.started_utc = "2026-01-31T11:00:00Z";
   if (outcome != TrialOutcome::kOk) {
     trial.detail = "relative error 0.5 </script><!-- not markup";
