@@ -9,9 +9,9 @@ DBSP_STARTED=$SECONDS
 DBSP_BUILD_PACKAGES=(
   g++ cmake make ninja-build ccache git pkg-config ca-certificates
   libfmt-dev nlohmann-json3-dev libcli11-dev libsqlite3-dev libzip-dev libzstd-dev
-  libxxhash-dev libhwy-dev zlib1g-dev sqlite3
+  libxxhash-dev libhwy-dev libeigen3-dev zlib1g-dev sqlite3
 )
-DBSP_TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev libeigen3-dev libopenblas-dev chromium)
+DBSP_TEST_PACKAGES=(libgtest-dev libgmock-dev libbenchmark-dev libopenblas-dev chromium)
 
 say() { printf '[%4ds] %s\n' "$((SECONDS - DBSP_STARTED))" "$*" >&2; }
 die() { printf '%s: error: %s\n' "$(basename "$0")" "$1" >&2; exit "${2:-2}"; }
