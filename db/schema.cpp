@@ -24,11 +24,15 @@ std::span<const char* const> Migrations() { return kMigrations; }
 
 int NewestVersion() { return static_cast<int>(kMigrations.size()); }
 
-void CheckIdentity(const Connection& connection, EmptyFile empty) {
+void CheckIdentity(Connection& connection, EmptyFile empty) {
+  // One read transaction (a savepoint also works inside a writer's): between two separate reads
+  // another process may have made the schema, and the file would look like neither.
+  connection.Run("SAVEPOINT identity");
+  const std::int64_t tables = connection.Integer("SELECT count(*) FROM sqlite_schema");
   const std::int64_t id = connection.Integer("PRAGMA application_id");
   const int version = VersionOf(connection);
-  const bool fresh =
-      id == 0 && version == 0 && connection.Integer("SELECT count(*) FROM sqlite_schema") == 0;
+  connection.Run("RELEASE identity");
+  const bool fresh = id == 0 && version == 0 && tables == 0;
   if (fresh && empty == EmptyFile::kAllowed) return;
   if (id != kApplicationId) {
     Fail(ErrorCode::kCorruptInput,

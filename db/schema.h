@@ -26,6 +26,6 @@ void Migrate(Connection& connection, int version);
 /// Why the file cannot be used by this build, thrown as Error{kCorruptInput}: another program's, or
 /// written by a newer dbsp. A fresh empty file passes when `empty_allowed`.
 enum class EmptyFile : std::uint8_t { kAllowed, kRefused };
-void CheckIdentity(const Connection& connection, EmptyFile empty);
+void CheckIdentity(Connection& connection, EmptyFile empty);
 
 }  // namespace dbsp::db
