@@ -2,6 +2,7 @@
 // Replays of a plan and their ledgers: predicted against replayed per kind of segment.
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "reports/sections.h"
 
@@ -53,6 +54,16 @@ Json LedgerJson(const ReplayRecord& replay) {
 
 }  // namespace
 
+std::optional<int> OversubscribedCores(const ReportInputs& inputs, const db::StoredReplay& stored) {
+  if (stored.replay.transport != "threads") return std::nullopt;
+  for (const db::StoredEnvironment& environment : inputs.environments) {
+    const Provenance& where = environment.provenance;
+    if (environment.id != stored.environment_id || where.device_kind != "cpu") continue;
+    if (where.cores > 0 && stored.replay.ranks > where.cores) return where.cores;
+  }
+  return std::nullopt;
+}
+
 std::vector<const db::StoredReplay*> ReplaysOf(const ReportInputs& inputs, const PlanInput& plan) {
   std::vector<const db::StoredReplay*> found;
   for (const db::StoredReplay& stored : inputs.replays) {
@@ -62,6 +73,10 @@ std::vector<const db::StoredReplay*> ReplaysOf(const ReportInputs& inputs, const
     }
   }
   std::reverse(found.begin(), found.end());
+  // More ranks than cores: right outputs, but times that say little, so never the headline.
+  std::stable_partition(found.begin(), found.end(), [&](const db::StoredReplay* stored) {
+    return !OversubscribedCores(inputs, *stored).has_value();
+  });
   return found;
 }
 

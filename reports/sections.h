@@ -61,7 +61,12 @@ void AddShownCells(const ReportInputs& inputs,
                    const ReportLimits& limits,
                    Json& out);
 
-/// Replays of the plan, newest first.
+/// Cores of a threads replay on a CPU that has fewer of them than ranks: its outputs count, its
+/// times say little. Nothing for every other replay.
+[[nodiscard]] std::optional<int> OversubscribedCores(const ReportInputs& inputs,
+                                                     const db::StoredReplay& stored);
+
+/// Replays of the plan, newest first, oversubscribed ones last.
 [[nodiscard]] std::vector<const db::StoredReplay*> ReplaysOf(const ReportInputs& inputs,
                                                              const PlanInput& plan);
 [[nodiscard]] Json ReplaysJson(const std::vector<const db::StoredReplay*>& replays,

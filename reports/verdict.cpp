@@ -86,7 +86,7 @@ bool IsPlain(const Plan& plan, Family family) {
          });
 }
 
-/// Predicted times of every cell, and those of the newest replay with this transport.
+/// Predicted times of every cell, and those of the first listed replay with this transport.
 std::map<CellKey, CellTimes> TimesOf(const ReportInputs& inputs,
                                      const PlanInput& input,
                                      const std::string& transport) {
@@ -219,13 +219,6 @@ Json NewestReplay(const std::vector<const db::StoredReplay*>& replays) {
           {"replayed_ms", replayed / kNsPerMs}};
 }
 
-const db::StoredEnvironment* EnvironmentOf(const ReportInputs& inputs, std::int64_t id) {
-  for (const auto& stored : inputs.environments) {
-    if (stored.id == id) return &stored;
-  }
-  return nullptr;
-}
-
 void AddReplayNotices(const ReportInputs& inputs,
                       const std::vector<const db::StoredReplay*>& replays,
                       Json& out) {
@@ -242,17 +235,14 @@ void AddReplayNotices(const ReportInputs& inputs,
   if (!newest.replay.verified)
     out.push_back(Notice(
         "warning", fmt::format("Replay {} was not verified against the reference.", newest.id)));
-  const db::StoredEnvironment* where = EnvironmentOf(inputs, newest.environment_id);
-  if (where != nullptr && where->provenance.device_kind == "cpu" &&
-      newest.replay.transport == "threads" && where->provenance.cores > 0 &&
-      newest.replay.ranks > where->provenance.cores) {
+  if (const auto cores = OversubscribedCores(inputs, newest)) {
     out.push_back(
         Notice("warning",
                fmt::format("Oversubscribed: replay {} ran {} ranks on {} cores, so ranks waited "
                            "for each other and its times say little about {} devices.",
                            newest.id,
                            newest.replay.ranks,
-                           where->provenance.cores,
+                           *cores,
                            newest.replay.ranks)));
   }
   if (newest.replay.transport == "serial") {

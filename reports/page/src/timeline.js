@@ -174,9 +174,14 @@ export function timelineView(cell, plan, kinds) {
   }
   const ranks = cell.ranks;
   if (named.length === 0) return note(cell.timeline_missing ?? 'The plan holds no segments for this cell.');
-  const end = Math.max(1, ...named.flatMap(({ segments }) => segments.map((g) => g.end)));
+  // One scale for what can be compared; a timeline many times longer (ranks that waited for cores)
+  // gets its own, or the others would shrink to nothing.
+  const ends = named.map(({ segments }) => Math.max(1, ...segments.map((g) => g.end)));
+  const limit = 3 * Math.min(...ends);
+  const shared = Math.max(...ends.filter((end) => end <= limit));
   return h('div', {},
-    named.map(({ title, segments }) => gantt(title, segments, ranks, end)),
+    named.map(({ title, segments }, i) => (ends[i] <= limit ? gantt(title, segments, ranks, shared)
+      : gantt(`${title}, own scale`, segments, ranks, ends[i]))),
     cell.replayed.length === 0 ? note('No replay of this cell is stored, so only the prediction is drawn.') : null,
     legend(kinds), timelineTwin(named, ranks, kinds));
 }
