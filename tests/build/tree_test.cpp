@@ -162,7 +162,8 @@ TEST(TreeTest, EverySourceIsBuilt) {
   for (const auto& [folder, allowed] : ModuleTable()) {
     std::string lists;
     for (const auto& entry : fs::recursive_directory_iterator(kRoot / folder)) {
-      if (entry.path().filename() == "CMakeLists.txt") lists += Read(entry.path());
+      const fs::path name = entry.path().filename();
+      if (name == "CMakeLists.txt" || name.extension() == ".cmake") lists += Read(entry.path());
     }
     for (const fs::path& file : Sources(kRoot / folder)) {
       if (file.extension() != ".cpp" && file.extension() != ".cu") continue;

@@ -140,7 +140,8 @@ TEST(RunTrialTest, EveryCategoryIsReallyMeasured) {
     ASSERT_TRUE(trial.has_value());
     EXPECT_EQ(trial->outcome, TrialOutcome::kOk) << trial->detail;
     EXPECT_GE(trial->samples_ns.size(), 1U);
-    EXPECT_EQ(trial->method, "cpu.thread_time");
+    EXPECT_EQ(trial->method,
+              std::holds_alternative<ExchangeConfig>(config) ? "cpu.wall" : "cpu.thread_time");
     EXPECT_FALSE(RunTrial(config, "quick", limits, [] { return true; }).has_value());
   }
 }
