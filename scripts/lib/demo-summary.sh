@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+# The demo's closing lines, read from what the tools wrote. Sourced by scripts/demo.
+# sqlite3 is the JSON reader: it is installed anyway.
+json() { # json FILE EXPRESSION: EXPRESSION over j, the document
+  sqlite3 :memory: "SELECT $2 FROM (SELECT CAST(readfile('$1') AS TEXT) AS j)"
+}
+candidate() { # candidate FAMILY: predicted total in ms of the family's fastest candidate
+  json "$out/compare.json" "(SELECT min(json_extract(value, '\$.total_ms')) FROM json_each(j, '\$.candidates')
+    WHERE json_extract(value, '\$.family') = '$1')"
+}
+total() { json "$out/replay-$1.json" "json_extract(j, '\$.$2')"; }
+calc() { awk "BEGIN { printf \"$1\", $2 }"; }
+
+predicted=$(total plan-serial predicted_ms)
+replayed=$(total plan-serial replayed_ms)
+strategy=$(json "$out/compare.json" "(SELECT group_concat(json_extract(value, '\$.family') || ' ' || json_extract(value, '\$.ulysses_degree') || 'x' ||
+  json_extract(value, '\$.ring_degree') || ' in ' || json_extract(value, '\$.chosen') || ' cells', ', ') FROM json_each(j, '\$.candidates')
+  WHERE json_extract(value, '\$.chosen') > 0)")
+printf 'workload   %s\n' "$scale"
+printf 'machine    %s\n' "$(sqlite3 "$out/profile.db" "SELECT device || ', ' || cores || ' cores; ' || (SELECT count(*) FROM trials) || ' trials, ' ||
+  (SELECT count(*) FROM samples) || ' samples' FROM v_provenance LIMIT 1")"
+printf 'strategy   %s (ulysses x ring degree), %s ranks\n' "$strategy" "$ranks"
+printf 'predicted  %s s of attention and exchange for the whole video\n' "$(calc '%.1f' "$predicted / 1000")"
+printf 'replayed   %s s (%s %%), ranks one after another, exchange times from the database\n' \
+  "$(calc '%.1f' "$replayed / 1000")" "$(calc '%+.1f' "100 * ($replayed - $predicted) / $predicted")"
+for family in ulysses ring; do
+  printf '%-10s %sx faster than plain %s replayed, %sx predicted\n' "vs $family" \
+    "$(calc '%.2f' "$(total "plan-$family-serial" replayed_ms) / $replayed")" "$(calc '%.2f' "$(candidate $family) / $predicted")" "$family"
+done
+printf 'verified   relative error %s (serial), %s (8 threads, real exchanges); limit 1e-05\n' \
+  "$(calc '%.1e' "$(total plan-serial verification.relative_error)")" "$(calc '%.1e' "$(total plan-threads verification.relative_error)")"
+printf 'files      %s\n' "$out/profile.db $out/workload.json $out/plan.json"
+printf 'page       %s\n' "$out/report.html"
