@@ -78,9 +78,9 @@ struct Trial {
   std::string suite;  ///< "quick", "full", "refine"
   TrialConfig config;
   TrialOutcome outcome = TrialOutcome::kOk;
-  std::string detail;  ///< one line when the outcome is not kOk
+  std::string detail;  ///< one line: what went wrong, what was discarded, calls per sample
   std::string method;  ///< "cpu.thread_time", "cpu.wall", "cuda.events.cold", ...
-  std::string stop_reason;  ///< "spread", "budget", "max_samples"
+  std::string stop_reason;  ///< "spread", "budget", "max_samples", "run_budget"
   std::int64_t warmups = 0;
   std::int64_t discarded = 0;  ///< samples thrown away, reason in detail
   std::vector<std::int64_t> samples_ns;  ///< every kept sample in order

@@ -6,13 +6,16 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <set>
 
 #include "core/cli.h"
 #include "core/error.h"
-#include "core/json.h"
 #include "db/database.h"
 #include "kernels/attention.h"
 #include "profiler/duration.h"
+#include "profiler/result.h"
 #include "profiler/run_trial.h"
 #include "profiler/suite.h"
 #include "runtime/clock.h"
@@ -32,187 +35,173 @@ struct Options {
   bool resume = true, dry_run = false, json = false, list = false;
 };
 
-struct Result {
-  TrialConfig config;
-  std::string status;  ///< "measured", "reused", "failed", "left out", "to measure"
-  std::optional<Trial> trial;
-};
-
-std::int64_t MedianOf(std::vector<std::int64_t> samples) {
-  std::sort(samples.begin(), samples.end());
-  return samples[samples.size() / 2];
-}
-
-std::string Row(const Result& result) {
-  if (!result.trial) return fmt::format("{:>12}  {}\n", result.status, Describe(result.config));
-  if (result.trial->outcome != TrialOutcome::kOk) {
-    return fmt::format(
-        "{:>12}  {}: {}\n", result.status, Describe(result.config), result.trial->detail);
-  }
-  return fmt::format("{:>9.3f} ms  {}  ({} samples, stop: {})\n",
-                     static_cast<double>(MedianOf(result.trial->samples_ns)) / 1e6,
-                     Describe(result.config),
-                     result.trial->samples_ns.size(),
-                     result.trial->stop_reason);
-}
-
-int Count(const std::vector<Result>& results, const std::string& status) {
-  return static_cast<int>(std::count_if(
-      results.begin(), results.end(), [&](const Result& r) { return r.status == status; }));
-}
-
-std::string Summary(const std::vector<Result>& results) {
-  return fmt::format("{} trials: {} measured, {} reused, {} failed, {} left out",
-                     results.size(),
-                     Count(results, "measured"),
-                     Count(results, "reused"),
-                     Count(results, "failed"),
-                     Count(results, "left out"));
-}
-
-Json ToJson(const Options& options, const std::vector<Result>& results, bool interrupted) {
-  Json trials = Json::array();
-  for (const Result& result : results) {
-    Json entry{{"key", KeyOf(result.config)},
-               {"what", Describe(result.config)},
-               {"status", result.status}};
-    if (result.trial) {
-      entry["stop_reason"] = result.trial->stop_reason;
-      entry["discarded"] = result.trial->discarded;
-      entry["detail"] = result.trial->detail;
-      entry["samples_ns"] = result.trial->samples_ns;
-      if (!result.trial->samples_ns.empty()) {
-        entry["median_ns"] = MedianOf(result.trial->samples_ns);
-      }
-    }
-    trials.push_back(std::move(entry));
-  }
-  return {{"schema", "dbsp.profile/1"},
-          {"database", options.db},
-          {"suite", options.refine.empty() ? options.suite : "refine"},
-          {"ranks", options.ranks},
-          {"seed", options.seed},
-          {"commit", BuildCommit()},
-          {"interrupted", interrupted},
-          {"measured", Count(results, "measured")},
-          {"reused", Count(results, "reused")},
-          {"failed", Count(results, "failed")},
-          {"left_out", Count(results, "left out")},
-          {"trials", std::move(trials)}};
-}
-
-std::vector<TrialConfig> SuiteOf(const Options& options) {
+SuiteOptions SuiteOf(const Options& options) {
   SuiteOptions suite;
   suite.suite = options.suite;
   suite.ranks = options.ranks;
   suite.seed = options.seed;
   suite.kernel = kernels::FindCpuAttention("").name;
   if (!options.workload.empty()) suite.workload = ReadWorkload(options.workload);
-  if (!options.refine.empty()) suite.plan = ReadPlan(options.refine);
-  return MakeSuite(suite);
+  if (!options.refine.empty()) {
+    suite.plan = ReadPlan(options.refine);
+    suite.ranks = suite.plan->ranks;
+  }
+  return suite;
+}
+
+const char* SuiteName(const Options& options) {
+  return options.refine.empty() ? options.suite.c_str() : "refine";
+}
+
+/// Configurations with the methods they were measured by, of this device and build.
+std::set<std::pair<std::string, std::string>> Finished(const db::Database& database,
+                                                       const Provenance& machine) {
+  std::set<std::int64_t> here;
+  for (const db::StoredEnvironment& stored : database.Environments()) {
+    const Provenance& p = stored.provenance;
+    if (p.device_kind == machine.device_kind && p.device_name == machine.device_name &&
+        p.device_uuid == machine.device_uuid && p.git_commit == machine.git_commit) {
+      here.insert(stored.id);
+    }
+  }
+  std::set<std::pair<std::string, std::string>> finished;
+  for (const db::StoredTrial& stored : database.Trials()) {
+    if (stored.trial.outcome == TrialOutcome::kOk && here.contains(stored.environment_id)) {
+      finished.insert({KeyOf(stored.trial.config), stored.trial.method});
+    }
+  }
+  return finished;
 }
 
 /// Measures in order until the budget is spent: each trial may use twice its equal share of what is
 /// left, so that what quick trials save goes to the later ones.
-void MeasureAll(const Options& options,
+void MeasureAll(RunSettings settings,
                 const Provenance& machine,
                 db::Database& database,
                 std::int64_t budget_ns,
                 std::vector<Result>& results) {
-  const std::int64_t deadline = runtime::SteadyNs() + budget_ns;
-  auto left = Count(results, "to measure");
-  const int total = left;
+  settings.limits.deadline_ns = runtime::SteadyNs() + budget_ns;
+  settings.interrupted = [] { return g_interrupted.load(); };
+  const std::int64_t most_ns = settings.limits.budget_ns;
+  const int total = Count(results, ResultStatus::kToMeasure);
+  int left = total;
   std::int64_t environment = 0;  // stored with the first trial: an idle run leaves no trace
   for (Result& result : results) {
-    if (result.status != "to measure") continue;
-    const std::int64_t remaining = deadline - runtime::SteadyNs();
-    if (remaining <= 0 || g_interrupted) {
-      result.status = "left out";
-      continue;
-    }
-    MeasureLimits limits;
-    limits.budget_ns = std::min(limits.budget_ns, 2 * remaining / left--);
-    result.trial =
-        RunTrial(result.config, options.refine.empty() ? options.suite : "refine", limits, [] {
-          return g_interrupted.load();
-        });
-    if (!result.trial) {
-      result.status = "left out";
-      continue;
-    }
+    if (result.status != ResultStatus::kToMeasure) continue;
+    const std::int64_t remaining = settings.limits.deadline_ns - runtime::SteadyNs();
+    result.status = ResultStatus::kLeftOut;
+    if (remaining <= 0 || g_interrupted) continue;
+    settings.limits.budget_ns = std::min(most_ns, 2 * remaining / left--);
+    result.trial = RunTrial(result.config, settings);
+    if (!result.trial) continue;
     if (environment == 0) environment = database.AddEnvironment(machine);
     database.AddTrial(environment, *result.trial);
-    result.status = result.trial->outcome == TrialOutcome::kOk ? "measured" : "failed";
+    result.status = result.trial->outcome == TrialOutcome::kOk ? ResultStatus::kMeasured
+                                                               : ResultStatus::kFailed;
     Progress(fmt::format("[{}/{}] {}", total - left, total, Describe(result.config)));
   }
 }
 
-void WarnAboutCores(const Options& options, const Provenance& machine) {
-  if (options.ranks <= machine.cores) return;
+void WarnAboutCores(int ranks, const Provenance& machine) {
+  if (ranks <= machine.cores) return;
   Progress(
       fmt::format("warning: {} ranks share {} cores: exchange times are those of an oversubscribed "
                   "machine, not of {} devices",
-                  options.ranks,
+                  ranks,
                   machine.cores,
-                  options.ranks));
+                  ranks));
 }
 
-void WriteResults(const Options& options, const std::vector<Result>& results) {
-  if (options.json) {
-    WriteStdout(DumpJson(ToJson(options, results, g_interrupted), 1) + "\n");
+/// On stderr: how a run that did not finish its suite is continued.
+void TellHowToGoOn(const Options& options, const std::vector<Result>& results) {
+  const int left = Count(results, ResultStatus::kLeftOut);
+  if (g_interrupted) {
+    const int kept =
+        Count(results, ResultStatus::kMeasured) + Count(results, ResultStatus::kFailed);
+    Progress(
+        fmt::format("interrupted: {} finished trials are kept in {}; the same command measures the "
+                    "{} left",
+                    kept,
+                    options.db,
+                    left));
+  } else if (left > 0) {
+    Progress(fmt::format("{} trials left out: budget of {} spent; the same command measures them",
+                         left,
+                         options.budget));
+  }
+}
+
+/// A process that a signal ended tells its shell so: scripts that loop over runs stop too.
+[[noreturn]] void DieBySigint() {
+  std::signal(SIGINT, SIG_DFL);
+  std::raise(SIGINT);
+  std::abort();  // raise() does not return from a default action
+}
+
+void CatchSigint() {
+  // What was started with interrupts ignored (nohup, a script's background job) keeps them so.
+  if (std::signal(SIGINT, OnInterrupt) == SIG_IGN) std::signal(SIGINT, SIG_IGN);
+}
+
+void WriteResults(const Options& options,
+                  int ranks,
+                  const Provenance& machine,
+                  const std::vector<Result>& results) {
+  if (!options.json) {
+    WriteStdout(ResultsText(results));
     return;
   }
-  std::string text;
-  for (const Result& result : results) text += Row(result);
-  WriteStdout(text + Summary(results) + "\n");
+  WriteStdout(ResultsJson({.database = options.list ? "" : options.db,
+                           .device = machine.device_name,
+                           .suite = SuiteName(options),
+                           .cores = machine.cores,
+                           .ranks = ranks,
+                           .seed = options.seed,
+                           .commit = BuildCommit(),
+                           .interrupted = g_interrupted},
+                          results));
 }
 
 int Profile(const Options& options, int argc, const char* const* argv) {
   const runtime::DeviceSpec device = runtime::ParseDevice(options.device);
   runtime::RequireDevice(device);
   const std::int64_t budget_ns = ParseDurationNs(options.budget, "--budget");
+  const SuiteOptions suite = SuiteOf(options);
+  const Provenance machine = runtime::CollectProvenance(device, argc, argv);
   std::vector<Result> results;
-  for (TrialConfig& config : SuiteOf(options)) {
-    results.push_back({std::move(config), "to measure", std::nullopt});
-  }
+  for (TrialConfig& config : MakeSuite(suite)) results.push_back({std::move(config)});
   if (options.list) {
-    WriteResults(options, results);
+    WriteResults(options, suite.ranks, machine, results);
     return 0;
   }
   if (options.db.empty()) Fail(ErrorCode::kInvalidArgument, "--db is required; name the database");
-  const Provenance machine = runtime::CollectProvenance(device, argc, argv);
   std::optional<db::Database> database;
   if (!options.dry_run || std::filesystem::exists(options.db)) {
     database = db::Database::Open(
         options.db, options.dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
   }
-  for (Result& result : results) {
-    if (database && options.resume &&
-        database->FindTrial(KeyOf(result.config), machine, machine.git_commit)) {
-      result.status = "reused";
+  if (database && options.resume) {
+    const auto finished = Finished(*database, machine);
+    for (Result& result : results) {
+      if (finished.contains({KeyOf(result.config), MethodOf(result.config, suite.ranks)})) {
+        result.status = ResultStatus::kReused;
+      }
     }
   }
   if (!options.dry_run) {
-    WarnAboutCores(options, machine);
-    std::signal(SIGINT, OnInterrupt);
-    MeasureAll(options, machine, *database, budget_ns, results);
+    WarnAboutCores(suite.ranks, machine);
+    CatchSigint();
+    MeasureAll({.suite = SuiteName(options), .ranks = suite.ranks},
+               machine,
+               *database,
+               budget_ns,
+               results);
   }
-  WriteResults(options, results);
-  if (const int left = Count(results, "left out"); left > 0) {
-    Progress(fmt::format(
-        "{} trials left out{}; the same command measures them",
-        left,
-        g_interrupted ? ": interrupted" : fmt::format(": budget of {} spent", options.budget)));
-  }
-  if (g_interrupted) {
-    Progress(fmt::format("interrupted: {} finished trials are kept in {}",
-                         Count(results, "measured") + Count(results, "failed"),
-                         options.db));
-    database.reset();
-    std::signal(SIGINT, SIG_DFL);
-    std::raise(SIGINT);
-  }
-  return Count(results, "failed") > 0 ? 1 : 0;
+  database.reset();
+  WriteResults(options, suite.ranks, machine, results);
+  TellHowToGoOn(options, results);
+  if (g_interrupted) DieBySigint();
+  return Count(results, ResultStatus::kFailed) > 0 ? 1 : 0;
 }
 
 int Main(int argc, const char* const* argv) {
@@ -221,7 +210,8 @@ int Main(int argc, const char* const* argv) {
   Options options;
   app.add_option("--db", options.db, "Database file; made when absent");
   app.add_option("--device", options.device, "cpu, cuda or cuda:N")->capture_default_str();
-  app.add_option("--ranks", options.ranks, "Most ranks exchanges are measured between")
+  app.add_option(
+         "--ranks", options.ranks, "Most ranks exchanges are measured between; a plan has its own")
       ->capture_default_str();
   app.add_option("--suite", options.suite, "quick or full")->capture_default_str();
   app.add_option("--budget", options.budget, "Time to spend: 500ms, 60s, 5m")

@@ -46,22 +46,31 @@ Measurement Measure(const MeasureLimits& limits,
   Measurement result;
   std::int64_t disturbed_kept = 0;
   const std::int64_t begin = now();
+  std::int64_t last_ns = 0;  // what the last run took, preparation included
   const auto spent = [&] { return now() - begin; };
+  const auto run = [&] {
+    const std::int64_t start = now();
+    const Reading reading = sample();
+    last_ns = now() - start;
+    return reading;
+  };
+  const auto another_fits = [&] { return now() <= limits.deadline_ns - last_ns; };
   const auto finish = [&](const char* reason) {
     result.stop_reason = reason;
     result.detail = DetailOf(result.discarded, disturbed_kept);
     return result;
   };
   // Warm-ups take at most a third of the budget: a slow trial still gets its samples.
-  while (result.warmups < limits.warmups && spent() <= limits.budget_ns / 3) {
+  while (result.warmups < limits.warmups && spent() <= limits.budget_ns / 3 && another_fits()) {
     if (interrupted()) return finish("interrupted");
-    (void)sample();
+    (void)run();
     ++result.warmups;
   }
   for (;;) {
     if (interrupted()) return finish("interrupted");
-    const Reading reading = sample();
-    if (reading.disturbed && result.discarded < kMaxDiscards && spent() < limits.budget_ns / 2) {
+    const Reading reading = run();
+    if (reading.disturbed && result.discarded < kMaxDiscards && spent() < limits.budget_ns / 2 &&
+        another_fits()) {
       ++result.discarded;
       continue;
     }
@@ -73,7 +82,9 @@ Measurement Measure(const MeasureLimits& limits,
       return finish("spread");
     }
     if (taken >= limits.max_samples) return finish("max_samples");
-    if (spent() >= limits.budget_ns) return finish("budget");
+    const bool enough = taken >= std::min(kFewestSamples, limits.min_samples);
+    if (enough && (spent() >= limits.budget_ns || !another_fits())) return finish("budget");
+    if (!another_fits()) return finish("run_budget");
   }
 }
 
@@ -83,12 +94,30 @@ std::int64_t Preemptions() {
   return usage.ru_nivcsw;
 }
 
-Reading TimeOnThread(const std::function<void()>& run) {
+Reading TimeOnThread(const std::function<void()>& run, int calls) {
   const std::int64_t before = Preemptions();
   const std::int64_t begin = runtime::ThreadNs();
-  run();
+  for (int i = 0; i < calls; ++i) run();
   const std::int64_t taken = runtime::ThreadNs() - begin;
-  return {taken, taken < kCacheRefillNs && Preemptions() != before};
+  return {(taken + calls / 2) / calls, taken < kCacheRefillNs && Preemptions() != before};
+}
+
+int CallsPerSample(const std::function<std::int64_t(int calls)>& time_of) {
+  constexpr std::int64_t kMost = 1 << 16;
+  std::int64_t calls = 1;
+  std::int64_t taken = time_of(1);
+  // The first call also pays for cold caches and fresh pages: only a long one is believed.
+  if (taken >= 100 * kShortestSampleNs) return 1;
+  taken = time_of(1);
+  while (taken < kShortestSampleNs && calls < kMost) {
+    // A fifth more than needed, so that noise does not bring it back here; at most eightfold, so
+    // that a clock that reads next to nothing does not ask for an hour.
+    const std::int64_t wanted =
+        calls * kShortestSampleNs * 6 / 5 / std::max<std::int64_t>(taken, 1);
+    calls = std::min({std::max(wanted, calls + 1), calls * 8, kMost});
+    taken = time_of(static_cast<int>(calls));
+  }
+  return static_cast<int>(calls);
 }
 
 }  // namespace dbsp::profiler

@@ -9,12 +9,17 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
 namespace dbsp::profiler {
 
 inline constexpr int kMaxDiscards = 8;
+/// Samples that a trial takes past its own budget when the run's time allows.
+inline constexpr int kFewestSamples = 3;
+/// Shorter samples would be read off the clock's last digits.
+inline constexpr std::int64_t kShortestSampleNs = 50'000;
 
 struct MeasureLimits {
   int warmups = 2;
@@ -22,6 +27,8 @@ struct MeasureLimits {
   int max_samples = 200;
   double target_spread = 0.01;  ///< of RelativeError()
   std::int64_t budget_ns = 2'000'000'000;  ///< for the whole trial, warm-ups included
+  /// End of the whole run on the clock of `now`: past it only a first sample is taken.
+  std::int64_t deadline_ns = std::numeric_limits<std::int64_t>::max();
 };
 
 /// One run as timed by whoever ran it.
@@ -31,18 +38,21 @@ struct Reading {
 };
 
 struct Measurement {
-  std::vector<std::int64_t> samples_ns;  ///< in order; never empty unless interrupted
+  std::vector<std::int64_t> samples_ns = {};  ///< in order; never empty unless interrupted
   std::int64_t warmups = 0;
   std::int64_t discarded = 0;
-  std::string stop_reason;  ///< "spread", "budget", "max_samples", "interrupted"
-  std::string detail;  ///< what was discarded and why, "" when nothing was
+  /// "spread", "budget", "max_samples", "interrupted", or "run_budget": the run's time ended it
+  /// before kFewestSamples.
+  std::string stop_reason = {};
+  std::string detail = {};  ///< what was discarded and why, "" when nothing was
 };
 
 /// Standard error of the median over the median, from the quartiles: 1.2533 * (q3 - q1) / 1.349 /
 /// sqrt(n) / median (normal noise; quartiles make it deaf to outliers). Infinite for n < 2.
 [[nodiscard]] double RelativeError(std::vector<std::int64_t> samples_ns);
 
-/// Runs `sample` until a limit holds. At least one sample is taken whatever the budget.
+/// Runs `sample` until a limit holds. One sample is taken whatever the budget, kFewestSamples as
+/// long as another one like the last ends before the deadline.
 /// now          nanoseconds of a clock that never goes back
 /// interrupted  asked before every run; true ends the measurement
 /// errors       whatever the functions throw; Error{kInvalidArgument} for limits below 1
@@ -58,7 +68,11 @@ struct Measurement {
 /// another's; in a longer one refilling the cache is below the noise.
 inline constexpr std::int64_t kCacheRefillNs = 5'000'000;
 
-/// Times one call by runtime::ThreadNs().
-[[nodiscard]] Reading TimeOnThread(const std::function<void()>& run);
+/// Mean time of `calls` calls by runtime::ThreadNs(), rounded. requires calls >= 1
+[[nodiscard]] Reading TimeOnThread(const std::function<void()>& run, int calls = 1);
+
+/// Calls one after the other that take kShortestSampleNs or more; 1 where a single one does.
+/// time_of  nanoseconds that so many calls take together; asked once for long calls
+[[nodiscard]] int CallsPerSample(const std::function<std::int64_t(int calls)>& time_of);
 
 }  // namespace dbsp::profiler

@@ -50,8 +50,8 @@ int OwnerRank(const HeadGroup& group, const std::vector<int>& owner, int block) 
 class Rounds {
  public:
   Rounds(const Strategy& strategy, int ranks)
-      : two_(strategy.family == Family::kDbsp && strategy.ulysses_degree > 1 &&
-             strategy.ring_degree > 1),
+      : two_(strategy.family == Family::kDbsp && strategy.exchange == Exchange::kRing &&
+             strategy.ulysses_degree > 1 && strategy.ring_degree > 1),
         ulysses_(strategy.ulysses_degree),
         meetings_(two_ ? 4 : 2, Meetings(ranks)) {}
 
@@ -156,7 +156,7 @@ void AddCalls(const Plan& plan, const Strategy& strategy, PlanAmounts& amounts) 
     const int rows = MostOwned(group.row_owner, group.ranks.size(), partition.q_blocks);
     const int cols = MostOwned(group.col_owner, group.ranks.size(), partition.k_blocks);
     amounts.attention.insert({strategy.kernel, heads, rows, cols});
-    if (group.ranks.size() > 1) {
+    if (strategy.exchange == Exchange::kRing && group.ranks.size() > 1) {
       const std::int64_t tokens =
           std::min<std::int64_t>(std::int64_t{rows} * plan.shape.block.q, plan.shape.tokens);
       amounts.merges.insert(tokens * heads);

@@ -13,7 +13,8 @@ namespace dbsp::profiler {
 
 /// Ranks that exchange with each other in one round, numbered by their lowest rank's order:
 /// components[round][rank]. Rounds before attention, then those after it; two of each for dbsp with
-/// both degrees above 1, as planner/layer_work.h describes.
+/// both degrees above 1 and a ring, as planner/layer_work.h describes. With exchange needed the
+/// masks, which a plan does not hold, may leave ranks out that are counted here.
 /// requires a valid partition of `shape`
 [[nodiscard]] std::vector<std::vector<int>> ExchangeComponents(const AttentionShape& shape,
                                                                const Strategy& strategy,

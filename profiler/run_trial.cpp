@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/run_trial.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <new>
@@ -17,8 +19,6 @@
 namespace dbsp::profiler {
 namespace {
 
-using Interrupted = std::function<bool()>;
-
 constexpr std::size_t kColdBytes = 64U << 20U;  // more than the caches a core can use
 constexpr std::size_t kMaxCopies = 8;
 
@@ -26,13 +26,36 @@ std::size_t CopiesFor(std::size_t bytes) {
   return std::clamp<std::size_t>(kColdBytes / std::max<std::size_t>(bytes, 1), 1, kMaxCopies);
 }
 
-/// Values like those of normalised activations; the same seed gives the same ones.
+/// Values like those of normalised activations; the same seed gives the same ones. A prime number
+/// of them is drawn and repeated: drawing millions would take longer than measuring.
 std::vector<float> Values(std::size_t count, std::uint64_t seed) {
+  constexpr std::size_t kDrawn = 65'521;
   std::mt19937 random(static_cast<std::uint32_t>(seed));
   std::uniform_real_distribution<float> draw(-1.0F, 1.0F);
   std::vector<float> values(count);
-  for (float& value : values) value = draw(random);
+  for (std::size_t i = 0; i < count; ++i)
+    values[i] = i < kDrawn ? draw(random) : values[i - kDrawn];
   return values;
+}
+
+/// Measures `run` on this thread, several calls a sample where one is too short for the clock.
+Measurement MeasureCalls(const RunSettings& settings, const std::function<void()>& run) {
+  if (settings.interrupted()) return {.stop_reason = "interrupted"};
+  MeasureLimits limits = settings.limits;
+  const std::int64_t begin = runtime::SteadyNs();
+  const int calls =
+      CallsPerSample([&](int count) { return count * TimeOnThread(run, count).duration_ns; });
+  // Finding that out has warmed up once and has used some of the time.
+  limits.warmups = std::max(0, limits.warmups - 1);
+  limits.budget_ns = std::max<std::int64_t>(0, limits.budget_ns - (runtime::SteadyNs() - begin));
+  Measurement measured = Measure(
+      limits, [&] { return TimeOnThread(run, calls); }, runtime::SteadyNs, settings.interrupted);
+  ++measured.warmups;
+  if (calls > 1) {
+    if (!measured.detail.empty()) measured.detail += "; ";
+    measured.detail += fmt::format("each sample is the mean of {} calls", calls);
+  }
+  return measured;
 }
 
 struct AttentionBuffers {
@@ -51,9 +74,7 @@ std::vector<AttentionBuffers> MakeBuffers(const AttentionConfig& c) {
   return {CopiesFor((2 * q_rows + 2 * k_rows) * dim * sizeof(float)), buffers};
 }
 
-Measurement RunAttention(const AttentionConfig& c,
-                         const MeasureLimits& limits,
-                         const Interrupted& interrupted) {
+Measurement RunAttention(const AttentionConfig& c, const RunSettings& settings) {
   const kernels::AttentionVariant& variant = kernels::FindCpuAttention(c.kernel);
   const BlockLists lists = MakeLists(c);
   std::vector<AttentionBuffers> buffers = MakeBuffers(c);
@@ -94,14 +115,11 @@ Measurement RunAttention(const AttentionConfig& c,
       variant.run(args);
     }
   };
-  return Measure(
-      limits, [&] { return TimeOnThread(run); }, runtime::SteadyNs, interrupted);
+  return MeasureCalls(settings, run);
 }
 
 /// Gathers blocks of one head after another from the home layout [token][heads][head_dim].
-Measurement RunPack(const LocalConfig& c,
-                    const MeasureLimits& limits,
-                    const Interrupted& interrupted) {
+Measurement RunPack(const LocalConfig& c, const RunSettings& settings) {
   constexpr std::int64_t kHeads = 8;
   const std::int64_t block_floats = static_cast<std::int64_t>(c.block.q) * c.head_dim;
   const std::int64_t floats = c.amount / static_cast<std::int64_t>(sizeof(float));
@@ -126,13 +144,10 @@ Measurement RunPack(const LocalConfig& c,
     kernels::CopyBlocks(
         from[i].data(), kHeads * c.head_dim, to[i].data(), c.head_dim, c.head_dim, items);
   };
-  return Measure(
-      limits, [&] { return TimeOnThread(run); }, runtime::SteadyNs, interrupted);
+  return MeasureCalls(settings, run);
 }
 
-Measurement RunMerge(const LocalConfig& c,
-                     const MeasureLimits& limits,
-                     const Interrupted& interrupted) {
+Measurement RunMerge(const LocalConfig& c, const RunSettings& settings) {
   const auto rows = static_cast<std::size_t>(c.amount);
   const std::size_t floats = rows * static_cast<std::size_t>(c.head_dim);
   const std::size_t copies = CopiesFor(2 * floats * sizeof(float));
@@ -146,22 +161,28 @@ Measurement RunMerge(const LocalConfig& c,
     kernels::MergePartial(
         c.amount, c.head_dim, o[i].data(), lse[i].data(), part_o[i].data(), part_lse.data());
   };
-  return Measure(
-      limits, [&] { return TimeOnThread(run); }, runtime::SteadyNs, interrupted);
+  return MeasureCalls(settings, run);
 }
 
-/// One rank's buffers and counts for an exchange.
+/// Groups that exchange side by side. An all-gather takes all ranks of a communicator: one.
+int GroupsOf(const ExchangeConfig& c, int ranks) {
+  return c.op == "allgather" ? 1 : std::max(1, ranks / std::max(c.ranks, 1));
+}
+
+/// One rank's buffers and counts for an exchange of its group: the c.ranks ranks from `first`, of
+/// `size` in all.
 class ExchangeRank {
  public:
-  ExchangeRank(const ExchangeConfig& c, int rank) : config_(c), rank_(rank) {
+  ExchangeRank(const ExchangeConfig& c, int rank, int size)
+      : config_(c), first_(rank / c.ranks * c.ranks), member_(rank - first_) {
     const std::int64_t floats = c.bytes_per_rank / static_cast<std::int64_t>(sizeof(float));
-    for (int r = 0; r < c.ranks; ++r) {
-      send_counts_.push_back(CountBetween(rank, r));
-      recv_counts_.push_back(CountBetween(r, rank));
+    for (int r = 0; r < size; ++r) {
+      send_counts_.push_back(CountBetween(member_, r - first_));
+      recv_counts_.push_back(CountBetween(r - first_, member_));
     }
     if (c.op == "allgather") {
       const std::int64_t each = floats / std::max(c.ranks - 1, 1);
-      recv_counts_.assign(static_cast<std::size_t>(c.ranks), each);
+      recv_counts_.assign(static_cast<std::size_t>(size), each);
       send_floats_ = each;
     }
     Offsets(send_counts_, send_offsets_);
@@ -172,17 +193,17 @@ class ExchangeRank {
   }
 
   void Run(runtime::Communicator& communicator) {
-    const auto ranks = static_cast<std::size_t>(config_.ranks);
+    const std::size_t size = send_counts_.size();
     if (config_.op == "alltoall") {
       communicator.AllToAllV(send_.data(),
                              send_counts_,
-                             std::span(send_offsets_).first(ranks),
+                             std::span(send_offsets_).first(size),
                              recv_.data(),
                              recv_counts_,
-                             std::span(recv_offsets_).first(ranks));
+                             std::span(recv_offsets_).first(size));
     } else if (config_.op == "hop") {
-      const int next = (rank_ + 1) % config_.ranks;
-      const int previous = (rank_ + config_.ranks - 1) % config_.ranks;
+      const int next = first_ + (member_ + 1) % config_.ranks;
+      const int previous = first_ + (member_ + config_.ranks - 1) % config_.ranks;
       communicator.StartSendRecv(
           send_.data(), send_floats_, previous, recv_.data(), send_floats_, next);
       communicator.WaitSendRecv();
@@ -191,15 +212,17 @@ class ExchangeRank {
                               send_floats_,
                               recv_.data(),
                               recv_counts_,
-                              std::span(recv_offsets_).first(ranks));
+                              std::span(recv_offsets_).first(size));
     }
   }
 
  private:
-  /// The heaviest rank (0) sends bytes_per_rank, every other one the same smaller amount, such that
-  /// heaviest / mean = unevenness; each shares its amount equally among the others.
+  /// Between members of one group: the heaviest (0) sends bytes_per_rank, every other one the same
+  /// smaller amount, such that heaviest / mean = unevenness; each shares its amount equally among
+  /// the others.
   [[nodiscard]] std::int64_t CountBetween(int src, int dst) const {
-    if (src == dst || config_.op != "alltoall") return 0;
+    const auto inside = [&](int member) { return member >= 0 && member < config_.ranks; };
+    if (src == dst || config_.op != "alltoall" || !inside(src) || !inside(dst)) return 0;
     const double heaviest = static_cast<double>(config_.bytes_per_rank) / sizeof(float);
     const double mean = heaviest / config_.unevenness;
     const double others = std::max(0.0, (mean * config_.ranks - heaviest) / (config_.ranks - 1));
@@ -211,23 +234,23 @@ class ExchangeRank {
   }
 
   const ExchangeConfig& config_;
-  int rank_;
+  int first_;
+  int member_;
   std::int64_t send_floats_ = 0;
   std::vector<std::int64_t> send_counts_, send_offsets_, recv_counts_, recv_offsets_;
   std::vector<float> send_, recv_;
 };
 
 /// Rank 0 measures; the others repeat the exchange until rank 0 says that it is done.
-Measurement RunExchange(const ExchangeConfig& c,
-                        const MeasureLimits& limits,
-                        const Interrupted& interrupted) {
+Measurement RunExchange(const ExchangeConfig& c, const RunSettings& settings) {
+  const int size = GroupsOf(c, settings.ranks) * c.ranks;
   Measurement result;
   std::atomic<bool> done{false};
-  std::vector<std::int64_t> begin(static_cast<std::size_t>(c.ranks));
-  std::vector<std::int64_t> end(static_cast<std::size_t>(c.ranks));
-  runtime::RunRanks(c.ranks, [&](runtime::Communicator& communicator) {
+  std::vector<std::int64_t> begin(static_cast<std::size_t>(size));
+  std::vector<std::int64_t> end(static_cast<std::size_t>(size));
+  runtime::RunRanks(size, [&](runtime::Communicator& communicator) {
     const auto rank = static_cast<std::size_t>(communicator.rank());
-    ExchangeRank mine(c, communicator.rank());
+    ExchangeRank mine(c, communicator.rank(), size);
     const auto once = [&] {
       begin[rank] = runtime::SteadyNs();
       mine.Run(communicator);
@@ -239,7 +262,7 @@ Measurement RunExchange(const ExchangeConfig& c,
       return;
     }
     result = Measure(
-        limits,
+        settings.limits,
         [&] {
           communicator.Barrier();
           once();
@@ -247,7 +270,7 @@ Measurement RunExchange(const ExchangeConfig& c,
                          *std::min_element(begin.begin(), begin.end())};
         },
         runtime::SteadyNs,
-        interrupted);
+        settings.interrupted);
     done = true;
     communicator.Barrier();
   });
@@ -255,32 +278,31 @@ Measurement RunExchange(const ExchangeConfig& c,
 }
 
 struct Runner {
-  const MeasureLimits& limits;
-  const Interrupted& interrupted;
-  Measurement operator()(const AttentionConfig& c) const {
-    return RunAttention(c, limits, interrupted);
-  }
-  Measurement operator()(const ExchangeConfig& c) const {
-    return RunExchange(c, limits, interrupted);
-  }
+  const RunSettings& settings;
+  Measurement operator()(const AttentionConfig& c) const { return RunAttention(c, settings); }
+  Measurement operator()(const ExchangeConfig& c) const { return RunExchange(c, settings); }
   Measurement operator()(const LocalConfig& c) const {
-    return c.op == "pack" ? RunPack(c, limits, interrupted) : RunMerge(c, limits, interrupted);
+    return c.op == "pack" ? RunPack(c, settings) : RunMerge(c, settings);
   }
 };
 
 }  // namespace
 
-std::optional<Trial> RunTrial(const TrialConfig& config,
-                              const std::string& suite,
-                              const MeasureLimits& limits,
-                              const Interrupted& interrupted) {
+std::string MethodOf(const TrialConfig& config, int ranks) {
+  const auto* exchange = std::get_if<ExchangeConfig>(&config);
+  if (exchange == nullptr) return "cpu.thread_time";
+  const int groups = GroupsOf(*exchange, ranks);
+  return groups == 1 ? "cpu.wall" : fmt::format("cpu.wall.busy{}", groups * exchange->ranks);
+}
+
+std::optional<Trial> RunTrial(const TrialConfig& config, const RunSettings& settings) {
   Trial trial;
-  trial.suite = suite;
+  trial.suite = settings.suite;
   trial.config = config;
-  trial.method = std::holds_alternative<ExchangeConfig>(config) ? "cpu.wall" : "cpu.thread_time";
+  trial.method = MethodOf(config, settings.ranks);
   trial.started_utc = NowUtc();
   try {
-    Measurement measured = std::visit(Runner{limits, interrupted}, config);
+    Measurement measured = std::visit(Runner{settings}, config);
     if (measured.stop_reason == "interrupted") return std::nullopt;
     trial.samples_ns = std::move(measured.samples_ns);
     trial.warmups = measured.warmups;

@@ -12,14 +12,30 @@
 
 namespace dbsp::profiler {
 
+struct RunSettings {
+  std::string suite = "quick";
+  /// Ranks that a plan would have: exchanges among fewer run as that many groups side by side.
+  int ranks = 1;
+  MeasureLimits limits = {};
+  std::function<bool()> interrupted = [] { return false; };
+};
+
+/// How a configuration is timed; stored with the trial, and two trials of one configuration are the
+/// same measurement only when it is equal:
+///   cpu.thread_time  attention and local: the core's time of one thread
+///   cpu.wall         exchange, from the first rank's start to the last rank's end, all released by
+///                    a barrier; nothing else runs
+///   cpu.wall.busyN   the same while the other groups of N ranks in all do the same, as the rings
+///                    and head groups of U x R ranks do; from the first start to the last end of
+///                    all groups. Not for allgather.
+[[nodiscard]] std::string MethodOf(const TrialConfig& config, int ranks);
+
 /// The finished trial; nothing when interrupted. What goes wrong with one configuration becomes its
 /// outcome (kFailed, detail), so that one bad trial does not end a run.
-/// method  "cpu.thread_time": attention and local, the core's time of one thread; "cpu.wall":
-///         exchange, from the first rank's start to the last rank's end, released by a barrier
-/// memory  buffers are rotated until kColdBytes are in turn, so that none is wholly in the cache
-[[nodiscard]] std::optional<Trial> RunTrial(const TrialConfig& config,
-                                            const std::string& suite,
-                                            const MeasureLimits& limits,
-                                            const std::function<bool()>& interrupted);
+/// samples  time of one call; where calls are shorter than kShortestSampleNs, the mean of as many
+///          as fill it, which the detail says
+/// memory   buffers take turns, up to kMaxCopies of them or 64 MiB: small ones stay in the cache,
+///          as those that were just packed or received do
+[[nodiscard]] std::optional<Trial> RunTrial(const TrialConfig& config, const RunSettings& settings);
 
 }  // namespace dbsp::profiler

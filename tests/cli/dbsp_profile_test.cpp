@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The dbsp-profile binary: flags, exit codes, resume after a kill.
+// The dbsp-profile binary: flags, exit codes, its document, resume after a kill and an interrupt.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -9,24 +9,32 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <thread>
 
+#include "core/file.h"
+#include "core/json.h"
+#include "core/plan.h"
+#include "core/workload.h"
 #include "db/database.h"
+#include "tests/cli/run_tool.h"
 #include "tests/db/fixtures.h"
 
 namespace dbsp::db {
 namespace {
 
+using dbsp::testing::FileText;
 using ::testing::HasSubstr;
 
 struct Output {
   int code = -1;
-  std::string text;  ///< stdout and stderr
+  std::string text;  ///< stdout, and stderr unless left out
 };
 
-Output RunProfile(const std::string& flags) {
+Output RunProfile(const std::string& flags, const std::string& stderr_to = "&1") {
   Output output;
-  FILE* pipe = popen((DBSP_BINARY_DIR "/bin/dbsp-profile " + flags + " 2>&1").c_str(), "r");
+  FILE* pipe =
+      popen((DBSP_BINARY_DIR "/bin/dbsp-profile " + flags + " 2>" + stderr_to).c_str(), "r");
   if (pipe == nullptr) return output;
   std::array<char, 4096> buffer{};
   while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
@@ -66,38 +74,157 @@ TEST(DbspProfileTest, ListAndDryRunWriteNothing) {
   EXPECT_FALSE(std::filesystem::exists(folder / "p.db"));
 }
 
-TEST(DbspProfileTest, AKilledRunKeepsItsTrialsAndTheNextRepeatsNone) {
-  const TempFolder folder;
-  const std::string db = (folder / "p.db").string();
+/// A run in the background, stopped by `signal` once it has stored more than two trials. Returns
+/// its wait status; what it wrote to stderr goes to `log`.
+int StopProfile(const std::string& db, const std::string& log, int signal) {
   const pid_t child = fork();
-  ASSERT_GE(child, 0);
   if (child == 0) {
-    execl(DBSP_BINARY_DIR "/bin/dbsp-profile",
-          "dbsp-profile",
-          "-q",
-          "--db",
-          db.c_str(),
-          "--ranks",
-          "2",
-          "--budget",
-          "60s",
-          nullptr);
+    if (std::freopen(log.c_str(), "w", stderr) == nullptr ||
+        std::freopen("/dev/null", "w", stdout) == nullptr) {
+      _exit(126);
+    }
+    std::signal(SIGINT, SIG_DFL);  // a shell's background job passes on that it is ignored
+    const char* tool = DBSP_BINARY_DIR "/bin/dbsp-profile";
+    execl(tool, tool, "--db", db.c_str(), "--ranks", "2", "--budget", "60s", nullptr);
     _exit(127);
   }
+  if (child < 0) return -1;
   for (int i = 0; i < 400; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     if (ShellText(db, "SELECT count(*) > 2 FROM trials") == "1") break;
   }
-  ASSERT_EQ(kill(child, SIGKILL), 0);
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFSIGNALED(status));
-  const std::size_t kept = TrialsIn(db);
-  ASSERT_GT(kept, 2U);
+  kill(child, signal);
+  int status = -1;
+  waitpid(child, &status, 0);
+  return status;
+}
+
+void ExpectTheNextRunReusesThem(const std::string& db, std::size_t kept) {
   const Output next = RunProfile("-q --budget 300ms --ranks 2 --db " + db);
   EXPECT_EQ(next.code, 0) << next.text;
   EXPECT_THAT(next.text, HasSubstr(std::to_string(kept) + " reused"));
   EXPECT_EQ(ShellText(db, "SELECT count(*) - count(DISTINCT key) FROM trials"), "0");
+}
+
+TEST(DbspProfileTest, AKilledRunKeepsItsTrialsAndTheNextRepeatsNone) {
+  const TempFolder folder;
+  const std::string db = (folder / "p.db").string();
+  const int status = StopProfile(db, "/dev/null", SIGKILL);
+  ASSERT_TRUE(WIFSIGNALED(status)) << status;
+  const std::size_t kept = TrialsIn(db);
+  ASSERT_GT(kept, 2U);
+  ExpectTheNextRunReusesThem(db, kept);
+}
+
+TEST(DbspProfileTest, AnInterruptedRunSaysWhatItKeptAndDiesByTheSignal) {
+  const TempFolder folder;
+  const std::string db = (folder / "p.db").string();
+  const int status = StopProfile(db, (folder / "log").string(), SIGINT);
+  ASSERT_TRUE(WIFSIGNALED(status)) << status;
+  EXPECT_EQ(WTERMSIG(status), SIGINT);
+  const std::size_t kept = TrialsIn(db);
+  ASSERT_GT(kept, 2U);
+  const std::string log = FileText(folder / "log");
+  EXPECT_THAT(log,
+              HasSubstr("interrupted: " + std::to_string(kept) + " finished trials are kept in " +
+                        db + "; the same command measures the "));
+  ExpectTheNextRunReusesThem(db, kept);
+}
+
+Workload SmallWorkload() {
+  Workload workload;
+  workload.model = {"small", 2, 4, 32, {2, 10, 16}, 0, 3, 1};
+  workload.block = {32, 32};
+  workload.rules = {{"dense", {}, ""}};
+  workload.assignments = {{0, 0, 3, 0, 2}};
+  return workload;
+}
+
+TEST(DbspProfileTest, AWorkloadsShapesAreMeasuredFirstAndTheDocumentListsThem) {
+  const TempFolder folder;
+  const std::string db = (folder / "p.db").string();
+  WriteWorkload(SmallWorkload(), folder / "w.json");
+  const std::string flags =
+      "--json --ranks 2 --budget 1s --db " + db + " --workload " + (folder / "w.json").string();
+  const Output output = RunProfile(flags, "/dev/null");
+  ASSERT_EQ(output.code, 0) << output.text;
+  const Json document = ParseJson(output.text, "stdout");
+  EXPECT_EQ(document["schema"], "dbsp.profile/1");
+  EXPECT_EQ(document["database"], db);
+  EXPECT_EQ(document["interrupted"], false);
+  EXPECT_EQ(document["failed"], 0);
+  const Json& trials = document["trials"];
+  EXPECT_EQ(document["measured"].get<std::size_t>() + document["left_out"].get<std::size_t>(),
+            trials.size());
+  EXPECT_EQ(document["measured"].get<std::size_t>(), TrialsIn(db));
+  // The first call: all columns, 4 heads over 2 ranks.
+  const Json first = ParseJson(trials[0]["key"].get<std::string>(), "key");
+  EXPECT_EQ(first["pattern"], "dense");
+  EXPECT_EQ(first["heads"], 2);
+  EXPECT_EQ(first["head_dim"], 32);
+  EXPECT_EQ(first["k_blocks"], 10);
+  EXPECT_EQ(trials[0]["status"], "measured");
+  EXPECT_EQ(trials[0]["method"], "cpu.thread_time");
+  EXPECT_GE(trials[0]["samples_ns"].size(), 3U);
+  EXPECT_EQ(
+      RunProfile("--budget 100ms --db " + db + " --workload " + (folder / "no.json").string()).code,
+      2);
+}
+
+TEST(DbspProfileTest, RefineMeasuresThePlansOwnAmountsOnItsRanks) {
+  const TempFolder folder;
+  const std::string db = (folder / "p.db").string();
+  Plan plan;
+  plan.workload_json = WorkloadToJson(SmallWorkload());
+  plan.workload_hash = HashBytes(plan.workload_json);
+  plan.workload_name = "small";
+  plan.workload_directory = ".";
+  plan.device = "cpu";
+  plan.created_utc = "2026-01-31T12:34:56Z";
+  plan.generator = "test";
+  plan.ranks = 4;
+  plan.shape = SmallWorkload().shape();
+  plan.layouts = {{"given", {}}};
+  Partition partition{4, 4, 10, 10, {}};
+  const std::vector<int> owner{0, 0, 0, 0, 0, 0, 1, 1, 1, 1};
+  partition.groups = {{{0, 1}, {0, 2}, owner, owner}, {{2, 3}, {1, 3}, owner, owner}};
+  plan.partitions = {partition};
+  plan.strategies = {{.family = Family::kUsp,
+                      .ulysses_degree = 2,
+                      .ring_degree = 2,
+                      .exchange = Exchange::kRing,
+                      .kernel = ""}};
+  Prediction prediction;
+  prediction.total_ns = prediction.low_ns = prediction.high_ns = 100;
+  prediction.segments = {{0, SegmentKind::kPack, 0, 0, 10, 8192},
+                         {0, SegmentKind::kExchange, 0, 10, 10, 4096},
+                         {0, SegmentKind::kHop, 0, 20, 10, 98304}};
+  plan.predictions = {prediction};
+  plan.cells = {{0, 0, 0, 0}};
+  WritePlan(plan, folder / "plan.json");
+  const std::string flags = "--json --db " + db + " --refine " + (folder / "plan.json").string();
+  const Output output = RunProfile(flags + " --budget 5s", "/dev/null");
+  ASSERT_EQ(output.code, 0) << output.text;
+  const Json document = ParseJson(output.text, "stdout");
+  EXPECT_EQ(document["suite"], "refine");
+  EXPECT_EQ(document["ranks"], 4);
+  std::map<std::string, std::string> methods;
+  for (const Json& trial : document["trials"]) {
+    EXPECT_EQ(trial["status"], "measured") << trial["what"];
+    const Json key = ParseJson(trial["key"].get<std::string>(), "key");
+    if (key["kind"] == "attention") {
+      EXPECT_EQ(key["heads"], 2);
+      EXPECT_EQ(key["k_blocks"], 6);
+    } else if (key["kind"] == "exchange") {
+      methods[trial["what"].get<std::string>()] = trial["method"].get<std::string>();
+    }
+  }
+  ASSERT_EQ(methods.size(), 2U);
+  // Two pairs of ranks exchange at the same time, and so do the two rings.
+  for (const auto& [what, method] : methods) EXPECT_EQ(method, "cpu.wall.busy4") << what;
+  EXPECT_EQ(ShellText(db, "SELECT max(suite) || min(suite) FROM trials"), "refinerefine");
+  const Output again = RunProfile(flags + " --budget 5s", "/dev/null");
+  EXPECT_EQ(ParseJson(again.text, "stdout")["reused"], document["measured"]);
 }
 
 }  // namespace

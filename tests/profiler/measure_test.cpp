@@ -74,10 +74,55 @@ TEST(MeasureTest, ABudgetEndsItWithWhatThereIs) {
   EXPECT_LT(m.samples_ns.size(), 60U);
 }
 
-TEST(MeasureTest, EvenASpentBudgetGivesOneSample) {
-  const Measurement m = Steady(1'000'000).Run({.budget_ns = 0});
-  EXPECT_EQ(m.samples_ns.size(), 1U);
+TEST(MeasureTest, ASlowTrialTakesThreeSamplesWhenTheRunHasTime) {
+  const MeasureLimits limits{.budget_ns = 1'500'000, .deadline_ns = 100'000'000};
+  const Measurement m = Noisy(0.2, 4).Run(limits);
+  EXPECT_EQ(m.samples_ns.size(), 3U);
+  EXPECT_EQ(m.warmups, 1);
   EXPECT_EQ(m.stop_reason, "budget");
+}
+
+TEST(MeasureTest, NothingIsStartedThatWouldEndAfterTheRun) {
+  // The clock starts at 1000: a warm-up and two samples of 1 ms fit into 3.5 ms, a third does not.
+  Bench bench = Steady(1'000'000);
+  const Measurement m = bench.Run({.warmups = 1, .budget_ns = 2'000'000, .deadline_ns = 3'500'000});
+  EXPECT_EQ(m.samples_ns.size(), 2U);
+  EXPECT_EQ(m.stop_reason, "run_budget");
+  EXPECT_LE(bench.time_ns, 3'500'000);
+}
+
+TEST(MeasureTest, TheRunsEndIsAnOrdinaryEndForATrialWithSamples) {
+  const Measurement m = Steady(1'000'000).Run({.warmups = 0, .deadline_ns = 4'500'000});
+  EXPECT_EQ(m.samples_ns.size(), 4U);
+  EXPECT_EQ(m.stop_reason, "budget");
+}
+
+TEST(MeasureTest, EvenASpentRunGivesOneSample) {
+  Bench bench = Steady(1'000'000);
+  const Measurement m = bench.Run({.budget_ns = 0, .deadline_ns = 0});
+  EXPECT_EQ(m.samples_ns.size(), 1U);
+  EXPECT_EQ(m.stop_reason, "run_budget");
+  EXPECT_EQ(bench.runs, 1);
+}
+
+TEST(CallsPerSampleTest, FillTheShortestSampleWithoutMuchMore) {
+  for (const std::int64_t each : {1, 40, 999, 20'000, 49'999}) {
+    const int calls = CallsPerSample([&](int count) { return each * count; });
+    EXPECT_GE(each * calls, kShortestSampleNs);
+    EXPECT_LE(each * calls, 3 * kShortestSampleNs) << each;
+  }
+}
+
+TEST(CallsPerSampleTest, LongCallsAreAskedForOnceAndColdOnesTwice) {
+  int asked = 0;
+  EXPECT_EQ(CallsPerSample([&](int) { return ++asked, 300'000'000; }), 1);
+  EXPECT_EQ(asked, 1);
+  // A first call of 60 us that is 1 us once warm.
+  EXPECT_GT(CallsPerSample([&](int count) { return ++asked == 2 ? 60'000 : 1000 * count; }), 40);
+}
+
+TEST(CallsPerSampleTest, AClockThatStandsStillEndsIt) {
+  EXPECT_EQ(CallsPerSample([](int) { return 0; }), 1 << 16);
 }
 
 TEST(MeasureTest, TheMostSamplesAreALimit) {

@@ -6,8 +6,6 @@
 #include <set>
 
 #include "core/error.h"
-#include "kernels/attention.h"
-#include "profiler/run_trial.h"
 
 namespace dbsp::profiler {
 namespace {
@@ -116,45 +114,6 @@ TEST(SuiteTest, LongCallsLoseRowsThenHeadsAndNoColumns) {
 TEST(SuiteTest, UnknownNamesAndRanksAreRefused) {
   EXPECT_THROW((void)MakeSuite({.suite = "quik"}), Error);
   EXPECT_THROW((void)MakeSuite({.ranks = 0}), Error);
-}
-
-TEST(RunTrialTest, EveryCategoryIsReallyMeasured) {
-  AttentionConfig attention;
-  attention.kernel = kernels::FindCpuAttention("").name;
-  attention.heads = 2;
-  attention.head_dim = 16;
-  attention.block = {8, 16};
-  attention.q_blocks = attention.k_blocks = 3;
-  attention.pattern = "uniform";
-  attention.kept_blocks = 7;
-  std::vector<TrialConfig> configs{attention};
-  for (const char* op : {"alltoall", "hop", "allgather"}) {
-    configs.emplace_back(ExchangeConfig{op, "threads", 3, 4000, op[1] == 'l' ? 1.4 : 1.0});
-  }
-  configs.emplace_back(LocalConfig{"pack", 128 * 100, 32, {64, 64}});
-  configs.emplace_back(LocalConfig{"merge", 77, 32, {64, 64}});
-  const MeasureLimits limits{.min_samples = 3, .max_samples = 4};
-  for (const TrialConfig& config : configs) {
-    SCOPED_TRACE(Describe(config));
-    const auto trial = RunTrial(config, "quick", limits, [] { return false; });
-    ASSERT_TRUE(trial.has_value());
-    EXPECT_EQ(trial->outcome, TrialOutcome::kOk) << trial->detail;
-    EXPECT_GE(trial->samples_ns.size(), 1U);
-    EXPECT_EQ(trial->method,
-              std::holds_alternative<ExchangeConfig>(config) ? "cpu.wall" : "cpu.thread_time");
-    EXPECT_FALSE(RunTrial(config, "quick", limits, [] { return true; }).has_value());
-  }
-}
-
-TEST(RunTrialTest, AConfigurationThatCannotRunIsAFailedTrialWithItsReason) {
-  AttentionConfig attention;
-  attention.kernel = "cpu.none";
-  attention.pattern = "uniform";
-  attention.q_blocks = attention.k_blocks = 1;
-  const auto trial = RunTrial(attention, "quick", {}, [] { return false; });
-  ASSERT_TRUE(trial.has_value());
-  EXPECT_EQ(trial->outcome, TrialOutcome::kFailed);
-  EXPECT_NE(trial->detail.find("cpu.none"), std::string::npos);
 }
 
 }  // namespace

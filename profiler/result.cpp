@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/result.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/json.h"
+#include "profiler/measure.h"
+#include "profiler/suite.h"
+
+namespace dbsp::profiler {
+namespace {
+
+/// The mean of the middle one or two, as in the database's views.
+std::int64_t MedianOf(std::vector<std::int64_t> samples) {
+  std::sort(samples.begin(), samples.end());
+  const std::size_t n = samples.size();
+  const std::int64_t low = samples[(n - 1) / 2];
+  return low + (samples[n / 2] - low) / 2;
+}
+
+std::string Row(const Result& result) {
+  const std::string what = Describe(result.config);
+  if (!result.trial) return fmt::format("{:>12}  {}\n", NameOf(result.status), what);
+  const Trial& trial = *result.trial;
+  if (trial.outcome != TrialOutcome::kOk) {
+    return fmt::format("{:>12}  {}: {}\n", NameOf(result.status), what, trial.detail);
+  }
+  return fmt::format("{:>9.4g} ms  {}  ({} samples, stop: {})\n",
+                     static_cast<double>(MedianOf(trial.samples_ns)) / 1e6,
+                     what,
+                     trial.samples_ns.size(),
+                     trial.stop_reason);
+}
+
+Json TrialJson(const Result& result) {
+  Json entry{{"key", KeyOf(result.config)},
+             {"what", Describe(result.config)},
+             {"status", NameOf(result.status)}};
+  if (!result.trial) return entry;
+  const Trial& trial = *result.trial;
+  entry["outcome"] = NameOf(trial.outcome);
+  entry["method"] = trial.method;
+  entry["detail"] = trial.detail;
+  entry["stop_reason"] = trial.stop_reason;
+  entry["warmups"] = trial.warmups;
+  entry["discarded"] = trial.discarded;
+  entry["samples_ns"] = trial.samples_ns;
+  if (trial.samples_ns.empty()) return entry;
+  entry["median_ns"] = MedianOf(trial.samples_ns);
+  entry["relative_error"] = RelativeError(trial.samples_ns);
+  return entry;
+}
+
+}  // namespace
+
+const char* NameOf(ResultStatus status) {
+  switch (status) {
+    case ResultStatus::kToMeasure:
+      return "to measure";
+    case ResultStatus::kMeasured:
+      return "measured";
+    case ResultStatus::kReused:
+      return "reused";
+    case ResultStatus::kFailed:
+      return "failed";
+    case ResultStatus::kLeftOut:
+      return "left out";
+  }
+  return "";
+}
+
+int Count(const std::vector<Result>& results, ResultStatus status) {
+  return static_cast<int>(std::count_if(
+      results.begin(), results.end(), [&](const Result& r) { return r.status == status; }));
+}
+
+std::string ResultsText(const std::vector<Result>& results) {
+  std::string text;
+  for (const Result& result : results) text += Row(result);
+  return text + fmt::format("{} trials: {} measured, {} reused, {} failed, {} left out\n",
+                            results.size(),
+                            Count(results, ResultStatus::kMeasured),
+                            Count(results, ResultStatus::kReused),
+                            Count(results, ResultStatus::kFailed),
+                            Count(results, ResultStatus::kLeftOut));
+}
+
+std::string ResultsJson(const RunFacts& facts, const std::vector<Result>& results) {
+  Json trials = Json::array();
+  for (const Result& result : results) trials.push_back(TrialJson(result));
+  const Json document{{"schema", "dbsp.profile/1"},
+                      {"database", facts.database},
+                      {"device", facts.device},
+                      {"cores", facts.cores},
+                      {"suite", facts.suite},
+                      {"ranks", facts.ranks},
+                      {"seed", facts.seed},
+                      {"commit", facts.commit},
+                      {"interrupted", facts.interrupted},
+                      {"measured", Count(results, ResultStatus::kMeasured)},
+                      {"reused", Count(results, ResultStatus::kReused)},
+                      {"failed", Count(results, ResultStatus::kFailed)},
+                      {"left_out", Count(results, ResultStatus::kLeftOut)},
+                      {"to_measure", Count(results, ResultStatus::kToMeasure)},
+                      {"trials", std::move(trials)}};
+  return DumpJson(document, 1) + "\n";
+}
+
+}  // namespace dbsp::profiler
