@@ -17,6 +17,11 @@ namespace {
 /// A start this near to even needs no rival: the search does the rest, and a rival costs a pass
 /// over the masks.
 constexpr double kNearlyEven = 1.02;
+/// Where the search stops. Many distinct masks are those of one step, planned anew at the next, and
+/// each phase more is a pass over all of them; few are planned once and used again.
+constexpr double kEnough = 1.001;
+constexpr double kEnoughOfMany = 1.0025;
+constexpr std::size_t kMany = 4;
 
 /// Distinct masks among the group's heads, each with as many heads as it has there. Where all
 /// numbers share a factor it is taken out, so that groups alike but in size are searched alike.
@@ -101,6 +106,7 @@ RingOwners SearchGroup(const std::vector<DistinctMask>& masks,
   CellSearchOptions search;
   search.move_price = options.move_price * static_cast<double>(HeadsIn(masks)) / ring;
   search.trials = options.trials;
+  search.good_enough = masks.size() < kMany ? kEnough : kEnoughOfMany;
   const int items = static_cast<int>(std::max(home.row.size(), home.col.size()));
   search.extra_items = std::max(1, (items / ring + 15) / 16);
   return SearchCells(masks, home, StartOf(masks, home, ring, search.move_price), ring, search);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
 #include <numeric>
 
 #include "core/error.h"
@@ -16,6 +17,10 @@ constexpr int kPhases = 12;
 constexpr double kCooling = 0.6;
 /// First temperature, as part of the mean cell.
 constexpr double kTemperature = 0.01;
+/// Both sides are tried cold before anything is heated: large masks need no more, and each further
+/// phase is a pass over the masks.
+constexpr int kColdPhases = 2;
+constexpr double kCold = 0.02;
 /// The least first temperature in kept blocks: small cells are whole numbers of blocks.
 constexpr double kLeastTemperature = 1.0;
 /// What one cooling leaves varies by a few thousandths where cells are small: another one from the
@@ -72,12 +77,16 @@ Weights ColumnWeights(const std::vector<DistinctMask>& masks,
   const auto parts = static_cast<std::size_t>(ring);
   const auto cols = static_cast<std::size_t>(masks.front().mask->cols());
   Weights weights(cols * parts, 0);
-  for (const DistinctMask& entry : masks) {
+  // Masks shared by equally many heads are counted together: reading counters out costs as much as
+  // counting.
+  std::map<std::size_t, std::vector<const BlockMask*>> alike;
+  for (const DistinctMask& entry : masks) alike[entry.heads.size()].push_back(entry.mask);
+  for (const auto& [heads, list] : alike) {
     for (int k = 0; k < ring; ++k) {
-      const std::vector<std::int64_t> counts = ColumnCounts(*entry.mask, row_owner, k);
+      const std::vector<std::int64_t> counts = ColumnCounts(list, row_owner, k);
       for (std::size_t j = 0; j < cols; ++j) {
         weights[j * parts + static_cast<std::size_t>(k)] +=
-            counts[j] * static_cast<std::int64_t>(entry.heads.size());
+            counts[j] * static_cast<std::int64_t>(heads);
       }
     }
   }
@@ -230,20 +239,21 @@ Found AnnealOnce(const std::vector<DistinctMask>& masks,
   RingOwners now = start;
   Found found{start, 0, 1};
   double heat = 1;
-  for (int phase = 0; phase < kPhases; ++phase) {
+  for (int phase = -kColdPhases; phase < kPhases; ++phase) {
     const bool rows = phase % 2 == 0;
     Weights weights = RowWeights(masks, now.col, ring);
     Cells cells = CellsOf(weights, now.row, ring);
     const double mean = static_cast<double>(cells.Total()) / ring;
     const double cost = static_cast<double>(cells.Barrier()) + options.move_price * Away(now, home);
-    if (phase == 0) found.cost = cost;
+    if (phase == -kColdPhases) found.cost = cost;
     const double enough = options.good_enough * mean;
     if (found.cost <= enough) break;
     if (!rows) weights = ColumnWeights(masks, now.row, ring);
     std::vector<int>& owner = rows ? now.row : now.col;
     const std::vector<int>& at = rows ? home.row : home.col;
     Side side(rows, owner, at, std::move(weights), cells, ring, options);
-    const double temperature = heat * std::max(kTemperature * mean / ring, kLeastTemperature);
+    const double hot = std::max(kTemperature * mean / ring, kLeastTemperature);
+    const double temperature = phase < 0 ? kCold * hot : heat * hot;
     std::vector<int> best;
     const double least =
         side.Anneal(options.trials / kPhases, temperature, cost, enough, prng, best);
@@ -253,7 +263,7 @@ Found AnnealOnce(const std::vector<DistinctMask>& masks,
       found.cost = least;
     }
     found.rho = mean > 0 ? found.cost / mean : 1;
-    heat *= kCooling;
+    if (phase >= 0) heat *= kCooling;
   }
   return found;
 }

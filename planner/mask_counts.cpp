@@ -49,26 +49,32 @@ std::vector<DistinctMask> DistinctMasks(const LayerMasks& masks) {
 
 // Counters are bit-sliced: plane p holds bit p of 64 counters a word, so that adding a row costs
 // two word operations a word on average, whatever the density.
-std::vector<std::int64_t> ColumnCounts(const BlockMask& mask,
+std::vector<std::int64_t> ColumnCounts(std::span<const BlockMask* const> masks,
                                        std::span<const int> row_owner,
                                        int part) {
-  DBSP_CHECK(row_owner.empty() || row_owner.size() == static_cast<std::size_t>(mask.rows()));
-  const auto words = static_cast<std::size_t>(mask.words_per_row());
-  const auto planes = static_cast<std::size_t>(std::bit_width(static_cast<unsigned>(mask.rows())));
+  if (masks.empty()) return {};
+  const BlockMask& first = *masks.front();
+  const auto words = static_cast<std::size_t>(first.words_per_row());
+  const auto planes = static_cast<std::size_t>(
+      std::bit_width(static_cast<std::size_t>(first.rows()) * masks.size()));
   std::vector<std::uint64_t> plane(planes * words, 0);
-  for (int i = 0; i < mask.rows(); ++i) {
-    if (!row_owner.empty() && row_owner[static_cast<std::size_t>(i)] != part) continue;
-    const auto row = mask.row(i);
-    for (std::size_t w = 0; w < words; ++w) {
-      std::uint64_t carry = row[w];
-      for (std::size_t p = w; carry != 0; p += words) {
-        const std::uint64_t next = plane[p] & carry;
-        plane[p] ^= carry;
-        carry = next;
+  for (const BlockMask* mask : masks) {
+    DBSP_CHECK(mask->cols() == first.cols() && mask->rows() == first.rows() &&
+               (row_owner.empty() || row_owner.size() == static_cast<std::size_t>(mask->rows())));
+    for (int i = 0; i < mask->rows(); ++i) {
+      if (!row_owner.empty() && row_owner[static_cast<std::size_t>(i)] != part) continue;
+      const auto row = mask->row(i);
+      for (std::size_t w = 0; w < words; ++w) {
+        std::uint64_t carry = row[w];
+        for (std::size_t p = w; carry != 0; p += words) {
+          const std::uint64_t next = plane[p] & carry;
+          plane[p] ^= carry;
+          carry = next;
+        }
       }
     }
   }
-  std::vector<std::int64_t> counts(static_cast<std::size_t>(mask.cols()), 0);
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(first.cols()), 0);
   for (std::size_t p = 0; p < planes; ++p) {
     for (std::size_t j = 0; j < counts.size(); ++j) {
       counts[j] += static_cast<std::int64_t>((plane[p * words + j / 64] >> (j % 64)) & 1U) << p;
@@ -137,7 +143,7 @@ std::vector<std::int64_t> ColumnSums(const LayerMasks& masks) {
   std::vector<std::int64_t> sums(static_cast<std::size_t>(masks.cols()), 0);
   for (const DistinctMask& entry : DistinctMasks(masks)) {
     const auto times = static_cast<std::int64_t>(entry.heads.size());
-    const std::vector<std::int64_t> counts = ColumnCounts(*entry.mask);
+    const std::vector<std::int64_t> counts = ColumnCounts(std::span(&entry.mask, 1));
     for (std::size_t j = 0; j < sums.size(); ++j) sums[j] += times * counts[j];
   }
   return sums;

@@ -28,9 +28,10 @@ struct DistinctMask {
 /// Kept blocks of every row, [rows]: one mask's part of RowSums.
 [[nodiscard]] std::vector<std::int32_t> RowCounts(const BlockMask& mask);
 
-/// Kept blocks of every column in the rows whose owner is `part`; row_owner empty = in all rows.
-/// requires row_owner empty or of mask.rows() entries
-[[nodiscard]] std::vector<std::int64_t> ColumnCounts(const BlockMask& mask,
+/// Kept blocks of every column, summed over the masks, in the rows whose owner is `part`; row_owner
+/// empty = in all rows.
+/// requires masks of one size; row_owner empty or of as many entries as they have rows
+[[nodiscard]] std::vector<std::int64_t> ColumnCounts(std::span<const BlockMask* const> masks,
                                                      std::span<const int> row_owner = {},
                                                      int part = 0);
 

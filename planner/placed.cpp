@@ -229,16 +229,20 @@ Partition Placement::Build() const {
   for (int h = 0; h < loads_.heads; ++h) {
     const std::span<const int> owner =
         std::span(owner_).subspan(static_cast<std::size_t>(h) * rows_, rows_);
-    HeadGroup group{{h}, {owner.begin(), owner.end()}, {}, {}};
-    std::ranges::sort(group.ranks);
-    group.ranks.erase(std::ranges::unique(group.ranks).begin(), group.ranks.end());
+    std::vector<int> index(ranks_, -1);  // ring index of a rank in this head's group
+    for (const int rank : owner) index[static_cast<std::size_t>(rank)] = 0;
+    HeadGroup group{{h}, {}, {}, {}};
+    for (std::size_t p = 0; p < ranks_; ++p) {
+      if (index[p] < 0) continue;
+      index[p] = static_cast<int>(group.ranks.size());
+      group.ranks.push_back(static_cast<int>(p));
+    }
     if (group.ranks.size() == 1) {
       whole[static_cast<std::size_t>(group.ranks.front())].push_back(h);
       continue;
     }
     for (const int rank : owner) {
-      group.row_owner.push_back(
-          static_cast<int>(std::ranges::lower_bound(group.ranks, rank) - group.ranks.begin()));
+      group.row_owner.push_back(index[static_cast<std::size_t>(rank)]);
     }
     partition.groups.push_back(std::move(group));
   }

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+// The planner's own families against db-SP and plain heuristics, on measured profiles and radial
+// masks, and what planning costs. Prints one table: case, today's best, must reach, reached.
+//
+//   planner_vs_dbsp [DATA]     DATA: folder with wan14b_sparge_density and svoo; rows whose files
+//                              are absent say so
+//
+// Where only heads' counts are known, a head's load is spread evenly over 256 rows (SpreadLoads);
+// where bytes are counted, its masks are made by the rule of `density` with pattern band.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <numeric>
+#include <random>
+
+#include "core/array.h"
+#include "core/file.h"
+#include "planner/balanced.h"
+#include "planner/drift.h"
+#include "planner/families.h"
+#include "planner/head_balance.h"
+#include "planner/head_search.h"
+#include "planner/layer_work.h"
+#include "planner/mask_counts.h"
+#include "planner/masks.h"
+#include "planner/placed.h"
+#include "planner/rules/density_table.h"
+#include "planner/rules/synthetic.h"
+
+namespace dbsp::planner {
+namespace {
+
+constexpr int kRows = 256;
+
+void Print(const std::string& name,
+           const std::string& today,
+           const std::string& must,
+           const std::string& reached) {
+  fmt::print("| {} | {} | {} | {} |\n", name, today, must, reached);
+}
+
+/// Heads' counts per (step, layer), steps first.
+struct Profile {
+  int layers = 0;
+  int cols = 0;  ///< key blocks; query blocks are kRows
+  std::vector<std::vector<std::int64_t>> counts;
+};
+
+Profile Sparge(const std::filesystem::path& path) {
+  const Array array = LoadArray(path);
+  Profile profile{static_cast<int>(array.shape[1]), 512, {}};
+  for (std::int64_t pair = 0; pair < array.shape[0] * array.shape[1]; ++pair) {
+    std::vector<std::int64_t> heads;
+    for (std::int64_t h = 0; h < array.shape[2]; ++h) {
+      heads.push_back(array.Int(pair * array.shape[2] + h));
+    }
+    profile.counts.push_back(std::move(heads));
+  }
+  return profile;
+}
+
+Profile Svoo(const std::filesystem::path& path, const std::string& preset) {
+  const ModelShape model = ModelPreset(preset);
+  const AttentionShape shape{model.heads, model.head_dim, kRows * 128, {128, 128}};
+  const DensityCounts counts = DensityFromCsv(ReadFile(path), path.string(), model, shape);
+  Profile profile{model.layers, kRows, {}};
+  const auto heads = static_cast<std::size_t>(model.heads);
+  for (std::size_t i = 0; i < counts.size(); i += heads) {
+    const auto begin = counts.begin() + static_cast<std::ptrdiff_t>(i);
+    profile.counts.emplace_back(begin, begin + static_cast<std::ptrdiff_t>(heads));
+  }
+  return profile;
+}
+
+std::vector<int> Homes(int blocks, int ranks) {
+  std::vector<int> home;
+  for (int i = 0; i < blocks; ++i) home.push_back(i * ranks / blocks);
+  return home;
+}
+
+struct Balance {
+  double mean = 0;
+  double worst = 0;
+  double sums = 0;  ///< sum of the heaviest over sum of the mean
+};
+
+/// `loads_of(pair)` gives every rank's load; pairs from `first` on.
+Balance Over(const Profile& profile,
+             std::size_t first,
+             const std::function<std::vector<std::int64_t>(std::size_t)>& loads_of) {
+  Balance out;
+  double heaviest = 0;
+  double even = 0;
+  for (std::size_t pair = first; pair < profile.counts.size(); ++pair) {
+    const std::vector<std::int64_t> load = loads_of(pair);
+    const auto most = static_cast<double>(*std::ranges::max_element(load));
+    const double mean =
+        static_cast<double>(std::accumulate(load.begin(), load.end(), std::int64_t{0})) /
+        static_cast<double>(load.size());
+    out.mean += most / mean / static_cast<double>(profile.counts.size() - first);
+    out.worst = std::max(out.worst, most / mean);
+    heaviest += most;
+    even += mean;
+  }
+  out.sums = heaviest / even;
+  return out;
+}
+
+std::vector<std::int64_t> WholeHeads(const std::vector<std::int64_t>& counts,
+                                     const std::vector<int>& owner,
+                                     int ranks) {
+  std::vector<std::int64_t> load(static_cast<std::size_t>(ranks), 0);
+  for (std::size_t h = 0; h < counts.size(); ++h) {
+    load[static_cast<std::size_t>(owner[h])] += counts[h];
+  }
+  return load;
+}
+
+/// Loads of the placement planned from `seen` when `real` comes.
+std::vector<std::int64_t> Placed(const std::vector<std::int64_t>& seen,
+                                 const std::vector<std::int64_t>& real,
+                                 int cols,
+                                 int ranks) {
+  const Partition made =
+      PlaceHeads(SpreadLoads(seen, kRows), {}, Homes(kRows, ranks), Homes(cols, ranks), ranks);
+  return RankLoads(SpreadLoads(real, kRows), made);
+}
+
+Balance PlacedOnStep(const Profile& profile, int ranks) {
+  return Over(profile, 0, [&](std::size_t pair) {
+    return Placed(profile.counts[pair], profile.counts[pair], profile.cols, ranks);
+  });
+}
+
+void HeadRows(const Profile& profile) {
+  const Balance heads = Over(profile, 0, [&](std::size_t pair) {
+    const auto& counts = profile.counts[pair];
+    return WholeHeads(counts, SearchHeadOwners(counts, 8), 8);
+  });
+  Print("SpargeAttn counts U8 on the step, balanced, mean/worst rho",
+        "1.025/1.132",
+        "1.0045/1.070",
+        fmt::format("{:.4f}/{:.3f}", heads.mean, heads.worst));
+  const Balance placed = PlacedOnStep(profile, 8);
+  Print("same, placed",
+        "1.025/1.132",
+        "1.002/1.005",
+        fmt::format("{:.4f}/{:.4f}", placed.mean, placed.worst));
+  const auto layers = static_cast<std::size_t>(profile.layers);
+  for (const double gain : {0.0, kDriftGain}) {
+    const Balance later = Over(profile, layers, [&](std::size_t pair) {
+      const std::vector<std::int64_t> before =
+          pair < 2 * layers ? std::vector<std::int64_t>() : profile.counts[pair - 2 * layers];
+      return Placed(PredictCounts(profile.counts[pair - layers], before, gain),
+                    profile.counts[pair],
+                    profile.cols,
+                    8);
+    });
+    Print(fmt::format("same, placed from the step before, drift gain {}", gain),
+          "1.024",
+          gain > 0 ? "1.020" : "-",
+          fmt::format("{:.4f}", later.mean));
+  }
+}
+
+/// 56 heads: those of one layer and the first 16 of the next.
+Profile Wider(const Profile& profile) {
+  Profile out{profile.layers, profile.cols, {}};
+  for (std::size_t pair = 0; pair + 1 < profile.counts.size(); ++pair) {
+    std::vector<std::int64_t> heads = profile.counts[pair];
+    const auto& next = profile.counts[pair + 1];
+    heads.insert(heads.end(), next.begin(), next.begin() + 16);
+    out.counts.push_back(std::move(heads));
+  }
+  return out;
+}
+
+struct Bytes {
+  double busiest = 0;
+  double total = 0;
+};
+
+/// Bytes of placed and needed against ulysses and alltoall, BuildLayerWork's: mean over every
+/// `stride`-th pair of (most bytes a rank sends, bytes of all ranks), and the worst of the first.
+void TrafficRow(const std::string& name, const Profile& profile, int ranks, std::size_t stride) {
+  const int heads = static_cast<int>(profile.counts.front().size());
+  const AttentionShape shape{heads, 128, kRows * 128, {128, kRows * 128 / profile.cols}};
+  const HomeLayout home = MakeHomeLayout(shape, ranks);
+  double busiest = 0;
+  double total = 0;
+  double worst = 0;
+  double pairs = 0;
+  for (std::size_t pair = 0; pair < profile.counts.size(); pair += stride) {
+    const LayerMasks masks = SyntheticLayer(
+        kRows, profile.cols, profile.counts[pair], Pattern::kBand, 0, static_cast<int>(pair), 0);
+    const auto bytes = [&](Family family) {
+      Strategy strategy;
+      strategy.family = family;
+      strategy.ulysses_degree = ranks;
+      strategy.exchange = ExchangeOf(family, 1);
+      const LayerWork work =
+          BuildLayerWork(shape,
+                         masks,
+                         MakePartition(family, shape, masks, ranks, ranks, 1, home),
+                         strategy,
+                         home,
+                         DType::kBf16);
+      return Bytes{static_cast<double>(work.MaxBytesSent()),
+                   static_cast<double>(work.TotalBytesSent())};
+    };
+    const Bytes placed = bytes(Family::kPlaced);
+    const Bytes ulysses = bytes(Family::kUlysses);
+    busiest += placed.busiest / ulysses.busiest;
+    total += placed.total / ulysses.total;
+    worst = std::max(worst, placed.busiest / ulysses.busiest);
+    pairs += 1;
+  }
+  Print(fmt::format("bytes of placed / ulysses, {}: all ranks, busiest, worst busiest", name),
+        "1.0",
+        "<= 1.15, mean <= 1.05",
+        fmt::format("{:.3f}, {:.3f}, {:.3f}", total / pairs, busiest / pairs, worst));
+}
+
+void RadialRows() {
+  struct Case {
+    const char* preset;
+    const char* today;
+  };
+  for (const Case& c : {Case{"wan2.1-t2v-14b-480p", "1.004/1.016/1.045"},
+                        Case{"wan2.1-t2v-14b-720p", "1.001/1.007/1.023"},
+                        Case{"wan2.1-t2v-14b-768p-69f", "-"},
+                        Case{"hunyuanvideo-768p-117f", "1.000/1.005/1.009"}}) {
+    Workload workload;
+    workload.model = ModelPreset(c.preset);
+    ApplyMaskFlag("radial", workload);
+    LayerMasks masks;
+    masks.head.assign(8, OpenMasks(workload)->At(workload.model.steps - 1, 1).head[0]);
+    const AttentionShape shape{8, 128, workload.model.tokens(), {128, 128}};
+    std::string reached;
+    for (const int ring : {2, 4, 8}) {
+      const auto start = std::chrono::steady_clock::now();
+      const Partition made = MakeBalanced(shape, masks, 8 / ring, ring, MakeHomeLayout(shape, 8));
+      const std::chrono::duration<double, std::milli> took =
+          std::chrono::steady_clock::now() - start;
+      reached += fmt::format(
+          "{}{:.4f} ({:.0f} ms)", ring == 2 ? "" : ", ", BarrierRho(masks, made), took.count());
+    }
+    Print(fmt::format("radial {}, balanced U4R2, U2R4, U1R8", c.preset),
+          c.today,
+          "1.005 each",
+          reached);
+  }
+}
+
+/// Least of seven runs, milliseconds: other programs only make a run longer.
+double Milliseconds(const std::function<void()>& run) {
+  double least = 0;
+  for (int n = 0; n < 7; ++n) {
+    const auto start = std::chrono::steady_clock::now();
+    run();
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+    least = n == 0 ? took.count() : std::min(least, took.count());
+  }
+  return least;
+}
+
+/// Bytes per second of one core that adds up words it reads, GB/s.
+double StreamRate() {
+  const std::vector<std::uint64_t> words(std::size_t{1} << 25, 1);
+  volatile std::uint64_t sink = 0;
+  const double ms = Milliseconds([&] {
+    std::uint64_t sums[4] = {0, 0, 0, 0};
+    for (std::size_t i = 0; i < words.size(); i += 4) {
+      for (std::size_t k = 0; k < 4; ++k) sums[k] += words[i + k];
+    }
+    sink = sums[0] + sums[1] + sums[2] + sums[3];
+  });
+  return static_cast<double>(words.size() * 8) / ms * 1e-6;
+}
+
+/// 64 bits, each set with probability digits / 64.
+std::uint64_t RandomWord(std::mt19937_64& random, unsigned digits) {
+  std::uint64_t word = 0;
+  for (unsigned d = 0; d < 6; ++d) {
+    word = (digits >> d) % 2 != 0 ? word | random() : word & random();
+  }
+  return word;
+}
+
+void TimeRows() {
+  const AttentionShape shape{40, 128, 75600, {64, 64}};
+  const HomeLayout home = MakeHomeLayout(shape, 8);
+  std::mt19937_64 random(1);
+  LayerMasks masks;
+  double bytes = 0;
+  for (int h = 0; h < shape.heads; ++h) {
+    auto mask = std::make_shared<BlockMask>(shape.q_blocks(), shape.k_blocks());
+    const auto density = static_cast<unsigned>(8 + random() % 24);  // 1/8 to 1/2
+    for (int i = 0; i < mask->rows(); ++i) {
+      for (auto& word : mask->mutable_row(i)) word = RandomWord(random, density);
+      mask->mutable_row(i).back() &= (1ULL << (mask->cols() % 64)) - 1;
+    }
+    bytes += static_cast<double>(mask->words().size_bytes());
+    masks.head.push_back(std::move(mask));
+  }
+  RowLoads loads;
+  const double count_ms = Milliseconds([&] { loads = RowLoadsOf(masks); });
+  Print("counts from bits, 40 x 1182 x 1182",
+        "-",
+        "6 ms",
+        fmt::format("{:.2f} ms, {:.1f} GB/s; this core streams {:.1f} GB/s",
+                    count_ms,
+                    bytes / count_ms * 1e-6,
+                    StreamRate()));
+  std::vector<int> rows;
+  for (int i = 0; i < shape.q_blocks(); ++i) rows.push_back(home.RankOf(i * 64L));
+  Partition made;
+  const double placed_ms =
+      Milliseconds([&] { made = PlaceHeads(loads, masks, rows, rows, home.ranks()); });
+  Print("placed after the counts",
+        "464-2128 ms",
+        "0.3 ms",
+        fmt::format("{:.3f} ms, rho {:.4f}", placed_ms, BarrierRho(masks, made)));
+  for (const int ring : {1, 2, 4, 8}) {
+    const double ms =
+        Milliseconds([&] { made = MakeBalanced(shape, masks, 8 / ring, ring, home); });
+    Print(fmt::format("balanced U{}R{}, its passes over the masks included", 8 / ring, ring),
+          "464-2128 ms",
+          "3 ms after counts of 6 ms",
+          fmt::format("{:.2f} ms, rho {:.4f}", ms, BarrierRho(masks, made)));
+  }
+}
+
+void Run(const std::filesystem::path& data) {
+  const auto with = [&](const char* name, const std::function<void(std::filesystem::path)>& rows) {
+    if (std::filesystem::exists(data / name)) {
+      rows(data / name);
+    } else {
+      Print(name, "-", "-", "not here");
+    }
+  };
+  Print("case", "today's best", "must reach", "reached");
+  Print("---", "---", "---", "---");
+  with("wan14b_sparge_density/head_density_30x40x40.npy", [](const auto& path) {
+    const Profile profile = Sparge(path);
+    HeadRows(profile);
+    TrafficRow("SpargeAttn counts, 8 ranks", profile, 8, 97);
+    const Balance wide = PlacedOnStep(Wider(profile), 16);
+    Print("56 heads of SpargeAttn counts on 16 ranks, placed, mean/worst",
+          "refused",
+          "1.01",
+          fmt::format("{:.4f}/{:.4f}", wide.mean, wide.worst));
+  });
+  const auto svoo = [](const std::string& name,
+                       const std::string& preset,
+                       int ranks,
+                       const std::string& today,
+                       const std::string& must) {
+    return [=](const std::filesystem::path& path) {
+      const Profile profile = Svoo(path, preset);
+      const Balance placed = PlacedOnStep(profile, ranks);
+      Print(fmt::format("SVOO {} on {} ranks, placed, sum max / sum mean", name, ranks),
+            today,
+            must,
+            fmt::format("{:.4f} (worst pair {:.4f})", placed.sums, placed.worst));
+      TrafficRow(fmt::format("SVOO {}, {} ranks", name, ranks), profile, ranks, 97);
+    };
+  };
+  const char* hunyuan = "svoo/sparsity_hunyuan10_13B_t2v.csv";
+  with("svoo/sparsity_wan_14B_t2v.csv",
+       svoo("Wan 14B", "wan2.1-t2v-14b-480p", 8, "1.026", "1.003"));
+  with(hunyuan, svoo("Hunyuan", "hunyuanvideo-720p-129f", 8, "1.269", "1.005"));
+  with(hunyuan, svoo("Hunyuan", "hunyuanvideo-720p-129f", 5, "refused", "1.01"));
+  with("svoo/sparsity_wan_1.3B_t2v.csv",
+       svoo("Wan 1.3B", "wan2.1-t2v-1.3b-480p", 8, "refused", "1.01"));
+  RadialRows();
+  TimeRows();
+}
+
+}  // namespace
+}  // namespace dbsp::planner
+
+int main(int argc, char** argv) {
+  try {
+    const char* folder = std::getenv("DBSP_SHARED_DATA");
+    dbsp::planner::Run(argc > 1 ? argv[1] : folder != nullptr ? folder : "../shared/data");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "planner_vs_dbsp: {}\n", error.what());
+    return 1;
+  }
+  return 0;
+}
