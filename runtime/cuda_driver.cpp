@@ -16,9 +16,18 @@
 #define DBSP_TEXT(name) DBSP_TEXT_(name)
 
 namespace dbsp::runtime {
+namespace {
+
+constexpr const char* kNoDriver = "no NVIDIA driver";
+
+std::string VersionText(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+}  // namespace
 
 struct CudaDriver::Api {
-  explicit Api(const std::string& name) : library(name, "no NVIDIA driver") {}
+  explicit Api(const std::string& name) : library(name, kNoDriver) {}
 
   void Check(CUresult result, const char* call) const {
     if (result == CUDA_SUCCESS) return;
@@ -65,10 +74,23 @@ CudaDriver CudaDriver::Load(const std::string& library) {
   return CudaDriver(std::move(api));
 }
 
+std::optional<std::string> CudaDriver::InstalledVersion(const std::string& library) {
+  try {
+    const DynamicLibrary driver(library, kNoDriver);
+    int version = 0;
+    const CUresult result =
+        driver.Get<decltype(::cuDriverGetVersion)>(DBSP_TEXT(cuDriverGetVersion))(&version);
+    if (result == CUDA_SUCCESS) return VersionText(version);
+  } catch (const Error&) {
+    // No driver is a normal outcome here; Load() is for callers that need one.
+  }
+  return std::nullopt;
+}
+
 std::string CudaDriver::version() const {
   int version = 0;
   api_->Check(api_->DriverGetVersion(&version), "cuDriverGetVersion");
-  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+  return VersionText(version);
 }
 
 int CudaDriver::device_count() const { return api_->count; }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace dbsp::runtime {
@@ -16,6 +17,10 @@ class CudaDriver {
   /// errors  Error{kUnavailable}: no driver, a driver that will not start (with its own words), or
   ///         a build without CUDA
   static CudaDriver Load(const std::string& library = "libcuda.so.1");
+  /// version() without starting the driver, which takes seconds on some machines and which a run
+  /// on the CPU has no business to do; nothing where Load() would find no driver to start.
+  [[nodiscard]] static std::optional<std::string> InstalledVersion(
+      const std::string& library = "libcuda.so.1");
   ~CudaDriver();
   CudaDriver(CudaDriver&&) noexcept;
   CudaDriver& operator=(CudaDriver&&) noexcept;

@@ -19,6 +19,8 @@ CudaDriver CudaDriver::Load(const std::string& library) {
        "this build has no CUDA; build it where nvcc is, with DBSP_ENABLE_CUDA=ON");
 }
 
+std::optional<std::string> CudaDriver::InstalledVersion(const std::string&) { return std::nullopt; }
+
 // Load() never returns here, so no object exists to call these on.
 std::string CudaDriver::version() const { return {}; }
 int CudaDriver::device_count() const { return 0; }

@@ -2,6 +2,7 @@
 #include "runtime/dynamic_library.h"
 
 #include <dlfcn.h>
+#include <fmt/format.h>
 
 #include <string_view>
 #include <utility>
@@ -10,15 +11,17 @@
 
 namespace dbsp::runtime {
 
-DynamicLibrary::DynamicLibrary(std::string name, const std::string& what)
+DynamicLibrary::DynamicLibrary(std::string name, const std::string& what, const std::string& remedy)
     : name_(std::move(name)), handle_(dlopen(name_.c_str(), RTLD_NOW | RTLD_LOCAL)) {
   if (handle_) return;
   const char* text = dlerror();
   const std::string_view reason = text == nullptr ? "unknown reason" : text;
-  if (reason.find("No such file") != std::string_view::npos && reason.starts_with(name_)) {
-    Fail(ErrorCode::kUnavailable, "{} ({} not found)", what, name_);
-  }
-  Fail(ErrorCode::kUnavailable, "{} ({} cannot be loaded: {})", what, name_, reason);
+  const bool missing =
+      reason.find("No such file") != std::string_view::npos && reason.starts_with(name_);
+  const std::string fact = missing ? fmt::format("{} not found", name_)
+                                   : fmt::format("{} cannot be loaded: {}", name_, reason);
+  if (remedy.empty()) Fail(ErrorCode::kUnavailable, "{} ({})", what, fact);
+  Fail(ErrorCode::kUnavailable, "{}: {}; {}", what, fact, remedy);
 }
 
 void DynamicLibrary::Close::operator()(void* handle) const noexcept { dlclose(handle); }

@@ -11,9 +11,9 @@ namespace dbsp::runtime {
 class DynamicLibrary {
  public:
   /// Opens `name` as the dynamic linker finds it.
-  /// errors  Error{kUnavailable} "WHAT (NAME not found)", or with the linker's words when the file
-  ///         is there but cannot be loaded
-  DynamicLibrary(std::string name, const std::string& what);
+  /// errors  Error{kUnavailable} "WHAT (NAME not found)", with a remedy "WHAT: NAME not found;
+  ///         REMEDY"; the linker's words when the file is there but cannot be loaded
+  DynamicLibrary(std::string name, const std::string& what, const std::string& remedy = "");
 
   [[nodiscard]] const std::string& name() const { return name_; }
 

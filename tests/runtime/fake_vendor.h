@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vendors' libraries that tests/runtime/fake_vendor stands in for.
+#pragma once
+
+#include <cstdlib>
+#include <string>
+
+#include "tests/runtime/environment_variable.h"
+
+namespace dbsp::testing {
+
+/// Path of a fake library that works.
+inline std::string FakeLibrary(const std::string& name) {
+  return DBSP_BINARY_DIR "/fake_vendor/new/" + name;
+}
+
+/// Path of a fake library that lacks one function.
+inline std::string OldFakeLibrary(const std::string& name) {
+  return DBSP_BINARY_DIR "/fake_vendor/old/" + name;
+}
+
+/// Makes tools that are started while the result lives find libraries in `folder` first.
+inline EnvironmentVariable LibrariesFrom(const std::string& folder) {
+  const char* before = std::getenv("LD_LIBRARY_PATH");
+  const std::string rest = before == nullptr ? "" : std::string(":") + before;
+  return {"LD_LIBRARY_PATH", folder + rest};
+}
+
+/// The folders that FakeLibrary() and OldFakeLibrary() name files of.
+inline constexpr const char* kFakeLibraries = DBSP_BINARY_DIR "/fake_vendor/new";
+inline constexpr const char* kOldFakeLibraries = DBSP_BINARY_DIR "/fake_vendor/old";
+
+}  // namespace dbsp::testing

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stands in for libcuda.so.1: the functions that runtime/cuda_driver.cpp takes, answering what the
+   environment says. DBSP_FAKE_CUDA_INIT: result of cuInit; DBSP_FAKE_CUDA_DEVICES: device count.
+   Built with DBSP_FAKE_OLD it lacks one function. */
+#include <stdlib.h>
+#include <string.h>
+
+static int FromEnvironment(const char* name, int otherwise) {
+  const char* text = getenv(name);
+  return text == NULL ? otherwise : atoi(text);
+}
+
+int cuInit(unsigned flags) {
+  (void)flags;
+  return FromEnvironment("DBSP_FAKE_CUDA_INIT", 0);
+}
+int cuDriverGetVersion(int* version) {
+  *version = 13010;
+  return 0;
+}
+int cuGetErrorString(int error, const char** text) {
+  *text = error == 803 ? "the fake driver is older than its kernel module" : "a fake failure";
+  return 0;
+}
+int cuDeviceGetCount(int* count) {
+  *count = FromEnvironment("DBSP_FAKE_CUDA_DEVICES", 0);
+  return 0;
+}
+int cuDeviceGet(int* device, int ordinal) {
+  *device = ordinal;
+  return 0;
+}
+int cuDeviceGetName(char* name, int length, int device) {
+  (void)device;
+  strncpy(name, "Fake GPU", (size_t)length);
+  return 0;
+}
+/* cuda.h maps the plain names to these; which of the two depends on its version. */
+int cuDeviceGetUuid_v2(unsigned char* uuid, int device) {
+  for (int i = 0; i < 16; ++i) uuid[i] = (unsigned char)(16 * device + i);
+  return 0;
+}
+int cuDeviceGetUuid(unsigned char* uuid, int device) { return cuDeviceGetUuid_v2(uuid, device); }
+#ifndef DBSP_FAKE_OLD
+int cuDeviceTotalMem_v2(size_t* bytes, int device) {
+  (void)device;
+  *bytes = (size_t)80 << 30;
+  return 0;
+}
+#endif

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stubs of the vendors' libraries, compiled into this test whatever the build has.
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "core/error.h"
+#include "runtime/cuda_driver.h"
+#include "runtime/cupti_library.h"
+#include "runtime/nccl_library.h"
+#include "runtime/nvml_library.h"
+#include "tests/core/expect_error.h"
+#include "tests/runtime/fake_vendor.h"
+
+namespace dbsp::runtime {
+namespace {
+
+using dbsp::testing::ExpectError;
+using dbsp::testing::FakeLibrary;
+
+TEST(VendorStubTest, SaysWhyItStandsInWhateverIsInstalled) {
+  ExpectError(ErrorCode::kUnavailable, {"NCCL: unavailable: not built: the test says so"}, [] {
+    (void)NcclLibrary::Load(FakeLibrary("libnccl.so.2"));
+  });
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: the test says so"}, [] {
+    (void)CuptiLibrary::Load(FakeLibrary("libcupti.so.13"));
+  });
+  ExpectError(ErrorCode::kUnavailable, {"NVML: unavailable: not built: the test says so"}, [] {
+    (void)NvmlLibrary::Load(FakeLibrary("libnvidia-ml.so.1"));
+  });
+}
+
+TEST(VendorStubTest, TellsAMissingDriverFromAMissingBuild) {
+  ExpectError(ErrorCode::kUnavailable, {"no NVIDIA driver (libnowhere.so.9 not found)"}, [] {
+    (void)CudaDriver::Load("libnowhere.so.9");
+  });
+  ExpectError(ErrorCode::kUnavailable, {"this build has no CUDA", "DBSP_ENABLE_CUDA=ON"}, [] {
+    (void)CudaDriver::Load(FakeLibrary("libcuda.so.1"));
+  });
+}
+
+TEST(VendorStubTest, KnowsNoVersion) {
+  EXPECT_EQ(CudaDriver::InstalledVersion(FakeLibrary("libcuda.so.1")), std::nullopt);
+  EXPECT_EQ(NcclLibrary::InstalledVersion(FakeLibrary("libnccl.so.2")), std::nullopt);
+  EXPECT_EQ(NcclLibrary::HeaderVersion(), std::nullopt);
+  EXPECT_EQ(CuptiLibrary::InstalledVersion(FakeLibrary("libcupti.so.13")), std::nullopt);
+  EXPECT_EQ(NvmlLibrary::InstalledVersion(FakeLibrary("libnvidia-ml.so.1")), std::nullopt);
+}
+
+}  // namespace
+}  // namespace dbsp::runtime
