@@ -3,16 +3,23 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <chrono>
+#include <map>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "build_config.h"
 #include "core/cli.h"
 #include "core/error.h"
 #include "runtime/cuda_driver.h"
+#include "runtime/cupti_library.h"
 #include "runtime/host.h"
+#include "runtime/nccl_library.h"
+#include "runtime/nvml_library.h"
 
 namespace dbsp::runtime {
 namespace {
@@ -38,6 +45,26 @@ void RequireCuda(const DeviceSpec& device) {
        "{} is here, but dbsp {} runs on the CPU only; use --device cpu",
        driver.device_name(device.index),
        DBSP_VERSION);
+}
+
+/// What is here of the vendors' libraries. Absence is normal on most machines and leaves no trace.
+void AddVendorFacts(std::map<std::string, std::string>& extra) {
+  const std::pair<const char*, std::optional<std::string>> versions[] = {
+      {"cuda_driver", CudaDriver::InstalledVersion()},
+      {"nvml_driver", NvmlLibrary::InstalledVersion()},
+      {"nccl_runtime", NcclLibrary::InstalledVersion()},
+      {"nccl_header", NcclLibrary::HeaderVersion()},
+      {"cupti_runtime", CuptiLibrary::InstalledVersion()}};
+  for (const auto& [name, version] : versions) {
+    if (version) extra[name] = *version;
+  }
+  // NCCL takes its algorithm, protocol and channels from these, so measurements hang on them.
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
+    const std::string_view text = *variable;
+    const std::size_t equals = text.find('=');
+    if (!text.starts_with("NCCL_") || equals == std::string_view::npos) continue;
+    extra[std::string(text.substr(0, equals))] = text.substr(equals + 1);
+  }
 }
 
 }  // namespace
@@ -87,13 +114,13 @@ Provenance CollectProvenance(const DeviceSpec& device, int argc, const char* con
   facts.extra["governor"] = CpuGovernor().value_or("not exposed by this system");
   facts.extra["kernel"] = KernelRelease();
   if (std::string_view(DBSP_SANITIZE) != "") facts.extra["sanitizer"] = DBSP_SANITIZE;
+  AddVendorFacts(facts.extra);
   if (device.kind == DeviceKind::kCpu) {
     facts.device_name = facts.extra["cpu"];
   } else {
     const CudaDriver driver = CudaDriver::Load();
     facts.device_name = driver.device_name(device.index);
     facts.device_uuid = driver.device_uuid(device.index);
-    facts.extra["cuda_driver"] = driver.version();
   }
   return facts;
 }

@@ -22,7 +22,11 @@ struct DeviceSpec {
 /// "--device cuda: unavailable: no NVIDIA driver (libcuda.so.1 not found)".
 void RequireDevice(const DeviceSpec& device);
 
-/// Machine, build and process facts; argv as given to main.
+/// Machine, build and process facts; argv as given to main. What is here of the vendors' libraries
+/// stands in `extra` ("cuda_driver", "nvml_driver", "nccl_runtime", "nccl_header",
+/// "cupti_runtime", and every NCCL_* variable of the environment) and is left out where absent.
+/// errors  Error{kUnavailable} for a CUDA device that is not here
+/// threads not while another thread changes the environment
 [[nodiscard]] Provenance CollectProvenance(const DeviceSpec& device,
                                            int argc,
                                            const char* const* argv);

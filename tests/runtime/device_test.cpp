@@ -7,12 +7,18 @@
 #include <sched.h>
 
 #include <cstdio>
-#include <memory>
+#include <map>
+#include <sstream>
+#include <string>
 
+#include "build_config.h"
 #include "core/cli.h"
 #include "core/error.h"
 #include "runtime/dynamic_library.h"
 #include "runtime/host.h"
+#include "runtime/nccl_library.h"
+#include "tests/cli/run_tool.h"
+#include "tests/runtime/fake_vendor.h"
 
 namespace dbsp::runtime {
 namespace {
@@ -134,19 +140,51 @@ TEST(ProvenanceTest, CpuInfoFieldsAreFoundByTheirWholeName) {
   EXPECT_EQ(FieldOf(text, "name"), std::nullopt);
 }
 
-TEST(BinaryTest, NothingOfAVendorIsLinked) {
-  // This test links what the tools link of runtime/: what it needs to start must be on any machine.
-  const std::string command = fmt::format("ldd {}/bin/runtime_device_test", DBSP_BINARY_DIR);
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(popen(command.c_str(), "r"), pclose);
-  ASSERT_NE(pipe, nullptr);
-  std::string text;
-  char line[512];
-  while (std::fgets(line, sizeof(line), pipe.get()) != nullptr) text += line;
-  ASSERT_THAT(text, HasSubstr("libc.so"));
-  for (const char* vendor :
-       {"libcuda", "libcudart", "libnccl", "libcupti", "libnvidia", "libnvrtc"}) {
-    EXPECT_THAT(text, ::testing::Not(HasSubstr(vendor)));
+// Starts tests/runtime/print_provenance, for the linker looks for libraries where it did at start.
+std::map<std::string, std::string> ExtraFactsOfAProcess() {
+  const dbsp::testing::ToolResult run = dbsp::testing::RunTool("runtime_print_provenance", {});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  std::map<std::string, std::string> facts;
+  std::istringstream lines(run.out);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t equals = line.find('=');
+    facts[line.substr(0, equals)] = line.substr(equals + 1);
   }
+  EXPECT_EQ(facts.count("kernel"), 1U) << run.out;
+  return facts;
+}
+
+TEST(ProvenanceTest, NamesTheVendorsLibrariesThatAreHere) {
+  const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
+  const auto facts = ExtraFactsOfAProcess();
+  const auto value = [&](const char* name) {
+    const auto fact = facts.find(name);
+    return fact == facts.end() ? "absent" : fact->second;
+  };
+  EXPECT_EQ(value("cuda_driver"), DBSP_HAVE_CUDA ? "13.1" : "absent");
+  EXPECT_EQ(value("nvml_driver"), DBSP_HAVE_NVML ? "580.12.34" : "absent");
+  EXPECT_EQ(value("nccl_runtime"), DBSP_HAVE_NCCL ? "2.23.7" : "absent");
+  EXPECT_EQ(value("nccl_header"), NcclLibrary::HeaderVersion().value_or("absent"));
+  EXPECT_EQ(value("cupti_runtime"), DBSP_HAVE_CUPTI ? "13.1.2" : "absent");
+}
+
+TEST(ProvenanceTest, LibrariesThatDoNotWorkLeaveNoTrace) {
+  const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kOldFakeLibraries);
+  const auto facts = ExtraFactsOfAProcess();
+  EXPECT_EQ(facts.count("nvml_driver"), 0U);
+  EXPECT_EQ(facts.count("nccl_runtime"), 0U);
+  EXPECT_EQ(facts.count("cupti_runtime"), 0U);
+}
+
+TEST(ProvenanceTest, NcclsEnvironmentIsKept) {
+  const dbsp::testing::EnvironmentVariable algorithm("NCCL_ALGO", "ring=x");
+  const dbsp::testing::EnvironmentVariable empty("NCCL_PROTO", "");
+  const dbsp::testing::EnvironmentVariable other("MY_NCCL_ALGO", "tree");
+  const char* argv[] = {"dbsp-profile"};
+  const Provenance facts = CollectProvenance({}, 1, argv);
+  EXPECT_EQ(facts.extra.at("NCCL_ALGO"), "ring=x");
+  EXPECT_EQ(facts.extra.at("NCCL_PROTO"), "");
+  EXPECT_EQ(facts.extra.count("MY_NCCL_ALGO"), 0U);
 }
 
 }  // namespace
