@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// --device cuda of the tools that run on a device: exit 3 in words, whatever the machine has.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "build_config.h"
+#include "core/error.h"
+#include "runtime/dynamic_library.h"
+#include "tests/cli/run_tool.h"
+#include "tests/core/temporary_folder.h"
+#include "tests/runtime/fake_vendor.h"
+
+namespace dbsp {
+namespace {
+
+using testing::EnvironmentVariable;
+using ::testing::HasSubstr;
+
+/// Runs both tools on `device` and expects exit 3, `words` on stderr, nothing on stdout and no
+/// file made. The device is asked for before a plan or database is opened, so neither exists.
+void ExpectUnavailable(const std::string& device, const std::string& words) {
+  const testing::TemporaryFolder folder;
+  const std::string database = (folder / "p.db").string();
+  const std::vector<std::pair<std::string, std::vector<std::string>>> tools = {
+      {"dbsp-profile", {"--db", database, "--device", device}},
+      {"dbsp-replay", {(folder / "plan.json").string(), "--db", database, "--device", device}}};
+  for (const auto& [tool, arguments] : tools) {
+    const testing::ToolResult run = testing::RunTool(tool, arguments);
+    EXPECT_EQ(run.exit_code, 3) << tool << ": " << run.err;
+    EXPECT_THAT(run.err, HasSubstr("--device " + device + ": unavailable: ")) << tool;
+    EXPECT_THAT(run.err, HasSubstr(words)) << tool;
+    EXPECT_EQ(run.out, "") << tool;
+    EXPECT_FALSE(std::filesystem::exists(database)) << tool;
+  }
+}
+
+/// What a build without CUDA says wherever a driver is, else `words`.
+std::string WithDriver(const std::string& words) {
+  return DBSP_HAVE_CUDA ? words : "this build has no CUDA";
+}
+
+TEST(DeviceFlagTest, NoDriver) {
+  try {
+    const runtime::DynamicLibrary driver("libcuda.so.1", "");
+    GTEST_SKIP() << "this machine has an NVIDIA driver, which cannot be hidden from the tools";
+  } catch (const Error&) {
+  }
+  ExpectUnavailable("cuda", "no NVIDIA driver (libcuda.so.1 not found)");
+}
+
+TEST(DeviceFlagTest, ADriverThatIsNoLibrary) {
+  const testing::TemporaryFolder folder;
+  std::ofstream(folder / "libcuda.so.1") << "text";
+  const auto path = testing::LibrariesFrom(folder.path().string());
+  ExpectUnavailable("cuda", "libcuda.so.1 cannot be loaded");
+}
+
+TEST(DeviceFlagTest, ADriverTooOld) {
+  const auto path = testing::LibrariesFrom(testing::kOldFakeLibraries);
+  ExpectUnavailable("cuda", WithDriver("has no function cuDeviceTotalMem"));
+}
+
+TEST(DeviceFlagTest, ADriverThatWillNotStart) {
+  const auto path = testing::LibrariesFrom(testing::kFakeLibraries);
+  const EnvironmentVariable init("DBSP_FAKE_CUDA_INIT", "803");
+  ExpectUnavailable("cuda", WithDriver("the fake driver is older than its kernel module"));
+}
+
+TEST(DeviceFlagTest, ADriverThatFindsNoDevice) {
+  const auto path = testing::LibrariesFrom(testing::kFakeLibraries);
+  const std::string words = WithDriver("(CUDA 13.1) is here, but it sees no device");
+  ExpectUnavailable("cuda", words);  // cuInit succeeds and the count is 0
+  const EnvironmentVariable init("DBSP_FAKE_CUDA_INIT", "100");  // CUDA_ERROR_NO_DEVICE
+  ExpectUnavailable("cuda", words);
+}
+
+TEST(DeviceFlagTest, ADriverWithDevices) {
+  const auto path = testing::LibrariesFrom(testing::kFakeLibraries);
+  const EnvironmentVariable devices("DBSP_FAKE_CUDA_DEVICES", "2");
+  ExpectUnavailable("cuda", WithDriver("Fake GPU is here, but dbsp"));
+  ExpectUnavailable("cuda:1", WithDriver("use --device cpu"));
+  ExpectUnavailable("cuda:2", WithDriver("no device 2; there are 2"));
+}
+
+}  // namespace
+}  // namespace dbsp
