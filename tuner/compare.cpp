@@ -150,7 +150,18 @@ const CandidateSummary* Find(const std::vector<CandidateSummary>& summaries, boo
   return nullptr;
 }
 
-std::string Row(const CandidateSummary& summary, double best_ms) {
+/// Unit that a table's or a sentence's times are read in; JSON always says milliseconds.
+struct Unit {
+  const char* name;
+  double ms;  ///< of one unit
+};
+
+Unit UnitFor(double largest_ms) {
+  constexpr double kReadableMs = 1e4;
+  return largest_ms < kReadableMs ? Unit{"ms", 1.0} : Unit{"s", 1e3};
+}
+
+std::string Row(const CandidateSummary& summary, double best_ms, const Unit& unit) {
   const Strategy& s = summary.candidate.strategy;
   const std::string degrees = fmt::format("{}x{}", s.ulysses_degree, s.ring_degree);
   if (!summary.candidate.excluded.empty()) {
@@ -163,11 +174,11 @@ std::string Row(const CandidateSummary& summary, double best_ms) {
       degrees,
       NameOf(s.exchange),
       summary.rho_barrier,
-      summary.compute_ms,
-      summary.exchange_ms,
-      summary.total_ms,
-      summary.total_ms_low,
-      summary.total_ms_high,
+      summary.compute_ms / unit.ms,
+      summary.exchange_ms / unit.ms,
+      summary.total_ms / unit.ms,
+      summary.total_ms_low / unit.ms,
+      summary.total_ms_high / unit.ms,
       best_ms > 0 ? fmt::format("{:.3f}x", summary.total_ms / best_ms) : "-",
       summary.chosen,
       summary.verdict);
@@ -178,6 +189,7 @@ std::string Row(const CandidateSummary& summary, double best_ms) {
 std::string CompareTable(const SearchResult& result, CostSource costs, bool with_cells) {
   const auto summaries = Summarise(result);
   const double best = summaries[static_cast<std::size_t>(result.uniform)].total_ms;
+  const Unit unit = UnitFor(best);
   std::string text = fmt::format("{} ranks, {} costs, {} cells, {} distinct, {} pass{} per step\n",
                                  result.ranks,
                                  NameOf(costs),
@@ -190,14 +202,14 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
                       "UxR",
                       "exchange",
                       "rho",
-                      "compute ms",
-                      "exchange ms",
-                      "total ms",
-                      "interval ms",
+                      fmt::format("compute {}", unit.name),
+                      fmt::format("exchange {}", unit.name),
+                      fmt::format("total {}", unit.name),
+                      fmt::format("interval {}", unit.name),
                       "vs best",
                       "chosen",
                       "verdict");
-  for (const CandidateSummary& summary : summaries) text += Row(summary, best);
+  for (const CandidateSummary& summary : summaries) text += Row(summary, best, unit);
   if (!with_cells) return text;
   text += fmt::format("\n{:>5} {:>5}  {:<14} {:>11} {:>11} {:>11} {:>6}  {}\n",
                       "step",
@@ -230,34 +242,39 @@ std::string VerdictLines(const SearchResult& result, CostSource costs) {
   const CandidateSummary& uniform = summaries[static_cast<std::size_t>(result.uniform)];
   const PlanSummary plan = SummarisePlan(result);
   const auto ratio = [](double a, double b) { return b > 0 ? a / b : 1.0; };
-  std::string text = fmt::format("plan: best uniform strategy {}, {:.3f} ms [{:.3f}, {:.3f}]\n",
+  const Unit unit = UnitFor(plan.total_ms);
+  std::string text = fmt::format("plan: best uniform strategy {}, {:.3f} {} [{:.3f}, {:.3f}]\n",
                                  NameOfCandidate(uniform.candidate),
-                                 uniform.total_ms,
-                                 uniform.total_ms_low,
-                                 uniform.total_ms_high);
+                                 uniform.total_ms / unit.ms,
+                                 unit.name,
+                                 uniform.total_ms_low / unit.ms,
+                                 uniform.total_ms_high / unit.ms);
   text += fmt::format(
-      "plan: per cell {:.3f} ms [{:.3f}, {:.3f}], {:.3f}x the best uniform's speed; {} of {} cells "
+      "plan: per cell {:.3f} {} [{:.3f}, {:.3f}], {:.3f}x the best uniform's speed; {} of {} cells "
       "are close calls\n",
-      plan.total_ms,
-      plan.total_ms_low,
-      plan.total_ms_high,
+      plan.total_ms / unit.ms,
+      unit.name,
+      plan.total_ms_low / unit.ms,
+      plan.total_ms_high / unit.ms,
       ratio(uniform.total_ms, plan.total_ms),
       plan.close_cells,
       plan.cells);
   for (const bool ring : {false, true}) {
     const char* name = ring ? "plain ring" : "plain ulysses";
     if (const CandidateSummary* plain = Find(summaries, ring)) {
-      text += fmt::format("plan: {:.3f}x the speed of {} ({:.3f} ms)\n",
+      text += fmt::format("plan: {:.3f}x the speed of {} ({:.3f} {})\n",
                           ratio(plain->total_ms, plan.total_ms),
                           name,
-                          plain->total_ms);
+                          plain->total_ms / unit.ms,
+                          unit.name);
     } else {
       text += fmt::format("plan: {} was no candidate\n", name);
     }
   }
-  text += fmt::format("plan: {:.3f}x the lower bound of {:.3f} ms\n",
+  text += fmt::format("plan: {:.3f}x the lower bound of {:.3f} {}\n",
                       ratio(plan.total_ms, plan.lower_bound_ms),
-                      plan.lower_bound_ms);
+                      plan.lower_bound_ms / unit.ms,
+                      unit.name);
   text += fmt::format("plan: costs are {}\n", NameOf(costs));
   return text;
 }

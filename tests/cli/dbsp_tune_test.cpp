@@ -143,7 +143,7 @@ TEST_F(DbspTuneTest, BadInputIsOneLineAndNoFile) {
   ExpectUsageError("--workload w.json --cluster h200x16 -o plan.json", "1 to 8");
   ExpectUsageError("--workload w.json --cluster h20x8 -o plan.json", "nearest known");
   ExpectUsageError("--workload w.json --cluster h200x4 --ranks 8 -o plan.json", "has 4 GPUs");
-  ExpectUsageError("--workload w.json --cluster h200x8 --families placed -o plan.json", "placed");
+  ExpectUsageError("--workload w.json --cluster h200x8 --families placd -o plan.json", "'placed'");
   ExpectUsageError("--workload w.json --cluster h200x8 --families rung -o plan.json", "'ring'");
   ExpectUsageError("--workload w.json --cluster h200x8 --steps 9 -o plan.json", "--steps 9");
   ExpectUsageError("--workload w.json --cluster h200x8 --raanks 2 -o plan.json", "--ranks");

@@ -20,14 +20,10 @@ TEST(ParseFamiliesTest, AutoIsEverythingThatCanBeBuilt) {
             (std::vector<Family>{Family::kRing, Family::kUlysses}));
 }
 
-TEST(ParseFamiliesTest, RefusesUnknownAndUnbuiltFamiliesInWords) {
+TEST(ParseFamiliesTest, RefusesUnknownFamiliesInWords) {
   ExpectError(ErrorCode::kInvalidArgument, {"rign", "nearest known: 'ring'"}, [] {
     (void)ParseFamilies("ulysses,rign");
   });
-  for (const char* name : {"balanced", "placed"}) {
-    ExpectError(
-        ErrorCode::kInvalidArgument, {name, "cannot build"}, [&] { (void)ParseFamilies(name); });
-  }
   ExpectError(ErrorCode::kInvalidArgument, {"family"}, [] { (void)ParseFamilies(""); });
 }
 
@@ -49,7 +45,12 @@ TEST(MakeCandidatesTest, CoversEveryDegreeOfEveryFamilyOnce) {
                                       "dbsp 8x1",
                                       "dbsp 4x2",
                                       "dbsp 2x4",
-                                      "dbsp 1x8"}));
+                                      "dbsp 1x8",
+                                      "balanced 8x1",
+                                      "balanced 4x2",
+                                      "balanced 2x4",
+                                      "balanced 1x8",
+                                      "placed 8x1"}));
   EXPECT_FALSE(MakeCandidates(SearchableFamilies(), 1, 1, "").empty());
   EXPECT_FALSE(MakeCandidates(SearchableFamilies(), 3, 2, "").empty());
 }
