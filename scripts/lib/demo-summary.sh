@@ -24,8 +24,8 @@ printf 'predicted  %s s of attention and exchange for the whole video\n' "$(calc
 printf 'replayed   %s s (%s %%), ranks one after another, exchange times from the database\n' \
   "$(calc '%.1f' "$replayed / 1000")" "$(calc '%+.1f' "100 * ($replayed - $predicted) / $predicted")"
 for family in ulysses ring; do
-  printf '%-10s %sx faster than plain %s replayed, %sx predicted\n' "vs $family" \
-    "$(calc '%.2f' "$(total "plan-$family-serial" replayed_ms) / $replayed")" "$(calc '%.2f' "$(candidate $family) / $predicted")" "$family"
+  printf '%-10s %sx the speed of plain %s replayed, %sx predicted\n' "vs $family" \
+    "$(calc '%.2f' "$(total "plan-$family-serial" replayed_ms) / $replayed")" "$family" "$(calc '%.2f' "$(candidate $family) / $predicted")"
 done
 printf 'verified   relative error %s (serial), %s (8 threads, real exchanges); limit 1e-05\n' \
   "$(calc '%.1e' "$(total plan-serial verification.relative_error)")" "$(calc '%.1e' "$(total plan-threads verification.relative_error)")"
