@@ -47,8 +47,14 @@ std::vector<Family> SearchableFamilies() {
           Family::kPlaced};
 }
 
+std::vector<Family> AutoFamilies() {
+  std::vector<Family> families = SearchableFamilies();
+  std::erase(families, Family::kBalanced);
+  return families;
+}
+
 std::vector<Family> ParseFamilies(std::string_view text) {
-  if (text == "auto") return SearchableFamilies();
+  if (text == "auto") return AutoFamilies();
   std::vector<Family> families;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());

@@ -18,12 +18,15 @@ struct Candidate {
   std::string excluded;  ///< why it takes no part; "" when it does
 };
 
-/// Families that "auto" means, in the order of candidates: ulysses, ring, usp, dbsp.
+/// Every family, in the order of candidates.
 [[nodiscard]] std::vector<Family> SearchableFamilies();
 
+/// What `--families auto` searches: all but balanced, whose rings take tens of milliseconds to
+/// partition per distinct layer (docs/planner.md), minutes for a workload with hundreds of them.
+[[nodiscard]] std::vector<Family> AutoFamilies();
+
 /// Parses "auto" or "ulysses,ring". Repeated names count once.
-/// errors  Error{kInvalidArgument} for an unknown name (naming the nearest) or for a family that
-///         has a name but no partitioner yet, in words
+/// errors  Error{kInvalidArgument} for an unknown name, naming the nearest
 [[nodiscard]] std::vector<Family> ParseFamilies(std::string_view text);
 
 /// Every (family, U, R) on `ranks` ranks running `kernel`.

@@ -15,7 +15,9 @@ int main(int argc, char** argv) {
   app.add_option("--ranks", flags.ranks, "Ranks to plan for (default: the cluster's GPUs)")
       ->check(CLI::Range(1, 4096));
   app.add_option("-o,--output", flags.output, "Plan file to write (.json or .json.zst)");
-  app.add_option("--families", flags.families, "auto, or of ulysses,ring,usp,dbsp,balanced,placed")
+  app.add_option("--families",
+                 flags.families,
+                 "auto (all but balanced), or of ulysses,ring,usp,dbsp,balanced,placed")
       ->capture_default_str();
   app.add_option("--steps", flags.steps, "Only these steps, A-B, both ends included");
   app.add_option("--layers", flags.layers, "Only these layers, A-B, both ends included");

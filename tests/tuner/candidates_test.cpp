@@ -14,8 +14,10 @@ namespace {
 
 using dbsp::testing::ExpectError;
 
-TEST(ParseFamiliesTest, AutoIsEverythingThatCanBeBuilt) {
-  EXPECT_EQ(ParseFamilies("auto"), SearchableFamilies());
+TEST(ParseFamiliesTest, AutoIsEverythingThatIsQuickToBuild) {
+  EXPECT_EQ(ParseFamilies("auto"), AutoFamilies());
+  EXPECT_EQ(AutoFamilies().size() + 1, SearchableFamilies().size());
+  EXPECT_EQ(ParseFamilies("balanced"), (std::vector<Family>{Family::kBalanced}));
   EXPECT_EQ(ParseFamilies("ring,ulysses,ring"),
             (std::vector<Family>{Family::kRing, Family::kUlysses}));
 }
