@@ -110,7 +110,8 @@ class CellReplay {
   void Time(const Cell& cell, std::span<RankExecutor> ranks) {
     const std::vector<Timeline> runs =
         options_.transport == TransportKind::kSerial
-            ? RunSerial(cell, ranks, prediction_.segments, options_.repeats, options_.observer)
+            ? std::vector{RunSerial(
+                  cell, ranks, prediction_.segments, options_.repeats, options_.observer)}
             : RunThreads(cell, ranks, options_.repeats, options_.observer);
     const Timeline& median = runs.at(MedianRun(runs));
     record_.step = planned_.step;

@@ -192,11 +192,32 @@ void RunOnce(const Cell& cell,
 
 }  // namespace
 
-std::vector<Timeline> RunSerial(const Cell& cell,
-                                std::span<RankExecutor> ranks,
-                                std::span<const Segment> predicted,
-                                const Repeats& repeats,
-                                const Observer& observer) {
+planner::LayerDurations MedianDurations(const std::vector<planner::LayerDurations>& runs) {
+  planner::LayerDurations result = runs.front();
+  for (Grid2 planner::LayerDurations::*grid : {&planner::LayerDurations::pack,
+                                               &planner::LayerDurations::exchange,
+                                               &planner::LayerDurations::unpack,
+                                               &planner::LayerDurations::attention,
+                                               &planner::LayerDurations::merge,
+                                               &planner::LayerDurations::hop}) {
+    for (std::size_t i = 0; i < (result.*grid).size(); ++i) {
+      for (std::size_t rank = 0; rank < (result.*grid)[i].size(); ++rank) {
+        std::vector<double> values;
+        for (const planner::LayerDurations& run : runs) values.push_back((run.*grid)[i][rank]);
+        const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+        std::nth_element(values.begin(), middle, values.end());
+        (result.*grid)[i][rank] = *middle;
+      }
+    }
+  }
+  return result;
+}
+
+Timeline RunSerial(const Cell& cell,
+                   std::span<RankExecutor> ranks,
+                   std::span<const Segment> predicted,
+                   const Repeats& repeats,
+                   const Observer& observer) {
   const PredictedTimes times(predicted);
   planner::LayerDurations durations;
   durations.pack = durations.exchange = durations.unpack = Zeros(cell.rounds(), cell.ranks());
@@ -209,13 +230,12 @@ std::vector<Timeline> RunSerial(const Cell& cell,
     SetHops(cell, times, step, durations.hop[static_cast<std::size_t>(step)]);
   }
   for (RankExecutor& rank : ranks) rank.Fill();
-  std::vector<Timeline> timelines;
+  std::vector<planner::LayerDurations> kept;
   for (int run = 0; run < repeats.warmups + repeats.runs; ++run) {
     RunOnce(cell, ranks, observer, durations);
-    if (run < repeats.warmups) continue;
-    timelines.push_back(planner::Simulate(cell.work, durations, planner::RingSync::kNeighbour));
+    if (run >= repeats.warmups) kept.push_back(durations);
   }
-  return timelines;
+  return planner::Simulate(cell.work, MedianDurations(kept), planner::RingSync::kNeighbour);
 }
 
 }  // namespace dbsp::replay

@@ -9,6 +9,7 @@
 
 #include "core/plan.h"
 #include "core/strategy.h"
+#include "planner/timeline.h"
 #include "replay/executor.h"
 
 namespace dbsp::replay {
@@ -38,15 +39,22 @@ struct Repeats {
 /// unpacks are timed; data go from rank to rank by untimed copies, and the time of exchanges and
 /// hops is taken from `predicted` (a plan's segments, matched by rank, kind and index; segments
 /// that move nothing need no prediction). planner::Simulate composes the timeline.
-/// returns  one timeline per kept run
+/// returns  the timeline of every segment's median over the kept runs: ranks that run one after
+///          the other are disturbed independently, and the slowest of many disturbed ranks in one
+///          run would be later than any undisturbed one
 /// errors   Error{kMismatch} naming the segment when one that moves bytes has no prediction;
 ///          Error{kInternal} when two ranks disagree on what is exchanged;
 ///          Error{kMeasurement} "rank N: ..." when a rank fails
-[[nodiscard]] std::vector<Timeline> RunSerial(const Cell& cell,
-                                              std::span<RankExecutor> ranks,
-                                              std::span<const Segment> predicted,
-                                              const Repeats& repeats,
-                                              const Observer& observer);
+[[nodiscard]] Timeline RunSerial(const Cell& cell,
+                                 std::span<RankExecutor> ranks,
+                                 std::span<const Segment> predicted,
+                                 const Repeats& repeats,
+                                 const Observer& observer);
+
+/// Every segment's median over the runs (of an even number, the shorter middle one).
+/// requires at least one run, all of one layer
+[[nodiscard]] planner::LayerDurations MedianDurations(
+    const std::vector<planner::LayerDurations>& runs);
 
 /// Index of the run with the median makespan (of an even number, the shorter middle one).
 /// requires at least one run

@@ -109,7 +109,7 @@ TEST_P(OnceTest, NeededAndAllgatherAgreeWithTheReferenceOnBothTransports) {
     ASSERT_EQ(RunThreads(cell, threads, kOnce, {}).size(), 1U);
     ExpectVerified(cell, threads);
     std::vector<RankExecutor> serial = MakeRanks(cell);
-    ASSERT_EQ(RunSerial(cell, serial, Predicted(cell), kOnce, {}).size(), 1U);
+    ASSERT_GT(RunSerial(cell, serial, Predicted(cell), kOnce, {}).makespan_ns, 0);
     ExpectVerified(cell, serial);
     const std::vector<float> a = AllOutputs(cell, threads);
     const std::vector<float> b = AllOutputs(cell, serial);
