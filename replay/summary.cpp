@@ -101,7 +101,7 @@ std::string TransportLine(const ReplayOutcome& outcome,
   const std::string runs = fmt::format(
       "median of {} runs after {} warm-up", options.repeats.runs, options.repeats.warmups);
   if (options.transport == TransportKind::kSerial) {
-    return fmt::format("transport   serial: ranks one after the other, {}\n", runs);
+    return fmt::format("transport   serial: ranks one after the other, every segment's {}\n", runs);
   }
   const int ranks = outcome.record.ranks;
   return fmt::format("transport   {}: {} ranks on {} cores{}, {}\n",
