@@ -58,7 +58,8 @@ class WorkloadToolTest : public ::testing::Test {
 
 TEST_F(WorkloadToolTest, MakesTheLargePresetAndSaysWhatItHolds) {
   const std::string file = File("w.json");
-  const Result make = RunWorkload("make --model wan2.1-t2v-14b-720p --mask radial:decay=0.2 -o " + file);
+  const Result make =
+      RunWorkload("make --model wan2.1-t2v-14b-720p --mask radial:decay=0.2 -o " + file);
   EXPECT_EQ(make.exit_code, 0) << make.output;
   const Result text = RunWorkload("info " + file);
   EXPECT_EQ(text.exit_code, 0);
@@ -90,19 +91,19 @@ TEST_F(WorkloadToolTest, EveryPresetTakesEveryRuleThatNeedsNoFile) {
 
 TEST_F(WorkloadToolTest, ScaledShapesAndPlainShapesAreMade) {
   const std::string file = File("w.json");
-  const Result scaled =
-      RunWorkload("make --model wan2.1-t2v-1.3b-480p --grid 21,10,18 --layers 4 --steps 6 "
-          "--mask radial:dense_steps=1 -o " +
-          file);
+  const Result scaled = RunWorkload(
+      "make --model wan2.1-t2v-1.3b-480p --grid 21,10,18 --layers 4 --steps 6 "
+      "--mask radial:dense_steps=1 -o " +
+      file);
   EXPECT_EQ(scaled.exit_code, 0) << scaled.output;
   EXPECT_THAT(scaled.output, HasSubstr("wan2.1-t2v-1.3b-480p (changed), 4 layers x 6 steps"));
   auto json = nlohmann::json::parse(RunWorkload("info --json " + file).output);
   EXPECT_EQ(json["rules"][0]["cells"], 3 * 5);
   EXPECT_LT(json["rules"][0]["density"]["mean"].get<double>(), 1.0);
-  const Result plain =
-      RunWorkload("make --heads 3 --head-dim 32 --tokens 1000 --text-tokens 40 --block 64x32 --passes 2 "
-          "--name mine --mask random:density=0.5 -o " +
-          file);
+  const Result plain = RunWorkload(
+      "make --heads 3 --head-dim 32 --tokens 1000 --text-tokens 40 --block 64x32 --passes 2 "
+      "--name mine --mask random:density=0.5 -o " +
+      file);
   EXPECT_EQ(plain.exit_code, 0) << plain.output;
   json = nlohmann::json::parse(RunWorkload("info --json " + file).output);
   EXPECT_EQ(json["model"]["tokens"], 1000);
@@ -167,7 +168,9 @@ TEST_F(WorkloadToolTest, StaFilesOfAnotherGridAreRefusedSayingWhich) {
 
 TEST_F(WorkloadToolTest, ExportedMasksComeBackThroughTheArrayRule) {
   const std::string shape = "make --heads 3 --grid 4,8,16 --layers 2 --steps 2 --block 64x32 ";
-  EXPECT_EQ(RunWorkload(shape + "--mask random:density=0.4,spread=0.5 -o " + File("w.json")).exit_code, 0);
+  EXPECT_EQ(
+      RunWorkload(shape + "--mask random:density=0.4,spread=0.5 -o " + File("w.json")).exit_code,
+      0);
   const Result exported =
       RunWorkload("export " + File("w.json") + " --step 1 --layer 1 -o " + File("m.npz"));
   EXPECT_EQ(exported.exit_code, 0) << exported.output;
@@ -184,8 +187,9 @@ TEST_F(WorkloadToolTest, ExportedMasksComeBackThroughTheArrayRule) {
   EXPECT_EQ(again.exit_code, 0) << again.output;
   EXPECT_EQ(LoadArray(File("n.npz"), "mask").bytes, mask.bytes);
 
-  EXPECT_EQ(RunWorkload("export " + File("w.json") + " --step 2 --layer 0 -o " + File("x.npz")).exit_code,
-            2);
+  EXPECT_EQ(
+      RunWorkload("export " + File("w.json") + " --step 2 --layer 0 -o " + File("x.npz")).exit_code,
+      2);
   EXPECT_FALSE(std::filesystem::exists(File("x.npz")));
   std::ofstream(File("m.npz"), std::ios::app) << "x";
   const Result changed = RunWorkload("info " + File("again.json"));
@@ -201,12 +205,14 @@ TEST_F(WorkloadToolTest, DensitiesOfCountsFractionsAndProfilesAreKeptExactly) {
       reinterpret_cast<const char*>(values.data()), counts.bytes.size(), counts.bytes.data());
   WriteNpy(File("c.npy"), counts);
   const std::string file = File("w.json");
-  EXPECT_EQ(RunWorkload(shape + "--mask density:file=" + File("c.npy") + " -o " + file).exit_code, 0);
+  EXPECT_EQ(RunWorkload(shape + "--mask density:file=" + File("c.npy") + " -o " + file).exit_code,
+            0);
   auto rule = nlohmann::json::parse(RunWorkload("info --json " + file).output)["rules"][0];
   EXPECT_EQ(rule["density"]["max"], 1.0);
   EXPECT_EQ(rule["density"]["mean"].get<double>(), 55.0 / 128);
   EXPECT_EQ(rule["positions"], "synthetic");
-  EXPECT_EQ(RunWorkload(shape + "--mask density:total=64,file=" + File("c.npy") + " -o " + file).exit_code,
+  EXPECT_EQ(RunWorkload(shape + "--mask density:total=64,file=" + File("c.npy") + " -o " + file)
+                .exit_code,
             0);
   rule = nlohmann::json::parse(RunWorkload("info --json " + file).output)["rules"][0];
   EXPECT_EQ(rule["density"]["max"], 0.5);
@@ -217,7 +223,8 @@ TEST_F(WorkloadToolTest, DensitiesOfCountsFractionsAndProfilesAreKeptExactly) {
 
   const std::string header = "Step,Layer,Head,Sparsity\n";
   std::ofstream(File("p.csv")) << header << "1,0,0,0.5\n1,0,1,0.25\n2,0,0,1\n2,0,1,0\n";
-  EXPECT_EQ(RunWorkload(shape + "--mask density:file=" + File("p.csv") + " -o " + file).exit_code, 0);
+  EXPECT_EQ(RunWorkload(shape + "--mask density:file=" + File("p.csv") + " -o " + file).exit_code,
+            0);
   rule = nlohmann::json::parse(RunWorkload("info --json " + file).output)["rules"][0];
   EXPECT_EQ(rule["density"]["mean"].get<double>(), 1.75 / 4);
   std::ofstream(File("q.csv")) << header << "1,0,0,0.5\n1,0,1,nan\n";
@@ -231,10 +238,10 @@ TEST_F(WorkloadToolTest, MeasuredCountsGiveTheirDensities) {
   const auto path = testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
   if (path.empty()) GTEST_SKIP() << "shared data is absent";
   const std::string file = File("w.json");
-  const Result made =
-      RunWorkload("make --model wan2.1-t2v-14b-480p --steps 30 --block 128x64 --mask "
-          "density:file=" +
-          path.string() + " -o " + file);
+  const Result made = RunWorkload(
+      "make --model wan2.1-t2v-14b-480p --steps 30 --block 128x64 --mask "
+      "density:file=" +
+      path.string() + " -o " + file);
   EXPECT_EQ(made.exit_code, 0) << made.output;
   const auto json = nlohmann::json::parse(RunWorkload("info --json " + file).output);
   const Array counts = LoadArray(path);

@@ -57,7 +57,9 @@ TEST(WorkloadTest, TextAndBackIsTheSameWorkloadAndTheSameText) {
 }
 
 // Plans refer to workloads by this hash: a change of the canonical text is a change of format.
-TEST(WorkloadTest, HashOfAKnownWorkloadStaysAsItIs) { EXPECT_EQ(HashOf(Example()), "82b5cd021b2dd9aaeec24d495caea763"); }
+TEST(WorkloadTest, HashOfAKnownWorkloadStaysAsItIs) {
+  EXPECT_EQ(HashOf(Example()), "82b5cd021b2dd9aaeec24d495caea763");
+}
 
 TEST(WorkloadTest, HashDependsOnEveryPartButNotOnTheFolder) {
   const std::string hash = HashOf(Example());
