@@ -58,6 +58,7 @@ class DensityRule : public MaskRuleType {
   [[nodiscard]] bool PositionsAreReal() const override { return false; }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
     return {{"file", OptionKind::kText, 0, 0, std::nullopt, {}},
+            {"pass", OptionKind::kInt, 0, 1, "0", {}},
             {"pattern", OptionKind::kText, 0, 0, "band", {"random", "band"}},
             {"seed", OptionKind::kInt, 0, kMaxSeed, "0", {}},
             {"total", OptionKind::kInt, 0, kMaxTotal, "0", {}}};
@@ -68,11 +69,17 @@ class DensityRule : public MaskRuleType {
     const std::filesystem::path path = options.Text("file");
     const std::int64_t total = options.Int("total");
     DensityCounts counts;
-    if (path.extension() == ".csv") {
+    const bool lines = path.extension() == ".jsonl";
+    if (lines || path.extension() == ".csv") {
       if (total != 0) {
-        Fail(ErrorCode::kInvalidArgument, "mask rule 'density': a .csv holds fractions; no total=");
+        Fail(ErrorCode::kInvalidArgument,
+             "mask rule 'density': a {} holds fractions; no total=",
+             path.extension().string());
       }
-      counts = DensityFromCsv(ReadFile(path), path.string(), context.model, context.shape());
+      const std::string text = ReadFile(path);
+      counts = lines ? DensityFromJsonLines(
+                           text, path.string(), options.Int("pass"), context.model, context.shape())
+                     : DensityFromCsv(text, path.string(), context.model, context.shape());
     } else {
       counts = DensityFromArray(path, total, context.model, context.shape());
     }

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "planner/rules/density_table.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "core/array.h"
 #include "core/error.h"
+#include "core/json.h"
 
 namespace dbsp::planner {
 namespace {
 
 constexpr const char* kHeader = "Step,Layer,Head,Sparsity";
+constexpr int kMaxIndex = 1 << 20;  ///< of a layer in a log
 
 struct Sizes {
   std::int64_t steps = 0;
@@ -43,13 +47,14 @@ std::uint32_t CountOf(double fraction, const AttentionShape& shape) {
   return static_cast<std::uint32_t>(std::llround(fraction * blocks));
 }
 
-struct CsvRow {
+/// One head's kept fraction.
+struct Row {
   std::array<int, 3> index{};  ///< step, layer, head
   double kept = 0;
 };
 
-std::optional<CsvRow> ParseRow(std::string_view line) {
-  CsvRow row;
+std::optional<Row> ParseRow(std::string_view line) {
+  Row row;
   const char* at = line.data();
   const char* end = at + line.size();
   for (int& value : row.index) {
@@ -87,8 +92,8 @@ std::string_view TakeLine(std::string_view& text) {
        found.substr(0, 60));
 }
 
-std::vector<CsvRow> ParseRows(std::string_view text, const std::string& origin) {
-  std::vector<CsvRow> rows;
+std::vector<Row> ParseRows(std::string_view text, const std::string& origin) {
+  std::vector<Row> rows;
   std::int64_t number = 1;
   const std::string_view header = TakeLine(text);
   if (header != kHeader) WrongLine(origin, number, fmt::format("'{}'", kHeader), header);
@@ -102,15 +107,13 @@ std::vector<CsvRow> ParseRows(std::string_view text, const std::string& origin) 
   return rows;
 }
 
-}  // namespace
-
-DensityCounts DensityFromCsv(const std::string& text,
-                             const std::string& origin,
-                             const ModelShape& model,
-                             const AttentionShape& shape) {
-  const std::vector<CsvRow> rows = ParseRows(text, origin);
+/// The counts of a grid that `rows` fill exactly once.
+DensityCounts CountsOf(const std::vector<Row>& rows,
+                       const std::string& origin,
+                       const ModelShape& model,
+                       const AttentionShape& shape) {
   Sizes found;
-  for (const CsvRow& row : rows) {
+  for (const Row& row : rows) {
     found.steps = std::max<std::int64_t>(found.steps, row.index[0] + 1);
     found.layers = std::max<std::int64_t>(found.layers, row.index[1] + 1);
     found.heads = std::max<std::int64_t>(found.heads, row.index[2] + 1);
@@ -118,7 +121,7 @@ DensityCounts DensityFromCsv(const std::string& text,
   RequireModelSizes(origin, found, model);
   std::vector<std::optional<std::uint32_t>> cells(
       static_cast<std::size_t>(found.steps * found.layers * found.heads));
-  for (const CsvRow& row : rows) {
+  for (const Row& row : rows) {
     const auto [step, layer, head] = row.index;
     auto& cell =
         cells[static_cast<std::size_t>((step * found.layers + layer) * found.heads + head)];
@@ -147,6 +150,54 @@ DensityCounts DensityFromCsv(const std::string& text,
     counts.push_back(*cells[i]);
   }
   return counts;
+}
+
+/// One line of the log: {"timestep": t, "layer": l, "density": [passes][heads], ...}. The distinct
+/// timesteps in order of appearance are the steps.
+void AppendLogLine(const JsonView& line,
+                   std::int64_t pass,
+                   std::vector<double>& timesteps,
+                   std::vector<Row>& rows) {
+  const double timestep = line["timestep"].Number();
+  const auto at = std::find(timesteps.begin(), timesteps.end(), timestep);
+  const int step = static_cast<int>(at - timesteps.begin());
+  if (at == timesteps.end()) timesteps.push_back(timestep);
+  const int layer = static_cast<int>(line["layer"].Int(0, kMaxIndex));
+  const JsonView passes = line["density"];
+  if (std::cmp_greater_equal(pass, passes.size())) {
+    passes.Wrong(fmt::format("a list with entry {} (option 'pass')", pass));
+  }
+  const std::vector<JsonView> heads = passes[static_cast<std::size_t>(pass)].Items();
+  for (std::size_t head = 0; head < heads.size(); ++head) {
+    rows.push_back({{step, layer, static_cast<int>(head)}, heads[head].Number(0, 1)});
+  }
+}
+
+}  // namespace
+
+DensityCounts DensityFromCsv(const std::string& text,
+                             const std::string& origin,
+                             const ModelShape& model,
+                             const AttentionShape& shape) {
+  return CountsOf(ParseRows(text, origin), origin, model, shape);
+}
+
+DensityCounts DensityFromJsonLines(const std::string& text,
+                                   const std::string& origin,
+                                   std::int64_t pass,
+                                   const ModelShape& model,
+                                   const AttentionShape& shape) {
+  std::vector<Row> rows;
+  std::vector<double> timesteps;
+  std::string_view rest = text;
+  for (std::int64_t number = 1; !rest.empty(); ++number) {
+    const std::string_view line = TakeLine(rest);
+    if (line.find_first_not_of(" \t") == std::string_view::npos) continue;
+    const std::string where = fmt::format("{}: line {}", origin, number);
+    const Json json = ParseJson(line, where);
+    AppendLogLine(JsonView(json, where), pass, timesteps, rows);
+  }
+  return CountsOf(rows, origin, model, shape);
 }
 
 DensityCounts DensityFromArray(const std::filesystem::path& path,

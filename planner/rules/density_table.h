@@ -24,6 +24,16 @@ using DensityCounts = std::vector<std::uint32_t>;
                                            const ModelShape& model,
                                            const AttentionShape& shape);
 
+/// A log of JSON lines {"timestep", "layer", "density": [passes][heads], ...} (Sparse-VideoGen 2's
+/// --logging_file), kept fractions; `pass` chooses the CFG pass. The distinct timesteps in order of
+/// appearance are the steps; other keys are ignored.
+/// errors  as DensityFromCsv, naming file, line and key
+[[nodiscard]] DensityCounts DensityFromJsonLines(const std::string& text,
+                                                 const std::string& origin,
+                                                 std::int64_t pass,
+                                                 const ModelShape& model,
+                                                 const AttentionShape& shape);
+
 /// A .npy of shape [steps, layers, heads]: integers are counts of kept blocks out of `total` (0 =
 /// the blocks of `shape`), floats are fractions from 0 to 1.
 /// errors  as DensityFromCsv, and Error{kCorruptInput} naming the index of a bad value

@@ -234,6 +234,39 @@ TEST_F(WorkloadToolTest, DensitiesOfCountsFractionsAndProfilesAreKeptExactly) {
                 "step 1, layer 0, head 1 is missing");
 }
 
+TEST_F(WorkloadToolTest, DensityLogsOfJsonLinesAreKeptExactly) {
+  const std::string shape = "make --heads 2 --grid 1,8,16 --layers 1 --steps 2 --block 16x32 ";
+  const std::string first =
+      R"({"timestep": 999.5, "layer": 0, "avg_density": 0.1, "density": [[0.5, 0.25], [1, 1]]})";
+  const std::string second = R"({"timestep": 980, "layer": 0, "density": [[1, 0], [0.5, 0.5]]})";
+  std::ofstream(File("d.jsonl")) << first << "\n\n" << second << "\n";
+  const std::string mask = "--mask density:file=" + File("d.jsonl");
+  const std::string file = File("w.json");
+  const auto mean = [&](const std::string& options) {
+    EXPECT_EQ(RunWorkload(shape + mask + options + " -o " + file).exit_code, 0);
+    const auto json = nlohmann::json::parse(RunWorkload("info --json " + file).output);
+    return json["rules"][0]["density"]["mean"].get<double>();
+  };
+  EXPECT_EQ(mean(""), 1.75 / 4);
+  EXPECT_EQ(mean(",pass=1"), 3.0 / 4);
+  ExpectRefused(shape + mask + ",total=64", "no total=");
+
+  const std::string bad = "--mask density:file=" + File("bad.jsonl");
+  const auto refused = [&](const std::string& text, const std::string& words) {
+    std::ofstream(File("bad.jsonl")) << text;
+    ExpectRefused(shape + bad, words);
+  };
+  refused(first + "\n{\"timestep\": 980", "bad.jsonl: line 2");
+  refused(first + "\n", "holds 1 steps x 1 layers x 2 heads");
+  refused(first + "\n" + second + "\n" + second, "step 2, layer 0, head 0 is given twice");
+  refused(first + "\n" + R"({"timestep": 980, "layer": 0, "density": [[1.5, 0]]})",
+          "key 'density[0][0]'");
+  std::ofstream(File("bad.jsonl")) << R"({"timestep": 1, "layer": 0, "density": [[1, 0]]})"
+                                   << "\n"
+                                   << R"({"timestep": 0, "layer": 0, "density": [[1, 0]]})";
+  ExpectRefused(shape + bad + ",pass=1", "entry 1 (option 'pass')");
+}
+
 TEST_F(WorkloadToolTest, MeasuredCountsGiveTheirDensities) {
   const auto path = testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
   if (path.empty()) GTEST_SKIP() << "shared data is absent";
