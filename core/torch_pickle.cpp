@@ -9,42 +9,16 @@
 #include <limits>
 #include <unordered_map>
 
-#include "core/array_entry.h"
 #include "core/error.h"
+#include "core/pickle.h"
 
-namespace dbsp {
+namespace dbsp::pickle {
 namespace {
 
 constexpr std::size_t kMaxValues = 4'000'000;  ///< objects in one pickle
 constexpr std::size_t kMaxReferences = 8'000'000;  ///< stack entries and container members
-constexpr int kMaxDepth = 32;  ///< nesting of containers that hold tensors
-constexpr std::size_t kMaxVisits = 1'000'000;  ///< shared containers are visited per path to them
-
-constexpr std::size_t kMaxNameBytes = 1 << 26;  ///< of all tensors, with the path to each
 constexpr std::size_t kMaxRank = 64;
 
-enum class Global : std::uint8_t { kTensor, kParameter, kOrderedDict, kSize, kStorage, kDtype };
-
-struct Value {
-  enum class Kind : std::uint8_t {
-    kOther,
-    kInt,
-    kString,
-    kTuple,
-    kList,
-    kDict,
-    kGlobal,
-    kStorage,
-    kTensor
-  };
-  Kind kind = Kind::kOther;
-  Global global = Global::kDtype;
-  ArrayType type = ArrayType::kF4;  ///< of a storage class or tensor
-  std::int64_t number = 0;  ///< of an int; elements of a storage; offset of a tensor
-  std::string text;  ///< of a string; key of a storage
-  std::vector<const Value*> items;  ///< of containers; a dict's keys and values alternate;
-                                    ///< of a tensor: storage, size, stride
-};
 using Kind = Value::Kind;
 
 struct KnownGlobal {
@@ -84,12 +58,15 @@ class Machine {
  public:
   Machine(std::string_view pickle, const std::string& origin) : in_(pickle), origin_(origin) {}
 
-  /// Runs to STOP and returns the object.
-  const Value* Run() {
+  /// Runs to STOP and gives the object away.
+  Object Run() && {
     while (true) {
       opcode_at_ = at_;
       const auto opcode = static_cast<unsigned char>(Bytes(1)[0]);
-      if (opcode == '.') return Pop();
+      if (opcode == '.') {
+        const Value* root = Pop();
+        return {std::move(arena_), root};
+      }
       if (!Constant(opcode) && !Container(opcode) && !Memory(opcode) && !Call(opcode)) {
         Wrong("unknown opcode 0x{:02x}", opcode);
       }
@@ -202,11 +179,11 @@ class Machine {
       case 'N':  // NONE
       case 0x88:  // NEWTRUE
       case 0x89:  // NEWFALSE
-        Push(&other_);
+        Push(other_);
         return true;
       case 'G':  // BINFLOAT
         Bytes(8);
-        Push(&other_);
+        Push(other_);
         return true;
       case 'K':  // BININT1
         PushInt(static_cast<std::int64_t>(Unsigned(1)));
@@ -372,7 +349,7 @@ class Machine {
       return Push(value);
     }
     for (const std::string_view dtype : kDtypes) {
-      if (name == dtype) return Push(&other_);
+      if (name == dtype) return Push(other_);
     }
     Wrong("refuses the global '{}'; a file of plain tensors does not need it", Printable(name));
   }
@@ -462,68 +439,18 @@ class Machine {
   std::size_t at_ = 0;
   std::size_t opcode_at_ = 0;
   std::deque<Value> arena_;
-  Value other_;  ///< None, booleans, floats, dtypes: nothing here depends on which
+  /// None, booleans, floats, dtypes: nothing here depends on which.
+  Value* other_ = &arena_.emplace_back();
   std::vector<Value*> stack_;
   std::vector<std::size_t> marks_;
   std::unordered_map<std::uint64_t, Value*> memo_;
   std::size_t references_ = 0;
 };
 
-/// Walks containers and collects tensors under their path.
-class Collector {
- public:
-  explicit Collector(const std::string& origin) : origin_(origin) {}
-
-  void Visit(const Value* value, const std::string& name, int depth) {
-    name_bytes_ += name.size();
-    if (depth > kMaxDepth || ++visits_ > kMaxVisits || name_bytes_ > kMaxNameBytes) {
-      Fail(ErrorCode::kCorruptInput,
-           "{}: pickle: objects are nested more than {} deep, more than {} in number "
-           "or have names of more than {} bytes",
-           origin_,
-           kMaxDepth,
-           kMaxVisits,
-           kMaxNameBytes);
-    }
-    const std::string prefix = name.empty() ? "" : name + ".";
-    if (value->kind == Kind::kTensor) {
-      Add(*value, name);
-    } else if (value->kind == Kind::kDict) {
-      for (std::size_t i = 0; i + 1 < value->items.size(); i += 2) {
-        const Value* key = value->items[i];
-        if (key->kind != Kind::kString && key->kind != Kind::kInt) continue;
-        const std::string word =
-            key->kind == Kind::kString ? key->text : std::to_string(key->number);
-        Visit(value->items[i + 1], prefix + word, depth + 1);
-      }
-    } else if (value->kind == Kind::kList || value->kind == Kind::kTuple) {
-      for (std::size_t i = 0; i < value->items.size(); ++i) {
-        Visit(value->items[i], prefix + std::to_string(i), depth + 1);
-      }
-    }
-  }
-  std::vector<PickledTensor> tensors;
-
- private:
-  void Add(const Value& value, const std::string& name) {
-    const Value& storage = *value.items[0];
-    PickledTensor tensor{name, value.type, storage.text, storage.number, value.number, {}, {}};
-    for (const Value* size : value.items[1]->items) tensor.shape.push_back(size->number);
-    for (const Value* stride : value.items[2]->items) tensor.strides.push_back(stride->number);
-    tensors.push_back(std::move(tensor));
-  }
-  const std::string& origin_;
-  std::size_t visits_ = 0;
-  std::size_t name_bytes_ = 0;
-};
-
 }  // namespace
 
-std::vector<PickledTensor> TensorsOfPickle(std::string_view pickle, const std::string& origin) {
-  Machine machine(pickle, origin);
-  Collector collector(origin);
-  collector.Visit(machine.Run(), "", 0);
-  return std::move(collector.tensors);
+Object Run(std::string_view pickle, const std::string& origin) {
+  return Machine(pickle, origin).Run();
 }
 
-}  // namespace dbsp
+}  // namespace dbsp::pickle
