@@ -45,8 +45,10 @@ struct AttentionCall {
   /// Ascending within a tile: key blocks of the variant's k_block tokens, or single keys where
   /// k_block is 1 (gather).
   const std::int32_t* list = nullptr;
-  /// [ordered_tiles] the tiles with at least one key, heaviest first (tile_order.h). Tiles that are
-  /// not in it must have an empty list; the launch writes their O = 0 and LSE = -infinity.
+  /// [ordered_tiles] what TileOrder (tile_order.h) returns: entries with at least one key, heaviest
+  /// first. An entry is tile_m / q_block adjacent query blocks of a head (at least one), named by
+  /// the tile of the first. Other entries must have empty lists; the launch writes their O = 0 and
+  /// LSE = -infinity.
   const std::int32_t* order = nullptr;
   int ordered_tiles = 0;
   std::int32_t* counter = nullptr;  ///< one int of device memory, the launch zeroes it in stream order
