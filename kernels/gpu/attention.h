@@ -51,7 +51,8 @@ struct AttentionCall {
   /// LSE = -infinity.
   const std::int32_t* order = nullptr;
   int ordered_tiles = 0;
-  std::int32_t* counter = nullptr;  ///< one int of device memory, the launch zeroes it in stream order
+  std::int32_t* counter =
+      nullptr;  ///< one int of device memory, the launch zeroes it in stream order
   int sm_count = 0;  ///< thread blocks of a persistent launch; 0 = every SM of the device
   void* stream = nullptr;
 };

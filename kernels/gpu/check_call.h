@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every launcher refuses before it touches the device.
+#pragma once
+
+#include "kernels/gpu/attention.h"
+
+namespace dbsp::kernels::gpu {
+
+/// Checks one call against one variant: sizes, strides, alignment, pointers. Device memory is not
+/// read: that lists ascend and name existing blocks is the caller's part.
+/// errors  Error{kInvalidArgument}, one line naming the variant, the field, its value and what is
+///         expected
+void CheckCall(const Variant& variant, const AttentionCall& call);
+
+/// `arch` as ten times the major plus the minor compute capability of the device.
+/// errors  Error{kUnavailable} when the variant's machine code cannot run there
+void CheckArch(const Variant& variant, int arch);
+
+/// Query blocks of one head, ceil(q_tokens / q_block), and how many of them one entry of the order
+/// covers. The call must have passed CheckCall.
+int QBlocks(const Variant& variant, const AttentionShape& shape);
+int BlocksPerEntry(const Variant& variant);
+
+}  // namespace dbsp::kernels::gpu

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+# C++ of the GPU kernels that needs no CUDA header and is in every build: checks, orders, tables.
+set(DBSP_GPU_PLAIN_SOURCES check_call.cpp tile_order.cpp)
+list(TRANSFORM DBSP_GPU_PLAIN_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
