@@ -87,11 +87,13 @@ std::optional<std::string> CudaDriver::InstalledVersion(const std::string& libra
   return std::nullopt;
 }
 
-std::string CudaDriver::version() const {
+int CudaDriver::version_number() const {
   int version = 0;
   api_->Check(api_->DriverGetVersion(&version), "cuDriverGetVersion");
-  return VersionText(version);
+  return version;
 }
+
+std::string CudaDriver::version() const { return VersionText(version_number()); }
 
 int CudaDriver::device_count() const { return api_->count; }
 

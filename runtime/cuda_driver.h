@@ -27,6 +27,8 @@ class CudaDriver {
 
   /// CUDA version the driver supports, "13.0".
   [[nodiscard]] std::string version() const;
+  /// The same as CUDA counts it: 13000 is 13.0.
+  [[nodiscard]] int version_number() const;
   /// Devices; 0 when the driver works but sees none.
   [[nodiscard]] int device_count() const;
   /// "NVIDIA H200". requires 0 <= index < device_count(). errors Error{kUnavailable}

@@ -23,6 +23,7 @@ std::optional<std::string> CudaDriver::InstalledVersion(const std::string&) { re
 
 // Load() never returns here, so no object exists to call these on.
 std::string CudaDriver::version() const { return {}; }
+int CudaDriver::version_number() const { return 0; }
 int CudaDriver::device_count() const { return 0; }
 std::string CudaDriver::device_name(int) const { return {}; }
 std::string CudaDriver::device_uuid(int) const { return {}; }

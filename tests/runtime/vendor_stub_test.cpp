@@ -2,10 +2,16 @@
 // The stubs of the vendors' libraries, compiled into this test whatever the build has.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <optional>
 
 #include "core/error.h"
+#include "runtime/cuda_buffer.h"
+#include "runtime/cuda_check.h"
+#include "runtime/cuda_device.h"
 #include "runtime/cuda_driver.h"
+#include "runtime/cuda_event.h"
+#include "runtime/cuda_stream.h"
 #include "runtime/cupti_library.h"
 #include "runtime/nccl_library.h"
 #include "runtime/nvml_library.h"
@@ -37,6 +43,19 @@ TEST(VendorStubTest, TellsAMissingDriverFromAMissingBuild) {
   ExpectError(ErrorCode::kUnavailable, {"this build has no CUDA", "DBSP_ENABLE_CUDA=ON"}, [] {
     (void)CudaDriver::Load(FakeLibrary("libcuda.so.1"));
   });
+}
+
+TEST(VendorStubTest, NoCudaObjectCanBeMade) {
+  const auto refused = [](const std::function<void()>& make) {
+    ExpectError(ErrorCode::kUnavailable, {"this build has no CUDA (the test says so)"}, make);
+  };
+  refused([] { const CudaStream stream; });
+  refused([] { const CudaEvent event; });
+  refused([] { const CudaBuffer buffer(16, "keys"); });
+  refused([] { const CudaPinned memory(16, "keys"); });
+  refused([] { (void)CudaMemory(); });
+  refused([] { CheckCuda(2, "cudaMalloc(&p, n)", "x.cpp", 1); });
+  EXPECT_NO_THROW(CheckCuda(0, "cudaMalloc(&p, n)", "x.cpp", 1));
 }
 
 TEST(VendorStubTest, KnowsNoVersion) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stands in for libcuda.so.1: the functions that runtime/cuda_driver.cpp takes, answering what the
-   environment says. DBSP_FAKE_CUDA_INIT: result of cuInit; DBSP_FAKE_CUDA_DEVICES: device count.
+   environment says. DBSP_FAKE_CUDA_INIT: result of cuInit; DBSP_FAKE_CUDA_DEVICES: device count;
+   DBSP_FAKE_CUDA_VERSION: driver version.
    Built with DBSP_FAKE_OLD it lacks one function. */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ int cuInit(unsigned flags) {
   return FromEnvironment("DBSP_FAKE_CUDA_INIT", 0);
 }
 int cuDriverGetVersion(int* version) {
-  *version = 13010;
+  *version = FromEnvironment("DBSP_FAKE_CUDA_VERSION", 13010);
   return 0;
 }
 int cuGetErrorString(int error, const char** text) {

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/cuda_event.h"
+
+#include <cuda_runtime.h>
+
+#include "runtime/cuda_check.h"
+#include "runtime/cuda_stream.h"
+
+namespace dbsp::runtime {
+
+void CudaEventTraits::Close(Type event) noexcept { (void)cudaEventDestroy(event); }
+
+CudaEvent::CudaEvent() {
+  cudaEvent_t event = nullptr;
+  DBSP_CUDA(cudaEventCreateWithFlags(&event, cudaEventDefault));
+  event_.Reset(event);
+}
+
+void CudaEvent::Record(const CudaStream& stream) {
+  DBSP_CUDA(cudaEventRecord(event_.get(), stream.get()));
+}
+
+void CudaEvent::Synchronize() const { DBSP_CUDA(cudaEventSynchronize(event_.get())); }
+
+double CudaEvent::ElapsedNs(const CudaEvent& begin, const CudaEvent& end) {
+  float milliseconds = 0.0F;
+  DBSP_CUDA(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()));
+  return static_cast<double>(milliseconds) * 1e6;
+}
+
+}  // namespace dbsp::runtime

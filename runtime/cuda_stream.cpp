@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/cuda_stream.h"
+
+#include <cuda_runtime.h>
+
+#include "runtime/cuda_check.h"
+
+namespace dbsp::runtime {
+
+void CudaStreamTraits::Close(Type stream) noexcept { (void)cudaStreamDestroy(stream); }
+
+CudaStream::CudaStream() {
+  cudaStream_t stream = nullptr;
+  DBSP_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  stream_.Reset(stream);
+}
+
+void CudaStream::Synchronize() const { DBSP_CUDA(cudaStreamSynchronize(stream_.get())); }
+
+}  // namespace dbsp::runtime

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// A CUDA stream. Its handle is passed on as the void* that kernels/gpu takes.
+#pragma once
+
+#include "runtime/unique_handle.h"
+
+struct CUstream_st;
+
+namespace dbsp::runtime {
+
+struct CudaStreamTraits {
+  using Type = CUstream_st*;
+  static constexpr Type kNull = nullptr;
+  static void Close(Type stream) noexcept;
+};
+
+/// Work in order, not ordered with the default stream.
+/// errors  of the constructor and of every member: as CheckCuda (runtime/cuda_check.h)
+/// threads one thread at a time
+class CudaStream {
+ public:
+  /// On the current device.
+  CudaStream();
+  [[nodiscard]] CUstream_st* get() const { return stream_.get(); }
+  /// Waits until all work enqueued so far is done.
+  void Synchronize() const;
+
+ private:
+  UniqueHandle<CudaStreamTraits> stream_;
+};
+
+}  // namespace dbsp::runtime
