@@ -37,10 +37,6 @@ struct ZipMember {
   ByteSourcePtr bytes;  ///< keeps the archive open
 };
 
-/// Largest member that is inflated into memory. Stored members have no limit: they are read where
-/// they lie.
-inline constexpr std::int64_t kMaxInflatedBytes = std::int64_t{1} << 30;
-
 /// Members of a zip archive, in its order. errors Error{kCorruptInput, kNotFound, kIo}
 [[nodiscard]] std::vector<ZipMember> OpenZip(const std::filesystem::path& path);
 

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <utility>
 
 #include "core/error.h"
 
@@ -119,30 +120,33 @@ std::string ZstdCompress(std::string_view bytes) {
   return out;
 }
 
-std::string ZstdDecompress(std::string_view bytes, const std::string& origin) {
+std::string ZstdDecompress(std::string_view bytes, const std::string& origin, std::int64_t limit) {
   const std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream(ZSTD_createDStream(),
                                                                           &ZSTD_freeDStream);
   std::string out;
   std::string chunk(ZSTD_DStreamOutSize(), '\0');
   ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
   std::size_t hint = 1;
-  while (in.pos < in.size) {
+  const auto inflate = [&] {
     ZSTD_outBuffer buffer{chunk.data(), chunk.size(), 0};
     hint = ZSTD_decompressStream(stream.get(), &buffer, &in);
-    if (ZSTD_isError(hint) != 0) break;
+    if (ZSTD_isError(hint) != 0) {
+      Fail(ErrorCode::kCorruptInput, "{}: not a zstd file: {}", origin, ZSTD_getErrorName(hint));
+    }
+    if (std::cmp_greater(out.size() + buffer.pos, limit)) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: zstd data of {} bytes inflate to more than {} bytes",
+           origin,
+           bytes.size(),
+           limit);
+    }
     out.append(chunk.data(), buffer.pos);
-  }
+    return buffer.pos > 0;
+  };
+  while (in.pos < in.size) inflate();
   // A full output buffer may leave bytes inside the stream; hint == 0 says the frame is complete
   // and flushed, and asking on would begin another.
-  while (ZSTD_isError(hint) == 0 && hint != 0) {
-    ZSTD_outBuffer buffer{chunk.data(), chunk.size(), 0};
-    const std::size_t next = ZSTD_decompressStream(stream.get(), &buffer, &in);
-    out.append(chunk.data(), buffer.pos);
-    hint = next;
-    if (buffer.pos == 0) break;
-  }
-  if (ZSTD_isError(hint) != 0) {
-    Fail(ErrorCode::kCorruptInput, "{}: not a zstd file: {}", origin, ZSTD_getErrorName(hint));
+  while (hint != 0 && inflate()) {
   }
   if (hint != 0) {
     Fail(ErrorCode::kCorruptInput, "{}: zstd data ends early after {} bytes", origin, bytes.size());

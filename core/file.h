@@ -2,6 +2,7 @@
 // Whole files in and out. Writing is all or nothing.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -19,9 +20,16 @@ void WriteFileAtomically(const std::filesystem::path& path, std::string_view byt
 /// 32 hexadecimal digits of XXH3-128: identity of content, not security.
 [[nodiscard]] std::string HashBytes(std::string_view bytes);
 
-/// zstd frame of `bytes` and back. errors Error{kCorruptInput} naming `origin`
+/// Most bytes that anything compressed may become in memory.
+inline constexpr std::int64_t kMaxInflatedBytes = std::int64_t{1} << 30;
+
+/// zstd frame of `bytes` and back. A frame that inflates beyond `limit` bytes is refused before the
+/// memory is taken: a few kilobytes can claim gigabytes.
+/// errors  Error{kCorruptInput} naming `origin`
 [[nodiscard]] std::string ZstdCompress(std::string_view bytes);
-[[nodiscard]] std::string ZstdDecompress(std::string_view bytes, const std::string& origin);
+[[nodiscard]] std::string ZstdDecompress(std::string_view bytes,
+                                         const std::string& origin,
+                                         std::int64_t limit = kMaxInflatedBytes);
 
 /// Now, as "2026-01-31T12:34:56Z".
 [[nodiscard]] std::string NowUtc();

@@ -6,6 +6,7 @@
 
 #include "core/byte_source.h"
 #include "core/error.h"
+#include "core/file.h"
 
 namespace dbsp {
 namespace {
@@ -114,6 +115,7 @@ class ZipBytes : public ByteSource {
 
  private:
   void Inflate() const {
+    // Stored members have no limit: they are read where they lie.
     if (size_ > kMaxInflatedBytes) {
       Fail(ErrorCode::kCorruptInput,
            "{}: {} bytes once inflated, at most {} are; store it uncompressed, then slices are "

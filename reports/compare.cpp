@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compare documents ("dbsp.compare/1"): checked, and matched with the plans of the page.
 #include <array>
+#include <optional>
+#include <utility>
 
 #include "core/error.h"
 #include "reports/sections.h"
@@ -78,8 +80,19 @@ std::vector<std::string> WorkloadNames(const JsonView& workload) {
   workload.Wrong("a workload hash, or an object with 'hash' or 'name'");
 }
 
-bool Belongs(const PlanInput& input, const std::vector<std::string>& names, std::int64_t ranks) {
+/// Cells the document's sums are over, where it says so.
+std::optional<std::int64_t> CellsOf(const JsonView& workload) {
+  if (!workload.raw().is_object() || !workload.Has("cells")) return std::nullopt;
+  return workload["cells"].Int(0);
+}
+
+/// Sums over other cells than the plan's would make gains that nothing measured.
+bool Belongs(const PlanInput& input,
+             const std::vector<std::string>& names,
+             std::int64_t ranks,
+             std::optional<std::int64_t> cells) {
   if (input.plan.ranks != ranks) return false;
+  if (cells && !std::cmp_equal(*cells, input.plan.cells.size())) return false;
   for (const std::string& name : names) {
     if (name == input.plan.workload_hash || name == input.plan.workload_name) return true;
   }
@@ -101,8 +114,9 @@ CompareDocument ReadCompare(const CompareInput& input, const ReportInputs& input
         costs.raw().is_object() && costs.Has("source") ? costs["source"].String() : costs.String();
   }
   const std::vector<std::string> names = WorkloadNames(view["workload"]);
+  const std::optional<std::int64_t> cells = CellsOf(view["workload"]);
   for (std::size_t i = 0; i < inputs.plans.size(); ++i) {
-    if (Belongs(inputs.plans[i], names, document.ranks)) document.plans.push_back(i);
+    if (Belongs(inputs.plans[i], names, document.ranks, cells)) document.plans.push_back(i);
   }
   document.candidates = Json::array();
   for (const JsonView& candidate : view["candidates"].Items()) {

@@ -83,10 +83,11 @@ std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limit
   for (const CompareInput& input : inputs.compares) {
     compares.push_back(ReadCompare(input, inputs));
     if (compares.back().plans.empty() && !inputs.plans.empty()) {
-      notices.push_back(Notice("warning",
-                               fmt::format("{} is of another workload or number of ranks than the "
-                                           "plans; its table is shown, its gains are not.",
-                                           input.name)));
+      notices.push_back(
+          Notice("warning",
+                 fmt::format("{} is of another workload, number of ranks or of cells than "
+                             "the plans; its table is shown, its gains are not.",
+                             input.name)));
     }
   }
   Json kinds = Json::array();

@@ -91,7 +91,10 @@ std::string CompareJson(const SearchResult& result,
                         CostSource costs,
                         bool with_cells) {
   Json document = {{"schema", "dbsp.compare/1"},
-                   {"workload", {{"name", workload_name}, {"hash", workload_hash}}},
+                   {"workload",
+                    {{"name", workload_name},
+                     {"hash", workload_hash},
+                     {"cells", static_cast<std::int64_t>(result.cells.size())}}},
                    {"ranks", result.ranks},
                    {"costs", NameOf(costs)},
                    {"candidates", Json::array()}};

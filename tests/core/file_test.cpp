@@ -131,6 +131,15 @@ TEST(ZstdTest, TruncatedAndForeignBytesAreRefused) {
   });
 }
 
+TEST(ZstdTest, AFrameThatInflatesBeyondTheLimitIsRefused) {
+  const std::string bomb = ZstdCompress(std::string(50'000'000, 'z'));
+  EXPECT_LT(bomb.size(), 10'000U);
+  ExpectError(ErrorCode::kCorruptInput, {"origin.zst", "more than 1000000 bytes"}, [&] {
+    static_cast<void>(ZstdDecompress(bomb, "origin.zst", 1'000'000));
+  });
+  EXPECT_EQ(ZstdDecompress(bomb, "origin.zst", 50'000'000).size(), 50'000'000U);
+}
+
 TEST(HashBytesTest, Has32DigitsAndSeesEveryByte) {
   EXPECT_EQ(HashBytes("").size(), 32U);
   EXPECT_EQ(HashBytes("abc"), HashBytes(std::string("abc")));

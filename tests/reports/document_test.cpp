@@ -276,6 +276,21 @@ TEST(ReportDocumentTest, CompareOfAnotherWorkloadGivesNoGainAndIsNamed) {
   EXPECT_THAT(Notices(document["notices"]), HasSubstr("compare.json"));
 }
 
+TEST(ReportDocumentTest, CompareOverOtherCellsThanThePlansGivesNoGain) {
+  ReportInputs inputs = FixtureInputs();
+  inputs.other_plans.clear();
+  const auto cells = static_cast<std::int64_t>(inputs.plans[0].plan.cells.size());
+  const auto baselines = [&](std::int64_t claimed) {
+    Json other = Json::parse(inputs.compares[0].json);
+    other["workload"]["cells"] = claimed;
+    inputs.compares[0].json = other.dump();
+    const Json document = Document(inputs);
+    return document["plans"][0]["verdict"]["baselines"].size();
+  };
+  EXPECT_GT(baselines(cells), 0U);
+  EXPECT_EQ(baselines(cells + 1), 0U);
+}
+
 TEST(ReportDocumentTest, BadCompareDocumentsAreRefusedWithFileAndKey) {
   const auto refused = [](const char* text, std::vector<std::string> words) {
     ReportInputs inputs = FixtureInputs();
