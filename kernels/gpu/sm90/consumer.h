@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// The computing side of the block-sparse kernel: what one warpgroup does with 64 query rows.
+//
+// The scores of step j are computed while the outputs of step j - 1 are, and the softmax of step j
+// runs under the latter product; warpgroups that share a list also take turns, so that one's
+// softmax runs under the other's products. source: Shah et al., FlashAttention-3 (2024),
+// sections 3.1, 3.2
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/gpu/isa/isa.h"
+#include "kernels/gpu/sm90/epilogue.h"
+#include "kernels/gpu/sm90/layout.h"
+#include "kernels/gpu/sm90/softmax.h"
+#include "kernels/gpu/sm90/work.h"
+
+namespace dbsp::kernels::gpu::sm90 {
+
+template <Tile kTile>
+class Consumer {
+ public:
+  using L = Layout<kTile>;
+  using Slot = Cursor<kTile.stages>;
+
+  DBSP_KERNEL_CODE Consumer(const Arguments& args, std::uint32_t shared, int group)
+      : args_(args),
+        shared_(shared),
+        group_(group),
+        lane_(isa::ThreadIndex() % 32),
+        scale_log2_(args.work.scale * kLog2E) {}
+
+  DBSP_KERNEL_CODE void Run() {
+    if constexpr (kTurns) {
+      if (group_ == kTile.warpgroups - 1) PassTurn();
+    }
+    for (;;) {
+      const std::uint32_t row = Receive();
+      if (row == kNoMoreTiles) break;
+      place_.row = static_cast<int>(row) + 64 * group_;
+      RunTile();
+    }
+    if constexpr (kTurns) {
+      // The turn that nobody will take: a barrier is left as it was found.
+      if (group_ == 0) WaitTurn();
+    }
+    FinishStores();
+  }
+
+ private:
+  static constexpr int kScores = kTile.keys / 2;  ///< accumulators of a thread
+  static constexpr int kOutputs = kTile.head_dim / 2;
+  static constexpr bool kTurns = !L::kOwnLists;  ///< own lists are of different lengths
+
+  struct Registers {
+    float o[kOutputs];
+    std::uint32_t p[kScores / 8][4];
+    RowState rows;
+  };
+
+  DBSP_KERNEL_CODE void RunTile() {
+    Registers r;
+    DBSP_UNROLL
+    for (float& o : r.o) o = 0.0F;
+    isa::BarrierWait(shared_ + L::kQFull + 8 * q_.slot, q_.parity);
+    if constexpr (L::kOwnLists) {
+      RunOwnSteps(r);
+    } else {
+      RunAllSteps(r);
+    }
+    StoreTile<kTile>(args_, place_, group_, r.o, r.rows, QAddress());
+    // Only the thread that started the store knows when it has read the rows.
+    if (isa::ThreadIndex() % 128 == 0) isa::BarrierArrive(shared_ + L::kQEmpty + 8 * q_.slot);
+    q_.Next();
+  }
+
+  DBSP_KERNEL_CODE void RunAllSteps(Registers& r) {
+    StepAlone(r, kv_, flags_);
+    for (int step = 1; step < steps_; ++step) {
+      const Slot before = kv_;
+      kv_.Next();
+      Wait(L::kKFull, kv_);
+      StepWithOutputs(r, kv_, before);
+    }
+    Outputs(r, kv_);
+    kv_.Next();
+  }
+
+  /// Steps of the union of two lists; those of the other warpgroup are waited for and given back,
+  /// because an arrival before its round has begun would count for the round before.
+  DBSP_KERNEL_CODE void RunOwnSteps(Registers& r) {
+    Slot before = kv_;
+    bool pending = false;  // outputs of `before`
+    std::uint32_t note = 0;
+    do {
+      Wait(L::kKFull, kv_);
+      note = ReadNote();
+      const bool own = (note & (kOwner0 << group_)) != 0;
+      // Outputs come first where a mask is to be applied, or where V waits for their buffer.
+      if (pending && (own ? (note & (kRagged | kDummy)) != 0 : before.slot == kv_.slot)) {
+        Outputs(r, before);
+        pending = false;
+      }
+      if (!own) {
+        Release(L::kKEmpty, kv_);
+        Wait(L::kVFull, kv_);
+        Release(L::kVEmpty, kv_);
+      } else {
+        if (pending) {
+          StepWithOutputs(r, kv_, before);
+        } else {
+          StepAlone(r, kv_, note);
+        }
+        before = kv_;
+        pending = true;
+      }
+      kv_.Next();
+    } while ((note & kLast) == 0);
+    if (pending) Outputs(r, before);
+  }
+
+  /// Scores, mask and softmax of a step with nothing beside them.
+  DBSP_KERNEL_CODE void StepAlone(Registers& r, const Slot& at, std::uint32_t flags) {
+    float s[kScores];
+    if constexpr (!L::kOwnLists) Wait(L::kKFull, at);
+    isa::WgmmaFence();
+    MultiplyScores(s, at);
+    isa::WgmmaCommit();
+    isa::WgmmaWait<0>();
+    isa::Touch(s);
+    Release(L::kKEmpty, at);
+    Mask(s, flags);
+    float rescale[2];
+    TakeScores(s, scale_log2_, r.rows, rescale);
+    PackWeights(s, r.p);
+    ScaleRows(r.o, rescale);
+  }
+
+  /// Scores of step `at`, whose K has come, and outputs of step `before`.
+  DBSP_KERNEL_CODE void StepWithOutputs(Registers& r, const Slot& at, const Slot& before) {
+    float s[kScores];
+    if constexpr (kTurns) WaitTurn();
+    isa::WgmmaFence();
+    MultiplyScores(s, at);
+    isa::WgmmaCommit();
+    Wait(L::kVFull, before);
+    isa::WgmmaFence();
+    MultiplyOutputs(r, before);
+    isa::WgmmaCommit();
+    if constexpr (kTurns) PassTurn();
+    isa::WgmmaWait<1>();
+    isa::Touch(s);
+    Release(L::kKEmpty, at);
+    float rescale[2];
+    TakeScores(s, scale_log2_, r.rows, rescale);
+    isa::WgmmaWait<0>();
+    isa::Touch(r.o);
+    Release(L::kVEmpty, before);
+    PackWeights(s, r.p);
+    ScaleRows(r.o, rescale);
+  }
+
+  DBSP_KERNEL_CODE void Outputs(Registers& r, const Slot& at) {
+    Wait(L::kVFull, at);
+    isa::WgmmaFence();
+    MultiplyOutputs(r, at);
+    isa::WgmmaCommit();
+    isa::WgmmaWait<0>();
+    isa::Touch(r.o);
+    Release(L::kVEmpty, at);
+  }
+
+  DBSP_KERNEL_CODE void MultiplyScores(float (&s)[kScores], const Slot& at) {
+    const std::uint32_t q = QAddress();
+    const std::uint32_t k = shared_ + L::kK + at.slot * L::kStepBytes;
+    DBSP_UNROLL
+    for (int i = 0; i < kTile.head_dim / 16; ++i) {
+      isa::WgmmaSS<kTile.keys>(s,
+                               isa::DescriptorKMajor(q + i / 4 * L::kQPanelBytes + i % 4 * 32),
+                               isa::DescriptorKMajor(k + i / 4 * L::kStepPanelBytes + i % 4 * 32),
+                               i != 0);
+    }
+  }
+
+  DBSP_KERNEL_CODE void MultiplyOutputs(Registers& r, const Slot& at) {
+    const std::uint32_t v = shared_ + L::kV + at.slot * L::kStepBytes;
+    DBSP_UNROLL
+    for (int i = 0; i < kTile.keys / 16; ++i) {
+      isa::WgmmaRS<kTile.head_dim>(
+          r.o, r.p[i], isa::DescriptorMnMajor(v + i * 2048, L::kStepPanelBytes), true);
+    }
+  }
+
+  DBSP_KERNEL_CODE void Mask(float (&s)[kScores], std::uint32_t flags) {
+    if ((flags & kRagged) != 0) {
+      const int tail = (args_.work.k_tokens - 1) % kTile.k_block + 1;
+      MaskColumns(s, lane_, tail, kTile.k_block);
+    }
+    if constexpr (L::kPairs) {
+      if ((flags & kDummy) != 0) MaskColumns(s, lane_, kTile.k_block, kTile.keys);
+    }
+  }
+
+  /// The next message into the members; returns its first word.
+  DBSP_KERNEL_CODE std::uint32_t Receive() {
+    isa::BarrierWait(shared_ + L::kMessageFull + 8 * message_.slot, message_.parity);
+    const std::uint32_t at = shared_ + L::kMessages + kMessageBytes * message_.slot;
+    const auto row = isa::LoadShared<std::uint32_t>(at);
+    place_.head = static_cast<int>(isa::LoadShared<std::uint32_t>(at + 4));
+    place_.batch = static_cast<int>(isa::LoadShared<std::uint32_t>(at + 8));
+    const auto steps = isa::LoadShared<std::uint32_t>(at + 12);
+    steps_ = static_cast<int>(steps >> 2U);
+    flags_ = steps & 3U;
+    isa::SyncWarp();  // all lanes have read
+    ArriveOnce(shared_ + L::kMessageEmpty + 8 * message_.slot);
+    message_.Next();
+    return row;
+  }
+
+  DBSP_KERNEL_CODE std::uint32_t ReadNote() {
+    const auto note = isa::LoadShared<std::uint32_t>(shared_ + L::kNotes + 4 * kv_.slot);
+    // The lane that gives the step back has its value from the shuffle, after every lane's load.
+    return static_cast<std::uint32_t>(isa::BroadcastLane0(static_cast<int>(note)));
+  }
+
+  DBSP_KERNEL_CODE void Wait(int barriers, const Slot& at) {
+    isa::BarrierWait(shared_ + barriers + 8 * at.slot, at.parity);
+  }
+  DBSP_KERNEL_CODE void Release(int barriers, const Slot& at) {
+    ArriveOnce(shared_ + barriers + 8 * at.slot);
+  }
+  /// Each warp for itself: a warp's wait says nothing of the other three's products.
+  DBSP_KERNEL_CODE void ArriveOnce(std::uint32_t barrier) {
+    if (lane_ == 0) isa::BarrierArrive(barrier);
+  }
+  DBSP_KERNEL_CODE void WaitTurn() { isa::NamedSync(kTurnBarrier + group_, 256); }
+  DBSP_KERNEL_CODE void PassTurn() {
+    const int next = group_ + 1 == kTile.warpgroups ? 0 : group_ + 1;
+    isa::NamedArrive(kTurnBarrier + next, 256);
+  }
+  /// The warpgroup's rows of Q, later of O.
+  DBSP_KERNEL_CODE std::uint32_t QAddress() const {
+    return shared_ + L::kQ + q_.slot * L::kQBytes + group_ * 64 * 128;
+  }
+
+  const Arguments& args_;
+  std::uint32_t shared_;
+  int group_;
+  int lane_;
+  float scale_log2_;
+  TilePlace place_;
+  int steps_ = 0;
+  std::uint32_t flags_ = 0;
+  Cursor<kMessageSlots> message_;
+  Cursor<kTile.q_stages> q_;
+  Slot kv_;
+};
+
+}  // namespace dbsp::kernels::gpu::sm90

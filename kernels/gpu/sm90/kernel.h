@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Block-sparse attention for compute capability 9.0: a persistent thread block of one producer and
+// two or three consumer warpgroups. Design: docs/design/0005-hopper-block-sparse.md.
+//
+// launch   Layout::kThreads threads, Layout::kSharedBytes of shared memory, any grid; *counter = 0
+//          before it
+// deterministic  a tile is computed by one thread block in the order of its list
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/gpu/isa/isa.h"
+#include "kernels/gpu/sm90/consumer.h"
+#include "kernels/gpu/sm90/fill_empty.h"
+#include "kernels/gpu/sm90/layout.h"
+#include "kernels/gpu/sm90/producer.h"
+#include "kernels/gpu/sm90/work.h"
+
+namespace dbsp::kernels::gpu::sm90 {
+
+/// A full barrier completes with one arrival and its bytes, an empty one when every consumer warp
+/// has read; Q, whose rows also carry O out, is given back once per warpgroup.
+template <Tile kTile>
+DBSP_KERNEL_CODE void InitBarriers(std::uint32_t shared) {
+  using L = Layout<kTile>;
+  constexpr int kWarps = L::kConsumerThreads / 32;
+  for (int i = 0; i < kTile.q_stages; ++i) {
+    isa::BarrierInit(shared + L::kQFull + 8 * i, 1);
+    isa::BarrierInit(shared + L::kQEmpty + 8 * i, kTile.warpgroups);
+  }
+  for (int i = 0; i < kTile.stages; ++i) {
+    isa::BarrierInit(shared + L::kKFull + 8 * i, 1);
+    isa::BarrierInit(shared + L::kKEmpty + 8 * i, kWarps);
+    isa::BarrierInit(shared + L::kVFull + 8 * i, 1);
+    isa::BarrierInit(shared + L::kVEmpty + 8 * i, kWarps);
+  }
+  for (int i = 0; i < kMessageSlots; ++i) {
+    isa::BarrierInit(shared + L::kMessageFull + 8 * i, 1);
+    isa::BarrierInit(shared + L::kMessageEmpty + 8 * i, kWarps);
+  }
+  isa::BarrierInitFence();
+}
+
+template <Tile kTile>
+DBSP_KERNEL_CODE void RunBlock(const Arguments& args) {
+  using L = Layout<kTile>;
+  const std::uint32_t shared = isa::SharedAddress(isa::SharedBase());
+  const int warp = isa::BroadcastLane0(isa::ThreadIndex() / 32);
+  if (isa::ThreadIndex() == 0) InitBarriers<kTile>(shared);
+  isa::SyncThreads();
+  if (warp < 4) {
+    isa::RegistersDecrease<kTile.producer_registers>();
+    if (warp == 0) {
+      if (isa::ElectOne()) Producer<kTile>(args, shared).Run();
+    } else {
+      // The producer's other three warps have nothing else to do.
+      FillEmptyEntries<kTile.head_dim, kTile.q_block, L::kBlocksPerEntry>(
+          args.work, 3 * isa::BlockIndex() + warp - 1, 3 * isa::GridSize());
+    }
+  } else {
+    isa::RegistersIncrease<kTile.consumer_registers>();
+    Consumer<kTile>(args, shared, warp / 4 - 1).Run();
+  }
+}
+
+}  // namespace dbsp::kernels::gpu::sm90

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sizes and shared memory of one block-sparse kernel for compute capability 9.0. Constants only:
+// the host's variant table and tests read them too.
+#pragma once
+
+#include <cstdint>
+
+namespace dbsp::kernels::gpu::sm90 {
+
+/// What one kernel is compiled for. A thread block is one producer warpgroup, which loads, and
+/// consumer warpgroups of 64 query rows each, which compute.
+struct Tile {
+  int head_dim = 128;
+  int q_block = 128;  ///< tokens of a list's query block; 64: each warpgroup has its own list
+  int k_block = 128;  ///< tokens of a list's key block; half of `keys`: two blocks are one step
+  int warpgroups = 2;  ///< consumers
+  int keys = 128;  ///< of a step
+  int stages = 2;  ///< steps of K and V in shared memory
+  int q_stages = 2;
+  int producer_registers = 40;
+  int consumer_registers = 232;
+};
+
+/// What a step may need beside its K and V. A message (one per tile) holds kRagged and kDummy of
+/// the first step, a note (one per step, where warpgroups have own lists) those of its step.
+enum StepFlags : std::uint32_t {
+  kRagged = 1,  ///< the step's first key block is the last one of the sequence, and short
+  kDummy = 2,  ///< there is no second key block: half of the step is zeros
+  kOwner0 = 4,  ///< the first warpgroup's list holds the step; kOwner0 << 1: the second's
+  kLast = 16,  ///< of the tile
+};
+
+/// First word of a message: the tile's first query row, or this.
+constexpr std::uint32_t kNoMoreTiles = 0xFFFFFFFFU;
+constexpr int kMessageSlots = 2;
+constexpr int kMessageBytes = 16;  ///< row, head, batch, steps << 2 | flags of the first step
+
+// Barriers of bar.sync; 0 is SyncThreads.
+constexpr int kTurnBarrier = 1;  ///< + warpgroup: its turn to use the tensor cores
+constexpr int kWarpgroupBarrier = 4;  ///< + warpgroup: its 128 threads
+
+template <Tile kTile>
+struct Layout {
+  static constexpr int kRows = 64 * kTile.warpgroups;
+  static constexpr int kConsumerThreads = 128 * kTile.warpgroups;
+  static constexpr int kThreads = 128 + kConsumerThreads;
+  static constexpr int kPanels = kTile.head_dim / 64;  ///< of 64 channels, 128 bytes a row
+  static constexpr bool kOwnLists = kTile.q_block < kRows;
+  static constexpr bool kPairs = kTile.k_block < kTile.keys;
+  static constexpr int kBlocksPerEntry = kRows / kTile.q_block;
+
+  static constexpr int kQPanelBytes = kRows * 128;
+  static constexpr int kStepPanelBytes = kTile.keys * 128;
+  static constexpr int kQBytes = kPanels * kQPanelBytes;
+  static constexpr int kStepBytes = kPanels * kStepPanelBytes;  ///< of K, and of V
+
+  static constexpr int kQ = 0;
+  static constexpr int kK = kQ + kTile.q_stages * kQBytes;
+  static constexpr int kV = kK + kTile.stages * kStepBytes;
+  static constexpr int kBarriers = kV + kTile.stages * kStepBytes;
+  static constexpr int kQFull = kBarriers;
+  static constexpr int kQEmpty = kQFull + 8 * kTile.q_stages;
+  static constexpr int kKFull = kQEmpty + 8 * kTile.q_stages;
+  static constexpr int kKEmpty = kKFull + 8 * kTile.stages;
+  static constexpr int kVFull = kKEmpty + 8 * kTile.stages;
+  static constexpr int kVEmpty = kVFull + 8 * kTile.stages;
+  static constexpr int kMessageFull = kVEmpty + 8 * kTile.stages;
+  static constexpr int kMessageEmpty = kMessageFull + 8 * kMessageSlots;
+  static constexpr int kMessages = kMessageEmpty + 8 * kMessageSlots;
+  static constexpr int kNotes = kMessages + kMessageBytes * kMessageSlots;
+  static constexpr int kSharedBytes = kNotes + 4 * kTile.stages;
+
+  static_assert(kTile.head_dim == 64 || kTile.head_dim == 128, "panels are 64 channels wide");
+  static_assert(kTile.keys % 16 == 0 && kTile.keys <= 256, "a product sums 16 keys at a time");
+  static_assert(kTile.k_block == kTile.keys || (kTile.k_block == 64 && kTile.keys == 128),
+                "a step is one key block, or two of 64");
+  static_assert(kTile.q_block == kRows || (kTile.q_block == 64 && kTile.warpgroups == 2),
+                "one list per thread block, or one for each of two warpgroups");
+  static_assert(kQPanelBytes % 1024 == 0 && kStepPanelBytes % 1024 == 0,
+                "the swizzle repeats every 1024 bytes and descriptors assume that it starts there");
+  static_assert(kMessages % 16 == 0, "a message is read as words next to 8-byte barriers");
+  static_assert(kSharedBytes <= 232448, "shared memory of one thread block");
+  static_assert(kTile.producer_registers % 8 == 0 && kTile.consumer_registers % 8 == 0,
+                "setmaxnreg takes multiples of 8");
+  static_assert(128 * kTile.producer_registers + kConsumerThreads * kTile.consumer_registers <=
+                    65536,
+                "registers of one multiprocessor");
+  static_assert(kTile.warpgroups <= 3, "named barriers 4 to 6 are the warpgroups' own");
+};
+
+// The kernels, as types: nvcc 13.0 cannot name an entry by a constant of class type. Two stages of
+// 128 keys fill shared memory at head_dim 128; at 64 four stages fit.
+struct Block128x128D128 {
+  static constexpr const char* kName = "sm90.block128x128.d128";
+  static constexpr Tile kTile{};
+};
+struct Block128x64D128 {
+  static constexpr const char* kName = "sm90.block128x64.d128";
+  static constexpr Tile kTile{.k_block = 64};
+};
+struct Block64x128D128 {
+  static constexpr const char* kName = "sm90.block64x128.d128";
+  static constexpr Tile kTile{.q_block = 64};
+};
+struct Block64x64D128 {
+  static constexpr const char* kName = "sm90.block64x64.d128";
+  static constexpr Tile kTile{.q_block = 64, .k_block = 64};
+};
+struct Block128x128D64 {
+  static constexpr const char* kName = "sm90.block128x128.d64";
+  static constexpr Tile kTile{.head_dim = 64, .stages = 4};
+};
+struct Block128x64D64 {
+  static constexpr const char* kName = "sm90.block128x64.d64";
+  static constexpr Tile kTile{.head_dim = 64, .k_block = 64, .stages = 4};
+};
+struct Block64x128D64 {
+  static constexpr const char* kName = "sm90.block64x128.d64";
+  static constexpr Tile kTile{.head_dim = 64, .q_block = 64, .stages = 4};
+};
+struct Block64x64D64 {
+  static constexpr const char* kName = "sm90.block64x64.d64";
+  static constexpr Tile kTile{.head_dim = 64, .q_block = 64, .k_block = 64, .stages = 4};
+};
+// Larger tiles, for masks of their block size and for dense attention (a full list): fewer bytes
+// from the second-level cache per product.
+struct Block128x176D128 {
+  static constexpr const char* kName = "sm90.block128x176.d128";
+  static constexpr Tile kTile{.k_block = 176, .keys = 176, .q_stages = 1};
+};
+struct Block192x128D64 {
+  static constexpr const char* kName = "sm90.block192x128.d64";
+  static constexpr Tile kTile{.head_dim = 64,
+                              .q_block = 192,
+                              .warpgroups = 3,
+                              .stages = 4,
+                              .producer_registers = 32,
+                              .consumer_registers = 160};
+};
+
+}  // namespace dbsp::kernels::gpu::sm90

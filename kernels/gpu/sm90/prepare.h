@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The host's part of a launch that nvcc's front end cannot parse: checks with formatted words.
+#pragma once
+
+#include <cuda.h>
+
+#include "kernels/gpu/attention.h"
+
+namespace dbsp::kernels::gpu::sm90 {
+
+struct Prepared {
+  CUtensorMap q;
+  CUtensorMap k;
+  CUtensorMap v;
+  CUtensorMap o;
+  int blocks = 0;  ///< of the grid
+};
+
+/// errors  what CheckCall and CheckArch throw, for the current device; Error{kUnavailable} in the
+///         runtime's words when there is none
+Prepared Prepare(const Variant& variant, const AttentionCall& call);
+
+}  // namespace dbsp::kernels::gpu::sm90

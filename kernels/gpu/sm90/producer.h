@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loading side of the block-sparse kernel: one thread that takes tiles from the counter, tells
+// the consumers of each, and keeps Q, K and V coming. Lists are walked from their end, so that the
+// short last key block, which only the largest listed index can be, is in the first step.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/gpu/isa/isa.h"
+#include "kernels/gpu/sm90/layout.h"
+#include "kernels/gpu/sm90/work.h"
+
+namespace dbsp::kernels::gpu::sm90 {
+
+template <Tile kTile>
+class Producer {
+ public:
+  using L = Layout<kTile>;
+
+  DBSP_KERNEL_CODE Producer(const Arguments& args, std::uint32_t shared)
+      : args_(args),
+        work_(args.work),
+        shared_(shared),
+        last_block_((work_.k_tokens - 1) / kTile.k_block),
+        ragged_(work_.k_tokens % kTile.k_block != 0) {}
+
+  DBSP_KERNEL_CODE void Run() {
+    isa::PrefetchTensorMap(&args_.q);
+    isa::PrefetchTensorMap(&args_.k);
+    isa::PrefetchTensorMap(&args_.v);
+    isa::PrefetchTensorMap(&args_.o);
+    for (;;) {
+      const int next = isa::AtomicAdd(work_.counter, 1);
+      if (next >= work_.ordered_tiles) break;
+      RunTile(isa::LoadGlobal(work_.order + next));
+    }
+    Send(kNoMoreTiles, 0);
+  }
+
+ private:
+  DBSP_KERNEL_CODE void RunTile(int tile) {
+    place_ = PlaceOf(work_, tile, kTile.q_block);
+    const int first = isa::LoadGlobal(work_.begin + tile);
+    const int end = isa::LoadGlobal(work_.begin + tile + 1);
+    if constexpr (L::kOwnLists) {
+      const bool has_second = place_.row + kTile.q_block < work_.q_tokens;
+      const int second_end = has_second ? isa::LoadGlobal(work_.begin + tile + 2) : end;
+      if (second_end == first) return;
+      Send(static_cast<std::uint32_t>(place_.row), 0);
+      LoadQ();
+      LoadUnion(first, end, second_end);
+    } else {
+      if (end == first) return;
+      LoadList(first, end);
+    }
+  }
+
+  /// Hands the consumers a tile; `steps` as in kMessageBytes.
+  DBSP_KERNEL_CODE void Send(std::uint32_t row, std::uint32_t steps) {
+    isa::BarrierWait(shared_ + L::kMessageEmpty + 8 * message_.slot, message_.parity ^ 1U);
+    const std::uint32_t at = shared_ + L::kMessages + kMessageBytes * message_.slot;
+    isa::StoreShared(at, row);
+    isa::StoreShared(at + 4, static_cast<std::uint32_t>(place_.head));
+    isa::StoreShared(at + 8, static_cast<std::uint32_t>(place_.batch));
+    isa::StoreShared(at + 12, steps);
+    isa::BarrierArrive(shared_ + L::kMessageFull + 8 * message_.slot);
+    message_.Next();
+  }
+
+  DBSP_KERNEL_CODE void LoadQ() {
+    const std::uint32_t full = shared_ + L::kQFull + 8 * q_.slot;
+    isa::BarrierWait(shared_ + L::kQEmpty + 8 * q_.slot, q_.parity ^ 1U);
+    isa::BarrierArriveExpect(full, L::kQBytes);
+    DBSP_UNROLL
+    for (int p = 0; p < L::kPanels; ++p) {
+      isa::TmaLoad(shared_ + L::kQ + q_.slot * L::kQBytes + p * L::kQPanelBytes,
+                   &args_.q,
+                   64 * p,
+                   place_.row,
+                   place_.head,
+                   place_.batch,
+                   full,
+                   isa::kEvictFirst);
+    }
+    q_.Next();
+  }
+
+  /// One list for the whole thread block.
+  DBSP_KERNEL_CODE void LoadList(int first, int end) {
+    const int count = end - first;
+    const bool odd = L::kPairs && count % 2 != 0;
+    int at = end - 1;
+    const int top = isa::LoadGlobal(work_.list + at);
+    const std::uint32_t flags = FlagsOf(top) | (odd ? kDummy : 0U);
+    const int steps = L::kPairs ? (count + 1) / 2 : count;
+    Send(static_cast<std::uint32_t>(place_.row), static_cast<std::uint32_t>(steps) << 2U | flags);
+    LoadQ();
+    // An odd block goes alone, in the step that is masked anyway.
+    if (odd) {
+      LoadStep(top, kNoBlock, 0);
+      --at;
+    }
+    while (at >= first) {
+      const int block = isa::LoadGlobal(work_.list + at--);
+      const int second = L::kPairs ? isa::LoadGlobal(work_.list + at--) : kNoBlock;
+      LoadStep(block, second, 0);
+    }
+  }
+
+  /// Two lists, [first, middle) and [middle, end): every block of their union once, with the owners
+  /// in its note. Two blocks share a step only if they have the same owners, so that no warpgroup
+  /// multiplies keys that its list does not hold.
+  DBSP_KERNEL_CODE void LoadUnion(int first, int middle, int end) {
+    int at0 = middle - 1;
+    int at1 = end - 1;
+    int block0 = BlockAt(at0, first);
+    int block1 = BlockAt(at1, middle);
+    int held1 = kNoBlock, held2 = kNoBlock, held3 = kNoBlock;  // by owners: first, second, both
+    while (block0 >= 0 || block1 >= 0) {
+      const int block = block0 > block1 ? block0 : block1;
+      const int owners = (block0 == block ? 1 : 0) + (block1 == block ? 2 : 0);
+      if ((owners & 1) != 0) block0 = BlockAt(--at0, first);
+      if ((owners & 2) != 0) block1 = BlockAt(--at1, middle);
+      const bool more = block0 >= 0 || block1 >= 0;
+      if constexpr (L::kPairs) {
+        // Three variables and no array: registers cannot be indexed.
+        const int held = owners == 1 ? held1 : owners == 2 ? held2 : held3;
+        const int left = held < 0 ? block : kNoBlock;
+        if (owners == 1) held1 = left;
+        if (owners == 2) held2 = left;
+        if (owners == 3) held3 = left;
+        if (held < 0) continue;
+        LoadStep(held, block, NoteOf(held, owners, !more && NoneOf(held1, held2, held3)));
+      } else {
+        LoadStep(block, kNoBlock, NoteOf(block, owners, !more));
+      }
+    }
+    if (held3 >= 0) LoadAlone(held3, 3, NoneOf(held1, held2, kNoBlock));
+    if (held1 >= 0) LoadAlone(held1, 1, held2 < 0);
+    if (held2 >= 0) LoadAlone(held2, 2, true);
+  }
+
+  DBSP_KERNEL_CODE void LoadAlone(int block, int owners, bool last) {
+    LoadStep(block, kNoBlock, NoteOf(block, owners, last) | kDummy);
+  }
+
+  DBSP_KERNEL_CODE int BlockAt(int at, int first) {
+    return at >= first ? isa::LoadGlobal(work_.list + at) : kNoBlock;
+  }
+  DBSP_KERNEL_CODE static bool NoneOf(int a, int b, int c) { return a < 0 && b < 0 && c < 0; }
+  DBSP_KERNEL_CODE std::uint32_t FlagsOf(int block) const {
+    return ragged_ && block == last_block_ ? kRagged : 0U;
+  }
+  DBSP_KERNEL_CODE std::uint32_t NoteOf(int block, int owners, bool last) const {
+    return FlagsOf(block) | static_cast<std::uint32_t>(owners) * kOwner0 | (last ? kLast : 0U);
+  }
+
+  /// K, then V, of one step; `second` only where two blocks are a step.
+  DBSP_KERNEL_CODE void LoadStep(int block, int second, std::uint32_t note) {
+    const std::uint32_t k_full = shared_ + L::kKFull + 8 * kv_.slot;
+    const std::uint32_t v_full = shared_ + L::kVFull + 8 * kv_.slot;
+    const int step = kv_.slot * L::kStepBytes;
+    isa::BarrierWait(shared_ + L::kKEmpty + 8 * kv_.slot, kv_.parity ^ 1U);
+    if constexpr (L::kOwnLists) isa::StoreShared(shared_ + L::kNotes + 4 * kv_.slot, note);
+    LoadBlocks(&args_.k, shared_ + L::kK + step, block, second, k_full);
+    isa::BarrierWait(shared_ + L::kVEmpty + 8 * kv_.slot, kv_.parity ^ 1U);
+    LoadBlocks(&args_.v, shared_ + L::kV + step, block, second, v_full);
+    kv_.Next();
+  }
+
+  DBSP_KERNEL_CODE void LoadBlocks(
+      const isa::TensorMap* map, std::uint32_t to, int block, int second, std::uint32_t full) {
+    isa::BarrierArriveExpect(full, L::kStepBytes);
+    DBSP_UNROLL
+    for (int p = 0; p < L::kPanels; ++p) {
+      const std::uint32_t panel = to + p * L::kStepPanelBytes;
+      LoadBox(map, panel, p, block * kTile.k_block, full);
+      if constexpr (L::kPairs) {
+        // Past the end a box is zeros and reads nothing; stale bytes could be NaN, and 0 * NaN too.
+        const int row = second < 0 ? (last_block_ + 1) * kTile.k_block : second * kTile.k_block;
+        LoadBox(map, panel + kTile.k_block * 128, p, row, full);
+      }
+    }
+  }
+  DBSP_KERNEL_CODE void LoadBox(
+      const isa::TensorMap* map, std::uint32_t to, int panel, int row, std::uint32_t full) {
+    isa::TmaLoad(to, map, 64 * panel, row, place_.head, place_.batch, full, isa::kEvictLast);
+  }
+
+  static constexpr int kNoBlock = -1;
+
+  const Arguments& args_;
+  const Work& work_;
+  std::uint32_t shared_;
+  int last_block_;
+  bool ragged_;
+  TilePlace place_;
+  Cursor<kMessageSlots> message_;
+  Cursor<kTile.q_stages> q_;
+  Cursor<kTile.stages> kv_;
+};
+
+}  // namespace dbsp::kernels::gpu::sm90

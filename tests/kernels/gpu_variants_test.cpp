@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "build_config.h"
+#include "core/error.h"
+#include "kernels/gpu/sm90/layout.h"
+#include "kernels/gpu/variants.h"
+
+namespace dbsp::kernels::gpu {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(GpuVariantsTest, NamesAreUniqueAndFindTheirVariant) {
+  std::set<std::string> names;
+  for (const Variant& variant : Variants()) {
+    EXPECT_TRUE(names.insert(variant.name).second) << variant.name;
+    EXPECT_EQ(&VariantNamed(variant.name), &variant);
+  }
+  EXPECT_GE(names.size(), 10U);
+}
+
+TEST(GpuVariantsTest, AnUnknownNameIsAnsweredWithTheKnownOnes) {
+  try {
+    VariantNamed("sm90.block1x1.d1");
+    FAIL() << "found";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNotFound);
+    EXPECT_THAT(error.what(), HasSubstr("sm90.block128x128.d128"));
+  }
+}
+
+TEST(GpuVariantsTest, RowsDescribeWhatAThreadBlockCanBe) {
+  for (const Variant& variant : Variants()) {
+    SCOPED_TRACE(variant.name);
+    EXPECT_TRUE(variant.min_arch == 80 || variant.min_arch == 90);
+    EXPECT_TRUE(variant.head_dim == 64 || variant.head_dim == 128);
+    EXPECT_EQ(variant.list == ListKind::kKeys, variant.k_block == 1);
+    EXPECT_EQ(variant.tile_m % variant.q_block, 0);
+    EXPECT_EQ(variant.threads % 128, 0);
+    EXPECT_LE(variant.threads, 1024);
+    EXPECT_GE(variant.stages, 1);
+    EXPECT_LE(variant.shared_bytes, variant.min_arch == 90 ? 232448 : 166912);
+  }
+}
+
+TEST(GpuVariantsTest, HopperNamesSpellTheirBlocks) {
+  for (const Variant& variant : Variants()) {
+    const std::string name = variant.name;
+    if (!name.starts_with("sm90.block")) continue;
+    EXPECT_EQ(name,
+              "sm90.block" + std::to_string(variant.q_block) + "x" +
+                  std::to_string(variant.k_block) + ".d" + std::to_string(variant.head_dim));
+  }
+}
+
+/// No device is needed to be refused: an empty call in a build with CUDA, any call without.
+TEST(GpuVariantsTest, ABadCallIsRefusedBeforeTheDeviceIsAsked) {
+  for (const Variant& variant : Variants()) {
+    SCOPED_TRACE(variant.name);
+    ASSERT_NE(variant.launch, nullptr);
+    try {
+      variant.launch(AttentionCall{});
+      ADD_FAILURE() << "enqueued";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(),
+                DBSP_HAVE_CUDA != 0 ? ErrorCode::kInvalidArgument : ErrorCode::kUnavailable)
+          << error.what();
+    }
+  }
+}
+
+// The plan of shared memory that docs/design/0005-hopper-block-sparse.md gives in KiB.
+TEST(HopperLayoutTest, SharedMemoryHoldsTheTilesInOrder) {
+  using L = sm90::Layout<sm90::Block128x128D128::kTile>;
+  EXPECT_EQ(L::kK - L::kQ, 2 * 32 * 1024);
+  EXPECT_EQ(L::kV - L::kK, 2 * 32 * 1024);
+  EXPECT_EQ(L::kBarriers - L::kV, 2 * 32 * 1024);
+  using Dense = sm90::Layout<sm90::Block128x176D128::kTile>;
+  EXPECT_EQ(Dense::kBarriers, (32 + 4 * 44) * 1024);
+  using Three = sm90::Layout<sm90::Block192x128D64::kTile>;
+  EXPECT_EQ(Three::kBarriers, (2 * 24 + 8 * 16) * 1024);
+  EXPECT_EQ(Three::kThreads, 512);
+}
+
+TEST(HopperLayoutTest, BarriersAndNotesDoNotOverlap) {
+  using L = sm90::Layout<sm90::Block64x64D64::kTile>;
+  EXPECT_EQ(L::kBarriers % 8, 0);
+  EXPECT_EQ(L::kMessages - L::kBarriers, 8 * (2 * 2 + 4 * 4 + 2 * 2));
+  EXPECT_EQ(L::kNotes - L::kMessages, 2 * 16);
+  EXPECT_EQ(L::kSharedBytes - L::kNotes, 4 * 4);
+  EXPECT_TRUE(L::kPairs);
+  EXPECT_TRUE(L::kOwnLists);
+  EXPECT_EQ(L::kBlocksPerEntry, 2);
+}
+
+}  // namespace
+}  // namespace dbsp::kernels::gpu
