@@ -16,6 +16,7 @@
 #include <numeric>
 #include <random>
 
+#include "bench/reuse_rows.h"
 #include "core/array.h"
 #include "core/file.h"
 #include "planner/balanced.h"
@@ -347,6 +348,7 @@ void Run(const std::filesystem::path& data) {
   with("wan14b_sparge_density/head_density_30x40x40.npy", [](const auto& path) {
     const Profile profile = Sparge(path);
     HeadRows(profile);
+    ReuseRows(profile.counts, profile.layers, kRows, profile.cols, Print);
     TrafficRow("SpargeAttn counts, 8 ranks", profile, 8, 97);
     const Balance wide = PlacedOnStep(Wider(profile), 16);
     Print("56 heads of SpargeAttn counts on 16 ranks, placed, mean/worst",

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plan file: strategies for a whole workload on P ranks, with what was predicted of them.
-// Format: docs/formats/plan.md ("dbsp.plan/1").
+// Format: docs/formats/plan.md ("dbsp.plan/2").
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,11 +35,33 @@ struct Prediction {
   std::vector<Segment> segments;  ///< the predicted timeline
 };
 
+/// Parts of one head's kept blocks on the ring indices of its group, in the masks the plan was made
+/// for; they add up to 1.
+struct HeadShares {
+  int head = 0;
+  std::vector<double> share;  ///< [ring]
+  bool operator==(const HeadShares&) const = default;
+};
+
+/// How far a cell's masks may change before its strategy should no longer be used.
+/// planner/contract.h says what follows from it and checks it.
+struct Contract {
+  double rho_limit = 1.0;  ///< the strategy holds while rho_barrier of the masks is at most this
+  /// Strategy for masks that break the contract where no new plan is made: one that looks at no
+  /// mask, so it was not made for other masks. Index into Plan::strategies.
+  int fallback = 0;
+  /// Every head that is split by rows, so that head counts give a rank's load. Empty with a ring,
+  /// where rho needs the masks.
+  std::vector<HeadShares> shares;
+  bool operator==(const Contract&) const = default;
+};
+
 struct PlanCell {
   int step = 0;
   int layer = 0;
   int strategy = 0;  ///< index into Plan::strategies
   int prediction = 0;  ///< index into Plan::predictions
+  std::optional<int> contract = std::nullopt;  ///< index into Plan::contracts
 };
 
 /// Static permutation of token blocks; index 0 of Plan::layouts is the identity (empty list).
@@ -67,6 +90,7 @@ struct Plan {
   std::vector<Partition> partitions;
   std::vector<Strategy> strategies;
   std::vector<Prediction> predictions;
+  std::vector<Contract> contracts;
   std::vector<PlanCell> cells;  ///< by step, then layer
 
   /// Sum over cells of total_ns times the passes that run one after the other: passes divided by

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -25,6 +27,7 @@ class PlanChecker {
   void Partitions() const;
   void Strategies() const;
   void Predictions() const;
+  void Contracts() const;
   void Cells() const;
 
  private:
@@ -57,6 +60,7 @@ class PlanChecker {
     if (!std::isfinite(value) || value < 0)
       Wrong(key, "expected a finite number >= 0, found {}", value);
   }
+  void CellContract(const std::string& key, const PlanCell& cell) const;
   void Permutation(const std::string& key, const std::vector<int>& order) const;
   void OneSegment(const std::string& key, const Segment& segment) const;
 
@@ -201,7 +205,50 @@ void PlanChecker::Predictions() const {
   }
 }
 
+void PlanChecker::Contracts() const {
+  for (std::size_t i = 0; i < plan_.contracts.size(); ++i) {
+    const Contract& contract = plan_.contracts[i];
+    const std::string key = fmt::format("contracts[{}]", i);
+    Ratio(key + ".rho_limit", contract.rho_limit);
+    Index(key + ".fallback", contract.fallback, plan_.strategies.size(), "strategies");
+    for (std::size_t s = 0; s < contract.shares.size(); ++s) {
+      const std::string shares = fmt::format("{}.shares[{}]", key, s);
+      Range(shares + "[0]", contract.shares[s].head, 0, plan_.shape.heads - 1);
+      for (const double share : contract.shares[s].share) Ratio(shares + "[1]", share);
+    }
+  }
+}
+
+/// The contract's shares must be of the heads that the cell's partition splits, ring by ring.
+void PlanChecker::CellContract(const std::string& key, const PlanCell& cell) const {
+  Index(key, *cell.contract, plan_.contracts.size(), "contracts");
+  const Strategy& strategy = plan_.strategies[static_cast<std::size_t>(cell.strategy)];
+  const Contract& contract = plan_.contracts[static_cast<std::size_t>(*cell.contract)];
+  std::map<int, std::size_t> ring;  // of every head that shares are expected of
+  if (strategy.exchange != Exchange::kRing) {
+    const Partition& partition = plan_.partitions[static_cast<std::size_t>(strategy.partition)];
+    for (const HeadGroup& group : partition.groups) {
+      for (const int head : group.heads) {
+        if (group.ranks.size() > 1) ring[head] = group.ranks.size();
+      }
+    }
+  }
+  bool right = ring.size() == contract.shares.size();
+  for (const HeadShares& head : contract.shares) {
+    const auto found = ring.find(head.head);
+    right = right && found != ring.end() && found->second == head.share.size();
+    if (right) ring.erase(found);
+  }
+  if (!right) {
+    Wrong(key,
+          "contract {} does not give the shares of the heads that strategy {} splits",
+          *cell.contract,
+          cell.strategy);
+  }
+}
+
 void PlanChecker::Cells() const {
+  std::set<std::tuple<int, int>> checked;
   for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
     const PlanCell& cell = plan_.cells[i];
     const std::string key = fmt::format("cells[{}]", i);
@@ -209,6 +256,9 @@ void PlanChecker::Cells() const {
     Range(key + "[1]", cell.layer, 0, std::numeric_limits<int>::max());
     Index(key + "[2]", cell.strategy, plan_.strategies.size(), "strategies");
     Index(key + "[3]", cell.prediction, plan_.predictions.size(), "predictions");
+    if (cell.contract && checked.insert({cell.strategy, *cell.contract}).second) {
+      CellContract(key + "[4]", cell);
+    }
     if (i == 0) continue;
     const PlanCell& before = plan_.cells[i - 1];
     if (std::pair(cell.step, cell.layer) <= std::pair(before.step, before.layer)) {
@@ -237,6 +287,7 @@ void CheckPlan(const Plan& plan, const std::string& origin, ErrorCode code) {
   checker.Partitions();
   checker.Strategies();
   checker.Predictions();
+  checker.Contracts();
   checker.Cells();
 }
 

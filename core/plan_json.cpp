@@ -11,7 +11,8 @@
 namespace dbsp {
 namespace {
 
-constexpr const char* kSchema = "dbsp.plan/1";
+constexpr const char* kSchema = "dbsp.plan/2";
+constexpr const char* kSchemaBefore = "dbsp.plan/1";  // without contracts
 constexpr int kMaxInt = std::numeric_limits<int>::max();
 
 int IntAt(const JsonView& view, int low = 0, int high = kMaxInt) {
@@ -198,6 +199,36 @@ Prediction PredictionFrom(const JsonView& view) {
   return prediction;
 }
 
+Json ToJson(const Contract& contract) {
+  Json shares = Json::array();
+  for (const HeadShares& head : contract.shares) shares.push_back({head.head, head.share});
+  return {{"rho_limit", contract.rho_limit},
+          {"fallback", contract.fallback},
+          {"shares", std::move(shares)}};
+}
+
+Contract ContractFrom(const JsonView& view) {
+  view.RefuseOtherKeys({"rho_limit", "fallback", "shares"});
+  Contract contract{view["rho_limit"].Number(0), IntAt(view["fallback"]), {}};
+  for (const JsonView& item : view["shares"].Items()) {
+    if (item.size() != 2) item.Wrong("a pair [head, [share, ...]]");
+    HeadShares head{IntAt(item[0]), {}};
+    for (const JsonView& share : item[1].Items()) head.share.push_back(share.Number(0));
+    contract.shares.push_back(std::move(head));
+  }
+  return contract;
+}
+
+PlanCell CellFrom(const JsonView& view, bool contracts) {
+  if (view.size() != (contracts ? 5U : 4U)) {
+    view.Wrong(contracts ? "[step, layer, strategy, prediction, contract or null]"
+                         : "[step, layer, strategy, prediction]");
+  }
+  PlanCell cell{IntAt(view[0]), IntAt(view[1]), IntAt(view[2]), IntAt(view[3])};
+  if (contracts && !view[4].raw().is_null()) cell.contract = IntAt(view[4]);
+  return cell;
+}
+
 void ReadWorkloadPart(const JsonView& view, Plan& plan) {
   view.RefuseOtherKeys({"hash", "name", "directory", "text"});
   plan.workload_hash = view["hash"].String();
@@ -224,7 +255,7 @@ void ReadShape(const JsonView& document, Plan& plan) {
                 {IntAt(block[0], 1), IntAt(block[1], 1)}};
 }
 
-void ReadLists(const JsonView& document, Plan& plan) {
+void ReadLists(const JsonView& document, bool contracts, Plan& plan) {
   for (const JsonView& item : document["layouts"].Items()) {
     item.RefuseOtherKeys({"name", "block_order"});
     plan.layouts.push_back({item["name"].String(), IntsAt(item["block_order"])});
@@ -239,9 +270,13 @@ void ReadLists(const JsonView& document, Plan& plan) {
   for (const JsonView& item : document["predictions"].Items()) {
     plan.predictions.push_back(PredictionFrom(item));
   }
+  if (contracts) {
+    for (const JsonView& item : document["contracts"].Items()) {
+      plan.contracts.push_back(ContractFrom(item));
+    }
+  }
   for (const JsonView& item : document["cells"].Items()) {
-    if (item.size() != 4) item.Wrong("[step, layer, strategy, prediction]");
-    plan.cells.push_back({IntAt(item[0]), IntAt(item[1]), IntAt(item[2]), IntAt(item[3])});
+    plan.cells.push_back(CellFrom(item, contracts));
   }
 }
 
@@ -282,7 +317,8 @@ std::string PlanToJson(const Plan& plan) {
                      {"head_dim", plan.shape.head_dim},
                      {"tokens", plan.shape.tokens},
                      {"block", {plan.shape.block.q, plan.shape.block.k}}}}};
-  for (const char* list : {"layouts", "partitions", "strategies", "predictions", "cells"}) {
+  for (const char* list :
+       {"layouts", "partitions", "strategies", "predictions", "contracts", "cells"}) {
     document[list] = Json::array();
   }
   for (const TokenLayout& layout : plan.layouts) {
@@ -291,8 +327,10 @@ std::string PlanToJson(const Plan& plan) {
   for (const Partition& item : plan.partitions) document["partitions"].push_back(ToJson(item));
   for (const Strategy& item : plan.strategies) document["strategies"].push_back(ToJson(item));
   for (const Prediction& item : plan.predictions) document["predictions"].push_back(ToJson(item));
+  for (const Contract& item : plan.contracts) document["contracts"].push_back(ToJson(item));
   for (const PlanCell& cell : plan.cells) {
-    document["cells"].push_back({cell.step, cell.layer, cell.strategy, cell.prediction});
+    const Json contract = cell.contract ? Json(*cell.contract) : Json(nullptr);
+    document["cells"].push_back({cell.step, cell.layer, cell.strategy, cell.prediction, contract});
   }
   return DumpJson(document) + "\n";
 }
@@ -300,7 +338,11 @@ std::string PlanToJson(const Plan& plan) {
 Plan PlanFromJson(std::string_view text, const std::string& origin) {
   const Json json = ParseJson(text, origin);
   const JsonView document(json, origin);
-  document.RequireSchema(kSchema);
+  const bool contracts = document["schema"].String() != kSchemaBefore;
+  if (contracts) document.RequireSchema(kSchema);
+  if (!contracts && document.Has("contracts")) {
+    document["contracts"].Wrong(fmt::format("no such member in \"{}\"", kSchemaBefore));
+  }
   document.RefuseOtherKeys({"schema",
                             "workload",
                             "database_hash",
@@ -317,6 +359,7 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
                             "partitions",
                             "strategies",
                             "predictions",
+                            "contracts",
                             "cells"});
   Plan plan;
   ReadWorkloadPart(document["workload"], plan);
@@ -328,7 +371,7 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
   plan.costs = EnumAt(document["costs"], ParseCostSource);
   ReadShape(document, plan);
   CheckPlanShape(plan, origin, ErrorCode::kCorruptInput);
-  ReadLists(document, plan);
+  ReadLists(document, contracts, plan);
   CheckPlan(plan, origin, ErrorCode::kCorruptInput);
   return plan;
 }

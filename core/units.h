@@ -6,6 +6,7 @@
 
 namespace dbsp {
 
+inline constexpr double kNsPerUs = 1e3;
 inline constexpr double kNsPerMs = 1e6;
 inline constexpr double kNsPerSecond = 1e9;
 inline constexpr double kBytesPerGb = 1e9;

@@ -25,6 +25,18 @@ int main(int argc, char** argv) {
   app.add_option("--dbsp-reward", flags.dbsp_reward, "Reward Rb of the dbsp family")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
+  app.add_option("--contract-tolerance",
+                 flags.contract_tolerance,
+                 "Part that imbalance may grow by, on other masks, before a cell's plan is void")
+      ->check(CLI::Range(0.0, 1e3))
+      ->capture_default_str();
+  app.add_option(
+         "--replan-us",
+         flags.replan_us,
+         "What a new plan costs a run, microseconds: a layer keeps its plan over steps until "
+         "it has lost as much (0: plans are made ahead, each step has its own)")
+      ->check(CLI::Range(0.0, 1e12))
+      ->capture_default_str();
   app.add_option("--threads", flags.threads, "Threads of the search (default: one per core)")
       ->check(CLI::Range(1, 1024));
   app.add_flag("--compare", flags.compare, "Print every candidate");

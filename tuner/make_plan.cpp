@@ -2,10 +2,14 @@
 #include "tuner/make_plan.h"
 
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "planner/contract.h"
 #include "tuner/parallel.h"
+#include "tuner/reuse.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -28,6 +32,112 @@ std::string PartitionKey(const Partition& partition) {
   return HashBytes(bytes);
 }
 
+/// Families whose partitions look at no mask.
+bool IgnoresMasks(Family family) {
+  return family == Family::kUlysses || family == Family::kRing || family == Family::kUsp;
+}
+
+/// The strategy for masks that break a contract: the cheapest over the workload of those whose
+/// partitions look at no mask, plain ulysses where none was searched.
+Strategy FallbackOf(const SearchResult& result) {
+  Strategy fallback;
+  fallback.ulysses_degree = result.ranks;
+  if (!result.candidates.empty()) fallback.kernel = result.candidates.front().strategy.kernel;
+  double least = 0;
+  bool found = false;
+  for (std::size_t i = 0; i < result.candidates.size(); ++i) {
+    const Candidate& candidate = result.candidates[i];
+    if (!candidate.excluded.empty() || !IgnoresMasks(candidate.strategy.family)) continue;
+    double total = 0;
+    for (const CellClass& cls : result.classes) {
+      total += static_cast<double>(cls.scores[i].total_ns) * static_cast<double>(cls.cells);
+    }
+    if (found && total >= least) continue;
+    fallback = candidate.strategy;
+    least = total;
+    found = true;
+  }
+  return fallback;
+}
+
+/// Puts parts into a plan, equal ones once.
+class PlanBuilder {
+ public:
+  explicit PlanBuilder(Plan& plan) : plan_(plan) {}
+
+  /// Index of `strategy` with `partition`.
+  int Add(Strategy strategy, const Partition& partition) {
+    const auto [at, fresh] = partition_of_key_.try_emplace(
+        PartitionKey(partition), static_cast<int>(plan_.partitions.size()));
+    if (fresh) plan_.partitions.push_back(partition);
+    strategy.partition = at->second;
+    std::vector<int>& known = strategies_of_[at->second];
+    for (const int index : known) {
+      if (plan_.strategies[static_cast<std::size_t>(index)] == strategy) return index;
+    }
+    known.push_back(static_cast<int>(plan_.strategies.size()));
+    plan_.strategies.push_back(std::move(strategy));
+    return known.back();
+  }
+
+ private:
+  Plan& plan_;
+  std::map<std::string, int> partition_of_key_;
+  std::map<int, std::vector<int>> strategies_of_;  ///< by partition
+};
+
+Plan PlanOf(const Workload& workload,
+            const planner::Costs& costs,
+            const SearchResult& result,
+            const SearchOptions& options,
+            const PlanOrigin& origin) {
+  Plan plan;
+  plan.workload_hash = HashOf(workload);
+  plan.workload_name = workload.model.name;
+  plan.workload_json = WorkloadToJson(workload);
+  plan.database_hash = origin.database_hash;
+  plan.cluster = origin.cluster;
+  plan.device = origin.device;
+  plan.created_utc = NowUtc();
+  plan.generator = origin.generator;
+  plan.costs = costs.source();
+  plan.ranks = result.ranks;
+  plan.passes = result.passes;
+  plan.dtype = options.dtype;
+  plan.shape = result.shape;
+  plan.layouts = {{"given", {}}};
+  return plan;
+}
+
+/// What one class gives a plan, its own masks at hand.
+struct ClassPlan {
+  CellPlan cell;
+  Contract contract;  ///< its fallback is not known yet
+};
+
+ClassPlan PlanClass(planner::MaskSource& masks,
+                    const planner::Costs& costs,
+                    const SearchResult& result,
+                    const CellClass& cls,
+                    const SearchOptions& options) {
+  const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
+  const Strategy& strategy = result.candidates[chosen].strategy;
+  const LayerMasks own = masks.At(cls.step, cls.layer);
+  ClassPlan plan{PlanCellOf(result.shape, own, strategy, costs, options), {}};
+  if (plan.cell.prediction.total_ns != cls.scores[chosen].total_ns) {
+    Fail(ErrorCode::kInternal,
+         "step {}, layer {}: {} was chosen at {} ns and planned at {} ns",
+         cls.step,
+         cls.layer,
+         NameOfCandidate(result.candidates[chosen]),
+         cls.scores[chosen].total_ns,
+         plan.cell.prediction.total_ns);
+  }
+  plan.contract = planner::MakeContract(
+      own, plan.cell.partition, strategy.exchange, options.contract_tolerance, 0);
+  return plan;
+}
+
 }  // namespace
 
 std::string RelativeFolder(const std::filesystem::path& from, const std::filesystem::path& to) {
@@ -45,62 +155,47 @@ Plan MakePlan(const Workload& workload,
               const SearchOptions& options,
               const PlanOrigin& origin) {
   std::vector<CellPlan> planned(result.classes.size());
+  std::vector<Contract> contracts(result.classes.size());
   ParallelFor(result.classes.size(), options.threads, [&](std::size_t c) {
-    const CellClass& cls = result.classes[c];
-    const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
-    planned[c] = PlanCellOf(result.shape,
-                            masks.At(cls.step, cls.layer),
-                            result.candidates[chosen].strategy,
-                            costs,
-                            options);
-    if (planned[c].prediction.total_ns != cls.scores[chosen].total_ns) {
-      Fail(ErrorCode::kInternal,
-           "step {}, layer {}: {} was chosen at {} ns and planned at {} ns",
-           cls.step,
-           cls.layer,
-           NameOfCandidate(result.candidates[chosen]),
-           cls.scores[chosen].total_ns,
-           planned[c].prediction.total_ns);
-    }
+    ClassPlan made = PlanClass(masks, costs, result, result.classes[c], options);
+    planned[c] = std::move(made.cell);
+    contracts[c] = std::move(made.contract);
   });
+  std::vector<CellUse> uses = ChooseReuse(masks, costs, result, planned, options);
 
-  Plan plan;
-  plan.workload_hash = HashOf(workload);
-  plan.workload_name = workload.model.name;
-  plan.workload_json = WorkloadToJson(workload);
-  plan.database_hash = origin.database_hash;
-  plan.cluster = origin.cluster;
-  plan.device = origin.device;
-  plan.created_utc = NowUtc();
-  plan.generator = origin.generator;
-  plan.costs = costs.source();
-  plan.ranks = result.ranks;
-  plan.passes = result.passes;
-  plan.dtype = options.dtype;
-  plan.shape = result.shape;
-  plan.layouts = {{"given", {}}};
-
-  std::map<std::string, int> partition_of_key;
-  std::map<std::pair<int, int>, int> strategy_of;  // (candidate, partition)
-  std::vector<int> strategy_of_class;
-  for (std::size_t c = 0; c < planned.size(); ++c) {
-    const auto [partition, new_partition] = partition_of_key.try_emplace(
-        PartitionKey(planned[c].partition), static_cast<int>(plan.partitions.size()));
-    if (new_partition) plan.partitions.push_back(std::move(planned[c].partition));
-    const int chosen = result.classes[c].choice.chosen;
-    const auto [strategy, new_strategy] = strategy_of.try_emplace(
-        {chosen, partition->second}, static_cast<int>(plan.strategies.size()));
-    if (new_strategy) {
-      plan.strategies.push_back(result.candidates[static_cast<std::size_t>(chosen)].strategy);
-      plan.strategies.back().partition = partition->second;
+  Plan plan = PlanOf(workload, costs, result, options, origin);
+  PlanBuilder builder(plan);
+  struct Indices {
+    int strategy = 0;
+    int contract = 0;
+  };
+  std::map<int, Indices> of_class;
+  std::map<std::pair<int, int>, int> prediction_of;  // (class whose plan, class of the masks)
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    const SearchCell& cell = result.cells[i];
+    const int use = uses[i].plan_class;
+    const auto cls = static_cast<std::size_t>(use);
+    const auto [at, fresh] = of_class.try_emplace(use);
+    if (fresh) {
+      const auto chosen = static_cast<std::size_t>(result.classes[cls].choice.chosen);
+      at->second = {builder.Add(result.candidates[chosen].strategy, planned[cls].partition),
+                    static_cast<int>(plan.contracts.size())};
+      plan.contracts.push_back(contracts[cls]);
     }
-    strategy_of_class.push_back(strategy->second);
-    plan.predictions.push_back(std::move(planned[c].prediction));
-  }
-  for (const SearchCell& cell : result.cells) {
+    const auto [prediction, unseen] =
+        prediction_of.try_emplace({use, cell.cls}, static_cast<int>(plan.predictions.size()));
+    if (unseen) {
+      plan.predictions.push_back(uses[i].prediction ? std::move(*uses[i].prediction)
+                                                    : planned[cls].prediction);
+    }
     plan.cells.push_back(
-        {cell.step, cell.layer, strategy_of_class[static_cast<std::size_t>(cell.cls)], cell.cls});
+        {cell.step, cell.layer, at->second.strategy, prediction->second, at->second.contract});
   }
+  const Strategy fallback = FallbackOf(result);
+  const LayerMasks any = masks.At(result.cells.front().step, result.cells.front().layer);
+  const int index =
+      builder.Add(fallback, PlanCellOf(result.shape, any, fallback, costs, options).partition);
+  for (Contract& contract : plan.contracts) contract.fallback = index;
   return plan;
 }
 

@@ -27,7 +27,8 @@ struct PlanOrigin {
 
 /// The plan of the chosen strategies. Partitions and strategies that are equal are stored once;
 /// cells of one class share a prediction. Every class is planned again from its masks, and must
-/// give the total it was chosen for.
+/// give the total it was chosen for. Every class that is planned has its contract; with
+/// options.replan_ns, cells keep earlier steps' plans (tuner/reuse.h).
 /// errors  whatever MaskSource::At throws; Error{kInternal} when a total differs
 [[nodiscard]] Plan MakePlan(const Workload& workload,
                             planner::MaskSource& masks,

@@ -197,6 +197,17 @@ class Searcher {
 
 }  // namespace
 
+Prediction PredictOn(const AttentionShape& shape,
+                     const LayerMasks& masks,
+                     const Partition& partition,
+                     const Strategy& strategy,
+                     const planner::Costs& costs,
+                     const SearchOptions& options) {
+  const HomeLayout home = MakeHomeLayout(shape, options.ranks);
+  const auto work = planner::BuildLayerWork(shape, masks, partition, strategy, home, options.dtype);
+  return planner::Predict(work, shape, options.dtype, CheckedCosts(costs));
+}
+
 CellPlan PlanCellOf(const AttentionShape& shape,
                     const LayerMasks& masks,
                     const Strategy& strategy,
@@ -212,9 +223,7 @@ CellPlan PlanCellOf(const AttentionShape& shape,
                                           strategy.ring_degree,
                                           home,
                                           options.partition);
-  const auto work =
-      planner::BuildLayerWork(shape, masks, plan.partition, strategy, home, options.dtype);
-  plan.prediction = planner::Predict(work, shape, options.dtype, CheckedCosts(costs));
+  plan.prediction = PredictOn(shape, masks, plan.partition, strategy, costs, options);
   return plan;
 }
 

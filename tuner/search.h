@@ -28,6 +28,10 @@ struct SearchOptions {
   IndexRange layers;
   planner::PartitionOptions partition;
   int threads = 1;
+  /// Contracts let rho grow by this part (planner/contract.h).
+  double contract_tolerance = 0.05;
+  /// What a new plan costs a run; 0 = plans are made ahead, every cell has its own.
+  double replan_ns = 0;
 };
 
 /// Cells whose masks are equal: searched once.
@@ -74,6 +78,13 @@ struct CellPlan {
   Partition partition;
   Prediction prediction;
 };
+/// Prediction of a partition, whichever masks it was made for, on these.
+[[nodiscard]] Prediction PredictOn(const AttentionShape& shape,
+                                   const LayerMasks& masks,
+                                   const Partition& partition,
+                                   const Strategy& strategy,
+                                   const planner::Costs& costs,
+                                   const SearchOptions& options);
 [[nodiscard]] CellPlan PlanCellOf(const AttentionShape& shape,
                                   const LayerMasks& masks,
                                   const Strategy& strategy,

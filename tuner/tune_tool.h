@@ -23,6 +23,8 @@ struct TuneFlags {
   int ranks = 0;  ///< 0 = not given
   int threads = 0;  ///< 0 = one per core
   double dbsp_reward = 2;
+  double contract_tolerance = 0.05;
+  double replan_us = 0;
   bool compare = false;
   bool json = false;
   bool cells = false;

@@ -78,6 +78,17 @@ Prediction DrawPrediction(Random& random, int ranks) {
   return prediction;
 }
 
+Contract DrawContract(Random& random, const Partition& partition, bool shares) {
+  Contract contract{std::uniform_real_distribution<double>(1, 2)(random), 0, {}};
+  for (const HeadGroup& group : partition.groups) {
+    if (!shares || group.ranks.size() == 1) continue;
+    for (const int head : group.heads) {
+      contract.shares.push_back({head, std::vector<double>(group.ranks.size(), 1.0 / 3.0)});
+    }
+  }
+  return contract;
+}
+
 Plan DrawPlan(std::uint64_t seed) {
   Random random(seed);
   Plan plan;
@@ -112,11 +123,14 @@ Plan DrawPlan(std::uint64_t seed) {
                                index,
                                i == 1 ? "" : "cpu.block_sparse"});
     plan.predictions.push_back(DrawPrediction(random, plan.ranks));
+    plan.contracts.push_back(DrawContract(random, plan.partitions.back(), !ring));
   }
   const int last = static_cast<int>(plan.strategies.size()) - 1;
   for (int step = 0; step < 3; ++step) {
     for (int layer = 0; layer < 2; ++layer) {
-      plan.cells.push_back({step, layer, Draw(random, 0, last), Draw(random, 0, last)});
+      const int strategy = Draw(random, 0, last);
+      plan.cells.push_back({step, layer, strategy, Draw(random, 0, last)});
+      if (Draw(random, 0, 2) > 0) plan.cells.back().contract = strategy;
     }
   }
   return plan;
@@ -151,12 +165,13 @@ void ExpectEqual(const Plan& a, const Plan& b) {
               std::tie(q.lower_bound_ns, q.rho_barrier, q.rho_timeline, q.bytes_per_rank));
     EXPECT_EQ(p.moved_fraction, q.moved_fraction);
   }
+  EXPECT_EQ(a.contracts, b.contracts);
   ASSERT_EQ(a.cells.size(), b.cells.size());
   for (std::size_t i = 0; i < a.cells.size(); ++i) {
     const PlanCell& c = a.cells[i];
     const PlanCell& d = b.cells[i];
-    EXPECT_EQ(std::tie(c.step, c.layer, c.strategy, c.prediction),
-              std::tie(d.step, d.layer, d.strategy, d.prediction));
+    EXPECT_EQ(std::tie(c.step, c.layer, c.strategy, c.prediction, c.contract),
+              std::tie(d.step, d.layer, d.strategy, d.prediction, d.contract));
   }
 }
 
@@ -178,7 +193,8 @@ Plan SmallPlan() {
   prediction.high_ns = 30;
   prediction.segments = {{1, SegmentKind::kHop, 0, 5, 6, 7}};
   plan.predictions = {prediction};
-  plan.cells = {{0, 0, 0, 0}, {0, 1, 0, 0}, {1, 0, 0, 0}};
+  plan.contracts = {{1.05, 0, {}}};
+  plan.cells = {{0, 0, 0, 0, 0}, {0, 1, 0, 0}, {1, 0, 0, 0}};
   return plan;
 }
 
@@ -245,7 +261,7 @@ INSTANTIATE_TEST_SUITE_P(
     Each,
     PlanCorruptionTest,
     ::testing::Values(
-        Corruption{"/schema", "\"dbsp.plan/2\"", "schema"},
+        Corruption{"/schema", "\"dbsp.plan/3\"", "schema"},
         Corruption{"/colour", "1", "colour"},
         Corruption{"/workload/text", "\"{} \"", "workload.hash"},
         Corruption{"/workload/hash", "\"\"", "workload.hash"},
@@ -302,9 +318,32 @@ INSTANTIATE_TEST_SUITE_P(
             "/predictions/0/segments/0/3", "9223372036854775807", "predictions[0].segments[0]"},
         Corruption{"/cells/0/2", "1", "cells[0][2]"},
         Corruption{"/cells/1/3", "1", "cells[1][3]"},
-        Corruption{"/cells/1", "[0, 0, 0, 0]", "cells[1]"},
-        Corruption{"/cells/2", "[0, 0, 0, 0]", "cells[2]"},
+        Corruption{"/cells/0/4", "1", "cells[0][4]"},
+        Corruption{"/cells/0/4", "0.5", "cells[0][4]"},
+        Corruption{"/contracts/0/rho_limit", "-1", "contracts[0].rho_limit"},
+        Corruption{"/contracts/0/fallback", "1", "contracts[0].fallback"},
+        Corruption{"/contracts/0/shares", "[[0, [0.5, 0.5]]]", "cells[0][4]"},
+        Corruption{"/contracts/0/shares", "[[2, [1]]]", "contracts[0].shares[0][0]"},
+        Corruption{"/contracts/0/shares", "[[0]]", "contracts[0].shares[0]"},
+        Corruption{"/cells/1", "[0, 0, 0, 0, null]", "cells[1]"},
+        Corruption{"/cells/2", "[0, 0, 0, 0, null]", "cells[2]"},
         Corruption{"/cells/0", "[0, 0, 0]", "cells[0]"}));
+
+TEST(PlanJsonTest, PlansOfVersionOneAreReadWithoutContracts) {
+  const Plan plan = SmallPlan();
+  Json json = Json::parse(PlanToJson(plan));
+  json["schema"] = "dbsp.plan/1";
+  ExpectError(ErrorCode::kCorruptInput, {"old.json", "contracts"}, [&] {
+    static_cast<void>(PlanFromJson(json.dump(), "old.json"));
+  });
+  json.erase("contracts");
+  for (Json& cell : json["cells"]) cell.erase(4);
+  const Plan back = PlanFromJson(json.dump(), "old.json");
+  Plan expected = plan;
+  expected.contracts.clear();
+  for (PlanCell& cell : expected.cells) cell.contract.reset();
+  ExpectEqual(expected, back);
+}
 
 TEST(PlanJsonTest, EveryMissingMemberIsNamed) {
   const Json whole = Json::parse(PlanToJson(SmallPlan()));

@@ -6,7 +6,9 @@
 
 #include <atomic>
 #include <limits>
+#include <map>
 
+#include "planner/contract.h"
 #include "planner/validate.h"
 #include "tests/core/expect_error.h"
 #include "tuner/cluster_costs.h"
@@ -220,6 +222,78 @@ TEST(MakePlanTest, IsLegalAndEveryCellPredictsWhatItsMasksGive) {
       EXPECT_EQ(plan.partitions[static_cast<std::size_t>(strategy.partition)], alone.partition);
     }
   }
+}
+
+struct Planned {
+  SearchOptions options;
+  SearchResult result;
+  Plan plan;
+};
+
+/// A plan of `workload` whose plans cost `replan_ns` each.
+Planned PlanWith(const Workload& workload, double replan_ns) {
+  Planned made;
+  made.options = OptionsFor(workload, 4, 2);
+  made.options.replan_ns = replan_ns;
+  made.result = RunSearch(workload, made.options);
+  const auto masks = planner::OpenMasks(workload);
+  made.plan = MakePlan(workload, *masks, H200Costs(), made.result, made.options, {});
+  planner::ValidatePlan(made.plan, "plan", ErrorCode::kInternal);
+  return made;
+}
+
+TEST(MakePlanTest, EveryCellsMasksKeepItsContractAndTheFallbackLooksAtNoMask) {
+  const Workload workload = MakeWorkload(5, 150, 3, 2, "random:density=0.25,seed=9");
+  const Plan plan = PlanWith(workload, 0).plan;
+  const auto masks = planner::OpenMasks(workload);
+  for (const PlanCell& cell : plan.cells) {
+    const Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
+    const Partition& partition = plan.partitions[static_cast<std::size_t>(strategy.partition)];
+    ASSERT_TRUE(cell.contract);
+    const Contract& contract = plan.contracts[static_cast<std::size_t>(*cell.contract)];
+    const LayerMasks own = masks->At(cell.step, cell.layer);
+    EXPECT_TRUE(planner::ContractHolds(own, partition, contract));
+    EXPECT_NEAR(contract.rho_limit, 1.05 * planner::BarrierRho(own, partition), 1e-9);
+    const Strategy& fallback = plan.strategies[static_cast<std::size_t>(contract.fallback)];
+    EXPECT_TRUE(fallback.family == Family::kUlysses || fallback.family == Family::kRing ||
+                fallback.family == Family::kUsp);
+  }
+}
+
+TEST(MakePlanTest, DearPlansAreReusedAndLoseNoMoreThanTheyCost) {
+  const Workload workload = MakeWorkload(5, 400, 12, 2, "random:density=0.3,seed=4");
+  const double own_ms = PlanWith(workload, 0).plan.total_ms();
+  std::size_t last = workload.model.steps * 2U + 1;
+  for (const double price : {1.0, 500.0, 3000.0, 1e9}) {
+    SCOPED_TRACE(price);
+    const Plan plan = PlanWith(workload, price).plan;
+    std::map<int, std::vector<int>> used;  // strategies of a layer, step by step
+    for (const PlanCell& cell : plan.cells) used[cell.layer].push_back(cell.strategy);
+    std::size_t plans = 0;
+    for (const auto& [layer, strategies] : used) {
+      plans += 1;
+      for (std::size_t s = 1; s < strategies.size(); ++s) {
+        plans += strategies[s] != strategies[s - 1] ? 1 : 0;
+      }
+    }
+    EXPECT_LE(plans, last);
+    last = plans;
+    EXPECT_LE(plan.total_ms(), own_ms + static_cast<double>(plans) * price / 1e6 + 1e-9);
+    const auto masks = planner::OpenMasks(workload);
+    for (const PlanCell& cell : plan.cells) {
+      const Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
+      const Prediction alone =
+          PredictOn(plan.shape,
+                    masks->At(cell.step, cell.layer),
+                    plan.partitions[static_cast<std::size_t>(strategy.partition)],
+                    strategy,
+                    H200Costs(),
+                    OptionsFor(workload, 4));
+      EXPECT_EQ(plan.predictions[static_cast<std::size_t>(cell.prediction)].total_ns,
+                alone.total_ns);
+    }
+  }
+  EXPECT_EQ(last, 2U);  // the dearest: one plan a layer
 }
 
 TEST(RelativeFolderTest, LeadsFromThePlanToTheWorkload) {
