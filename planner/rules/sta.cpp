@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 
@@ -13,8 +12,6 @@
 
 namespace dbsp::planner {
 namespace {
-
-constexpr int kTileTokens = kStaTile.frames * kStaTile.height * kStaTile.width;
 
 /// Tiles of the model's grid.
 /// errors  Error{kInvalidArgument} when a side is no multiple of the tile
@@ -181,7 +178,7 @@ class StaRule : public MaskRuleType {
            "mask rule 'sta': expected either file=mask_strategy.json or window=TxHxW");
     }
     const Grid tiles = TilesOf(context.model);
-    RequireBlockDivides(name(), kTileTokens, context.block);
+    RequireBlockDivides(name(), kStaTileTokens, context.block);
     if (!window) {
       return std::make_unique<StaMasks>(context, StaTableFromBlob(rule.blob, context.model));
     }
@@ -193,40 +190,6 @@ class StaRule : public MaskRuleType {
 };
 
 }  // namespace
-
-bool StaKeeps(int q, int kv, int n, int k) {
-  const int half = k / 2;
-  const int centre = std::min(std::max(q, half), n - 1 - half);
-  return std::abs(centre - kv) <= half;
-}
-
-BlockMask StaMask(const Grid& tiles, StaWindow window, std::int64_t text_tokens, BlockSize block) {
-  const auto count = static_cast<int>(tiles.tokens());
-  const AttentionShape shape{
-      1, 1, static_cast<std::int64_t>(count) * kTileTokens + text_tokens, block};
-  const int q_per_tile = kTileTokens / block.q;
-  const int k_per_tile = kTileTokens / block.k;
-  BlockMask mask(shape.q_blocks(), shape.k_blocks());
-  const auto keeps = [&](int a, int b) {
-    const int plane = tiles.height * tiles.width;
-    return StaKeeps(a / plane, b / plane, tiles.frames, window.frames) &&
-           StaKeeps(
-               a % plane / tiles.width, b % plane / tiles.width, tiles.height, window.height) &&
-           StaKeeps(a % tiles.width, b % tiles.width, tiles.width, window.width);
-  };
-  for (int q = 0; q < count; ++q) {
-    const int first = q * q_per_tile;
-    for (int kv = 0; kv < count; ++kv) {
-      if (keeps(q, kv)) mask.SetRange(first, kv * k_per_tile, (kv + 1) * k_per_tile);
-    }
-    mask.SetRange(first, count * k_per_tile, mask.cols());
-    for (int i = first + 1; i < first + q_per_tile; ++i) {
-      std::copy(mask.row(first).begin(), mask.row(first).end(), mask.mutable_row(i).begin());
-    }
-  }
-  for (int i = count * q_per_tile; i < mask.rows(); ++i) mask.SetRange(i, 0, mask.cols());
-  return mask;
-}
 
 const MaskRuleType& StaRuleType() {
   static const StaRule rule;

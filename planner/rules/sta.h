@@ -13,6 +13,7 @@
 namespace dbsp::planner {
 
 inline constexpr Grid kStaTile{6, 8, 8};
+inline constexpr int kStaTileTokens = kStaTile.frames * kStaTile.height * kStaTile.width;
 
 /// Window sides, in tiles.
 struct StaWindow {
