@@ -50,7 +50,7 @@ struct RunOptions {
   /// Blocks that run interleaved; the others start as these end. A persistent kernel's blocks share
   /// a counter, so 1 (one block does all) and the grid size are both worth a test.
   int resident_blocks = 1;
-  std::vector<GlobalRegion> regions;  ///< empty: global addresses are not checked
+  std::vector<GlobalRegion> regions = {};  ///< empty: global addresses are not checked
 };
 
 /// What a run did, for tests that count.
@@ -67,7 +67,7 @@ struct RunReport {
 
 /// Runs `body` once per thread of every block, as a launch <<<grid, threads, shared_bytes>>> does.
 /// body     calls the kernel function; what it throws ends the run and leaves RunGrid. Threads that
-///          have not ended by then are dropped without unwinding
+///          have not ended by then are unwound by an exception, which a kernel must let pass
 /// requires grid >= 1, threads a multiple of 32 in 32..1024, shared_bytes in 0..232448
 /// ensures  equal arguments give an equal run, bit by bit
 /// errors   Error{kInternal} for what the machine refuses
@@ -261,6 +261,7 @@ T LoadGlobal(const T* address) {
 template <class T>
 void StoreGlobal(T* address, T value) {
   internal::CheckGlobal(address, sizeof(T), true, "StoreGlobal");
+  if constexpr (std::is_same_v<T, float>) internal::Checked(value, "StoreGlobal");
   *address = value;
 }
 Vector16 LoadGlobal16(const void* address);
@@ -268,6 +269,7 @@ void StoreGlobal16(void* address, Vector16 v);
 template <class T>
 void StoreShared(std::uint32_t addr, T value) {
   static_assert(sizeof(T) == 4 || std::is_same_v<T, Vector16>, "a 4-byte type or Vector16");
+  if constexpr (std::is_same_v<T, float>) internal::Checked(value, "StoreShared");
   internal::StoreSharedBytes(addr, &value, sizeof(T));
 }
 template <class T>
