@@ -104,6 +104,7 @@ class Consumer {
       if (!own) {
         Release(L::kKEmpty, kv_);
         Wait(L::kVFull, kv_);
+        isa::SyncWarp();  // a lane still waiting could miss its round
         Release(L::kVEmpty, kv_);
       } else {
         if (pending) {
