@@ -12,6 +12,7 @@
 #include "runtime/cuda_driver.h"
 #include "runtime/cuda_event.h"
 #include "runtime/cuda_stream.h"
+#include "runtime/cupti_activity.h"
 #include "runtime/cupti_library.h"
 #include "runtime/nccl_library.h"
 #include "runtime/nvml_library.h"
@@ -30,6 +31,12 @@ TEST(VendorStubTest, SaysWhyItStandsInWhateverIsInstalled) {
   });
   ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: the test says so"}, [] {
     (void)CuptiLibrary::Load(FakeLibrary("libcupti.so.13"));
+  });
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: the test says so"}, [] {
+    (void)ActivityDecoder::Load(FakeLibrary("libcupti.so.13"));
+  });
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: the test says so"}, [] {
+    (void)ActivitySession::Start();
   });
   ExpectError(ErrorCode::kUnavailable, {"NVML: unavailable: not built: the test says so"}, [] {
     (void)NvmlLibrary::Load(FakeLibrary("libnvidia-ml.so.1"));
