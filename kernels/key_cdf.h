@@ -12,13 +12,13 @@
 
 namespace dbsp::kernels {
 
-constexpr int kCdfBits = 30;  ///< of a weight; 2^30 stands for the most probable key
+constexpr int kCdfBits = 29;  ///< of a weight; 2^29 stands for the most probable key
 constexpr int kCdfDigitBits = 5;
 constexpr int kCdfBins = 1 << kCdfDigitBits;
-constexpr int kCdfDigits = kCdfBits / kCdfDigitBits + 1;  ///< 2^30 itself needs a 31st bit
+constexpr int kCdfDigits = 6;  ///< the most probable weight has a bit more than kCdfBits
 
-/// Weight of a key whose probability is `ratio` (0..1) of the largest. Below 2^-30 of the largest a
-/// key weighs nothing and no tau keeps it: 2^18 such keys hold less than 2^-12 of the mass.
+/// Weight of a key whose probability is `ratio` (0..1) of the largest. Below 2^-29 of the largest a
+/// key weighs nothing and no tau keeps it: 2^18 such keys hold less than 2^-11 of the mass.
 DBSP_HOST_DEVICE constexpr std::uint32_t CdfWeight(float ratio) {
   return static_cast<std::uint32_t>(ratio * static_cast<float>(1U << kCdfBits));
 }

@@ -73,7 +73,7 @@ struct ScoreInput {
 ///         keys are not pooled, since slices are one key wide, keys as probable as the last kept
 ///         one are kept too, so that the result does not depend on a sort's order, and SpargeAttn's
 ///         self-similarity test, which keeps whole rows, is left to the caller. Keys of less than
-///         2^-30 of the largest probability are never kept (key_cdf.h)
+///         2^-29 of the largest probability are never kept (key_cdf.h)
 /// errors  as KeysAboveThreshold; tau in (0, 1]
 [[nodiscard]] BlockMask KeysOfTopCdf(const ScoreInput& input, int q_block, float tau);
 
