@@ -60,6 +60,26 @@ inline void ExpectRefused(const std::string& words,
   }
 }
 
+/// As ExpectRefused, for faults that show only when data comes later than the kernel thinks: under
+/// a late completion always, otherwise by chance.
+inline void ExpectRefusedWhenLate(const std::string& words,
+                                  int threads,
+                                  int shared_bytes,
+                                  const std::function<void()>& body) {
+  for (const RunOptions& options : Schedules()) {
+    if (options.completion != Completion::kLate) continue;
+    const std::string message = Refusal(threads, shared_bytes, options, body);
+    EXPECT_NE(message.find(words), std::string::npos) << Named(options) << ": " << message;
+  }
+}
+
+/// A kernel without the fault passes under every schedule.
+inline void ExpectAccepted(int threads, int shared_bytes, const std::function<void()>& body) {
+  for (const RunOptions& options : Schedules()) {
+    EXPECT_EQ(Refusal(threads, shared_bytes, options, body), "") << Named(options);
+  }
+}
+
 inline float FromBf16(std::uint16_t half) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16U);
 }
