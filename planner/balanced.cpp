@@ -10,18 +10,20 @@
 #include "planner/head_search.h"
 #include "planner/home_ring.h"
 #include "planner/mask_counts.h"
+#include "planner/mask_sum.h"
+#include "planner/popcount.h"
 
 namespace dbsp::planner {
 namespace {
 
-/// A start this near to even needs no rival: the search does the rest, and a rival costs a pass
-/// over the masks.
-constexpr double kNearlyEven = 1.02;
-/// Where the search stops. Many distinct masks are those of one step, planned anew at the next, and
-/// each phase more is a pass over all of them; few are planned once and used again.
+/// Where the search stops: what is left is less than what a kernel's time varies by.
 constexpr double kEnough = 1.001;
-constexpr double kEnoughOfMany = 1.0025;
-constexpr std::size_t kMany = 4;
+/// Other starts, from which most items move, are tried only where the search from home ends above
+/// this.
+constexpr double kTryOthers = 1.003;
+/// Where moving most items costs less than this part of the mean, home gets a third of the scans:
+/// it is the slowest start for masks along the diagonal.
+constexpr double kMovesAreFree = 0.002;
 
 /// Distinct masks among the group's heads, each with as many heads as it has there. Where all
 /// numbers share a factor it is taken out, so that groups alike but in size are searched alike.
@@ -47,20 +49,12 @@ std::vector<int> Strided(std::size_t items, int ring) {
   return owner;
 }
 
-RingOwners Greedy(const std::vector<DistinctMask>& masks, int ring) {
-  LayerMasks all;
-  for (const DistinctMask& entry : masks) {
-    // A pointer that owns nothing: the caller's masks outlive this call.
-    const BlockMaskPtr mask(BlockMaskPtr(), entry.mask);
-    all.head.insert(all.head.end(), entry.heads.size(), mask);
-  }
-  return {GreedyOwners(RowSums(all), ring), GreedyOwners(ColumnSums(all), ring)};
-}
-
-std::int64_t Away(const std::vector<int>& owner, const std::vector<int>& home) {
-  std::int64_t away = 0;
-  for (std::size_t i = 0; i < owner.size(); ++i) away += owner[i] == home[i] ? 0 : 1;
-  return away;
+/// db-SP's own, from the sums of rows and columns.
+RingOwners Greedy(const MaskSum& masks, int ring) {
+  const std::vector<int> rows(static_cast<std::size_t>(masks.rows()), 0);
+  const std::vector<int> cols(static_cast<std::size_t>(masks.cols()), 0);
+  return {GreedyOwners(masks.RowParts(cols, 1), ring),
+          GreedyOwners(masks.ColumnParts(rows, 1), ring)};
 }
 
 std::int64_t HeadsIn(const std::vector<DistinctMask>& masks) {
@@ -69,47 +63,42 @@ std::int64_t HeadsIn(const std::vector<DistinctMask>& masks) {
   return heads;
 }
 
-/// The start of the search, see MakeBalanced.
-RingOwners StartOf(const std::vector<DistinctMask>& masks,
-                   const RingOwners& home,
-                   int ring,
-                   double price) {
-  std::int64_t total = 0;
+std::int64_t Kept(const std::vector<DistinctMask>& masks) {
+  std::int64_t kept = 0;
   for (const DistinctMask& entry : masks) {
-    total += entry.mask->Count() * static_cast<std::int64_t>(entry.heads.size());
+    kept += CountBits(entry.mask->words()) * static_cast<std::int64_t>(entry.heads.size());
   }
-  const double even = kNearlyEven * static_cast<double>(total) / ring;
-  RingOwners best;
-  double best_cost = 0;
-  for (int candidate = 0; candidate < 3; ++candidate) {
-    RingOwners owners = candidate == 0   ? home
-                        : candidate == 1 ? RingOwners{Strided(home.row.size(), ring),
-                                                      Strided(home.col.size(), ring)}
-                                         : Greedy(masks, ring);
-    const auto barrier = static_cast<double>(RingBarrier(masks, owners, ring));
-    const auto away = static_cast<double>(Away(owners.row, home.row) + Away(owners.col, home.col));
-    const double cost = barrier + price * away;
-    if (candidate == 0 || cost < best_cost) {
-      best = std::move(owners);
-      best_cost = cost;
-    }
-    if (barrier <= even) break;
-  }
-  return best;
+  return kept;
 }
 
 RingOwners SearchGroup(const std::vector<DistinctMask>& masks,
                        const RingOwners& home,
                        int ring,
                        const BalancedOptions& options) {
-  if (masks.empty()) return home;
+  if (masks.empty() || home.row.empty() || home.col.empty()) return home;
+  const MaskSum sum(masks);
   CellSearchOptions search;
   search.move_price = options.move_price * static_cast<double>(HeadsIn(masks)) / ring;
-  search.trials = options.trials;
-  search.good_enough = masks.size() < kMany ? kEnough : kEnoughOfMany;
+  search.scans = options.scans;
+  search.good_enough = kEnough;
   const int items = static_cast<int>(std::max(home.row.size(), home.col.size()));
   search.extra_items = std::max(1, (items / ring + 15) / 16);
-  return SearchCells(masks, home, StartOf(masks, home, ring, search.move_price), ring, search);
+  const std::size_t rows = home.row.size();
+  const std::size_t cols = home.col.size();
+  // (R - 1) / R of the items leave home in the other starts.
+  const double leaving = search.move_price * static_cast<double>(rows + cols) * (ring - 1) / ring;
+  const double mean = static_cast<double>(Kept(masks)) / ring;
+  CellSearchOptions from_home = search;
+  if (leaving < kMovesAreFree * mean) from_home.scans /= 3;
+  FoundOwners best = SearchCells(sum, home, home, ring, from_home);
+  for (const bool greedy : {false, true}) {
+    if (best.cost <= kTryOthers * mean || best.cost - mean <= leaving) break;
+    const RingOwners start =
+        greedy ? Greedy(sum, ring) : RingOwners{Strided(rows, ring), Strided(cols, ring)};
+    FoundOwners found = SearchCells(sum, home, start, ring, search);
+    if (found.cost < best.cost) best = std::move(found);
+  }
+  return best.owners;
 }
 
 }  // namespace

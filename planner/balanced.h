@@ -14,15 +14,15 @@ struct BalancedOptions {
   /// What one row or column of one head away from home costs, in kept blocks of a rank's time. It
   /// is shared by the ranks of the ring, as the exchange is.
   double move_price = 0.01;
-  /// Changes tried in one cooling of a head group's cells, CellSearchOptions::trials.
-  std::int64_t trials = 240000;
+  /// Exchanges looked at from each start of a head group's search, CellSearchOptions::scans.
+  std::int64_t scans = 400000;
 };
 
 /// heads        SearchHeadOwners: at most ceil(heads / U) + 1 in a group
-/// rows, cols   SearchCells from the first of home, i mod R and db-SP's greedy (without reward)
-/// that
-///              is nearly even, else from the best of the three, the price included; a rank holds
-///              at most a sixteenth (one at least) more than ceil(n / R) rows, and columns
+/// rows, cols   SearchCells from home; where that ends above 1.003 of even, from i mod R too, and
+///              above 1.005 from db-SP's greedy without reward; the cheapest, the price included. A
+///              rank holds at most a sixteenth (one at least) more than ceil(n / R) rows, and
+///              columns, unless it does so at home
 /// requires ulysses * ring = home.ranks(), both >= 1, masks of the shape
 [[nodiscard]] Partition MakeBalanced(const AttentionShape& shape,
                                      const LayerMasks& masks,

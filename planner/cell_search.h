@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "planner/mask_counts.h"
+#include "planner/mask_sum.h"
 
 namespace dbsp::planner {
 
@@ -22,29 +22,32 @@ struct CellSearchOptions {
   double move_price = 0;
   /// Rows (and columns) a rank may hold above ceil(n / R); as many it may hold below floor(n / R).
   int extra_items = 2;
-  /// Changes that may be tried in one cooling; where rho stays above 1.003 there are two more, of
-  /// two and three times as many. None are tried once rho is `good_enough`.
-  std::int64_t trials = 240000;
+  /// Exchanges of two items that may be looked at from each start, half a nanosecond per ring rank
+  /// each. None are once cost / (kept blocks / R) is `good_enough`.
+  std::int64_t scans = 400000;
   double good_enough = 1.001;
 };
 
 /// sum over ring steps t of max over i of c[i][(i + t) mod R], c being the kept blocks of rows with
-/// owner i and columns with owner j in all masks together.
-/// shape    masks: the group's distinct masks with the heads of the group that share each
+/// owner i and columns with owner j.
 /// requires owners in [0, ring)
-[[nodiscard]] std::int64_t RingBarrier(const std::vector<DistinctMask>& masks,
-                                       const RingOwners& owners,
-                                       int ring);
+[[nodiscard]] std::int64_t RingBarrier(const MaskSum& masks, const RingOwners& owners, int ring);
 
-/// Owners no worse than `start` in RingBarrier + move_price * (items away from home): annealing by
-/// swaps and moves, rows and columns by turns, the best state seen being returned. The seed is
-/// fixed: the same input gives the same owners.
+struct FoundOwners {
+  RingOwners owners;
+  double cost = 0;  ///< RingBarrier + move_price * (items away from home)
+  double mean = 0;  ///< kept blocks / ring: no owners cost less
+};
+
+/// Owners that cost no more than `start`: rows and columns by turns, each by exchanges that bring
+/// the cells of a step nearer to their mean and then by such that lower the barrier (CellSide); the
+/// best seen are returned. The seed is fixed: the same input gives the same owners.
 /// shape    home: where rows and columns lie outside attention
 /// requires owners of `start` and `home` in [0, ring), ring >= 1
-[[nodiscard]] RingOwners SearchCells(const std::vector<DistinctMask>& masks,
-                                     const RingOwners& home,
-                                     const RingOwners& start,
-                                     int ring,
-                                     const CellSearchOptions& options);
+[[nodiscard]] FoundOwners SearchCells(const MaskSum& masks,
+                                      const RingOwners& home,
+                                      const RingOwners& start,
+                                      int ring,
+                                      const CellSearchOptions& options);
 
 }  // namespace dbsp::planner

@@ -89,7 +89,7 @@ Partition MakePartition(Family family,
   CheckInputs(family, shape, masks, ranks, ulysses_degree, ring_degree, home);
   if (family == Family::kPlaced) return MakePlaced(shape, masks, home);
   if (family == Family::kBalanced) {
-    const BalancedOptions balanced{options.move_price, options.balanced_trials};
+    const BalancedOptions balanced{options.move_price, options.balanced_scans};
     return MakeBalanced(shape, masks, ulysses_degree, ring_degree, home, balanced);
   }
   const bool dbsp = family == Family::kDbsp;

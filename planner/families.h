@@ -20,8 +20,8 @@ struct PartitionOptions {
   /// balanced: what one row or column of one head away from home costs, in kept blocks of a rank's
   /// time; shared by the ranks of a ring, as the exchange is.
   double move_price = 0.01;
-  /// balanced: changes its search tries in one cooling of a head group's cells.
-  std::int64_t balanced_trials = 240000;
+  /// balanced: exchanges its search looks at from each start of a head group's cells.
+  std::int64_t balanced_scans = 400000;
 };
 
 /// (U, R) pairs of a family on `ranks` ranks, in order of rising ring degree:

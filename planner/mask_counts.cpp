@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "planner/mask_sum.h"
 #include "planner/popcount.h"
 
 namespace dbsp::planner {
@@ -47,77 +48,12 @@ std::vector<DistinctMask> DistinctMasks(const LayerMasks& masks) {
   return distinct;
 }
 
-// Counters are bit-sliced: plane p holds bit p of 64 counters a word, so that adding a row costs
-// two word operations a word on average, whatever the density.
-std::vector<std::int64_t> ColumnCounts(std::span<const BlockMask* const> masks,
-                                       std::span<const int> row_owner,
-                                       int part) {
-  if (masks.empty()) return {};
-  const BlockMask& first = *masks.front();
-  const auto words = static_cast<std::size_t>(first.words_per_row());
-  const auto planes = static_cast<std::size_t>(
-      std::bit_width(static_cast<std::size_t>(first.rows()) * masks.size()));
-  std::vector<std::uint64_t> plane(planes * words, 0);
-  for (const BlockMask* mask : masks) {
-    DBSP_CHECK(mask->cols() == first.cols() && mask->rows() == first.rows() &&
-               (row_owner.empty() || row_owner.size() == static_cast<std::size_t>(mask->rows())));
-    for (int i = 0; i < mask->rows(); ++i) {
-      if (!row_owner.empty() && row_owner[static_cast<std::size_t>(i)] != part) continue;
-      const auto row = mask->row(i);
-      for (std::size_t w = 0; w < words; ++w) {
-        std::uint64_t carry = row[w];
-        for (std::size_t p = w; carry != 0; p += words) {
-          const std::uint64_t next = plane[p] & carry;
-          plane[p] ^= carry;
-          carry = next;
-        }
-      }
-    }
-  }
-  std::vector<std::int64_t> counts(static_cast<std::size_t>(first.cols()), 0);
-  for (std::size_t p = 0; p < planes; ++p) {
-    for (std::size_t j = 0; j < counts.size(); ++j) {
-      counts[j] += static_cast<std::int64_t>((plane[p * words + j / 64] >> (j % 64)) & 1U) << p;
-    }
-  }
-  return counts;
-}
-
 std::vector<std::int32_t> RowCounts(const BlockMask& mask) {
   std::vector<std::int32_t> counts(static_cast<std::size_t>(mask.rows()));
   for (std::size_t i = 0; i < counts.size(); ++i) {
     counts[i] = static_cast<std::int32_t>(CountBits(mask.row(static_cast<int>(i))));
   }
   return counts;
-}
-
-void AddPartCounts(const BlockMask& mask,
-                   std::span<const int> col_owner,
-                   int parts,
-                   std::int64_t times,
-                   std::span<std::int64_t> sums) {
-  const auto words = static_cast<std::size_t>(mask.words_per_row());
-  const auto stride = static_cast<std::size_t>(parts);
-  DBSP_CHECK(col_owner.size() == static_cast<std::size_t>(mask.cols()) &&
-             sums.size() == static_cast<std::size_t>(mask.rows()) * stride);
-  std::vector<std::uint64_t> select(stride * words, 0);
-  std::vector<std::size_t> first(stride, words);  // words that hold columns of the part
-  std::vector<std::size_t> end(stride, 0);
-  for (std::size_t j = 0; j < col_owner.size(); ++j) {
-    const auto k = static_cast<std::size_t>(col_owner[j]);
-    select[k * words + j / 64] |= 1ULL << (j % 64);
-    first[k] = std::min(first[k], j / 64);
-    end[k] = j / 64 + 1;
-  }
-  for (int i = 0; i < mask.rows(); ++i) {
-    std::int64_t* sum = &sums[static_cast<std::size_t>(i) * stride];
-    for (std::size_t k = 0; k < stride; ++k) {
-      if (end[k] == 0) continue;
-      const std::size_t length = end[k] - first[k];
-      sum[k] += times * CountBits(mask.row(i).subspan(first[k], length),
-                                  std::span(select).subspan(k * words + first[k], length));
-    }
-  }
 }
 
 std::vector<std::int64_t> HeadCounts(const LayerMasks& masks) {
@@ -140,13 +76,9 @@ std::vector<std::int64_t> RowSums(const LayerMasks& masks) {
 }
 
 std::vector<std::int64_t> ColumnSums(const LayerMasks& masks) {
-  std::vector<std::int64_t> sums(static_cast<std::size_t>(masks.cols()), 0);
-  for (const DistinctMask& entry : DistinctMasks(masks)) {
-    const auto times = static_cast<std::int64_t>(entry.heads.size());
-    const std::vector<std::int64_t> counts = ColumnCounts(std::span(&entry.mask, 1));
-    for (std::size_t j = 0; j < sums.size(); ++j) sums[j] += times * counts[j];
-  }
-  return sums;
+  if (masks.head.empty()) return {};
+  const std::vector<int> rows(static_cast<std::size_t>(masks.rows()), 0);
+  return MaskSum(DistinctMasks(masks)).ColumnParts(rows, 1);
 }
 
 RingSplit::RingSplit(const AttentionShape& shape,

@@ -28,21 +28,6 @@ struct DistinctMask {
 /// Kept blocks of every row, [rows]: one mask's part of RowSums.
 [[nodiscard]] std::vector<std::int32_t> RowCounts(const BlockMask& mask);
 
-/// Kept blocks of every column, summed over the masks, in the rows whose owner is `part`; row_owner
-/// empty = in all rows.
-/// requires masks of one size; row_owner empty or of as many entries as they have rows
-[[nodiscard]] std::vector<std::int64_t> ColumnCounts(std::span<const BlockMask* const> masks,
-                                                     std::span<const int> row_owner = {},
-                                                     int part = 0);
-
-/// Adds times * (kept blocks of row i in columns with owner k) to sums[i * parts + k].
-/// requires col_owner of mask.cols() entries in [0, parts), sums of rows * parts
-void AddPartCounts(const BlockMask& mask,
-                   std::span<const int> col_owner,
-                   int parts,
-                   std::int64_t times,
-                   std::span<std::int64_t> sums);
-
 /// How a group's ring splits rows and columns: columns as word masks per owner, zero words left out
 /// so that contiguous owners cost one pass over a row.
 class RingSplit {

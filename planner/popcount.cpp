@@ -21,7 +21,32 @@ std::int64_t CommonPlain(const std::uint64_t* a, const std::uint64_t* b, std::si
   DBSP_COUNT_LOOP(std::popcount(a[w] & b[w]));
 }
 
+#define DBSP_SELECT_LOOP(count_bits)                                                           \
+  for (std::size_t i = 0; i < sliced.rows; ++i) {                                              \
+    std::int64_t sum = 0;                                                                      \
+    for (std::size_t p = 0; p < sliced.planes; ++p) {                                          \
+      const std::uint64_t* run = sliced.bits + (i * sliced.planes + p) * sliced.pitch;         \
+      std::int64_t count = 0;                                                                  \
+      for (std::size_t w = 0; w < sliced.length; ++w) count += count_bits(run[w] & select[w]); \
+      sum += count << p;                                                                       \
+    }                                                                                          \
+    sums[i * stride] += sum;                                                                   \
+  }
+
+void SelectPlain(const SlicedRows& sliced,
+                 const std::uint64_t* select,
+                 std::size_t stride,
+                 std::int64_t* sums) {
+  DBSP_SELECT_LOOP(std::popcount)
+}
+
 #if defined(__x86_64__)
+[[gnu::target("popcnt")]] void SelectPopcnt(const SlicedRows& sliced,
+                                            const std::uint64_t* select,
+                                            std::size_t stride,
+                                            std::int64_t* sums) {
+  DBSP_SELECT_LOOP(__builtin_popcountll)
+}
 [[gnu::target("popcnt")]] std::int64_t OnesPopcnt(const std::uint64_t* a, std::size_t n) {
   DBSP_COUNT_LOOP(__builtin_popcountll(a[w]));
 }
@@ -51,6 +76,16 @@ std::int64_t CountBits(std::span<const std::uint64_t> a, std::span<const std::ui
   if (HasPopcnt()) return CommonPopcnt(a.data(), b.data(), a.size());
 #endif
   return CommonPlain(a.data(), b.data(), a.size());
+}
+
+void AddSelected(const SlicedRows& sliced,
+                 const std::uint64_t* select,
+                 std::size_t stride,
+                 std::int64_t* sums) {
+#if defined(__x86_64__)
+  if (HasPopcnt()) return SelectPopcnt(sliced, select, stride, sums);
+#endif
+  SelectPlain(sliced, select, stride, sums);
 }
 
 }  // namespace dbsp::planner

@@ -15,4 +15,19 @@ namespace dbsp::planner {
 [[nodiscard]] std::int64_t CountBits(std::span<const std::uint64_t> a,
                                      std::span<const std::uint64_t> b);
 
+/// Bit-sliced rows: row i has `planes` runs of `length` words, `pitch` words apart; run p weighs
+/// 2^p.
+struct SlicedRows {
+  const std::uint64_t* bits = nullptr;
+  std::size_t rows = 0;
+  std::size_t planes = 0;
+  std::size_t pitch = 0;
+  std::size_t length = 0;
+};
+/// sums[i * stride] += weighted set bits of row i within `select`. shape select[length]
+void AddSelected(const SlicedRows& sliced,
+                 const std::uint64_t* select,
+                 std::size_t stride,
+                 std::int64_t* sums);
+
 }  // namespace dbsp::planner

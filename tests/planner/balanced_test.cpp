@@ -19,7 +19,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Few trials: what is tested here holds after any number of them.
+/// Few scans: what is tested here holds after any number of them.
 BalancedOptions Quick() { return {0.01, 240}; }
 
 TEST(BalancedTest, RandomLayersOnAnyRanksAreLegalAndWithinTheCaps) {
@@ -130,14 +130,14 @@ TEST(CellSearchTest, SmallMasksReachWhatExhaustiveSearchFinds) {
     RingOwners start;
     for (int i = 0; i < mask.rows(); ++i) start.row.push_back(i % 2);
     for (int j = 0; j < mask.cols(); ++j) start.col.push_back(j % 2);
-    const std::vector<DistinctMask> masks{{&mask, {0}}};
+    const MaskSum masks(std::vector<DistinctMask>{{&mask, {0}}});
     CellSearchOptions options;
     options.extra_items = 1;
-    options.trials = 12000;
     options.good_enough = 1.0;
-    const RingOwners found = SearchCells(masks, start, start, 2, options);
-    const std::int64_t got = RingBarrier(masks, found, 2);
-    ASSERT_EQ(got, ObviousBarrier(mask, found, 2));
+    const FoundOwners found = SearchCells(masks, start, start, 2, options);
+    const std::int64_t got = RingBarrier(masks, found.owners, 2);
+    ASSERT_EQ(got, ObviousBarrier(mask, found.owners, 2));
+    ASSERT_DOUBLE_EQ(found.cost, static_cast<double>(got));
     const std::int64_t least = LeastBarrier(mask);
     ASSERT_GE(got, least);
     ASSERT_LE(got, least + 1);
@@ -151,7 +151,7 @@ TEST(CellSearchTest, APriceKeepsBlocksAtHomeAndTheCostNeverRises) {
   for (int trial = 0; trial < 40; ++trial) {
     BlockMask mask(24, 24);
     for (int i = 0; i < 24; ++i) mask.SetRange(i, 0, Draw(random, 0, 24));
-    const std::vector<DistinctMask> masks{{&mask, {0}}};
+    const MaskSum masks(std::vector<DistinctMask>{{&mask, {0}}});
     RingOwners home;
     for (int i = 0; i < 24; ++i) home.row.push_back(i / 6);
     home.col = home.row;
@@ -163,13 +163,13 @@ TEST(CellSearchTest, APriceKeepsBlocksAtHomeAndTheCostNeverRises) {
       return count;
     };
     CellSearchOptions options;
-    options.trials = 3000;
     for (const double price : {0.0, 1.0, 1000.0}) {
       options.move_price = price;
-      const RingOwners found = SearchCells(masks, home, home, 4, options);
-      ASSERT_LE(static_cast<double>(RingBarrier(masks, found, 4)) + price * away(found),
-                static_cast<double>(RingBarrier(masks, home, 4)) + 1e-9);
-      ASSERT_TRUE(price < 1000.0 || away(found) == 0);
+      const FoundOwners found = SearchCells(masks, home, home, 4, options);
+      const auto barrier = static_cast<double>(RingBarrier(masks, found.owners, 4));
+      ASSERT_NEAR(found.cost, barrier + price * away(found.owners), 1e-6);
+      ASSERT_LE(found.cost, static_cast<double>(RingBarrier(masks, home, 4)) + 1e-9);
+      ASSERT_TRUE(price < 1000.0 || away(found.owners) == 0);
     }
   }
 }
