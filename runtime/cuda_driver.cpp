@@ -54,6 +54,8 @@ struct CudaDriver::Api {
       library.Get<decltype(::cuDeviceGetName)>(DBSP_TEXT(cuDeviceGetName));
   decltype(::cuDeviceGetUuid)* DeviceGetUuid =
       library.Get<decltype(::cuDeviceGetUuid)>(DBSP_TEXT(cuDeviceGetUuid));
+  decltype(::cuDeviceGetPCIBusId)* DeviceGetPCIBusId =
+      library.Get<decltype(::cuDeviceGetPCIBusId)>(DBSP_TEXT(cuDeviceGetPCIBusId));
   decltype(::cuDeviceTotalMem)* DeviceTotalMem =
       library.Get<decltype(::cuDeviceTotalMem)>(DBSP_TEXT(cuDeviceTotalMem));
   int count = 0;
@@ -93,6 +95,8 @@ int CudaDriver::version_number() const {
   return version;
 }
 
+std::optional<std::string> CudaDriver::HeaderVersion() { return VersionText(CUDA_VERSION); }
+
 std::string CudaDriver::version() const { return VersionText(version_number()); }
 
 int CudaDriver::device_count() const { return api_->count; }
@@ -114,6 +118,14 @@ std::string CudaDriver::device_uuid(int index) const {
     text += fmt::format("{:02x}", static_cast<unsigned char>(uuid.bytes[i]));
   }
   return text;
+}
+
+std::string CudaDriver::device_pci(int index) const {
+  std::array<char, 64> id{};
+  api_->Check(
+      api_->DeviceGetPCIBusId(id.data(), static_cast<int>(id.size()) - 1, api_->Device(index)),
+      "cuDeviceGetPCIBusId");
+  return id.data();
 }
 
 std::int64_t CudaDriver::device_memory_bytes(int index) const {

@@ -21,6 +21,8 @@ class CudaDriver {
   /// on the CPU has no business to do; nothing where Load() would find no driver to start.
   [[nodiscard]] static std::optional<std::string> InstalledVersion(
       const std::string& library = "libcuda.so.1");
+  /// CUDA version of the cuda.h this build was made with; nothing when it was not built.
+  [[nodiscard]] static std::optional<std::string> HeaderVersion();
   ~CudaDriver();
   CudaDriver(CudaDriver&&) noexcept;
   CudaDriver& operator=(CudaDriver&&) noexcept;
@@ -35,6 +37,8 @@ class CudaDriver {
   [[nodiscard]] std::string device_name(int index) const;
   /// "GPU-8f0c...". requires as above. errors Error{kUnavailable}
   [[nodiscard]] std::string device_uuid(int index) const;
+  /// "0000:17:00.0", which is how NVML is asked for it. requires as above. errors as above
+  [[nodiscard]] std::string device_pci(int index) const;
   [[nodiscard]] std::int64_t device_memory_bytes(int index) const;
 
  private:

@@ -21,12 +21,15 @@ CudaDriver CudaDriver::Load(const std::string& library) {
 
 std::optional<std::string> CudaDriver::InstalledVersion(const std::string&) { return std::nullopt; }
 
+std::optional<std::string> CudaDriver::HeaderVersion() { return std::nullopt; }
+
 // Load() never returns here, so no object exists to call these on.
 std::string CudaDriver::version() const { return {}; }
 int CudaDriver::version_number() const { return 0; }
 int CudaDriver::device_count() const { return 0; }
 std::string CudaDriver::device_name(int) const { return {}; }
 std::string CudaDriver::device_uuid(int) const { return {}; }
+std::string CudaDriver::device_pci(int) const { return {}; }
 std::int64_t CudaDriver::device_memory_bytes(int) const { return 0; }
 
 }  // namespace dbsp::runtime

@@ -11,6 +11,14 @@
 #include "runtime/dynamic_library.h"
 
 namespace dbsp::runtime {
+namespace {
+
+/// cupti_version.h: xxyyzz, two digits each, from CUDA 13 on, which is what libcupti.so.13 is.
+std::string VersionText(std::uint32_t code) {
+  return fmt::format("{}.{}.{}", code / 10000, code % 10000 / 100, code % 100);
+}
+
+}  // namespace
 
 struct CuptiLibrary::Api {
   explicit Api(const std::string& name)
@@ -47,9 +55,10 @@ std::string CuptiLibrary::version() const {
          words,
          static_cast<int>(result));
   }
-  // cupti_version.h: xxyyzz, two digits each, from CUDA 13 on, which is what libcupti.so.13 is.
-  return fmt::format("{}.{}.{}", code / 10000, code % 10000 / 100, code % 100);
+  return VersionText(code);
 }
+
+std::optional<std::string> CuptiLibrary::HeaderVersion() { return VersionText(CUPTI_API_VERSION); }
 
 std::optional<std::string> CuptiLibrary::InstalledVersion(const std::string& library) {
   try {

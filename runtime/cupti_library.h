@@ -28,6 +28,8 @@ class CuptiLibrary {
   /// version() of the library at hand; nothing where it cannot be had.
   [[nodiscard]] static std::optional<std::string> InstalledVersion(
       const std::string& library = "libcupti.so.13");
+  /// Version of the cupti.h this build was made with; nothing when it was not built.
+  [[nodiscard]] static std::optional<std::string> HeaderVersion();
 
  private:
   struct Api;

@@ -20,6 +20,8 @@ std::optional<std::string> CuptiLibrary::InstalledVersion(const std::string&) {
   return std::nullopt;
 }
 
+std::optional<std::string> CuptiLibrary::HeaderVersion() { return std::nullopt; }
+
 // Load() never returns, so no object exists to call this on.
 std::string CuptiLibrary::version() const { return {}; }
 

@@ -11,12 +11,14 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "build_config.h"
 #include "core/cli.h"
 #include "core/error.h"
 #include "runtime/cuda_driver.h"
 #include "runtime/cupti_library.h"
+#include "runtime/gpu_facts.h"
 #include "runtime/host.h"
 #include "runtime/nccl_library.h"
 #include "runtime/nvml_library.h"
@@ -54,7 +56,9 @@ void AddVendorFacts(std::map<std::string, std::string>& extra) {
       {"nvml_driver", NvmlLibrary::InstalledVersion()},
       {"nccl_runtime", NcclLibrary::InstalledVersion()},
       {"nccl_header", NcclLibrary::HeaderVersion()},
-      {"cupti_runtime", CuptiLibrary::InstalledVersion()}};
+      {"cuda_header", CudaDriver::HeaderVersion()},
+      {"cupti_runtime", CuptiLibrary::InstalledVersion()},
+      {"cupti_header", CuptiLibrary::HeaderVersion()}};
   for (const auto& [name, version] : versions) {
     if (version) extra[name] = *version;
   }
@@ -64,6 +68,23 @@ void AddVendorFacts(std::map<std::string, std::string>& extra) {
     const std::size_t equals = text.find('=');
     if (!text.starts_with("NCCL_") || equals == std::string_view::npos) continue;
     extra[std::string(text.substr(0, equals))] = text.substr(equals + 1);
+  }
+}
+
+/// The GPU and its links to the others that this process sees. Without NVML its own words stand
+/// there: measurements without clocks and limits are worth less, and a reader must see why.
+void AddGpuFacts(const CudaDriver& driver, int index, Provenance& facts) {
+  facts.device_name = driver.device_name(index);
+  facts.device_uuid = driver.device_uuid(index);
+  facts.extra["gpu_pci"] = driver.device_pci(index);
+  facts.extra["gpu_index"] = fmt::format("{}", index);
+  std::vector<std::string> pcis;
+  for (int i = 0; i < driver.device_count(); ++i) pcis.push_back(driver.device_pci(i));
+  try {
+    facts.extra.merge(GpuFacts(pcis[static_cast<std::size_t>(index)]));
+    facts.extra.merge(GpuLinks(pcis));
+  } catch (const Error& error) {
+    facts.extra["nvml"] = error.what();
   }
 }
 
@@ -118,9 +139,7 @@ Provenance CollectProvenance(const DeviceSpec& device, int argc, const char* con
   if (device.kind == DeviceKind::kCpu) {
     facts.device_name = facts.extra["cpu"];
   } else {
-    const CudaDriver driver = CudaDriver::Load();
-    facts.device_name = driver.device_name(device.index);
-    facts.device_uuid = driver.device_uuid(device.index);
+    AddGpuFacts(CudaDriver::Load(), device.index, facts);
   }
   return facts;
 }

@@ -26,8 +26,10 @@ DynamicLibrary::DynamicLibrary(std::string name, const std::string& what, const 
 
 void DynamicLibrary::Close::operator()(void* handle) const noexcept { dlclose(handle); }
 
+void* DynamicLibrary::TryFind(const char* symbol) const { return dlsym(handle_.get(), symbol); }
+
 void* DynamicLibrary::Find(const char* symbol) const {
-  void* address = dlsym(handle_.get(), symbol);
+  void* address = TryFind(symbol);
   if (address == nullptr) {
     Fail(ErrorCode::kUnavailable, "{} has no function {}; it is too old", name_, symbol);
   }

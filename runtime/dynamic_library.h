@@ -22,12 +22,18 @@ class DynamicLibrary {
   [[nodiscard]] Function* Get(const char* symbol) const {
     return reinterpret_cast<Function*>(Find(symbol));
   }
+  /// The same; null when absent, for functions that only newer versions have.
+  template <typename Function>
+  [[nodiscard]] Function* TryGet(const char* symbol) const {
+    return reinterpret_cast<Function*>(TryFind(symbol));
+  }
 
  private:
   struct Close {
     void operator()(void* handle) const noexcept;
   };
   [[nodiscard]] void* Find(const char* symbol) const;
+  [[nodiscard]] void* TryFind(const char* symbol) const;
 
   std::string name_;
   std::unique_ptr<void, Close> handle_;

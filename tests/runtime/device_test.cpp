@@ -14,6 +14,7 @@
 #include "build_config.h"
 #include "core/cli.h"
 #include "core/error.h"
+#include "runtime/cuda_driver.h"
 #include "runtime/dynamic_library.h"
 #include "runtime/host.h"
 #include "runtime/nccl_library.h"
@@ -141,8 +142,9 @@ TEST(ProvenanceTest, CpuInfoFieldsAreFoundByTheirWholeName) {
 }
 
 // Starts tests/runtime/print_provenance, for the linker looks for libraries where it did at start.
-std::map<std::string, std::string> ExtraFactsOfAProcess() {
-  const dbsp::testing::ToolResult run = dbsp::testing::RunTool("runtime_print_provenance", {});
+std::map<std::string, std::string> ExtraFactsOfAProcess(const std::string& device = "cpu") {
+  const dbsp::testing::ToolResult run =
+      dbsp::testing::RunTool("runtime_print_provenance", {device});
   EXPECT_EQ(run.exit_code, 0) << run.err;
   std::map<std::string, std::string> facts;
   std::istringstream lines(run.out);
@@ -166,6 +168,38 @@ TEST(ProvenanceTest, NamesTheVendorsLibrariesThatAreHere) {
   EXPECT_EQ(value("nccl_runtime"), DBSP_HAVE_NCCL ? "2.23.7" : "absent");
   EXPECT_EQ(value("nccl_header"), NcclLibrary::HeaderVersion().value_or("absent"));
   EXPECT_EQ(value("cupti_runtime"), DBSP_HAVE_CUPTI ? "13.1.2" : "absent");
+}
+
+TEST(ProvenanceTest, AGpuIsDescribedWithItsLinks) {
+  if (!DBSP_HAVE_CUDA) GTEST_SKIP() << "this build has no CUDA";
+  const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
+  const dbsp::testing::EnvironmentVariable devices("DBSP_FAKE_CUDA_DEVICES", "2");
+  auto facts = ExtraFactsOfAProcess("cuda:1");
+  EXPECT_EQ(facts["name"], "Fake GPU");
+  EXPECT_EQ(facts["uuid"], "GPU-10111213-1415-1617-1819-1a1b1c1d1e1f");
+  EXPECT_EQ(facts["gpu_index"], "1");
+  EXPECT_EQ(facts["gpu_pci"], "0000:18:00.0");
+  EXPECT_EQ(facts["cuda_header"], CudaDriver::HeaderVersion().value_or("absent"));
+  if (!DBSP_HAVE_NVML) {
+    EXPECT_THAT(facts["nvml"], HasSubstr("not built"));
+    return;
+  }
+  EXPECT_EQ(facts["gpu_vbios"], "96.00.99.00.01");
+  EXPECT_EQ(facts["gpu_ecc"], "on, off after reboot");
+  EXPECT_EQ(facts["gpu_link_0_1"], "read ok, write ok, nvlink ok, 2 direct links");
+  EXPECT_EQ(facts.count("gpu_link_0_2"), 0U);  // the third is not visible to this process
+  EXPECT_EQ(facts.count("nvml"), 0U);
+}
+
+TEST(ProvenanceTest, AGpuWithoutNvmlSaysWhy) {
+  if (!DBSP_HAVE_CUDA) GTEST_SKIP() << "this build has no CUDA";
+  const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
+  const dbsp::testing::EnvironmentVariable devices("DBSP_FAKE_CUDA_DEVICES", "1");
+  const dbsp::testing::EnvironmentVariable init("DBSP_FAKE_NVML_INIT", "18");
+  auto facts = ExtraFactsOfAProcess("cuda");
+  EXPECT_EQ(facts["gpu_pci"], "0000:17:00.0");
+  EXPECT_THAT(facts["nvml"], HasSubstr("NVML: unavailable: "));
+  EXPECT_EQ(facts.count("gpu_vbios"), 0U);
 }
 
 TEST(ProvenanceTest, LibrariesThatDoNotWorkLeaveNoTrace) {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prints what a process finds out about its machine, one name=value a line, for device_test.cpp.
+// Prints what a process finds out about its machine, one name=value a line, for device_test.cpp; of
+// the device that is its argument, the CPU without one.
 #include <cstdio>
 
 #include "runtime/device.h"
 
 int main(int argc, char** argv) {
-  const dbsp::Provenance facts = dbsp::runtime::CollectProvenance({}, argc, argv);
+  const dbsp::Provenance facts = dbsp::runtime::CollectProvenance(
+      dbsp::runtime::ParseDevice(argc > 1 ? argv[1] : "cpu"), argc, argv);
+  std::printf("name=%s\nuuid=%s\n", facts.device_name.c_str(), facts.device_uuid.c_str());
   for (const auto& [name, value] : facts.extra) std::printf("%s=%s\n", name.c_str(), value.c_str());
 }

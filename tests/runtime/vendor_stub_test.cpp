@@ -13,8 +13,11 @@
 #include "runtime/cuda_event.h"
 #include "runtime/cuda_stream.h"
 #include "runtime/cupti_activity.h"
+#include "runtime/cupti_counters.h"
 #include "runtime/cupti_library.h"
+#include "runtime/gpu_facts.h"
 #include "runtime/nccl_library.h"
+#include "runtime/nvml_gpm.h"
 #include "runtime/nvml_library.h"
 #include "tests/core/expect_error.h"
 #include "tests/runtime/fake_vendor.h"
@@ -65,7 +68,19 @@ TEST(VendorStubTest, NoCudaObjectCanBeMade) {
   EXPECT_NO_THROW(CheckCuda(0, "cudaMalloc(&p, n)", "x.cpp", 1));
 }
 
+TEST(VendorStubTest, CountersAndFactsSayWhyToo) {
+  const std::string why = "unavailable: not built: the test says so";
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: ", why}, [] { (void)CounterHost::Load(); });
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: ", why}, [] { (void)RangeProfiler::Start({}); });
+  ExpectError(ErrorCode::kUnavailable, {"NVML: ", why}, [] { (void)GpuFacts("0000:17:00.0"); });
+  ExpectError(ErrorCode::kUnavailable, {"NVML: ", why}, [] { (void)GpuLinks({}); });
+  ExpectError(
+      ErrorCode::kUnavailable, {"NVML: ", why}, [] { (void)MeasureGpm("0000:17:00.0", [] {}); });
+}
+
 TEST(VendorStubTest, KnowsNoVersion) {
+  EXPECT_EQ(CudaDriver::HeaderVersion(), std::nullopt);
+  EXPECT_EQ(CuptiLibrary::HeaderVersion(), std::nullopt);
   EXPECT_EQ(CudaDriver::InstalledVersion(FakeLibrary("libcuda.so.1")), std::nullopt);
   EXPECT_EQ(NcclLibrary::InstalledVersion(FakeLibrary("libnccl.so.2")), std::nullopt);
   EXPECT_EQ(NcclLibrary::HeaderVersion(), std::nullopt);

@@ -3,6 +3,7 @@
    environment says. DBSP_FAKE_CUDA_INIT: result of cuInit; DBSP_FAKE_CUDA_DEVICES: device count;
    DBSP_FAKE_CUDA_VERSION: driver version.
    Built with DBSP_FAKE_OLD it lacks one function. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,20 @@ int cuDeviceGetUuid_v2(unsigned char* uuid, int device) {
   return 0;
 }
 int cuDeviceGetUuid(unsigned char* uuid, int device) { return cuDeviceGetUuid_v2(uuid, device); }
+int cuDeviceGetPCIBusId(char* id, int length, int device) {
+  snprintf(id, (size_t)length, "0000:%02x:00.0", 0x17 + device);
+  return 0;
+}
+/* DBSP_FAKE_CUDA_CONTEXT=0: the thread has none. */
+int cuCtxGetCurrent(void** context) {
+  static int the_context;
+  *context = FromEnvironment("DBSP_FAKE_CUDA_CONTEXT", 1) == 0 ? NULL : (void*)&the_context;
+  return 0;
+}
+int cuCtxGetDevice(int* device) {
+  *device = FromEnvironment("DBSP_FAKE_CUDA_CURRENT", 0);
+  return 0;
+}
 #ifndef DBSP_FAKE_OLD
 int cuDeviceTotalMem_v2(size_t* bytes, int device) {
   (void)device;
