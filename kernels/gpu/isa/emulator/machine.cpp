@@ -118,6 +118,15 @@ void Machine::CompleteOne() {
   operation.run();
 }
 
+std::uint64_t Machine::Rank(Thread& thread) const {
+  if (thread.rank_epoch != rank_epoch_) {
+    thread.rank_epoch = rank_epoch_;
+    const auto warp = static_cast<std::uint64_t>(thread.block->index * 32 + thread.warp());
+    thread.rank = Random(warp ^ (rank_epoch_ << 32U) ^ options_.seed).Next();
+  }
+  return thread.rank;
+}
+
 Thread* Machine::Pick() {
   std::size_t chosen = 0;
   if (order_ == 0) {
@@ -125,15 +134,8 @@ Thread* Machine::Pick() {
   } else if (order_ == 1) {
     // One warp order for a while, so that some warps run far ahead and others starve.
     if (random_.OneIn(1024)) ++rank_epoch_;
-    std::uint64_t best = ~std::uint64_t{0};
     for (std::size_t i = 0; i < ready_.size(); ++i) {
-      const Thread& thread = *ready_[i];
-      const auto warp = static_cast<std::uint64_t>(thread.block->index * 32 + thread.warp());
-      const std::uint64_t rank = Random(warp ^ (rank_epoch_ << 32U) ^ options_.seed).Next();
-      if (rank <= best) {
-        best = rank;
-        chosen = i;
-      }
+      if (Rank(*ready_[i]) < Rank(*ready_[chosen])) chosen = i;
     }
   }  // otherwise the one that has been ready longest
   Thread* thread = ready_[chosen];

@@ -67,6 +67,8 @@ struct Thread {
   WaitList store_waiters;
   CopyState copies;
   WgmmaThread wgmma;
+  std::uint64_t rank = 0;  ///< of its warp, in Machine's order of rank_epoch
+  std::uint64_t rank_epoch = 0;
 
   [[nodiscard]] int lane() const { return index % kWarpLanes; }
   [[nodiscard]] int warp() const { return index / kWarpLanes; }
@@ -138,6 +140,7 @@ class Machine {
   void CompleteOne();
   void RunThread(Thread& thread);
   void Retire(Block& block);
+  std::uint64_t Rank(Thread& thread) const;
   Thread* Pick();
   [[noreturn]] void Deadlock() const;
 
@@ -152,7 +155,7 @@ class Machine {
   int yield_one_in_ = 0;  ///< 0: never
   int complete_one_in_ = 1;
   int order_ = 0;  ///< how Pick chooses
-  std::uint64_t rank_epoch_ = 0;  ///< for the order that starves warps
+  std::uint64_t rank_epoch_ = 1;  ///< for the order that starves warps
   std::vector<Thread*> ready_;
   std::vector<AsyncOperation> async_;
   std::vector<int> launch_order_;  ///< of blocks
