@@ -12,7 +12,7 @@
 //   - a transaction count that does not match the bytes, a barrier with too many arrivals
 //   - lanes of a warp, or warps of a warpgroup, in different collective operations
 // Plain C++ loads and stores of shared memory are not seen; use LoadShared and StoreShared.
-// What it cannot show is in docs/design/0004-gpu-emulator.md.
+// What it cannot show is in docs/design/0006-gpu-emulator.md.
 #pragma once
 
 #include <array>
