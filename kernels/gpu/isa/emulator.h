@@ -50,6 +50,8 @@ struct RunOptions {
   /// Blocks that run interleaved; the others start as these end. A persistent kernel's blocks share
   /// a counter, so 1 (one block does all) and the grid size are both worth a test.
   int resident_blocks = 1;
+  /// Thread blocks that share a multiprocessor's registers, __launch_bounds__' second number.
+  int blocks_per_sm = 1;
   std::vector<GlobalRegion> regions = {};  ///< empty: global addresses are not checked
 };
 

@@ -14,8 +14,9 @@ constexpr int kRegisterFile = 65536;  ///< 32-bit registers of a multiprocessor
 
 thread_local Thread* current = nullptr;
 
-/// What ptxas may give a thread at entry: the file's share, a multiple of 8, at most 255.
-int RegistersAtEntry(int threads) { return std::min(kRegisterFile / threads / 8 * 8, 255); }
+/// What ptxas may give a thread at entry: its share of `file` registers, a multiple of 8, at most
+/// 255.
+int RegistersAtEntry(int file, int threads) { return std::min(file / threads / 8 * 8, 255); }
 
 }  // namespace
 
@@ -34,8 +35,9 @@ Block::Block(Machine* owner, int block_index, int thread_count, int shared_bytes
       warps(static_cast<std::size_t>(thread_count / kWarpLanes)),
       warpgroups(static_cast<std::size_t>(thread_count / kWarpgroupThreads)),
       running(thread_count) {
-  registers.of_warp.assign(warps.size(), RegistersAtEntry(thread_count));
-  registers.free = kRegisterFile - RegistersAtEntry(thread_count) * thread_count;
+  const int file = kRegisterFile / std::max(owner->options().blocks_per_sm, 1);
+  registers.of_warp.assign(warps.size(), RegistersAtEntry(file, thread_count));
+  registers.free = file - RegistersAtEntry(file, thread_count) * thread_count;
   for (int i = 0; i < thread_count; ++i) {
     Thread& thread = threads[static_cast<std::size_t>(i)];
     thread.machine = owner;
