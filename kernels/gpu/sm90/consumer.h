@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The computing side of the block-sparse kernel: what one warpgroup does with 64 query rows.
+// The computing side of the block-sparse and the gather kernel: what one warpgroup does with 64
+// query rows.
 //
 // The scores of step j are computed while the outputs of step j - 1 are, and the softmax of step j
 // runs under the latter product; warpgroups that share a list also take turns, so that one's
@@ -12,6 +13,7 @@
 #include "kernels/gpu/isa/isa.h"
 #include "kernels/gpu/sm90/epilogue.h"
 #include "kernels/gpu/sm90/layout.h"
+#include "kernels/gpu/sm90/message.h"
 #include "kernels/gpu/sm90/softmax.h"
 #include "kernels/gpu/sm90/work.h"
 
@@ -50,7 +52,8 @@ class Consumer {
  private:
   static constexpr int kScores = kTile.keys / 2;  ///< accumulators of a thread
   static constexpr int kOutputs = kTile.head_dim / 2;
-  static constexpr bool kTurns = !L::kOwnLists;  ///< own lists are of different lengths
+  /// Own lists are of different lengths; one warpgroup has nobody to take turns with.
+  static constexpr bool kTurns = !L::kOwnLists && kTile.warpgroups > 1;
 
   struct Registers {
     float o[kOutputs];
@@ -192,7 +195,12 @@ class Consumer {
     }
   }
 
+  /// flags  StepFlags; gather: how many keys the step has
   DBSP_KERNEL_CODE void Mask(float (&s)[kScores], std::uint32_t flags) {
+    if constexpr (kTile.gather) {
+      if (flags < kTile.keys) MaskColumns(s, lane_, static_cast<int>(flags), kTile.keys);
+      return;
+    }
     if ((flags & kRagged) != 0) {
       const int tail = (args_.work.k_tokens - 1) % kTile.k_block + 1;
       MaskColumns(s, lane_, tail, kTile.k_block);
@@ -204,18 +212,19 @@ class Consumer {
 
   /// The next message into the members; returns its first word.
   DBSP_KERNEL_CODE std::uint32_t Receive() {
-    isa::BarrierWait(shared_ + L::kMessageFull + 8 * message_.slot, message_.parity);
-    const std::uint32_t at = shared_ + L::kMessages + kMessageBytes * message_.slot;
-    const auto row = isa::LoadShared<std::uint32_t>(at);
-    place_.head = static_cast<int>(isa::LoadShared<std::uint32_t>(at + 4));
-    place_.batch = static_cast<int>(isa::LoadShared<std::uint32_t>(at + 8));
-    const auto steps = isa::LoadShared<std::uint32_t>(at + 12);
-    steps_ = static_cast<int>(steps >> 2U);
-    flags_ = steps & 3U;
-    isa::SyncWarp();  // all lanes have read
-    ArriveOnce(shared_ + L::kMessageEmpty + 8 * message_.slot);
-    message_.Next();
-    return row;
+    const Message message = ReceiveMessage<kTile>(shared_, message_);
+    place_.head = static_cast<int>(message.head);
+    place_.batch = static_cast<int>(message.batch);
+    if constexpr (kTile.gather) {
+      // The step at the list's end comes first and is the one that may be short.
+      const auto keys = static_cast<int>(message.work);
+      steps_ = (keys + kTile.keys - 1) / kTile.keys;
+      flags_ = static_cast<std::uint32_t>(keys - (steps_ - 1) * kTile.keys);
+    } else {
+      steps_ = static_cast<int>(message.work >> 2U);
+      flags_ = message.work & 3U;
+    }
+    return message.row;
   }
 
   DBSP_KERNEL_CODE std::uint32_t ReadNote() {
@@ -224,8 +233,15 @@ class Consumer {
     return static_cast<std::uint32_t>(isa::BroadcastLane0(static_cast<int>(note)));
   }
 
+  /// Until K or V of a step has come. Gathered rows were written by cp.async, through the generic
+  /// proxy, and products read through the async proxy: a proxy fence has to lie on the path from
+  /// the write to the read. It cannot be the writer's, whose arrival happens by itself when its
+  /// copies land; so every thread that issues the product has one, behind the wait that has
+  /// acquired the writes (PTX ISA, memory consistency model, proxy-preserved base causality order:
+  /// "along the base causality path").
   DBSP_KERNEL_CODE void Wait(int barriers, const Slot& at) {
     isa::BarrierWait(shared_ + barriers + 8 * at.slot, at.parity);
+    if constexpr (kTile.gather) isa::FenceProxyAsync();
   }
   DBSP_KERNEL_CODE void Release(int barriers, const Slot& at) {
     ArriveOnce(shared_ + barriers + 8 * at.slot);

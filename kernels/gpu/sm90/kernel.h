@@ -18,7 +18,7 @@
 
 namespace dbsp::kernels::gpu::sm90 {
 
-/// A full barrier completes with one arrival and its bytes, an empty one when every consumer warp
+/// A full barrier completes with its arrivals and its bytes, an empty one when every consumer warp
 /// has read; Q, whose rows also carry O out, is given back once per warpgroup.
 template <Tile kTile>
 DBSP_KERNEL_CODE void InitBarriers(std::uint32_t shared) {
@@ -29,14 +29,14 @@ DBSP_KERNEL_CODE void InitBarriers(std::uint32_t shared) {
     isa::BarrierInit(shared + L::kQEmpty + 8 * i, kTile.warpgroups);
   }
   for (int i = 0; i < kTile.stages; ++i) {
-    isa::BarrierInit(shared + L::kKFull + 8 * i, 1);
+    isa::BarrierInit(shared + L::kKFull + 8 * i, L::kStepArrivals);
     isa::BarrierInit(shared + L::kKEmpty + 8 * i, kWarps);
-    isa::BarrierInit(shared + L::kVFull + 8 * i, 1);
+    isa::BarrierInit(shared + L::kVFull + 8 * i, L::kStepArrivals);
     isa::BarrierInit(shared + L::kVEmpty + 8 * i, kWarps);
   }
   for (int i = 0; i < kMessageSlots; ++i) {
     isa::BarrierInit(shared + L::kMessageFull + 8 * i, 1);
-    isa::BarrierInit(shared + L::kMessageEmpty + 8 * i, kWarps);
+    isa::BarrierInit(shared + L::kMessageEmpty + 8 * i, L::kMessageReaders);
   }
   isa::BarrierInitFence();
 }

@@ -19,6 +19,10 @@ struct Tile {
   int q_stages = 2;
   int producer_registers = 40;
   int consumer_registers = 232;
+  /// Lists of single keys (k_block = keys then means nothing else): all of the producer warpgroup
+  /// fetches. gather/key_producer.h
+  bool gather = false;
+  int blocks_per_sm = 1;
 };
 
 /// What a step may need beside its K and V. A message (one per tile) holds kRagged and kDummy of
@@ -33,7 +37,7 @@ enum StepFlags : std::uint32_t {
 /// First word of a message: the tile's first query row, or this.
 constexpr std::uint32_t kNoMoreTiles = 0xFFFFFFFFU;
 constexpr int kMessageSlots = 2;
-constexpr int kMessageBytes = 16;  ///< row, head, batch, steps << 2 | flags of the first step
+constexpr int kMessageBytes = 16;  ///< message.h
 
 // Barriers of bar.sync; 0 is SyncThreads.
 constexpr int kTurnBarrier = 1;  ///< + warpgroup: its turn to use the tensor cores
@@ -48,6 +52,11 @@ struct Layout {
   static constexpr bool kOwnLists = kTile.q_block < kRows;
   static constexpr bool kPairs = kTile.k_block < kTile.keys;
   static constexpr int kBlocksPerEntry = kRows / kTile.q_block;
+  /// On the full barrier of a step: the thread that loads; gather: that thread's for the bytes of
+  /// its TMA boxes, and one for the copies of each producer thread.
+  static constexpr int kStepArrivals = kTile.gather ? 129 : 1;
+  /// Warps that read a message; gather: the producer's other threads learn of the tile by it too.
+  static constexpr int kMessageReaders = (kConsumerThreads + (kTile.gather ? 128 : 0)) / 32;
 
   static constexpr int kQPanelBytes = kRows * 128;
   static constexpr int kStepPanelBytes = kTile.keys * 128;
@@ -80,9 +89,12 @@ struct Layout {
                 "the swizzle repeats every 1024 bytes and descriptors assume that it starts there");
   static_assert(kMessages % 16 == 0, "a message is read as words next to 8-byte barriers");
   static_assert(kSharedBytes <= 232448, "shared memory of one thread block");
+  static_assert(kTile.blocks_per_sm * (kSharedBytes + 1024) <= 233472,
+                "shared memory of one multiprocessor; each thread block costs 1 KiB more");
   static_assert(kTile.producer_registers % 8 == 0 && kTile.consumer_registers % 8 == 0,
                 "setmaxnreg takes multiples of 8");
-  static_assert(128 * kTile.producer_registers + kConsumerThreads * kTile.consumer_registers <=
+  static_assert(kTile.blocks_per_sm * (128 * kTile.producer_registers +
+                                       kConsumerThreads * kTile.consumer_registers) <=
                     65536,
                 "registers of one multiprocessor");
   static_assert(kTile.warpgroups <= 3, "named barriers 4 to 6 are the warpgroups' own");

@@ -8,6 +8,7 @@
 
 #include "kernels/gpu/isa/isa.h"
 #include "kernels/gpu/sm90/layout.h"
+#include "kernels/gpu/sm90/message.h"
 #include "kernels/gpu/sm90/work.h"
 
 namespace dbsp::kernels::gpu::sm90 {
@@ -55,16 +56,14 @@ class Producer {
     }
   }
 
-  /// Hands the consumers a tile; `steps` as in kMessageBytes.
+  /// Hands the consumers a tile; `steps` as Message::work.
   DBSP_KERNEL_CODE void Send(std::uint32_t row, std::uint32_t steps) {
-    isa::BarrierWait(shared_ + L::kMessageEmpty + 8 * message_.slot, message_.parity ^ 1U);
-    const std::uint32_t at = shared_ + L::kMessages + kMessageBytes * message_.slot;
-    isa::StoreShared(at, row);
-    isa::StoreShared(at + 4, static_cast<std::uint32_t>(place_.head));
-    isa::StoreShared(at + 8, static_cast<std::uint32_t>(place_.batch));
-    isa::StoreShared(at + 12, steps);
-    isa::BarrierArrive(shared_ + L::kMessageFull + 8 * message_.slot);
-    message_.Next();
+    SendMessage<kTile>(shared_,
+                       message_,
+                       {row,
+                        static_cast<std::uint32_t>(place_.head),
+                        static_cast<std::uint32_t>(place_.batch),
+                        steps});
   }
 
   DBSP_KERNEL_CODE void LoadQ() {

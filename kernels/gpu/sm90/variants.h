@@ -6,6 +6,7 @@
 #include <span>
 
 #include "kernels/gpu/attention.h"
+#include "kernels/gpu/gather/piece.h"
 #include "kernels/gpu/sm90/layout.h"
 #include "kernels/gpu/tensor_map.h"
 
@@ -22,11 +23,11 @@ template <class Kernel>
 constexpr Variant VariantOf() {
   using L = Layout<Kernel::kTile>;
   return {.name = Kernel::kName,
-          .list = ListKind::kBlocks,
+          .list = Kernel::kTile.gather ? ListKind::kKeys : ListKind::kBlocks,
           .min_arch = 90,
           .head_dim = Kernel::kTile.head_dim,
           .q_block = Kernel::kTile.q_block,
-          .k_block = Kernel::kTile.k_block,
+          .k_block = Kernel::kTile.gather ? 1 : Kernel::kTile.k_block,
           .tile_m = L::kRows,
           .tile_n = Kernel::kTile.keys,
           .stages = Kernel::kTile.stages,
@@ -43,13 +44,15 @@ struct MapSpecs {
   TensorMapSpec o;
 };
 
-/// Q comes as the rows of a thread block, K and V as key blocks, O leaves by warpgroup.
-/// requires  a call that CheckCall lets pass
+/// Q comes as the rows of a thread block, K and V as key blocks (pieces of 64 consecutive keys
+/// where lists are of single keys), O leaves by warpgroup. requires  a call that CheckCall lets
+/// pass
 inline MapSpecs MapSpecsOf(const Variant& variant, const AttentionCall& call) {
   const AttentionShape& shape = call.shape;
+  const int rows = variant.list == ListKind::kKeys ? kPieceKeys : variant.k_block;
   return {SpecOf(call.q, shape, shape.q_tokens, variant.tile_m),
-          SpecOf(call.k, shape, shape.k_tokens, variant.k_block),
-          SpecOf(call.v, shape, shape.k_tokens, variant.k_block),
+          SpecOf(call.k, shape, shape.k_tokens, rows),
+          SpecOf(call.v, shape, shape.k_tokens, rows),
           SpecOf(call.o, shape, shape.q_tokens, 64)};
 }
 
