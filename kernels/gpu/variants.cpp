@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "kernels/gpu/gather/variants.h"
 #include "kernels/gpu/sm90/variants.h"
 
 namespace dbsp::kernels::gpu {
@@ -12,7 +13,7 @@ namespace dbsp::kernels::gpu {
 std::span<const Variant> Variants() {
   static const std::vector<Variant> all = [] {
     std::vector<Variant> gathered;
-    for (const std::span<const Variant> family : {sm90::Variants()}) {
+    for (const std::span<const Variant> family : {sm90::Variants(), gather::Variants()}) {
       gathered.insert(gathered.end(), family.begin(), family.end());
     }
     return gathered;

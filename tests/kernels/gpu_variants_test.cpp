@@ -58,6 +58,19 @@ TEST(GpuVariantsTest, HopperNamesSpellTheirBlocks) {
   }
 }
 
+TEST(GpuVariantsTest, GatherNamesSpellTheirQueries) {
+  int found = 0;
+  for (const Variant& variant : Variants()) {
+    if (variant.list != ListKind::kKeys || variant.min_arch != 90) continue;
+    ++found;
+    EXPECT_EQ(
+        std::string(variant.name),
+        "sm90.gather" + std::to_string(variant.q_block) + ".d" + std::to_string(variant.head_dim));
+    EXPECT_EQ(variant.tile_m, variant.q_block);
+  }
+  EXPECT_EQ(found, 4);
+}
+
 /// No device is needed to be refused: an empty call in a build with CUDA, any call without.
 TEST(GpuVariantsTest, ABadCallIsRefusedBeforeTheDeviceIsAsked) {
   for (const Variant& variant : Variants()) {

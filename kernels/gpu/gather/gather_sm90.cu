@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cuda_runtime.h>
+
+#include "kernels/gpu/gather/kernel.h"
+#include "kernels/gpu/gather/variants.h"
+#include "kernels/gpu/launch.h"
+#include "kernels/gpu/sm90/prepare.h"
+#include "kernels/gpu/sm90/variants.h"
+
+namespace dbsp::kernels::gpu::gather {
+namespace {
+
+template <class Kernel>
+__global__ void __launch_bounds__(sm90::Layout<Kernel::kTile>::kThreads,
+                                  Kernel::kTile.blocks_per_sm)
+    GatherSparse(const __grid_constant__ Arguments args) {
+  RunBlock<Kernel::kTile>(args);
+}
+
+void RequireSuccess(const char* kernel, cudaError_t error) {
+  if (error != cudaSuccess) FailLaunch(kernel, cudaGetErrorString(error));
+}
+
+}  // namespace
+
+template <class Kernel>
+void Launch(const AttentionCall& call) {
+  constexpr Variant kVariant = sm90::VariantOf<Kernel>();
+  const sm90::Prepared prepared = sm90::Prepare(kVariant, call);
+  Arguments args;
+  args.work = sm90::WorkOf(kVariant, call);
+  args.q = prepared.q;
+  args.k = prepared.k;
+  args.v = prepared.v;
+  args.o = prepared.o;
+  args.k_rows = call.k;
+  args.v_rows = call.v;
+  const auto stream = static_cast<cudaStream_t>(call.stream);
+  RequireSuccess(kVariant.name,
+                 cudaFuncSetAttribute(GatherSparse<Kernel>,
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      kVariant.shared_bytes));
+  RequireSuccess(kVariant.name, cudaMemsetAsync(call.counter, 0, sizeof(std::int32_t), stream));
+  GatherSparse<Kernel><<<prepared.blocks * Kernel::kTile.blocks_per_sm,
+                         kVariant.threads,
+                         kVariant.shared_bytes,
+                         stream>>>(args);
+  RequireLaunched(kVariant.name);
+}
+
+template void Launch<Keys128D128>(const AttentionCall& call);
+template void Launch<Keys64D128>(const AttentionCall& call);
+template void Launch<Keys128D64>(const AttentionCall& call);
+template void Launch<Keys64D64>(const AttentionCall& call);
+
+}  // namespace dbsp::kernels::gpu::gather

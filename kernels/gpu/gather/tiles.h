@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gather kernels, as types. With 128 queries a thread block has a multiprocessor to itself, as
+// in the block-sparse kernel, but one Q buffer and a third stage of K and V instead: gathered rows
+// take longer to come than boxes do. With 64 queries there are two thread blocks of one consumer
+// warpgroup per multiprocessor, so that one computes while the other waits or does its softmax; at
+// head_dim 128 their steps are 64 keys, which is what two of them have registers and shared memory
+// for.
+#pragma once
+
+#include "kernels/gpu/sm90/layout.h"
+
+namespace dbsp::kernels::gpu::gather {
+
+struct Keys128D128 {
+  static constexpr const char* kName = "sm90.gather128.d128";
+  static constexpr sm90::Tile kTile{.stages = 3,
+                                    .q_stages = 1,
+                                    .producer_registers = 72,
+                                    .consumer_registers = 216,
+                                    .gather = true};
+};
+struct Keys128D64 {
+  static constexpr const char* kName = "sm90.gather128.d64";
+  static constexpr sm90::Tile kTile{.head_dim = 64,
+                                    .stages = 5,
+                                    .producer_registers = 72,
+                                    .consumer_registers = 216,
+                                    .gather = true};
+};
+struct Keys64D128 {
+  static constexpr const char* kName = "sm90.gather64.d128";
+  static constexpr sm90::Tile kTile{.q_block = 64,
+                                    .k_block = 64,
+                                    .warpgroups = 1,
+                                    .keys = 64,
+                                    .stages = 3,
+                                    .q_stages = 1,
+                                    .producer_registers = 72,
+                                    .consumer_registers = 184,
+                                    .gather = true,
+                                    .blocks_per_sm = 2};
+};
+struct Keys64D64 {
+  static constexpr const char* kName = "sm90.gather64.d64";
+  static constexpr sm90::Tile kTile{.head_dim = 64,
+                                    .q_block = 64,
+                                    .warpgroups = 1,
+                                    .stages = 3,
+                                    .q_stages = 1,
+                                    .producer_registers = 72,
+                                    .consumer_registers = 184,
+                                    .gather = true,
+                                    .blocks_per_sm = 2};
+};
+
+}  // namespace dbsp::kernels::gpu::gather

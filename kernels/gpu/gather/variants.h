@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gather kernels as rows of the variant table. Lists may be ascending or as ArrangeRuns of
+// kernels/key_lists.h leaves them; sm_count counts multiprocessors, of which the kernels for 64
+// queries run two thread blocks on each.
+#pragma once
+
+#include <span>
+
+#include "kernels/gpu/attention.h"
+#include "kernels/gpu/gather/tiles.h"
+
+namespace dbsp::kernels::gpu::gather {
+
+std::span<const Variant> Variants();
+
+/// Checks, then enqueues kernel `Kernel` of tiles.h. Instantiated in gather_sm90.cu.
+template <class Kernel>
+void Launch(const AttentionCall& call);
+
+}  // namespace dbsp::kernels::gpu::gather
