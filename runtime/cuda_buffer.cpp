@@ -42,10 +42,14 @@ void CudaBuffer::Upload(const void* from, std::size_t bytes, const CudaStream& s
   stream.Synchronize();
 }
 
-void CudaBuffer::Download(void* to, std::size_t bytes, const CudaStream& stream) const {
-  RequireInside(bytes, bytes_);
+void CudaBuffer::Download(void* to,
+                          std::size_t bytes,
+                          const CudaStream& stream,
+                          std::size_t offset) const {
+  RequireInside(offset + bytes, bytes_);
   if (bytes == 0) return;
-  DBSP_CUDA(cudaMemcpyAsync(to, memory_.get(), bytes, cudaMemcpyDeviceToHost, stream.get()));
+  const auto* from = static_cast<const std::byte*>(memory_.get()) + offset;
+  DBSP_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream.get()));
   stream.Synchronize();
 }
 

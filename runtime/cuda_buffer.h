@@ -43,7 +43,11 @@ class CudaBuffer {
   /// Copies to and from the host and waits; for set-up and checks, not for timed work.
   /// errors  Error{kInvalidArgument} beyond the buffer; otherwise as CheckCuda
   void Upload(const void* from, std::size_t bytes, const CudaStream& stream) const;
-  void Download(void* to, std::size_t bytes, const CudaStream& stream) const;
+  /// `offset` is in bytes.
+  void Download(void* to,
+                std::size_t bytes,
+                const CudaStream& stream,
+                std::size_t offset = 0) const;
   /// Enqueues: every byte becomes `value`.
   void Fill(std::uint8_t value, const CudaStream& stream) const;
 

@@ -39,7 +39,9 @@ void CudaMemoryTraits::Close(Type) noexcept {}
 void CudaPinnedTraits::Close(Type) noexcept {}
 CudaBuffer::CudaBuffer(std::size_t, const std::string&) { FailNotBuilt(); }
 void CudaBuffer::Upload(const void*, std::size_t, const CudaStream&) const { FailNotBuilt(); }
-void CudaBuffer::Download(void*, std::size_t, const CudaStream&) const { FailNotBuilt(); }
+void CudaBuffer::Download(void*, std::size_t, const CudaStream&, std::size_t) const {
+  FailNotBuilt();
+}
 void CudaBuffer::Fill(std::uint8_t, const CudaStream&) const { FailNotBuilt(); }
 CudaPinned::CudaPinned(std::size_t, const std::string&) { FailNotBuilt(); }
 

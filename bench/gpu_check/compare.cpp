@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/gpu_check/compare.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <thread>
+
+#include "core/error.h"
+
+namespace dbsp::gpu_check {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// Keys of a tile, entries spelled out and cut at the last token.
+std::vector<int> KeysOf(std::span<const std::int32_t> entries, const Blocks& blocks) {
+  std::vector<int> keys;
+  for (const std::int32_t entry : entries) {
+    const int first = entry * blocks.k_block;
+    const int last = std::min(first + blocks.k_block, blocks.k_tokens);
+    for (int key = first; key < last; ++key) keys.push_back(key);
+  }
+  return keys;
+}
+
+void Row(const HeadInput& input,
+         int head_dim,
+         double scale,
+         int query,
+         const std::vector<int>& keys,
+         double* o,
+         double* lse) {
+  const auto dim = static_cast<std::size_t>(head_dim);
+  std::vector<double> scores;
+  scores.reserve(keys.size());
+  double highest = -kInfinity;
+  for (const int key : keys) {
+    double score = 0.0;
+    for (std::size_t d = 0; d < dim; ++d) {
+      score += static_cast<double>(FromBf16(input.q[query * dim + d])) *
+               static_cast<double>(FromBf16(input.k[key * dim + d]));
+    }
+    scores.push_back(scale * score);
+    highest = std::max(highest, scores.back());
+  }
+  std::fill(o, o + dim, 0.0);
+  *lse = -kInfinity;
+  if (keys.empty()) return;
+  double sum = 0.0;
+  for (const double score : scores) sum += std::exp(score - highest);
+  *lse = highest + std::log(sum);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const double weight = std::exp(scores[i] - *lse);
+    for (std::size_t d = 0; d < dim; ++d) {
+      o[d] += weight * static_cast<double>(FromBf16(input.v[keys[i] * dim + d]));
+    }
+  }
+}
+
+}  // namespace
+
+float FromBf16(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+}
+
+std::uint16_t ToBf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (std::isnan(value)) return 0x7FFF;
+  const std::uint32_t round = 0x7FFFU + ((bits >> 16U) & 1U);
+  return static_cast<std::uint16_t>((bits + round) >> 16U);
+}
+
+Reference ReferenceOnCpu(const HeadInput& input,
+                         int head_dim,
+                         double scale,
+                         const Lists& lists,
+                         std::int64_t first_tile,
+                         const Blocks& blocks,
+                         int threads) {
+  Reference result;
+  result.o.resize(static_cast<std::size_t>(blocks.q_tokens) * head_dim);
+  result.lse.resize(static_cast<std::size_t>(blocks.q_tokens));
+  const auto work = [&](int thread) {
+    for (int block = thread; block < blocks.rows(); block += threads) {
+      const std::vector<int> keys = KeysOf(lists.Tile(first_tile + block), blocks);
+      const int last = std::min((block + 1) * blocks.q_block, blocks.q_tokens);
+      for (int query = block * blocks.q_block; query < last; ++query) {
+        double* o = result.o.data() + static_cast<std::ptrdiff_t>(query) * head_dim;
+        Row(input, head_dim, scale, query, keys, o, &result.lse[query]);
+      }
+    }
+  };
+  std::vector<std::jthread> running;
+  for (int thread = 0; thread < threads; ++thread) running.emplace_back(work, thread);
+  running.clear();
+  return result;
+}
+
+std::string Verdict::Words() const {
+  return fmt::format("relative error {:.2e}, LSE error {:.2e}{}",
+                     relative_error,
+                     lse_error,
+                     wrong_empty_rows == 0
+                         ? std::string()
+                         : fmt::format(", {} rows without keys not empty", wrong_empty_rows));
+}
+
+Verdict Compare(std::span<const std::uint16_t> o,
+                std::span<const float> lse,
+                std::span<const double> reference_o,
+                std::span<const double> reference_lse,
+                int head_dim) {
+  DBSP_CHECK(o.size() == reference_o.size() && lse.size() == reference_lse.size());
+  Verdict verdict;
+  double error = 0.0;
+  double norm = 0.0;
+  for (std::size_t row = 0; row < lse.size(); ++row) {
+    const double expected = reference_lse[row];
+    bool zero = true;
+    for (std::size_t d = 0; d < static_cast<std::size_t>(head_dim); ++d) {
+      const double value = FromBf16(o[row * head_dim + d]);
+      const double reference = reference_o[row * head_dim + d];
+      zero = zero && value == 0.0;
+      error += (value - reference) * (value - reference);
+      norm += reference * reference;
+    }
+    if (expected == -kInfinity) {
+      const bool empty = zero && static_cast<double>(lse[row]) == -kInfinity;
+      verdict.wrong_empty_rows += empty ? 0 : 1;
+      continue;
+    }
+    const double apart = std::abs(static_cast<double>(lse[row]) - expected);
+    verdict.lse_error = std::max(verdict.lse_error, std::isfinite(apart) ? apart : kInfinity);
+  }
+  verdict.relative_error = norm > 0.0 ? std::sqrt(error / norm) : (error == 0.0 ? 0.0 : kInfinity);
+  if (std::isnan(verdict.relative_error)) verdict.relative_error = kInfinity;
+  return verdict;
+}
+
+}  // namespace dbsp::gpu_check

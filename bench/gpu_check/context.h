@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every part of gpu_check works with.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "bench/gpu_check/options.h"
+#include "bench/gpu_check/results.h"
+#include "kernels/gpu/attention.h"
+#include "profiler/device_timer.h"
+#include "runtime/cuda_device.h"
+
+namespace dbsp::gpu_check {
+
+struct Context {
+  Options options;
+  runtime::CudaDeviceFacts device;
+  profiler::DeviceTimer timer;
+  Results results;
+  std::int64_t deadline_ns = 0;  ///< of the part that runs, on SteadyNs()
+
+  [[nodiscard]] const runtime::CudaStream& stream() const { return timer.stream(); }
+  [[nodiscard]] std::int64_t RemainingNs() const;
+};
+
+/// Kernels that this device runs and --filter names, in the table's order.
+[[nodiscard]] std::vector<const kernels::gpu::Variant*> UsableVariants(const Context& context);
+
+/// The parts. Each writes its lines as it goes, prints a table at its end and returns whether all
+/// that it checked was right.
+bool CheckAttention(Context& context);  ///< "correct"
+bool CheckAttentionSmall(Context& context);  ///< "small": little work, for compute-sanitizer
+bool MeasureSpeed(Context& context);  ///< "speed"
+bool MeasureCurve(Context& context);  ///< "curve"
+bool ServePeers(Context& context);  ///< "serve": bench/peers.py on standard input and output
+
+}  // namespace dbsp::gpu_check

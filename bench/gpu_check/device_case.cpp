@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/gpu_check/device_case.h"
+
+#include <algorithm>
+#include <span>
+
+#include "bench/gpu_check/device_data.h"
+#include "kernels/gpu/check_call.h"
+#include "kernels/gpu/tile_order.h"
+
+namespace dbsp::gpu_check {
+namespace {
+
+using kernels::gpu::AttentionCall;
+using kernels::gpu::AttentionShape;
+using kernels::gpu::TensorView;
+using kernels::gpu::Variant;
+using runtime::CudaBuffer;
+using runtime::CudaStream;
+
+constexpr std::uint16_t kPoison = 0xFFFF;  ///< a bf16 NaN, and a float NaN in pairs
+
+std::size_t Bytes(std::int64_t elements, std::size_t element) {
+  return static_cast<std::size_t>(elements) * element;
+}
+
+/// Position of row (batch, head, token) in a tensor's memory.
+std::int64_t At(const Strides& strides, int batch, int head, int token) {
+  return batch * strides.batch + head * strides.head + token * strides.token;
+}
+
+}  // namespace
+
+const char* NameOf(Layout layout) {
+  switch (layout) {
+    case Layout::kHeadsFirst:
+      return "heads first";
+    case Layout::kTokensFirst:
+      return "tokens first";
+    case Layout::kPadded:
+      return "padded";
+  }
+  return "";
+}
+
+Strides StridesOf(Layout layout, int batch, int heads, int tokens, int head_dim) {
+  const std::int64_t dim = head_dim;
+  Strides strides;
+  if (layout == Layout::kTokensFirst) {
+    strides = {heads * dim, dim, heads * dim * tokens, 0};
+  } else {
+    const std::int64_t gap = layout == Layout::kPadded ? 8 : 0;
+    const std::int64_t rows = tokens + (layout == Layout::kPadded ? 3 : 0);
+    strides = {dim + gap, (dim + gap) * rows, (dim + gap) * rows * heads, 0};
+  }
+  strides.total = strides.batch * batch;
+  return strides;
+}
+
+Tensors::Tensors(const AttentionShape& shape,
+                 Layout layout,
+                 std::uint64_t seed,
+                 const CudaStream& stream)
+    : shape_(shape),
+      q_strides_(StridesOf(layout, shape.batch, shape.heads, shape.q_tokens, shape.head_dim)),
+      k_strides_(StridesOf(layout, shape.batch, shape.heads, shape.k_tokens, shape.head_dim)),
+      q_(Bytes(q_strides_.total, 2), "queries"),
+      k_(Bytes(k_strides_.total, 2), "keys"),
+      v_(Bytes(k_strides_.total, 2), "values"),
+      o_(Bytes(q_strides_.total, 2), "outputs"),
+      lse_(Bytes(std::int64_t{shape.batch} * shape.heads * shape.q_tokens, 4), "log-sum-exp") {
+  for (const CudaBuffer* buffer : {&q_, &k_, &v_}) buffer->Fill(0xFF, stream);
+  const auto fill = [&](const CudaBuffer& buffer, const Strides& strides, int tokens, int which) {
+    FillNormal(View(buffer, strides),
+               shape.batch,
+               shape.heads,
+               tokens,
+               shape.head_dim,
+               3 * seed + static_cast<std::uint64_t>(which),
+               stream.get());
+  };
+  fill(q_, q_strides_, shape.q_tokens, 0);
+  fill(k_, k_strides_, shape.k_tokens, 1);
+  fill(v_, k_strides_, shape.k_tokens, 2);
+  Poison(stream);
+}
+
+TensorView Tensors::View(const CudaBuffer& buffer, const Strides& strides) const {
+  return {buffer.data(), strides.batch, strides.head, strides.token};
+}
+
+AttentionCall Tensors::Call() const {
+  AttentionCall call;
+  call.shape = shape_;
+  call.q = View(q_, q_strides_);
+  call.k = View(k_, k_strides_);
+  call.v = View(v_, k_strides_);
+  call.o = View(o_, q_strides_);
+  call.lse = lse_.As<float>();
+  return call;
+}
+
+void Tensors::Poison(const CudaStream& stream) const {
+  o_.Fill(0xFF, stream);
+  lse_.Fill(0xFF, stream);
+}
+
+Tensors::Output Tensors::Read(const CudaStream& stream) const {
+  Output output;
+  output.o.resize(o_.bytes() / 2);
+  output.lse.resize(lse_.bytes() / 4);
+  o_.Download(output.o.data(), o_.bytes(), stream);
+  lse_.Download(output.lse.data(), lse_.bytes(), stream);
+  return output;
+}
+
+Tensors::Output Tensors::ReadRows(std::span<const std::int64_t> rows,
+                                  const CudaStream& stream) const {
+  const auto dim = static_cast<std::size_t>(shape_.head_dim);
+  Output output;
+  output.o.resize(rows.size() * dim);
+  output.lse.resize(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::int64_t plane = rows[i] / shape_.q_tokens;
+    const std::int64_t at = At(q_strides_,
+                               static_cast<int>(plane / shape_.heads),
+                               static_cast<int>(plane % shape_.heads),
+                               static_cast<int>(rows[i] % shape_.q_tokens));
+    o_.Download(&output.o[i * dim], 2 * dim, stream, Bytes(at, 2));
+    lse_.Download(&output.lse[i], 4, stream, Bytes(rows[i], 4));
+  }
+  return output;
+}
+
+std::vector<std::uint16_t> Tensors::Rows(const Output& output) const {
+  std::vector<std::uint16_t> rows;
+  rows.reserve(output.lse.size() * static_cast<std::size_t>(shape_.head_dim));
+  for (int batch = 0; batch < shape_.batch; ++batch) {
+    for (int head = 0; head < shape_.heads; ++head) {
+      for (int token = 0; token < shape_.q_tokens; ++token) {
+        const auto* row = output.o.data() + At(q_strides_, batch, head, token);
+        rows.insert(rows.end(), row, row + shape_.head_dim);
+      }
+    }
+  }
+  return rows;
+}
+
+std::int64_t Tensors::WrittenBetweenRows(const Output& output) const {
+  std::vector<bool> row(output.o.size(), false);
+  for (int batch = 0; batch < shape_.batch; ++batch) {
+    for (int head = 0; head < shape_.heads; ++head) {
+      for (int token = 0; token < shape_.q_tokens; ++token) {
+        const auto first = row.begin() + At(q_strides_, batch, head, token);
+        std::fill(first, first + shape_.head_dim, true);
+      }
+    }
+  }
+  std::int64_t written = 0;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    written += !row[i] && output.o[i] != kPoison ? 1 : 0;
+  }
+  return written;
+}
+
+std::vector<std::uint16_t> Tensors::Input(int which,
+                                          int batch,
+                                          int head,
+                                          const CudaStream& stream) const {
+  const CudaBuffer& buffer = which == 0 ? q_ : which == 1 ? k_ : v_;
+  const Strides& strides = which == 0 ? q_strides_ : k_strides_;
+  const int tokens = which == 0 ? shape_.q_tokens : shape_.k_tokens;
+  std::vector<std::uint16_t> all(buffer.bytes() / 2);
+  buffer.Download(all.data(), buffer.bytes(), stream);
+  std::vector<std::uint16_t> rows;
+  for (int token = 0; token < tokens; ++token) {
+    const auto* row = all.data() + At(strides, batch, head, token);
+    rows.insert(rows.end(), row, row + shape_.head_dim);
+  }
+  return rows;
+}
+
+DeviceLists::DeviceLists(const Variant& variant, const Lists& lists, const CudaStream& stream)
+    : begin_(runtime::ToDevice(std::span<const std::int32_t>(lists.begin), "list offsets", stream)),
+      list_(runtime::ToDevice(std::span<const std::int32_t>(lists.list), "lists", stream)),
+      counter_(sizeof(std::int32_t), "the tile counter") {
+  const std::vector<std::int32_t> order =
+      kernels::gpu::TileOrder(lists.begin, lists.q_blocks, kernels::gpu::BlocksPerEntry(variant));
+  ordered_ = static_cast<int>(order.size());
+  order_ = runtime::ToDevice(std::span<const std::int32_t>(order), "the tile order", stream);
+}
+
+AttentionCall DeviceLists::Over(AttentionCall call, const CudaStream& stream) const {
+  call.begin = begin_.As<std::int32_t>();
+  call.list = list_.As<std::int32_t>();
+  call.order = order_.As<std::int32_t>();
+  call.ordered_tiles = ordered_;
+  call.counter = counter_.As<std::int32_t>();
+  call.stream = stream.get();
+  return call;
+}
+
+}  // namespace dbsp::gpu_check

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// gpu_check: is what the GPU kernels compute right, and how fast are they, on the device at hand.
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+#include "bench/gpu_check/context.h"
+#include "core/error.h"
+#include "kernels/gpu/check_call.h"
+#include "kernels/gpu/variants.h"
+#include "runtime/clock.h"
+
+namespace dbsp::gpu_check {
+
+std::int64_t Context::RemainingNs() const { return deadline_ns - runtime::SteadyNs(); }
+
+std::vector<const kernels::gpu::Variant*> UsableVariants(const Context& context) {
+  std::vector<const kernels::gpu::Variant*> usable;
+  for (const kernels::gpu::Variant& variant : kernels::gpu::Variants()) {
+    if (std::string(variant.name).find(context.options.filter) == std::string::npos) continue;
+    try {
+      kernels::gpu::CheckArch(variant, context.device.arch);
+    } catch (const Error&) {
+      continue;  // Another device's kernel; `gpu_check list` names them all.
+    }
+    usable.push_back(&variant);
+  }
+  return usable;
+}
+
+namespace {
+
+void PrintVariants() {
+  std::vector<std::vector<std::string>> rows{
+      {"kernel", "from", "query block", "key block", "tile", "threads", "shared bytes"}};
+  for (const kernels::gpu::Variant& variant : kernels::gpu::Variants()) {
+    rows.push_back({variant.name,
+                    fmt::format("{}.{}", variant.min_arch / 10, variant.min_arch % 10),
+                    fmt::format("{}", variant.q_block),
+                    fmt::format("{}", variant.k_block),
+                    fmt::format("{}x{}", variant.tile_m, variant.tile_n),
+                    fmt::format("{}", variant.threads),
+                    fmt::format("{}", variant.shared_bytes)});
+  }
+  std::printf("%s", TableText(rows).c_str());
+}
+
+std::string Version(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+void PrintDevice(const runtime::CudaDeviceFacts& device) {
+  std::printf(
+      "%s: compute capability %d.%d, %d multiprocessors, %.1f GiB, CUDA driver %s, runtime %s\n",
+      device.name.c_str(),
+      device.arch / 10,
+      device.arch % 10,
+      device.sm_count,
+      static_cast<double>(device.memory_bytes) / (1024.0 * 1024.0 * 1024.0),
+      Version(device.driver_version).c_str(),
+      Version(device.runtime_version).c_str());
+}
+
+void WriteDevice(Context& context, const std::string& part) {
+  const runtime::CudaDeviceFacts& device = context.device;
+  context.results.Write(JsonLine()
+                            .Add("part", "device")
+                            .Add("for", part)
+                            .Add("name", device.name)
+                            .Add("arch", device.arch)
+                            .Add("sm_count", device.sm_count)
+                            .Add("memory_bytes", static_cast<std::int64_t>(device.memory_bytes))
+                            .Add("l2_bytes", static_cast<std::int64_t>(device.l2_bytes))
+                            .Add("sm_clock_khz", device.sm_clock_khz)
+                            .Add("driver", Version(device.driver_version))
+                            .Add("runtime", Version(device.runtime_version))
+                            .Add("seed", static_cast<std::int64_t>(context.options.seed)));
+}
+
+bool RunPart(const std::string& part, const Options& options) {
+  static const std::map<std::string, bool (*)(Context&)> kParts = {{"correct", CheckAttention},
+                                                                   {"small", CheckAttentionSmall},
+                                                                   {"speed", MeasureSpeed},
+                                                                   {"curve", MeasureCurve},
+                                                                   {"serve", ServePeers}};
+  const runtime::CudaDeviceFacts device = runtime::OpenCudaDevice(options.device);
+  Context context{options,
+                  device,
+                  profiler::DeviceTimer(device),
+                  Results(options.out, part),
+                  runtime::SteadyNs() + options.budget_s * 1'000'000'000};
+  WriteDevice(context, part);
+  return kParts.at(part)(context);
+}
+
+/// The kernels need no device to be listed; the device's absence is still the exit code.
+bool List(const Options& options) {
+  PrintVariants();
+  std::fflush(stdout);
+  PrintDevice(runtime::OpenCudaDevice(options.device));
+  return true;
+}
+
+int Run(const std::vector<std::string>& arguments) {
+  const Options options = ParseOptions(arguments);
+  if (options.help) {
+    std::printf("%s", HelpText());
+    return 0;
+  }
+  bool good = true;
+  for (const std::string& part : options.parts) {
+    good = (part == "list" ? List(options) : RunPart(part, options)) && good;
+  }
+  return good ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace dbsp::gpu_check
+
+int main(int argc, char** argv) {
+  // All machine code at the start: loading a kernel at its first launch may wait for the device.
+  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+  try {
+    return dbsp::gpu_check::Run({argv + 1, argv + argc});
+  } catch (const dbsp::Error& error) {
+    const bool absent = error.code() == dbsp::ErrorCode::kUnavailable;
+    std::fprintf(stderr, "gpu_check: %s%s\n", absent ? "unavailable: " : "error: ", error.what());
+    return dbsp::ExitCode(error.code());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "gpu_check: internal: %s\n", error.what());
+    return 4;
+  }
+}

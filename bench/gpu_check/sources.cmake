@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+# gpu_check's own sources, and what it takes of dbsp's modules. It is built without fmt and the
+# other libraries (shim/), so these files use nothing of them but fmt::format with plain formats.
+set(DBSP_GPU_CHECK_HOST_SOURCES
+  check_cases.cpp compare.cpp lists.cpp options.cpp results.cpp speed_groups.cpp)
+set(DBSP_GPU_CHECK_DEVICE_SOURCES
+  check_attention.cpp device_case.cpp main.cpp serve.cpp speed.cpp)
+list(TRANSFORM DBSP_GPU_CHECK_HOST_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
+list(TRANSFORM DBSP_GPU_CHECK_DEVICE_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
+
+set(DBSP_GPU_CHECK_SHARED_SOURCES
+  core/block_mask.cpp core/error.cpp
+  planner/rules/radial_mask.cpp planner/rules/sta_mask.cpp
+  profiler/device_measure.cpp profiler/device_timer.cpp
+  runtime/clock.cpp runtime/cuda_buffer.cpp runtime/cuda_check.cpp runtime/cuda_device.cpp
+  runtime/cuda_driver.cpp runtime/cuda_event.cpp runtime/cuda_stream.cpp runtime/dynamic_library.cpp)
+list(TRANSFORM DBSP_GPU_CHECK_SHARED_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/../../")

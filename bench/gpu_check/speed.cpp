@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/gpu_check/speed.h"
+
+#include <algorithm>
+#include <set>
+
+#include "bench/gpu_check/compare.h"
+#include "bench/gpu_check/device_data.h"
+#include "core/error.h"
+#include "planner/rules/prng.h"
+#include "runtime/clock.h"
+
+namespace dbsp::gpu_check {
+namespace {
+
+using kernels::gpu::AttentionCall;
+using kernels::gpu::Variant;
+using profiler::DeviceMeasurement;
+
+constexpr int kSpotRows = 96;
+
+/// Result of one runner, as it stands in the table.
+struct Row {
+  const Runner* runner = nullptr;
+  profiler::Quartiles time;
+  double tflops = 0.0;
+  double of_dense = 0.0;  ///< 0 = the group has no dense item
+};
+
+JsonLine LineOf(const char* part,
+                const SpeedGroup& group,
+                const Row& row,
+                const DeviceMeasurement& measured) {
+  const Runner& runner = *row.runner;
+  JsonLine line;
+  line.Add("part", part)
+      .Add("group", group.name)
+      .Add("mask", runner.item->mask)
+      .Add("kernel", runner.variant->name)
+      .Add("tokens", group.shape.q_tokens)
+      .Add("heads", group.shape.heads)
+      .Add("head_dim", group.shape.head_dim)
+      .Add("pairs", runner.pairs)
+      .Add("median_ns", row.time.median)
+      .Add("q1_ns", row.time.first)
+      .Add("q3_ns", row.time.third)
+      .Add("tflops", row.tflops)
+      .Add("of_dense", row.of_dense)
+      .Add("expected_of_dense", runner.item->of_dense)
+      .Add("expected_tflops", runner.item->tflops)
+      .Add("spot_error", runner.spot_error)
+      .Add("stop", measured.stop_reason)
+      .Add("slow_clock_kept", measured.slow_kept)
+      .Add("slow_clock_discarded_ns", measured.slow_ns)
+      .Add("samples_ns", measured.samples_ns);
+  return line;
+}
+
+std::string Expectation(const Row& row) {
+  const SpeedItem& item = *row.runner->item;
+  if (item.tflops > 0) {
+    return fmt::format(
+        ">= {:.0f} TFLOP/s: {}", item.tflops, row.tflops >= item.tflops ? "yes" : "no");
+  }
+  if (item.of_dense > 0 && row.of_dense > 0) {
+    return fmt::format(
+        ">= {:.2f}: {}", item.of_dense, row.of_dense >= item.of_dense ? "yes" : "no");
+  }
+  return "";
+}
+
+std::vector<Row> RowsOf(const PreparedGroup& group,
+                        const std::vector<DeviceMeasurement>& measured) {
+  std::vector<Row> rows;
+  double dense = 0.0;
+  for (std::size_t i = 0; i < measured.size(); ++i) {
+    Row row;
+    row.runner = &group.runners()[i];
+    row.time = profiler::QuartilesOf(measured[i].samples_ns);
+    row.tflops = Tflops(row.runner->pairs, group.group().shape.head_dim, row.time.median);
+    if (row.runner->item->mask == "dense") dense = std::max(dense, row.tflops);
+    rows.push_back(row);
+  }
+  for (Row& row : rows) row.of_dense = dense > 0.0 ? row.tflops / dense : 0.0;
+  return rows;
+}
+
+std::vector<std::string> CellsOf(const SpeedGroup& group, const Row& row) {
+  return {group.name,
+          row.runner->item->mask,
+          row.runner->variant->name,
+          fmt::format("{:.3f}", row.time.median * 1e-6),
+          fmt::format("{:.3f}", row.time.first * 1e-6),
+          fmt::format("{:.3f}", row.time.third * 1e-6),
+          fmt::format("{:.1f}", row.tflops),
+          fmt::format("{:.3f}", row.of_dense),
+          Expectation(row)};
+}
+
+/// Times one group and writes its lines; rows for the table go to `table`.
+bool MeasureGroup(const char* part,
+                  const SpeedGroup& group,
+                  Context& context,
+                  std::vector<std::vector<std::string>>& table) {
+  const PreparedGroup prepared(group, context);
+  std::vector<profiler::DeviceCandidate> candidates;
+  bool good = true;
+  for (const Runner& runner : prepared.runners()) {
+    good = good && runner.spot_error <= kMaxRelativeError;
+    candidates.push_back({runner.label(), [&] { return prepared.Sample(runner, context); }});
+  }
+  if (candidates.empty()) return true;
+  profiler::DeviceLimits limits;
+  limits.min_time_ns = 300'000'000;
+  limits.max_time_ns = 4'000'000'000;
+  limits.budget_ns =
+      std::min<std::int64_t>(group.budget_s * 1'000'000'000LL, context.RemainingNs());
+  const auto measured = profiler::MeasureInTurns(limits, candidates, runtime::SteadyNs);
+  const std::vector<Row> rows = RowsOf(prepared, measured);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    context.results.Write(LineOf(part, group, rows[i], measured[i]));
+    table.push_back(CellsOf(group, rows[i]));
+  }
+  return good;
+}
+
+bool MeasureAll(const char* part, const std::vector<SpeedGroup>& groups, Context& context) {
+  std::vector<std::vector<std::string>> table{
+      {"group", "mask", "kernel", "ms", "q1", "q3", "TFLOP/s", "of dense", "expected"}};
+  bool good = true;
+  for (const SpeedGroup& group : groups) {
+    if (context.RemainingNs() <= 0) {
+      std::printf("out of time before: %s\n", group.name.c_str());
+      continue;
+    }
+    try {
+      good = MeasureGroup(part, group, context, table) && good;
+    } catch (const Error& error) {
+      // One group that does not fit the device must not cost the others.
+      std::printf("%s: %s\n", group.name.c_str(), error.what());
+      context.results.Write(
+          JsonLine().Add("part", part).Add("group", group.name).Add("error", error.what()));
+      good = false;
+    }
+    std::fflush(stdout);
+  }
+  std::printf("%s", TableText(table).c_str());
+  return good;
+}
+
+}  // namespace
+
+std::string Runner::label() const { return fmt::format("{} | {}", item->mask, variant->name); }
+
+double Tflops(std::int64_t pairs, int head_dim, double ns) {
+  return 4.0 * head_dim * static_cast<double>(pairs) / ns * 1e-3;
+}
+
+PreparedGroup::PreparedGroup(const SpeedGroup& group, Context& context)
+    : group_(&group), tensors_(group.shape, Layout::kHeadsFirst, 5, context.stream()) {
+  const auto usable = UsableVariants(context);
+  for (const SpeedItem& item : group.items) {
+    for (const Variant* variant : Chosen(item.kernels, group.shape.head_dim, usable)) {
+      const Blocks blocks = BlocksOf(*variant, group.shape);
+      Lists lists = item.make(blocks, group.shape.heads);
+      const std::int64_t pairs = ActivePairs(lists, blocks);
+      DeviceLists on_device(*variant, lists, context.stream());
+      runners_.push_back({&item, variant, std::move(lists), pairs, std::move(on_device), 0.0});
+      SpotCheck(runners_.back(), context);
+    }
+  }
+}
+
+profiler::DeviceReading PreparedGroup::Sample(const Runner& runner, Context& context) const {
+  const AttentionCall call = runner.on_device.Over(tensors_.Call(), context.stream());
+  return context.timer.Cold([&](void*) { runner.variant->launch(call); });
+}
+
+/// Timed launches compute: some rows of each against fp64. Also the launch that loads the code.
+void PreparedGroup::SpotCheck(Runner& runner, Context& context) const {
+  const AttentionCall call = runner.on_device.Over(tensors_.Call(), context.stream());
+  tensors_.Poison(context.stream());
+  context.timer.WarmUp([&](void*) { runner.variant->launch(call); }, runner.variant->name);
+  planner::Prng prng(context.options.seed);
+  const std::int64_t all = std::int64_t{call.shape.heads} * call.shape.q_tokens;
+  std::set<std::int64_t> drawn{0, all - 1};
+  while (static_cast<int>(drawn.size()) < kSpotRows) {
+    drawn.insert(static_cast<std::int64_t>(prng.Uniform() * static_cast<double>(all)));
+  }
+  const std::vector<std::int64_t> rows(drawn.begin(), drawn.end());
+  const auto numbers =
+      runtime::ToDevice(std::span<const std::int64_t>(rows), "row numbers", context.stream());
+  Reference reference;
+  reference.o.resize(rows.size() * static_cast<std::size_t>(call.shape.head_dim));
+  reference.lse.resize(rows.size());
+  const runtime::CudaBuffer o(8 * reference.o.size(), "the reference's outputs");
+  const runtime::CudaBuffer lse(8 * rows.size(), "the reference's log-sum-exp");
+  ReferenceOnDevice(call,
+                    runner.variant->q_block,
+                    runner.variant->k_block,
+                    numbers.As<std::int64_t>(),
+                    static_cast<std::int64_t>(rows.size()),
+                    o.As<double>(),
+                    lse.As<double>(),
+                    call.stream);
+  runtime::SynchronizeCudaDevice("the fp64 reference");
+  o.Download(reference.o.data(), o.bytes(), context.stream());
+  lse.Download(reference.lse.data(), lse.bytes(), context.stream());
+  const Tensors::Output output = tensors_.ReadRows(rows, context.stream());
+  const Verdict verdict =
+      Compare(output.o, output.lse, reference.o, reference.lse, call.shape.head_dim);
+  runner.spot_error = verdict.relative_error;
+  if (!verdict.good()) {
+    std::printf("wrong: %s over %s: %s\n",
+                runner.variant->name,
+                runner.item->mask.c_str(),
+                verdict.Words().c_str());
+  }
+}
+
+bool MeasureSpeed(Context& context) { return MeasureAll("speed", SpeedGroups(), context); }
+bool MeasureCurve(Context& context) { return MeasureAll("curve", CurveGroups(), context); }
+
+}  // namespace dbsp::gpu_check

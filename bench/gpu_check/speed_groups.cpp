@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/gpu_check/speed_groups.h"
+
+#include <cmath>
+
+#include "core/error.h"
+#include "core/shape.h"
+#include "planner/rules/radial.h"
+#include "planner/rules/sta.h"
+
+namespace dbsp::gpu_check {
+namespace {
+
+using kernels::gpu::AttentionShape;
+using kernels::gpu::ListKind;
+using kernels::gpu::Variant;
+
+/// Wan 2.1 14B at 720p: 81 frames of 1280 x 720 in a latent grid, 40 heads.
+constexpr Grid kWan720p{21, 45, 80};
+constexpr int kWanHeads = 40;
+/// The same padded to whole sliding tiles of 6 x 8 x 8.
+constexpr Grid kWanTiles{4, 6, 10};
+/// A key list of every pair of 75,600 tokens is too long for 32-bit offsets; this shape is not.
+constexpr int kGatherTokens = 32768;
+constexpr int kGatherHeads = 12;
+
+AttentionShape ShapeOf(std::int64_t tokens, int heads, int head_dim) {
+  AttentionShape shape;
+  shape.heads = heads;
+  shape.q_tokens = shape.k_tokens = static_cast<int>(tokens);
+  shape.head_dim = head_dim;
+  shape.scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
+  return shape;
+}
+
+SpeedItem Dense(int min_arch, double tflops) {
+  SpeedItem item;
+  item.mask = "dense";
+  item.kernels.min_arch = min_arch;
+  item.make = [](const Blocks& blocks, int heads) { return Full(blocks, heads); };
+  item.same_for_heads = true;
+  item.tflops = tflops;
+  return item;
+}
+
+SpeedItem RandomBlocks(int min_arch, int block, double density, double of_dense) {
+  SpeedItem item;
+  item.mask = fmt::format("random {:.2f}", density);
+  item.kernels = {ListKind::kBlocks, block, block, min_arch};
+  item.make = [density](const Blocks& blocks, int heads) {
+    return Random(blocks, heads, density, 1, 11);
+  };
+  item.of_dense = of_dense;
+  return item;
+}
+
+SpeedItem Keys(int run, double density, double of_dense) {
+  SpeedItem item;
+  item.mask = run == 1 ? fmt::format("keys {:.2f}", density)
+                       : fmt::format("runs of {}, {:.2f}", run, density);
+  item.kernels = {ListKind::kKeys, 128, 1, 0};
+  item.make = [run, density](const Blocks& blocks, int heads) {
+    return Random(blocks, heads, density, run, 13);
+  };
+  item.of_dense = of_dense;
+  return item;
+}
+
+/// Block-sparse attention over every block that holds one of the keys: what gathering competes
+/// with.
+SpeedItem UnionOfKeys(double density) {
+  SpeedItem item;
+  item.mask = fmt::format("blocks of runs of 8, {:.2f}", density);
+  item.kernels = {ListKind::kBlocks, 128, 128, 90};
+  item.make = [density](const Blocks& blocks, int heads) {
+    Blocks keys = blocks;
+    keys.k_block = 1;
+    return BlocksOfKeys(Random(keys, heads, density, 8, 13), blocks.k_block);
+  };
+  return item;
+}
+
+SpeedItem FromRule(const std::string& name, int block, const BlockMask& mask, double of_dense) {
+  SpeedItem item;
+  item.mask = name;
+  item.kernels = {ListKind::kBlocks, block, block, 90};
+  item.make = [mask](const Blocks& blocks, int heads) { return FromMask(mask, blocks, heads); };
+  item.same_for_heads = true;
+  item.of_dense = of_dense;
+  return item;
+}
+
+SpeedItem Radial(int block, double of_dense) {
+  planner::RadialOptions options;
+  options.decay = 0.2;
+  options.block = block;
+  options.sink = true;
+  return FromRule("radial", block, planner::RadialMask(kWan720p, 0, options), of_dense);
+}
+
+SpeedItem Sta(int block, double of_dense) {
+  return FromRule(
+      "sta 3x3x5", block, planner::StaMask(kWanTiles, {3, 3, 5}, 0, {block, block}), of_dense);
+}
+
+SpeedGroup DenseGroup(std::int64_t tokens, int heads, int head_dim, double tflops) {
+  return {fmt::format("dense d{} {} tokens {} heads", head_dim, tokens, heads),
+          ShapeOf(tokens, heads, head_dim),
+          8,
+          {Dense(90, tflops)}};
+}
+
+SpeedGroup WanGroup(int block, const std::vector<double>& of_dense) {
+  SpeedGroup group{fmt::format("wan 720p {}x{}", block, block),
+                   ShapeOf(kWan720p.tokens(), kWanHeads, 128),
+                   14,
+                   {Dense(90, 0)}};
+  const double densities[] = {0.5, 0.3, 0.2, 0.1};
+  for (std::size_t i = 0; i < 4; ++i) {
+    group.items.push_back(RandomBlocks(90, block, densities[i], of_dense[i]));
+  }
+  group.items.push_back(Radial(block, of_dense[3]));
+  return group;
+}
+
+SpeedGroup StaGroup(int block, double of_dense) {
+  return {fmt::format("wan 720p sta {}x{}", block, block),
+          ShapeOf(kWanTiles.tokens() * planner::kStaTileTokens, kWanHeads, 128),
+          10,
+          {Dense(90, 0), Sta(block, of_dense)}};
+}
+
+SpeedGroup GatherGroup() {
+  SpeedGroup group{"gather", ShapeOf(kGatherTokens, kGatherHeads, 128), 12, {Dense(90, 0)}};
+  for (const double density : {0.1, 0.3, 0.6}) group.items.push_back(Keys(1, density, 0.75));
+  for (const double density : {0.1, 0.3, 0.6}) group.items.push_back(Keys(8, density, 0.80));
+  group.items.push_back(UnionOfKeys(0.1));
+  return group;
+}
+
+}  // namespace
+
+std::vector<SpeedGroup> SpeedGroups() {
+  std::vector<SpeedGroup> groups;
+  groups.push_back(DenseGroup(16384, 40, 128, 640));
+  groups.push_back(WanGroup(128, {0.95, 0.93, 0.90, 0.85}));
+  groups.push_back(DenseGroup(16384, 40, 64, 430));
+  groups.push_back(GatherGroup());
+  groups.push_back(StaGroup(128, 0.85));
+  groups.push_back(WanGroup(64, {0.65, 0.65, 0.65, 0.65}));
+  groups.push_back({"portable d128 16384 tokens 24 heads",
+                    ShapeOf(16384, 24, 128),
+                    8,
+                    {Dense(80, 300), RandomBlocks(80, 128, 0.3, 0)}});
+  groups.push_back(DenseGroup(65536, 24, 128, 640));
+  groups.push_back(DenseGroup(32768, 24, 128, 640));
+  groups.push_back(DenseGroup(65536, 24, 64, 430));
+  groups.push_back(StaGroup(64, 0.65));
+  return groups;
+}
+
+std::vector<SpeedGroup> CurveGroups() {
+  constexpr double kDensities[] = {0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05};
+  std::vector<SpeedGroup> groups;
+  for (const int head_dim : {128, 64}) {
+    for (const int block : {128, 64}) {
+      SpeedGroup group{fmt::format("curve d{} {}x{}", head_dim, block, block),
+                       ShapeOf(kGatherTokens, kGatherHeads, head_dim),
+                       8,
+                       {Dense(90, 0)}};
+      for (const double density : kDensities) {
+        group.items.push_back(RandomBlocks(0, block, density, 0));
+      }
+      groups.push_back(std::move(group));
+    }
+    SpeedGroup gather{fmt::format("curve d{} gather", head_dim),
+                      ShapeOf(kGatherTokens, kGatherHeads, head_dim),
+                      8,
+                      {Dense(90, 0)}};
+    for (const double density : kDensities) gather.items.push_back(Keys(1, density, 0));
+    groups.push_back(std::move(gather));
+  }
+  return groups;
+}
+
+std::vector<const Variant*> Chosen(const KernelChoice& choice,
+                                   int head_dim,
+                                   std::span<const Variant* const> variants) {
+  std::vector<const Variant*> chosen;
+  for (const Variant* variant : variants) {
+    const bool fits = variant->list == choice.list && variant->head_dim == head_dim &&
+                      (choice.q_block == 0 || variant->q_block == choice.q_block) &&
+                      (choice.k_block == 0 || variant->k_block == choice.k_block) &&
+                      (choice.min_arch == 0 || variant->min_arch == choice.min_arch);
+    if (fits) chosen.push_back(variant);
+  }
+  return chosen;
+}
+
+}  // namespace dbsp::gpu_check

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "bench/gpu_check/lists.h"
+#include "core/error.h"
+#include "tests/core/expect_error.h"
+
+namespace dbsp::gpu_check {
+namespace {
+
+TEST(GpuCheckListsTest, FullListsNameEverything) {
+  const Blocks blocks{300, 500, 128, 64};
+  const Lists lists = Full(blocks, 3);
+  EXPECT_EQ(lists.tiles(), 9);
+  EXPECT_EQ(lists.list.size(), 9U * 8U);
+  EXPECT_EQ(ActivePairs(lists, blocks), 3 * 300 * 500) << "tails count as they are";
+}
+
+TEST(GpuCheckListsTest, RandomListsAscendAndKeepTheirDensity) {
+  for (const double density : {0.02, 0.3, 0.9, 1.0}) {
+    for (const int run : {1, 8, 64}) {
+      const Blocks blocks{2000, 5000, 128, 1};
+      const Lists lists = Random(blocks, 4, density, run, 5);
+      for (std::int64_t tile = 0; tile < lists.tiles(); ++tile) {
+        const auto keys = lists.Tile(tile);
+        ASSERT_TRUE(std::is_sorted(keys.begin(), keys.end(), std::less_equal<>()))
+            << "strictly ascending";
+        if (keys.empty()) continue;
+        ASSERT_GE(keys.front(), 0);
+        ASSERT_LT(keys.back(), 5000);
+      }
+      const double kept = static_cast<double>(lists.list.size()) / (64.0 * 5000.0);
+      EXPECT_NEAR(kept, density, 0.15 * density + 0.005) << "runs of " << run;
+    }
+  }
+}
+
+TEST(GpuCheckListsTest, RunsAreAlignedAndWhole) {
+  const Blocks blocks{128, 1000, 128, 1};
+  const Lists lists = Random(blocks, 1, 0.4, 8, 9);
+  const auto keys = lists.Tile(0);
+  for (std::size_t i = 0; i < keys.size();) {
+    ASSERT_EQ(keys[i] % 8, 0);
+    for (std::int32_t key = keys[i]; key < std::min(keys[i] + 8, 1000) && i < keys.size(); ++i) {
+      if (keys[i] != key) break;
+      ++key;
+    }
+  }
+  EXPECT_EQ(Random(blocks, 1, 0.4, 8, 9).list, lists.list);
+  EXPECT_NE(Random(blocks, 1, 0.4, 8, 10).list, lists.list);
+}
+
+TEST(GpuCheckListsTest, NothingIsListedAtDensityZero) {
+  const Blocks blocks{300, 300, 128, 128};
+  const Lists lists = Random(blocks, 2, 0.0, 1, 1);
+  EXPECT_EQ(lists.tiles(), 6);
+  EXPECT_TRUE(lists.list.empty());
+  EXPECT_EQ(ActivePairs(lists, blocks), 0);
+}
+
+TEST(GpuCheckListsTest, AMaskIsTheSameForEveryHead) {
+  BlockMask mask(3, 5);
+  mask.Set(0, 4);
+  mask.Set(2, 0);
+  mask.Set(2, 3);
+  const Blocks blocks{350, 600, 128, 128};
+  const Lists lists = FromMask(mask, blocks, 2);
+  EXPECT_EQ(lists.begin, (std::vector<std::int32_t>{0, 1, 1, 3, 4, 4, 6}));
+  EXPECT_EQ(lists.list, (std::vector<std::int32_t>{4, 0, 3, 4, 0, 3}));
+  // Query block 2 has 94 queries, key block 4 has 88 keys.
+  EXPECT_EQ(ActivePairs(lists, blocks), 2 * (128 * 88 + 94 * 256));
+  const auto dense = DenseMask(lists, 5);
+  ASSERT_EQ(dense.size(), 30U);
+  for (int i = 0; i < 3; ++i) {
+    for (int j = 0; j < 5; ++j) EXPECT_EQ(dense[i * 5 + j], mask.Get(i, j) ? 1 : 0);
+  }
+  dbsp::testing::ExpectError(ErrorCode::kMismatch, {"3 x 5 blocks", "3 x 4"}, [&] {
+    (void)FromMask(mask, {350, 512, 128, 128}, 1);
+  });
+}
+
+TEST(GpuCheckListsTest, BlocksOfKeysAreThoseThatHoldOne) {
+  Lists keys;
+  keys.q_blocks = 2;
+  keys.list = {0, 1, 127, 128, 500, 700};
+  keys.begin = {0, 4, 6};
+  const Lists blocks = BlocksOfKeys(keys, 128);
+  EXPECT_EQ(blocks.list, (std::vector<std::int32_t>{0, 1, 3, 5}));
+  EXPECT_EQ(blocks.begin, (std::vector<std::int32_t>{0, 2, 4}));
+}
+
+}  // namespace
+}  // namespace dbsp::gpu_check
