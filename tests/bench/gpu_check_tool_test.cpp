@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 #include "tests/cli/run_tool.h"
@@ -41,6 +43,46 @@ TEST_F(GpuCheckToolTest, UsageIsExitCodeTwo) {
   EXPECT_EQ(RunTool("gpu_check", {}).exit_code, 2);
   EXPECT_EQ(RunTool("gpu_check", {"speed", "--budget", "x"}).exit_code, 2);
   EXPECT_EQ(RunTool("gpu_check", {"--help"}).exit_code, 0);
+}
+
+// The script's own words; it asks for the driver before it builds anything.
+class GpuCheckScriptTest : public ::testing::Test {
+ protected:
+  static dbsp::testing::ToolResult Run(const std::string& arguments) {
+    const dbsp::testing::TemporaryFolder folder;
+    const std::string command = DBSP_SOURCE_DIR "/scripts/gpu-check " + arguments + " --out " +
+                                (folder / "out").string() + " </dev/null >" +
+                                (folder / "words").string() + " 2>&1";
+    const int status = std::system(command.c_str());
+    dbsp::testing::ToolResult result;
+    if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
+    result.out = dbsp::testing::FileText(folder / "words");
+    return result;
+  }
+};
+
+TEST_F(GpuCheckScriptTest, WithoutADriverItIsUnavailableInWords) {
+  if (std::system("ldconfig -p | grep -q libcuda.so.1") == 0) GTEST_SKIP() << "a driver is here";
+  for (const char* part : {"", "kernels", "sanitizer", "speed", "peers", "curve"}) {
+    const auto run = Run(part);
+    EXPECT_EQ(run.exit_code, 3) << part;
+    EXPECT_EQ(run.out, "gpu-check: unavailable: no NVIDIA driver (libcuda.so.1 not found)\n")
+        << part;
+  }
+}
+
+TEST_F(GpuCheckScriptTest, ADriverWithoutADeviceIsUnavailableToo) {
+  const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
+  const auto run = Run("kernels --bin " DBSP_BINARY_DIR "/bin");
+  EXPECT_EQ(run.exit_code, 3) << run.out;
+  EXPECT_THAT(run.out, HasSubstr("sm90.block128x128.d128"));
+  EXPECT_THAT(run.out, HasSubstr("gpu-check: unavailable: an NVIDIA driver"));
+}
+
+TEST_F(GpuCheckScriptTest, UnknownPartsAndMissingBinariesAreUsage) {
+  EXPECT_EQ(Run("everything").exit_code, 2);
+  const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
+  EXPECT_EQ(Run("--bin /nowhere").exit_code, 2);
 }
 
 }  // namespace

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""bench/peers.py without PyTorch and without a GPU: its masks, tables, turns and words."""
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import struct
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SPEC = importlib.util.spec_from_file_location("peers", os.path.join(ROOT, "bench", "peers.py"))
+peers = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(peers)
+
+# Answers as gpu_check does, and writes down the order of what it is asked.
+SERVER = """#!{python}
+import json, sys
+log = open({log!r}, "a", encoding="utf-8")
+for line in sys.stdin:
+    words = line.split()
+    print(line.strip(), file=log, flush=True)
+    if words[0] == "groups":
+        print(json.dumps({{"groups": ["wan", "broken"]}}), flush=True)
+    elif line.strip() == "prepare 0":
+        print("a remark of gpu_check", flush=True)
+        runner = {{"kernel": "own.dense", "mask": "dense", "q_block": 128, "k_block": 128, "pairs": 2 * 300 * 300,
+                   "spot_error": 1e-3}}
+        sparse = dict(runner, kernel="own.sparse", mask="random 0.30", pairs={pairs}, mask_file={mask!r})
+        print(json.dumps({{"group": "wan", "tokens": 300, "heads": 2, "head_dim": 128, "runners": [runner, sparse]}}),
+              flush=True)
+    elif words[0] == "prepare":
+        print(json.dumps({{"error": "device memory: keys needs 9 GiB"}}), flush=True)
+    elif words[0] == "sample":
+        print(json.dumps({{"ns": 2000.0 if words[1] == "0" else 1000.0}}), flush=True)
+    elif words[0] == "quit":
+        break
+"""
+
+
+def write_mask(path, shape, body):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    header = header.ljust(128 - 10 - 1) + "\n"
+    with open(path, "wb") as file:
+        file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(body))
+
+
+class MaskTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.folder.name, "mask.npy")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def test_reads_what_gpu_check_writes(self):
+        write_mask(self.path, (1, 2, 3), [1, 0, 1, 0, 0, 1])
+        self.assertEqual(peers.read_mask(self.path), ((1, 2, 3), bytes([1, 0, 1, 0, 0, 1])))
+
+    def test_refuses_other_files(self):
+        write_mask(self.path, (1, 2, 4), [1, 0, 1, 0, 0, 1])
+        with self.assertRaisesRegex(ValueError, "expected 8 bytes"):
+            peers.read_mask(self.path)
+        with open(self.path, "wb") as file:
+            file.write(b"something else")
+        with self.assertRaisesRegex(ValueError, "format 1.0"):
+            peers.read_mask(self.path)
+
+    def test_pairs_count_tails_as_they_are(self):
+        # 300 tokens are 3 blocks of 128; the last holds 44.
+        body = bytes([1, 0, 1, 0, 0, 0, 0, 1, 1])
+        one_head = 128 * (128 + 44) + 44 * (128 + 44)
+        self.assertEqual(peers.mask_pairs((1, 3, 3), body, 1, 300, 128, 128), one_head)
+        self.assertEqual(peers.mask_pairs((1, 3, 3), body, 5, 300, 128, 128), 5 * one_head)
+        self.assertEqual(peers.mask_pairs((2, 3, 3), body + bytes(9), 2, 300, 128, 128), one_head)
+        with self.assertRaisesRegex(ValueError, "does not cover"):
+            peers.mask_pairs((1, 3, 3), body, 1, 400, 128, 128)
+
+
+class NumbersTest(unittest.TestCase):
+    def test_quartiles_are_gpu_checks(self):
+        self.assertEqual(peers.quartiles([4, 1, 3, 2]), (1.75, 2.5, 3.25))
+        self.assertEqual(peers.quartiles([7]), (7, 7, 7))
+
+    def test_tflops(self):
+        self.assertAlmostEqual(peers.tflops(16384 * 16384, 128, 1e6), 4 * 128 * 16384**2 / 1e-3 * 1e-12)
+
+    def test_ratios_are_per_pair_and_to_our_fastest(self):
+        ours = [
+            {"mask": "a", "kernel": "slow", "median_ns": 4.0, "pairs": 2},
+            {"mask": "a", "kernel": "fast", "median_ns": 2.0, "pairs": 2},
+            {"mask": "b", "kernel": "fast", "median_ns": 1.0, "pairs": 1},
+        ]
+        theirs = [
+            {"mask": "a", "kernel": "flex", "median_ns": 6.0, "pairs": 4},
+            {"mask": "c", "kernel": "flex", "median_ns": 6.0, "pairs": 4},
+        ]
+        self.assertEqual(peers.judged(ours, theirs), {("a", "flex"): 1.5})
+
+    def test_tables_line_up(self):
+        self.assertEqual(peers.table_text([["a", "bb"], ["ccc", "d"]]), "a    bb\nccc   d")
+
+
+class FakeTorch:
+    """PyTorch as peers.py uses it, on no device."""
+
+    def __init__(self):
+        self.torch = self
+        self.cuda = self
+        self.ran = []
+
+    def synchronize(self):
+        pass
+
+    def free(self):
+        pass
+
+    def inputs(self, heads, tokens, head_dim):
+        return [None] * 3
+
+    def cudnn(self, q, k, v):
+        raise RuntimeError("No available kernel. Aborting execution.\nmore words")
+
+    def flex_attention(self, q, k, v, shape, body, q_block, k_block):
+        return lambda: self.ran.append((shape, q_block))
+
+    def sample(self, run):
+        run()
+        return 3000.0
+
+
+class RunTest(unittest.TestCase):
+    def run_main(self, folder, torch_class):
+        mask = os.path.join(folder, "mask.npy")
+        write_mask(mask, (1, 3, 3), [1, 0, 1, 0, 0, 0, 0, 1, 1])
+        log = os.path.join(folder, "log")
+        server = os.path.join(folder, "gpu_check")
+        pairs = 2 * (128 * 172 + 44 * 172)
+        with open(server, "w", encoding="utf-8") as file:
+            file.write(SERVER.format(python=sys.executable, log=log, mask=mask, pairs=pairs))
+        os.chmod(server, 0o755)
+        printed = io.StringIO()
+        before = peers.Torch, peers.MAX_ROUNDS
+        peers.Torch, peers.MAX_ROUNDS = torch_class, 6
+        try:
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+                code = peers.main(["--gpu-check", server, "--out", os.path.join(folder, "out"), "--budget", "30"])
+        finally:
+            peers.Torch, peers.MAX_ROUNDS = before
+        return code, printed.getvalue(), log
+
+    def test_takes_turns_and_writes_every_group(self):
+        with tempfile.TemporaryDirectory() as folder:
+            code, printed, log = self.run_main(folder, FakeTorch)
+            with open(os.path.join(folder, "out", "peers.jsonl"), encoding="utf-8") as file:
+                lines = [json.loads(line) for line in file]
+            with open(log, encoding="utf-8") as file:
+                asked = file.read().split("\n")
+        self.assertEqual(code, 1, "a group that fails is a failure")
+        own = [line for line in lines if line.get("kernel") == "own.sparse"][0]
+        flex = [line for line in lines if line.get("kernel") == "torch.flex"][0]
+        self.assertGreaterEqual(len(own["samples_ns"]), peers.MIN_ROUNDS)
+        self.assertEqual(len(own["samples_ns"]), len(flex["samples_ns"]))
+        self.assertEqual(flex["ours_is_faster_by"], 3.0)
+        self.assertEqual(flex["pairs"], own["pairs"])
+        self.assertAlmostEqual(own["of_dense"], own["pairs"] / (2 * 300 * 300) * 2.0)
+        samples = [line for line in asked if line.startswith("sample")]
+        self.assertEqual(samples[:4], ["sample 0", "sample 1", "sample 0", "sample 1"])
+        self.assertEqual(lines[-1]["error"], "device memory: keys needs 9 GiB")
+        self.assertIn("torch.cudnn skipped: No available kernel. Aborting execution.", printed)
+        self.assertIn("a remark of gpu_check", printed)
+        self.assertIn("3.00x", printed)
+
+    def test_without_pytorch_it_says_so(self):
+        def absent():
+            before = sys.modules.get("torch")
+            sys.modules["torch"] = None  # What importing then meets is an ImportError.
+            try:
+                return REAL_TORCH()
+            finally:
+                if before is None:
+                    del sys.modules["torch"]
+                else:
+                    sys.modules["torch"] = before
+
+        with tempfile.TemporaryDirectory() as folder:
+            code, printed, _ = self.run_main(folder, absent)
+        self.assertEqual(code, 3)
+        self.assertIn("peers: unavailable: PyTorch is not installed", printed)
+
+    def test_a_gpu_check_without_a_device_is_unavailable(self):
+        with tempfile.TemporaryDirectory() as folder:
+            server = os.path.join(folder, "gpu_check")
+            with open(server, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\nexit 3\n")
+            os.chmod(server, 0o755)
+            one = peers.GpuCheck(server, folder, 1)
+            with self.assertRaisesRegex(peers.Unavailable, "no usable GPU"):
+                one.ask("groups")
+            one.close()
+
+
+REAL_TORCH = peers.Torch
+
+if __name__ == "__main__":
+    unittest.main()
