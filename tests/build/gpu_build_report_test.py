@@ -27,6 +27,7 @@ LIST = """kernel                  from  query block  key block     tile  threads
 sm90.block128x64.d128    9.0          128         64  128x128      384        196776
 sm90.block128x64.d64     9.0          128         64  128x128      384        164080
 sm80.block128x64.d128    8.0          128         64  128x64       128         65536
+sm90.gather128.d64       9.0          128          1  128x128      384        196884
 gpu: 1 devices
 """
 
@@ -50,10 +51,12 @@ class ReportTest(unittest.TestCase):
     def test_joins_kernels_to_variants(self):
         variants = report.variants_of(LIST)
         self.assertEqual(variants["sm90.block128x64.d64"], (384, 164080))
-        self.assertEqual(len(variants), 3)
+        self.assertEqual(len(variants), 4)
         space = "void dbsp::kernels::gpu::{0}::BlockSparse<dbsp::kernels::gpu::{0}::Block128x64D128>(Arguments)"
         self.assertEqual(report.variant_of(space.format("sm90"), variants), "sm90.block128x64.d128")
         self.assertEqual(report.variant_of(space.format("sm80"), variants), "sm80.block128x64.d128")
+        gather = "void dbsp::kernels::gpu::gather::GatherSparse<dbsp::kernels::gpu::gather::Keys128D64>(Arguments)"
+        self.assertEqual(report.variant_of(gather, variants), "sm90.gather128.d64")
         self.assertIsNone(report.variant_of("dbsp::kernels::gpu::(anonymous namespace)::Hold(int const*)", variants))
 
     def test_names_are_short(self):
