@@ -12,7 +12,9 @@
 namespace dbsp::runtime {
 
 DynamicLibrary::DynamicLibrary(std::string name, const std::string& what, const std::string& remedy)
-    : name_(std::move(name)), handle_(dlopen(name_.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+    // Never unloaded: these libraries start threads and register handlers that outlive a handle.
+    : name_(std::move(name)),
+      handle_(dlopen(name_.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)) {
   if (handle_) return;
   const char* text = dlerror();
   const std::string_view reason = text == nullptr ? "unknown reason" : text;

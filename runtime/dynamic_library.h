@@ -7,7 +7,8 @@
 
 namespace dbsp::runtime {
 
-/// One open library; closed with the object, which must outlive every function taken from it.
+/// One open library. It stays in the process until that ends, so that functions taken from it may
+/// outlive the object.
 class DynamicLibrary {
  public:
   /// Opens `name` as the dynamic linker finds it.

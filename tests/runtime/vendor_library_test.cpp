@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loaders of the vendors' libraries, against shared objects that stand in for them.
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -27,6 +28,14 @@ using dbsp::testing::FakeLibrary;
 using dbsp::testing::OldFakeLibrary;
 
 constexpr const char* kNotBuilt = "unavailable: not built: ";
+
+TEST(DynamicLibraryTest, StaysLoadedWhenItsObjectIsGone) {
+  const std::string name = FakeLibrary("libnvidia-ml.so.1");
+  { const DynamicLibrary library(name, "unavailable"); }
+  void* const handle = dlopen(name.c_str(), RTLD_NOW | RTLD_NOLOAD);
+  EXPECT_NE(handle, nullptr);
+  if (handle != nullptr) dlclose(handle);
+}
 
 class CudaDriverTest : public ::testing::Test {
  protected:
