@@ -68,6 +68,14 @@ TEST_P(AttentionTest, EqualsADenseMaskedSoftmaxForRandomShapes) {
   }
 }
 
+/// Lists of single keys and of small blocks, longer than a chunk of 128 keys.
+TEST_P(AttentionTest, TakesListsOfSingleKeys) {
+  ExpectRight({.head_dim = 64, .block = {64, 1}, .q_blocks = 2, .k_blocks = 300}, 1);
+  ExpectRight({.head_dim = 128, .block = {128, 1}, .q_blocks = 1, .k_blocks = 256, .density = 1.0},
+              2);
+  ExpectRight({.head_dim = 72, .block = {40, 7}, .q_blocks = 2, .k_blocks = 60}, 3);
+}
+
 TEST_P(AttentionTest, TakesTheLargestBlocks) {
   ExpectRight({.head_dim = 64, .block = {512, 512}, .q_blocks = 1, .k_blocks = 2, .density = 1.0},
               1);

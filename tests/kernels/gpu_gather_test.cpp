@@ -30,6 +30,7 @@ struct Launching {
   std::uint64_t seed = 1;
   isa::Completion completion = isa::Completion::kRandom;
   bool arranged = false;  ///< whole pieces of runs first
+  bool other_v = false;  ///< V lies in memory otherwise than K
 };
 
 /// A row of keys per tile, of every kind in turn.
@@ -94,6 +95,15 @@ class GatherTest : public ::testing::Test {
       const auto bytes = static_cast<std::int64_t>(arranged.list.size() * 4);
       options.regions.push_back({"arranged", arranged.list.data(), bytes, false});
     }
+    CaseOptions other{.batch = call.shape.batch, .heads = call.shape.heads};
+    other.memory =
+        call.k.head_stride < call.k.token_stride ? Memory::kPadded : Memory::kTokensFirst;
+    testing::Tensor v(other, call.shape.k_tokens, call.shape.head_dim);
+    if (how.other_v) {
+      CopyRows(test.v(), call.shape, v);
+      call.v = v.View();
+      options.regions.push_back(v.Region("other v", false));
+    }
     CheckCall(kVariant, call);
     const sm90::MapSpecs specs = sm90::MapSpecsOf(kVariant, call);
     Arguments args;
@@ -111,6 +121,16 @@ class GatherTest : public ::testing::Test {
     options.blocks_per_sm = Kernel::kTile.blocks_per_sm;
     return isa::RunGrid(
         how.grid, L::kThreads, L::kSharedBytes, options, [&] { RunBlock<Kernel::kTile>(args); });
+  }
+
+  static void CopyRows(testing::Tensor& from, const AttentionShape& shape, testing::Tensor& to) {
+    for (int b = 0; b < shape.batch; ++b) {
+      for (int h = 0; h < shape.heads; ++h) {
+        for (int t = 0; t < shape.k_tokens; ++t) {
+          std::copy_n(from.Row(b, h, t), shape.head_dim, to.Row(b, h, t));
+        }
+      }
+    }
   }
 
   static void ExpectGood(GpuCase& test) {
@@ -146,8 +166,12 @@ TYPED_TEST(GatherTest, ListsOfEveryKindShapesAndStridesMatchFp64) {
     for (const bool arranged : {false, true}) {
       SCOPED_TRACE("case " + std::to_string(i) + (arranged ? " arranged" : ""));
       GpuCase test = TestFixture::MixedCase(cases[i], 100 + i);
-      TestFixture::Run(
-          test, {.grid = i % 2 == 0 ? 1 : 3, .resident = 2, .seed = i + 1, .arranged = arranged});
+      TestFixture::Run(test,
+                       {.grid = i % 2 == 0 ? 1 : 3,
+                        .resident = 2,
+                        .seed = i + 1,
+                        .arranged = arranged,
+                        .other_v = arranged});
       TestFixture::ExpectGood(test);
     }
   }
