@@ -72,13 +72,26 @@ class Consumer {
       RunAllSteps(r);
     }
     StoreTile<kTile>(args_, place_, group_, r.o, r.rows, QAddress());
-    // Only the thread that started the store knows when it has read the rows.
-    if (isa::ThreadIndex() % 128 == 0) isa::BarrierArrive(shared_ + L::kQEmpty + 8 * q_.slot);
+    used_q_ = q_.slot;
+    if constexpr (kTile.q_stages == 1) GiveBackQ();
     q_.Next();
+  }
+
+  /// Once O has been read out of the last tile's rows of Q, which is waited for as late as a second
+  /// buffer allows: after the first step of the next tile. Only the thread that started the store
+  /// knows when.
+  DBSP_KERNEL_CODE void GiveBackQ() {
+    if (used_q_ < 0) return;
+    if (isa::ThreadIndex() % 128 == 0) {
+      isa::TmaStoreWaitRead<0>();
+      isa::BarrierArrive(shared_ + L::kQEmpty + 8 * used_q_);
+    }
+    used_q_ = -1;
   }
 
   DBSP_KERNEL_CODE void RunAllSteps(Registers& r) {
     StepAlone(r, kv_, flags_);
+    GiveBackQ();
     for (int step = 1; step < steps_; ++step) {
       const Slot before = kv_;
       kv_.Next();
@@ -118,6 +131,7 @@ class Consumer {
         before = kv_;
         pending = true;
       }
+      GiveBackQ();
       kv_.Next();
     } while ((note & kLast) == 0);
     if (pending) Outputs(r, before);
@@ -270,6 +284,7 @@ class Consumer {
   std::uint32_t flags_ = 0;
   Cursor<kMessageSlots> message_;
   Cursor<kTile.q_stages> q_;
+  int used_q_ = -1;  ///< slot whose rows the last store reads, or none
   Slot kv_;
 };
 

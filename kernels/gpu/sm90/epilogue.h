@@ -36,7 +36,7 @@ DBSP_KERNEL_CODE void StoreLse(const Work& work,
 }
 
 /// O = o / sum through the warpgroup's own rows of the Q tile at `q`, which its products no longer
-/// read. On return of the warpgroup's first thread the store has read them.
+/// read. The warpgroup's first thread has committed the store that reads them.
 template <Tile kTile, int kCount>
 DBSP_KERNEL_CODE void StoreTile(const Arguments& args,
                                 const TilePlace& place,
@@ -70,7 +70,6 @@ DBSP_KERNEL_CODE void StoreTile(const Arguments& args,
       isa::TmaStore(&args.o, 64 * p, place.row, place.head, place.batch, q + p * L::kQPanelBytes);
     }
     isa::TmaStoreCommit();
-    isa::TmaStoreWaitRead<0>();
   }
 }
 

@@ -30,29 +30,49 @@ class Producer {
     isa::PrefetchTensorMap(&args_.k);
     isa::PrefetchTensorMap(&args_.v);
     isa::PrefetchTensorMap(&args_.o);
-    for (;;) {
-      const int next = isa::AtomicAdd(work_.counter, 1);
-      if (next >= work_.ordered_tiles) break;
-      RunTile(isa::LoadGlobal(work_.order + next));
+    FetchNext();
+    while (next_.tile >= 0) {
+      const Lists lists = next_;
+      place_ = PlaceOf(work_, lists.tile, kTile.q_block);
+      if constexpr (L::kOwnLists) {
+        LoadUnion(lists);
+      } else {
+        LoadList(lists);
+      }
     }
     Send(kNoMoreTiles, 0);
   }
 
  private:
-  DBSP_KERNEL_CODE void RunTile(int tile) {
-    place_ = PlaceOf(work_, tile, kTile.q_block);
-    const int first = isa::LoadGlobal(work_.begin + tile);
-    const int end = isa::LoadGlobal(work_.begin + tile + 1);
-    if constexpr (L::kOwnLists) {
-      const bool has_second = place_.row + kTile.q_block < work_.q_tokens;
-      const int second_end = has_second ? isa::LoadGlobal(work_.begin + tile + 2) : end;
-      if (second_end == first) return;
-      Send(static_cast<std::uint32_t>(place_.row), 0);
-      LoadQ();
-      LoadUnion(first, end, second_end);
-    } else {
-      if (end == first) return;
-      LoadList(first, end);
+  /// A tile's list, [first, middle); where warpgroups have own lists the second one's, [middle,
+  /// end).
+  struct Lists {
+    int tile = -1;
+    int first = 0;
+    int middle = 0;
+    int end = 0;
+  };
+
+  /// The next tile of the order with a key, or none. Called between K and V of a tile's last step:
+  /// V's buffer comes free a step later than K's, which hides a chain of three loads, and no tile
+  /// is promised to a thread block that is still long at work.
+  DBSP_KERNEL_CODE void FetchNext() {
+    for (;;) {
+      const int index = isa::AtomicAdd(work_.counter, 1);
+      if (index >= work_.ordered_tiles) {
+        next_.tile = -1;
+        return;
+      }
+      next_.tile = isa::LoadGlobal(work_.order + index);
+      const std::int32_t* const begin = work_.begin + next_.tile;
+      next_.first = isa::LoadGlobal(begin);
+      next_.middle = isa::LoadGlobal(begin + 1);
+      next_.end = next_.middle;
+      if constexpr (L::kOwnLists) {
+        if (next_.tile % work_.q_blocks + 1 < work_.q_blocks)
+          next_.end = isa::LoadGlobal(begin + 2);
+      }
+      if (next_.end > next_.first) return;
     }
   }
 
@@ -85,10 +105,11 @@ class Producer {
   }
 
   /// One list for the whole thread block.
-  DBSP_KERNEL_CODE void LoadList(int first, int end) {
-    const int count = end - first;
+  DBSP_KERNEL_CODE void LoadList(const Lists& lists) {
+    const int first = lists.first;
+    const int count = lists.middle - first;
     const bool odd = L::kPairs && count % 2 != 0;
-    int at = end - 1;
+    int at = lists.middle - 1;
     const int top = isa::LoadGlobal(work_.list + at);
     const std::uint32_t flags = FlagsOf(top) | (odd ? kDummy : 0U);
     const int steps = L::kPairs ? (count + 1) / 2 : count;
@@ -96,22 +117,26 @@ class Producer {
     LoadQ();
     // An odd block goes alone, in the step that is masked anyway.
     if (odd) {
-      LoadStep(top, kNoBlock, 0);
+      LoadStep(top, kNoBlock, count == 1 ? kLast : 0U);
       --at;
     }
     while (at >= first) {
       const int block = isa::LoadGlobal(work_.list + at--);
       const int second = L::kPairs ? isa::LoadGlobal(work_.list + at--) : kNoBlock;
-      LoadStep(block, second, 0);
+      LoadStep(block, second, at < first ? kLast : 0U);
     }
   }
 
-  /// Two lists, [first, middle) and [middle, end): every block of their union once, with the owners
-  /// in its note. Two blocks share a step only if they have the same owners, so that no warpgroup
-  /// multiplies keys that its list does not hold.
-  DBSP_KERNEL_CODE void LoadUnion(int first, int middle, int end) {
+  /// Every block of the union of two lists once, with its owners in the note. Two blocks share a
+  /// step only if they have the same owners, so that no warpgroup multiplies keys that its list
+  /// does not hold.
+  DBSP_KERNEL_CODE void LoadUnion(const Lists& lists) {
+    const int first = lists.first;
+    const int middle = lists.middle;
+    Send(static_cast<std::uint32_t>(place_.row), 0);
+    LoadQ();
     int at0 = middle - 1;
-    int at1 = end - 1;
+    int at1 = lists.end - 1;
     int block0 = BlockAt(at0, first);
     int block1 = BlockAt(at1, middle);
     int held1 = kNoBlock, held2 = kNoBlock, held3 = kNoBlock;  // by owners: first, second, both
@@ -162,6 +187,7 @@ class Producer {
     isa::BarrierWait(shared_ + L::kKEmpty + 8 * kv_.slot, kv_.parity ^ 1U);
     if constexpr (L::kOwnLists) isa::StoreShared(shared_ + L::kNotes + 4 * kv_.slot, note);
     LoadBlocks(&args_.k, shared_ + L::kK + step, block, second, k_full);
+    if ((note & kLast) != 0) FetchNext();
     isa::BarrierWait(shared_ + L::kVEmpty + 8 * kv_.slot, kv_.parity ^ 1U);
     LoadBlocks(&args_.v, shared_ + L::kV + step, block, second, v_full);
     kv_.Next();
@@ -193,6 +219,7 @@ class Producer {
   std::uint32_t shared_;
   int last_block_;
   bool ragged_;
+  Lists next_;
   TilePlace place_;
   Cursor<kMessageSlots> message_;
   Cursor<kTile.q_stages> q_;
