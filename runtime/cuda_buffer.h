@@ -48,6 +48,8 @@ class CudaBuffer {
                 std::size_t bytes,
                 const CudaStream& stream,
                 std::size_t offset = 0) const;
+  /// Enqueues a copy of all of `other`. errors Error{kInvalidArgument} when it is larger
+  void CopyFrom(const CudaBuffer& other, const CudaStream& stream) const;
   /// Enqueues: every byte becomes `value`.
   void Fill(std::uint8_t value, const CudaStream& stream) const;
 

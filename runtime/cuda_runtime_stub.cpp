@@ -42,6 +42,7 @@ void CudaBuffer::Upload(const void*, std::size_t, const CudaStream&) const { Fai
 void CudaBuffer::Download(void*, std::size_t, const CudaStream&, std::size_t) const {
   FailNotBuilt();
 }
+void CudaBuffer::CopyFrom(const CudaBuffer&, const CudaStream&) const { FailNotBuilt(); }
 void CudaBuffer::Fill(std::uint8_t, const CudaStream&) const { FailNotBuilt(); }
 CudaPinned::CudaPinned(std::size_t, const std::string&) { FailNotBuilt(); }
 

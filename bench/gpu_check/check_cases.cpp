@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "bench/gpu_check/check_attention.h"
+#include "kernels/key_lists.h"
 #include "planner/rules/prng.h"
 
 namespace dbsp::gpu_check {
@@ -62,7 +63,15 @@ CheckCase CaseOf(const kernels::gpu::Variant& variant, int index, std::uint64_t 
 
 Lists ListsOf(const CheckCase& one, const kernels::gpu::Variant& variant) {
   const Blocks blocks = BlocksOf(variant, one.shape);
-  return Random(blocks, one.shape.batch * one.shape.heads, one.density, one.run, one.seed);
+  Lists lists = Random(blocks, one.shape.batch * one.shape.heads, one.density, one.run, one.seed);
+  if (variant.k_block == 1 && one.run >= kernels::kRunKeys) {
+    // Long runs are what the kernel fetches whole once they are arranged.
+    kernels::KeyLists keys{std::move(lists.begin), std::move(lists.list)};
+    kernels::ArrangeRuns(keys);
+    lists.begin = std::move(keys.begin);
+    lists.list = std::move(keys.list);
+  }
+  return lists;
 }
 
 }  // namespace dbsp::gpu_check

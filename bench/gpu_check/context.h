@@ -31,6 +31,8 @@ struct Context {
 /// that it checked was right.
 bool CheckAttention(Context& context);  ///< "correct"
 bool CheckAttentionSmall(Context& context);  ///< "small": little work, for compute-sanitizer
+/// The builders of key lists, `cases` of them; lines say `part`.
+bool CheckListBuilders(const char* part, int cases, Context& context);
 bool MeasureSpeed(Context& context);  ///< "speed"
 bool MeasureCurve(Context& context);  ///< "curve"
 bool ServePeers(Context& context);  ///< "serve": bench/peers.py on standard input and output

@@ -4,12 +4,14 @@
 set(DBSP_GPU_CHECK_HOST_SOURCES
   check_cases.cpp compare.cpp lists.cpp options.cpp results.cpp speed_groups.cpp)
 set(DBSP_GPU_CHECK_DEVICE_SOURCES
-  check_attention.cpp device_case.cpp main.cpp serve.cpp speed.cpp)
+  check_attention.cpp check_list_builders.cpp device_case.cpp main.cpp
+  serve.cpp speed.cpp)
 list(TRANSFORM DBSP_GPU_CHECK_HOST_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
 list(TRANSFORM DBSP_GPU_CHECK_DEVICE_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
 
 set(DBSP_GPU_CHECK_SHARED_SOURCES
   core/block_mask.cpp core/error.cpp
+  kernels/key_lists.cpp kernels/key_predictors.cpp
   planner/rules/radial_mask.cpp planner/rules/sta_mask.cpp
   profiler/device_measure.cpp profiler/device_timer.cpp
   runtime/clock.cpp runtime/cuda_buffer.cpp runtime/cuda_check.cpp runtime/cuda_device.cpp
