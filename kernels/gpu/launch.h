@@ -10,9 +10,9 @@ namespace dbsp::kernels::gpu {
 /// library that core/error.h includes.
 [[noreturn]] void FailLaunch(const char* kernel, const char* words);
 
-inline void RequireLaunched(const char* kernel) {
-  const cudaError_t error = cudaGetLastError();
+inline void RequireSuccess(const char* kernel, cudaError_t error) {
   if (error != cudaSuccess) FailLaunch(kernel, cudaGetErrorString(error));
 }
+inline void RequireLaunched(const char* kernel) { RequireSuccess(kernel, cudaGetLastError()); }
 
 }  // namespace dbsp::kernels::gpu

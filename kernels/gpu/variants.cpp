@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "kernels/gpu/gather/variants.h"
+#include "kernels/gpu/sm80/variants.h"
 #include "kernels/gpu/sm90/variants.h"
 
 namespace dbsp::kernels::gpu {
@@ -13,7 +14,8 @@ namespace dbsp::kernels::gpu {
 std::span<const Variant> Variants() {
   static const std::vector<Variant> all = [] {
     std::vector<Variant> gathered;
-    for (const std::span<const Variant> family : {sm90::Variants(), gather::Variants()}) {
+    for (const std::span<const Variant> family :
+         {sm90::Variants(), gather::Variants(), sm80::Variants()}) {
       gathered.insert(gathered.end(), family.begin(), family.end());
     }
     return gathered;

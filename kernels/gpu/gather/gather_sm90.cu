@@ -17,10 +17,6 @@ __global__ void __launch_bounds__(sm90::Layout<Kernel::kTile>::kThreads,
   RunBlock<Kernel::kTile>(args);
 }
 
-void RequireSuccess(const char* kernel, cudaError_t error) {
-  if (error != cudaSuccess) FailLaunch(kernel, cudaGetErrorString(error));
-}
-
 }  // namespace
 
 template <class Kernel>

@@ -17,10 +17,6 @@ __global__ void __launch_bounds__(Layout<Kernel::kTile>::kThreads, 1)
   RunBlock<Kernel::kTile>(args);
 }
 
-inline void RequireSuccess(const char* kernel, cudaError_t error) {
-  if (error != cudaSuccess) FailLaunch(kernel, cudaGetErrorString(error));
-}
-
 template <class Kernel>
 void Launch(const AttentionCall& call) {
   constexpr Variant kVariant = VariantOf<Kernel>();

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the portable kernels keep things: shared tiles and the fragments of mma.m16n8k16. Plain
+// functions, so that the CPU's tests walk every lane.
+#pragma once
+
+#include "kernels/gpu/isa/isa.h"
+#include "kernels/gpu/sm80/layout.h"
+
+namespace dbsp::kernels::gpu::sm80 {
+
+constexpr int kChunksPerPanel = isa::kPanelBytes / kChunkBytes;
+
+/// `value`, which the compiler cannot tell from any other: what is computed from it is computed
+/// where it is written, and no register holds it from one end of the main loop to the other.
+DBSP_KERNEL_CODE int Opaque(int value) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+r"(value));
+#endif
+  return value;
+}
+
+/// Byte offset of 16-byte chunk `chunk` of row `row` in a shared tile of `rows` rows: panels of 64
+/// columns one after the other, each swizzled, so that the eight rows an ldmatrix reads at one
+/// chunk lie in different banks.
+/// requires  rows a multiple of 8
+DBSP_KERNEL_CODE constexpr int TileOffset(int rows, int row, int chunk) {
+  return (chunk / kChunksPerPanel) * rows * isa::kPanelBytes +
+         isa::SwizzledOffset(row, chunk % kChunksPerPanel);
+}
+
+/// What a lane gives to ldmatrix.x4, as the offset of its row in columns 0..15 of the tile; step kk
+/// (columns 16 kk ..) is at ColumnStep of it, rows 8 i further are 8 i * 128 bytes further.
+///   A, row-major      (Q, P): rows 0-7, 8-15 of the left eight columns, then of the right
+///   B, column-major   (K; rows are the product's n): columns left, right of rows 0-7, then 8-15
+///   B, transposed     (V; rows are the product's k): as A
+///   A, transposed     (phi(K)^T; rows are the product's k): as B
+DBSP_KERNEL_CODE constexpr int LaneOffsetRowsFirst(int lane) {
+  return isa::SwizzledOffset(lane & 15, lane >> 4);
+}
+DBSP_KERNEL_CODE constexpr int LaneOffsetColumnsFirst(int lane) {
+  return isa::SwizzledOffset((lane & 7) + ((lane >> 4) << 3), (lane >> 3) & 1);
+}
+
+/// The address above moved to columns 16 kk: two chunks further are one exclusive or, because the
+/// swizzle is one and the tile starts at a multiple of 128 bytes.
+DBSP_KERNEL_CODE constexpr std::uint32_t ColumnStep(std::uint32_t lane_address, int rows, int kk) {
+  return (lane_address ^ (static_cast<std::uint32_t>(kk % 4) << 5U)) +
+         static_cast<std::uint32_t>((kk / 4) * rows * isa::kPanelBytes);
+}
+
+/// Row and column, in an m16n8 accumulator, of value `i` (0..3) of a lane.
+DBSP_KERNEL_CODE constexpr int AccumulatorRow(int lane, int i) { return lane / 4 + (i / 2) * 8; }
+DBSP_KERNEL_CODE constexpr int AccumulatorColumn(int lane, int i) {
+  return (lane % 4) * 2 + (i & 1);
+}
+
+}  // namespace dbsp::kernels::gpu::sm80

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/gpu/sm80/variants.h"
+
+#include <array>
+
+#include "build_config.h"
+#include "kernels/gpu/variants.h"
+
+namespace dbsp::kernels::gpu::sm80 {
+namespace {
+
+template <class Kernel>
+constexpr Variant RowOf() {
+  Variant variant = VariantOf<Kernel>();
+  if constexpr (DBSP_HAVE_CUDA != 0) {
+    variant.launch = &Launch<Kernel>;
+  } else {
+    variant.launch = &LaunchUnavailable;
+  }
+  return variant;
+}
+
+constexpr std::array kVariants{RowOf<Block128x128D128>(),
+                               RowOf<Block128x64D128>(),
+                               RowOf<Block64x128D128>(),
+                               RowOf<Block64x64D128>(),
+                               RowOf<Block128x128D64>(),
+                               RowOf<Block128x64D64>(),
+                               RowOf<Block64x128D64>(),
+                               RowOf<Block64x64D64>()};
+
+}  // namespace
+
+std::span<const Variant> Variants() { return kVariants; }
+
+}  // namespace dbsp::kernels::gpu::sm80
