@@ -3,6 +3,7 @@
 set(DBSP_GPU_PLAIN_SOURCES
   check_call.cpp
   gather/variants.cpp
+  memory.cpp
   sm80/variants.cpp
   sm90/variants.cpp
   tile_order.cpp

@@ -2,7 +2,6 @@
 #include "kernels/gpu/gather/bit_lists.h"
 #include "kernels/gpu/gather/threshold_bits.h"
 #include "kernels/gpu/gather/top_cdf.h"
-#include "kernels/gpu/index.h"
 #include "kernels/gpu/launch.h"
 
 namespace dbsp::kernels::gpu::gather {
@@ -37,7 +36,8 @@ __global__ void __launch_bounds__(kSelectThreads, 1) SelectTopCdfKernel(const To
   SelectTopCdf(args);
 }
 
-/// A block per row, as far as a grid goes; the bodies stride over the rest.
+/// A block per row, up to what keeps any device busy; the bodies stride over the rest.
+constexpr int kMaxBlocks = 65535;
 unsigned RowGrid(int rows) { return static_cast<unsigned>(rows < kMaxBlocks ? rows : kMaxBlocks); }
 
 /// More than 48 KiB of dynamic shared memory is given only where the kernel has asked for it.
