@@ -4,6 +4,7 @@ set(DBSP_GPU_PLAIN_SOURCES
   check_call.cpp
   gather/variants.cpp
   memory.cpp
+  sla/check.cpp
   sm80/variants.cpp
   sm90/variants.cpp
   tile_order.cpp
