@@ -53,8 +53,8 @@ TEST(GpuVariantsTest, NamesSpellTheirBlocks) {
     const std::string name = variant.name;
     if (name.find(".block") == std::string::npos) continue;
     EXPECT_EQ(name,
-              "sm" + std::to_string(variant.min_arch) + ".block" + std::to_string(variant.q_block) + "x" +
-                  std::to_string(variant.k_block) + ".d" + std::to_string(variant.head_dim));
+              "sm" + std::to_string(variant.min_arch) + ".block" + std::to_string(variant.q_block) +
+                  "x" + std::to_string(variant.k_block) + ".d" + std::to_string(variant.head_dim));
   }
 }
 
