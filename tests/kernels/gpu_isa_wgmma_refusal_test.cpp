@@ -22,6 +22,7 @@ struct Fault {
   bool use_early = false;
   bool touch_early = false;
   bool write_early = false;
+  bool scale_early = false;  ///< NaN times anything is NaN, and yet it is a write
   bool store_early = false;
   bool no_commit = false;
   bool no_wait = false;
@@ -41,6 +42,7 @@ void Kernel(const Fault& fault) {
   if (fault.use_early) Exp2(d[3] * 2.0F - 1.0F);
   if (fault.touch_early) Touch(d);
   if (fault.write_early) d[5] = 0.0F;
+  if (fault.scale_early) d[6] *= 0.5F;
   if (fault.store_early) StoreShared(Base() + 16, 0);
   if (!fault.no_wait) WgmmaWait<0>();
   if (fault.no_wait || fault.no_commit) return;
@@ -58,6 +60,7 @@ TEST(IsaWgmmaRefusalTest, OneFaultEach) {
   refused("Exp2: uses an accumulator whose wgmma has not been waited for", {.use_early = true});
   refused("Touch: accumulators of a wgmma", {.touch_early = true});
   refused("WgmmaWait: accumulator 5 of 32 was written while", {.write_early = true});
+  refused("WgmmaWait: accumulator 6 of 32 was written while", {.scale_early = true});
   refused("StoreShared: shared +16 is still being read by a wgmma", {.store_early = true});
   refused("returned with 4 wgmma not waited for", {.no_commit = true});
   refused("returned with 4 wgmma not waited for", {.no_wait = true});

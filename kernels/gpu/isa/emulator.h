@@ -99,9 +99,12 @@ TensorMap MakeTensorMap(void* data,
 
 namespace internal {
 
-inline constexpr std::uint32_t kInFlightBits = 0x7FC5A5A5U;  ///< a NaN: an accumulator in flight
+/// An accumulator in flight: a signalling NaN, which arithmetic turns into the quiet one, so that
+/// also `o *= x` is seen to have written it.
+inline constexpr std::uint32_t kInFlightBits = 0x7F85A5A5U;
+inline constexpr std::uint32_t kQuietInFlightBits = 0x7FC5A5A5U;
 
-/// Ends the run if x's bits are those of an accumulator in flight; other NaN pass.
+/// Ends the run if x is an accumulator in flight or computed from one; other NaN pass.
 void CheckNan(float x, const char* operation);
 inline float Checked(float x, const char* operation) {
   if (x != x) [[unlikely]]

@@ -12,9 +12,6 @@
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#endif
 
 namespace dbsp::kernels::gpu::isa::emulator {
 namespace {
@@ -42,15 +39,9 @@ StackPool::~StackPool() { munmap(base_, bytes_); }
 Fiber::Fiber(std::byte* stack, const std::function<void()>* body) : stack_(stack), body_(body) {
   *reinterpret_cast<std::uint64_t*>(stack_) = kCanary;
   own_context_ = NewContext(stack_, StackPool::kStackBytes, &Fiber::Start);
-#if defined(__SANITIZE_THREAD__)
-  own_tsan_ = __tsan_create_fiber(0);
-#endif
 }
 
 Fiber::~Fiber() {
-#if defined(__SANITIZE_THREAD__)
-  __tsan_destroy_fiber(own_tsan_);
-#endif
 #if !defined(__x86_64__)
   DeleteContext(caller_context_);
 #endif
@@ -60,10 +51,6 @@ Fiber::~Fiber() {
 void Fiber::SwitchIn() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&caller_fake_stack_, stack_, StackPool::kStackBytes);
-#endif
-#if defined(__SANITIZE_THREAD__)
-  caller_tsan_ = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(own_tsan_, 0);
 #endif
   SwitchContext(&caller_context_, own_context_);
 #if defined(__SANITIZE_ADDRESS__)
@@ -76,9 +63,6 @@ void Fiber::SwitchOut() {
   // A fiber that has ended gives up its fake stack.
   __sanitizer_start_switch_fiber(
       done_ ? nullptr : &own_fake_stack_, caller_stack_, caller_stack_bytes_);
-#endif
-#if defined(__SANITIZE_THREAD__)
-  __tsan_switch_to_fiber(caller_tsan_, 0);
 #endif
   SwitchContext(&own_context_, caller_context_);
 #if defined(__SANITIZE_ADDRESS__)

@@ -59,13 +59,11 @@ class Fiber {
   bool cancelled_ = false;
   void* own_context_ = nullptr;  ///< where the body stopped
   void* caller_context_ = nullptr;  ///< where Resume stopped
-  // What the sanitizers ask to be told; unused without them.
+  // What AddressSanitizer asks to be told; unused without it.
   void* own_fake_stack_ = nullptr;
   void* caller_fake_stack_ = nullptr;
   const void* caller_stack_ = nullptr;
   std::size_t caller_stack_bytes_ = 0;
-  void* own_tsan_ = nullptr;
-  void* caller_tsan_ = nullptr;
 };
 
 }  // namespace dbsp::kernels::gpu::isa::emulator

@@ -58,12 +58,13 @@ Machine::Machine(int grid, int threads, int shared_bytes, const RunOptions& opti
               static_cast<std::size_t>(threads)),
       slots_(static_cast<std::size_t>(std::min(grid, options.resident_blocks))) {
   // Each seed has its own temper: how threads are chosen, how often they are interrupted, how lazy
-  // asynchronous operations are.
+  // and in which order asynchronous operations are.
   constexpr std::array<int, 3> kYield = {0, 64, 8};
   constexpr std::array<int, 3> kComplete = {2, 16, 128};
   order_ = static_cast<int>(random_.Below(3));
   yield_one_in_ = kYield[random_.Below(3)];
   complete_one_in_ = kComplete[random_.Below(3)];
+  complete_order_ = static_cast<int>(random_.Below(3));
   elected_lane_ = static_cast<int>(random_.Below(kWarpLanes));
   std::iota(launch_order_.begin(), launch_order_.end(), 0);
   for (std::size_t i = launch_order_.size(); i > 1; --i) {
@@ -112,10 +113,12 @@ void Machine::Start(Block& block, std::function<void()> run) {
 bool Machine::YieldNow() { return random_.OneIn(yield_one_in_); }
 
 void Machine::CompleteOne() {
-  const std::size_t i = random_.Below(async_.size());
+  // Newest first makes data overtake what was asked for before it.
+  std::size_t i = random_.Below(async_.size());
+  if (complete_order_ == 1) i = async_.size() - 1;
+  if (complete_order_ == 2) i = 0;
   const AsyncOperation operation = std::move(async_[i]);
-  async_[i] = std::move(async_.back());
-  async_.pop_back();
+  async_.erase(async_.begin() + static_cast<std::ptrdiff_t>(i));
   --operation.block->async;
   operation.run();
 }

@@ -154,10 +154,11 @@ class Machine {
   int elected_lane_ = 0;
   int yield_one_in_ = 0;  ///< 0: never
   int complete_one_in_ = 1;
+  int complete_order_ = 0;  ///< how CompleteOne chooses
   int order_ = 0;  ///< how Pick chooses
   std::uint64_t rank_epoch_ = 1;  ///< for the order that starves warps
   std::vector<Thread*> ready_;
-  std::vector<AsyncOperation> async_;
+  std::deque<AsyncOperation> async_;
   std::vector<int> launch_order_;  ///< of blocks
   std::size_t launched_ = 0;
   StackPool stacks_;  ///< `threads` for each slot

@@ -40,7 +40,8 @@ void PrefetchTensorMap(const TensorMap* map) {
 // --- arithmetic ---
 
 void internal::CheckNan(float x, const char* operation) {
-  if (std::bit_cast<std::uint32_t>(x) != kInFlightBits) return;
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  if (bits != kInFlightBits && bits != kQuietInFlightBits) return;
   Self(operation).Refuse(
       "{}: uses an accumulator whose wgmma has not been waited for; call WgmmaWait first",
       operation);

@@ -4,7 +4,6 @@
 #include "kernels/gpu/isa/emulator/wgmma.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "kernels/gpu/isa/emulator/machine.h"
@@ -34,8 +33,13 @@ WarpgroupState& GroupOf(Thread& self, const char* name) {
   return self.block->warpgroups[group];
 }
 
-void AppendReads(
-    Thread& self, const Issue& issue, bool mn_major, std::uint64_t bits, WgmmaProduct& product) {
+/// across  rows of A, columns of B
+void AppendReads(Thread& self,
+                 const Issue& issue,
+                 std::uint64_t bits,
+                 bool mn_major,
+                 int across,
+                 WgmmaProduct& product) {
   const Descriptor descriptor = Decode(bits);
   if (descriptor.swizzle != 1 || descriptor.base_offset != 0 || descriptor.start / 128 % 8 != 0) {
     self.Refuse(
@@ -47,8 +51,6 @@ void AppendReads(
         descriptor.base_offset,
         descriptor.start);
   }
-  const bool is_a = issue.a == nullptr && bits == issue.desc_a && product.reads.empty();
-  const int across = is_a ? kProductRows : issue.n;
   const std::vector<SharedSpan> pieces = mn_major
                                              ? Pieces(descriptor, true, kProductDepth, across / 8)
                                              : Pieces(descriptor, false, across, 2);
@@ -78,9 +80,9 @@ WgmmaProduct& Create(Thread& self, WarpgroupState& group, const Issue& issue) {
   product.desc_a = issue.desc_a;
   product.desc_b = issue.desc_b;
   if (product.a_in_registers) product.a.resize(std::size_t{kWarpgroupThreads} * 4);
-  if (issue.a == nullptr) AppendReads(self, issue, false, issue.desc_a, product);
+  if (issue.a == nullptr) AppendReads(self, issue, issue.desc_a, false, kProductRows, product);
   // RS is the product with P in registers and V in shared memory: B is MN-major.
-  AppendReads(self, issue, issue.a != nullptr, issue.desc_b, product);
+  AppendReads(self, issue, issue.desc_b, issue.a != nullptr, issue.n, product);
   CheckReads(self, product, self.proxy_fence_time);
   for (const SharedSpan& piece : product.reads) {
     self.block->shared.ClaimRead(piece, AsyncKind::kWgmma);
@@ -163,7 +165,9 @@ void Join(Thread& self, WarpgroupState& group, WgmmaProduct& product, const Issu
   } else {
     float* initial = product.chain->initial.data() + static_cast<std::ptrdiff_t>(t) * count;
     std::memcpy(initial, issue.d, static_cast<std::size_t>(count) * sizeof(float));
-    std::fill_n(issue.d, count, std::bit_cast<float>(internal::kInFlightBits));
+    // As integers: a copy as float could quiet the NaN.
+    constexpr std::uint32_t kMark = internal::kInFlightBits;
+    for (int i = 0; i < count; ++i) std::memcpy(issue.d + i, &kMark, sizeof(kMark));
     self.wgmma.in_flight.push_back({issue.d, count, number});
   }
   if (issue.a != nullptr) {
@@ -186,7 +190,9 @@ void Deliver(Thread& self, const WarpgroupState& group, const Accumulator& own) 
   const WgmmaChain& chain = *group.products[own.last - group.first].chain;
   const int t = self.index % kWarpgroupThreads;
   for (int i = 0; i < own.count; ++i) {
-    if (std::bit_cast<std::uint32_t>(own.d[i]) != internal::kInFlightBits) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, own.d + i, sizeof(bits));
+    if (bits != internal::kInFlightBits) {
       self.Refuse("WgmmaWait: accumulator {} of {} was written while its wgmma was in flight",
                   i,
                   own.count);
