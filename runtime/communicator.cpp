@@ -44,14 +44,28 @@ class Meeting {
     }
   }
 
-  void RequireSameCount(
-      const char* call, int src, int dst, std::int64_t sent, std::int64_t wanted) const {
-    if (sent == wanted) return;
-    Reject(fmt::format(
-        "{}: rank {} sends {} elements, but rank {} expects {}", call, src, sent, dst, wanted));
+  /// Every rank's steps must agree with those of the ranks it sends to and receives from.
+  void RequireSameCounts() const {
+    const Offer& mine = group_.offer(rank_);
+    for (std::size_t s = 0; s < mine.steps.size(); ++s) {
+      const Transfer& step = mine.steps[s];
+      const Transfer& from = group_.offer(step.receive_from).steps[s];
+      RequireSameCount(step.receive_from, rank_, from.send_count, step.recv_count);
+      const Transfer& to = group_.offer(step.send_to).steps[s];
+      RequireSameCount(rank_, step.send_to, step.send_count, to.recv_count);
+    }
   }
 
  private:
+  void RequireSameCount(int src, int dst, std::int64_t sent, std::int64_t wanted) const {
+    if (sent == wanted) return;
+    Reject(fmt::format("{}: rank {} sends {} elements, but rank {} expects {}",
+                       NameOf(group_.offer(rank_).op),
+                       src,
+                       sent,
+                       dst,
+                       wanted));
+  }
   [[noreturn]] void Reject(const std::string& text) const {
     group_.Abort(rank_, text);
     throw Error(ErrorCode::kInternal, text);
@@ -74,22 +88,10 @@ class ThreadCommunicator final : public Communicator {
                  float* recv,
                  std::span<const std::int64_t> recv_counts,
                  std::span<const std::int64_t> recv_offsets) override {
-    RequireCounts("AllToAllV send", send_counts, send_offsets);
-    RequireCounts("AllToAllV recv", recv_counts, recv_offsets);
-    const Meeting meeting(
-        group_, rank_, {Collective::kAllToAllV, send, send_counts, send_offsets, recv_counts});
-    meeting.RequireSameCall();
-    for (int r = 0; r < size(); ++r) {
-      const Offer& peer = group_.offer(r);
-      meeting.RequireSameCount("AllToAllV", r, rank_, peer.send_counts[rank_], recv_counts[r]);
-      meeting.RequireSameCount("AllToAllV", rank_, r, send_counts[r], peer.recv_counts[rank_]);
-    }
-    for (int step = 0; step < size(); ++step) {
-      // Each rank starts with another source, so that they do not all read the same one at once.
-      const int src = (rank_ + step) % size();
-      const Offer& peer = group_.offer(src);
-      Copy(recv + recv_offsets[src], peer.send + peer.send_offsets[rank_], recv_counts[src]);
-    }
+    RequireCounts("AllToAllV send", rank_, size(), send_counts, send_offsets);
+    RequireCounts("AllToAllV recv", rank_, size(), recv_counts, recv_offsets);
+    const auto steps = AllToAllSteps(rank_, send_counts, send_offsets, recv_counts, recv_offsets);
+    RunSteps(Collective::kAllToAllV, send, steps, recv);
   }
 
   void StartSendRecv(const float* send,
@@ -98,17 +100,14 @@ class ThreadCommunicator final : public Communicator {
                      float* recv,
                      std::int64_t recv_count,
                      int src) override {
-    if (dst < 0 || dst >= size() || src < 0 || src >= size() || send_count < 0 || recv_count < 0) {
-      Fail(ErrorCode::kInvalidArgument,
-           "StartSendRecv on rank {}: {} elements to rank {}, {} from rank {}; ranks are 0..{} and "
-           "counts at least 0",
-           rank_,
-           send_count,
-           dst,
-           recv_count,
-           src,
-           size() - 1);
-    }
+    RequireHop(rank_,
+               size(),
+               {.send_to = dst,
+                .send_offset = 0,
+                .send_count = send_count,
+                .receive_from = src,
+                .recv_offset = 0,
+                .recv_count = recv_count});
     group_.Post(rank_, send, send_count, dst);
     recv_ = recv;
     recv_count_ = recv_count;
@@ -135,45 +134,43 @@ class ThreadCommunicator final : public Communicator {
                   float* recv,
                   std::span<const std::int64_t> counts,
                   std::span<const std::int64_t> offsets) override {
-    RequireCounts("AllGatherV", counts, offsets);
-    const Meeting meeting(
-        group_,
-        rank_,
-        {Collective::kAllGatherV, send, std::span<const std::int64_t>(&send_count, 1), {}, counts});
+    RequireCounts("AllGatherV", rank_, size(), counts, offsets);
+    const auto steps = AllGatherSteps(rank_, send_count, counts, offsets);
+    RunSteps(Collective::kAllGatherV, send, steps, recv);
+  }
+
+  void ReduceScatter(const float* send, float* recv, std::int64_t count) override {
+    const std::vector<std::int64_t> counts(static_cast<std::size_t>(size()), count);
+    std::vector<std::int64_t> offsets;
+    for (int r = 0; r < size(); ++r) offsets.push_back(r * count);
+    RequireCounts("ReduceScatter", rank_, size(), counts, offsets);
+    const auto steps = AllToAllSteps(rank_, counts, offsets, counts, offsets);
+    const Meeting meeting(group_, rank_, {Collective::kReduceScatter, send, steps});
     meeting.RequireSameCall();
-    for (int r = 0; r < size(); ++r) {
-      const Offer& peer = group_.offer(r);
-      meeting.RequireSameCount("AllGatherV", r, rank_, peer.send_counts[0], counts[r]);
-      meeting.RequireSameCount("AllGatherV", rank_, r, send_count, peer.recv_counts[rank_]);
-    }
-    for (int step = 0; step < size(); ++step) {
-      const int src = (rank_ + step) % size();
-      Copy(recv + offsets[src], group_.offer(src).send, counts[src]);
+    meeting.RequireSameCounts();
+    std::fill(recv, recv + count, 0.0F);
+    for (int src = 0; src < size(); ++src) {
+      const float* part = group_.offer(src).send + rank_ * count;
+      for (std::int64_t i = 0; i < count; ++i) recv[i] += part[i];
     }
   }
 
   void Barrier() override {
-    const Meeting meeting(group_, rank_, {Collective::kBarrier, nullptr, {}, {}, {}});
+    const Meeting meeting(group_, rank_, {Collective::kBarrier, nullptr, {}});
     meeting.RequireSameCall();
   }
 
   void Abort(const std::string& reason) noexcept override { group_.Abort(rank_, reason); }
 
  private:
-  void RequireCounts(const char* call,
-                     std::span<const std::int64_t> counts,
-                     std::span<const std::int64_t> offsets) const {
-    const auto ranks = static_cast<std::size_t>(size());
-    if (counts.size() != ranks || offsets.size() != ranks ||
-        std::any_of(counts.begin(), counts.end(), [](std::int64_t n) { return n < 0; })) {
-      Fail(ErrorCode::kInvalidArgument,
-           "{} on rank {}: {} counts and {} offsets for {} ranks; one of each per rank, none "
-           "negative",
-           call,
-           rank_,
-           counts.size(),
-           offsets.size(),
-           ranks);
+  /// Reads from every other rank what its step sends here, in the order of this rank's steps.
+  void RunSteps(Collective op, const float* send, std::span<const Transfer> steps, float* recv) {
+    const Meeting meeting(group_, rank_, {op, send, steps});
+    meeting.RequireSameCall();
+    meeting.RequireSameCounts();
+    for (std::size_t s = 0; s < steps.size(); ++s) {
+      const Offer& peer = group_.offer(steps[s].receive_from);
+      Copy(recv + steps[s].recv_offset, peer.send + peer.steps[s].send_offset, steps[s].recv_count);
     }
   }
 

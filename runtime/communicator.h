@@ -47,6 +47,9 @@ class Communicator {
                           float* recv,
                           std::span<const std::int64_t> counts,
                           std::span<const std::int64_t> offsets) = 0;
+  /// recv[i] = sum over the ranks r of r's send[rank() * count + i], count elements for every rank;
+  /// on the CPU summed in the order of ranks.
+  virtual void ReduceScatter(const float* send, float* recv, std::int64_t count) = 0;
   virtual void Barrier() = 0;
   virtual void Abort(const std::string& reason) noexcept = 0;
 };

@@ -28,6 +28,7 @@ void FailOutOfMemory(const char*, std::size_t, std::size_t, std::size_t) { FailN
 void CudaStreamTraits::Close(Type) noexcept {}
 CudaStream::CudaStream() { FailNotBuilt(); }
 void CudaStream::Synchronize() const { FailNotBuilt(); }
+bool CudaStream::Idle() const { FailNotBuilt(); }
 
 void CudaEventTraits::Close(Type) noexcept {}
 CudaEvent::CudaEvent() { FailNotBuilt(); }

@@ -17,4 +17,11 @@ CudaStream::CudaStream() {
 
 void CudaStream::Synchronize() const { DBSP_CUDA(cudaStreamSynchronize(stream_.get())); }
 
+bool CudaStream::Idle() const {
+  const cudaError_t result = cudaStreamQuery(stream_.get());
+  if (result == cudaErrorNotReady) return false;
+  DBSP_CUDA(result);
+  return true;
+}
+
 }  // namespace dbsp::runtime

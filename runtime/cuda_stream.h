@@ -24,6 +24,8 @@ class CudaStream {
   [[nodiscard]] CUstream_st* get() const { return stream_.get(); }
   /// Waits until all work enqueued so far is done.
   void Synchronize() const;
+  /// Whether all work enqueued so far is done, without waiting.
+  [[nodiscard]] bool Idle() const;
 
  private:
   UniqueHandle<CudaStreamTraits> stream_;

@@ -10,6 +10,22 @@
 
 namespace dbsp::runtime::internal {
 
+const char* NameOf(Collective op) {
+  switch (op) {
+    case Collective::kBarrier:
+      return "Barrier";
+    case Collective::kAllToAllV:
+      return "AllToAllV";
+    case Collective::kAllGatherV:
+      return "AllGatherV";
+    case Collective::kReduceScatter:
+      return "ReduceScatter";
+    case Collective::kNone:
+      break;
+  }
+  return "no call";
+}
+
 ThreadGroup::ThreadGroup(int ranks) : running_(ranks) {
   members_.reserve(static_cast<std::size_t>(ranks));
   for (int r = 0; r < ranks; ++r) members_.push_back(std::make_unique<Member>());
@@ -83,10 +99,7 @@ void ThreadGroup::Meet(int rank, const Offer& offer) {
     WakeAll();
     return;
   }
-  const char* call = offer.op == Collective::kBarrier     ? "Barrier"
-                     : offer.op == Collective::kAllToAllV ? "AllToAllV"
-                                                          : "AllGatherV";
-  WaitUntil(lock, rank, call, [&] { return meetings_ != meeting; });
+  WaitUntil(lock, rank, NameOf(offer.op), [&] { return meetings_ != meeting; });
 }
 
 void ThreadGroup::EndRead(int rank) noexcept {

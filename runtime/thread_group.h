@@ -16,17 +16,18 @@
 #include <string>
 #include <vector>
 
+#include "runtime/exchange.h"
+
 namespace dbsp::runtime::internal {
 
-enum class Collective : std::uint8_t { kNone, kBarrier, kAllToAllV, kAllGatherV };
+enum class Collective : std::uint8_t { kNone, kBarrier, kAllToAllV, kAllGatherV, kReduceScatter };
+[[nodiscard]] const char* NameOf(Collective op);
 
-/// What one rank brings to a collective; the spans are the caller's and live while it is inside.
+/// What one rank brings to a collective; the steps are the caller's and live while it is inside.
 struct Offer {
   Collective op = Collective::kNone;
   const float* send = nullptr;
-  std::span<const std::int64_t> send_counts;
-  std::span<const std::int64_t> send_offsets;
-  std::span<const std::int64_t> recv_counts;
+  std::span<const Transfer> steps;
 };
 
 class ThreadGroup {

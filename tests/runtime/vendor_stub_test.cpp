@@ -16,6 +16,7 @@
 #include "runtime/cupti_counters.h"
 #include "runtime/cupti_library.h"
 #include "runtime/gpu_facts.h"
+#include "runtime/nccl_communicator.h"
 #include "runtime/nccl_library.h"
 #include "runtime/nvml_gpm.h"
 #include "runtime/nvml_library.h"
@@ -68,8 +69,12 @@ TEST(VendorStubTest, NoCudaObjectCanBeMade) {
   EXPECT_NO_THROW(CheckCuda(0, "cudaMalloc(&p, n)", "x.cpp", 1));
 }
 
-TEST(VendorStubTest, CountersAndFactsSayWhyToo) {
+TEST(VendorStubTest, CountersFactsAndExchangesSayWhyToo) {
   const std::string why = "unavailable: not built: the test says so";
+  ExpectError(ErrorCode::kUnavailable, {"NCCL: ", why}, [] { (void)NcclCommunicator::MakeId(); });
+  ExpectError(
+      ErrorCode::kUnavailable, {"NCCL: ", why}, [] { (void)NcclCommunicator::Join({}, 0, 1, {}); });
+  ExpectError(ErrorCode::kUnavailable, {"NCCL: ", why}, [] { RunNcclRanks(1, {}, {}, {}); });
   ExpectError(ErrorCode::kUnavailable, {"CUPTI: ", why}, [] { (void)CounterHost::Load(); });
   ExpectError(ErrorCode::kUnavailable, {"CUPTI: ", why}, [] { (void)RangeProfiler::Start({}); });
   ExpectError(ErrorCode::kUnavailable, {"NVML: ", why}, [] { (void)GpuFacts("0000:17:00.0"); });

@@ -1,16 +1,361 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stands in for libnccl.so.2. DBSP_FAKE_NCCL_VERSION: version code; DBSP_FAKE_NCCL_RESULT: result
-   of ncclGetVersion. Built with DBSP_FAKE_OLD it lacks one function. */
+/* Stands in for libnccl.so.2: a NCCL whose ranks are threads of one process and whose device memory
+   is the host's. It really moves the bytes, in the background, as a stream would: a stream is the
+   address of an int that counts what is enqueued there and not yet done (FakeNcclIdle).
+
+   As in NCCL, communicators come up and exchanges go on behind the calls of a non-blocking
+   communicator, a group's sends and receives go on together, nothing compares counts, and a peer
+   that does not come is waited for until the communicator is aborted.
+
+   DBSP_FAKE_NCCL_VERSION: version code; DBSP_FAKE_NCCL_RESULT: result of ncclGetVersion and
+   ncclGetUniqueId; DBSP_FAKE_NCCL_HANG=R: what rank R enqueues never starts; DBSP_FAKE_NCCL_ERROR=R:
+   ncclGroupEnd of rank R fails; DBSP_FAKE_NCCL_ASYNC=R: rank R's communicator reports a remote error
+   once it has enqueued something. Built with DBSP_FAKE_OLD it lacks one function. */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum { kMostRanks = 64, kSuccess = 0, kSystemError = 2, kInvalidArgument = 4, kInvalidUsage = 5,
+       kRemoteError = 6, kInProgress = 7, kFloat32 = 7, kSum = 0 };
+
+typedef enum { kSend, kRecv, kReduce } Kind;
+typedef struct Op {
+  Kind kind;
+  const float* from;
+  float* to;
+  size_t count;
+  int peer;
+  int* done; /* of a send: set by its receiver */
+} Op;
+typedef struct Job {
+  Op* ops;
+  int count;
+  int* stream;
+  struct Job* next;
+} Job;
+typedef struct Post { /* a send that waits for its receiver */
+  const Op* op;
+  struct Post* next;
+} Post;
+typedef struct World {
+  char id[128];
+  int ranks, joined, left;
+  Post* posts[kMostRanks][kMostRanks]; /* [from][to], oldest first */
+  struct World* next;
+} World;
+typedef struct Comm {
+  World* world;
+  int rank, aborted, finalized, used;
+  Job *first, *last;
+  pthread_t worker;
+} Comm;
+
+/* One lock for all: this fake is about order, not speed. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static World* worlds;
+static int ids, comms_alive;
+static _Thread_local int group_depth;
+static _Thread_local Op* group_ops;
+static _Thread_local int group_count;
+static _Thread_local Comm* group_comm;
+static _Thread_local int* group_stream;
+static char calls[kMostRanks][4096]; /* what each rank issued: "[ s1:5 r2:7 ] " */
+
+static int FromEnvironment(const char* name, int otherwise) {
+  const char* text = getenv(name);
+  return text == NULL ? otherwise : atoi(text);
+}
+static int IsRank(const char* name, const Comm* comm) {
+  return FromEnvironment(name, -1) == comm->rank;
+}
+static void Log(int rank, const char* text) {
+  strncat(calls[rank], text, sizeof(calls[rank]) - strlen(calls[rank]) - 1);
+}
 
 int ncclGetVersion(int* version) {
-  const char* code = getenv("DBSP_FAKE_NCCL_VERSION");
-  const char* result = getenv("DBSP_FAKE_NCCL_RESULT");
-  *version = code == NULL ? 22307 : atoi(code);
-  return result == NULL ? 0 : atoi(result);
+  *version = FromEnvironment("DBSP_FAKE_NCCL_VERSION", 22307);
+  return FromEnvironment("DBSP_FAKE_NCCL_RESULT", 0);
 }
 #ifndef DBSP_FAKE_OLD
 const char* ncclGetErrorString(int result) {
-  return result == 2 ? "the fake NCCL met a system error" : "a fake failure";
+  return result == kSystemError ? "the fake NCCL met a system error"
+         : result == kRemoteError ? "the fake NCCL lost a peer"
+                                  : "a fake failure";
 }
 #endif
+typedef struct {
+  char bytes[128];
+} UniqueId;
+int ncclGetUniqueId(UniqueId* id) {
+  memset(id, 0, sizeof(*id));
+  pthread_mutex_lock(&lock);
+  snprintf(id->bytes, sizeof(id->bytes), "fake %d", ++ids);
+  pthread_mutex_unlock(&lock);
+  return FromEnvironment("DBSP_FAKE_NCCL_RESULT", 0);
+}
+
+/* Waits; 0 once the communicator is aborted. */
+static int Sleep(Comm* comm) {
+  if (!comm->aborted) pthread_cond_wait(&changed, &lock);
+  return !comm->aborted;
+}
+static void PutPost(Comm* comm, const Op* op) {
+  Post* post = calloc(1, sizeof(*post));
+  post->op = op;
+  Post** at = &comm->world->posts[comm->rank][op->peer];
+  while (*at != NULL) at = &(*at)->next;
+  *at = post;
+}
+static void TakeBackPosts(Comm* comm) {
+  for (int to = 0; to < kMostRanks; ++to) {
+    for (Post* post = comm->world->posts[comm->rank][to]; post != NULL;) {
+      Post* next = post->next;
+      free(post);
+      post = next;
+    }
+    comm->world->posts[comm->rank][to] = NULL;
+  }
+}
+/* The oldest send of `peer` to this rank has come; 0 when aborted. A count that differs is never
+   met, as NCCL's kernels would wait for bytes that do not come. */
+static int Receive(Comm* comm, Op* op) {
+  Post** queue = &comm->world->posts[op->peer][comm->rank];
+  while (*queue == NULL || (*queue)->op->count != op->count) {
+    if (!Sleep(comm)) return 0;
+  }
+  Post* post = *queue;
+  *queue = post->next;
+  if (op->kind == kReduce) {
+    for (size_t i = 0; i < op->count; ++i) op->to[i] += post->op->from[i];
+  } else {
+    memmove(op->to, post->op->from, op->count * sizeof(float));
+  }
+  *post->op->done = 1;
+  free(post);
+  pthread_cond_broadcast(&changed);
+  return 1;
+}
+static int RunJob(Comm* comm, Job* job) {
+  while (IsRank("DBSP_FAKE_NCCL_HANG", comm)) {
+    if (!Sleep(comm)) return 0;
+  }
+  for (int i = 0; i < job->count; ++i) {
+    if (job->ops[i].kind == kSend) PutPost(comm, &job->ops[i]);
+  }
+  pthread_cond_broadcast(&changed);
+  for (int i = 0; i < job->count; ++i) {
+    if (job->ops[i].kind != kSend && !Receive(comm, &job->ops[i])) return 0;
+  }
+  for (int i = 0; i < job->count; ++i) {
+    while (job->ops[i].kind == kSend && !*job->ops[i].done) {
+      if (!Sleep(comm)) return 0;
+    }
+  }
+  return 1;
+}
+static void FreeJob(Job* job) {
+  for (int i = 0; i < job->count; ++i) free(job->ops[i].done);
+  free(job->ops);
+  free(job);
+}
+static void* Work(void* argument) {
+  Comm* comm = argument;
+  pthread_mutex_lock(&lock);
+  for (;;) {
+    while (comm->first == NULL && !comm->finalized) {
+      if (!Sleep(comm)) break;
+    }
+    Job* job = comm->first;
+    if (comm->aborted || job == NULL) break;
+    const int whole = RunJob(comm, job);
+    if (!whole) break;
+    comm->first = job->next;
+    if (comm->first == NULL) comm->last = NULL;
+    --*job->stream;
+    FreeJob(job);
+    pthread_cond_broadcast(&changed);
+  }
+  TakeBackPosts(comm);
+  for (Job* job = comm->first; job != NULL;) { /* aborted kernels end */
+    Job* next = job->next;
+    --*job->stream;
+    FreeJob(job);
+    job = next;
+  }
+  comm->first = NULL;
+  pthread_mutex_unlock(&lock);
+  return NULL;
+}
+
+typedef struct { /* the head of ncclConfig_t */
+  size_t size;
+  unsigned magic, version;
+  int blocking;
+} Config;
+int ncclCommInitRankConfig(Comm** result, int ranks, UniqueId id, int rank, Config* config) {
+  if (config->magic != 0xcafebeef || config->blocking != 0) return kInvalidArgument;
+  if (ranks < 1 || ranks > kMostRanks || rank < 0 || rank >= ranks) return kInvalidArgument;
+  Comm* comm = calloc(1, sizeof(*comm));
+  pthread_mutex_lock(&lock);
+  World* world = worlds;
+  while (world != NULL && strcmp(world->id, id.bytes) != 0) world = world->next;
+  if (world == NULL) {
+    world = calloc(1, sizeof(*world));
+    memcpy(world->id, id.bytes, sizeof(world->id));
+    world->ranks = ranks;
+    world->next = worlds;
+    worlds = world;
+  }
+  comm->world = world;
+  comm->rank = rank;
+  ++world->joined;
+  ++comms_alive;
+  calls[rank][0] = 0;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&lock);
+  pthread_create(&comm->worker, NULL, Work, comm);
+  *result = comm;
+  return kInProgress;
+}
+int ncclCommGetAsyncError(Comm* comm, int* state) {
+  pthread_mutex_lock(&lock);
+  *state = comm->world->joined < comm->world->ranks ? kInProgress : kSuccess;
+  if (comm->finalized && comm->world->left < comm->world->ranks) *state = kInProgress;
+  if (comm->used && IsRank("DBSP_FAKE_NCCL_ASYNC", comm)) *state = kRemoteError;
+  pthread_mutex_unlock(&lock);
+  return kSuccess;
+}
+int ncclCommFinalize(Comm* comm) {
+  pthread_mutex_lock(&lock);
+  comm->finalized = 1;
+  ++comm->world->left;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&lock);
+  return kInProgress;
+}
+static int Free(Comm* comm, int abort) {
+  pthread_mutex_lock(&lock);
+  comm->aborted = abort;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&lock);
+  pthread_join(comm->worker, NULL);
+  pthread_mutex_lock(&lock);
+  --comms_alive; /* a world stays, for its other ranks: a few hundred bytes in a test */
+  pthread_mutex_unlock(&lock);
+  free(comm);
+  return kSuccess;
+}
+int ncclCommDestroy(Comm* comm) { return comm->finalized ? Free(comm, 0) : kInvalidUsage; }
+int ncclCommAbort(Comm* comm) { return Free(comm, 1); }
+
+static int Enqueue(Comm* comm, Op* ops, int count, int* stream) {
+  Job* job = calloc(1, sizeof(*job));
+  job->ops = ops;
+  job->count = count;
+  job->stream = stream;
+  pthread_mutex_lock(&lock);
+  comm->used = 1;
+  ++*stream;
+  if (comm->last != NULL) {
+    comm->last->next = job;
+  } else {
+    comm->first = job;
+  }
+  comm->last = job;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&lock);
+  return kInProgress; /* then kSuccess from ncclCommGetAsyncError */
+}
+static Op MakeOp(Kind kind, const float* from, float* to, size_t count, int peer) {
+  Op op = {kind, from, to, count, peer, calloc(1, sizeof(int))};
+  return op;
+}
+int ncclGroupStart(void) {
+  if (group_depth++ == 0) {
+    group_ops = calloc(2 * kMostRanks, sizeof(Op));
+    group_count = 0;
+    group_comm = NULL;
+  }
+  return kSuccess;
+}
+int ncclGroupEnd(void) {
+  if (group_depth == 0) return kInvalidUsage;
+  if (--group_depth > 0) return kSuccess;
+  if (group_comm == NULL) {
+    free(group_ops);
+    return kSuccess;
+  }
+  pthread_mutex_lock(&lock);
+  Log(group_comm->rank, "[ ");
+  for (int i = 0; i < group_count; ++i) {
+    char text[64];
+    snprintf(text, sizeof(text), "%c%d:%zu ", group_ops[i].kind == kSend ? 's' : 'r',
+             group_ops[i].peer, group_ops[i].count);
+    Log(group_comm->rank, text);
+  }
+  Log(group_comm->rank, "] ");
+  pthread_mutex_unlock(&lock);
+  if (IsRank("DBSP_FAKE_NCCL_ERROR", group_comm)) {
+    for (int i = 0; i < group_count; ++i) free(group_ops[i].done);
+    free(group_ops);
+    return kSystemError;
+  }
+  return Enqueue(group_comm, group_ops, group_count, group_stream);
+}
+static int AddToGroup(Comm* comm, int* stream, Op op) {
+  /* Alone it would be its own group, which nothing here does. */
+  if (group_depth == 0 || group_count == 2 * kMostRanks) return kInvalidUsage;
+  group_comm = comm;
+  group_stream = stream;
+  group_ops[group_count++] = op;
+  return kSuccess;
+}
+int ncclSend(const float* from, size_t count, int type, int peer, Comm* comm, int* stream) {
+  if (type != kFloat32 || peer < 0 || peer >= comm->world->ranks) return kInvalidArgument;
+  return AddToGroup(comm, stream, MakeOp(kSend, from, NULL, count, peer));
+}
+int ncclRecv(float* to, size_t count, int type, int peer, Comm* comm, int* stream) {
+  if (type != kFloat32 || peer < 0 || peer >= comm->world->ranks) return kInvalidArgument;
+  return AddToGroup(comm, stream, MakeOp(kRecv, NULL, to, count, peer));
+}
+int ncclAllGather(const float* from, float* to, size_t count, int type, Comm* comm, int* stream) {
+  if (type != kFloat32) return kInvalidArgument;
+  const int ranks = comm->world->ranks;
+  Op* ops = calloc(2 * (size_t)ranks, sizeof(Op));
+  for (int peer = 0; peer < ranks; ++peer) {
+    ops[2 * peer] = MakeOp(kSend, from, NULL, count, peer);
+    ops[2 * peer + 1] = MakeOp(kRecv, NULL, to + (size_t)peer * count, count, peer);
+  }
+  pthread_mutex_lock(&lock);
+  Log(comm->rank, "allgather ");
+  pthread_mutex_unlock(&lock);
+  return Enqueue(comm, ops, 2 * ranks, stream);
+}
+int ncclReduceScatter(const float* from, float* to, size_t count, int type, int op, Comm* comm,
+                      int* stream) {
+  if (type != kFloat32 || op != kSum) return kInvalidArgument;
+  const int ranks = comm->world->ranks;
+  Op* ops = calloc(2 * (size_t)ranks, sizeof(Op));
+  memset(to, 0, count * sizeof(float));
+  for (int peer = 0; peer < ranks; ++peer) {
+    ops[2 * peer] = MakeOp(kSend, from + (size_t)peer * count, NULL, count, peer);
+    ops[2 * peer + 1] = MakeOp(kReduce, NULL, to, count, peer);
+  }
+  pthread_mutex_lock(&lock);
+  Log(comm->rank, "reducescatter ");
+  pthread_mutex_unlock(&lock);
+  return Enqueue(comm, ops, 2 * ranks, stream);
+}
+
+/* For the tests. */
+int FakeNcclIdle(const int* stream) {
+  pthread_mutex_lock(&lock);
+  const int idle = *stream == 0;
+  pthread_mutex_unlock(&lock);
+  return idle;
+}
+const char* FakeNcclCalls(int rank) { return calls[rank]; }
+int FakeNcclCommsAlive(void) { return comms_alive; }

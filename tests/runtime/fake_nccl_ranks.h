@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ranks over the NCCL of tests/runtime/fake_vendor, whose device memory is the host's.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "runtime/dynamic_library.h"
+#include "runtime/nccl_communicator.h"
+#include "tests/runtime/fake_vendor.h"
+
+namespace dbsp::testing {
+
+/// The fake's ranks of one test: a stream and scratch memory each.
+class FakeNcclRanks {
+ public:
+  explicit FakeNcclRanks(int ranks, std::int64_t deadline_ns = 60'000'000'000)
+      : fake_(FakeLibrary("libnccl.so.2"), "no fake"),
+        streams_(static_cast<std::size_t>(ranks)),
+        scratch_(static_cast<std::size_t>(ranks),
+                 std::vector<float>(static_cast<std::size_t>(ranks))) {
+    options_.library = FakeLibrary("libnccl.so.2");
+    options_.deadline_ns = deadline_ns;
+  }
+
+  void Run(const std::function<void(runtime::NcclCommunicator&)>& body) {
+    runtime::RunNcclRanks(
+        static_cast<int>(streams_.size()),
+        options_,
+        [this](int rank) { return Queue(rank); },
+        body);
+  }
+
+  [[nodiscard]] runtime::NcclQueue Queue(int rank) {
+    int* stream = &streams_[static_cast<std::size_t>(rank)];
+    const auto idle = fake_.Get<int(const int*)>("FakeNcclIdle");
+    return {stream,
+            [stream, idle] { return idle(stream) != 0; },
+            scratch_[static_cast<std::size_t>(rank)].data()};
+  }
+  /// What `rank` issued since it joined: "[ s0:5 r1:7 ] allgather ".
+  [[nodiscard]] std::string Calls(int rank) const {
+    return fake_.Get<const char*(int)>("FakeNcclCalls")(rank);
+  }
+  [[nodiscard]] int CommunicatorsAlive() const { return fake_.Get<int()>("FakeNcclCommsAlive")(); }
+  [[nodiscard]] const runtime::NcclOptions& options() const { return options_; }
+
+ private:
+  runtime::DynamicLibrary fake_;
+  runtime::NcclOptions options_;
+  std::vector<int> streams_;
+  std::vector<std::vector<float>> scratch_;
+};
+
+}  // namespace dbsp::testing
