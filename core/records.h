@@ -51,11 +51,11 @@ struct AttentionConfig {
 
 /// An exchange between `ranks` ranks.
 struct ExchangeConfig {
-  std::string op;  ///< "alltoall", "hop", "allgather"
+  std::string op;  ///< "alltoall", "hop", "allgather", "reducescatter", "needed"
   std::string transport;  ///< "threads", "nccl", "mpi"
   int ranks = 1;
   std::int64_t bytes_per_rank =
-      0;  ///< most bytes one rank sends to others (alltoall, hop: sent; allgather: received)
+      0;  ///< most bytes one rank sends to others (allgather: receives from others)
   double unevenness = 1.0;  ///< heaviest rank's bytes / mean
 };
 

@@ -12,7 +12,7 @@
 namespace dbsp::db {
 namespace {
 
-constexpr std::array<const char*, 2> kMigrations{kTablesV1, kViewsAndFitsV2};
+constexpr std::array<const char*, 3> kMigrations{kTablesV1, kViewsAndFitsV2, kNeededBandwidthV3};
 
 int VersionOf(const Connection& connection) {
   return static_cast<int>(connection.Integer("PRAGMA user_version"));

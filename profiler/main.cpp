@@ -15,6 +15,8 @@
 #include "db/database.h"
 #include "kernels/attention.h"
 #include "profiler/duration.h"
+#include "profiler/exchange_rank.h"
+#include "profiler/nccl_trial.h"
 #include "profiler/result.h"
 #include "profiler/run_trial.h"
 #include "profiler/suite.h"
@@ -30,7 +32,9 @@ extern "C" void OnInterrupt(int) { g_interrupted = true; }
 
 struct Options {
   std::string db, device = "cpu", suite = "quick", budget = "60s", workload, refine;
-  int ranks = 8;
+  std::string min_bytes = "32K", max_bytes = "32M";
+  double step_factor = 4;
+  int ranks = 8, nccl_ctas = 0;
   std::uint64_t seed = 1;
   bool resume = true, dry_run = false, json = false, list = false;
 };
@@ -41,6 +45,10 @@ SuiteOptions SuiteOf(const Options& options) {
   suite.ranks = options.ranks;
   suite.seed = options.seed;
   suite.kernel = kernels::FindCpuAttention("").name;
+  suite.sweep = {.begin_bytes = ParseBytes(options.min_bytes, "--min-bytes"),
+                 .end_bytes = ParseBytes(options.max_bytes, "--max-bytes"),
+                 .factor = options.step_factor,
+                 .transport = options.device == "cpu" ? "threads" : "nccl"};
   if (!options.workload.empty()) suite.workload = ReadWorkload(options.workload);
   if (!options.refine.empty()) {
     suite.plan = ReadPlan(options.refine);
@@ -162,9 +170,38 @@ void WriteResults(const Options& options,
                           results));
 }
 
+/// The GPUs that exchanges are measured between; nothing on the CPU.
+/// errors  Error{kUnavailable} with fewer GPUs than ranks
+std::shared_ptr<const NcclWorld> WorldOf(const Options& options,
+                                         const runtime::DeviceSpec& device) {
+  if (device.kind == runtime::DeviceKind::kCpu || options.suite != "collectives") {
+    runtime::RequireDevice(device);
+    return nullptr;
+  }
+  if (device.index != 0) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--device {}: --suite collectives takes devices 0 to --ranks - 1; say cuda",
+         options.device);
+  }
+  auto world = std::make_shared<NcclWorld>();
+  try {
+    *world = CudaWorld();
+  } catch (const Error& error) {
+    Fail(error.code(), "--device {}: unavailable: {}", options.device, error.what());
+  }
+  world->options.most_ctas = options.nccl_ctas;
+  if (options.ranks > world->devices) {
+    Fail(ErrorCode::kUnavailable,
+         "--ranks {}: exchanges over NCCL take a GPU per rank; there are {}",
+         options.ranks,
+         world->devices);
+  }
+  return world;
+}
+
 int Profile(const Options& options, int argc, const char* const* argv) {
   const runtime::DeviceSpec device = runtime::ParseDevice(options.device);
-  runtime::RequireDevice(device);
+  const std::shared_ptr<const NcclWorld> nccl = WorldOf(options, device);
   const std::int64_t budget_ns = ParseDurationNs(options.budget, "--budget");
   const SuiteOptions suite = SuiteOf(options);
   const Provenance machine = runtime::CollectProvenance(device, argc, argv);
@@ -183,15 +220,16 @@ int Profile(const Options& options, int argc, const char* const* argv) {
   if (database && options.resume) {
     const auto finished = Finished(*database, machine);
     for (Result& result : results) {
-      if (finished.contains({KeyOf(result.config), MethodOf(result.config, suite.ranks)})) {
+      if (finished.contains(
+              {KeyOf(result.config), MethodOf(result.config, suite.ranks, nccl.get())})) {
         result.status = ResultStatus::kReused;
       }
     }
   }
   if (!options.dry_run) {
-    WarnAboutCores(suite.ranks, machine);
+    if (!nccl) WarnAboutCores(suite.ranks, machine);
     CatchSigint();
-    MeasureAll({.suite = SuiteName(options), .ranks = suite.ranks},
+    MeasureAll({.suite = SuiteName(options), .ranks = suite.ranks, .nccl = nccl},
                machine,
                *database,
                budget_ns,
@@ -213,7 +251,17 @@ int Main(int argc, const char* const* argv) {
   app.add_option(
          "--ranks", options.ranks, "Most ranks exchanges are measured between; a plan has its own")
       ->capture_default_str();
-  app.add_option("--suite", options.suite, "quick or full")->capture_default_str();
+  app.add_option("--suite", options.suite, "quick, full or collectives")->capture_default_str();
+  app.add_option("-b,--min-bytes", options.min_bytes, "Collectives: first size: 32K, 8M")
+      ->capture_default_str();
+  app.add_option("-e,--max-bytes", options.max_bytes, "Collectives: last size")
+      ->capture_default_str();
+  app.add_option("-f,--step-factor", options.step_factor, "Collectives: from size to size")
+      ->capture_default_str();
+  app.add_option("--nccl-ctas",
+                 options.nccl_ctas,
+                 "Collectives: most SMs NCCL may take; 0 for its own choice")
+      ->check(CLI::Range(0, 1024));
   app.add_option("--budget", options.budget, "Time to spend: 500ms, 60s, 5m")
       ->capture_default_str();
   app.add_option("--workload", options.workload, "Measure this workload's shapes first");

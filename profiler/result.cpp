@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/json.h"
+#include "profiler/exchange_rank.h"
 #include "profiler/measure.h"
 #include "profiler/suite.h"
 
@@ -20,6 +21,14 @@ std::int64_t MedianOf(std::vector<std::int64_t> samples) {
   return low + (samples[n / 2] - low) / 2;
 }
 
+/// ", algbw 3.2 busbw 2.8 GB/s" of an exchange, "" of others.
+std::string BandwidthText(const TrialConfig& config, std::int64_t median_ns) {
+  const auto* exchange = std::get_if<ExchangeConfig>(&config);
+  if (exchange == nullptr) return "";
+  const Bandwidth speed = BandwidthOf(*exchange, median_ns);
+  return fmt::format(", algbw {:.4g} busbw {:.4g} GB/s", speed.algorithm, speed.bus);
+}
+
 std::string Row(const Result& result) {
   const std::string what = Describe(result.config);
   if (!result.trial) return fmt::format("{:>12}  {}\n", NameOf(result.status), what);
@@ -27,9 +36,11 @@ std::string Row(const Result& result) {
   if (trial.outcome != TrialOutcome::kOk) {
     return fmt::format("{:>12}  {}: {}\n", NameOf(result.status), what, trial.detail);
   }
-  return fmt::format("{:>9.4g} ms  {}  ({} samples, stop: {})\n",
-                     static_cast<double>(MedianOf(trial.samples_ns)) / 1e6,
+  const std::int64_t median = MedianOf(trial.samples_ns);
+  return fmt::format("{:>9.4g} ms  {}{}  ({} samples, stop: {})\n",
+                     static_cast<double>(median) / 1e6,
                      what,
+                     BandwidthText(result.config, median),
                      trial.samples_ns.size(),
                      trial.stop_reason);
 }
@@ -50,6 +61,11 @@ Json TrialJson(const Result& result) {
   if (trial.samples_ns.empty()) return entry;
   entry["median_ns"] = MedianOf(trial.samples_ns);
   entry["relative_error"] = RelativeError(trial.samples_ns);
+  if (const auto* exchange = std::get_if<ExchangeConfig>(&result.config)) {
+    const Bandwidth speed = BandwidthOf(*exchange, MedianOf(trial.samples_ns));
+    entry["algbw_gbps"] = speed.algorithm;
+    entry["busbw_gbps"] = speed.bus;
+  }
   return entry;
 }
 

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "kernels/attention.h"
+#include "profiler/exchange_rank.h"
 #include "profiler/pattern.h"
 #include "runtime/clock.h"
 #include "runtime/communicator.h"
@@ -164,96 +165,32 @@ Measurement RunMerge(const LocalConfig& c, const RunSettings& settings) {
   return MeasureCalls(settings, run);
 }
 
-/// Groups that exchange side by side. An all-gather takes all ranks of a communicator: one.
+/// Groups that exchange side by side. An all-gather or reduce-scatter takes all ranks of a
+/// communicator: one.
 int GroupsOf(const ExchangeConfig& c, int ranks) {
-  return c.op == "allgather" ? 1 : std::max(1, ranks / std::max(c.ranks, 1));
+  const bool all = c.op == "allgather" || c.op == "reducescatter";
+  return all ? 1 : std::max(1, ranks / std::max(c.ranks, 1));
 }
-
-/// One rank's buffers and counts for an exchange of its group: the c.ranks ranks from `first`, of
-/// `size` in all.
-class ExchangeRank {
- public:
-  ExchangeRank(const ExchangeConfig& c, int rank, int size)
-      : config_(c), first_(rank / c.ranks * c.ranks), member_(rank - first_) {
-    const std::int64_t floats = c.bytes_per_rank / static_cast<std::int64_t>(sizeof(float));
-    for (int r = 0; r < size; ++r) {
-      send_counts_.push_back(CountBetween(member_, r - first_));
-      recv_counts_.push_back(CountBetween(r - first_, member_));
-    }
-    if (c.op == "allgather") {
-      const std::int64_t each = floats / std::max(c.ranks - 1, 1);
-      recv_counts_.assign(static_cast<std::size_t>(size), each);
-      send_floats_ = each;
-    }
-    Offsets(send_counts_, send_offsets_);
-    Offsets(recv_counts_, recv_offsets_);
-    send_.assign(static_cast<std::size_t>(std::max(floats, send_offsets_.back())) + 1, 1.0F);
-    recv_.assign(static_cast<std::size_t>(std::max(floats, recv_offsets_.back())) + 1, 0.0F);
-    if (c.op == "hop") send_floats_ = floats;
-  }
-
-  void Run(runtime::Communicator& communicator) {
-    const std::size_t size = send_counts_.size();
-    if (config_.op == "alltoall") {
-      communicator.AllToAllV(send_.data(),
-                             send_counts_,
-                             std::span(send_offsets_).first(size),
-                             recv_.data(),
-                             recv_counts_,
-                             std::span(recv_offsets_).first(size));
-    } else if (config_.op == "hop") {
-      const int next = first_ + (member_ + 1) % config_.ranks;
-      const int previous = first_ + (member_ + config_.ranks - 1) % config_.ranks;
-      communicator.StartSendRecv(
-          send_.data(), send_floats_, previous, recv_.data(), send_floats_, next);
-      communicator.WaitSendRecv();
-    } else {
-      communicator.AllGatherV(send_.data(),
-                              send_floats_,
-                              recv_.data(),
-                              recv_counts_,
-                              std::span(recv_offsets_).first(size));
-    }
-  }
-
- private:
-  /// Between members of one group: the heaviest (0) sends bytes_per_rank, every other one the same
-  /// smaller amount, such that heaviest / mean = unevenness; each shares its amount equally among
-  /// the others.
-  [[nodiscard]] std::int64_t CountBetween(int src, int dst) const {
-    const auto inside = [&](int member) { return member >= 0 && member < config_.ranks; };
-    if (src == dst || config_.op != "alltoall" || !inside(src) || !inside(dst)) return 0;
-    const double heaviest = static_cast<double>(config_.bytes_per_rank) / sizeof(float);
-    const double mean = heaviest / config_.unevenness;
-    const double others = std::max(0.0, (mean * config_.ranks - heaviest) / (config_.ranks - 1));
-    return static_cast<std::int64_t>((src == 0 ? heaviest : others) / (config_.ranks - 1));
-  }
-  static void Offsets(const std::vector<std::int64_t>& counts, std::vector<std::int64_t>& offsets) {
-    offsets.assign(1, 0);
-    for (const std::int64_t count : counts) offsets.push_back(offsets.back() + count);
-  }
-
-  const ExchangeConfig& config_;
-  int first_;
-  int member_;
-  std::int64_t send_floats_ = 0;
-  std::vector<std::int64_t> send_counts_, send_offsets_, recv_counts_, recv_offsets_;
-  std::vector<float> send_, recv_;
-};
 
 /// Rank 0 measures; the others repeat the exchange until rank 0 says that it is done.
 Measurement RunExchange(const ExchangeConfig& c, const RunSettings& settings) {
   const int size = GroupsOf(c, settings.ranks) * c.ranks;
+  if (c.transport == "nccl") {
+    if (!settings.nccl) Fail(ErrorCode::kUnavailable, "exchanges over NCCL take --device cuda");
+    return MeasureNccl(c, size, *settings.nccl, settings.limits, settings.interrupted);
+  }
   Measurement result;
   std::atomic<bool> done{false};
   std::vector<std::int64_t> begin(static_cast<std::size_t>(size));
   std::vector<std::int64_t> end(static_cast<std::size_t>(size));
   runtime::RunRanks(size, [&](runtime::Communicator& communicator) {
     const auto rank = static_cast<std::size_t>(communicator.rank());
-    ExchangeRank mine(c, communicator.rank(), size);
+    const ExchangeRank mine(c, communicator.rank(), size);
+    const std::vector<float> send(static_cast<std::size_t>(mine.send_floats()), 1.0F);
+    std::vector<float> recv(static_cast<std::size_t>(mine.recv_floats()));
     const auto once = [&] {
       begin[rank] = runtime::SteadyNs();
-      mine.Run(communicator);
+      mine.Run(communicator, send.data(), recv.data());
       end[rank] = runtime::SteadyNs();
       communicator.Barrier();
     };
@@ -288,18 +225,21 @@ struct Runner {
 
 }  // namespace
 
-std::string MethodOf(const TrialConfig& config, int ranks) {
+std::string MethodOf(const TrialConfig& config, int ranks, const NcclWorld* nccl) {
   const auto* exchange = std::get_if<ExchangeConfig>(&config);
   if (exchange == nullptr) return "cpu.thread_time";
   const int groups = GroupsOf(*exchange, ranks);
-  return groups == 1 ? "cpu.wall" : fmt::format("cpu.wall.busy{}", groups * exchange->ranks);
+  const std::string method = exchange->transport != "nccl" ? "cpu.wall"
+                             : nccl == nullptr             ? NcclMethod({})
+                                                           : NcclMethod(nccl->options);
+  return groups == 1 ? method : fmt::format("{}.busy{}", method, groups * exchange->ranks);
 }
 
 std::optional<Trial> RunTrial(const TrialConfig& config, const RunSettings& settings) {
   Trial trial;
   trial.suite = settings.suite;
   trial.config = config;
-  trial.method = MethodOf(config, settings.ranks);
+  trial.method = MethodOf(config, settings.ranks, settings.nccl.get());
   trial.started_utc = NowUtc();
   try {
     Measurement measured = std::visit(Runner{settings}, config);
@@ -310,7 +250,8 @@ std::optional<Trial> RunTrial(const TrialConfig& config, const RunSettings& sett
     trial.stop_reason = measured.stop_reason;
     trial.detail = measured.detail;
   } catch (const Error& error) {
-    trial.outcome = TrialOutcome::kFailed;
+    trial.outcome = error.code() == ErrorCode::kUnavailable ? TrialOutcome::kUnavailable
+                                                            : TrialOutcome::kFailed;
     trial.detail = error.what();
   } catch (const std::bad_alloc&) {
     trial.outcome = TrialOutcome::kUnavailable;

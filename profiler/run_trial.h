@@ -4,11 +4,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "core/records.h"
 #include "profiler/measure.h"
+#include "profiler/nccl_trial.h"
 
 namespace dbsp::profiler {
 
@@ -17,6 +19,7 @@ struct RunSettings {
   /// Ranks that a plan would have: exchanges among fewer run as that many groups side by side.
   int ranks = 1;
   MeasureLimits limits = {};
+  std::shared_ptr<const NcclWorld> nccl = {};  ///< devices of exchanges whose transport is "nccl"
   std::function<bool()> interrupted = [] { return false; };
 };
 
@@ -27,8 +30,11 @@ struct RunSettings {
 ///                    a barrier; nothing else runs
 ///   cpu.wall.busyN   the same while the other groups of N ranks in all do the same, as the rings
 ///                    and head groups of U x R ranks do; from the first start to the last end of
-///                    all groups. Not for allgather.
-[[nodiscard]] std::string MethodOf(const TrialConfig& config, int ranks);
+///                    all groups. Not for allgather and reducescatter.
+///   nccl.wall20      profiler/nccl_trial.h; .busyN as above
+[[nodiscard]] std::string MethodOf(const TrialConfig& config,
+                                   int ranks,
+                                   const NcclWorld* nccl = nullptr);
 
 /// The finished trial; nothing when interrupted. What goes wrong with one configuration becomes its
 /// outcome (kFailed, detail), so that one bad trial does not end a run.

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/nearest.h"
+#include "profiler/exchange_rank.h"
 #include "profiler/pattern.h"
 #include "profiler/plan_amounts.h"
 
@@ -252,6 +253,42 @@ void Append(const Level& level, std::set<std::string>& keys, std::vector<TrialCo
   }
 }
 
+/// By size, so that a short run has every exchange at the first sizes.
+std::vector<TrialConfig> CollectivesSuite(const SuiteOptions& options) {
+  if (options.workload || options.plan) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--suite collectives measures sizes, not a workload or a plan; leave those out");
+  }
+  if (options.ranks < 2) {
+    // One rank moves nothing between devices: that it runs is a test, and no bandwidth.
+    Fail(ErrorCode::kInvalidArgument, "--suite collectives: expected --ranks of 2 or more");
+  }
+  const SweepOptions& sweep = options.sweep;
+  std::set<int> counts{options.ranks};
+  for (int ranks = 2; ranks < options.ranks; ranks *= 2) counts.insert(ranks);
+  constexpr std::pair<const char*, double> kExchanges[] = {{"alltoall", 1.0},
+                                                           {"alltoall", 1.5},
+                                                           {"hop", 1.0},
+                                                           {"allgather", 1.0},
+                                                           {"reducescatter", 1.0},
+                                                           {"needed", 1.0}};
+  std::vector<TrialConfig> suite;
+  for (const std::int64_t size : SweepSizes(sweep.begin_bytes, sweep.end_bytes, sweep.factor)) {
+    for (const int ranks : counts) {
+      for (const auto& [op, unevenness] : kExchanges) {
+        const std::int64_t bytes = BytesPerRank(op, ranks, size) / 4 * 4;
+        if (bytes == 0) continue;
+        suite.emplace_back(ExchangeConfig{.op = op,
+                                          .transport = sweep.transport,
+                                          .ranks = ranks,
+                                          .bytes_per_rank = bytes,
+                                          .unevenness = unevenness});
+      }
+    }
+  }
+  return suite;
+}
+
 struct Describer {
   std::string operator()(const AttentionConfig& c) const {
     const double blocks = static_cast<double>(c.heads) * c.q_blocks * c.k_blocks;
@@ -281,13 +318,14 @@ struct Describer {
 }  // namespace
 
 std::vector<TrialConfig> MakeSuite(const SuiteOptions& options) {
-  const std::vector<std::string> known{"quick", "full"};
+  const std::vector<std::string> known{"quick", "full", "collectives"};
   if (std::find(known.begin(), known.end(), options.suite) == known.end()) {
     throw Error(ErrorCode::kInvalidArgument, UnknownName("suite", options.suite, known));
   }
   if (options.ranks < 1 || options.ranks > 1024) {
     Fail(ErrorCode::kInvalidArgument, "--ranks: expected 1 to 1024, found {}", options.ranks);
   }
+  if (options.suite == "collectives") return CollectivesSuite(options);
   std::vector<TrialConfig> suite;
   std::set<std::string> keys;
   if (options.plan) {

@@ -67,6 +67,26 @@ TEST(DbspProfileTest, BadFlagsFilesAndDevicesHaveTheirExitCodes) {
   EXPECT_THAT(corrupt.text, HasSubstr("p.db"));
 }
 
+TEST(DbspProfileTest, CollectivesAreMeasuredBySizeWithTheirBandwidths) {
+  const TempFolder folder;
+  const std::string db = (folder / "p.db").string();
+  const Output run = RunProfile(
+      "--suite collectives --ranks 2 -b 4K -e 8K -f 2 --budget 20s --json --db " + db, "/dev/null");
+  ASSERT_EQ(run.code, 0) << run.text;
+  const Json document = Json::parse(run.text);
+  EXPECT_EQ(document["suite"], "collectives");
+  ASSERT_EQ(document["trials"].size(), 12U);  // six exchanges at two sizes
+  for (const Json& trial : document["trials"]) {
+    EXPECT_EQ(trial["status"], "measured") << trial;
+    EXPECT_GT(trial["busbw_gbps"].get<double>(), 0) << trial;
+    EXPECT_GE(trial["algbw_gbps"], trial["busbw_gbps"]) << trial;
+  }
+  EXPECT_EQ(TrialsIn(db), 12U);
+  EXPECT_THAT(RunProfile("--suite collectives --ranks 2 -b 8K -e 4K --list").text,
+              HasSubstr("begin <= end"));
+  EXPECT_EQ(RunProfile("--suite collectives --ranks 1 --list").code, 2);
+}
+
 TEST(DbspProfileTest, ListAndDryRunWriteNothing) {
   const TempFolder folder;
   EXPECT_EQ(RunProfile("--list --ranks 2").code, 0);

@@ -257,7 +257,7 @@ TEST(DatabaseViewTest, ExchangeBandwidthsFollowTheUsualRule) {
   const TempFolder folder;
   Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
   const std::int64_t environment = database.AddEnvironment(SomeMachine());
-  for (const char* op : {"alltoall", "hop"}) {
+  for (const char* op : {"alltoall", "hop", "needed"}) {
     Trial trial = SomeAttention(1, {1000, 1000, 1000});
     trial.config = ExchangeConfig{
         .op = op, .transport = "threads", .ranks = 4, .bytes_per_rank = 3000, .unevenness = 1};
@@ -266,6 +266,7 @@ TEST(DatabaseViewTest, ExchangeBandwidthsFollowTheUsualRule) {
   const std::string sql = "SELECT algbw_gbps || ' ' || busbw_gbps FROM v_exchange WHERE op = ";
   EXPECT_EQ(ShellText(folder / "p.db", sql + "'alltoall'"), "4.0 3.0");
   EXPECT_EQ(ShellText(folder / "p.db", sql + "'hop'"), "3.0 3.0");
+  EXPECT_EQ(ShellText(folder / "p.db", sql + "'needed'"), "3.0 3.0");
 }
 
 TEST(DatabaseViewTest, LedgerErrorsAreSignedAndLeaveUnpredictedSegmentsApart) {

@@ -54,6 +54,27 @@ TEST(SuiteTest, EverySuiteHasSaneTrialsOnceEach) {
   }
 }
 
+TEST(SuiteTest, CollectivesHaveEveryExchangeAtEverySizeAndRankCount) {
+  SuiteOptions options{.suite = "collectives", .ranks = 8};
+  options.sweep = {.begin_bytes = 1024, .end_bytes = 4096, .factor = 2, .transport = "nccl"};
+  const auto suite = MakeSuite(options);
+  ExpectSane(suite, 8);
+  EXPECT_EQ(suite.size(), 3U * 3 * 6);  // sizes, rank counts 2, 4 and 8, exchanges
+  std::set<std::string> ops;
+  for (const TrialConfig& config : suite) {
+    const auto& exchange = std::get<ExchangeConfig>(config);
+    ops.insert(exchange.op);
+    EXPECT_EQ(exchange.transport, "nccl");
+  }
+  EXPECT_EQ(ops,
+            (std::set<std::string>{"allgather", "alltoall", "hop", "needed", "reducescatter"}));
+  options.ranks = 1;
+  EXPECT_THROW((void)MakeSuite(options), Error);
+  options.ranks = 8;
+  options.workload = SmallWorkload();
+  EXPECT_THROW((void)MakeSuite(options), Error);
+}
+
 TEST(SuiteTest, TheBeginningHasSomeOfEveryCategory) {
   const auto suite = MakeSuite({.ranks = 4, .workload = SmallWorkload()});
   std::set<std::size_t> categories;
