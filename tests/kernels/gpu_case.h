@@ -221,6 +221,15 @@ class GpuCase {
     order_ = TileOrder(begin_, QBlocks(variant_, shape_), BlocksPerEntry(variant_));
   }
 
+  /// Entries without a key too, by tile.
+  void OrderEveryEntry() {
+    const int q_blocks = QBlocks(variant_, shape_);
+    order_.clear();
+    for (int tile = 0; tile + 1 < static_cast<int>(begin_.size()); ++tile) {
+      if (tile % q_blocks % BlocksPerEntry(variant_) == 0) order_.push_back(tile);
+    }
+  }
+
   Tensor& k() { return k_; }
   Tensor& v() { return v_; }
   Tensor& o() { return o_; }
