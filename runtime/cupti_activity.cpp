@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "runtime/cupti_check.h"
+#include "runtime/vendor/cupti_check.h"
 
 namespace dbsp::runtime {
 namespace {

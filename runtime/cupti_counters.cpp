@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "runtime/cupti_check.h"
+#include "runtime/vendor/cupti_check.h"
 
 namespace dbsp::runtime {
 namespace {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "runtime/cupti_activity.h"
-#include "runtime/cupti_check.h"
+#include "runtime/vendor/cupti_check.h"
 
 namespace dbsp::runtime {
 namespace {

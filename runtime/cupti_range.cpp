@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "core/error.h"
-#include "runtime/cupti_check.h"
 #include "runtime/cupti_counters.h"
+#include "runtime/vendor/cupti_check.h"
 
 namespace dbsp::runtime {
 namespace {

@@ -12,8 +12,8 @@
 #include "core/error.h"
 #include "runtime/clock.h"
 #include "runtime/exchange.h"
-#include "runtime/nccl_api.h"
 #include "runtime/nccl_failures.h"
+#include "runtime/vendor/nccl_api.h"
 
 namespace dbsp::runtime {
 namespace {
