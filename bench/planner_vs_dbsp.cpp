@@ -185,7 +185,8 @@ struct Bytes {
 };
 
 /// Bytes of placed and needed against ulysses and alltoall, BuildLayerWork's: mean over every
-/// `stride`-th pair of (most bytes a rank sends, bytes of all ranks), and the worst of the first.
+/// `stride`-th pair of (most bytes a rank sends or receives, bytes of all ranks), and the worst of
+/// the first.
 void TrafficRow(const std::string& name, const Profile& profile, int ranks, std::size_t stride) {
   const int heads = static_cast<int>(profile.counts.front().size());
   const AttentionShape shape{heads, 128, kRows * 128, {128, kRows * 128 / profile.cols}};
@@ -209,7 +210,7 @@ void TrafficRow(const std::string& name, const Profile& profile, int ranks, std:
                          strategy,
                          home,
                          DType::kBf16);
-      return Bytes{static_cast<double>(work.MaxBytesSent()),
+      return Bytes{static_cast<double>(work.MaxBytesOneWay()),
                    static_cast<double>(work.TotalBytesSent())};
     };
     const Bytes placed = bytes(Family::kPlaced);

@@ -73,12 +73,13 @@ std::int64_t Kept(const std::vector<DistinctMask>& masks) {
 
 RingOwners SearchGroup(const std::vector<DistinctMask>& masks,
                        const RingOwners& home,
+                       int ulysses,
                        int ring,
                        const BalancedOptions& options) {
   if (masks.empty() || home.row.empty() || home.col.empty()) return home;
   const MaskSum sum(masks);
   CellSearchOptions search;
-  search.move_price = options.move_price * static_cast<double>(HeadsIn(masks)) / ring;
+  search.move_price = options.move_price * static_cast<double>(HeadsIn(masks)) / (ring * ulysses);
   search.scans = options.scans;
   search.good_enough = kEnough;
   const int items = static_cast<int>(std::max(home.row.size(), home.col.size()));
@@ -132,7 +133,7 @@ Partition MakeBalanced(const AttentionShape& shape,
       group.col_owner = partition.groups[same].col_owner;
       continue;
     }
-    RingOwners owners = SearchGroup(searched[g], at_home, ring, options);
+    RingOwners owners = SearchGroup(searched[g], at_home, ulysses, ring, options);
     group.row_owner = std::move(owners.row);
     group.col_owner = std::move(owners.col);
   }

@@ -11,8 +11,9 @@
 namespace dbsp::planner {
 
 struct BalancedOptions {
-  /// What one row or column of one head away from home costs, in kept blocks of a rank's time. It
-  /// is shared by the ranks of the ring, as the exchange is.
+  /// What moving one row or column of one head off its rank costs, in kept blocks of a rank's time
+  /// (planner/move_price.h). It is shared by the ranks of the ring, as the exchange is; of U groups
+  /// only one has the block's own rank, for the others it moves in any case.
   double move_price = 0.01;
   /// Exchanges looked at from each start of a head group's search, CellSearchOptions::scans.
   std::int64_t scans = 400000;

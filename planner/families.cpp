@@ -87,7 +87,14 @@ Partition MakePartition(Family family,
                         const HomeLayout& home,
                         const PartitionOptions& options) {
   CheckInputs(family, shape, masks, ranks, ulysses_degree, ring_degree, home);
-  if (family == Family::kPlaced) return MakePlaced(shape, masks, home);
+  if (family == Family::kPlaced) {
+    PlacedOptions placed;
+    placed.memory_per_rank = options.memory_per_rank;
+    const std::int64_t token_bytes = std::int64_t{shape.head_dim} * BytesOf(options.dtype);
+    placed.row_bytes = 2 * token_bytes * shape.block.q;
+    placed.column_bytes = 2 * token_bytes * shape.block.k;
+    return MakePlaced(shape, masks, home, placed);
+  }
   if (family == Family::kBalanced) {
     const BalancedOptions balanced{options.move_price, options.balanced_scans};
     return MakeBalanced(shape, masks, ulysses_degree, ring_degree, home, balanced);

@@ -17,11 +17,14 @@ namespace dbsp::planner {
 struct PartitionOptions {
   /// db-SP's reward Rb: how much a block's key is lowered at home (notes: 2 in its scripts).
   double dbsp_reward = 2.0;
-  /// balanced: what one row or column of one head away from home costs, in kept blocks of a rank's
-  /// time; shared by the ranks of a ring, as the exchange is.
+  /// balanced: what moving one row or column of one head off its rank costs, in kept blocks of a
+  /// rank's time: MovePrice() where there are costs.
   double move_price = 0.01;
   /// balanced: exchanges its search looks at from each start of a head group's cells.
   std::int64_t balanced_scans = 400000;
+  /// placed: bytes a rank may hold (planner/peak_bytes.h), 0 = any number, at `dtype`.
+  std::int64_t memory_per_rank = 0;
+  DType dtype = DType::kBf16;
 };
 
 /// (U, R) pairs of a family on `ranks` ranks, in order of rising ring degree:

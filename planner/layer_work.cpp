@@ -160,7 +160,7 @@ class Builder {
     }
   }
 
-  LayerWork Finish() {
+  LayerWork Finish(std::int64_t must_move) {
     for (const TrafficMatrix& round : work_.rounds) work_.component.push_back(Components(round));
     AttentionWork& whole = work_.whole;
     for (const auto& step : work_.attention) {
@@ -174,9 +174,8 @@ class Builder {
     for (const DistinctMask& entry : DistinctMasks(masks_)) {
       const auto times = static_cast<std::int64_t>(entry.heads.size());
       whole.active_rows += times * ActiveRows(*entry.mask);
-      work_.must_move_bytes += times * token_bytes_ *
-                               MustMoveTokens(shape_, *entry.mask, routes_.home_q, routes_.home_k);
     }
+    work_.must_move_bytes = must_move;
     return std::move(work_);
   }
 
@@ -335,16 +334,28 @@ std::int64_t LayerWork::TotalBytesSent() const {
   return std::accumulate(sent.begin(), sent.end(), std::int64_t{0});
 }
 
+std::int64_t LayerWork::MaxBytesOneWay() const {
+  std::vector<std::int64_t> received(static_cast<std::size_t>(ranks), 0);
+  for (const TrafficMatrix& round : rounds) {
+    for (int r = 0; r < ranks; ++r) received[static_cast<std::size_t>(r)] += round.Received(r);
+  }
+  for (const auto& hop : hop_bytes) {
+    for (std::size_t r = 0; r < hop.size(); ++r) received[r] += hop[r];
+  }
+  return std::max(MaxBytesSent(), *std::max_element(received.begin(), received.end()));
+}
+
 LayerWork BuildLayerWork(const AttentionShape& shape,
                          const LayerMasks& masks,
                          const Partition& partition,
                          const Strategy& strategy,
                          const HomeLayout& home,
-                         DType dtype) {
+                         DType dtype,
+                         std::optional<std::int64_t> must_move) {
   const Routes routes = MakeRoutes(shape, masks, partition, strategy, home);
   Builder builder(shape, masks, partition, strategy, routes, dtype);
   for (std::size_t g = 0; g < partition.groups.size(); ++g) builder.AddGroup(g);
-  return builder.Finish();
+  return builder.Finish(must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype));
 }
 
 }  // namespace dbsp::planner

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -70,9 +71,12 @@ struct LayerWork {
   /// Most bytes any rank sends to others over the whole layer, hops included.
   [[nodiscard]] std::int64_t MaxBytesSent() const;
   [[nodiscard]] std::int64_t TotalBytesSent() const;
+  /// Most bytes any rank sends to, or receives from, others over the whole layer.
+  [[nodiscard]] std::int64_t MaxBytesOneWay() const;
 };
 
-/// Amounts of one layer.
+/// Amounts of one layer. `must_move` is MustMoveBytes (planner/moved_bytes.h) where the caller has
+/// it: it is the same for every placement, and a third of the work.
 /// requires masks, partition and shape agree; PartitionProblem() is empty
 /// errors   Error{kInvalidArgument} when they do not, or when a strategy cannot be expressed
 [[nodiscard]] LayerWork BuildLayerWork(const AttentionShape& shape,
@@ -80,6 +84,7 @@ struct LayerWork {
                                        const Partition& partition,
                                        const Strategy& strategy,
                                        const HomeLayout& home,
-                                       DType dtype);
+                                       DType dtype,
+                                       std::optional<std::int64_t> must_move = std::nullopt);
 
 }  // namespace dbsp::planner

@@ -5,6 +5,9 @@
 #include <bit>
 #include <vector>
 
+#include "planner/home_ring.h"
+#include "planner/mask_counts.h"
+
 namespace dbsp::planner {
 
 std::int64_t MustMoveTokens(const AttentionShape& shape,
@@ -35,6 +38,20 @@ std::int64_t MustMoveTokens(const AttentionShape& shape,
     }
   }
   return packed;
+}
+
+std::int64_t MustMoveBytes(const AttentionShape& shape,
+                           const LayerMasks& masks,
+                           const HomeLayout& home,
+                           DType dtype) {
+  const std::vector<int> home_q = HomeRing(shape.q_blocks(), shape.block.q, home, 1);
+  const std::vector<int> home_k = HomeRing(shape.k_blocks(), shape.block.k, home, 1);
+  std::int64_t tokens = 0;
+  for (const DistinctMask& entry : DistinctMasks(masks)) {
+    tokens += static_cast<std::int64_t>(entry.heads.size()) *
+              MustMoveTokens(shape, *entry.mask, home_q, home_k);
+  }
+  return tokens * shape.head_dim * BytesOf(dtype);
 }
 
 }  // namespace dbsp::planner

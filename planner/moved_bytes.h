@@ -6,6 +6,7 @@
 #include <span>
 
 #include "core/block_mask.h"
+#include "core/partition.h"
 #include "core/shape.h"
 
 namespace dbsp::planner {
@@ -21,5 +22,12 @@ namespace dbsp::planner {
                                           const BlockMask& mask,
                                           std::span<const int> home_q,
                                           std::span<const int> home_k);
+
+/// Bytes of a layer that must leave their homes, whatever the placement: MustMoveTokens of every
+/// head, each distinct mask looked at once. LayerWork::must_move_bytes.
+[[nodiscard]] std::int64_t MustMoveBytes(const AttentionShape& shape,
+                                         const LayerMasks& masks,
+                                         const HomeLayout& home,
+                                         DType dtype);
 
 }  // namespace dbsp::planner

@@ -11,6 +11,7 @@
 #include "planner/head_search.h"
 #include "planner/home_ring.h"
 #include "planner/mask_counts.h"
+#include "planner/memory_cap.h"
 #include "planner/popcount.h"
 
 namespace dbsp::planner {
@@ -34,7 +35,8 @@ class Placement {
             const LayerMasks& masks,
             std::span<const int> row_home,
             std::span<const int> col_home,
-            int ranks)
+            int ranks,
+            const PlacedOptions& options)
       : loads_(loads),
         masks_(masks),
         row_home_(row_home),
@@ -44,7 +46,11 @@ class Placement {
         words_((col_home.size() + 63) / 64),
         away_(ranks_ * words_, 0),
         load_(ranks_, 0),
-        held_(static_cast<std::size_t>(loads.heads) * ranks_, 0) {
+        held_(static_cast<std::size_t>(loads.heads) * ranks_, 0),
+        memory_(
+            masks,
+            {loads.heads, rows_, col_home.size(), ranks_, options.row_bytes, options.column_bytes},
+            options.memory_per_rank) {
     for (std::size_t j = 0; j < col_home.size(); ++j) {
       for (std::size_t p = 0; p < ranks_; ++p) {
         if (col_home[j] != static_cast<int>(p)) away_[p * words_ + j / 64] |= 1ULL << (j % 64);
@@ -64,6 +70,30 @@ class Placement {
       load_[rank] += totals[h];
       held_[h * ranks_ + rank] = totals[h];
     }
+    memory_.Start(owner_);
+  }
+
+  /// Heads, or where none fits elsewhere ranges of their rows, from the fullest rank to others
+  /// until all keep within the memory cap.
+  void Relieve() {
+    if (memory_.cap() == 0) return;
+    for (std::size_t step = 0; step < ranks_ * kStepsPerRank; ++step) {
+      const std::size_t from = memory_.Fullest();
+      if (memory_.bytes(from) <= memory_.cap()) return;
+      Range best;
+      std::size_t to = from;
+      if (!FindHead(from, best, to) && !FindPart(from, best, to)) break;
+      Move(best, from, to);
+    }
+    const std::size_t fullest = memory_.Fullest();
+    if (memory_.bytes(fullest) <= memory_.cap()) return;
+    Fail(
+        ErrorCode::kNotFound,
+        "placed: rank {} would hold {} bytes of Q, K, V and O, expected at most {}; more ranks, or "
+        "more memory per rank, are needed",
+        fullest,
+        memory_.bytes(fullest),
+        memory_.cap());
   }
 
   /// Rows from the heaviest to the lightest rank until the heaviest is at most `limit`.
@@ -75,8 +105,14 @@ class Placement {
       const double want =
           std::min(static_cast<double>(load_[from]) - mean, mean - static_cast<double>(load_[to]));
       Range best;
-      if (!FindRange(from, to, want, best) && !FindRow(from, to, want, best)) return;
+      if (FindRange(from, to, want, best) || FindRow(from, to, want, best)) {
+        Move(best, from, to);
+        continue;
+      }
+      Range back;
+      if (!FindTrade(from, to, want, best, back)) return;
       Move(best, from, to);
+      Move(back, to, from);
     }
   }
 
@@ -102,6 +138,7 @@ class Placement {
         last = start;
         Range range = RangeFrom(h, start, from, want);
         if (range.load <= 0 || range.load >= load_[from] - load_[to]) continue;
+        if (!Fits(range, from, to)) continue;
         range.moved = MovedMore(range, from, to);
         if (!found || range.moved < best.moved) best = range;
         found = true;
@@ -110,7 +147,63 @@ class Placement {
     const std::int64_t most = held_[largest * ranks_ + from];
     if (found || most == 0 || static_cast<double>(most) >= want) return found;
     best = {largest, 0, rows_, most, 0};
-    return true;
+    return Fits(best, from, to);
+  }
+
+  [[nodiscard]] bool Fits(const Range& range, std::size_t from, std::size_t to) const {
+    return memory_.Fits(owner_, {range.head, range.begin, range.end}, from, to);
+  }
+
+  /// The sender's whole part of a head: the least that brings it within the cap, else the most.
+  bool FindHead(std::size_t from, Range& best, std::size_t& to) const {
+    const std::int64_t excess = memory_.bytes(from) - memory_.cap();
+    std::int64_t freed = 0;
+    for (std::size_t h = 0; h < static_cast<std::size_t>(loads_.heads); ++h) {
+      const std::int64_t bytes = memory_.bytes(h, from);
+      if (bytes == 0 || (freed >= excess ? bytes < excess || bytes >= freed : bytes <= freed)) {
+        continue;
+      }
+      const Range range{h, 0, rows_, held_[h * ranks_ + from], 0};
+      for (std::size_t p = 0; p < ranks_; ++p) {
+        if (p == from || !Fits(range, from, p)) continue;
+        best = range;
+        to = p;
+        freed = bytes;
+        break;
+      }
+    }
+    return freed > 0;
+  }
+
+  /// Most of a head's first rows that fit anywhere.
+  bool FindPart(std::size_t from, Range& best, std::size_t& to) const {
+    std::size_t most = 0;
+    for (std::size_t h = 0; h < static_cast<std::size_t>(loads_.heads); ++h) {
+      if (memory_.bytes(h, from) == 0) continue;
+      std::size_t first = 0;
+      while (OwnerOf(h, first) != static_cast<int>(from)) ++first;
+      for (std::size_t p = 0; p < ranks_; ++p) {
+        std::size_t low = first;
+        for (std::size_t high = rows_; p != from && low < high;) {
+          const std::size_t middle = (low + high + 1) / 2;
+          if (Fits({h, first, middle, 0, 0}, from, p)) {
+            low = middle;
+          } else {
+            high = middle - 1;
+          }
+        }
+        if (low - first <= most) continue;
+        most = low - first;
+        best = {h, first, low, 0, 0};
+        to = p;
+      }
+    }
+    for (std::size_t r = best.begin; r < best.end; ++r) {
+      if (OwnerOf(best.head, r) == static_cast<int>(from)) {
+        best.load += loads_.blocks[best.head * rows_ + r];
+      }
+    }
+    return most > 0;
   }
 
   /// First rows to try: where the receiver is at home, the first row and about the last possible.
@@ -162,10 +255,40 @@ class Placement {
         if (load == 0 || load >= gap || OwnerOf(h, r) != static_cast<int>(from)) continue;
         const double off = std::abs(static_cast<double>(load) - want);
         if (found && shares == shared && off >= error) continue;
+        if (!Fits({h, r, r + 1, load, 0}, from, to)) continue;
         best = {h, r, r + 1, load, 0};
         error = off;
         found = true;
         shared = shares;
+      }
+    }
+    return found;
+  }
+
+  /// A row for rows of another head that come back: where single rows are coarse beside the mean,
+  /// as with few heads of which some are dense, differences of rows are not.
+  bool FindTrade(std::size_t from, std::size_t to, double want, Range& best, Range& back) const {
+    const std::int64_t gap = load_[from] - load_[to];
+    double error = want;
+    bool found = false;
+    for (std::size_t h = 0; h < static_cast<std::size_t>(loads_.heads); ++h) {
+      if (held_[h * ranks_ + from] == 0) continue;
+      std::size_t row = 0;
+      while (OwnerOf(h, row) != static_cast<int>(from)) ++row;
+      const Range give{h, row, row + 1, loads_.blocks[h * rows_ + row], 0};
+      for (std::size_t other = 0; other < static_cast<std::size_t>(loads_.heads); ++other) {
+        if (other == h || held_[other * ranks_ + to] == 0) continue;
+        std::size_t first = 0;
+        while (OwnerOf(other, first) != static_cast<int>(to)) ++first;
+        const Range take = RangeFrom(other, first, to, static_cast<double>(give.load) - want);
+        const std::int64_t moved = give.load - take.load;
+        const double off = std::abs(static_cast<double>(moved) - want);
+        if (take.load == 0 || moved <= 0 || moved >= gap || off >= error) continue;
+        if (!Fits(give, from, to) || !Fits(take, to, from)) continue;
+        best = give;
+        back = take;
+        error = off;
+        found = true;
       }
     }
     return found;
@@ -206,6 +329,7 @@ class Placement {
     load_[to] += range.load;
     held_[range.head * ranks_ + from] -= range.load;
     held_[range.head * ranks_ + to] += range.load;
+    memory_.Moved(owner_, range.head, from, to);
   }
 
   const RowLoads& loads_;
@@ -220,6 +344,7 @@ class Placement {
   std::vector<int> owner_;  ///< [head][row]
   std::vector<std::int64_t> load_;  ///< [rank]
   std::vector<std::int64_t> held_;  ///< [head][rank]
+  MemoryCap memory_;
 };
 
 Partition Placement::Build() const {
@@ -329,8 +454,9 @@ Partition PlaceHeads(const RowLoads& loads,
   }
   const std::int64_t total = std::accumulate(totals.begin(), totals.end(), std::int64_t{0});
   const double mean = static_cast<double>(total) / ranks;
-  Placement placement(loads, masks, row_home, col_home, ranks);
+  Placement placement(loads, masks, row_home, col_home, ranks, options);
   placement.Start(owner, totals);
+  placement.Relieve();
   placement.Level(mean, mean * (1 + options.tolerance));
   return placement.Build();
 }

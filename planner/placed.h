@@ -32,6 +32,11 @@ struct RowLoads {
 struct PlacedOptions {
   /// Rows move until the heaviest rank is within this part of the mean, or no row helps.
   double tolerance = 0.001;
+  /// Bytes a rank may hold between the rounds, Q and O of its rows and K and V of the columns they
+  /// keep; 0 = any number. Balance gives way to it.
+  std::int64_t memory_per_rank = 0;
+  std::int64_t row_bytes = 0;  ///< Q and O of a row of one head
+  std::int64_t column_bytes = 0;  ///< K and V of a column of one head
 };
 
 /// Whole heads by SearchHeadOwners with equal counts (contiguous heads where those are better),
@@ -42,9 +47,11 @@ struct PlacedOptions {
 /// home rank of the blocks. masks: of the loads' shape, or
 ///          no head at all where only counts are known; then a range is taken to need every column
 /// ensures  every (head, row) on one rank; the heaviest rank holds at most mean + one row; never
-///          more than the heaviest rank of contiguous whole heads (ulysses)
+///          more than the heaviest rank of contiguous whole heads (ulysses); all of it unless
+///          memory_per_rank stands in the way, which every rank keeps
 /// returns  a group per split head, and a group of one rank for the whole heads of each rank
-/// errors   Error{kInvalidArgument} when ranks < 1 or the sizes do not agree
+/// errors   Error{kInvalidArgument} when ranks < 1 or the sizes do not agree; Error{kNotFound} when
+///          no placement within memory_per_rank is found
 [[nodiscard]] Partition PlaceHeads(const RowLoads& loads,
                                    const LayerMasks& masks,
                                    std::span<const int> row_home,

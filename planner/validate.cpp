@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -286,9 +287,30 @@ BlockMask Diagonal(int rows, int cols) {
   return mask;
 }
 
-std::string StrategyProblem(const Plan& plan, const Strategy& strategy) {
-  const Partition partition =
-      OneHeadEach(plan.partitions[static_cast<std::size_t>(strategy.partition)]);
+/// Equal for equal partitions.
+std::size_t KeyOf(const Partition& partition) {
+  std::size_t key = partition.groups.size();
+  const auto add = [&](const std::vector<int>& values) {
+    for (const int value : values) key = key * 1099511628211U + static_cast<std::size_t>(value);
+  };
+  for (const HeadGroup& group : partition.groups) {
+    add(group.ranks);
+    add(group.row_owner);
+    add(group.col_owner);
+  }
+  return key;
+}
+
+/// Do the lists of two strategies follow the same rule?
+bool SameRules(const Strategy& a, const Strategy& b) {
+  return a.family == b.family && a.ulysses_degree == b.ulysses_degree &&
+         a.ring_degree == b.ring_degree && a.exchange == b.exchange && a.chunks == b.chunks &&
+         a.layout == b.layout && a.cfg_degree == b.cfg_degree;
+}
+
+std::string StrategyProblem(const Plan& plan,
+                            const Strategy& strategy,
+                            const Partition& partition) {
   AttentionShape shape = plan.shape;
   shape.heads = partition.heads;
   const HomeLayout home = MakeHomeLayout(shape, partition.ranks);
@@ -345,9 +367,22 @@ std::string ScheduleProblem(const AttentionShape& shape,
 void ValidatePlan(const Plan& plan, const std::string& origin, ErrorCode code) {
   CheckPlan(plan, origin, code);
   CheckCells(plan, origin, code);
+  // Partitions that differ in their heads alone are one once a head stands for its group: a plan of
+  // whole heads has thousands of the first kind and one of the second.
+  std::multimap<std::size_t, std::pair<std::size_t, Partition>> checked;
   for (std::size_t i = 0; i < plan.strategies.size(); ++i) {
-    const std::string problem = StrategyProblem(plan, plan.strategies[i]);
+    const Strategy& strategy = plan.strategies[i];
+    Partition small = OneHeadEach(plan.partitions[static_cast<std::size_t>(strategy.partition)]);
+    const std::size_t key = KeyOf(small);
+    const auto [first, last] = checked.equal_range(key);
+    const bool seen = std::any_of(first, last, [&](const auto& entry) {
+      return SameRules(plan.strategies[entry.second.first], strategy) &&
+             entry.second.second == small;
+    });
+    if (seen) continue;
+    const std::string problem = StrategyProblem(plan, strategy, small);
     if (!problem.empty()) Fail(code, "{}: key 'strategies[{}]': {}", origin, i, problem);
+    checked.emplace(key, std::pair(i, std::move(small)));
   }
 }
 

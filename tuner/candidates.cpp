@@ -47,14 +47,8 @@ std::vector<Family> SearchableFamilies() {
           Family::kPlaced};
 }
 
-std::vector<Family> AutoFamilies() {
-  std::vector<Family> families = SearchableFamilies();
-  std::erase(families, Family::kBalanced);
-  return families;
-}
-
 std::vector<Family> ParseFamilies(std::string_view text) {
-  if (text == "auto") return AutoFamilies();
+  if (text == "auto") return SearchableFamilies();
   std::vector<Family> families;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());

@@ -18,12 +18,8 @@ struct Candidate {
   std::string excluded;  ///< why it takes no part; "" when it does
 };
 
-/// Every family, in the order of candidates.
+/// Every family, in the order of candidates: what `--families auto` searches.
 [[nodiscard]] std::vector<Family> SearchableFamilies();
-
-/// What `--families auto` searches: all but balanced, whose rings take tens of milliseconds to
-/// partition per distinct layer (docs/planner.md), minutes for a workload with hundreds of them.
-[[nodiscard]] std::vector<Family> AutoFamilies();
 
 /// Parses "auto" or "ulysses,ring". Repeated names count once.
 /// errors  Error{kInvalidArgument} for an unknown name, naming the nearest

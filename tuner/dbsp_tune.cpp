@@ -15,9 +15,8 @@ int main(int argc, char** argv) {
   app.add_option("--ranks", flags.ranks, "Ranks to plan for (default: the cluster's GPUs)")
       ->check(CLI::Range(1, 4096));
   app.add_option("-o,--output", flags.output, "Plan file to write (.json or .json.zst)");
-  app.add_option("--families",
-                 flags.families,
-                 "auto (all but balanced), or of ulysses,ring,usp,dbsp,balanced,placed")
+  app.add_option(
+         "--families", flags.families, "auto (all), or of ulysses,ring,usp,dbsp,balanced,placed")
       ->capture_default_str();
   app.add_option("--steps", flags.steps, "Only these steps, A-B, both ends included");
   app.add_option("--layers", flags.layers, "Only these layers, A-B, both ends included");
@@ -25,6 +24,12 @@ int main(int argc, char** argv) {
   app.add_option("--dbsp-reward", flags.dbsp_reward, "Reward Rb of the dbsp family")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
+  app.add_option("--memory-per-rank",
+                 flags.memory_per_rank,
+                 "Bytes of Q, K, V and O that a rank may hold in a layer's attention; candidates "
+                 "that need more are excluded (8G, 500M, or a number)")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::PositiveNumber);
   app.add_option("--contract-tolerance",
                  flags.contract_tolerance,
                  "Part that imbalance may grow by, on other masks, before a cell's plan is void")

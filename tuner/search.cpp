@@ -10,6 +10,9 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "planner/layer_work.h"
+#include "planner/move_price.h"
+#include "planner/moved_bytes.h"
+#include "planner/peak_bytes.h"
 #include "planner/timeline.h"
 #include "tuner/checked_costs.h"
 #include "tuner/parallel.h"
@@ -58,6 +61,29 @@ bool SameRun(const Strategy& a, const Strategy& b) {
                          (a.family == Family::kDbsp) != (b.family == Family::kDbsp);
   return !own_round && a.ulysses_degree == b.ulysses_degree && a.ring_degree == b.ring_degree &&
          a.exchange == b.exchange;
+}
+
+/// The partition of a candidate for these masks; balanced weighs moves at these costs.
+Partition PartitionOf(const AttentionShape& shape,
+                      const LayerMasks& masks,
+                      const Strategy& strategy,
+                      const HomeLayout& home,
+                      const planner::Costs& costs,
+                      const SearchOptions& options) {
+  planner::PartitionOptions partition = options.partition;
+  partition.dtype = options.dtype;
+  if (strategy.family == Family::kBalanced && strategy.ring_degree > 1) {
+    partition.move_price =
+        planner::MovePrice(shape, masks, strategy, options.ranks, options.dtype, costs);
+  }
+  return planner::MakePartition(strategy.family,
+                                shape,
+                                masks,
+                                options.ranks,
+                                strategy.ulysses_degree,
+                                strategy.ring_degree,
+                                home,
+                                partition);
 }
 
 /// Shared state of the threads of one search.
@@ -131,10 +157,11 @@ class Searcher {
   std::vector<Score> ScoreAll(const LayerMasks& masks) {
     std::vector<Score> scores(candidates_.size());
     std::vector<Partition> partitions(candidates_.size());
+    const std::int64_t must_move = planner::MustMoveBytes(shape_, masks, home_, options_.dtype);
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
       if (excluded_[i]) continue;
       try {
-        scores[i] = ScoreOne(masks, i, scores, partitions);
+        scores[i] = ScoreOne(masks, must_move, i, scores, partitions);
       } catch (const Error& error) {
         const std::lock_guard lock(mutex_);
         if (!excluded_[i].exchange(true)) candidates_[i].excluded = error.what();
@@ -144,19 +171,13 @@ class Searcher {
   }
 
   Score ScoreOne(const LayerMasks& masks,
+                 std::int64_t must_move,
                  std::size_t i,
                  const std::vector<Score>& scores,
                  std::vector<Partition>& partitions) {
     const Strategy& strategy = candidates_[i].strategy;
     const auto start = std::chrono::steady_clock::now();
-    partitions[i] = planner::MakePartition(strategy.family,
-                                           shape_,
-                                           masks,
-                                           options_.ranks,
-                                           strategy.ulysses_degree,
-                                           strategy.ring_degree,
-                                           home_,
-                                           options_.partition);
+    partitions[i] = PartitionOf(shape_, masks, strategy, home_, costs_, options_);
     const std::chrono::duration<double, std::micro> plan_time =
         std::chrono::steady_clock::now() - start;
     Score score;
@@ -170,8 +191,12 @@ class Searcher {
       same_as = scores[j].same_as;
     }
     if (same_as == static_cast<int>(i)) {
-      const auto work =
-          planner::BuildLayerWork(shape_, masks, partitions[i], strategy, home_, options_.dtype);
+      const auto work = planner::BuildLayerWork(
+          shape_, masks, partitions[i], strategy, home_, options_.dtype, must_move);
+      if (const std::int64_t cap = options_.partition.memory_per_rank; cap > 0) {
+        const std::string problem = planner::MemoryProblem(work, cap);
+        if (!problem.empty()) Fail(ErrorCode::kNotFound, "--memory-per-rank: {}", problem);
+      }
       score = ScoreOf(planner::Predict(work, shape_, options_.dtype, costs_),
                       planner::BarrierLoadOf(masks, partitions[i]));
     }
@@ -215,14 +240,7 @@ CellPlan PlanCellOf(const AttentionShape& shape,
                     const SearchOptions& options) {
   const HomeLayout home = MakeHomeLayout(shape, options.ranks);
   CellPlan plan;
-  plan.partition = planner::MakePartition(strategy.family,
-                                          shape,
-                                          masks,
-                                          options.ranks,
-                                          strategy.ulysses_degree,
-                                          strategy.ring_degree,
-                                          home,
-                                          options.partition);
+  plan.partition = PartitionOf(shape, masks, strategy, home, CheckedCosts(costs), options);
   plan.prediction = PredictOn(shape, masks, plan.partition, strategy, costs, options);
   return plan;
 }

@@ -26,7 +26,7 @@ struct SearchOptions {
   DType dtype = DType::kF32;
   IndexRange steps;
   IndexRange layers;
-  planner::PartitionOptions partition;
+  planner::PartitionOptions partition;  ///< memory_per_rank holds for every family
   int threads = 1;
   /// Contracts let rho grow by this part (planner/contract.h).
   double contract_tolerance = 0.05;

@@ -191,6 +191,7 @@ int RunTune(const TuneFlags& flags) {
   options.steps = ParseRange(flags.steps, workload.model.steps, "--steps");
   options.layers = ParseRange(flags.layers, workload.model.layers, "--layers");
   options.partition.dbsp_reward = flags.dbsp_reward;
+  options.partition.memory_per_rank = flags.memory_per_rank;
   options.contract_tolerance = flags.contract_tolerance;
   options.replan_ns = flags.replan_us * kNsPerUs;
   options.threads = flags.threads > 0

@@ -23,6 +23,7 @@ struct TuneFlags {
   int ranks = 0;  ///< 0 = not given
   int threads = 0;  ///< 0 = one per core
   double dbsp_reward = 2;
+  std::int64_t memory_per_rank = 0;  ///< bytes, 0 = not given
   double contract_tolerance = 0.05;
   double replan_us = 0;
   bool compare = false;

@@ -110,7 +110,7 @@ TEST_F(DbspTuneTest, JsonIsOneDocumentOnStdout) {
   EXPECT_EQ(document["schema"], "dbsp.compare/1");
   EXPECT_EQ(document["costs"], "analytic");
   EXPECT_EQ(document["ranks"], 4);
-  EXPECT_EQ(document["candidates"].size(), 9U);
+  EXPECT_EQ(document["candidates"].size(), 12U);
   EXPECT_EQ(document["cells"].size(), 2U);
 }
 
@@ -135,6 +135,18 @@ TEST_F(DbspTuneTest, CandidatesWithoutMeasurementsAreListedWithTheReason) {
   const Outcome none = Tune("--workload w.json --db p.db --ranks 2 --compare --families ulysses");
   EXPECT_EQ(none.exit_code, 2);
   EXPECT_THAT(none.err, HasSubstr("dbsp-profile"));
+}
+
+TEST_F(DbspTuneTest, CandidatesAboveTheMemoryCapAreExcludedInWords) {
+  const Outcome some =
+      Tune("--workload w.json --cluster h200x8 --compare --memory-per-rank 1000000000");
+  ASSERT_EQ(some.exit_code, 0) << some.err;
+  EXPECT_THAT(some.out, ::testing::Not(HasSubstr("excluded")));
+  const Outcome none =
+      Tune("--workload w.json --cluster h200x8 -o capped.json --memory-per-rank 100");
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, HasSubstr("bytes, expected at most 100"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "capped.json"));
 }
 
 TEST_F(DbspTuneTest, BadInputIsOneLineAndNoFile) {

@@ -14,9 +14,8 @@ namespace {
 
 using dbsp::testing::ExpectError;
 
-TEST(ParseFamiliesTest, AutoIsEverythingThatIsQuickToBuild) {
-  EXPECT_EQ(ParseFamilies("auto"), AutoFamilies());
-  EXPECT_EQ(AutoFamilies().size() + 1, SearchableFamilies().size());
+TEST(ParseFamiliesTest, AutoIsEveryFamily) {
+  EXPECT_EQ(ParseFamilies("auto"), SearchableFamilies());
   EXPECT_EQ(ParseFamilies("balanced"), (std::vector<Family>{Family::kBalanced}));
   EXPECT_EQ(ParseFamilies("ring,ulysses,ring"),
             (std::vector<Family>{Family::kRing, Family::kUlysses}));
