@@ -24,7 +24,7 @@ double MovePrice(const AttentionShape& shape,
   work.heads = shape.heads;
   work.kept_blocks = kept;
   work.kept_pairs = kept * shape.block.q * shape.block.k;
-  work.rows = std::int64_t{shape.heads} * shape.q_blocks() / ranks;
+  work.rows = (std::int64_t{shape.heads} * shape.q_blocks() + ranks - 1) / ranks;
   work.active_rows = std::min(work.rows, kept);
   const double block_ns = costs.Attention(work).ns / static_cast<double>(kept);
   if (block_ns <= 0) return 0;
