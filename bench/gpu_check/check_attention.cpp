@@ -233,13 +233,15 @@ bool RunCases(const char* part, int cases, bool small, Context& context) {
 
 bool CheckAttention(Context& context) {
   // What takes seconds comes first: attention's cases go on until the budget is spent.
+  const bool memory = CheckMemory("correct", 12, context);
   const bool lists = CheckListBuilders("correct", 6, context);
-  return RunCases("correct", kMostCases, false, context) && lists;
+  return RunCases("correct", kMostCases, false, context) && memory && lists;
 }
 
 bool CheckAttentionSmall(Context& context) {
   const bool attention = RunCases("small", kSmallCases, true, context);
-  return CheckListBuilders("small", 1, context) && attention;
+  const bool memory = CheckMemory("small", 2, context);
+  return CheckListBuilders("small", 1, context) && memory && attention;
 }
 
 }  // namespace dbsp::gpu_check

@@ -31,8 +31,11 @@ struct Context {
 /// that it checked was right.
 bool CheckAttention(Context& context);  ///< "correct"
 bool CheckAttentionSmall(Context& context);  ///< "small": little work, for compute-sanitizer
-/// The builders of key lists, `cases` of them; lines say `part`.
+/// Merge, copies and token layouts, and the builders of key lists, `cases` each; lines say `part`.
+bool CheckMemory(const char* part, int cases, Context& context);
 bool CheckListBuilders(const char* part, int cases, Context& context);
+/// Merge, pack, unpack and token layouts beside a device copy.
+bool MeasureMemory(Context& context);
 bool MeasureSpeed(Context& context);  ///< "speed"
 bool MeasureCurve(Context& context);  ///< "curve"
 bool ServePeers(Context& context);  ///< "serve": bench/peers.py on standard input and output

@@ -218,7 +218,10 @@ void PreparedGroup::SpotCheck(Runner& runner, Context& context) const {
   }
 }
 
-bool MeasureSpeed(Context& context) { return MeasureAll("speed", SpeedGroups(), context); }
+bool MeasureSpeed(Context& context) {
+  const bool memory = MeasureMemory(context);
+  return MeasureAll("speed", SpeedGroups(), context) && memory;
+}
 bool MeasureCurve(Context& context) { return MeasureAll("curve", CurveGroups(), context); }
 
 }  // namespace dbsp::gpu_check

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// Merge, pack, unpack and token layouts beside a plain device copy of the same size, in turns: all
+// four are bound by memory, and the copy is what memory gives.
+#include <algorithm>
+#include <numeric>
+
+#include "bench/gpu_check/context.h"
+#include "bench/gpu_check/device_case.h"
+#include "bench/gpu_check/device_data.h"
+#include "core/error.h"
+#include "kernels/gpu/memory.h"
+#include "runtime/clock.h"
+
+namespace dbsp::gpu_check {
+namespace {
+
+using kernels::CopyItem;
+using kernels::gpu::TensorView;
+using runtime::CudaBuffer;
+
+/// Wan 2.1 14B at 720p.
+constexpr int kTokens = 75600;
+constexpr int kHeads = 40;
+constexpr int kDim = 128;
+constexpr int kBlock = 128;
+constexpr std::int64_t kElements = std::int64_t{kTokens} * kHeads * kDim;
+constexpr std::int64_t kRows = std::int64_t{kTokens} * kHeads;
+constexpr double kExpected = 0.85;  ///< of the copy; docs/gpu.md, What is checked
+
+struct Candidate {
+  std::string name;
+  double bytes = 0.0;  ///< read and written
+  profiler::DeviceWork work;
+};
+
+TensorView HeadsFirst(const CudaBuffer& buffer) {
+  return {buffer.data(), kElements, std::int64_t{kTokens} * kDim, kDim};
+}
+
+/// Pack: (head, block) items out of [token][heads][head_dim]; unpack is the same the other way.
+std::vector<CopyItem> Items(bool pack) {
+  std::vector<CopyItem> items;
+  for (int h = 0; h < kHeads; ++h) {
+    for (int first = 0; first < kTokens; first += kBlock) {
+      const std::int64_t home = (std::int64_t{first} * kHeads + h) * kDim;
+      const std::int64_t block = (std::int64_t{h} * kTokens + first) * kDim;
+      const int tokens = std::min(kBlock, kTokens - first);
+      items.push_back(pack ? CopyItem{home, block, tokens} : CopyItem{block, home, tokens});
+    }
+  }
+  return items;
+}
+
+class Work {
+ public:
+  explicit Work(const Context& context)
+      : pack_(runtime::ToDevice(std::span<const CopyItem>(Items(true)), "items", context.stream())),
+        unpack_(
+            runtime::ToDevice(std::span<const CopyItem>(Items(false)), "items", context.stream())),
+        item_count_(static_cast<std::int64_t>(Items(true).size())) {
+    for (int i = 0; i < 6; ++i) {
+      tensors_.emplace_back(2 * kElements, "tensors");
+      FillNormal(HeadsFirst(tensors_.back()),
+                 1,
+                 kHeads,
+                 kTokens,
+                 kDim,
+                 40 + static_cast<std::uint64_t>(i),
+                 context.stream().get());
+    }
+    for (int i = 0; i < 4; ++i) {
+      lse_.emplace_back(4 * kRows, "log-sum-exp");
+      lse_.back().Fill(0, context.stream());  // ln 1: equal parts
+    }
+    sum_ = CudaBuffer(4 * kElements, "the accumulator");
+    sum_.Fill(0, context.stream());
+    std::vector<int> order((kTokens + kBlock - 1) / kBlock);
+    std::iota(order.rbegin(), order.rend(), 0);
+    const auto source = kernels::gpu::TokenSources(order, kBlock, kTokens);
+    source_ =
+        runtime::ToDevice(std::span<const std::int32_t>(source), "a layout", context.stream());
+  }
+
+  [[nodiscard]] std::vector<Candidate> Candidates(const runtime::CudaStream& on) const {
+    const double tensor = 2.0 * kElements;
+    const double lse = 4.0 * kRows;
+    return {
+        {"device copy",
+         6 * tensor,
+         [this, &on](void*) {
+           for (std::size_t i = 0; i < 3; ++i) tensors_[3 + i].CopyFrom(tensors_[i], on);
+         }},
+        {"merge of 2",
+         3 * tensor + 3 * lse,
+         [this](void* stream) { LaunchMerge(MergeOf2(stream)); }},
+        {"merge into fp32",
+         5 * tensor + 3 * lse,
+         [this](void* stream) { LaunchMerge(MergeHop(stream)); }},
+        {"pack Q, K, V", 6 * tensor, [this](void* stream) { LaunchCopy(Copies(3, true, stream)); }},
+        {"unpack O", 2 * tensor, [this](void* stream) { LaunchCopy(Copies(1, false, stream)); }},
+        {"token layout", 2 * tensor, [this](void* stream) { LaunchPermute(Permuted(stream)); }}};
+  }
+
+ private:
+  [[nodiscard]] kernels::gpu::MergeCall MergeOf2(void* stream) const {
+    kernels::gpu::MergeCall call{.heads = kHeads, .tokens = kTokens, .head_dim = kDim};
+    call.part[0] = {HeadsFirst(tensors_[0]), lse_[0].As<float>()};
+    call.part[1] = {HeadsFirst(tensors_[1]), lse_[1].As<float>()};
+    call.parts = 2;
+    call.o = HeadsFirst(tensors_[3]);
+    call.lse = lse_[2].As<float>();
+    call.stream = stream;
+    return call;
+  }
+  [[nodiscard]] kernels::gpu::MergeCall MergeHop(void* stream) const {
+    kernels::gpu::MergeCall call{.heads = kHeads, .tokens = kTokens, .head_dim = kDim};
+    call.part[0] = {HeadsFirst(tensors_[0]), lse_[0].As<float>()};
+    call.parts = 1;
+    call.sum = sum_.As<float>();
+    call.sum_lse = lse_[3].As<float>();
+    call.read_sum = true;
+    call.stream = stream;
+    return call;
+  }
+  [[nodiscard]] kernels::gpu::CopyCall Copies(int lists, bool pack, void* stream) const {
+    kernels::gpu::CopyCall call{.head_dim = kDim, .stream = stream};
+    call.lists = lists;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(lists); ++i) {
+      call.list[i].from = tensors_[i].data();
+      call.list[i].to = tensors_[3 + i].data();
+      call.list[i].from_stride = pack ? kHeads * kDim : kDim;
+      call.list[i].to_stride = pack ? kDim : kHeads * kDim;
+      call.list[i].items = (pack ? pack_ : unpack_).As<CopyItem>();
+      call.list[i].item_count = item_count_;
+      call.list[i].max_tokens = kBlock;
+    }
+    return call;
+  }
+  [[nodiscard]] kernels::gpu::PermuteCall Permuted(void* stream) const {
+    kernels::gpu::PermuteCall call{.heads = kHeads, .tokens = kTokens, .head_dim = kDim};
+    call.from = HeadsFirst(tensors_[0]);
+    call.to = HeadsFirst(tensors_[3]);
+    call.source = source_.As<std::int32_t>();
+    call.stream = stream;
+    return call;
+  }
+
+  CudaBuffer pack_;
+  CudaBuffer unpack_;
+  std::int64_t item_count_;
+  std::vector<CudaBuffer> tensors_;
+  std::vector<CudaBuffer> lse_;
+  CudaBuffer sum_;
+  CudaBuffer source_;
+};
+
+}  // namespace
+
+bool MeasureMemory(Context& context) {
+  const Work work(context);
+  const std::vector<Candidate> candidates = work.Candidates(context.stream());
+  std::vector<profiler::DeviceCandidate> timed;
+  for (const Candidate& candidate : candidates) {
+    context.timer.WarmUp(candidate.work, candidate.name.c_str());
+    timed.push_back({candidate.name, [&] { return context.timer.Cold(candidate.work); }});
+  }
+  profiler::DeviceLimits limits;
+  limits.min_time_ns = 50'000'000;
+  limits.max_time_ns = 1'000'000'000;
+  limits.budget_ns = std::min<std::int64_t>(4'000'000'000, context.RemainingNs());
+  const auto measured = profiler::MeasureInTurns(limits, timed, runtime::SteadyNs);
+  std::vector<std::vector<std::string>> table{{"memory", "ms", "GB/s", "of copy", "expected"}};
+  double copy = 0.0;
+  for (std::size_t i = 0; i < measured.size(); ++i) {
+    const auto time = profiler::QuartilesOf(measured[i].samples_ns);
+    const double rate = candidates[i].bytes / time.median;
+    if (i == 0) copy = rate;
+    const double of_copy = rate / copy;
+    context.results.Write(JsonLine()
+                              .Add("part", "speed")
+                              .Add("group", "memory")
+                              .Add("kernel", candidates[i].name)
+                              .Add("bytes", candidates[i].bytes)
+                              .Add("median_ns", time.median)
+                              .Add("q1_ns", time.first)
+                              .Add("q3_ns", time.third)
+                              .Add("gb_per_s", rate)
+                              .Add("of_copy", of_copy)
+                              .Add("expected_of_copy", i == 0 ? 1.0 : kExpected)
+                              .Add("samples_ns", measured[i].samples_ns));
+    table.push_back(
+        {candidates[i].name,
+         fmt::format("{:.3f}", time.median * 1e-6),
+         fmt::format("{:.0f}", rate),
+         fmt::format("{:.3f}", of_copy),
+         i == 0 ? ""
+                : fmt::format(">= {:.2f}: {}", kExpected, of_copy >= kExpected ? "yes" : "no")});
+  }
+  std::printf("%s", TableText(table).c_str());
+  return true;
+}
+
+}  // namespace dbsp::gpu_check
