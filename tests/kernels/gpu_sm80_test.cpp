@@ -207,8 +207,11 @@ TYPED_TEST(Sm80Test, AFullListIsDenseAttentionAndDoesNoOtherWork) {
   EXPECT_EQ(report.copy_async_bytes, 2LL * variant.head_dim * (200 + 2LL * tiles * 580));
 }
 
-TYPED_TEST(Sm80Test, TilesMayComeInAnyOrder) {
-  GpuCase test(TestFixture::kVariant, {.q_tokens = 450, .k_tokens = 300}, 12);
+TYPED_TEST(Sm80Test, TilesMayComeInAnyOrderAndBeEmpty) {
+  GpuCase test(TestFixture::kVariant, {.q_tokens = 450, .k_tokens = 300, .empty = 0.6}, 12);
+  const std::size_t with_keys = test.order().size();
+  test.OrderEveryEntry();
+  ASSERT_GT(test.order().size(), with_keys);
   std::mt19937_64 random(5);
   std::shuffle(test.order().begin(), test.order().end(), random);
   TestFixture::Run(test, {.grid = 2, .resident = 2});

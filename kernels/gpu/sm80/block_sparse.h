@@ -28,7 +28,7 @@ DBSP_KERNEL_CODE constexpr int StepsOf(int blocks, int last_block, int k_block, 
 struct Work {
   int tile = -1;  ///< -1 when the order is used up
   std::uint32_t position = 0;  ///< of the first step: list position times steps of a block
-  int steps = 0;
+  int steps = 0;  ///< 0: a tile without keys, which FillEmptyTiles writes
 };
 
 template <class T>
@@ -38,6 +38,7 @@ DBSP_KERNEL_CODE Work WorkOf(const Arguments& p, int ticket) {
   work.tile = isa::LoadGlobal(p.order + ticket);
   const int first = isa::LoadGlobal(p.begin + work.tile);
   const int last = isa::LoadGlobal(p.begin + work.tile + 1);
+  if (first == last) return work;
   const int last_block = isa::LoadGlobal(p.list + last - 1);
   work.position = static_cast<std::uint32_t>(first) * T::kStepsPerBlock;
   work.steps = StepsOf(last - first, last_block, T::kKBlock, p.k_tokens);
@@ -221,6 +222,16 @@ DBSP_KERNEL_CODE void RunSteps(const Arguments& p,
   }
 }
 
+/// The next ticket, for every thread to read, without a tile to hide its latency.
+template <class T>
+DBSP_KERNEL_CODE void TakeTicket(const Arguments& p, std::uint32_t shared) {
+  isa::SyncThreads();  // the ticket before has been read
+  if (isa::ThreadIndex() == 0) {
+    isa::StoreShared(shared + T::kTicketOffset, isa::AtomicAdd(p.counter, 1));
+  }
+  isa::SyncThreads();
+}
+
 /// One tile with at least one key.
 template <class T>
 DBSP_KERNEL_CODE void RunTile(const Arguments& p, const Work& work, std::uint32_t shared) {
@@ -265,13 +276,15 @@ DBSP_KERNEL_CODE void RunTile(const Arguments& p, const Work& work, std::uint32_
 template <class T>
 DBSP_KERNEL_CODE void BlockSparse(const Arguments& p) {
   const std::uint32_t shared = isa::SharedAddress(isa::SharedBase());
-  const std::uint32_t ticket = shared + T::kTicketOffset;
-  if (isa::ThreadIndex() == 0) isa::StoreShared(ticket, isa::AtomicAdd(p.counter, 1));
-  isa::SyncThreads();
+  TakeTicket<T>(p, shared);
   for (;;) {
-    const Work work = WorkOf<T>(p, isa::LoadShared<int>(ticket));
+    const Work work = WorkOf<T>(p, isa::LoadShared<int>(shared + T::kTicketOffset));
     if (work.tile < 0) break;
-    RunTile<T>(p, work, shared);
+    if (work.steps > 0) {
+      RunTile<T>(p, work, shared);
+    } else {
+      TakeTicket<T>(p, shared);
+    }
   }
   FillEmptyTiles<T::kRows, T::kHeadDim>(p, T::kThreads);
 }
