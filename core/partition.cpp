@@ -58,6 +58,29 @@ std::string GroupProblem(const Partition& partition, std::size_t g, bool needs_c
   return {};
 }
 
+std::string ChunkProblem(const Partition& partition) {
+  const std::vector<int>& chunk = partition.chunk_of_head;
+  if (chunk.empty()) return {};
+  if (chunk.size() != static_cast<std::size_t>(partition.heads)) {
+    return fmt::format("chunk_of_head has {} entries, expected {}", chunk.size(), partition.heads);
+  }
+  std::vector<bool> used(chunk.size(), false);
+  int last = 0;
+  for (std::size_t h = 0; h < chunk.size(); ++h) {
+    if (chunk[h] < 0 || chunk[h] >= partition.heads) {
+      return fmt::format("chunk_of_head[{}] = {} is out of range", h, chunk[h]);
+    }
+    used[static_cast<std::size_t>(chunk[h])] = true;
+    last = std::max(last, chunk[h]);
+  }
+  for (int c = 0; c <= std::max(last, 1); ++c) {
+    if (static_cast<std::size_t>(c) >= used.size() || !used[static_cast<std::size_t>(c)]) {
+      return fmt::format("chunk {} has no head", c);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string PartitionProblem(const Partition& partition, bool needs_columns) {
@@ -79,7 +102,7 @@ std::string PartitionProblem(const Partition& partition, bool needs_columns) {
   for (std::size_t h = 0; h < uses.size(); ++h) {
     if (uses[h] != 1) return fmt::format("head {} is in {} groups, expected 1", h, uses[h]);
   }
-  return {};
+  return ChunkProblem(partition);
 }
 
 std::vector<std::int64_t> CeilSplit(std::int64_t items, int parts) {

@@ -35,12 +35,16 @@ struct Partition {
   int q_blocks = 0;
   int k_blocks = 0;
   std::vector<HeadGroup> groups;
+  /// [heads] chunk of every head: the exchange of chunk c + 1 runs under the attention of chunk c.
+  /// Empty when all heads are exchanged together.
+  std::vector<int> chunk_of_head = {};
   bool operator==(const Partition&) const = default;
 };
 
 /// Why `partition` is not a legal placement, or an empty string when it is: every head in exactly
 /// one group, every rank index in range and once per group, owner lists of the right length and
-/// range, columns given exactly when `needs_columns` and the group has more than one rank.
+/// range, columns given exactly when `needs_columns` and the group has more than one rank; chunks
+/// numbered from 0 without a gap, at least two.
 [[nodiscard]] std::string PartitionProblem(const Partition& partition, bool needs_columns);
 
 /// Contiguous split of `items` over `parts` as padded runtimes do it: ceil(items / parts) each

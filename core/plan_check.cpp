@@ -154,6 +154,15 @@ void PlanChecker::Strategies() const {
             plan_.ranks,
             strategy.cfg_degree);
     }
+    const std::vector<int>& chunk = partition.chunk_of_head;
+    const int chunks = chunk.empty() ? 1 : 1 + *std::max_element(chunk.begin(), chunk.end());
+    if (chunks != strategy.chunks) {
+      Wrong(key + ".chunks",
+            "partition {} has {} chunks of heads, found {}",
+            strategy.partition,
+            chunks,
+            strategy.chunks);
+    }
     const bool columns = strategy.exchange == Exchange::kRing;
     if (!checked.insert({strategy.partition, columns}).second) continue;
     const std::string problem = PartitionProblem(partition, columns);

@@ -12,7 +12,7 @@ namespace dbsp {
 namespace {
 
 constexpr const char* kSchema = "dbsp.plan/2";
-constexpr const char* kSchemaBefore = "dbsp.plan/1";  // without contracts
+constexpr const char* kSchemaBefore = "dbsp.plan/1";  // without contracts and chunks
 constexpr int kMaxInt = std::numeric_limits<int>::max();
 
 int IntAt(const JsonView& view, int low = 0, int high = kMaxInt) {
@@ -85,11 +85,12 @@ Json ToJson(const Partition& partition) {
           {"heads", partition.heads},
           {"q_blocks", partition.q_blocks},
           {"k_blocks", partition.k_blocks},
-          {"groups", std::move(groups)}};
+          {"groups", std::move(groups)},
+          {"chunk_of_head", partition.chunk_of_head}};
 }
 
-Partition PartitionFrom(const JsonView& view, std::int64_t& budget) {
-  view.RefuseOtherKeys({"ranks", "heads", "q_blocks", "k_blocks", "groups"});
+Partition PartitionFrom(const JsonView& view, bool chunks, std::int64_t& budget) {
+  view.RefuseOtherKeys({"ranks", "heads", "q_blocks", "k_blocks", "groups", "chunk_of_head"});
   Partition partition;
   partition.ranks = IntAt(view["ranks"], 1, kMaxPlanRanks);
   partition.heads = IntAt(view["heads"], 1, kMaxPlanHeads);
@@ -104,6 +105,7 @@ Partition PartitionFrom(const JsonView& view, std::int64_t& budget) {
     group.col_owner = OwnersFromJson(item["col_owner"], partition.k_blocks, budget);
     partition.groups.push_back(std::move(group));
   }
+  if (chunks) partition.chunk_of_head = IntsAt(view["chunk_of_head"]);
   return partition;
 }
 
@@ -255,14 +257,14 @@ void ReadShape(const JsonView& document, Plan& plan) {
                 {IntAt(block[0], 1), IntAt(block[1], 1)}};
 }
 
-void ReadLists(const JsonView& document, bool contracts, Plan& plan) {
+void ReadLists(const JsonView& document, bool second, Plan& plan) {
   for (const JsonView& item : document["layouts"].Items()) {
     item.RefuseOtherKeys({"name", "block_order"});
     plan.layouts.push_back({item["name"].String(), IntsAt(item["block_order"])});
   }
   std::int64_t budget = kMaxPlanOwners;
   for (const JsonView& item : document["partitions"].Items()) {
-    plan.partitions.push_back(PartitionFrom(item, budget));
+    plan.partitions.push_back(PartitionFrom(item, second, budget));
   }
   for (const JsonView& item : document["strategies"].Items()) {
     plan.strategies.push_back(StrategyFrom(item));
@@ -270,13 +272,13 @@ void ReadLists(const JsonView& document, bool contracts, Plan& plan) {
   for (const JsonView& item : document["predictions"].Items()) {
     plan.predictions.push_back(PredictionFrom(item));
   }
-  if (contracts) {
+  if (second) {
     for (const JsonView& item : document["contracts"].Items()) {
       plan.contracts.push_back(ContractFrom(item));
     }
   }
   for (const JsonView& item : document["cells"].Items()) {
-    plan.cells.push_back(CellFrom(item, contracts));
+    plan.cells.push_back(CellFrom(item, second));
   }
 }
 
@@ -338,9 +340,9 @@ std::string PlanToJson(const Plan& plan) {
 Plan PlanFromJson(std::string_view text, const std::string& origin) {
   const Json json = ParseJson(text, origin);
   const JsonView document(json, origin);
-  const bool contracts = document["schema"].String() != kSchemaBefore;
-  if (contracts) document.RequireSchema(kSchema);
-  if (!contracts && document.Has("contracts")) {
+  const bool second = document["schema"].String() != kSchemaBefore;
+  if (second) document.RequireSchema(kSchema);
+  if (!second && document.Has("contracts")) {
     document["contracts"].Wrong(fmt::format("no such member in \"{}\"", kSchemaBefore));
   }
   document.RefuseOtherKeys({"schema",
@@ -371,7 +373,7 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
   plan.costs = EnumAt(document["costs"], ParseCostSource);
   ReadShape(document, plan);
   CheckPlanShape(plan, origin, ErrorCode::kCorruptInput);
-  ReadLists(document, contracts, plan);
+  ReadLists(document, second, plan);
   CheckPlan(plan, origin, ErrorCode::kCorruptInput);
   return plan;
 }

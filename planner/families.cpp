@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "planner/balanced.h"
+#include "planner/chunks.h"
 #include "planner/head_balance.h"
 #include "planner/home_ring.h"
 #include "planner/mask_counts.h"
@@ -87,6 +88,9 @@ Partition MakePartition(Family family,
                         const HomeLayout& home,
                         const PartitionOptions& options) {
   CheckInputs(family, shape, masks, ranks, ulysses_degree, ring_degree, home);
+  if (options.chunks > 1) {
+    return MakeChunked(family, shape, masks, ranks, ring_degree, home, options);
+  }
   if (family == Family::kPlaced) {
     PlacedOptions placed;
     placed.memory_per_rank = options.memory_per_rank;

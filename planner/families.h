@@ -25,6 +25,8 @@ struct PartitionOptions {
   /// placed: bytes a rank may hold (planner/peak_bytes.h), 0 = any number, at `dtype`.
   std::int64_t memory_per_rank = 0;
   DType dtype = DType::kBf16;
+  /// Head chunks whose exchanges overlap attention (planner/chunks.h).
+  int chunks = 1;
 };
 
 /// (U, R) pairs of a family on `ranks` ranks, in order of rising ring degree:

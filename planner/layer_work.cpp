@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "planner/chunks.h"
 #include "planner/mask_counts.h"
 #include "planner/moved_bytes.h"
 #include "planner/routes.h"
@@ -353,6 +354,17 @@ LayerWork BuildLayerWork(const AttentionShape& shape,
                          DType dtype,
                          std::optional<std::int64_t> must_move) {
   const Routes routes = MakeRoutes(shape, masks, partition, strategy, home);
+  if (strategy.chunks > 1) {
+    Strategy single = strategy;
+    single.chunks = 1;
+    std::vector<LayerWork> parts;
+    for (int c = 0; c < strategy.chunks; ++c) {
+      const ChunkLayer layer = ChunkOf(shape, masks, partition, c);
+      parts.push_back(
+          BuildLayerWork(layer.shape, layer.masks, layer.partition, single, home, dtype));
+    }
+    return JoinWork(std::move(parts));
+  }
   Builder builder(shape, masks, partition, strategy, routes, dtype);
   for (std::size_t g = 0; g < partition.groups.size(); ++g) builder.AddGroup(g);
   return builder.Finish(must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype));

@@ -8,6 +8,8 @@
 // Exchanges allgather and needed have no ring: one round before, in which a K/V block may go to
 // several ranks, one attention step, one round after.
 //
+// With heads in chunks (planner/chunks.h) there is such a sequence per chunk, and they overlap.
+//
 // The amounts here and the lists in planner/schedule.h come from the same rule; a test holds them
 // equal, and replay sends exactly the lists.
 #pragma once
@@ -52,7 +54,8 @@ struct TrafficMatrix {
 struct LayerWork {
   int ranks = 1;
   int rounds_before = 1;
-  int steps = 1;  ///< ring steps, 1 without a ring
+  int steps = 1;  ///< ring steps; with chunks, whose attention is a step each, chunks; else 1
+  int chunks = 1;  ///< with more than one there is no ring, and round c before brings chunk c
   std::vector<TrafficMatrix> rounds;  ///< before rounds, then after rounds
   /// [rounds][rank] ranks that exchange with each other, as a component number; a round's
   /// components run side by side.

@@ -11,6 +11,14 @@ std::vector<std::int64_t> PeakBytes(const LayerWork& work) {
   const auto before = static_cast<std::size_t>(work.rounds_before);
   std::vector<std::int64_t> peak;
   for (int r = 0; r < work.ranks; ++r) {
+    if (work.chunks > 1) {  // every chunk has buffers of its own
+      std::int64_t sum = 0;
+      for (std::size_t c = 0; c < before; ++c) {
+        sum += work.rounds[c].Unpacked(r) + work.rounds[before + c].Packed(r);
+      }
+      peak.push_back(sum);
+      continue;
+    }
     // The first round after attention sends exactly O, which is as large as Q.
     const std::int64_t rows = work.rounds[before].Packed(r);
     std::int64_t at_hand = work.rounds[before - 1].Unpacked(r) - rows;

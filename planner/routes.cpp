@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "planner/chunks.h"
 
 namespace dbsp::planner {
 namespace {
@@ -53,8 +54,11 @@ void CheckAgree(const AttentionShape& shape,
 }
 
 void CheckStrategy(const Partition& partition, const Strategy& strategy) {
-  if (strategy.chunks != 1) {
-    Fail(ErrorCode::kInvalidArgument, "chunks = {} is not built; use 1", strategy.chunks);
+  if (strategy.chunks != ChunksOf(partition)) {
+    Fail(ErrorCode::kInvalidArgument,
+         "the strategy has {} chunks, its partition {}",
+         strategy.chunks,
+         ChunksOf(partition));
   }
   const bool split = std::any_of(partition.groups.begin(),
                                  partition.groups.end(),
@@ -64,6 +68,12 @@ void CheckStrategy(const Partition& partition, const Strategy& strategy) {
         ErrorCode::kInvalidArgument,
         "the partition splits rows, so K/V must reach several ranks: exchange alltoall cannot, use "
         "ring, allgather or needed");
+  }
+  if (strategy.chunks > 1 && strategy.exchange == Exchange::kRing) {
+    Fail(ErrorCode::kInvalidArgument,
+         "chunks = {} with exchange ring, whose link is busy under attention; use alltoall, "
+         "allgather or needed",
+         strategy.chunks);
   }
   const std::string problem =
       PartitionProblem(partition, split && strategy.exchange == Exchange::kRing);

@@ -31,7 +31,7 @@ struct Routes {
 };
 
 /// errors  Error{kInvalidArgument} when masks, partition, strategy and home layout do not agree or
-///         the strategy needs what is not built (head chunks)
+///         the strategy asks for head chunks with a ring
 [[nodiscard]] Routes MakeRoutes(const AttentionShape& shape,
                                 const LayerMasks& masks,
                                 const Partition& partition,

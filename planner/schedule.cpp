@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "planner/chunks.h"
 #include "planner/mask_counts.h"
 #include "planner/routes.h"
 
@@ -145,6 +146,18 @@ Schedule BuildSchedule(const AttentionShape& shape,
                        const Strategy& strategy,
                        const HomeLayout& home) {
   const Routes routes = MakeRoutes(shape, masks, partition, strategy, home);
+  if (strategy.chunks > 1) {
+    Strategy single = strategy;
+    single.chunks = 1;
+    std::vector<ChunkLayer> layers;
+    std::vector<Schedule> parts;
+    for (int c = 0; c < strategy.chunks; ++c) {
+      layers.push_back(ChunkOf(shape, masks, partition, c));
+      const ChunkLayer& layer = layers.back();
+      parts.push_back(BuildSchedule(layer.shape, layer.masks, layer.partition, single, home));
+    }
+    return JoinSchedules(std::move(parts), layers);
+  }
   Builder builder(shape, masks, partition, routes);
   for (int g = 0; g < static_cast<int>(partition.groups.size()); ++g) builder.AddGroup(g);
   return builder.Finish();

@@ -63,6 +63,9 @@ struct Schedule {
   std::vector<ExchangeRound> before;  ///< Q, K, V
   std::vector<ExchangeRound> after;  ///< O
   std::vector<RankProgram> rank;  ///< [ranks]
+  /// [heads] with chunks: before[c], after[c] and step c are of the heads of chunk c alone; other
+  /// heads have no column at step c. Empty without chunks.
+  std::vector<int> chunk_of_head;
 };
 
 /// Lists of one layer; the same preconditions as BuildLayerWork.

@@ -65,6 +65,10 @@ class Simulator {
         link_(ranks_, 0.0) {}
 
   Timeline Run(RingSync sync) {
+    if (work_.chunks > 1) {
+      Pipeline();
+      return Finish();
+    }
     const auto before = static_cast<std::size_t>(work_.rounds_before);
     for (std::size_t round = 0; round < before; ++round) Round(round);
     if (sync == RingSync::kNeighbour) {
@@ -73,6 +77,11 @@ class Simulator {
       BarrierRing();
     }
     for (std::size_t round = before; round < work_.rounds.size(); ++round) Round(round);
+    return Finish();
+  }
+
+ private:
+  Timeline Finish() {
     std::stable_sort(timeline_.segments.begin(),
                      timeline_.segments.end(),
                      [](const Segment& a, const Segment& b) {
@@ -85,7 +94,6 @@ class Simulator {
     return std::move(timeline_);
   }
 
- private:
   void Emit(std::size_t rank,
             SegmentKind kind,
             std::size_t index,
@@ -103,7 +111,10 @@ class Simulator {
   }
 
   /// pack -> exchange -> unpack; a component's exchange starts when its last rank has packed.
-  void Round(std::size_t round) {
+  void Round(std::size_t round) { Unpack(round, PackAndSend(round)); }
+
+  /// Packs on the devices, then the exchange on the links. Returns when each rank has received.
+  std::vector<double> PackAndSend(std::size_t round) {
     const TrafficMatrix& traffic = work_.rounds[round];
     const std::vector<int>& component = work_.component[round];
     std::vector<double> ready(ranks_, 0.0);  // per component number
@@ -119,10 +130,33 @@ class Simulator {
       const double duration = durations_.exchange[round][r];
       Emit(r, SegmentKind::kExchange, round, start, duration, traffic.Sent(static_cast<int>(r)));
       link_[r] = start + duration;
-      const double copy = durations_.unpack[round][r];
-      Emit(r, SegmentKind::kUnpack, round, link_[r], copy, traffic.Unpacked(static_cast<int>(r)));
-      device_[r] = link_[r] + copy;
     }
+    return link_;
+  }
+
+  void Unpack(std::size_t round, const std::vector<double>& received) {
+    const TrafficMatrix& traffic = work_.rounds[round];
+    for (std::size_t r = 0; r < ranks_; ++r) {
+      const double start = std::max(device_[r], received[r]);
+      const double copy = durations_.unpack[round][r];
+      Emit(r, SegmentKind::kUnpack, round, start, copy, traffic.Unpacked(static_cast<int>(r)));
+      device_[r] = start + copy;
+    }
+  }
+
+  /// Chunk by chunk: the next chunk is packed and sent, then this one is unpacked and computed and
+  /// its O packed and sent. What comes home is unpacked at the end, under the last exchange.
+  void Pipeline() {
+    const auto chunks = static_cast<std::size_t>(work_.chunks);
+    std::vector<std::vector<double>> received{PackAndSend(0)};
+    std::vector<std::vector<double>> home;
+    for (std::size_t c = 0; c < chunks; ++c) {
+      if (c + 1 < chunks) received.push_back(PackAndSend(c + 1));
+      Unpack(c, received[c]);
+      for (std::size_t r = 0; r < ranks_; ++r) (void)Compute(r, c, device_[r]);
+      home.push_back(PackAndSend(chunks + c));
+    }
+    for (std::size_t c = 0; c < chunks; ++c) Unpack(chunks + c, home[c]);
   }
 
   /// Attention and merge of one step on one rank, not before `start`. Returns attention's end.

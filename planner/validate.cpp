@@ -8,10 +8,12 @@
 #include <bit>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <vector>
 
 #include "core/plan_check.h"
+#include "planner/chunks.h"
 
 namespace dbsp::planner {
 namespace {
@@ -268,12 +270,23 @@ void CheckCells(const Plan& plan, const std::string& origin, ErrorCode code) {
   }
 }
 
-/// The same partition with one head in every group that has any.
+/// The same partition with one head of every chunk in every group that has any.
 Partition OneHeadEach(const Partition& partition) {
   Partition small = partition;
   small.heads = 0;
+  small.chunk_of_head.clear();
   for (HeadGroup& group : small.groups) {
-    if (!group.heads.empty()) group.heads = {small.heads++};
+    std::set<int> chunks;
+    for (const int head : group.heads) {
+      chunks.insert(partition.chunk_of_head.empty()
+                        ? 0
+                        : partition.chunk_of_head[static_cast<std::size_t>(head)]);
+    }
+    group.heads.clear();
+    for (const int chunk : chunks) {
+      group.heads.push_back(small.heads++);
+      if (!partition.chunk_of_head.empty()) small.chunk_of_head.push_back(chunk);
+    }
   }
   return small;
 }
@@ -333,6 +346,42 @@ std::string StrategyProblem(const Plan& plan,
   return {};
 }
 
+/// Every chunk is a layer of its own.
+std::string ChunksProblem(const AttentionShape& shape,
+                          const LayerMasks& masks,
+                          const HomeLayout& home,
+                          const Schedule& schedule) {
+  const auto chunks = static_cast<std::size_t>(schedule.steps);
+  if (schedule.chunk_of_head.size() != static_cast<std::size_t>(shape.heads) ||
+      schedule.before.size() != chunks || schedule.after.size() != chunks) {
+    return fmt::format("{} chunks of {} heads, {} rounds before and {} after",
+                       chunks,
+                       schedule.chunk_of_head.size(),
+                       schedule.before.size(),
+                       schedule.after.size());
+  }
+  for (int chunk = 0; chunk < schedule.steps; ++chunk) {
+    std::vector<int> heads;
+    LayerMasks own;
+    for (int h = 0; h < shape.heads; ++h) {
+      const int of_head = schedule.chunk_of_head[static_cast<std::size_t>(h)];
+      if (of_head < 0 || of_head >= schedule.steps) {
+        return fmt::format("head {} is in chunk {}", h, of_head);
+      }
+      if (of_head != chunk) continue;
+      heads.push_back(h);
+      own.head.push_back(masks.head[static_cast<std::size_t>(h)]);
+    }
+    AttentionShape part = shape;
+    part.heads = static_cast<int>(heads.size());
+    Schedule lists;
+    std::string problem = TakeChunk(schedule, chunk, heads, lists);
+    if (problem.empty()) problem = ScheduleProblem(part, own, home, lists);
+    if (!problem.empty()) return fmt::format("chunk {}: {}", chunk, problem);
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string ScheduleProblem(const AttentionShape& shape,
@@ -342,6 +391,7 @@ std::string ScheduleProblem(const AttentionShape& shape,
   if (home.ranks() != schedule.ranks) {
     return fmt::format("the home layout has {} ranks, the lists {}", home.ranks(), schedule.ranks);
   }
+  if (!schedule.chunk_of_head.empty()) return ChunksProblem(shape, masks, home, schedule);
   Places places(shape, home);
   for (std::size_t i = 0; i < schedule.before.size(); ++i) {
     const std::string problem =

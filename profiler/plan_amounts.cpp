@@ -148,8 +148,26 @@ int MostOwned(const std::vector<int>& owner, std::size_t parts, int blocks) {
   return *std::max_element(owned.begin(), owned.end());
 }
 
-void AddCalls(const Plan& plan, const Strategy& strategy, PlanAmounts& amounts) {
-  const Partition& partition = plan.partitions.at(static_cast<std::size_t>(strategy.partition));
+int ChunksOf(const Partition& partition) {
+  const std::vector<int>& chunk = partition.chunk_of_head;
+  return chunk.empty() ? 1 : 1 + *std::max_element(chunk.begin(), chunk.end());
+}
+
+/// The groups with the heads of one chunk alone.
+Partition HeadsOf(Partition partition, int chunk) {
+  for (HeadGroup& group : partition.groups) {
+    std::erase_if(group.heads, [&](int head) {
+      return partition.chunk_of_head.at(static_cast<std::size_t>(head)) != chunk;
+    });
+  }
+  partition.chunk_of_head.clear();
+  return partition;
+}
+
+void AddCalls(const Plan& plan,
+              const Strategy& strategy,
+              const Partition& partition,
+              PlanAmounts& amounts) {
   for (const HeadGroup& group : partition.groups) {
     if (group.heads.empty()) continue;
     const auto heads = static_cast<int>(group.heads.size());
@@ -169,6 +187,18 @@ void AddCalls(const Plan& plan, const Strategy& strategy, PlanAmounts& amounts) 
 std::vector<std::vector<int>> ExchangeComponents(const AttentionShape& shape,
                                                  const Strategy& strategy,
                                                  const Partition& partition) {
+  const int chunks = ChunksOf(partition);
+  if (chunks > 1) {  // a round before and one after each
+    std::vector<std::vector<int>> before;
+    std::vector<std::vector<int>> after;
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      auto both = ExchangeComponents(shape, strategy, HeadsOf(partition, chunk));
+      before.push_back(std::move(both.front()));
+      after.push_back(std::move(both.back()));
+    }
+    before.insert(before.end(), after.begin(), after.end());
+    return before;
+  }
   const HomeLayout home = MakeHomeLayout(shape, partition.ranks);
   Rounds rounds(strategy, partition.ranks);
   for (std::size_t g = 0; g < partition.groups.size(); ++g) {
@@ -199,7 +229,11 @@ PlanAmounts AmountsOf(const Plan& plan) {
     const auto [known, fresh] = components.try_emplace(cell.strategy);
     if (fresh) {
       known->second = ExchangeComponents(plan.shape, strategy, partition);
-      AddCalls(plan, strategy, amounts);
+      const int chunks = ChunksOf(partition);
+      if (chunks == 1) AddCalls(plan, strategy, partition, amounts);
+      for (int chunk = 0; chunks > 1 && chunk < chunks; ++chunk) {
+        AddCalls(plan, strategy, HeadsOf(partition, chunk), amounts);
+      }
     }
     const Prediction& prediction = plan.predictions.at(static_cast<std::size_t>(cell.prediction));
     AddAllToAlls(prediction, known->second, amounts);

@@ -24,7 +24,8 @@ std::int64_t KvBytes(const Cell& cell, const planner::RankProgram& program) {
     }
     most = std::max(most, tokens);
   }
-  return most * cell.shape.head_dim * kFloat * (cell.schedule.steps > 1 ? 2 : 1);
+  const int buffers = cell.chunked() ? cell.schedule.steps : cell.schedule.steps > 1 ? 2 : 1;
+  return most * cell.shape.head_dim * kFloat * buffers;
 }
 
 /// Lists of kept blocks: one int per (head, row, column) computed, over all ring steps.
@@ -40,7 +41,7 @@ std::int64_t RankBytes(const Cell& cell, int rank) {
   for (const planner::HeadRows& head : program.heads) {
     slots += static_cast<std::int64_t>(head.rows.size());
   }
-  const std::int64_t row_tensors = cell.schedule.steps > 1 ? 3 : 2;  // Q, O, partial O
+  const std::int64_t row_tensors = cell.turns() ? 3 : 2;  // Q, O, partial O
   std::int64_t bytes =
       slots * cell.shape.block.q * (row_tensors * cell.shape.head_dim + row_tensors - 1) * kFloat;
   bytes += KvBytes(cell, program) + ListBytes(cell, static_cast<std::size_t>(rank));
@@ -48,6 +49,11 @@ std::int64_t RankBytes(const Cell& cell, int rank) {
   std::int64_t recv = 0;
   for (std::size_t r = 0; r < cell.work.rounds.size(); ++r) {
     const planner::TrafficMatrix& round = cell.work.rounds[r];
+    if (cell.chunked()) {  // chunks are on their way at the same time
+      send += round.Packed(rank);
+      recv += round.Unpacked(rank);
+      continue;
+    }
     send = std::max(send, round.Packed(rank));
     recv = std::max(recv, round.Unpacked(rank));
     const bool last =

@@ -26,6 +26,10 @@ struct Cell {
   FillKey key;
 
   [[nodiscard]] int ranks() const { return schedule.ranks; }
+  /// Heads in chunks: round c before, step c and round c after are of chunk c.
+  [[nodiscard]] bool chunked() const { return !schedule.chunk_of_head.empty(); }
+  /// A ring turns: K/V are passed on and partial results merged.
+  [[nodiscard]] bool turns() const { return schedule.steps > 1 && !chunked(); }
   [[nodiscard]] int rounds_before() const { return static_cast<int>(schedule.before.size()); }
   [[nodiscard]] int rounds() const {
     return static_cast<int>(schedule.before.size() + schedule.after.size());

@@ -58,7 +58,7 @@ void RankExecutor::PlanRows() {
   writes_.resize(Index(local_rows * cell_->shape.heads));
   o_.resize(Index(slots * SlotFloats()));
   lse_.resize(Index(slots * cell_->shape.block.q));
-  if (cell_->schedule.steps > 1) {
+  if (cell_->turns()) {
     part_o_.resize(o_.size());
     part_lse_.resize(lse_.size());
   }
@@ -112,10 +112,26 @@ void RankExecutor::PlanSteps() {
   // short, hence one block of slack.
   kv_floats_ += static_cast<std::int64_t>(cell_->shape.block.k) * dim;
   const std::int64_t q_floats = static_cast<std::int64_t>(o_.size());
-  blocks_.resize(Index(q_floats + kv_floats_ * (steps_.size() > 1 ? 2 : 1)));
+  const std::int64_t buffers = cell_->chunked() ? std::ssize(steps_) : steps_.size() > 1 ? 2 : 1;
+  blocks_.resize(Index(q_floats + kv_floats_ * buffers));
 }
 
+bool RankExecutor::InStep(std::size_t head, int step) const {
+  return !cell_->chunked() ||
+         cell_->schedule.chunk_of_head.at(Index(program_->heads[head].head)) == step;
+}
+
+bool RankExecutor::has_rows(int step) const {
+  for (std::size_t h = 0; h < slots_.size(); ++h) {
+    if (!slots_[h].q_tokens.empty() && InStep(h, step)) return true;
+  }
+  return false;
+}
+
+std::size_t RankExecutor::BufferOf(int round) const { return cell_->chunked() ? Index(round) : 0; }
+
 bool RankExecutor::IsHome(int round, bool source) const {
+  if (cell_->chunked()) return source == (round < cell_->rounds_before());
   return source ? round == 0 : round == cell_->rounds() - 1;
 }
 
@@ -153,9 +169,10 @@ PlaceMap RankExecutor::ComputePlaces(bool source) const {
                  (slots_[h].first + static_cast<std::int64_t>(r)) * SlotFloats());
     }
     if (source) continue;
-    const HeadCall& call = steps_.front().head[h];
-    std::int64_t offset = kv;
-    const std::vector<int>& cols = program_->columns.front()[h].cols;
+    const int step = cell_->chunked() ? cell_->schedule.chunk_of_head.at(Index(rows.head)) : 0;
+    const HeadCall& call = steps_[Index(step)].head[h];
+    std::int64_t offset = kv + (cell_->chunked() ? step * kv_floats_ : 0);
+    const std::vector<int>& cols = program_->columns[Index(step)][h].cols;
     for (std::size_t c = 0; c < cols.size(); ++c) {
       places.Add({planner::Tensor::kK, rows.head, cols[c]}, offset + call.k);
       places.Add({planner::Tensor::kV, rows.head, cols[c]}, offset + call.v);
@@ -170,7 +187,7 @@ PlaceMap RankExecutor::Places(int round, bool source) const {
   if (IsHome(round, source)) return HomePlaces(round, source);
   const int before = cell_->rounds_before();
   const bool compute = source ? round == before : round == before - 1;
-  if (compute) return ComputePlaces(source);
+  if (compute || cell_->chunked()) return ComputePlaces(source);
   return PackedPlaces(
       cell_->shape, cell_->round(source ? round - 1 : round), cell_->ranks(), rank_);
 }
@@ -178,8 +195,8 @@ PlaceMap RankExecutor::Places(int round, bool source) const {
 void RankExecutor::PlanRounds() {
   const int count = cell_->rounds();
   between_.resize(Index(count));
-  std::int64_t send = 0;
-  std::int64_t recv = 0;
+  send_.resize(cell_->chunked() ? Index(count) : 1);
+  recv_.resize(send_.size());
   for (int round = 0; round < count; ++round) {
     rounds_.push_back(MakeCopyPlan(cell_->shape,
                                    cell_->round(round),
@@ -188,13 +205,13 @@ void RankExecutor::PlanRounds() {
                                    Places(round, true),
                                    Places(round, false)));
     const CopyPlan& plan = rounds_.back();
-    send = std::max(send, plan.SendFloats());
-    recv = std::max(recv, plan.RecvFloats());
+    std::vector<float>& send = send_[BufferOf(round)];
+    std::vector<float>& recv = recv_[BufferOf(round)];
+    send.resize(std::max(send.size(), Index(plan.SendFloats())));
+    recv.resize(std::max(recv.size(), Index(plan.RecvFloats())));
     const bool last = round == cell_->rounds_before() - 1 || round == count - 1;
-    if (!last) between_[Index(round)].resize(Index(plan.RecvFloats()));
+    if (!last && !cell_->chunked()) between_[Index(round)].resize(Index(plan.RecvFloats()));
   }
-  send_.resize(Index(send));
-  recv_.resize(Index(recv));
 }
 
 void RankExecutor::Fill() {
@@ -212,11 +229,12 @@ void RankExecutor::Fill() {
 }
 
 void RankExecutor::Reset() {
-  for (std::vector<float>* memory :
-       {&home_out_, &blocks_, &o_, &lse_, &part_o_, &part_lse_, &send_, &recv_}) {
+  for (std::vector<float>* memory : {&home_out_, &blocks_, &o_, &lse_, &part_o_, &part_lse_}) {
     Poison(*memory);
   }
-  for (std::vector<float>& memory : between_) Poison(memory);
+  for (auto* memories : {&between_, &send_, &recv_}) {
+    for (std::vector<float>& memory : *memories) Poison(memory);
+  }
   // What pads a short block is never data; zero keeps it from poisoning a kernel that reads it.
   for (std::size_t h = 0; h < slots_.size(); ++h) {
     for (std::size_t r = 0; r < slots_[h].q_tokens.size(); ++r) {
@@ -228,6 +246,7 @@ void RankExecutor::Reset() {
     }
   }
   ClearSlack(0);
+  for (int step = 1; cell_->chunked() && step < cell_->schedule.steps; ++step) ClearSlack(step);
   std::fill(writes_.begin(), writes_.end(), 0);
   const std::size_t rounds = rounds_.size();
   const std::size_t steps = steps_.size();
@@ -245,12 +264,14 @@ void RankExecutor::ClearSlack(int step) {
 }
 
 float* RankExecutor::StepKv(int step) {
-  return blocks_.data() + o_.size() + static_cast<std::int64_t>(step % 2) * kv_floats_;
+  const std::int64_t buffer = cell_->chunked() ? step : step % 2;
+  return blocks_.data() + o_.size() + buffer * kv_floats_;
 }
 
 float* RankExecutor::Base(int round, bool source) {
   const int before = cell_->rounds_before();
   if (IsHome(round, source)) return source ? home_in_.data() : home_out_.data();
+  if (cell_->chunked()) return source ? o_.data() : blocks_.data();
   if (source) return round == before ? o_.data() : between_[Index(round) - 1].data();
   return round == before - 1 ? blocks_.data() : between_[Index(round)].data();
 }
@@ -263,7 +284,8 @@ std::int64_t RankExecutor::Stride(int round, bool source) const {
 void RankExecutor::Pack(int round) {
   const CopyPlan& plan = rounds_[Index(round)];
   const int dim = cell_->shape.head_dim;
-  kernels::CopyBlocks(Base(round, true), Stride(round, true), send_.data(), dim, dim, plan.pack);
+  kernels::CopyBlocks(
+      Base(round, true), Stride(round, true), send_[BufferOf(round)].data(), dim, dim, plan.pack);
   std::int64_t tokens = 0;
   for (const kernels::CopyItem& item : plan.pack) tokens += item.tokens;
   executed_.packed_bytes[Index(round)] += tokens * dim * kFloat;
@@ -273,10 +295,10 @@ RoundBuffers RankExecutor::Buffers(int round) {
   const CopyPlan& plan = rounds_[Index(round)];
   executed_.sent_bytes[Index(round)] +=
       (plan.SendFloats() - plan.send_counts[Index(rank_)]) * kFloat;
-  return {.send = send_.data(),
+  return {.send = send_[BufferOf(round)].data(),
           .send_counts = plan.send_counts,
           .send_offsets = plan.send_offsets,
-          .recv = recv_.data(),
+          .recv = recv_[BufferOf(round)].data(),
           .recv_counts = plan.recv_counts,
           .recv_offsets = plan.recv_offsets};
 }
@@ -284,17 +306,22 @@ RoundBuffers RankExecutor::Buffers(int round) {
 void RankExecutor::Unpack(int round) {
   const CopyPlan& plan = rounds_[Index(round)];
   const int dim = cell_->shape.head_dim;
-  kernels::CopyBlocks(
-      recv_.data(), dim, Base(round, false), Stride(round, false), dim, plan.unpack);
+  kernels::CopyBlocks(recv_[BufferOf(round)].data(),
+                      dim,
+                      Base(round, false),
+                      Stride(round, false),
+                      dim,
+                      plan.unpack);
   std::int64_t tokens = 0;
   for (const kernels::CopyItem& item : plan.unpack) tokens += item.tokens;
   executed_.unpacked_bytes[Index(round)] += tokens * dim * kFloat;
-  if (round == cell_->rounds() - 1) CountWrites();
+  if (!IsHome(round, false)) return;
+  CountWrites(round);
 }
 
-void RankExecutor::CountWrites() {
+void RankExecutor::CountWrites(int round) {
   const std::int64_t row = static_cast<std::int64_t>(cell_->shape.heads) * cell_->shape.head_dim;
-  for (const kernels::CopyItem& item : rounds_.back().unpack) {
+  for (const kernels::CopyItem& item : rounds_[Index(round)].unpack) {
     const std::int64_t block = item.to / row / cell_->shape.block.q;
     const std::int64_t head = item.to % row / cell_->shape.head_dim;
     ++writes_[Index(block * cell_->shape.heads + head)];
@@ -305,12 +332,14 @@ void RankExecutor::Attend(int step) {
   const AttentionShape& shape = cell_->shape;
   const StepPlan& plan = steps_[Index(step)];
   const float* kv = StepKv(step);
-  std::vector<float>& o = step == 0 ? o_ : part_o_;
-  std::vector<float>& lse = step == 0 ? lse_ : part_lse_;
+  const bool whole = step == 0 || cell_->chunked();
+  std::vector<float>& o = whole ? o_ : part_o_;
+  std::vector<float>& lse = whole ? lse_ : part_lse_;
   std::int64_t kept = 0;
   for (std::size_t h = 0; h < plan.head.size(); ++h) {
     const HeadCall& call = plan.head[h];
     if (slots_[h].q_tokens.empty()) continue;  // only passes K/V on
+    if (!InStep(h, step)) continue;
     const std::int64_t first = slots_[h].first;
     kernels::AttentionArgs args;
     args.head_dim = shape.head_dim;
@@ -334,7 +363,7 @@ void RankExecutor::Attend(int step) {
 }
 
 void RankExecutor::Merge(int step) {
-  if (step == 0) return;
+  if (step == 0 || cell_->chunked()) return;
   const int dim = cell_->shape.head_dim;
   const StepPlan& plan = steps_[Index(step)];
   std::int64_t merged = 0;

@@ -5,6 +5,9 @@
 //                      for every ring step:     Attend, Merge, beside (hop to the next step)
 //                      for every round after:   Pack -> (exchange) -> Unpack
 //
+// With heads in chunks, round c before, step c and round c after belong together, and the
+// transports interleave the chunks; every round then has send and receive buffers of its own.
+//
 // Everything it does comes from planner::Schedule, so all families are the same code. It neither
 // talks to other ranks nor looks at the clock: the transports in replay/transport.h do.
 #pragma once
@@ -80,8 +83,8 @@ class RankExecutor {
 
   [[nodiscard]] int rank() const { return rank_; }
   [[nodiscard]] bool in_ring() const { return program_->ring_next >= 0; }
-  /// False when this rank computes no row and at most passes K/V on.
-  [[nodiscard]] bool has_rows() const { return !o_.empty(); }
+  /// False when this rank computes no row in the step and at most passes K/V on.
+  [[nodiscard]] bool has_rows(int step) const;
   [[nodiscard]] const ExecutedWork& executed() const { return executed_; }
   /// O of a token that lives here. shape [head_dim]
   [[nodiscard]] std::span<const float> Output(int head, std::int64_t token) const;
@@ -110,7 +113,7 @@ class RankExecutor {
   void PlanSteps();
   void PlanHead(const planner::HeadRows& rows, const planner::HeadColumns& columns, HeadCall& call);
   void PlanRounds();
-  void CountWrites();
+  void CountWrites(int round);
   void ClearSlack(int step);
   [[nodiscard]] PlaceMap Places(int round, bool source) const;
   [[nodiscard]] PlaceMap HomePlaces(int round, bool source) const;
@@ -118,6 +121,10 @@ class RankExecutor {
   [[nodiscard]] float* Base(int round, bool source);
   [[nodiscard]] std::int64_t Stride(int round, bool source) const;
   [[nodiscard]] bool IsHome(int round, bool source) const;
+  /// Which of send_ and recv_ the round uses.
+  [[nodiscard]] std::size_t BufferOf(int round) const;
+  /// Whether the head's attention belongs to the step: always in a ring.
+  [[nodiscard]] bool InStep(std::size_t head, int step) const;
   [[nodiscard]] float* StepKv(int step);
   [[nodiscard]] std::int64_t SlotFloats() const;
 
@@ -135,10 +142,10 @@ class RankExecutor {
   std::vector<float> home_in_;  ///< [Q, K, V][local tokens][heads][head_dim]
   std::vector<float> home_out_;  ///< [local tokens][heads][head_dim]
   std::vector<int> writes_;  ///< [local query blocks][heads]
-  std::vector<float> blocks_;  ///< Q slots, then one or two K/V buffers
+  std::vector<float> blocks_;  ///< Q slots, then K/V buffers: one, two in a ring, one a chunk
   std::vector<float> o_, lse_, part_o_, part_lse_;  ///< [slots][block.q]([head_dim])
   std::vector<std::vector<float>> between_;  ///< [rounds] blocks between two rounds
-  std::vector<float> send_, recv_;
+  std::vector<std::vector<float>> send_, recv_;  ///< one, or with chunks [rounds]
   ExecutedWork executed_;
 };
 

@@ -16,11 +16,6 @@ namespace dbsp::replay {
 namespace {
 
 void RequireSupported(const Plan& plan, const Strategy& strategy) {
-  if (strategy.chunks != 1) {
-    Fail(ErrorCode::kUnavailable,
-         "the strategy exchanges heads in {} chunks; replay runs chunks = 1",
-         strategy.chunks);
-  }
   if (strategy.layout != 0) {
     Fail(ErrorCode::kUnavailable,
          "the strategy orders tokens by layout {} ('{}'); replay runs layout 0 (as given)",

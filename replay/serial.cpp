@@ -162,29 +162,46 @@ void RunRounds(std::span<RankExecutor> ranks,
   }
 }
 
+/// Attention and merge of one step.
+void RunStep(std::span<RankExecutor> ranks,
+             int step,
+             const Observer& observer,
+             planner::LayerDurations& durations) {
+  const auto at = static_cast<std::size_t>(step);
+  std::vector<double> unused(ranks.size());
+  if (observer) {
+    ForRanks(ranks, unused, [&](RankExecutor& rank) {
+      observer(rank.rank(), step);
+      return false;
+    });
+  }
+  ForRanks(ranks, durations.attention[at], [&](RankExecutor& rank) {
+    rank.Attend(step);
+    return rank.has_rows(step);
+  });
+  ForRanks(ranks, durations.merge[at], [&](RankExecutor& rank) {
+    rank.Merge(step);
+    return rank.executed().merged_rows[at] > 0;
+  });
+}
+
 void RunOnce(const Cell& cell,
              std::span<RankExecutor> ranks,
              const Observer& observer,
              planner::LayerDurations& durations) {
   for (RankExecutor& rank : ranks) rank.Reset();
+  if (cell.chunked()) {  // one after the other: Simulate overlaps them
+    for (int chunk = 0; chunk < cell.schedule.steps; ++chunk) {
+      RunRounds(ranks, chunk, chunk + 1, durations);
+      RunStep(ranks, chunk, observer, durations);
+      const int after = cell.rounds_before() + chunk;
+      RunRounds(ranks, after, after + 1, durations);
+    }
+    return;
+  }
   RunRounds(ranks, 0, cell.rounds_before(), durations);
   for (int step = 0; step < cell.schedule.steps; ++step) {
-    const auto at = static_cast<std::size_t>(step);
-    std::vector<double> unused(ranks.size());
-    if (observer) {
-      ForRanks(ranks, unused, [&](RankExecutor& rank) {
-        observer(rank.rank(), step);
-        return false;
-      });
-    }
-    ForRanks(ranks, durations.attention[at], [&](RankExecutor& rank) {
-      rank.Attend(step);
-      return rank.has_rows();
-    });
-    ForRanks(ranks, durations.merge[at], [&](RankExecutor& rank) {
-      rank.Merge(step);
-      return rank.executed().merged_rows[at] > 0;
-    });
+    RunStep(ranks, step, observer, durations);
     if (step + 1 < cell.schedule.steps) DeliverHops(ranks, step);
   }
   RunRounds(ranks, cell.rounds_before(), cell.rounds(), durations);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "replay/exchange_queue.h"
 #include "replay/transport.h"
 #include "runtime/clock.h"
 #include "runtime/communicator.h"
@@ -30,6 +31,7 @@ class RankRun {
 
   void Run() {
     rank_.Reset();
+    if (cell_.chunked()) return RunChunks();
     communicator_.Barrier();
     log_.start_ns = runtime::SteadyNs();
     for (int round = 0; round < cell_.rounds_before(); ++round) Round(round);
@@ -49,14 +51,72 @@ class RankRun {
                              .bytes = bytes});
   }
 
-  void Round(int round) {
-    const auto at = static_cast<std::size_t>(round);
-    std::int64_t start = runtime::SteadyNs();
+  /// The program that planner::Simulate times (Pipeline): exchanges run on a thread of their own.
+  void RunChunks() {
+    ExchangeQueue queue(communicator_);
+    try {
+      communicator_.Barrier();
+      log_.start_ns = runtime::SteadyNs();
+      const int chunks = cell_.schedule.steps;
+      PackAndStart(0, queue);
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        if (chunk + 1 < chunks) PackAndStart(chunk + 1, queue);
+        WaitAndUnpack(chunk, queue);
+        Attend(chunk);
+        PackAndStart(chunks + chunk, queue);
+      }
+      for (int chunk = 0; chunk < chunks; ++chunk) WaitAndUnpack(chunks + chunk, queue);
+    } catch (const std::exception& error) {
+      communicator_.Abort(error.what());  // or the queue would wait for the others
+      throw;
+    }
+    std::ranges::stable_sort(log_.segments, {}, &Segment::start_ns);
+  }
+
+  void PackAndStart(int round, ExchangeQueue& queue) {
+    Pack(round);
+    queue.Start(rank_.Buffers(round));
+    started_.push_back(round);
+  }
+
+  void WaitAndUnpack(int round, ExchangeQueue& queue) {
+    const auto index = std::ranges::find(started_, round) - started_.begin();
+    const ExchangeTimes times = queue.Wait(static_cast<std::size_t>(index));
+    log_.segments.push_back(
+        {.rank = rank_.rank(),
+         .kind = SegmentKind::kExchange,
+         .index = round,
+         .start_ns = times.start_ns,
+         .duration_ns = times.duration_ns,
+         .bytes = rank_.executed().sent_bytes[static_cast<std::size_t>(round)]});
+    Unpack(round);
+  }
+
+  void Pack(int round) {
+    const std::int64_t start = runtime::SteadyNs();
     rank_.Pack(round);
-    const std::int64_t packed = rank_.executed().packed_bytes[at];
+    const std::int64_t packed = rank_.executed().packed_bytes[static_cast<std::size_t>(round)];
     Add(SegmentKind::kPack, round, start, packed, packed > 0);
+  }
+
+  void Unpack(int round) {
+    const std::int64_t start = runtime::SteadyNs();
+    rank_.Unpack(round);
+    const std::int64_t unpacked = rank_.executed().unpacked_bytes[static_cast<std::size_t>(round)];
+    Add(SegmentKind::kUnpack, round, start, unpacked, unpacked > 0);
+  }
+
+  void Attend(int step) {
+    if (observer_) observer_(rank_.rank(), step);
+    const std::int64_t start = runtime::SteadyNs();
+    rank_.Attend(step);
+    Add(SegmentKind::kAttention, step, start, 0, rank_.has_rows(step));
+  }
+
+  void Round(int round) {
+    Pack(round);
     const RoundBuffers buffers = rank_.Buffers(round);
-    start = runtime::SteadyNs();
+    const std::int64_t start = runtime::SteadyNs();
     communicator_.AllToAllV(buffers.send,
                             buffers.send_counts,
                             buffers.send_offsets,
@@ -64,11 +124,9 @@ class RankRun {
                             buffers.recv_counts,
                             buffers.recv_offsets);
     // Also when nothing moved: every rank takes part in the meeting, and its arrival counts.
-    Add(SegmentKind::kExchange, round, start, rank_.executed().sent_bytes[at], true);
-    start = runtime::SteadyNs();
-    rank_.Unpack(round);
-    const std::int64_t unpacked = rank_.executed().unpacked_bytes[at];
-    Add(SegmentKind::kUnpack, round, start, unpacked, unpacked > 0);
+    const std::int64_t sent = rank_.executed().sent_bytes[static_cast<std::size_t>(round)];
+    Add(SegmentKind::kExchange, round, start, sent, true);
+    Unpack(round);
   }
 
   void Step(int step) {
@@ -84,12 +142,9 @@ class RankRun {
                                   buffers.recv_count,
                                   buffers.src);
     }
-    if (observer_) observer_(rank_.rank(), step);
+    Attend(step);
     std::int64_t start = runtime::SteadyNs();
-    rank_.Attend(step);
-    Add(SegmentKind::kAttention, step, start, 0, rank_.has_rows());
     if (step > 0) {
-      start = runtime::SteadyNs();
       rank_.Merge(step);
       const bool merged = rank_.executed().merged_rows[static_cast<std::size_t>(step)] > 0;
       Add(SegmentKind::kMerge, step, start, 0, merged);
@@ -107,6 +162,7 @@ class RankRun {
   runtime::Communicator& communicator_;
   const Observer& observer_;
   RankLog& log_;
+  std::vector<int> started_;  ///< rounds, in the order their exchanges were started
 };
 
 /// Moves the start of a segment to `ready` when it waited for that long, the end stays.

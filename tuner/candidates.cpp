@@ -2,10 +2,12 @@
 #include "tuner/candidates.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 
 #include "core/error.h"
+#include "planner/chunks.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -62,20 +64,73 @@ std::vector<Family> ParseFamilies(std::string_view text) {
   return families;
 }
 
+namespace {
+
+/// Exchanges of a family at a ring degree, its own first.
+std::vector<Exchange> ExchangesOf(Family family, int ring, const CandidateOptions& options) {
+  std::vector<Exchange> exchanges{planner::ExchangeOf(family, ring)};
+  // db-SP's rounds are its own, and balanced has searched its columns for the ring.
+  const bool contiguous = family == Family::kRing || family == Family::kUsp;
+  if (options.exchanges && exchanges.front() == Exchange::kRing && contiguous) {
+    exchanges.push_back(Exchange::kNeeded);
+    exchanges.push_back(Exchange::kAllGather);
+  }
+  return exchanges;
+}
+
+/// Whether `chunks` chunks are worth a candidate. usp and dbsp with R = 1 are ulysses and a greedy
+/// that balanced betters.
+bool TakesChunks(Family family, int ranks, int ring, int heads, int chunks) {
+  if (chunks == 1) return true;
+  const bool family_fits =
+      family == Family::kUlysses || family == Family::kBalanced || family == Family::kPlaced;
+  return family_fits && ring == 1 && ranks > 1 &&
+         chunks <= planner::MostChunks(family, ranks, heads);
+}
+
+}  // namespace
+
+std::vector<int> ParseChunks(std::string_view text) {
+  std::vector<int> chunks;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string_view number = text.substr(begin, end - begin);
+    begin = end + 1;
+    int value = 0;
+    const auto parsed = std::from_chars(number.data(), number.data() + number.size(), value);
+    if (parsed.ec != std::errc() || parsed.ptr != number.data() + number.size() || value < 1 ||
+        value > 1024) {
+      Fail(ErrorCode::kInvalidArgument, "--chunks {}: expected numbers from 1 to 1024", text);
+    }
+    if (std::find(chunks.begin(), chunks.end(), value) == chunks.end()) chunks.push_back(value);
+  }
+  return chunks;
+}
+
 std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
                                       int ranks,
                                       int heads,
-                                      const std::string& kernel) {
+                                      const std::string& kernel,
+                                      const CandidateOptions& options) {
   std::vector<Candidate> candidates;
+  const auto add = [&](Strategy strategy) {
+    for (const int chunks : options.chunks) {
+      if (!TakesChunks(strategy.family, ranks, strategy.ring_degree, heads, chunks)) continue;
+      strategy.chunks = chunks;
+      candidates.push_back({strategy, {}});
+    }
+  };
   for (const Family family : families) {
     for (const auto& [ulysses, ring] : planner::DegreesOf(family, ranks, heads)) {
-      Candidate candidate;
-      candidate.strategy.family = family;
-      candidate.strategy.ulysses_degree = ulysses;
-      candidate.strategy.ring_degree = ring;
-      candidate.strategy.exchange = planner::ExchangeOf(family, ring);
-      candidate.strategy.kernel = kernel;
-      candidates.push_back(std::move(candidate));
+      for (const Exchange exchange : ExchangesOf(family, ring, options)) {
+        Strategy strategy;
+        strategy.family = family;
+        strategy.ulysses_degree = ulysses;
+        strategy.ring_degree = ring;
+        strategy.exchange = exchange;
+        strategy.kernel = kernel;
+        add(strategy);
+      }
     }
   }
   if (candidates.empty()) {
@@ -88,10 +143,14 @@ std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
 }
 
 std::string NameOfCandidate(const Candidate& candidate) {
-  return fmt::format("{} {}x{}",
-                     NameOf(candidate.strategy.family),
-                     candidate.strategy.ulysses_degree,
-                     candidate.strategy.ring_degree);
+  const Strategy& strategy = candidate.strategy;
+  std::string name = fmt::format(
+      "{} {}x{}", NameOf(strategy.family), strategy.ulysses_degree, strategy.ring_degree);
+  if (strategy.exchange != planner::ExchangeOf(strategy.family, strategy.ring_degree)) {
+    name += fmt::format(" {}", NameOf(strategy.exchange));
+  }
+  if (strategy.chunks > 1) name += fmt::format(" in {} chunks", strategy.chunks);
+  return name;
 }
 
 bool MayFlip(const Score& slower, const Score& faster) {

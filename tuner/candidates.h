@@ -25,15 +25,27 @@ struct Candidate {
 /// errors  Error{kInvalidArgument} for an unknown name, naming the nearest
 [[nodiscard]] std::vector<Family> ParseFamilies(std::string_view text);
 
+/// What candidates differ in beside family and degrees.
+struct CandidateOptions {
+  /// Head chunks, for ulysses, balanced and placed where no ring turns and there are heads enough.
+  std::vector<int> chunks = {1};
+  /// K/V once, before attention, for ring and usp: needed and allgather beside ring.
+  bool exchanges = false;
+};
+
+/// Parses "1,2,4". errors Error{kInvalidArgument} naming --chunks
+[[nodiscard]] std::vector<int> ParseChunks(std::string_view text);
+
 /// Every (family, U, R) on `ranks` ranks running `kernel`.
 /// requires ranks >= 1, heads >= 1
 /// errors   Error{kInvalidArgument} when the families have no degrees for these ranks
 [[nodiscard]] std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
                                                     int ranks,
                                                     int heads,
-                                                    const std::string& kernel);
+                                                    const std::string& kernel,
+                                                    const CandidateOptions& options = {});
 
-/// "dbsp 4x2", for words.
+/// "dbsp 4x2", "usp 4x2 needed", "placed 8x1 in 2 chunks", for words.
 [[nodiscard]] std::string NameOfCandidate(const Candidate& candidate);
 
 /// What one candidate costs on one mask class, one pass, nanoseconds.

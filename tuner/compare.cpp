@@ -143,6 +143,7 @@ const CandidateSummary* Find(const std::vector<CandidateSummary>& summaries, boo
   for (const CandidateSummary& summary : summaries) {
     const Strategy& s = summary.candidate.strategy;
     if (!summary.candidate.excluded.empty()) continue;
+    if (s.chunks > 1 || s.exchange != planner::ExchangeOf(s.family, s.ring_degree)) continue;
     const bool contiguous =
         s.family == Family::kUsp || s.family == (ring ? Family::kRing : Family::kUlysses);
     if (contiguous && (ring ? s.ulysses_degree == 1 : s.ring_degree == 1)) return &summary;
@@ -163,7 +164,8 @@ Unit UnitFor(double largest_ms) {
 
 std::string Row(const CandidateSummary& summary, double best_ms, const Unit& unit) {
   const Strategy& s = summary.candidate.strategy;
-  const std::string degrees = fmt::format("{}x{}", s.ulysses_degree, s.ring_degree);
+  const std::string degrees = fmt::format(
+      "{}x{}{}", s.ulysses_degree, s.ring_degree, s.chunks > 1 ? fmt::format("/{}", s.chunks) : "");
   if (!summary.candidate.excluded.empty()) {
     return fmt::format("{:<8} {:>7}  {}\n", NameOf(s.family), degrees, summary.verdict);
   }
@@ -199,7 +201,7 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
                                  result.passes == 1 ? "" : "es");
   text += fmt::format("{:<8} {:>7}  {:<8} {:>6} {:>11} {:>11} {:>11}  {:^22} {:>7} {:>6}  {}\n",
                       "family",
-                      "UxR",
+                      "UxR/n",
                       "exchange",
                       "rho",
                       fmt::format("compute {}", unit.name),

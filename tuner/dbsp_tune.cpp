@@ -21,6 +21,10 @@ int main(int argc, char** argv) {
   app.add_option("--steps", flags.steps, "Only these steps, A-B, both ends included");
   app.add_option("--layers", flags.layers, "Only these layers, A-B, both ends included");
   app.add_option("--kernel", flags.kernel, "Attention kernel (default: the fastest measured)");
+  app.add_option("--chunks",
+                 flags.chunks,
+                 "Head chunks to try: the exchange of one runs under the attention of another")
+      ->capture_default_str();
   app.add_option("--dbsp-reward", flags.dbsp_reward, "Reward Rb of the dbsp family")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();

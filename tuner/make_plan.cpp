@@ -29,6 +29,7 @@ std::string PartitionKey(const Partition& partition) {
     Append(group.row_owner, bytes);
     Append(group.col_owner, bytes);
   }
+  Append(partition.chunk_of_head, bytes);
   return HashBytes(bytes);
 }
 

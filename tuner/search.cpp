@@ -60,7 +60,7 @@ bool SameRun(const Strategy& a, const Strategy& b) {
   const bool own_round = a.ulysses_degree > 1 && a.ring_degree > 1 &&
                          (a.family == Family::kDbsp) != (b.family == Family::kDbsp);
   return !own_round && a.ulysses_degree == b.ulysses_degree && a.ring_degree == b.ring_degree &&
-         a.exchange == b.exchange;
+         a.exchange == b.exchange && a.chunks == b.chunks;
 }
 
 /// The partition of a candidate for these masks; balanced weighs moves at these costs.
@@ -72,18 +72,23 @@ Partition PartitionOf(const AttentionShape& shape,
                       const SearchOptions& options) {
   planner::PartitionOptions partition = options.partition;
   partition.dtype = options.dtype;
+  partition.chunks = strategy.chunks;
   if (strategy.family == Family::kBalanced && strategy.ring_degree > 1) {
     partition.move_price =
         planner::MovePrice(shape, masks, strategy, options.ranks, options.dtype, costs);
   }
-  return planner::MakePartition(strategy.family,
-                                shape,
-                                masks,
-                                options.ranks,
-                                strategy.ulysses_degree,
-                                strategy.ring_degree,
-                                home,
-                                partition);
+  Partition made = planner::MakePartition(strategy.family,
+                                          shape,
+                                          masks,
+                                          options.ranks,
+                                          strategy.ulysses_degree,
+                                          strategy.ring_degree,
+                                          home,
+                                          partition);
+  if (strategy.exchange != Exchange::kRing) {  // K/V go where they are used: nobody owns a column
+    for (HeadGroup& group : made.groups) group.col_owner.clear();
+  }
+  return made;
 }
 
 /// Shared state of the threads of one search.

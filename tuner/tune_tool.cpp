@@ -201,7 +201,9 @@ int RunTune(const TuneFlags& flags) {
   CostChoice choice = ChooseCosts(flags, workload, *masks, options);
   options.ranks = choice.ranks;
   options.dtype = choice.dtype;
-  auto candidates = MakeCandidates(families, options.ranks, workload.model.heads, choice.kernel);
+  const CandidateOptions variants{ParseChunks(flags.chunks), true};
+  auto candidates =
+      MakeCandidates(families, options.ranks, workload.model.heads, choice.kernel, variants);
   const SearchResult result =
       Search(workload, *masks, choice.costs(), std::move(candidates), options);
   if (!flags.output.empty()) {

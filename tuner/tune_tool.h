@@ -20,6 +20,7 @@ struct TuneFlags {
   std::string steps;
   std::string layers;
   std::string kernel;
+  std::string chunks = "1,2,4";
   int ranks = 0;  ///< 0 = not given
   int threads = 0;  ///< 0 = one per core
   double dbsp_reward = 2;

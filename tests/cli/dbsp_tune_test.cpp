@@ -110,7 +110,7 @@ TEST_F(DbspTuneTest, JsonIsOneDocumentOnStdout) {
   EXPECT_EQ(document["schema"], "dbsp.compare/1");
   EXPECT_EQ(document["costs"], "analytic");
   EXPECT_EQ(document["ranks"], 4);
-  EXPECT_EQ(document["candidates"].size(), 12U);
+  EXPECT_EQ(document["candidates"].size(), 19U);
   EXPECT_EQ(document["cells"].size(), 2U);
 }
 

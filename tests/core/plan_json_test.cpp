@@ -113,12 +113,16 @@ Plan DrawPlan(std::uint64_t seed) {
     const bool ring = Draw(random, 0, 1) == 0;
     const int index = static_cast<int>(plan.partitions.size());
     plan.partitions.push_back(DrawPartition(random, plan.shape, pass_ranks, ring));
+    const int chunks = Draw(random, 1, plan.shape.heads);
+    for (int head = 0; chunks > 1 && head < plan.shape.heads; ++head) {
+      plan.partitions.back().chunk_of_head.push_back(head % chunks);
+    }
     plan.strategies.push_back({static_cast<Family>(Draw(random, 0, 5)),
                                cfg_degree,
                                Draw(random, 1, pass_ranks),
                                Draw(random, 1, pass_ranks),
                                ring ? Exchange::kRing : Exchange::kAllToAll,
-                               Draw(random, 1, plan.shape.heads),
+                               chunks,
                                Draw(random, 0, 1),
                                index,
                                i == 1 ? "" : "cpu.block_sparse"});
@@ -297,6 +301,9 @@ INSTANTIATE_TEST_SUITE_P(
                    "[[1, 0]]",
                    "partitions[0].groups[0].row_owner[0][1]"},
         Corruption{"/partitions/0/groups/0/col_owner", "[]", "strategies[0].partition"},
+        Corruption{"/partitions/0/chunk_of_head", "[0, 1]", "strategies[0].chunks"},
+        Corruption{"/partitions/0/chunk_of_head", "[1, 1]", "partitions[0]"},
+        Corruption{"/partitions/0/chunk_of_head", "[0, -1]", "partitions[0].chunk_of_head[1]"},
         Corruption{"/strategies/0/family", "\"rign\"", "strategies[0].family"},
         Corruption{"/strategies/0/exchange", "\"alltoall\"", "strategies[0].partition"},
         Corruption{"/strategies/0/partition", "1", "strategies[0].partition"},
@@ -337,6 +344,7 @@ TEST(PlanJsonTest, PlansOfVersionOneAreReadWithoutContracts) {
     static_cast<void>(PlanFromJson(json.dump(), "old.json"));
   });
   json.erase("contracts");
+  for (Json& partition : json["partitions"]) partition.erase("chunk_of_head");
   for (Json& cell : json["cells"]) cell.erase(4);
   const Plan back = PlanFromJson(json.dump(), "old.json");
   Plan expected = plan;

@@ -2,6 +2,8 @@
 // A random layer with one of its strategies.
 #pragma once
 
+#include <algorithm>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -18,7 +20,19 @@ struct RandomCase {
   HomeLayout home;
 };
 
-inline RandomCase MakeRandomCase(std::mt19937_64& random) {
+/// Heads in two to four chunks at random, each chunk with a head; only without a ring.
+inline void ChunkAtRandom(std::mt19937_64& random, RandomCase& made) {
+  const int heads = made.layer.shape.heads;
+  if (made.strategy.exchange == Exchange::kRing || heads < 2) return;
+  const int chunks = Draw(random, 2, std::min(4, heads));
+  made.strategy.chunks = chunks;
+  for (int h = 0; h < heads; ++h) {
+    made.partition.chunk_of_head.push_back(h < chunks ? h : Draw(random, 0, chunks - 1));
+  }
+  std::ranges::shuffle(made.partition.chunk_of_head, random);
+}
+
+inline RandomCase MakeRandomLayerCase(std::mt19937_64& random) {
   constexpr Family kAll[] = {Family::kUlysses, Family::kRing, Family::kUsp, Family::kDbsp};
   RandomCase made;
   made.layer = MakeRandomLayer(random);
@@ -45,6 +59,12 @@ inline RandomCase MakeRandomCase(std::mt19937_64& random) {
     made.strategy.exchange = Draw(random, 0, 1) == 0 ? Exchange::kAllGather : Exchange::kNeeded;
     made.partition = WithoutColumns(std::move(made.partition));
   }
+  return made;
+}
+
+inline RandomCase MakeRandomCase(std::mt19937_64& random) {
+  RandomCase made = MakeRandomLayerCase(random);
+  if (Draw(random, 0, 2) == 0) ChunkAtRandom(random, made);
   return made;
 }
 

@@ -173,7 +173,7 @@ class Relaxation {
 TEST(TimelineTest, AgreesWithRelaxingTheRulesOneByOne) {
   std::mt19937_64 random(21);
   for (int trial = 0; trial < 300; ++trial) {
-    const LayerWork work = WorkOf(MakeRandomCase(random));
+    const LayerWork work = WorkOf(MakeRandomLayerCase(random));
     const LayerDurations durations =
         Shaped(work, [&] { return static_cast<double>(Draw(random, 0, 50)); });
     const Timeline timeline = Simulate(work, durations, RingSync::kNeighbour);
@@ -185,7 +185,7 @@ TEST(TimelineTest, AgreesWithRelaxingTheRulesOneByOne) {
 TEST(TimelineTest, BarrierOfBlockCountsIsRho) {
   std::mt19937_64 random(22);
   for (int trial = 0; trial < 1000; ++trial) {
-    const RandomCase made = MakeRandomCase(random);
+    const RandomCase made = MakeRandomLayerCase(random);
     const LayerWork work = WorkOf(made);
     LayerDurations durations = Shaped(work, [] { return 0.0; });
     for (std::size_t t = 0; t < durations.attention.size(); ++t) {
@@ -254,7 +254,7 @@ TEST(TimelineTest, RefusesDurationsOfAnotherShapeOrWithoutMeaning) {
 TEST(PredictTest, NoStrategyBeatsTheLowerBoundOfAnyOther) {
   std::mt19937_64 random(25);
   for (int trial = 0; trial < 200; ++trial) {
-    RandomCase made = MakeRandomCase(random);
+    RandomCase made = MakeRandomLayerCase(random);
     FakeCosts costs;
     costs.byte_ns = Draw(random, 0, 1) == 0 ? 0.001 : 5.0;  // compute-bound, then exchange-bound
     const int ranks = made.partition.ranks;

@@ -249,10 +249,45 @@ TEST(ValidateTest, AStrategyThatCannotRunIsNamed) {
   EXPECT_THAT(ProblemOf(plan), HasSubstr("strategies[0]"));
   plan = SmallPlan();
   plan.strategies[0].chunks = 2;
-  EXPECT_THAT(ProblemOf(plan), HasSubstr("chunks = 2 is not built"));
+  EXPECT_THAT(ProblemOf(plan), HasSubstr("partition 0 has 1 chunks of heads, found 2"));
   plan = SmallPlan();
   plan.partitions[0].groups[0].row_owner[0] = 5;
   EXPECT_THAT(ProblemOf(plan), HasSubstr("no ring index"));
+}
+
+TEST(ValidateTest, ChunksOfHeadsAreCheckedOneByOne) {
+  Plan plan = SmallPlan();
+  plan.strategies[0].exchange = Exchange::kNeeded;
+  plan.strategies[0].chunks = 2;
+  plan.partitions[0] = WithoutColumns(plan.partitions[0]);
+  plan.partitions[0].chunk_of_head.assign(static_cast<std::size_t>(plan.shape.heads), 0);
+  plan.partitions[0].chunk_of_head.back() = 1;
+  EXPECT_EQ(ProblemOf(plan), "");
+  plan.partitions[0].chunk_of_head.back() = 2;
+  EXPECT_THAT(ProblemOf(plan), HasSubstr("chunk 1 has no head"));
+  plan.partitions[0].chunk_of_head.pop_back();
+  EXPECT_THAT(ProblemOf(plan), HasSubstr("chunk_of_head has"));
+  plan = SmallPlan();
+  plan.strategies[0].chunks = 2;
+  plan.partitions[0].chunk_of_head.assign(static_cast<std::size_t>(plan.shape.heads), 0);
+  plan.partitions[0].chunk_of_head.back() = 1;
+  EXPECT_THAT(ProblemOf(plan), HasSubstr("with exchange ring"));
+}
+
+TEST(ValidateTest, AnItemOfAnotherChunkIsFound) {
+  std::mt19937_64 random(5);
+  int broken = 0;
+  for (int trial = 0; trial < 200; ++trial) {
+    const RandomCase made = MakeRandomCase(random);
+    if (made.strategy.chunks == 1) continue;
+    const auto& [shape, masks] = made.layer;
+    Schedule schedule = BuildSchedule(shape, masks, made.partition, made.strategy, made.home);
+    ASSERT_EQ(ScheduleProblem(shape, masks, made.home, schedule), "");
+    std::swap(schedule.before[0], schedule.before[1]);
+    EXPECT_NE(ScheduleProblem(shape, masks, made.home, schedule), "");
+    ++broken;
+  }
+  EXPECT_GT(broken, 20);
 }
 
 TEST(ValidateTest, GroupsWithoutHeadsAreLegal) {

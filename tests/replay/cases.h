@@ -100,22 +100,23 @@ inline Cell MakeTestCell(const Scenario& scenario,
                          int ranks,
                          std::pair<int, int> degrees,
                          double reward = 2.0,
-                         std::uint64_t seed = 7) {
+                         std::uint64_t seed = 7,
+                         int chunks = 1) {
   const LayerMasks masks = MakeMasks(scenario, seed);
   const HomeLayout home = MakeHomeLayout(scenario.shape, ranks);
-  const Partition partition = planner::MakePartition(family,
-                                                     scenario.shape,
-                                                     masks,
-                                                     ranks,
-                                                     degrees.first,
-                                                     degrees.second,
-                                                     home,
-                                                     {.dbsp_reward = reward});
-  return MakeCell(scenario.shape,
-                  masks,
-                  partition,
-                  MakeStrategy(family, degrees.first, degrees.second),
-                  {.seed = seed, .step = 1, .layer = 2});
+  const Partition partition =
+      planner::MakePartition(family,
+                             scenario.shape,
+                             masks,
+                             ranks,
+                             degrees.first,
+                             degrees.second,
+                             home,
+                             {.dbsp_reward = reward, .balanced_scans = 200, .chunks = chunks});
+  Strategy strategy = MakeStrategy(family, degrees.first, degrees.second);
+  strategy.chunks = chunks;
+  return MakeCell(
+      scenario.shape, masks, partition, strategy, {.seed = seed, .step = 1, .layer = 2});
 }
 
 inline std::vector<RankExecutor> MakeRanks(const Cell& cell) {

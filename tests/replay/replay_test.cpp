@@ -194,9 +194,6 @@ TEST(ReplayTest, TheMemoryEstimateHoldsTheHomeTensorsAndGrowsWithTheRing) {
 
 TEST(ReplayTest, RefusesStrategiesItCannotRun) {
   Case c;
-  c.plan.strategies[0].chunks = 2;
-  ExpectError(ErrorCode::kUnavailable, {"chunks"}, [&] { (void)c.Run(); });
-  c.plan.strategies[0].chunks = 1;
   c.plan.layouts.push_back({"strided:2", {}});
   c.plan.strategies[0].layout = 1;
   ExpectError(ErrorCode::kUnavailable, {"strided:2"}, [&] { (void)c.Run(); });

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "planner/chunks.h"
 #include "replay/verify.h"
 #include "tests/core/expect_error.h"
 #include "tests/replay/cases.h"
@@ -30,7 +31,9 @@ constexpr Split kSplits[] = {{Family::kUlysses, 0},
                              {Family::kRing, 0},
                              {Family::kUsp, 0},
                              {Family::kDbsp, 0},
-                             {Family::kDbsp, 2}};
+                             {Family::kDbsp, 2},
+                             {Family::kBalanced, 0},
+                             {Family::kPlaced, 0}};
 
 /// Calls body(cell, name) for every split of `ranks` ranks of every scenario.
 template <typename Body>
@@ -47,6 +50,12 @@ void ForEveryCell(int ranks, const Body& body) {
                                              split.reward);
         SCOPED_TRACE(name);
         body(MakeTestCell(scenario, split.family, ranks, degrees, split.reward));
+        if (degrees.second > 1) continue;
+        const int most = planner::MostChunks(split.family, ranks, scenario.shape.heads);
+        for (int chunks = 2; chunks <= std::min(3, most); ++chunks) {
+          SCOPED_TRACE(fmt::format("{} chunks", chunks));
+          body(MakeTestCell(scenario, split.family, ranks, degrees, split.reward, 7, chunks));
+        }
       }
     }
   }

@@ -235,8 +235,10 @@ Planned PlanWith(const Workload& workload, double replan_ns) {
   Planned made;
   made.options = OptionsFor(workload, 4, 2);
   made.options.replan_ns = replan_ns;
-  made.result = RunSearch(workload, made.options);
   const auto masks = planner::OpenMasks(workload);
+  auto candidates = MakeCandidates(
+      {Family::kUlysses, Family::kRing, Family::kPlaced}, 4, workload.model.heads, "");
+  made.result = Search(workload, *masks, H200Costs(), std::move(candidates), made.options);
   made.plan = MakePlan(workload, *masks, H200Costs(), made.result, made.options, {});
   planner::ValidatePlan(made.plan, "plan", ErrorCode::kInternal);
   return made;
@@ -261,7 +263,7 @@ TEST(MakePlanTest, EveryCellsMasksKeepItsContractAndTheFallbackLooksAtNoMask) {
 }
 
 TEST(MakePlanTest, DearPlansAreReusedAndLoseNoMoreThanTheyCost) {
-  const Workload workload = MakeWorkload(5, 400, 12, 2, "random:density=0.3,seed=4");
+  const Workload workload = MakeWorkload(5, 240, 8, 2, "random:density=0.3,seed=4");
   const double own_ms = PlanWith(workload, 0).plan.total_ms();
   std::size_t last = workload.model.steps * 2U + 1;
   for (const double price : {1.0, 500.0, 3000.0, 1e9}) {
