@@ -24,7 +24,7 @@ LayerWork WorkOf(const RandomCase& made) {
 
 /// A random placement that allgather and needed can run.
 RandomCase MakeOnceCase(std::mt19937_64& random) {
-  RandomCase made = MakeRandomCase(random);
+  RandomCase made = MakeRandomLayerCase(random);
   made.strategy.exchange = Exchange::kNeeded;
   made.partition = WithoutColumns(std::move(made.partition));
   return made;

@@ -18,15 +18,18 @@
 namespace dbsp::planner {
 namespace {
 
-/// Bytes of rank's Q, O and K/V, from the lists; `step` K/V and the ones fetched beside them.
+/// Bytes of rank's Q, O and K/V, from the lists; `step` K/V and the ones fetched beside them, with
+/// chunks those of all chunks.
 std::int64_t HeldAt(const RandomCase& made, const RankProgram& program, std::size_t step) {
   const AttentionShape& shape = made.layer.shape;
   std::int64_t tokens = 0;
+  const bool chunks = made.strategy.chunks > 1;
   for (const HeadRows& head : program.heads) {
     for (const int i : head.rows)
-      tokens += std::int64_t{program.columns.size() > 1 ? 3 : 2} * shape.q_tokens(i);
+      tokens += std::int64_t{program.columns.size() > 1 && !chunks ? 3 : 2} * shape.q_tokens(i);
   }
-  for (std::size_t t = step; t < std::min(step + 2, program.columns.size()); ++t) {
+  const std::size_t end = chunks ? program.columns.size() : step + 2;
+  for (std::size_t t = chunks ? 0 : step; t < std::min(end, program.columns.size()); ++t) {
     for (const HeadColumns& head : program.columns[t]) {
       for (const int j : head.cols) tokens += 2 * std::int64_t{shape.k_tokens(j)};
     }
