@@ -361,9 +361,11 @@ LayerWork BuildLayerWork(const AttentionShape& shape,
     for (int c = 0; c < strategy.chunks; ++c) {
       const ChunkLayer layer = ChunkOf(shape, masks, partition, c);
       parts.push_back(
-          BuildLayerWork(layer.shape, layer.masks, layer.partition, single, home, dtype));
+          BuildLayerWork(layer.shape, layer.masks, layer.partition, single, home, dtype, 0));
     }
-    return JoinWork(std::move(parts));
+    LayerWork work = JoinWork(std::move(parts));
+    work.must_move_bytes = must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype);
+    return work;
   }
   Builder builder(shape, masks, partition, strategy, routes, dtype);
   for (std::size_t g = 0; g < partition.groups.size(); ++g) builder.AddGroup(g);
