@@ -235,13 +235,15 @@ bool CheckAttention(Context& context) {
   // What takes seconds comes first: attention's cases go on until the budget is spent.
   const bool memory = CheckMemory("correct", 12, context);
   const bool lists = CheckListBuilders("correct", 6, context);
-  return RunCases("correct", kMostCases, false, context) && memory && lists;
+  const bool sla = CheckSlaKernels("correct", false, context);
+  return RunCases("correct", kMostCases, false, context) && memory && lists && sla;
 }
 
 bool CheckAttentionSmall(Context& context) {
   const bool attention = RunCases("small", kSmallCases, true, context);
   const bool memory = CheckMemory("small", 2, context);
-  return CheckListBuilders("small", 1, context) && memory && attention;
+  const bool sla = CheckSlaKernels("small", true, context);
+  return CheckListBuilders("small", 1, context) && sla && memory && attention;
 }
 
 }  // namespace dbsp::gpu_check

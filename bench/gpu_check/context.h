@@ -24,6 +24,8 @@ struct Context {
   [[nodiscard]] std::int64_t RemainingNs() const;
 };
 
+/// Whether the kernel is compiled for this device.
+[[nodiscard]] bool RunsHere(const kernels::gpu::Variant& variant, const Context& context);
 /// Kernels that this device runs and --filter names, in the table's order.
 [[nodiscard]] std::vector<const kernels::gpu::Variant*> UsableVariants(const Context& context);
 
@@ -34,6 +36,8 @@ bool CheckAttentionSmall(Context& context);  ///< "small": little work, for comp
 /// Merge, copies and token layouts, and the builders of key lists, `cases` each; lines say `part`.
 bool CheckMemory(const char* part, int cases, Context& context);
 bool CheckListBuilders(const char* part, int cases, Context& context);
+/// SLA, the exact part by block-sparse attention; every kernel, in "correct" with every phi.
+bool CheckSlaKernels(const char* part, bool small, Context& context);
 /// Merge, pack, unpack and token layouts beside a device copy.
 bool MeasureMemory(Context& context);
 bool MeasureSpeed(Context& context);  ///< "speed"

@@ -14,16 +14,20 @@ namespace dbsp::gpu_check {
 
 std::int64_t Context::RemainingNs() const { return deadline_ns - runtime::SteadyNs(); }
 
+bool RunsHere(const kernels::gpu::Variant& variant, const Context& context) {
+  try {
+    kernels::gpu::CheckArch(variant, context.device.arch);
+    return true;
+  } catch (const Error&) {
+    return false;  // Another device's kernel; `gpu_check list` names them all.
+  }
+}
+
 std::vector<const kernels::gpu::Variant*> UsableVariants(const Context& context) {
   std::vector<const kernels::gpu::Variant*> usable;
   for (const kernels::gpu::Variant& variant : kernels::gpu::Variants()) {
     if (std::string(variant.name).find(context.options.filter) == std::string::npos) continue;
-    try {
-      kernels::gpu::CheckArch(variant, context.device.arch);
-    } catch (const Error&) {
-      continue;  // Another device's kernel; `gpu_check list` names them all.
-    }
-    usable.push_back(&variant);
+    if (RunsHere(variant, context)) usable.push_back(&variant);
   }
   return usable;
 }
