@@ -56,11 +56,8 @@ void CudaBuffer::Download(void* to,
 void CudaBuffer::CopyFrom(const CudaBuffer& other, const CudaStream& stream) const {
   RequireInside(other.bytes_, bytes_);
   if (other.bytes_ == 0) return;
-  DBSP_CUDA(cudaMemcpyAsync(memory_.get(),
-                            other.memory_.get(),
-                            other.bytes_,
-                            cudaMemcpyDeviceToDevice,
-                            stream.get()));
+  DBSP_CUDA(cudaMemcpyAsync(
+      memory_.get(), other.memory_.get(), other.bytes_, cudaMemcpyDeviceToDevice, stream.get()));
 }
 
 void CudaBuffer::Fill(std::uint8_t value, const CudaStream& stream) const {
