@@ -102,7 +102,7 @@ bool ReferencesAgree(const Reference& device,
 CaseResult RunCase(const Variant& variant, const CheckCase& one, bool with_cpu, Context& context) {
   const Lists lists = ListsOf(one, variant);
   const Tensors tensors(one.shape, one.layout, one.seed, context.stream());
-  const DeviceLists on_device(variant, lists, context.stream());
+  const kernels::gpu::DeviceLists on_device = OnDevice(variant, lists, context.stream());
   const AttentionCall call = on_device.Over(tensors.Call(), context.stream());
   CaseResult result;
   Tensors::Output first;

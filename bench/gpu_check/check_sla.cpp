@@ -83,7 +83,7 @@ SlaResult RunSla(const SlaCase& one, const Variant& variant, Context& context) {
   const std::vector<SlaHead> heads = HeadsOf(one, tensors, context);
   const SlaMasks masks = SlaMasksOf(one, heads);
   const std::vector<std::uint16_t> projection = SlaProjectionOf(one);
-  const DeviceLists lists(variant, masks.critical, context.stream());
+  const kernels::gpu::DeviceLists lists = OnDevice(variant, masks.critical, context.stream());
   const AttentionCall exact = lists.Over(tensors.Call(), context.stream());
   const CudaBuffer marginal = runtime::ToDevice(
       std::span<const std::uint64_t>(masks.marginal), "marginal blocks", context.stream());

@@ -5,8 +5,6 @@
 #include <span>
 
 #include "bench/gpu_check/device_data.h"
-#include "kernels/gpu/check_call.h"
-#include "kernels/gpu/tile_order.h"
 
 namespace dbsp::gpu_check {
 namespace {
@@ -14,7 +12,6 @@ namespace {
 using kernels::gpu::AttentionCall;
 using kernels::gpu::AttentionShape;
 using kernels::gpu::TensorView;
-using kernels::gpu::Variant;
 using runtime::CudaBuffer;
 using runtime::CudaStream;
 
@@ -178,26 +175,6 @@ std::vector<std::uint16_t> Tensors::Input(int which,
     rows.insert(rows.end(), row, row + shape_.head_dim);
   }
   return rows;
-}
-
-DeviceLists::DeviceLists(const Variant& variant, const Lists& lists, const CudaStream& stream)
-    : begin_(runtime::ToDevice(std::span<const std::int32_t>(lists.begin), "list offsets", stream)),
-      list_(runtime::ToDevice(std::span<const std::int32_t>(lists.list), "lists", stream)),
-      counter_(sizeof(std::int32_t), "the tile counter") {
-  const std::vector<std::int32_t> order =
-      kernels::gpu::TileOrder(lists.begin, lists.q_blocks, kernels::gpu::BlocksPerEntry(variant));
-  ordered_ = static_cast<int>(order.size());
-  order_ = runtime::ToDevice(std::span<const std::int32_t>(order), "the tile order", stream);
-}
-
-AttentionCall DeviceLists::Over(AttentionCall call, const CudaStream& stream) const {
-  call.begin = begin_.As<std::int32_t>();
-  call.list = list_.As<std::int32_t>();
-  call.order = order_.As<std::int32_t>();
-  call.ordered_tiles = ordered_;
-  call.counter = counter_.As<std::int32_t>();
-  call.stream = stream.get();
-  return call;
 }
 
 }  // namespace dbsp::gpu_check

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Device memory of one attention call: tensors of a shape, which several kernels may share, and the
-// lists of one kernel.
+// Device memory of one attention call: tensors of a shape, which several kernels may share.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +8,7 @@
 
 #include "bench/gpu_check/lists.h"
 #include "kernels/gpu/attention.h"
+#include "kernels/gpu/device_lists.h"
 #include "runtime/cuda_buffer.h"
 #include "runtime/cuda_stream.h"
 
@@ -77,23 +77,12 @@ class Tensors {
   runtime::CudaBuffer lse_;
 };
 
-/// A kernel's lists, order and counter on the device.
-class DeviceLists {
- public:
-  DeviceLists(const kernels::gpu::Variant& variant,
-              const Lists& lists,
-              const runtime::CudaStream& stream);
-  /// `call` over these lists.
-  [[nodiscard]] kernels::gpu::AttentionCall Over(kernels::gpu::AttentionCall call,
-                                                 const runtime::CudaStream& stream) const;
-
- private:
-  int ordered_ = 0;
-  runtime::CudaBuffer begin_;
-  runtime::CudaBuffer list_;
-  runtime::CudaBuffer order_;
-  runtime::CudaBuffer counter_;
-};
+/// A kernel's lists on the device.
+[[nodiscard]] inline kernels::gpu::DeviceLists OnDevice(const kernels::gpu::Variant& variant,
+                                                        const Lists& lists,
+                                                        const runtime::CudaStream& stream) {
+  return {variant, lists.q_blocks, lists.begin, lists.list, stream};
+}
 
 /// The geometry of a variant's lists over a shape.
 [[nodiscard]] inline Blocks BlocksOf(const kernels::gpu::Variant& variant,

@@ -164,7 +164,7 @@ PreparedGroup::PreparedGroup(const SpeedGroup& group, Context& context)
       const Blocks blocks = BlocksOf(*variant, group.shape);
       Lists lists = item.make(blocks, group.shape.heads);
       const std::int64_t pairs = ActivePairs(lists, blocks);
-      DeviceLists on_device(*variant, lists, context.stream());
+      kernels::gpu::DeviceLists on_device = OnDevice(*variant, lists, context.stream());
       runners_.push_back({&item, variant, std::move(lists), pairs, std::move(on_device), 0.0});
       SpotCheck(runners_.back(), context);
     }

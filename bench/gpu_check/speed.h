@@ -17,7 +17,7 @@ struct Runner {
   const kernels::gpu::Variant* variant = nullptr;
   Lists lists;
   std::int64_t pairs = 0;
-  DeviceLists on_device;
+  kernels::gpu::DeviceLists on_device;
   double spot_error = 0.0;  ///< of sampled rows against fp64, checked before timing
   [[nodiscard]] std::string label() const;
 };

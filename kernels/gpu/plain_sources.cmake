@@ -2,6 +2,7 @@
 # C++ of the GPU kernels that needs no CUDA header and is in every build: checks, orders, tables.
 set(DBSP_GPU_PLAIN_SOURCES
   check_call.cpp
+  device_lists.cpp
   gather/variants.cpp
   memory.cpp
   sla/check.cpp
