@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-profile: measures a suite of configurations on this machine and keeps every finished trial.
+#include "profiler/profile_tool.h"
+
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -242,7 +243,9 @@ int Profile(const Options& options, int argc, const char* const* argv) {
   return Count(results, ResultStatus::kFailed) > 0 ? 1 : 0;
 }
 
-int Main(int argc, const char* const* argv) {
+}  // namespace
+
+int ProfileMain(int argc, const char* const* argv) {
   CLI::App app{"Measures attention, exchanges and copies on this machine into a database",
                "dbsp-profile"};
   Options options;
@@ -274,7 +277,4 @@ int Main(int argc, const char* const* argv) {
   return RunTool(app, argc, argv, [&] { return Profile(options, argc, argv); });
 }
 
-}  // namespace
 }  // namespace dbsp::profiler
-
-int main(int argc, char** argv) { return dbsp::profiler::Main(argc, argv); }
