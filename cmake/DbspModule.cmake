@@ -28,7 +28,7 @@ function(dbsp_add_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS;LIBS" ${ARGN})
   # The emulator switches stacks on one thread: ThreadSanitizer has nothing to find there and needs
   # minutes to follow the fibers.
-  if("gpu_emulator" IN_LIST ARG_DEPS AND DBSP_SANITIZE MATCHES "thread")
+  if(ARG_DEPS MATCHES "gpu_emulator|emulated_" AND DBSP_SANITIZE MATCHES "thread")
     return()
   endif()
   add_executable(${name} ${ARG_SOURCES})

@@ -60,6 +60,21 @@ void CudaBuffer::CopyFrom(const CudaBuffer& other, const CudaStream& stream) con
       memory_.get(), other.memory_.get(), other.bytes_, cudaMemcpyDeviceToDevice, stream.get()));
 }
 
+void CudaBuffer::CopyPart(const CudaBuffer& other,
+                          std::size_t from,
+                          std::size_t to,
+                          std::size_t bytes,
+                          const CudaStream& stream) const {
+  RequireInside(from + bytes, other.bytes_);
+  RequireInside(to + bytes, bytes_);
+  if (bytes == 0) return;
+  DBSP_CUDA(cudaMemcpyAsync(As<std::byte>() + to,  // the addresses say which devices they are on
+                            other.As<std::byte>() + from,
+                            bytes,
+                            cudaMemcpyDefault,
+                            stream.get()));
+}
+
 void CudaBuffer::Fill(std::uint8_t value, const CudaStream& stream) const {
   if (bytes_ == 0) return;
   DBSP_CUDA(cudaMemsetAsync(memory_.get(), value, bytes_, stream.get()));

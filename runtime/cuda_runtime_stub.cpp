@@ -27,6 +27,7 @@ void FailOutOfMemory(const char*, std::size_t, std::size_t, std::size_t) { FailN
 
 void CudaStreamTraits::Close(Type) noexcept {}
 CudaStream::CudaStream() { FailNotBuilt(); }
+void CudaStream::WaitFor(const CudaEvent&) const { FailNotBuilt(); }
 void CudaStream::Synchronize() const { FailNotBuilt(); }
 bool CudaStream::Idle() const { FailNotBuilt(); }
 
@@ -44,6 +45,10 @@ void CudaBuffer::Download(void*, std::size_t, const CudaStream&, std::size_t) co
   FailNotBuilt();
 }
 void CudaBuffer::CopyFrom(const CudaBuffer&, const CudaStream&) const { FailNotBuilt(); }
+void CudaBuffer::CopyPart(
+    const CudaBuffer&, std::size_t, std::size_t, std::size_t, const CudaStream&) const {
+  FailNotBuilt();
+}
 void CudaBuffer::Fill(std::uint8_t, const CudaStream&) const { FailNotBuilt(); }
 CudaPinned::CudaPinned(std::size_t, const std::string&) { FailNotBuilt(); }
 

@@ -8,6 +8,8 @@ struct CUstream_st;
 
 namespace dbsp::runtime {
 
+class CudaEvent;
+
 struct CudaStreamTraits {
   using Type = CUstream_st*;
   static constexpr Type kNull = nullptr;
@@ -22,6 +24,9 @@ class CudaStream {
   /// On the current device.
   CudaStream();
   [[nodiscard]] CUstream_st* get() const { return stream_.get(); }
+  /// What is enqueued from here on starts after the last Record() of `event`, on whichever stream
+  /// of whichever device; the host does not wait.
+  void WaitFor(const CudaEvent& event) const;
   /// Waits until all work enqueued so far is done.
   void Synchronize() const;
   /// Whether all work enqueued so far is done, without waiting.

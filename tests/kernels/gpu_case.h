@@ -16,7 +16,6 @@
 #include "kernels/gpu/attention.h"
 #include "kernels/gpu/check_call.h"
 #include "kernels/gpu/isa/isa.h"
-#include "kernels/gpu/tensor_map.h"
 #include "kernels/gpu/tile_order.h"
 
 namespace dbsp::kernels::gpu::testing {
@@ -298,15 +297,5 @@ class GpuCase {
   std::vector<std::int32_t> begin_, list_, order_;
   std::int32_t counter_ = 0;
 };
-
-inline isa::TensorMap MapOf(const TensorMapSpec& spec) {
-  std::array<std::int64_t, 4> extents{};
-  std::array<std::int64_t, 3> strides{};
-  std::array<int, 4> box{};
-  std::copy(spec.extents.begin(), spec.extents.end(), extents.begin());
-  std::copy(spec.strides.begin(), spec.strides.end(), strides.begin());
-  std::copy(spec.box.begin(), spec.box.end(), box.begin());
-  return isa::MakeTensorMap(spec.data, extents, strides, box);
-}
 
 }  // namespace dbsp::kernels::gpu::testing

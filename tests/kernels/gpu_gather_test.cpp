@@ -7,9 +7,10 @@
 
 #include "core/block_mask.h"
 #include "gpu_case.h"
-#include "kernels/gpu/gather/kernel.h"
+#include "kernels/gpu/gather/tiles.h"
 #include "kernels/gpu/sm90/variants.h"
 #include "kernels/key_lists.h"
+#include "tests/emulated_gpu/run_attention.h"
 
 namespace dbsp::kernels::gpu::gather {
 namespace {
@@ -17,7 +18,6 @@ namespace {
 using testing::CaseOptions;
 using testing::Deviation;
 using testing::GpuCase;
-using testing::MapOf;
 using testing::Memory;
 
 // Weights are rounded to bf16 (2^-9 each, averaging out), sums and maxima are fp32.
@@ -104,23 +104,11 @@ class GatherTest : public ::testing::Test {
       call.v = v.View();
       options.regions.push_back(v.Region("other v", false));
     }
-    CheckCall(kVariant, call);
-    const sm90::MapSpecs specs = sm90::MapSpecsOf(kVariant, call);
-    Arguments args;
-    args.work = sm90::WorkOf(kVariant, call);
-    args.q = MapOf(specs.q);
-    args.k = MapOf(specs.k);
-    args.v = MapOf(specs.v);
-    args.o = MapOf(specs.o);
-    args.k_rows = call.k;
-    args.v_rows = call.v;
     test.Poison();
     options.seed = how.seed;
     options.completion = how.completion;
     options.resident_blocks = how.resident;
-    options.blocks_per_sm = Kernel::kTile.blocks_per_sm;
-    return isa::RunGrid(
-        how.grid, L::kThreads, L::kSharedBytes, options, [&] { RunBlock<Kernel::kTile>(args); });
+    return emulated_gpu::RunAttention(kVariant, call, how.grid, options);
   }
 
   static void CopyRows(testing::Tensor& from, const AttentionShape& shape, testing::Tensor& to) {

@@ -11,6 +11,7 @@
 #include "gpu_case.h"
 #include "kernels/gpu/sm80/block_sparse.h"
 #include "kernels/gpu/sm80/variants.h"
+#include "tests/emulated_gpu/run_attention.h"
 
 namespace dbsp::kernels::gpu::sm80 {
 namespace {
@@ -119,17 +120,13 @@ class Sm80Test : public ::testing::Test {
 
   static isa::RunReport Run(GpuCase& test, const Launching& how) {
     const AttentionCall call = test.Call();
-    CheckCall(kVariant, call);
-    const Arguments args = ArgumentsOf(kVariant, call);
     test.Poison();
     isa::RunOptions options;
     options.seed = how.seed;
     options.completion = how.completion;
     options.resident_blocks = how.resident;
     options.regions = test.Regions();
-    return isa::RunGrid(how.grid, kVariant.threads, kVariant.shared_bytes, options, [&] {
-      BlockSparse<Kernel>(args);
-    });
+    return emulated_gpu::RunAttention(kVariant, call, how.grid, options);
   }
 
   static void ExpectGood(GpuCase& test) {

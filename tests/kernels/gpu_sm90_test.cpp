@@ -6,8 +6,9 @@
 #include <random>
 
 #include "gpu_case.h"
-#include "kernels/gpu/sm90/kernel.h"
+#include "kernels/gpu/sm90/layout.h"
 #include "kernels/gpu/sm90/variants.h"
+#include "tests/emulated_gpu/run_attention.h"
 
 namespace dbsp::kernels::gpu::sm90 {
 namespace {
@@ -15,7 +16,6 @@ namespace {
 using testing::CaseOptions;
 using testing::Deviation;
 using testing::GpuCase;
-using testing::MapOf;
 using testing::Memory;
 
 // Weights are rounded to bf16 (2^-9 each, averaging out), sums and maxima are fp32.
@@ -32,23 +32,17 @@ struct Launching {
 template <class Kernel>
 class Sm90Test : public ::testing::Test {
  public:
-  using L = Layout<Kernel::kTile>;
   static constexpr Variant kVariant = VariantOf<Kernel>();
 
   static isa::RunReport Run(GpuCase& test, const Launching& how) {
     const AttentionCall call = test.Call();
-    CheckCall(kVariant, call);
-    const MapSpecs specs = MapSpecsOf(kVariant, call);
-    const Arguments args{
-        WorkOf(kVariant, call), MapOf(specs.q), MapOf(specs.k), MapOf(specs.v), MapOf(specs.o)};
     test.Poison();
     isa::RunOptions options;
     options.seed = how.seed;
     options.completion = how.completion;
     options.resident_blocks = how.resident;
     options.regions = test.Regions();
-    return isa::RunGrid(
-        how.grid, L::kThreads, L::kSharedBytes, options, [&] { RunBlock<Kernel::kTile>(args); });
+    return emulated_gpu::RunAttention(kVariant, call, how.grid, options);
   }
 
   static void ExpectGood(GpuCase& test) {

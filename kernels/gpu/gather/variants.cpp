@@ -3,9 +3,7 @@
 
 #include <array>
 
-#include "build_config.h"
 #include "kernels/gpu/sm90/variants.h"
-#include "kernels/gpu/variants.h"
 
 namespace dbsp::kernels::gpu::gather {
 namespace {
@@ -13,11 +11,7 @@ namespace {
 template <class Kernel>
 constexpr Variant RowOf() {
   Variant variant = sm90::VariantOf<Kernel>();
-  if constexpr (DBSP_HAVE_CUDA != 0) {
-    variant.launch = &Launch<Kernel>;
-  } else {
-    variant.launch = &LaunchUnavailable;
-  }
+  variant.launch = &Launch<Kernel>;
   return variant;
 }
 

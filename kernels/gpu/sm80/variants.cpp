@@ -3,20 +3,13 @@
 
 #include <array>
 
-#include "build_config.h"
-#include "kernels/gpu/variants.h"
-
 namespace dbsp::kernels::gpu::sm80 {
 namespace {
 
 template <class Kernel>
 constexpr Variant RowOf() {
   Variant variant = VariantOf<Kernel>();
-  if constexpr (DBSP_HAVE_CUDA != 0) {
-    variant.launch = &Launch<Kernel>;
-  } else {
-    variant.launch = &LaunchUnavailable;
-  }
+  variant.launch = &Launch<Kernel>;
   return variant;
 }
 

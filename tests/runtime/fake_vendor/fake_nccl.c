@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stands in for libnccl.so.2: a NCCL whose ranks are threads of one process and whose device memory
    is the host's. It really moves the bytes, in the background, as a stream would: a stream is the
-   address of an int that counts what is enqueued there and not yet done (FakeNcclIdle).
+   address of an int that counts what is enqueued there and not yet done (FakeNcclIdle). A test that
+   has streams of its own gives them by FakeNcclSetStreams: exchanges then wait for their turn there.
 
    As in NCCL, communicators come up and exchanges go on behind the calls of a non-blocking
    communicator, a group's sends and receives go on together, nothing compares counts, and a peer
@@ -20,7 +21,7 @@
 enum { kMostRanks = 64, kSuccess = 0, kSystemError = 2, kInvalidArgument = 4, kInvalidUsage = 5,
        kRemoteError = 6, kInProgress = 7, kFloat32 = 7, kSum = 0 };
 
-typedef enum { kSend, kRecv, kReduce } Kind;
+typedef enum { kSend, kRecv, kFirst, kReduce } Kind; /* kFirst: of a sum */
 typedef struct Op {
   Kind kind;
   const float* from;
@@ -48,6 +49,7 @@ typedef struct World {
 typedef struct Comm {
   World* world;
   int rank, aborted, finalized, used;
+  int tickets, gone; /* exchanges on streams of the test; freed, but for them */
   Job *first, *last;
   pthread_t worker;
 } Comm;
@@ -57,6 +59,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static World* worlds;
 static int ids, comms_alive;
+/* done is asked until it says 1, after start */
+typedef void (*StreamEnqueue)(void* stream, void (*start)(void*), int (*done)(void*), void* work);
+static StreamEnqueue stream_enqueue;
 static _Thread_local int group_depth;
 static _Thread_local Op* group_ops;
 static _Thread_local int group_count;
@@ -244,21 +249,18 @@ static int Free(Comm* comm, int abort) {
   pthread_join(comm->worker, NULL);
   pthread_mutex_lock(&lock);
   --comms_alive; /* a world stays, for its other ranks: a few hundred bytes in a test */
+  comm->gone = 1;
+  const int unused = comm->tickets == 0;
   pthread_mutex_unlock(&lock);
-  free(comm);
+  if (unused) free(comm);
   return kSuccess;
 }
 int ncclCommDestroy(Comm* comm) { return comm->finalized ? Free(comm, 0) : kInvalidUsage; }
 int ncclCommAbort(Comm* comm) { return Free(comm, 1); }
 
-static int Enqueue(Comm* comm, Op* ops, int count, int* stream) {
-  Job* job = calloc(1, sizeof(*job));
-  job->ops = ops;
-  job->count = count;
-  job->stream = stream;
-  pthread_mutex_lock(&lock);
-  comm->used = 1;
-  ++*stream;
+/* Under the lock. */
+static void AddJob(Comm* comm, Job* job) {
+  ++*job->stream;
   if (comm->last != NULL) {
     comm->last->next = job;
   } else {
@@ -266,8 +268,51 @@ static int Enqueue(Comm* comm, Op* ops, int count, int* stream) {
   }
   comm->last = job;
   pthread_cond_broadcast(&changed);
+}
+typedef struct Ticket { /* a job that waits for its turn on a stream of the test */
+  Comm* comm;
+  Job* job;
+  int pending;
+} Ticket;
+static void StartTicket(void* work) {
+  Ticket* ticket = work;
+  pthread_mutex_lock(&lock);
+  if (ticket->comm->aborted || ticket->comm->gone) {
+    FreeJob(ticket->job);
+  } else {
+    AddJob(ticket->comm, ticket->job);
+  }
   pthread_mutex_unlock(&lock);
-  return kInProgress; /* then kSuccess from ncclCommGetAsyncError */
+}
+static int TicketDone(void* work) {
+  Ticket* ticket = work;
+  pthread_mutex_lock(&lock);
+  const int done = ticket->pending == 0;
+  if (done && --ticket->comm->tickets == 0 && ticket->comm->gone) free(ticket->comm);
+  pthread_mutex_unlock(&lock);
+  if (done) free(ticket);
+  return done;
+}
+static int Enqueue(Comm* comm, Op* ops, int count, int* stream) {
+  Job* job = calloc(1, sizeof(*job));
+  job->ops = ops;
+  job->count = count;
+  job->stream = stream;
+  pthread_mutex_lock(&lock);
+  comm->used = 1;
+  if (stream_enqueue == NULL) {
+    AddJob(comm, job);
+    pthread_mutex_unlock(&lock);
+    return kInProgress; /* then kSuccess from ncclCommGetAsyncError */
+  }
+  Ticket* ticket = calloc(1, sizeof(*ticket));
+  ticket->comm = comm;
+  ticket->job = job;
+  job->stream = &ticket->pending;
+  ++comm->tickets;
+  pthread_mutex_unlock(&lock);
+  stream_enqueue(stream, StartTicket, TicketDone, ticket);
+  return kInProgress;
 }
 static Op MakeOp(Kind kind, const float* from, float* to, size_t count, int peer) {
   Op op = {kind, from, to, count, peer, calloc(1, sizeof(int))};
@@ -339,10 +384,9 @@ int ncclReduceScatter(const float* from, float* to, size_t count, int type, int 
   if (type != kFloat32 || op != kSum) return kInvalidArgument;
   const int ranks = comm->world->ranks;
   Op* ops = calloc(2 * (size_t)ranks, sizeof(Op));
-  memset(to, 0, count * sizeof(float));
   for (int peer = 0; peer < ranks; ++peer) {
     ops[2 * peer] = MakeOp(kSend, from + (size_t)peer * count, NULL, count, peer);
-    ops[2 * peer + 1] = MakeOp(kReduce, NULL, to, count, peer);
+    ops[2 * peer + 1] = MakeOp(peer == 0 ? kFirst : kReduce, NULL, to, count, peer);
   }
   pthread_mutex_lock(&lock);
   Log(comm->rank, "reducescatter ");
@@ -351,6 +395,7 @@ int ncclReduceScatter(const float* from, float* to, size_t count, int type, int 
 }
 
 /* For the tests. */
+void FakeNcclSetStreams(StreamEnqueue enqueue) { stream_enqueue = enqueue; }
 int FakeNcclIdle(const int* stream) {
   pthread_mutex_lock(&lock);
   const int idle = *stream == 0;

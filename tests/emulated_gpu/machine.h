@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Streams, events and memory of the emulated GPUs, as the replaced runtime uses them.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/gpu/isa/emulator.h"
+#include "tests/emulated_gpu/emulated_gpu.h"
+
+struct CUstream_st;
+struct CUevent_st;
+
+namespace dbsp::emulated_gpu {
+
+/// One piece of enqueued work.
+struct Work {
+  std::function<void()> start;  ///< runs once, when its turn comes
+  std::function<bool()> done;  ///< asked after start until true; null: done with start
+};
+
+}  // namespace dbsp::emulated_gpu
+
+struct CUstream_st {
+  int device = 0;
+  std::deque<dbsp::emulated_gpu::Work> queue;
+  bool started = false;  ///< the front has
+  std::vector<dbsp::emulated_gpu::Work>* capture = nullptr;  ///< of a graph being recorded
+};
+
+/// Enqueued work shares the state, because an event may be destroyed before it is reached.
+struct CUevent_st {
+  struct State {
+    CUstream_st* stream = nullptr;  ///< of the last Record
+    std::int64_t recorded = 0;  ///< how often
+    std::int64_t reached = 0;
+    std::int64_t ns = 0;  ///< when the last was reached
+  };
+  std::shared_ptr<State> state = std::make_shared<State>();
+};
+
+namespace dbsp::emulated_gpu {
+
+/// threads  safe: one lock; work runs under it, one piece at a time, and nobody waits under it
+class Machine {
+ public:
+  static Machine& Get();
+
+  void Configure(const Options& options);
+  [[nodiscard]] const Options& options() const { return options_; }
+
+  // devices, current per thread
+  [[nodiscard]] static int CurrentDevice();
+  void SetDevice(int index);
+
+  // memory
+  /// Null when the device has less left.
+  void* Allocate(std::size_t bytes);
+  void* AllocateHost(std::size_t bytes);
+  /// Waits for the device first, as cudaFree does.
+  void Free(void* memory) noexcept;
+  [[nodiscard]] std::size_t FreeBytes(int device);
+  [[nodiscard]] std::size_t BytesAlive();
+
+  // streams and events
+  CUstream_st* MakeStream();
+  void DestroyStream(CUstream_st* stream) noexcept;
+  /// Fails where CUDA would be told of a stream that is not one.
+  void Enqueue(void* stream, Work work);
+  void Wait(CUstream_st* stream);
+  bool Idle(CUstream_st* stream);
+  void WaitForDevice(int device);
+  void Record(CUevent_st* event, CUstream_st* stream);
+  void MakeWait(CUstream_st* stream, const CUevent_st* event);
+  void Wait(const CUevent_st* event);
+  std::vector<Work> Capture(CUstream_st* stream, const std::function<void()>& enqueue);
+
+  // kernels
+  /// Memory that a kernel on `device` may touch, and a seed of its own.
+  [[nodiscard]] kernels::gpu::isa::RunOptions RunOptions(int device);
+  Counts counts;
+  bool broken = false;
+  float broken_value = 0.0F;
+
+ private:
+  struct Block {
+    std::size_t bytes = 0;
+    int device = 0;  ///< -1: page-locked host memory, which every device reaches
+  };
+  enum class Step : std::uint8_t { kNothing, kDone, kBlocked };
+
+  Step Advance(CUstream_st* stream);
+  /// Of the streams that `stream` waits for, the one at the end of the chain.
+  CUstream_st* Behind(CUstream_st* stream);
+  void RunSome(CUstream_st* enqueued_on);
+  void WaitUntil(const std::function<bool()>& reached, CUstream_st* stream, const char* what);
+  void Require(CUstream_st* stream, const char* what);
+
+  std::recursive_mutex lock_;
+  Options options_;
+  std::mt19937_64 random_{1};
+  std::map<void*, Block> blocks_;
+  std::vector<std::unique_ptr<CUstream_st>> streams_;
+  std::map<const CUstream_st*, std::pair<std::shared_ptr<CUevent_st::State>, std::int64_t>>
+      waits_;  ///< of the fronts
+};
+
+}  // namespace dbsp::emulated_gpu
