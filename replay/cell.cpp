@@ -96,7 +96,7 @@ Cell MakeCell(const AttentionShape& shape,
   cell.strategy = strategy;
   cell.home = MakeHomeLayout(shape, partition.ranks);
   cell.schedule = planner::BuildSchedule(shape, masks, partition, strategy, cell.home);
-  cell.work = planner::BuildLayerWork(shape, masks, partition, strategy, cell.home, DType::kF32);
+  cell.work = planner::BuildLayerWork(shape, masks, partition, strategy, cell.home, key.dtype);
   cell.key = key;
   return cell;
 }

@@ -22,9 +22,11 @@ struct Cell {
   Strategy strategy;
   HomeLayout home;
   planner::Schedule schedule;
-  planner::LayerWork work;  ///< in fp32 bytes: what the CPU moves, whatever the plan's dtype
+  planner::LayerWork work;  ///< in bytes of dtype(): what runs here, whatever the plan's type
   FillKey key;
 
+  /// Type of Q, K, V and O in this run: fp32 on a CPU, bf16 on a GPU.
+  [[nodiscard]] DType dtype() const { return key.dtype; }
   [[nodiscard]] int ranks() const { return schedule.ranks; }
   /// Heads in chunks: round c before, step c and round c after are of chunk c.
   [[nodiscard]] bool chunked() const { return !schedule.chunk_of_head.empty(); }
@@ -42,7 +44,7 @@ struct Cell {
   }
 };
 
-/// Builds lists and amounts.
+/// Builds lists and amounts; `key.dtype` is the type that runs.
 /// errors  Error{kMismatch} when masks and shape disagree; as planner::BuildSchedule otherwise
 [[nodiscard]] Cell MakeCell(const AttentionShape& shape,
                             const LayerMasks& masks,

@@ -46,6 +46,12 @@ std::int64_t CopyPlan::Total(const std::vector<std::int64_t>& counts) {
   return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
 }
 
+std::int64_t TokensOf(std::span<const kernels::CopyItem> items) {
+  std::int64_t tokens = 0;
+  for (const kernels::CopyItem& item : items) tokens += item.tokens;
+  return tokens;
+}
+
 int TokensOf(const AttentionShape& shape, const planner::BlockItem& item) {
   return OfQueries(item.tensor) ? shape.q_tokens(item.block) : shape.k_tokens(item.block);
 }

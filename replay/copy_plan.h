@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -26,18 +27,21 @@ class PlaceMap {
   std::vector<std::pair<planner::BlockItem, std::int64_t>> places_;
 };
 
-/// One rank's copies and counts of one round, offsets and counts in floats.
+/// One rank's copies and counts of one round, offsets and counts in elements.
 struct CopyPlan {
   std::vector<kernels::CopyItem> pack;  ///< from the source memory into the send buffer
   std::vector<kernels::CopyItem> unpack;  ///< from the receive buffer into the target memory
   std::vector<std::int64_t> send_counts, send_offsets;  ///< [ranks]
   std::vector<std::int64_t> recv_counts, recv_offsets;  ///< [ranks]
-  [[nodiscard]] std::int64_t SendFloats() const { return Total(send_counts); }
-  [[nodiscard]] std::int64_t RecvFloats() const { return Total(recv_counts); }
+  [[nodiscard]] std::int64_t SendElements() const { return Total(send_counts); }
+  [[nodiscard]] std::int64_t RecvElements() const { return Total(recv_counts); }
 
  private:
   [[nodiscard]] static std::int64_t Total(const std::vector<std::int64_t>& counts);
 };
+
+/// Tokens that the items copy.
+[[nodiscard]] std::int64_t TokensOf(std::span<const kernels::CopyItem> items);
 
 /// Tokens of a block, and the first of them.
 [[nodiscard]] int TokensOf(const AttentionShape& shape, const planner::BlockItem& item);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replay/fill.h"
 
+#include "replay/bf16.h"
+
 namespace dbsp::replay {
 namespace {
 
@@ -35,6 +37,8 @@ void FillRow(const FillKey& key,
     state += kGolden;
     value = (static_cast<float>(Mix(state) >> 40) + 0.5F) * kTo2Sqrt3 - kSqrt3;
   }
+  if (key.dtype == DType::kF32) return;
+  for (float& value : out) value = FromBf16(ToBf16(value));
 }
 
 }  // namespace dbsp::replay

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/shape.h"
 #include "planner/schedule.h"
 
 namespace dbsp::replay {
@@ -16,6 +17,7 @@ struct FillKey {
   std::uint64_t seed = 0;
   int step = 0;
   int layer = 0;
+  DType dtype = DType::kF32;  ///< values are rounded to it
 };
 
 /// Fills one token of one head.

@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "planner/timeline.h"
-#include "replay/transport.h"
+#include "replay/serial_device.h"
 #include "runtime/clock.h"
 
 namespace dbsp::replay {
@@ -17,13 +17,6 @@ using Grid2 = std::vector<std::vector<double>>;
 Grid2 Zeros(int outer, int ranks) {
   return Grid2(static_cast<std::size_t>(outer),
                std::vector<double>(static_cast<std::size_t>(ranks), 0.0));
-}
-
-template <typename Body>
-double TimeNs(const Body& body) {
-  const std::int64_t start = runtime::ThreadNs();
-  body();
-  return static_cast<double>(runtime::ThreadNs() - start);
 }
 
 /// Exchange and hop durations that a plan predicted.
@@ -88,7 +81,7 @@ void SetHops(const Cell& cell, const PredictedTimes& times, int step, std::vecto
 void RequireEqual(const char* what, int index, int src, int dst, std::int64_t a, std::int64_t b) {
   if (a == b) return;
   Fail(ErrorCode::kInternal,
-       "{} {}: rank {} sends {} floats, but rank {} expects {}",
+       "{} {}: rank {} sends {} words, but rank {} expects {}",
        what,
        index,
        src,
@@ -97,115 +90,159 @@ void RequireEqual(const char* what, int index, int src, int dst, std::int64_t a,
        b);
 }
 
-void DeliverRound(std::span<RankExecutor> ranks, int round) {
-  std::vector<RoundBuffers> all;
-  for (RankExecutor& rank : ranks) all.push_back(rank.Buffers(round));
-  for (std::size_t src = 0; src < ranks.size(); ++src) {
-    for (std::size_t dst = 0; dst < ranks.size(); ++dst) {
-      const std::int64_t count = all[src].send_counts[dst];
-      RequireEqual("round",
-                   round,
-                   static_cast<int>(src),
-                   static_cast<int>(dst),
-                   count,
-                   all[dst].recv_counts[src]);
-      std::copy_n(all[src].send + all[src].send_offsets[dst],
-                  count,
-                  all[dst].recv + all[dst].recv_offsets[src]);
+/// The ranks of one cell, played one after the other.
+class Player {
+ public:
+  Player(SerialDevice& device,
+         const Cell& cell,
+         std::span<Rank* const> ranks,
+         const Observer& observer,
+         planner::LayerDurations& durations)
+      : device_(device), cell_(cell), ranks_(ranks), observer_(observer), durations_(durations) {}
+
+  void Run() {
+    for (Rank* rank : ranks_) rank->Reset();
+    device_.Run([this] { Play(); });
+  }
+
+ private:
+  void Play() {
+    if (cell_.chunked()) {  // one after the other: Simulate overlaps them
+      for (int chunk = 0; chunk < cell_.schedule.steps; ++chunk) {
+        RunRounds(chunk, chunk + 1);
+        RunStep(chunk);
+        const int after = cell_.rounds_before() + chunk;
+        RunRounds(after, after + 1);
+      }
+      return;
+    }
+    RunRounds(0, cell_.rounds_before());
+    for (int step = 0; step < cell_.schedule.steps; ++step) {
+      RunStep(step);
+      if (step + 1 < cell_.schedule.steps) DeliverHops(step);
+    }
+    RunRounds(cell_.rounds_before(), cell_.rounds());
+  }
+
+  /// One phase of every rank in turn. `phase` returns whether there was anything to do.
+  template <typename Phase>
+  void ForRanks(SegmentKind kind, int index, std::vector<double>& times, const Phase& phase) {
+    for (Rank* rank : ranks_) {
+      try {
+        device_.Time({kind, index, rank->rank()},
+                     times[static_cast<std::size_t>(rank->rank())],
+                     [&] { return phase(*rank); });
+      } catch (const std::exception& error) {
+        Fail(ErrorCode::kMeasurement, "rank {}: {}", rank->rank(), error.what());
+      }
     }
   }
-}
 
-void DeliverHops(std::span<RankExecutor> ranks, int step) {
-  for (RankExecutor& rank : ranks) {
-    if (!rank.in_ring()) continue;
-    const HopBuffers to = rank.Hop(step);
-    const HopBuffers from = ranks[static_cast<std::size_t>(to.src)].Hop(step);
-    RequireEqual("hop", step, to.src, rank.rank(), from.send_count, to.recv_count);
-    std::copy_n(from.send, to.recv_count, to.recv);
-  }
-  for (RankExecutor& rank : ranks) {
-    if (rank.in_ring()) rank.HopDone(step);
-  }
-}
-
-/// One phase of every rank in turn, timed. `phase` returns whether there was anything to do; where
-/// there was not, the cost of finding out is no segment.
-template <typename Phase>
-void ForRanks(std::span<RankExecutor> ranks, std::vector<double>& times, const Phase& phase) {
-  for (RankExecutor& rank : ranks) {
-    try {
-      bool busy = false;
-      const double ns = TimeNs([&] { busy = phase(rank); });
-      times[static_cast<std::size_t>(rank.rank())] = busy ? ns : 0;
-    } catch (const std::exception& error) {
-      Fail(ErrorCode::kMeasurement, "rank {}: {}", rank.rank(), error.what());
+  void RunRounds(int begin, int end) {
+    for (int round = begin; round < end; ++round) {
+      const auto at = static_cast<std::size_t>(round);
+      ForRanks(SegmentKind::kPack, round, durations_.pack[at], [&](Rank& rank) {
+        rank.Pack(round);
+        return rank.executed().packed_bytes[at] > 0;
+      });
+      DeliverRound(round);
+      ForRanks(SegmentKind::kUnpack, round, durations_.unpack[at], [&](Rank& rank) {
+        rank.Unpack(round);
+        return rank.executed().unpacked_bytes[at] > 0;
+      });
     }
   }
-}
 
-void RunRounds(std::span<RankExecutor> ranks,
-               int begin,
-               int end,
-               planner::LayerDurations& durations) {
-  for (int round = begin; round < end; ++round) {
-    const auto at = static_cast<std::size_t>(round);
-    ForRanks(ranks, durations.pack[at], [&](RankExecutor& rank) {
-      rank.Pack(round);
-      return rank.executed().packed_bytes[at] > 0;
-    });
-    DeliverRound(ranks, round);
-    ForRanks(ranks, durations.unpack[at], [&](RankExecutor& rank) {
-      rank.Unpack(round);
-      return rank.executed().unpacked_bytes[at] > 0;
-    });
-  }
-}
-
-/// Attention and merge of one step.
-void RunStep(std::span<RankExecutor> ranks,
-             int step,
-             const Observer& observer,
-             planner::LayerDurations& durations) {
-  const auto at = static_cast<std::size_t>(step);
-  std::vector<double> unused(ranks.size());
-  if (observer) {
-    ForRanks(ranks, unused, [&](RankExecutor& rank) {
-      observer(rank.rank(), step);
-      return false;
-    });
-  }
-  ForRanks(ranks, durations.attention[at], [&](RankExecutor& rank) {
-    rank.Attend(step);
-    return rank.has_rows(step);
-  });
-  ForRanks(ranks, durations.merge[at], [&](RankExecutor& rank) {
-    rank.Merge(step);
-    return rank.executed().merged_rows[at] > 0;
-  });
-}
-
-void RunOnce(const Cell& cell,
-             std::span<RankExecutor> ranks,
-             const Observer& observer,
-             planner::LayerDurations& durations) {
-  for (RankExecutor& rank : ranks) rank.Reset();
-  if (cell.chunked()) {  // one after the other: Simulate overlaps them
-    for (int chunk = 0; chunk < cell.schedule.steps; ++chunk) {
-      RunRounds(ranks, chunk, chunk + 1, durations);
-      RunStep(ranks, chunk, observer, durations);
-      const int after = cell.rounds_before() + chunk;
-      RunRounds(ranks, after, after + 1, durations);
+  /// Attention and merge of one step.
+  void RunStep(int step) {
+    const auto at = static_cast<std::size_t>(step);
+    for (Rank* rank : ranks_) {
+      try {
+        if (observer_) observer_(rank->rank(), step);
+      } catch (const std::exception& error) {
+        Fail(ErrorCode::kMeasurement, "rank {}: {}", rank->rank(), error.what());
+      }
     }
-    return;
+    ForRanks(SegmentKind::kAttention, step, durations_.attention[at], [&](Rank& rank) {
+      rank.Attend(step);
+      return rank.has_rows(step);
+    });
+    ForRanks(SegmentKind::kMerge, step, durations_.merge[at], [&](Rank& rank) {
+      rank.Merge(step);
+      return rank.executed().merged_rows[at] > 0;
+    });
   }
-  RunRounds(ranks, 0, cell.rounds_before(), durations);
-  for (int step = 0; step < cell.schedule.steps; ++step) {
-    RunStep(ranks, step, observer, durations);
-    if (step + 1 < cell.schedule.steps) DeliverHops(ranks, step);
+
+  void DeliverRound(int round) {
+    std::vector<RoundBuffers> all;
+    for (Rank* rank : ranks_) all.push_back(rank->Buffers(round));
+    for (std::size_t src = 0; src < ranks_.size(); ++src) {
+      for (std::size_t dst = 0; dst < ranks_.size(); ++dst) {
+        const int from = static_cast<int>(src);
+        const int to = static_cast<int>(dst);
+        const std::int64_t count = all[src].send_counts[dst];
+        RequireEqual("round", round, from, to, count, all[dst].recv_counts[src]);
+        device_.CopyRound(
+            round, from, all[src].send_offsets[dst], to, all[dst].recv_offsets[src], count);
+      }
+    }
   }
-  RunRounds(ranks, cell.rounds_before(), cell.rounds(), durations);
-}
+
+  void DeliverHops(int step) {
+    for (Rank* rank : ranks_) {
+      if (!rank->in_ring()) continue;
+      const HopBuffers to = rank->Hop(step);
+      const HopBuffers from = ranks_[static_cast<std::size_t>(to.src)]->Hop(step);
+      RequireEqual("hop", step, to.src, rank->rank(), from.send_count, to.recv_count);
+      device_.CopyHop(step, to.src, rank->rank(), to.recv_count);
+    }
+    for (Rank* rank : ranks_) {
+      if (rank->in_ring()) rank->HopDone(step);
+    }
+  }
+
+  SerialDevice& device_;
+  const Cell& cell_;
+  std::span<Rank* const> ranks_;
+  const Observer& observer_;
+  planner::LayerDurations& durations_;
+};
+
+/// The processor time of this thread; everything runs at once.
+class CpuSerialDevice final : public SerialDevice {
+ public:
+  explicit CpuSerialDevice(std::span<Rank* const> ranks) : ranks_(ranks) {}
+
+  void Run(const std::function<void()>& program) override { program(); }
+
+  void Time(const PhaseKey&, double& ns, const std::function<bool()>& phase) override {
+    const std::int64_t start = runtime::ThreadNs();
+    const bool busy = phase();
+    ns = busy ? static_cast<double>(runtime::ThreadNs() - start) : 0;
+  }
+
+  void CopyRound(int round,
+                 int src,
+                 std::int64_t from_word,
+                 int dst,
+                 std::int64_t to_word,
+                 std::int64_t words) override {
+    Rank& from = *ranks_[static_cast<std::size_t>(src)];
+    Rank& to = *ranks_[static_cast<std::size_t>(dst)];
+    std::copy_n(from.SendWords(from.plan().BufferOf(round)) + from_word,
+                words,
+                to.RecvWords(to.plan().BufferOf(round)) + to_word);
+  }
+
+  void CopyHop(int step, int src, int dst, std::int64_t words) override {
+    std::copy_n(ranks_[static_cast<std::size_t>(src)]->KvWords(step),
+                words,
+                ranks_[static_cast<std::size_t>(dst)]->KvWords(step + 1));
+  }
+
+ private:
+  std::span<Rank* const> ranks_;
+};
 
 }  // namespace
 
@@ -230,11 +267,12 @@ planner::LayerDurations MedianDurations(const std::vector<planner::LayerDuration
   return result;
 }
 
-Timeline RunSerial(const Cell& cell,
-                   std::span<RankExecutor> ranks,
-                   std::span<const Segment> predicted,
-                   const Repeats& repeats,
-                   const Observer& observer) {
+Timeline RunSerialOn(SerialDevice& device,
+                     const Cell& cell,
+                     std::span<Rank* const> ranks,
+                     std::span<const Segment> predicted,
+                     const Repeats& repeats,
+                     const Observer& observer) {
   const PredictedTimes times(predicted);
   planner::LayerDurations durations;
   durations.pack = durations.exchange = durations.unpack = Zeros(cell.rounds(), cell.ranks());
@@ -246,13 +284,23 @@ Timeline RunSerial(const Cell& cell,
   for (int step = 0; step + 1 < cell.schedule.steps; ++step) {
     SetHops(cell, times, step, durations.hop[static_cast<std::size_t>(step)]);
   }
-  for (RankExecutor& rank : ranks) rank.Fill();
   std::vector<planner::LayerDurations> kept;
   for (int run = 0; run < repeats.warmups + repeats.runs; ++run) {
-    RunOnce(cell, ranks, observer, durations);
+    Player(device, cell, ranks, observer, durations).Run();
     if (run >= repeats.warmups) kept.push_back(durations);
   }
   return planner::Simulate(cell.work, MedianDurations(kept), planner::RingSync::kNeighbour);
+}
+
+Timeline RunSerial(const Cell& cell,
+                   std::span<RankExecutor> ranks,
+                   std::span<const Segment> predicted,
+                   const Repeats& repeats,
+                   const Observer& observer) {
+  for (RankExecutor& rank : ranks) rank.Fill();
+  const std::vector<Rank*> pointers = RanksOf(ranks);
+  CpuSerialDevice device(pointers);
+  return RunSerialOn(device, cell, pointers, predicted, repeats, observer);
 }
 
 }  // namespace dbsp::replay

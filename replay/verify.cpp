@@ -4,14 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <exception>
 #include <limits>
-#include <mutex>
 #include <random>
-#include <thread>
+#include <utility>
+#include <vector>
 
+#include "replay/parallel.h"
 #include "replay/reference.h"
 
 namespace dbsp::replay {
@@ -21,11 +20,28 @@ int HomeOf(const Cell& cell, int q_block) {
   return cell.home.RankOf(static_cast<std::int64_t>(q_block) * cell.shape.block.q);
 }
 
-std::string WriteProblem(const Cell& cell, std::span<const RankExecutor> ranks) {
+/// What CPU ranks left.
+class RankOutputs final : public HomeOutputs {
+ public:
+  RankOutputs(const Cell& cell, std::span<const RankExecutor> ranks) : cell_(cell), ranks_(ranks) {}
+  void Row(int head, std::int64_t token, std::span<float> row) const override {
+    std::ranges::copy(
+        ranks_[static_cast<std::size_t>(cell_.home.RankOf(token))].Output(head, token),
+        row.begin());
+  }
+  [[nodiscard]] int Writes(int head, int q_block) const override {
+    return ranks_[static_cast<std::size_t>(HomeOf(cell_, q_block))].Writes(head, q_block);
+  }
+
+ private:
+  const Cell& cell_;
+  std::span<const RankExecutor> ranks_;
+};
+
+std::string WriteProblem(const Cell& cell, const HomeOutputs& outputs) {
   for (int head = 0; head < cell.shape.heads; ++head) {
     for (int block = 0; block < cell.shape.q_blocks(); ++block) {
-      const int home = HomeOf(cell, block);
-      const int writes = ranks[static_cast<std::size_t>(home)].Writes(head, block);
+      const int writes = outputs.Writes(head, block);
       if (writes != 1) {
         return fmt::format(
             "{}: O written {} times, expected once", DescribeRow(cell, head, block), writes);
@@ -35,18 +51,24 @@ std::string WriteProblem(const Cell& cell, std::span<const RankExecutor> ranks) 
   return {};
 }
 
-std::string FiniteProblem(const Cell& cell, std::span<const RankExecutor> ranks) {
-  for (int head = 0; head < cell.shape.heads; ++head) {
+/// The first element that is not finite, by head and token.
+std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int threads) {
+  std::vector<std::string> problems(static_cast<std::size_t>(cell.shape.heads));
+  ForEachParallel(cell.shape.heads, threads, [&](int head) {
+    std::vector<float> row(static_cast<std::size_t>(cell.shape.head_dim));
     for (std::int64_t token = 0; token < cell.shape.tokens; ++token) {
-      const auto block = static_cast<int>(token / cell.shape.block.q);
-      const auto home = static_cast<std::size_t>(HomeOf(cell, block));
-      for (const float value : ranks[home].Output(head, token)) {
-        if (!std::isfinite(value)) {
-          return fmt::format(
-              "{}: token {} of O is {}", DescribeRow(cell, head, block), token, value);
-        }
+      outputs.Row(head, token, row);
+      for (const float value : row) {
+        if (std::isfinite(value)) continue;
+        const auto block = static_cast<int>(token / cell.shape.block.q);
+        problems[static_cast<std::size_t>(head)] =
+            fmt::format("{}: token {} of O is {}", DescribeRow(cell, head, block), token, value);
+        return;
       }
     }
+  });
+  for (std::string& problem : problems) {
+    if (!problem.empty()) return std::move(problem);
   }
   return {};
 }
@@ -128,7 +150,7 @@ struct Differences {
 };
 
 Differences CompareHead(const Cell& cell,
-                        std::span<const RankExecutor> ranks,
+                        const HomeOutputs& outputs,
                         int head,
                         const std::vector<std::int64_t>& tokens) {
   Differences sum;
@@ -137,41 +159,22 @@ Differences CompareHead(const Cell& cell,
       cell.shape, *cell.masks.head[static_cast<std::size_t>(head)], cell.key, head);
   std::vector<double> expected(static_cast<std::size_t>(cell.shape.head_dim));
   std::vector<double> scratch;
+  std::vector<float> got(expected.size());
   for (const std::int64_t token : tokens) {
     reference.Row(token, expected, scratch);
-    const auto home = static_cast<std::size_t>(cell.home.RankOf(token));
-    const std::span<const float> got = ranks[home].Output(head, token);
+    outputs.Row(head, token, got);
     for (std::size_t i = 0; i < expected.size(); ++i) sum.Add(got[i], expected[i], head, token);
   }
   return sum;
 }
 
-/// Heads are handed out one by one; sums are added in head order, so that the result does not
-/// depend on the number of threads.
-Differences Compare(const Cell& cell,
-                    std::span<const RankExecutor> ranks,
-                    const Rows& rows,
-                    int threads) {
+/// Sums are added in head order, so that the result does not depend on the number of threads.
+Differences Compare(const Cell& cell, const HomeOutputs& outputs, const Rows& rows, int threads) {
   std::vector<Differences> per_head(rows.size());
-  std::atomic<std::size_t> next{0};
-  std::mutex failure_mutex;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    try {
-      for (std::size_t head = next++; head < rows.size(); head = next++) {
-        per_head[head] = CompareHead(cell, ranks, static_cast<int>(head), rows[head]);
-      }
-    } catch (...) {  // out of memory; a thread's edge lets nothing out
-      const std::lock_guard lock(failure_mutex);
-      failure = std::current_exception();
-    }
-  };
-  if (threads < 1) threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  std::vector<std::jthread> pool;
-  for (int t = 1; t < std::min(threads, cell.shape.heads); ++t) pool.emplace_back(work);
-  work();
-  pool.clear();  // joins
-  if (failure) std::rethrow_exception(failure);
+  ForEachParallel(static_cast<int>(rows.size()), threads, [&](int head) {
+    const auto at = static_cast<std::size_t>(head);
+    per_head[at] = CompareHead(cell, outputs, head, rows[at]);
+  });
   Differences sum;
   for (const Differences& head : per_head) sum.Add(head);
   return sum;
@@ -198,17 +201,21 @@ std::string DescribeRow(const Cell& cell, int head, int q_block) {
 VerifyResult Verify(const Cell& cell,
                     std::span<const RankExecutor> ranks,
                     const VerifyOptions& options) {
+  return Verify(cell, RankOutputs(cell, ranks), options);
+}
+
+VerifyResult Verify(const Cell& cell, const HomeOutputs& outputs, const VerifyOptions& options) {
   VerifyResult result;
   result.rows = cell.shape.tokens * cell.shape.heads;
-  result.problem = WriteProblem(cell, ranks);
-  if (result.problem.empty()) result.problem = FiniteProblem(cell, ranks);
+  result.problem = WriteProblem(cell, outputs);
+  if (result.problem.empty()) result.problem = FiniteProblem(cell, outputs, options.threads);
   result.passed = result.problem.empty();
   if (!result.passed) return result;
 
   const bool whole = TotalWork(cell) <= options.work_limit;
   const Rows rows = whole ? AllRows(cell) : SampleRows(cell, options);
   for (const auto& tokens : rows) result.rows_checked += static_cast<std::int64_t>(tokens.size());
-  const Differences sum = Compare(cell, ranks, rows, options.threads);
+  const Differences sum = Compare(cell, outputs, rows, options.threads);
   result.max_abs_error = sum.max_abs;
   // With a reference of zeros only, any difference is infinitely large in relation to it.
   result.relative_error = sum.error_squares == 0 ? 0

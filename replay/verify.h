@@ -20,6 +20,16 @@ struct VerifyOptions {
   int threads = 0;  ///< 0 = as many as the machine has
 };
 
+/// What a run left at home, wherever the ranks and their memory are.
+class HomeOutputs {
+ public:
+  virtual ~HomeOutputs() = default;
+  /// O of one token. shape row [head_dim]. threads safe concurrently
+  virtual void Row(int head, std::int64_t token, std::span<float> row) const = 0;
+  /// How often O of (head, query block) was written at home.
+  [[nodiscard]] virtual int Writes(int head, int q_block) const = 0;
+};
+
 struct VerifyResult {
   bool passed = true;
   double relative_error = 0;  ///< |O - reference| / |reference|, Frobenius, rows compared
@@ -31,8 +41,12 @@ struct VerifyResult {
 };
 
 /// Checks, in this order: that O of every (head, query block) was written at home exactly once,
-/// that every element is finite, and that rows agree with the reference within the limits. requires
-/// `ranks` have run the cell errors   none: a failed check is a value
+/// that every element is finite, and that rows agree with the reference within the limits.
+/// requires the ranks have run the cell
+/// errors   none: a failed check is a value
+[[nodiscard]] VerifyResult Verify(const Cell& cell,
+                                  const HomeOutputs& outputs,
+                                  const VerifyOptions& options);
 [[nodiscard]] VerifyResult Verify(const Cell& cell,
                                   std::span<const RankExecutor> ranks,
                                   const VerifyOptions& options);

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "replay/executor.h"
+#include "replay/rank.h"
 
 namespace dbsp::replay {
 namespace {
@@ -16,7 +16,7 @@ std::string Differs(
       "rank {}: {} {}: the plan's amounts say {}, run {}", rank, what, index, expected, found);
 }
 
-std::string RoundProblem(const Cell& cell, const RankExecutor& rank) {
+std::string RoundProblem(const Cell& cell, const Rank& rank) {
   const ExecutedWork& done = rank.executed();
   for (std::size_t r = 0; r < done.sent_bytes.size(); ++r) {
     const planner::TrafficMatrix& round = cell.work.rounds.at(r);
@@ -31,7 +31,7 @@ std::string RoundProblem(const Cell& cell, const RankExecutor& rank) {
   return {};
 }
 
-std::string StepProblem(const Cell& cell, const RankExecutor& rank) {
+std::string StepProblem(const Cell& cell, const Rank& rank) {
   const ExecutedWork& done = rank.executed();
   const auto at = static_cast<std::size_t>(rank.rank());
   for (std::size_t t = 0; t < done.kept_blocks.size(); ++t) {
@@ -52,7 +52,7 @@ std::string StepProblem(const Cell& cell, const RankExecutor& rank) {
 
 }  // namespace
 
-std::string WorkProblem(const Cell& cell, std::span<const RankExecutor> ranks) {
+std::string WorkProblem(const Cell& cell, std::span<const Rank* const> ranks) {
   const auto rounds = static_cast<std::size_t>(cell.rounds());
   if (cell.work.rounds.size() != rounds || cell.work.steps != cell.schedule.steps) {
     return fmt::format("lists have {} rounds and {} ring steps, amounts {} and {}",
@@ -61,9 +61,9 @@ std::string WorkProblem(const Cell& cell, std::span<const RankExecutor> ranks) {
                        cell.work.rounds.size(),
                        cell.work.steps);
   }
-  for (const RankExecutor& rank : ranks) {
-    std::string problem = RoundProblem(cell, rank);
-    if (problem.empty()) problem = StepProblem(cell, rank);
+  for (const Rank* rank : ranks) {
+    std::string problem = RoundProblem(cell, *rank);
+    if (problem.empty()) problem = StepProblem(cell, *rank);
     if (!problem.empty()) return problem;
   }
   return {};

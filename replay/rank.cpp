@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay/rank.h"
+
+#include <algorithm>
+
+namespace dbsp::replay {
+namespace {
+
+std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); }
+
+}  // namespace
+
+Rank::Rank(const Cell& cell, int rank, BlockLayout layout)
+    : plan_(MakeRankPlan(cell, rank, layout)) {
+  const int block = cell.shape.block.q;
+  writes_.resize(Index((plan_.local_tokens + block - 1) / block * cell.shape.heads));
+}
+
+void Rank::Reset() {
+  PoisonMemory();
+  std::fill(writes_.begin(), writes_.end(), 0);
+  const std::size_t rounds = plan_.rounds.size();
+  const std::size_t steps = plan_.steps.size();
+  executed_ = {.packed_bytes = std::vector<std::int64_t>(rounds, 0),
+               .sent_bytes = std::vector<std::int64_t>(rounds, 0),
+               .unpacked_bytes = std::vector<std::int64_t>(rounds, 0),
+               .hop_bytes = std::vector<std::int64_t>(steps > 0 ? steps - 1 : 0, 0),
+               .kept_blocks = std::vector<std::int64_t>(steps, 0),
+               .merged_rows = std::vector<std::int64_t>(steps, 0)};
+}
+
+void Rank::Pack(int round) {
+  PackBlocks(round);
+  executed_.packed_bytes[Index(round)] +=
+      plan_.Bytes(TokensOf(plan_.rounds[Index(round)].pack) * plan_.cell->shape.head_dim);
+}
+
+RoundBuffers Rank::Buffers(int round) {
+  const CopyPlan& copies = plan_.rounds[Index(round)];
+  executed_.sent_bytes[Index(round)] +=
+      plan_.Bytes(copies.SendElements() - copies.send_counts[Index(plan_.rank)]);
+  const RoundWords& words = plan_.words[Index(round)];
+  return {.send = SendWords(plan_.BufferOf(round)),
+          .send_counts = words.send_counts,
+          .send_offsets = words.send_offsets,
+          .recv = RecvWords(plan_.BufferOf(round)),
+          .recv_counts = words.recv_counts,
+          .recv_offsets = words.recv_offsets};
+}
+
+void Rank::Unpack(int round) {
+  UnpackBlocks(round);
+  executed_.unpacked_bytes[Index(round)] +=
+      plan_.Bytes(TokensOf(plan_.rounds[Index(round)].unpack) * plan_.cell->shape.head_dim);
+  if (plan_.MemoryOf(round, false).memory == RankMemory::kHomeOut) CountWrites(round);
+}
+
+void Rank::CountWrites(int round) {
+  const AttentionShape& shape = plan_.cell->shape;
+  const std::int64_t row = static_cast<std::int64_t>(shape.heads) * shape.head_dim;
+  for (const kernels::CopyItem& item : plan_.rounds[Index(round)].unpack) {
+    const std::int64_t block = item.to / row / shape.block.q;
+    const std::int64_t head = item.to % row / shape.head_dim;
+    ++writes_[Index(block * shape.heads + head)];
+  }
+}
+
+void Rank::Attend(int step) {
+  if (!has_rows(step)) return;
+  RunAttention(step);
+  const StepPlan& plan = plan_.steps[Index(step)];
+  for (const std::size_t h : plan.heads) {
+    executed_.kept_blocks[Index(step)] += static_cast<std::int64_t>(plan.head[h].list.size());
+  }
+}
+
+void Rank::Merge(int step) {
+  if (step == 0 || plan_.cell->chunked() || !has_rows(step)) return;
+  RunMerge(step);
+  const StepPlan& plan = plan_.steps[Index(step)];
+  for (const std::size_t h : plan.heads) {
+    const HeadCall& call = plan.head[h];
+    for (std::size_t r = 0; r < plan_.slots[h].q_tokens.size(); ++r) {
+      if (call.list_begin[r] == call.list_begin[r + 1]) continue;  // adds nothing
+      executed_.merged_rows[Index(step)] += plan_.slots[h].q_tokens[r];
+    }
+  }
+}
+
+HopBuffers Rank::Hop(int step) {
+  const auto words = [&](int t) {
+    return plan_.Bytes(plan_.steps[Index(t)].elements) / static_cast<std::int64_t>(sizeof(float));
+  };
+  return {.send = KvWords(step),
+          .send_count = words(step),
+          .dst = plan_.program().ring_prev,
+          .recv = KvWords(step + 1),
+          .recv_count = words(step + 1),
+          .src = plan_.program().ring_next};
+}
+
+void Rank::HopDone(int step) {
+  executed_.hop_bytes[Index(step)] += plan_.Bytes(plan_.steps[Index(step) + 1].elements);
+  OnHop(step + 1);
+}
+
+int Rank::Writes(int head, int q_block) const {
+  const AttentionShape& shape = plan_.cell->shape;
+  const std::int64_t block = q_block - plan_.first_token / shape.block.q;
+  return writes_[Index(block * shape.heads + head)];
+}
+
+}  // namespace dbsp::replay
