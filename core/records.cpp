@@ -44,6 +44,11 @@ Json KeyJson(const LocalConfig& config) {
 
 }  // namespace
 
+bool Fits(const KernelVariant& kernel, int head_dim, const BlockSize& block) {
+  return kernel.head_dim.value_or(head_dim) == head_dim &&
+         kernel.q_block.value_or(block.q) == block.q && kernel.k_block.value_or(block.k) == block.k;
+}
+
 std::string KeyOf(const TrialConfig& config) {
   return DumpJson(std::visit([](const auto& kind) { return KeyJson(kind); }, config));
 }

@@ -34,6 +34,27 @@ struct Provenance {
   std::map<std::string, std::string> extra;
 };
 
+/// An attention kernel: what it can run, and what it was compiled as. Where it fits any value, or
+/// where the database knows a kernel by its name alone, the field is missing.
+struct KernelVariant {
+  std::string name;  ///< unique: "sm90.block128x128.d128", "cpu.block_sparse"
+  std::optional<std::string> list = {};  ///< what a mask's lists name: "blocks" or "keys"
+  std::optional<int> arch = {};  ///< lowest compute capability times ten; missing on a CPU
+  std::optional<int> head_dim = {};
+  std::optional<int> q_block = {};  ///< tokens per query block of the lists
+  std::optional<int> k_block = {};  ///< tokens per key block; 1 for lists of keys
+  std::optional<int> tile_m = {};  ///< query rows of a thread block
+  std::optional<int> tile_n = {};  ///< keys of a step of the main loop
+  std::optional<int> stages = {};
+  std::optional<int> threads = {};  ///< of a thread block
+  std::optional<int> shared_bytes = {};  ///< dynamic shared memory of a thread block
+  std::optional<bool> deterministic = {};  ///< bit-identical results over repeated runs
+  bool operator==(const KernelVariant&) const = default;
+};
+
+/// Whether the kernel takes this head dimension and masks of these blocks; what is missing fits.
+[[nodiscard]] bool Fits(const KernelVariant& kernel, int head_dim, const BlockSize& block);
+
 /// Attention of `heads` heads on one rank, masks drawn by `pattern`.
 struct AttentionConfig {
   std::string kernel;  ///< variant name, for example "cpu.block_sparse"

@@ -69,6 +69,18 @@ std::map<std::int64_t, std::vector<const Stored*>> ByEnvironment(const std::vect
   return grouped;
 }
 
+/// Kernels of `theirs` that `ours` lacks or knows by name alone.
+std::vector<KernelVariant> KernelsToAdd(const std::vector<KernelVariant>& ours,
+                                        std::vector<KernelVariant> theirs) {
+  std::map<std::string, const KernelVariant*> known;
+  for (const KernelVariant& kernel : ours) known.emplace(kernel.name, &kernel);
+  std::erase_if(theirs, [&](const KernelVariant& kernel) {
+    const auto found = known.find(kernel.name);
+    return found != known.end() && *found->second != KernelVariant{.name = kernel.name};
+  });
+  return theirs;
+}
+
 }  // namespace
 
 Database::Database(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -121,6 +133,9 @@ ImportCounts Database::Import(const Database& other) {
       impl_->InsertReplay(id, their_replays[i]->replay);
       ++added.replays;
     }
+  }
+  for (const KernelVariant& kernel : KernelsToAdd(Kernels(), other.Kernels())) {
+    impl_->UpsertKernel(kernel);
   }
   const std::int64_t before = connection.Integer("SELECT count(*) FROM plans");
   for (const StoredPlan& plan : other.Plans()) impl_->InsertPlan(plan.json, plan.stored_utc);

@@ -99,6 +99,13 @@ class Database {
   /// Every trial, oldest first.
   [[nodiscard]] std::vector<StoredTrial> Trials() const;
 
+  /// Stores what is known of a kernel under its name, over what was known of it before: the newest
+  /// build's word counts. Trials may name kernels that were never stored so.
+  /// errors  Error{kInvalidArgument} for an empty name or a list that is neither of the two
+  void AddKernel(const KernelVariant& kernel);
+  /// Every kernel that was stored or that a trial names, by name.
+  [[nodiscard]] std::vector<KernelVariant> Kernels() const;
+
   /// Stores the text under HashBytes(plan_json); a plan stored before keeps its id.
   /// errors  Error{kInvalidArgument} when the text is no JSON
   std::int64_t AddPlan(const std::string& plan_json);
@@ -114,7 +121,8 @@ class Database {
   [[nodiscard]] std::vector<Fit> Fits() const;  ///< oldest first
 
   /// Adds what `other` has and this file lacks, in one transaction: environments (by uid) with
-  /// their trials and replays, and plans (by hash). Importing twice adds nothing.
+  /// their trials and replays, plans (by hash), and what it knows of kernels that are mere names
+  /// here. Importing twice adds nothing.
   ImportCounts Import(const Database& other);
 
   /// Hash over the measurements (trials and their environments), not over plans and replays, so

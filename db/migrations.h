@@ -277,4 +277,28 @@ JOIN v_trial_times s ON s.trial_id = t.id
 WHERE t.outcome = 'ok';
 )sql";
 
+/// What kernels are. A row that an older version made knows the name alone.
+inline constexpr const char* kKernelFactsV4 = R"sql(
+ALTER TABLE kernel_variants ADD COLUMN list TEXT CHECK (list IN ('blocks', 'keys'));
+ALTER TABLE kernel_variants ADD COLUMN arch INTEGER;
+ALTER TABLE kernel_variants ADD COLUMN head_dim INTEGER;      -- NULL: any, here and below
+ALTER TABLE kernel_variants ADD COLUMN q_block INTEGER;
+ALTER TABLE kernel_variants ADD COLUMN k_block INTEGER;
+ALTER TABLE kernel_variants ADD COLUMN tile_m INTEGER;
+ALTER TABLE kernel_variants ADD COLUMN tile_n INTEGER;
+ALTER TABLE kernel_variants ADD COLUMN stages INTEGER;
+ALTER TABLE kernel_variants ADD COLUMN threads INTEGER;
+ALTER TABLE kernel_variants ADD COLUMN shared_bytes INTEGER;
+ALTER TABLE kernel_variants ADD COLUMN deterministic INTEGER CHECK (deterministic IN (0, 1));
+
+CREATE VIEW v_kernels AS
+SELECT v.name AS kernel, v.list, v.arch, v.head_dim, v.q_block || 'x' || v.k_block AS block,
+  v.tile_m || 'x' || v.tile_n AS tile, v.stages, v.threads, v.shared_bytes, v.deterministic,
+  (SELECT count(*) FROM attention_trials a JOIN trials t ON t.id = a.trial_id
+   WHERE a.kernel_id = v.id AND t.outcome = 'ok') AS trials,
+  (SELECT count(*) FROM attention_trials a JOIN trials t ON t.id = a.trial_id
+   WHERE a.kernel_id = v.id AND t.outcome <> 'ok') AS refused
+FROM kernel_variants v;
+)sql";
+
 }  // namespace dbsp::db

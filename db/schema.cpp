@@ -12,7 +12,8 @@
 namespace dbsp::db {
 namespace {
 
-constexpr std::array<const char*, 3> kMigrations{kTablesV1, kViewsAndFitsV2, kNeededBandwidthV3};
+constexpr std::array<const char*, 4> kMigrations{
+    kTablesV1, kViewsAndFitsV2, kNeededBandwidthV3, kKernelFactsV4};
 
 int VersionOf(const Connection& connection) {
   return static_cast<int>(connection.Integer("PRAGMA user_version"));

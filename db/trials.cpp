@@ -97,7 +97,7 @@ using Configs = std::map<std::int64_t, TrialConfig>;
 
 void ReadAttention(const Connection& connection, Configs& configs) {
   Statement rows = connection.Prepare(
-      "SELECT trial_id, v.name, dtype, heads, head_dim, block_q, block_k, q_blocks, k_blocks, "
+      "SELECT trial_id, v.name, dtype, heads, a.head_dim, block_q, block_k, q_blocks, k_blocks, "
       "pattern, seed, kept_blocks, active_rows FROM attention_trials a "
       "JOIN kernel_variants v ON v.id = a.kernel_id");
   while (rows.Step()) {

@@ -15,6 +15,17 @@ TEST(KeyOfTest, EqualConfigurationsHaveEqualKeys) {
             R"({"amount":5,"block":[64,32],"head_dim":64,"kind":"local","op":"merge"})");
 }
 
+TEST(KernelVariantTest, FitsWhatItIsForAndAnythingWhereNothingIsSaid) {
+  const KernelVariant any{.name = "cpu.block_sparse"};
+  EXPECT_TRUE(Fits(any, 80, {64, 1}));
+  const KernelVariant one{
+      .name = "sm90.block128x64.d128", .head_dim = 128, .q_block = 128, .k_block = 64};
+  EXPECT_TRUE(Fits(one, 128, {128, 64}));
+  EXPECT_FALSE(Fits(one, 64, {128, 64}));
+  EXPECT_FALSE(Fits(one, 128, {64, 64}));
+  EXPECT_FALSE(Fits(one, 128, {128, 128}));
+}
+
 TEST(KeyOfTest, EveryFieldChangesTheKey) {
   std::set<std::string> keys;
   std::size_t count = 0;

@@ -171,6 +171,19 @@ TEST(DatabaseFileTest, AFileOfTheFirstSchemaIsMigratedAndReadableWithoutWriting)
   EXPECT_EQ(ShellText(folder / "p.db", "SELECT median_ns FROM v_local"), "123.0");
 }
 
+TEST(DatabaseFileTest, KernelsOfTheThirdSchemaKeepTheirNamesAndGainFacts) {
+  const TempFolder folder;
+  {
+    Connection old((folder / "p.db").string(), kReadWriteCreate, "p.db");
+    Migrate(old, 3);
+    old.Run("INSERT INTO kernel_variants(name) VALUES ('cpu.block_sparse')");
+  }
+  Database writer = Database::Open(folder / "p.db", OpenMode::kReadWrite);
+  EXPECT_EQ(writer.Kernels(), std::vector{KernelVariant{.name = "cpu.block_sparse"}});
+  writer.AddKernel({.name = "cpu.block_sparse", .list = "blocks", .deterministic = true});
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT list || deterministic FROM v_kernels"), "blocks1");
+}
+
 TEST(DatabaseFileTest, AFailedMigrationLeavesTheVersionBefore) {
   const TempFolder folder;
   Connection file((folder / "p.db").string(), kReadWriteCreate, "p.db");

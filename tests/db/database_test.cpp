@@ -217,6 +217,54 @@ TEST(DatabaseTest, TheMeasurementHashFollowsTrialsAndNothingElse) {
   EXPECT_NE(database.MeasurementHash(), before);
 }
 
+KernelVariant SomeKernel() {
+  return {.name = "sm90.block128x64.d128",
+          .list = "blocks",
+          .arch = 90,
+          .head_dim = 128,
+          .q_block = 128,
+          .k_block = 64,
+          .tile_m = 128,
+          .tile_n = 128,
+          .stages = 2,
+          .threads = 384,
+          .shared_bytes = 196776,
+          .deterministic = false};
+}
+
+TEST(DatabaseTest, EveryFieldOfAKernelComesBackAndTheNewestWordCounts) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  database.AddTrial(environment, SomeAttention(1, {7}));
+  const std::string hash = database.MeasurementHash();
+  KernelVariant kernel = SomeKernel();
+  database.AddKernel(kernel);
+  kernel.stages = 3;
+  kernel.shared_bytes.reset();
+  database.AddKernel(kernel);
+  // A kernel that only a trial names is there with its name.
+  EXPECT_EQ(database.Kernels(), (std::vector{KernelVariant{.name = "cpu.block_sparse"}, kernel}));
+  EXPECT_EQ(database.MeasurementHash(), hash) << "kernels are no measurements";
+  database.AddTrial(environment, SomeAttention(2, {7}));
+  EXPECT_EQ(database.Kernels().size(), 2U);
+  EXPECT_THROW(database.AddKernel({.name = ""}), Error);
+  EXPECT_THROW(database.AddKernel({.name = "x", .list = "rows"}), Error);
+}
+
+TEST(DatabaseTest, ImportTeachesNamesWhatTheyAreAndKeepsWhatIsKnown) {
+  const TempFolder folder;
+  Database a = Database::Open(folder / "a.db", OpenMode::kCreate);
+  Database b = Database::Open(folder / "b.db", OpenMode::kCreate);
+  a.AddKernel(SomeKernel());
+  a.AddKernel({.name = "known", .list = "keys"});
+  b.AddKernel({.name = SomeKernel().name});
+  b.AddKernel({.name = "known", .list = "blocks"});
+  b.Import(a);
+  EXPECT_EQ(b.Kernels(),
+            (std::vector{KernelVariant{.name = "known", .list = "blocks"}, SomeKernel()}));
+}
+
 TEST(DatabaseTest, ImportAddsWhatIsMissingOnceAndKeepsTheMeasurementHash) {
   const TempFolder folder;
   Database a = Database::Open(folder / "a.db", OpenMode::kCreate);
