@@ -8,6 +8,7 @@
 #include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/device_case.h"
 #include "bench/gpu_check/device_data.h"
+#include "core/bf16.h"
 #include "kernels/gpu/gather/list_builders.h"
 #include "kernels/key_lists.h"
 #include "planner/rules/prng.h"

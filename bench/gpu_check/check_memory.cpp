@@ -9,6 +9,7 @@
 #include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/context.h"
 #include "bench/gpu_check/device_case.h"
+#include "core/bf16.h"
 #include "core/error.h"
 #include "kernels/gpu/memory.h"
 #include "planner/rules/prng.h"

@@ -7,6 +7,7 @@
 #include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/device_case.h"
 #include "bench/gpu_check/sla_cases.h"
+#include "core/bf16.h"
 #include "kernels/gpu/sla.h"
 #include "kernels/gpu/variants.h"
 

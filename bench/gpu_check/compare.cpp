@@ -2,11 +2,11 @@
 #include "bench/gpu_check/compare.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <thread>
 
+#include "core/bf16.h"
 #include "core/error.h"
 
 namespace dbsp::gpu_check {
@@ -60,17 +60,6 @@ void Row(const HeadInput& input,
 }
 
 }  // namespace
-
-float FromBf16(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
-}
-
-std::uint16_t ToBf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if (std::isnan(value)) return 0x7FFF;
-  const std::uint32_t round = 0x7FFFU + ((bits >> 16U) & 1U);
-  return static_cast<std::uint16_t>((bits + round) >> 16U);
-}
 
 Reference ReferenceOnCpu(const HeadInput& input,
                          int head_dim,

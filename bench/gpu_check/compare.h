@@ -15,11 +15,6 @@ namespace dbsp::gpu_check {
 inline constexpr double kMaxRelativeError = 5e-3;  ///< Frobenius
 inline constexpr double kMaxLseError = 1e-4;  ///< absolute
 
-/// Value of a bf16, which is the upper half of a float.
-[[nodiscard]] float FromBf16(std::uint16_t bits);
-/// Nearest bf16, ties to even.
-[[nodiscard]] std::uint16_t ToBf16(float value);
-
 /// Queries, keys and values of one (batch, head), contiguous [tokens][head_dim].
 struct HeadInput {
   std::span<const std::uint16_t> q;

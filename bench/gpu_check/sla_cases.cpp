@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "bench/gpu_check/compare.h"
+#include "core/bf16.h"
 #include "core/error.h"
 #include "planner/rules/prng.h"
 

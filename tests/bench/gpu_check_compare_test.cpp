@@ -6,6 +6,7 @@
 #include <random>
 
 #include "bench/gpu_check/compare.h"
+#include "core/bf16.h"
 #include "kernels/attention.h"
 
 namespace dbsp::gpu_check {

@@ -9,6 +9,7 @@
 
 #include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/sla_cases.h"
+#include "core/bf16.h"
 #include "core/error.h"
 #include "kernels/gpu/variants.h"
 #include "tests/core/expect_error.h"
