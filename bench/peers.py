@@ -118,8 +118,8 @@ def judged(ours, peers):
 class GpuCheck:
     """A running `gpu_check serve`."""
 
-    def __init__(self, binary, out, budget):
-        command = [binary, "serve", "--out", out, "--budget", str(budget)]
+    def __init__(self, binary, out, budget, smoke=False):
+        command = [binary, "serve", "--out", out, "--budget", str(budget)] + (["--smoke"] if smoke else [])
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def ask(self, request):
@@ -348,7 +348,7 @@ def measure(arguments):
     torch_side = Torch()
     os.makedirs(arguments.out, exist_ok=True)
     deadline = time.monotonic() + arguments.budget
-    gpu_check = GpuCheck(arguments.gpu_check, arguments.out, arguments.budget)
+    gpu_check = GpuCheck(arguments.gpu_check, arguments.out, arguments.budget, arguments.smoke)
     rows = [["group", "mask", "kernel", "ms", "TFLOP/s", "of own dense", "ours faster by"]]
     wrong = False
     try:
@@ -381,6 +381,7 @@ def main(words):
     parser.add_argument("--gpu-check", required=True, help="the gpu_check binary")
     parser.add_argument("--out", default="out/gpu-check", help="folder of results")
     parser.add_argument("--budget", type=int, default=150, help="seconds")
+    parser.add_argument("--smoke", action="store_true", help="tiny shapes; the times say nothing")
     arguments = parser.parse_args(words)
     try:
         return measure(arguments)

@@ -36,6 +36,12 @@ class CaseReport {
       Add(kernel, index, false, error.what());
     }
   }
+  /// Whether the next case may start; without time the part is cut off.
+  bool HasTime() {
+    if (context_.RemainingNs() > 0) return true;
+    context_.cut_off = true;
+    return false;
+  }
   bool Finish() const {
     std::printf("%s: %d cases, %d wrong\n", what_, cases_, wrong_);
     return wrong_ == 0;

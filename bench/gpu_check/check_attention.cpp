@@ -24,6 +24,8 @@ constexpr int kRepeats = 3;
 constexpr int kCpuCases = 3;
 constexpr int kSmallCases = 4;
 constexpr int kMostCases = 40;
+/// Cases of each kernel that a run promises; further ones are as many as the time gives.
+constexpr int kPromisedCases = 8;
 
 struct CaseResult {
   Verdict verdict;
@@ -197,7 +199,11 @@ bool PrintTotals(const std::map<std::string, Total>& totals) {
 /// Case after case over all kernels, so that a cut-off leaves every kernel with some.
 bool RunCases(const char* part, int cases, bool small, Context& context) {
   std::map<std::string, Total> totals;
-  for (int index = 0; index < cases && context.RemainingNs() > 0; ++index) {
+  for (int index = 0; index < cases; ++index) {
+    if (context.RemainingNs() <= 0) {
+      context.cut_off = context.cut_off || index < std::min(cases, kPromisedCases);
+      break;
+    }
     for (const Variant* variant : UsableVariants(context)) {
       const CheckCase one = CaseOf(*variant, index, context.options.seed, small);
       const bool with_cpu = !small && index < kCpuCases;

@@ -179,8 +179,9 @@ std::pair<bool, std::string> CheckPredictor(bool threshold,
 }  // namespace
 
 bool CheckListBuilders(const char* part, int cases, Context& context) {
+  if (!context.Named("lists")) return true;
   CaseReport report(part, "key lists and predictors", context);
-  for (int index = 0; index < cases && context.RemainingNs() > 0; ++index) {
+  for (int index = 0; index < cases && report.HasTime(); ++index) {
     Prng prng{context.options.seed, static_cast<std::uint64_t>(index), 99};
     const int head_dim = index % 2 == 0 ? 128 : 64;
     report.Run("key_lists", index, [&] { return CheckLists(prng, context); });

@@ -266,11 +266,12 @@ bool CheckPermuteOnce(Layout layout, int head_dim, Prng& prng, Context& context)
 }  // namespace
 
 bool CheckMemory(const char* part, int cases, Context& context) {
+  if (!context.Named("memory")) return true;
   CaseReport report(part, "merge, copies, layouts", context);
   const auto exact = [](bool ok) {
     return std::pair(ok, std::string(ok ? "equal" : "not what the host's copy gives"));
   };
-  for (int index = 0; index < cases && context.RemainingNs() > 0; ++index) {
+  for (int index = 0; index < cases && report.HasTime(); ++index) {
     Prng prng{context.options.seed, static_cast<std::uint64_t>(index), 77};
     const auto layout = static_cast<Layout>(index % 3);
     const int head_dim = index % 2 == 0 ? 128 : 64;

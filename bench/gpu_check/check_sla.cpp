@@ -153,10 +153,11 @@ std::vector<const Variant*> VariantsOfDevice(const Context& context) {
 }  // namespace
 
 bool CheckSlaKernels(const char* part, bool small, Context& context) {
+  if (!context.Named("sla")) return true;
   CaseReport report(part, "SLA", context);
   const std::vector<const Variant*> usable = VariantsOfDevice(context);
   const int cases = small ? kSmallSlaCases : kSlaCases;
-  for (int index = 0; index < cases && context.RemainingNs() > 0; ++index) {
+  for (int index = 0; index < cases && report.HasTime(); ++index) {
     const SlaCase one = SlaCaseOf(index, context.options.seed, small);
     report.Run(one.Name(), index, [&] {
       // The table lists a device's kernels family by family; turns are by rounds of all eight.

@@ -19,7 +19,19 @@ struct Context {
   profiler::DeviceTimer timer;
   Results results;
   std::int64_t deadline_ns = 0;  ///< of the part that runs, on SteadyNs()
+  bool cut_off = false;  ///< something that the part promises was not reached in its time
+  int speeds_expected = 0;
+  int speeds_reached = 0;
 
+  /// Whether --filter lets checks run that belong to no kernel of the table: "memory", "lists",
+  /// "sla".
+  [[nodiscard]] bool Named(const std::string& name) const {
+    return name.find(options.filter) != std::string::npos;
+  }
+  void CountSpeed(bool reached) {
+    ++speeds_expected;
+    speeds_reached += reached ? 1 : 0;
+  }
   [[nodiscard]] const runtime::CudaStream& stream() const { return timer.stream(); }
   [[nodiscard]] std::int64_t RemainingNs() const;
 };

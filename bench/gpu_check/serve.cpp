@@ -18,7 +18,8 @@ namespace {
 
 class Server {
  public:
-  explicit Server(Context& context) : context_(context), groups_(SpeedGroups()) {}
+  explicit Server(Context& context)
+      : context_(context), groups_(SpeedGroups(context.options.smoke)) {}
 
   std::string Answer(const std::string& request) {
     std::istringstream words(request);

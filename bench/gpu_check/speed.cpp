@@ -56,15 +56,17 @@ JsonLine LineOf(const char* part,
   return line;
 }
 
-std::string Expectation(const Row& row) {
+std::string Expectation(const Row& row, Context& context) {
   const SpeedItem& item = *row.runner->item;
   if (item.tflops > 0) {
-    return fmt::format(
-        ">= {:.0f} TFLOP/s: {}", item.tflops, row.tflops >= item.tflops ? "yes" : "no");
+    const bool reached = row.tflops >= item.tflops;
+    context.CountSpeed(reached);
+    return fmt::format(">= {:.0f} TFLOP/s: {}", item.tflops, reached ? "yes" : "no");
   }
   if (item.of_dense > 0 && row.of_dense > 0) {
-    return fmt::format(
-        ">= {:.2f}: {}", item.of_dense, row.of_dense >= item.of_dense ? "yes" : "no");
+    const bool reached = row.of_dense >= item.of_dense;
+    context.CountSpeed(reached);
+    return fmt::format(">= {:.2f}: {}", item.of_dense, reached ? "yes" : "no");
   }
   return "";
 }
@@ -85,7 +87,7 @@ std::vector<Row> RowsOf(const PreparedGroup& group,
   return rows;
 }
 
-std::vector<std::string> CellsOf(const SpeedGroup& group, const Row& row) {
+std::vector<std::string> CellsOf(const SpeedGroup& group, const Row& row, Context& context) {
   return {group.name,
           row.runner->item->mask,
           row.runner->variant->name,
@@ -94,7 +96,7 @@ std::vector<std::string> CellsOf(const SpeedGroup& group, const Row& row) {
           fmt::format("{:.3f}", row.time.third * 1e-6),
           fmt::format("{:.1f}", row.tflops),
           fmt::format("{:.3f}", row.of_dense),
-          Expectation(row)};
+          Expectation(row, context)};
 }
 
 /// Times one group and writes its lines; rows for the table go to `table`.
@@ -114,12 +116,12 @@ bool MeasureGroup(const char* part,
   limits.min_time_ns = 300'000'000;
   limits.max_time_ns = 4'000'000'000;
   limits.budget_ns =
-      std::min<std::int64_t>(group.budget_s * 1'000'000'000LL, context.RemainingNs());
+      std::clamp<std::int64_t>(context.RemainingNs(), 1, 1 + group.budget_s * 1'000'000'000LL);
   const auto measured = profiler::MeasureInTurns(limits, candidates, runtime::SteadyNs);
   const std::vector<Row> rows = RowsOf(prepared, measured);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     context.results.Write(LineOf(part, group, rows[i], measured[i]));
-    table.push_back(CellsOf(group, rows[i]));
+    table.push_back(CellsOf(group, rows[i], context));
   }
   return good;
 }
@@ -131,6 +133,7 @@ bool MeasureAll(const char* part, const std::vector<SpeedGroup>& groups, Context
   for (const SpeedGroup& group : groups) {
     if (context.RemainingNs() <= 0) {
       std::printf("out of time before: %s\n", group.name.c_str());
+      context.cut_off = true;
       continue;
     }
     try {
@@ -145,6 +148,10 @@ bool MeasureAll(const char* part, const std::vector<SpeedGroup>& groups, Context
     std::fflush(stdout);
   }
   std::printf("%s", TableText(table).c_str());
+  if (context.speeds_expected > 0) {
+    std::printf(
+        "%d of %d expected speeds reached\n", context.speeds_reached, context.speeds_expected);
+  }
   return good;
 }
 
@@ -220,8 +227,10 @@ void PreparedGroup::SpotCheck(Runner& runner, Context& context) const {
 
 bool MeasureSpeed(Context& context) {
   const bool memory = MeasureMemory(context);
-  return MeasureAll("speed", SpeedGroups(), context) && memory;
+  return MeasureAll("speed", SpeedGroups(context.options.smoke), context) && memory;
 }
-bool MeasureCurve(Context& context) { return MeasureAll("curve", CurveGroups(), context); }
+bool MeasureCurve(Context& context) {
+  return MeasureAll("curve", CurveGroups(context.options.smoke), context);
+}
 
 }  // namespace dbsp::gpu_check

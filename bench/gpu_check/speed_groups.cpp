@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/gpu_check/speed_groups.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -15,14 +16,27 @@ using kernels::gpu::AttentionShape;
 using kernels::gpu::ListKind;
 using kernels::gpu::Variant;
 
-/// Wan 2.1 14B at 720p: 81 frames of 1280 x 720 in a latent grid, 40 heads.
-constexpr Grid kWan720p{21, 45, 80};
-constexpr int kWanHeads = 40;
-/// The same padded to whole sliding tiles of 6 x 8 x 8.
-constexpr Grid kWanTiles{4, 6, 10};
-/// A key list of every pair of 75,600 tokens is too long for 32-bit offsets; this shape is not.
-constexpr int kGatherTokens = 32768;
-constexpr int kGatherHeads = 12;
+/// What the groups are drawn to.
+struct Sizes {
+  /// Wan 2.1 14B at 720p: 81 frames of 1280 x 720 in a latent grid, 40 heads.
+  Grid wan{21, 45, 80};
+  int wan_heads = 40;
+  /// The same padded to whole sliding tiles of 6 x 8 x 8.
+  Grid tiles{4, 6, 10};
+  /// A key list of every pair of 75,600 tokens is too long for 32-bit offsets; this shape is not.
+  int gather_tokens = 32768;
+  int gather_heads = 12;
+  int most_tokens = 65536;  ///< of the dense groups
+  int most_heads = 40;
+};
+constexpr Sizes kSmoke{.wan = {2, 5, 15},
+                       .wan_heads = 1,
+                       .tiles = {1, 1, 1},
+                       .gather_tokens = 150,
+                       .gather_heads = 1,
+                       .most_tokens = 150,
+                       .most_heads = 1};
+constexpr int kSmokeBudgetS = 0;  // every launch is timed once, whatever the budget
 
 AttentionShape ShapeOf(std::int64_t tokens, int heads, int head_dim) {
   AttentionShape shape;
@@ -90,82 +104,97 @@ SpeedItem FromRule(const std::string& name, int block, const BlockMask& mask, do
   return item;
 }
 
-SpeedItem Radial(int block, double of_dense) {
+SpeedItem Radial(const Grid& grid, int block, double of_dense) {
   planner::RadialOptions options;
   options.decay = 0.2;
   options.block = block;
   options.sink = true;
-  return FromRule("radial", block, planner::RadialMask(kWan720p, 0, options), of_dense);
+  return FromRule("radial", block, planner::RadialMask(grid, 0, options), of_dense);
 }
 
-SpeedItem Sta(int block, double of_dense) {
+SpeedItem Sta(const Grid& tiles, int block, double of_dense) {
   return FromRule(
-      "sta 3x3x5", block, planner::StaMask(kWanTiles, {3, 3, 5}, 0, {block, block}), of_dense);
+      "sta 3x3x5", block, planner::StaMask(tiles, {3, 3, 5}, 0, {block, block}), of_dense);
 }
 
-SpeedGroup DenseGroup(std::int64_t tokens, int heads, int head_dim, double tflops) {
+SpeedGroup DenseGroup(const Sizes& sizes, int tokens, int heads, int head_dim, double tflops) {
   return {fmt::format("dense d{} {} tokens {} heads", head_dim, tokens, heads),
-          ShapeOf(tokens, heads, head_dim),
+          ShapeOf(std::min(tokens, sizes.most_tokens), std::min(heads, sizes.most_heads), head_dim),
           8,
           {Dense(90, tflops)}};
 }
 
-SpeedGroup WanGroup(int block, const std::vector<double>& of_dense) {
+SpeedGroup WanGroup(const Sizes& sizes, int block, const std::vector<double>& of_dense) {
   SpeedGroup group{fmt::format("wan 720p {}x{}", block, block),
-                   ShapeOf(kWan720p.tokens(), kWanHeads, 128),
+                   ShapeOf(sizes.wan.tokens(), sizes.wan_heads, 128),
                    14,
                    {Dense(90, 0)}};
   const double densities[] = {0.5, 0.3, 0.2, 0.1};
   for (std::size_t i = 0; i < 4; ++i) {
     group.items.push_back(RandomBlocks(90, block, densities[i], of_dense[i]));
   }
-  group.items.push_back(Radial(block, of_dense[3]));
+  group.items.push_back(Radial(sizes.wan, block, of_dense[3]));
   return group;
 }
 
-SpeedGroup StaGroup(int block, double of_dense) {
+SpeedGroup StaGroup(const Sizes& sizes, int block, double of_dense) {
   return {fmt::format("wan 720p sta {}x{}", block, block),
-          ShapeOf(kWanTiles.tokens() * planner::kStaTileTokens, kWanHeads, 128),
+          ShapeOf(sizes.tiles.tokens() * planner::kStaTileTokens, sizes.wan_heads, 128),
           10,
-          {Dense(90, 0), Sta(block, of_dense)}};
+          {Dense(90, 0), Sta(sizes.tiles, block, of_dense)}};
 }
 
-SpeedGroup GatherGroup() {
-  SpeedGroup group{"gather", ShapeOf(kGatherTokens, kGatherHeads, 128), 12, {Dense(90, 0)}};
+SpeedGroup GatherGroup(const Sizes& sizes) {
+  SpeedGroup group{
+      "gather", ShapeOf(sizes.gather_tokens, sizes.gather_heads, 128), 12, {Dense(90, 0)}};
   for (const double density : {0.1, 0.3, 0.6}) group.items.push_back(Keys(1, density, 0.75));
   for (const double density : {0.1, 0.3, 0.6}) group.items.push_back(Keys(8, density, 0.80));
   group.items.push_back(UnionOfKeys(0.1));
   return group;
 }
 
-}  // namespace
-
-std::vector<SpeedGroup> SpeedGroups() {
-  std::vector<SpeedGroup> groups;
-  groups.push_back(DenseGroup(16384, 40, 128, 640));
-  groups.push_back(WanGroup(128, {0.95, 0.93, 0.90, 0.85}));
-  groups.push_back(DenseGroup(16384, 40, 64, 430));
-  groups.push_back(GatherGroup());
-  groups.push_back(StaGroup(128, 0.85));
-  groups.push_back(WanGroup(64, {0.65, 0.65, 0.65, 0.65}));
-  groups.push_back({"portable d128 16384 tokens 24 heads",
-                    ShapeOf(16384, 24, 128),
-                    8,
-                    {Dense(80, 300), RandomBlocks(80, 128, 0.3, 0)}});
-  groups.push_back(DenseGroup(65536, 24, 128, 640));
-  groups.push_back(DenseGroup(32768, 24, 128, 640));
-  groups.push_back(DenseGroup(65536, 24, 64, 430));
-  groups.push_back(StaGroup(64, 0.65));
+/// Tiny shapes are timed once, and no speed is expected of them.
+std::vector<SpeedGroup> Finished(std::vector<SpeedGroup> groups, bool smoke) {
+  if (!smoke) return groups;
+  for (SpeedGroup& group : groups) {
+    group.name = "smoke: " + group.name;
+    group.budget_s = kSmokeBudgetS;
+    for (SpeedItem& item : group.items) item.of_dense = item.tflops = 0.0;
+  }
   return groups;
 }
 
-std::vector<SpeedGroup> CurveGroups() {
+}  // namespace
+
+std::vector<SpeedGroup> SpeedGroups(bool smoke) {
+  const Sizes sizes = smoke ? kSmoke : Sizes{};
+  std::vector<SpeedGroup> groups;
+  groups.push_back(DenseGroup(sizes, 16384, 40, 128, 640));
+  groups.push_back(WanGroup(sizes, 128, {0.95, 0.93, 0.90, 0.85}));
+  groups.push_back(DenseGroup(sizes, 16384, 40, 64, 430));
+  groups.push_back(GatherGroup(sizes));
+  groups.push_back(StaGroup(sizes, 128, 0.85));
+  groups.push_back(WanGroup(sizes, 64, {0.65, 0.65, 0.65, 0.65}));
+  groups.push_back(
+      {"portable d128 16384 tokens 24 heads",
+       ShapeOf(std::min(16384, sizes.most_tokens), std::min(24, sizes.most_heads), 128),
+       8,
+       {Dense(80, 300), RandomBlocks(80, 128, 0.3, 0)}});
+  groups.push_back(DenseGroup(sizes, 65536, 24, 128, 640));
+  groups.push_back(DenseGroup(sizes, 32768, 24, 128, 640));
+  groups.push_back(DenseGroup(sizes, 65536, 24, 64, 430));
+  groups.push_back(StaGroup(sizes, 64, 0.65));
+  return Finished(std::move(groups), smoke);
+}
+
+std::vector<SpeedGroup> CurveGroups(bool smoke) {
+  const Sizes sizes = smoke ? kSmoke : Sizes{};
   constexpr double kDensities[] = {0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05};
   std::vector<SpeedGroup> groups;
   for (const int head_dim : {128, 64}) {
     for (const int block : {128, 64}) {
       SpeedGroup group{fmt::format("curve d{} {}x{}", head_dim, block, block),
-                       ShapeOf(kGatherTokens, kGatherHeads, head_dim),
+                       ShapeOf(sizes.gather_tokens, sizes.gather_heads, head_dim),
                        8,
                        {Dense(90, 0)}};
       for (const double density : kDensities) {
@@ -174,13 +203,13 @@ std::vector<SpeedGroup> CurveGroups() {
       groups.push_back(std::move(group));
     }
     SpeedGroup gather{fmt::format("curve d{} gather", head_dim),
-                      ShapeOf(kGatherTokens, kGatherHeads, head_dim),
+                      ShapeOf(sizes.gather_tokens, sizes.gather_heads, head_dim),
                       8,
                       {Dense(90, 0)}};
     for (const double density : kDensities) gather.items.push_back(Keys(1, density, 0));
     groups.push_back(std::move(gather));
   }
-  return groups;
+  return Finished(std::move(groups), smoke);
 }
 
 std::vector<const Variant*> Chosen(const KernelChoice& choice,

@@ -41,9 +41,10 @@ struct SpeedGroup {
 };
 
 /// The table of the speed part, most valuable first.
-[[nodiscard]] std::vector<SpeedGroup> SpeedGroups();
+/// smoke  the same groups and items over a few hundred tokens and two heads
+[[nodiscard]] std::vector<SpeedGroup> SpeedGroups(bool smoke = false);
 /// Densities from 1 down to 0.05 for block-sparse and gather kernels.
-[[nodiscard]] std::vector<SpeedGroup> CurveGroups();
+[[nodiscard]] std::vector<SpeedGroup> CurveGroups(bool smoke = false);
 
 /// Of `variants`, those that `choice` and the head dimension name.
 [[nodiscard]] std::vector<const kernels::gpu::Variant*> Chosen(

@@ -3,6 +3,7 @@
 set(DBSP_GPU_PLAIN_SOURCES
   check_call.cpp
   device_lists.cpp
+  gather/list_builders.cpp
   gather/variants.cpp
   memory.cpp
   sla/check.cpp

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list builders and SLA's linear part of a build without CUDA.
+#include "kernels/gpu/gather/list_args.h"
+#include "kernels/gpu/sla.h"
+#include "kernels/gpu/variants.h"
+
+namespace dbsp::kernels::gpu {
+
+void LaunchSla(const SlaCall&) { LaunchUnavailable({}); }
+
+namespace gather {
+void EnqueueKeyLists(const BitListArgs&, void*) { LaunchUnavailable({}); }
+void EnqueueArrangeRuns(const ArrangeArgs&, void*) { LaunchUnavailable({}); }
+void EnqueueThresholdBits(const ThresholdArgs&, int, void*) { LaunchUnavailable({}); }
+void EnqueueTopCdfBits(const TopCdfArgs&, int, void*) { LaunchUnavailable({}); }
+}  // namespace gather
+
+}  // namespace dbsp::kernels::gpu

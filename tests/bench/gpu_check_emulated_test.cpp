@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// scripts/gpu-check and gpu_check from end to end, over emulated GPUs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tests/cli/run_tool.h"
+#include "tests/runtime/environment_variable.h"
+#include "tests/runtime/fake_vendor.h"
+
+namespace {
+
+using dbsp::testing::EnvironmentVariable;
+using dbsp::testing::FileText;
+using dbsp::testing::TemporaryFolder;
+using dbsp::testing::ToolResult;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Json = nlohmann::json;
+
+constexpr const char* kFolder = DBSP_BINARY_DIR "/emulated";
+
+ToolResult RunCommand(const std::string& command) {
+  const TemporaryFolder folder;
+  const int status = std::system(
+      (command + " </dev/null >" + (folder / "out").string() + " 2>" + (folder / "err").string())
+          .c_str());
+  ToolResult result;
+  if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
+  result.out = FileText(folder / "out");
+  result.err = FileText(folder / "err");
+  return result;
+}
+
+ToolResult GpuCheck(const std::string& arguments, const TemporaryFolder& folder) {
+  return RunCommand(std::string(kFolder) + "/gpu_check " + arguments + " --out " +
+                    (folder / "out").string());
+}
+
+/// Lines of results of one part, the device's line left out.
+std::vector<Json> Lines(const TemporaryFolder& folder, const std::string& part) {
+  std::istringstream text(FileText(folder / "out" / (part + ".jsonl")));
+  std::vector<Json> lines;
+  for (std::string line; std::getline(text, line);) {
+    Json json = Json::parse(line);
+    if (json["part"] == part) lines.push_back(std::move(json));
+  }
+  return lines;
+}
+
+TEST(GpuCheckEmulatedTest, SmallCasesOfKernelsAreRight) {
+  const TemporaryFolder folder;
+  const ToolResult run = GpuCheck("small --filter .block64x64.d64", folder);
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  std::set<std::string> kernels;
+  for (const Json& line : Lines(folder, "small")) {
+    EXPECT_TRUE(line["ok"]) << line;
+    EXPECT_TRUE(line["bit_identical"]) << line;
+    kernels.insert(line["kernel"]);
+  }
+  EXPECT_EQ(kernels, (std::set<std::string>{"sm80.block64x64.d64", "sm90.block64x64.d64"}));
+}
+
+TEST(GpuCheckEmulatedTest, MergesListsAndSlaAreRight) {
+  for (const char* name : {"memory", "lists", "sla"}) {
+    const TemporaryFolder folder;
+    // A few of SLA's cases: all of them take a minute here.
+    const ToolResult run = GpuCheck(std::string("small --budget 4 --filter ") + name, folder);
+    EXPECT_THAT(run.exit_code, AnyOf(0, 124)) << run.out << run.err;
+    EXPECT_GE(Lines(folder, "small").size(), 1U) << name;
+    for (const Json& line : Lines(folder, "small")) EXPECT_TRUE(line["ok"]) << line;
+  }
+}
+
+TEST(GpuCheckEmulatedTest, AKernelThatIsWrongIsNamedAndEndsInExitCodeOne) {
+  const EnvironmentVariable wrong("DBSP_EMULATED_WRONG", "1");
+  const TemporaryFolder folder;
+  const ToolResult run = GpuCheck("small --filter sm80.block64x64.d64", folder);
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.out, HasSubstr("wrong: sm80.block64x64.d64, case 0: "));
+}
+
+TEST(GpuCheckEmulatedTest, WhatTheTimeDidNotReachIsNotCalledRight) {
+  const TemporaryFolder folder;
+  const ToolResult run = GpuCheck("correct --filter sla --budget 1", folder);
+  EXPECT_EQ(run.exit_code, 124) << run.out;
+  EXPECT_THAT(run.out, HasSubstr("correct: the time was up before all of it was done"));
+  EXPECT_THAT(run.out, HasSubstr(" 0 wrong"));
+}
+
+/// The whole visit to a machine with a GPU, in small: the driver is found, every part runs, results
+/// are on disk, the table at the end says what each part came to.
+TEST(GpuCheckEmulatedTest, TheScriptRunsEveryPartAndSumsUp) {
+  const TemporaryFolder folder;
+  // A compute-sanitizer that only runs the program, so that the script's use of it is.
+  const std::string sanitizer = (folder / "compute-sanitizer").string();
+  std::ofstream(sanitizer) << "#!/bin/sh\nwhile [ \"${1#-}\" != \"$1\" ]; do shift 2; done\n"
+                              "exec \"$@\"\n";
+  std::filesystem::permissions(sanitizer, std::filesystem::perms::owner_all);
+  const EnvironmentVariable libraries = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
+  const EnvironmentVariable path("PATH",
+                                 folder.path().string() + ":" + std::string(std::getenv("PATH")));
+  const ToolResult run =
+      RunCommand(DBSP_SOURCE_DIR "/scripts/gpu-check kernels speed sanitizer curve --smoke --bin " +
+                 std::string(kFolder) + " --out " + (folder / "out").string());
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  for (const char* part : {"kernels", "speed", "sanitizer", "curve"}) {
+    EXPECT_THAT(run.out, ::testing::ContainsRegex(std::string(part) + " +[0-9]+s  ok")) << run.out;
+  }
+  EXPECT_THAT(run.out, HasSubstr("emulated GPU: compute capability 9.0"));
+  EXPECT_THAT(run.out, Not(HasSubstr("TFLOP/s: "))) << "no speed is expected of tiny shapes";
+  std::set<std::string> groups;
+  for (const char* part : {"speed", "curve"}) {
+    for (const Json& line : Lines(folder, part)) {
+      ASSERT_FALSE(line.contains("error")) << line;
+      groups.insert(line["group"]);
+      EXPECT_LE(line.value("spot_error", 0.0), 5e-3) << line;  // memory's lines have none
+      EXPECT_FALSE(line["samples_ns"].empty()) << line;
+    }
+  }
+  EXPECT_EQ(groups.size(), 1U + 11U + 6U) << "memory, and every group of both tables";
+}
+
+}  // namespace
