@@ -86,9 +86,9 @@ TEST(GpuCheckEmulatedTest, AKernelThatIsWrongIsNamedAndEndsInExitCodeOne) {
 
 TEST(GpuCheckEmulatedTest, WhatTheTimeDidNotReachIsNotCalledRight) {
   const TemporaryFolder folder;
-  const ToolResult run = GpuCheck("correct --filter sla --budget 1", folder);
+  const ToolResult run = GpuCheck("small --filter sla --budget 1", folder);
   EXPECT_EQ(run.exit_code, 124) << run.out;
-  EXPECT_THAT(run.out, HasSubstr("correct: the time was up before all of it was done"));
+  EXPECT_THAT(run.out, HasSubstr("small: the time was up before all of it was done"));
   EXPECT_THAT(run.out, HasSubstr(" 0 wrong"));
 }
 
