@@ -5,8 +5,8 @@
 #include <random>
 #include <vector>
 
-#include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/device_data.h"
+#include "core/bf16.h"
 #include "tests/emulated_gpu/machine.h"
 
 namespace dbsp::gpu_check {
