@@ -286,7 +286,14 @@ Json VerdictJson(const ReportInputs& inputs,
 Json PlanNotices(const ReportInputs& inputs, const PlanInput& input) {
   const Plan& plan = input.plan;
   Json out = Json::array();
-  if (plan.costs == CostSource::kAnalytic || plan.costs == CostSource::kPublished) {
+  if (!plan.cluster.empty() && !plan.database_hash.empty()) {
+    out.push_back(Notice("warning",
+                         fmt::format("Exchanges are {} ({}); attention, copies and merges are "
+                                     "measured on {}.",
+                                     NameOf(plan.costs),
+                                     plan.cluster,
+                                     plan.device)));
+  } else if (plan.costs == CostSource::kAnalytic || plan.costs == CostSource::kPublished) {
     out.push_back(Notice("warning",
                          fmt::format("Costs are {}{}: imbalance, bytes and order of the strategies "
                                      "hold, times are not measured.",

@@ -149,4 +149,13 @@ std::vector<std::string> ClusterCosts::Remarks() const {
       100 * kExchangeHalf)};
 }
 
+std::string ClusterCosts::ExchangeRemark() const {
+  return fmt::format(
+      "exchanges are those of {}: {:.0f} GB/s links, published and not measured, an interval of "
+      "+-{:.0f}% assumed; everything else is the database's",
+      cluster_.name,
+      cluster_.gpu.link_gb_per_s,
+      100 * kExchangeHalf);
+}
+
 }  // namespace dbsp::tuner

@@ -50,6 +50,8 @@ class ClusterCosts : public planner::Costs {
 
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
   [[nodiscard]] std::vector<std::string> Remarks() const;
+  /// For costs that take only the exchanges from here.
+  [[nodiscard]] std::string ExchangeRemark() const;
 
  private:
   Cluster cluster_;

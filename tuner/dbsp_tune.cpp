@@ -11,7 +11,10 @@ int main(int argc, char** argv) {
   app.add_option("--workload", flags.workload, "Workload file of dbsp-workload")->required();
   app.add_option("--db", flags.database, "Database of dbsp-profile: costs from measurements");
   app.add_option("--db-device", flags.device, "Device whose trials count: kind, name or UUID");
-  app.add_option("--cluster", flags.cluster, "Analytic costs of h200xN, h100xN or a100xN, N <= 8");
+  app.add_option(
+      "--cluster",
+      flags.cluster,
+      "Analytic costs of h200xN, h100xN or a100xN, N <= 8; beside --db its exchanges only");
   app.add_option("--ranks", flags.ranks, "Ranks to plan for (default: the cluster's GPUs)")
       ->check(CLI::Range(1, 4096));
   app.add_option("-o,--output", flags.output, "Plan file to write (.json or .json.zst)");

@@ -17,6 +17,7 @@
 #include "tuner/compare.h"
 #include "tuner/cost_model.h"
 #include "tuner/make_plan.h"
+#include "tuner/mixed_costs.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -25,24 +26,28 @@ namespace {
 struct CostChoice {
   std::unique_ptr<FittedCosts> fitted;
   std::unique_ptr<ClusterCosts> analytic;
+  std::unique_ptr<MixedCosts> mixed;  ///< fitted, and a cluster's exchanges
   PlanOrigin origin;
   DType dtype = DType::kBf16;
   std::string kernel;
   int ranks = 1;
 
   [[nodiscard]] const planner::Costs& costs() const {
+    if (mixed) return *mixed;
     return fitted ? static_cast<const planner::Costs&>(*fitted) : *analytic;
   }
   [[nodiscard]] std::vector<std::string> Remarks() const {
-    return fitted ? fitted->Remarks() : analytic->Remarks();
+    std::vector<std::string> remarks = fitted ? fitted->Remarks() : analytic->Remarks();
+    if (mixed) remarks.push_back(mixed->Remark());
+    return remarks;
   }
 };
 
 void RequireSensible(const TuneFlags& flags) {
-  if (flags.database.empty() == flags.cluster.empty()) {
+  if (flags.database.empty() && flags.cluster.empty()) {
     Fail(ErrorCode::kInvalidArgument,
-         "{}: give --db FILE (measured costs) or --cluster NAME (analytic costs)",
-         flags.cluster.empty() ? "no costs" : "two sources of costs");
+         "no costs: give --db FILE (measured costs), --cluster NAME (analytic costs), or both: a "
+         "machine's attention with a cluster's exchanges");
   }
   if (flags.output.empty() && !flags.compare && !flags.json) {
     Fail(ErrorCode::kInvalidArgument, "nothing to do: give -o PLAN, --compare or both");
@@ -80,20 +85,24 @@ CostChoice ChooseCosts(const TuneFlags& flags,
                        planner::MaskSource& masks,
                        const SearchOptions& options) {
   CostChoice choice;
+  std::optional<Cluster> cluster;
+  choice.ranks = flags.ranks;
   if (!flags.cluster.empty()) {
-    Cluster cluster = ParseCluster(flags.cluster);
-    choice.ranks = flags.ranks == 0 ? cluster.gpus : flags.ranks;
-    if (choice.ranks > cluster.gpus) {
+    cluster = ParseCluster(flags.cluster);
+    choice.origin.cluster = cluster->name;
+    if (flags.ranks == 0) choice.ranks = cluster->gpus;
+    if (choice.ranks > cluster->gpus) {
       Fail(ErrorCode::kInvalidArgument,
            "--ranks {}: {} has {} GPUs",
            choice.ranks,
-           cluster.name,
-           cluster.gpus);
+           cluster->name,
+           cluster->gpus);
     }
-    choice.origin.cluster = cluster.name;
-    choice.origin.device = cluster.gpu.name + " (analytic)";
+  }
+  if (flags.database.empty()) {
+    choice.origin.device = cluster->gpu.name + " (analytic)";
     choice.kernel = flags.kernel;
-    choice.analytic = std::make_unique<ClusterCosts>(std::move(cluster));
+    choice.analytic = std::make_unique<ClusterCosts>(std::move(*cluster));
     return choice;
   }
   const db::Database database = db::Database::Open(flags.database, db::OpenMode::kReadOnly);
@@ -110,13 +119,13 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   request.profile_command = fmt::format("dbsp-profile --db {} --workload {} --ranks {}",
                                         flags.database.string(),
                                         flags.workload.string(),
-                                        flags.ranks);
-  choice.ranks = flags.ranks;
+                                        choice.ranks);
   choice.fitted = std::make_unique<FittedCosts>(trials, environments, request);
   choice.origin.database_hash = database.MeasurementHash();
   choice.origin.device = choice.fitted->device().device_name;
   choice.dtype = choice.fitted->dtype();
   choice.kernel = choice.fitted->kernel();
+  if (cluster) choice.mixed = std::make_unique<MixedCosts>(*choice.fitted, std::move(*cluster));
   return choice;
 }
 

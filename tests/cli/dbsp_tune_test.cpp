@@ -102,6 +102,43 @@ TEST_F(DbspTuneTest, WritesAPlanFromADatabase) {
   EXPECT_EQ(plan.strategies.front().kernel, "cpu.block_sparse");
 }
 
+/// What one GPU measured alone: no exchange. A cluster lends its exchanges, and nothing else.
+TEST_F(DbspTuneTest, ADatabaseMayTakeItsExchangesFromACluster) {
+  MakeDatabase({});
+  EXPECT_EQ(Tune("--workload w.json --db p.db --ranks 8 -o none.json").exit_code, 2);
+  const Outcome outcome = Tune("--workload w.json --db p.db --cluster h200x8 -o plan.json");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("note: exchanges are those of h200x8"));
+  EXPECT_THAT(outcome.err, HasSubstr("held-out error"));
+  const Plan plan = ReadPlan(folder_ / "plan.json");
+  EXPECT_EQ(plan.ranks, 8);
+  EXPECT_EQ(plan.costs, CostSource::kAnalytic);
+  EXPECT_EQ(plan.cluster, "h200x8");
+  EXPECT_EQ(plan.device, "Imaginary CPU");
+  EXPECT_FALSE(plan.database_hash.empty());
+  // Measured exchanges are not mixed with the cluster's: they change nothing.
+  std::filesystem::remove(folder_ / "p.db");
+  MakeDatabase({2, 4, 8});
+  ASSERT_EQ(Tune("--workload w.json --db p.db --cluster h200x8 -o more.json").exit_code, 0);
+  const Plan more = ReadPlan(folder_ / "more.json");
+  ASSERT_EQ(more.predictions.size(), plan.predictions.size());
+  const auto hops = [](const Plan& of) {
+    std::int64_t ns = 0;
+    for (const Prediction& prediction : of.predictions) {
+      for (const Segment& segment : prediction.segments) {
+        if (segment.kind == SegmentKind::kExchange) ns += segment.duration_ns;
+      }
+    }
+    return ns;
+  };
+  EXPECT_GT(hops(plan), 0);
+  // Attention was measured anew, with its noise, which moves a block of an exchange here and there;
+  // the database's own exchanges are two hundred times slower.
+  EXPECT_NEAR(static_cast<double>(hops(more)),
+              static_cast<double>(hops(plan)),
+              1e-2 * static_cast<double>(hops(plan)));
+}
+
 TEST_F(DbspTuneTest, JsonIsOneDocumentOnStdout) {
   const Outcome outcome =
       Tune("--workload w.json --cluster a100x4 --compare --json --cells --steps 1-2 --layers 0");
