@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
+
 namespace dbsp::profiler {
 
 inline constexpr int kMaxDiscards = 8;
@@ -29,6 +31,12 @@ struct MeasureLimits {
   std::int64_t budget_ns = 2'000'000'000;  ///< for the whole trial, warm-ups included
   /// End of the whole run on the clock of `now`: past it only a first sample is taken.
   std::int64_t deadline_ns = std::numeric_limits<std::int64_t>::max();
+};
+
+/// What was computed or moved is not what it must be: the trial's outcome is kWrong.
+class WrongResult : public Error {
+ public:
+  explicit WrongResult(const std::string& what) : Error(ErrorCode::kMeasurement, what) {}
 };
 
 /// One run as timed by whoever ran it.

@@ -14,7 +14,7 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "db/database.h"
-#include "kernels/attention.h"
+#include "profiler/device_bench.h"
 #include "profiler/duration.h"
 #include "profiler/exchange_rank.h"
 #include "profiler/nccl_trial.h"
@@ -22,6 +22,7 @@
 #include "profiler/run_trial.h"
 #include "profiler/suite.h"
 #include "runtime/clock.h"
+#include "runtime/cuda_device.h"
 #include "runtime/device.h"
 
 namespace dbsp::profiler {
@@ -32,7 +33,7 @@ std::atomic<bool> g_interrupted{false};  // NOLINT: a signal handler can reach n
 extern "C" void OnInterrupt(int) { g_interrupted = true; }
 
 struct Options {
-  std::string db, device = "cpu", suite = "quick", budget = "60s", workload, refine;
+  std::string db, device = "cpu", suite = "quick", budget, workload, refine;
   std::string min_bytes = "32K", max_bytes = "32M";
   double step_factor = 4;
   int ranks = 8, nccl_ctas = 0;
@@ -40,12 +41,29 @@ struct Options {
   bool resume = true, dry_run = false, json = false, list = false;
 };
 
-SuiteOptions SuiteOf(const Options& options) {
+/// Quick: a minute on a CPU, two and a half on a GPU; full on a GPU: 14 (docs/profiling.md).
+std::string BudgetOf(const Options& options, const runtime::DeviceSpec& device) {
+  if (!options.budget.empty()) return options.budget;
+  if (device.kind == runtime::DeviceKind::kCpu || options.suite == "collectives") return "60s";
+  return options.suite == "full" ? "840s" : "150s";
+}
+
+/// The device that attention and local work are measured on; null for the CPU and for exchanges.
+/// errors  Error{kUnavailable} as OpenBench
+std::shared_ptr<DeviceBench> BenchOf(const Options& options, const runtime::DeviceSpec& device) {
+  if (device.kind == runtime::DeviceKind::kCpu || options.suite == "collectives") return nullptr;
+  return OpenBench(device, {.limits = LimitsOf(options.refine.empty() ? options.suite : "refine")});
+}
+
+SuiteOptions SuiteOf(const Options& options, const DeviceBench* bench) {
   SuiteOptions suite;
   suite.suite = options.suite;
   suite.ranks = options.ranks;
   suite.seed = options.seed;
-  suite.kernel = kernels::FindCpuAttention("").name;
+  suite.target = bench == nullptr ? CpuTarget()
+                                  : GpuTarget(bench->device().arch,
+                                              static_cast<std::int64_t>(runtime::CudaMemory().free),
+                                              "");
   suite.sweep = {.begin_bytes = ParseBytes(options.min_bytes, "--min-bytes"),
                  .end_bytes = ParseBytes(options.max_bytes, "--max-bytes"),
                  .factor = options.step_factor,
@@ -82,10 +100,25 @@ std::set<std::pair<std::string, std::string>> Finished(const db::Database& datab
   return finished;
 }
 
+/// What is known of the kernel that a trial ran, once in a run; nothing for other trials and
+/// unknown names.
+void StoreKernel(const TrialConfig& config,
+                 const std::vector<KernelVariant>& kernels,
+                 std::set<std::string>& stored,
+                 db::Database& database) {
+  const auto* attention = std::get_if<AttentionConfig>(&config);
+  if (attention == nullptr || !stored.insert(attention->kernel).second) return;
+  const auto kernel = std::find_if(kernels.begin(), kernels.end(), [&](const KernelVariant& k) {
+    return k.name == attention->kernel;
+  });
+  if (kernel != kernels.end()) database.AddKernel(*kernel);
+}
+
 /// Measures in order until the budget is spent: each trial may use twice its equal share of what is
 /// left, so that what quick trials save goes to the later ones.
 void MeasureAll(RunSettings settings,
                 const Provenance& machine,
+                const std::vector<KernelVariant>& kernels,
                 db::Database& database,
                 std::int64_t budget_ns,
                 std::vector<Result>& results) {
@@ -94,6 +127,7 @@ void MeasureAll(RunSettings settings,
   const std::int64_t most_ns = settings.limits.budget_ns;
   const int total = Count(results, ResultStatus::kToMeasure);
   int left = total;
+  std::set<std::string> stored;
   std::int64_t environment = 0;  // stored with the first trial: an idle run leaves no trace
   for (Result& result : results) {
     if (result.status != ResultStatus::kToMeasure) continue;
@@ -104,6 +138,7 @@ void MeasureAll(RunSettings settings,
     result.trial = RunTrial(result.config, settings);
     if (!result.trial) continue;
     if (environment == 0) environment = database.AddEnvironment(machine);
+    StoreKernel(result.config, kernels, stored, database);
     database.AddTrial(environment, *result.trial);
     result.status = result.trial->outcome == TrialOutcome::kOk ? ResultStatus::kMeasured
                                                                : ResultStatus::kFailed;
@@ -122,7 +157,9 @@ void WarnAboutCores(int ranks, const Provenance& machine) {
 }
 
 /// On stderr: how a run that did not finish its suite is continued.
-void TellHowToGoOn(const Options& options, const std::vector<Result>& results) {
+void TellHowToGoOn(const Options& options,
+                   const std::string& budget,
+                   const std::vector<Result>& results) {
   const int left = Count(results, ResultStatus::kLeftOut);
   if (g_interrupted) {
     const int kept =
@@ -134,9 +171,8 @@ void TellHowToGoOn(const Options& options, const std::vector<Result>& results) {
                     options.db,
                     left));
   } else if (left > 0) {
-    Progress(fmt::format("{} trials left out: budget of {} spent; the same command measures them",
-                         left,
-                         options.budget));
+    Progress(fmt::format(
+        "{} trials left out: budget of {} spent; the same command measures them", left, budget));
   }
 }
 
@@ -175,10 +211,7 @@ void WriteResults(const Options& options,
 /// errors  Error{kUnavailable} with fewer GPUs than ranks
 std::shared_ptr<const NcclWorld> WorldOf(const Options& options,
                                          const runtime::DeviceSpec& device) {
-  if (device.kind == runtime::DeviceKind::kCpu || options.suite != "collectives") {
-    runtime::RequireDevice(device);
-    return nullptr;
-  }
+  if (device.kind == runtime::DeviceKind::kCpu || options.suite != "collectives") return nullptr;
   if (device.index != 0) {
     Fail(ErrorCode::kInvalidArgument,
          "--device {}: --suite collectives takes devices 0 to --ranks - 1; say cuda",
@@ -203,8 +236,10 @@ std::shared_ptr<const NcclWorld> WorldOf(const Options& options,
 int Profile(const Options& options, int argc, const char* const* argv) {
   const runtime::DeviceSpec device = runtime::ParseDevice(options.device);
   const std::shared_ptr<const NcclWorld> nccl = WorldOf(options, device);
-  const std::int64_t budget_ns = ParseDurationNs(options.budget, "--budget");
-  const SuiteOptions suite = SuiteOf(options);
+  const std::shared_ptr<DeviceBench> bench = BenchOf(options, device);
+  const std::string budget = BudgetOf(options, device);
+  const std::int64_t budget_ns = ParseDurationNs(budget, "--budget");
+  const SuiteOptions suite = SuiteOf(options, bench.get());
   const Provenance machine = runtime::CollectProvenance(device, argc, argv);
   std::vector<Result> results;
   for (TrialConfig& config : MakeSuite(suite)) results.push_back({std::move(config)});
@@ -221,24 +256,25 @@ int Profile(const Options& options, int argc, const char* const* argv) {
   if (database && options.resume) {
     const auto finished = Finished(*database, machine);
     for (Result& result : results) {
-      if (finished.contains(
-              {KeyOf(result.config), MethodOf(result.config, suite.ranks, nccl.get())})) {
+      if (finished.contains({KeyOf(result.config),
+                             MethodOf(result.config, suite.ranks, nccl.get(), bench.get())})) {
         result.status = ResultStatus::kReused;
       }
     }
   }
   if (!options.dry_run) {
-    if (!nccl) WarnAboutCores(suite.ranks, machine);
+    if (!nccl && !bench) WarnAboutCores(suite.ranks, machine);
     CatchSigint();
-    MeasureAll({.suite = SuiteName(options), .ranks = suite.ranks, .nccl = nccl},
+    MeasureAll({.suite = SuiteName(options), .ranks = suite.ranks, .nccl = nccl, .bench = bench},
                machine,
+               suite.target.kernels,
                *database,
                budget_ns,
                results);
   }
   database.reset();
   WriteResults(options, suite.ranks, machine, results);
-  TellHowToGoOn(options, results);
+  TellHowToGoOn(options, budget, results);
   if (g_interrupted) DieBySigint();
   return Count(results, ResultStatus::kFailed) > 0 ? 1 : 0;
 }
@@ -265,8 +301,9 @@ int ProfileMain(int argc, const char* const* argv) {
                  options.nccl_ctas,
                  "Collectives: most SMs NCCL may take; 0 for its own choice")
       ->check(CLI::Range(0, 1024));
-  app.add_option("--budget", options.budget, "Time to spend: 500ms, 60s, 5m")
-      ->capture_default_str();
+  app.add_option("--budget",
+                 options.budget,
+                 "Time to spend: 500ms, 60s, 5m (default 60s; on a GPU 150s, full 840s)");
   app.add_option("--workload", options.workload, "Measure this workload's shapes first");
   app.add_option("--refine", options.refine, "Measure only what this plan's strategies use");
   app.add_flag("--resume,!--no-resume", options.resume, "Keep finished trials (default)");

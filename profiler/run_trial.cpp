@@ -216,18 +216,25 @@ Measurement RunExchange(const ExchangeConfig& c, const RunSettings& settings) {
 
 struct Runner {
   const RunSettings& settings;
-  Measurement operator()(const AttentionConfig& c) const { return RunAttention(c, settings); }
+  Measurement operator()(const AttentionConfig& c) const {
+    if (settings.bench) return settings.bench->Measure(c, settings.limits, settings.interrupted);
+    return RunAttention(c, settings);
+  }
   Measurement operator()(const ExchangeConfig& c) const { return RunExchange(c, settings); }
   Measurement operator()(const LocalConfig& c) const {
+    if (settings.bench) return settings.bench->Measure(c, settings.limits, settings.interrupted);
     return c.op == "pack" ? RunPack(c, settings) : RunMerge(c, settings);
   }
 };
 
 }  // namespace
 
-std::string MethodOf(const TrialConfig& config, int ranks, const NcclWorld* nccl) {
+std::string MethodOf(const TrialConfig& config,
+                     int ranks,
+                     const NcclWorld* nccl,
+                     const DeviceBench* bench) {
   const auto* exchange = std::get_if<ExchangeConfig>(&config);
-  if (exchange == nullptr) return "cpu.thread_time";
+  if (exchange == nullptr) return bench == nullptr ? "cpu.thread_time" : DeviceMethod(config);
   const int groups = GroupsOf(*exchange, ranks);
   const std::string method = exchange->transport != "nccl" ? "cpu.wall"
                              : nccl == nullptr             ? NcclMethod({})
@@ -239,7 +246,7 @@ std::optional<Trial> RunTrial(const TrialConfig& config, const RunSettings& sett
   Trial trial;
   trial.suite = settings.suite;
   trial.config = config;
-  trial.method = MethodOf(config, settings.ranks, settings.nccl.get());
+  trial.method = MethodOf(config, settings.ranks, settings.nccl.get(), settings.bench.get());
   trial.started_utc = NowUtc();
   try {
     Measurement measured = std::visit(Runner{settings}, config);
@@ -249,6 +256,9 @@ std::optional<Trial> RunTrial(const TrialConfig& config, const RunSettings& sett
     trial.discarded = measured.discarded;
     trial.stop_reason = measured.stop_reason;
     trial.detail = measured.detail;
+  } catch (const WrongResult& wrong) {
+    trial.outcome = TrialOutcome::kWrong;
+    trial.detail = wrong.what();
   } catch (const Error& error) {
     trial.outcome = error.code() == ErrorCode::kUnavailable ? TrialOutcome::kUnavailable
                                                             : TrialOutcome::kFailed;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs one configuration on the CPU as replay runs it: attention of all heads on one thread with
-// buffers that were not just used, exchanges between as many threads as ranks.
+// Runs one configuration as replay runs it. On the CPU attention of all heads is on one thread with
+// buffers that were not just used, exchanges are between as many threads as ranks; on a CUDA device
+// see profiler/device_bench.h.
 #pragma once
 
 #include <functional>
@@ -9,6 +10,7 @@
 #include <string>
 
 #include "core/records.h"
+#include "profiler/device_bench.h"
 #include "profiler/measure.h"
 #include "profiler/nccl_trial.h"
 
@@ -20,6 +22,7 @@ struct RunSettings {
   int ranks = 1;
   MeasureLimits limits = {};
   std::shared_ptr<const NcclWorld> nccl = {};  ///< devices of exchanges whose transport is "nccl"
+  std::shared_ptr<DeviceBench> bench = {};  ///< where attention and local work run; null: the CPU
   std::function<bool()> interrupted = [] { return false; };
 };
 
@@ -32,9 +35,11 @@ struct RunSettings {
 ///                    and head groups of U x R ranks do; from the first start to the last end of
 ///                    all groups. Not for allgather and reducescatter.
 ///   nccl.wall20      profiler/nccl_trial.h; .busyN as above
+///   cuda.events.*    attention and local where there is a bench, profiler/device_bench.h
 [[nodiscard]] std::string MethodOf(const TrialConfig& config,
                                    int ranks,
-                                   const NcclWorld* nccl = nullptr);
+                                   const NcclWorld* nccl = nullptr,
+                                   const DeviceBench* bench = nullptr);
 
 /// The finished trial; nothing when interrupted. What goes wrong with one configuration becomes its
 /// outcome (kFailed, detail), so that one bad trial does not end a run.

@@ -11,95 +11,55 @@
 
 #include "core/error.h"
 #include "core/nearest.h"
+#include "profiler/device_bytes.h"
 #include "profiler/exchange_rank.h"
+#include "profiler/kernel_table.h"
 #include "profiler/pattern.h"
 #include "profiler/plan_amounts.h"
+#include "profiler/suite_calls.h"
 
 namespace dbsp::profiler {
 namespace {
 
-/// Most operations of one attention call of a workload's shape: 0.3 s at 33 GFLOP/s, what a slow
-/// core does. A constant, not a measured rate, so that the same command asks for the same trials.
-constexpr double kMostOperations = 1e10;
-/// Rows that are kept before heads are left out.
-constexpr double kFewestRows = 4;
-
 /// Configurations of one level of value, by category.
 using Level = std::array<std::vector<TrialConfig>, 3>;
 
-AttentionConfig AttentionOf(const SuiteOptions& options,
-                            int heads,
-                            int head_dim,
-                            BlockSize block,
-                            int q_blocks,
-                            int k_blocks,
-                            const std::string& pattern,
-                            double density) {
-  AttentionConfig config;
-  config.kernel = options.kernel;
-  config.heads = std::max(heads, 1);
-  config.head_dim = head_dim;
-  config.block = block;
-  config.q_blocks = std::max(q_blocks, 1);
-  config.k_blocks = std::max(k_blocks, 1);
-  config.pattern = pattern;
-  config.seed = options.seed;
-  return WithDensity(config, density);
-}
-
-void AddExchange(
-    Level& level, const char* op, int ranks, std::int64_t bytes, double unevenness = 1.0) {
-  if (ranks < 2 || bytes < 64) return;
+void AddExchange(const SuiteTarget& target,
+                 Level& level,
+                 const char* op,
+                 int ranks,
+                 std::int64_t bytes,
+                 double unevenness = 1.0) {
+  if (ranks < 2 || bytes < 64 || target.transport.empty()) return;
   level[1].emplace_back(ExchangeConfig{.op = op,
-                                       .transport = "threads",
+                                       .transport = target.transport,
                                        .ranks = ranks,
                                        .bytes_per_rank = bytes / 4 * 4,
                                        .unevenness = unevenness});
 }
 
-void AddLocal(Level& level, const char* op, std::int64_t amount, int head_dim, BlockSize block) {
+void AddLocal(const SuiteTarget& target,
+              Level& level,
+              const char* op,
+              std::int64_t amount,
+              int head_dim,
+              BlockSize block) {
   if (amount < 1) return;
-  const std::int64_t row = static_cast<std::int64_t>(head_dim) * 4;
+  const std::int64_t row = std::int64_t{head_dim} * BytesOf(target.dtype);
   const std::int64_t whole =
       op == std::string("pack") ? std::max<std::int64_t>(amount / row, 1) * row : amount;
-  level[2].emplace_back(
-      LocalConfig{.op = op, .amount = whole, .head_dim = head_dim, .block = block});
+  const LocalConfig config{.op = op, .amount = whole, .head_dim = head_dim, .block = block};
+  if (target.most_bytes > 0 && DeviceBytes(config) > target.most_bytes) return;
+  level[2].emplace_back(config);
 }
 
 int CeilDiv(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
-
-/// One call of a workload's shape; `share` of its rows, and fewer rows, then fewer heads, where it
-/// would take too long.
-struct Call {
-  int heads = 1;
-  int rows = 1;
-  int cols = 1;
-};
-struct Draw {
-  const char* pattern;
-  double density;
-  double share;
-};
-
-AttentionConfig CallOf(const SuiteOptions& options,
-                       const AttentionShape& s,
-                       const Call& call,
-                       const Draw& draw) {
-  const double row_operations =
-      4.0 * s.block.q * s.block.k * s.head_dim * draw.density * std::max(call.cols, 1);
-  const double affordable = std::max(1.0, kMostOperations / row_operations);
-  const int heads =
-      std::clamp(static_cast<int>(affordable / kFewestRows), 1, std::max(call.heads, 1));
-  const int wanted = std::max(1, static_cast<int>(std::ceil(call.rows * draw.share)));
-  const int rows = static_cast<int>(std::min<double>(wanted, affordable / heads));
-  return AttentionOf(
-      options, heads, s.head_dim, s.block, rows, call.cols, draw.pattern, draw.density);
-}
 
 /// The fit has a cost per head, per row and per kept block: every call dense and at 0.3 first,
 /// which tells rows from blocks, then sparser ones of half the rows, then an uneven and a fuller
 /// one.
 void AddCalls(const SuiteOptions& options,
+              const std::vector<std::string>& kernels,
               const AttentionShape& s,
               const std::vector<Call>& calls,
               Level& level) {
@@ -108,34 +68,40 @@ void AddCalls(const SuiteOptions& options,
         std::vector<Draw>{{"uniform", 0.1, 0.5}},
         std::vector<Draw>{{"skewed", 0.3, 1.0}},
         std::vector<Draw>{{"uniform", 0.6, 1.0}}}) {
-    for (const Call& call : calls) {
-      for (const Draw& draw : draws) level[0].emplace_back(CallOf(options, s, call, draw));
+    for (const std::string& kernel : kernels) {
+      for (const Call& call : calls) {
+        for (const Draw& draw : draws) {
+          level[0].emplace_back(CallOf(options, kernel, s, call, draw));
+        }
+      }
     }
   }
 }
 
 /// What one rank moves at degrees U x R.
 void AddMoves(const SuiteOptions& options, const AttentionShape& s, int u, int r, Level& level) {
-  const std::int64_t row_bytes = static_cast<std::int64_t>(s.head_dim) * 4;
+  const SuiteTarget& target = options.target;
+  const std::int64_t row_bytes = std::int64_t{s.head_dim} * BytesOf(target.dtype);
   const std::int64_t home = CeilDiv(s.tokens, options.ranks) * row_bytes * s.heads;
   for (const int tensors : {3, 1}) {  // Q, K, V on the way in, O on the way out
     const std::int64_t sent = tensors * home * (u - 1) / u;
-    AddExchange(level, "alltoall", u, sent);
+    AddExchange(target, level, "alltoall", u, sent);
     // Blocks placed by load move inside the ring's ranks.
-    if (u > 1) AddExchange(level, "alltoall", r, tensors * home * (r - 1) / r);
+    if (u > 1) AddExchange(target, level, "alltoall", r, tensors * home * (r - 1) / r);
     // Where homes do not line up with rings, all ranks are joined.
-    if (u != options.ranks) AddExchange(level, "alltoall", options.ranks, sent);
-    AddLocal(level, "pack", tensors * home, s.head_dim, s.block);
+    if (u != options.ranks) AddExchange(target, level, "alltoall", options.ranks, sent);
+    AddLocal(target, level, "pack", tensors * home, s.head_dim, s.block);
   }
   if (r == 1) return;
   const std::int64_t ring_rows =
       static_cast<std::int64_t>(CeilDiv(s.tokens, r)) * CeilDiv(s.heads, u);
-  AddExchange(level, "hop", r, 2 * ring_rows * row_bytes);
-  AddLocal(level, "merge", ring_rows, s.head_dim, s.block);
+  AddExchange(target, level, "hop", r, 2 * ring_rows * row_bytes);
+  AddLocal(target, level, "merge", ring_rows, s.head_dim, s.block);
 }
 
 Level WorkloadLevel(const SuiteOptions& options) {
   const AttentionShape shape = options.workload->shape();
+  const auto kernels = KernelsFor(options.target, shape, "--workload");
   Level level;
   std::vector<Call> calls;
   for (int u = options.ranks; u >= 1; --u) {
@@ -145,7 +111,7 @@ Level WorkloadLevel(const SuiteOptions& options) {
         {CeilDiv(shape.heads, u), CeilDiv(shape.q_blocks(), r), CeilDiv(shape.k_blocks(), r)});
     AddMoves(options, shape, u, r, level);
   }
-  AddCalls(options, shape, calls, level);
+  AddCalls(options, kernels, shape, calls, level);
   return level;
 }
 
@@ -162,13 +128,14 @@ std::vector<std::int64_t> Thinned(const Size& ascending) {
   return kept;
 }
 
-void AddPlanExchanges(const std::set<std::pair<int, std::int64_t>>& amounts,
+void AddPlanExchanges(const SuiteTarget& target,
+                      const std::set<std::pair<int, std::int64_t>>& amounts,
                       const char* op,
                       Level& level) {
   std::map<int, std::set<std::int64_t>> by_ranks;
   for (const auto& [ranks, bytes] : amounts) by_ranks[ranks].insert(bytes);
   for (const auto& [ranks, sizes] : by_ranks) {
-    for (const std::int64_t bytes : Thinned(sizes)) AddExchange(level, op, ranks, bytes);
+    for (const std::int64_t bytes : Thinned(sizes)) AddExchange(target, level, op, ranks, bytes);
   }
 }
 
@@ -181,18 +148,21 @@ Level PlanLevel(const SuiteOptions& options) {
   for (const auto& [kernel, heads, rows, cols] : amounts.attention) {
     calls[kernel].push_back({heads, rows, cols});
   }
+  const SuiteTarget& target = options.target;
   for (const auto& [kernel, list] : calls) {
-    SuiteOptions with = options;
-    if (!kernel.empty()) with.kernel = kernel;
-    AddCalls(with, plan.shape, list, level);
+    AddCalls(options,
+             kernel.empty() ? KernelsFor(target, plan.shape, "--refine") : std::vector{kernel},
+             plan.shape,
+             list,
+             level);
   }
-  AddPlanExchanges(amounts.all_to_alls, "alltoall", level);
-  AddPlanExchanges(amounts.hops, "hop", level);
+  AddPlanExchanges(target, amounts.all_to_alls, "alltoall", level);
+  AddPlanExchanges(target, amounts.hops, "hop", level);
   for (const std::int64_t bytes : Thinned(amounts.copies)) {
-    AddLocal(level, "pack", bytes, plan.shape.head_dim, plan.shape.block);
+    AddLocal(target, level, "pack", bytes, plan.shape.head_dim, plan.shape.block);
   }
   for (const std::int64_t rows : Thinned(amounts.merges)) {
-    AddLocal(level, "merge", rows, plan.shape.head_dim, plan.shape.block);
+    AddLocal(target, level, "merge", rows, plan.shape.head_dim, plan.shape.block);
   }
   return level;
 }
@@ -210,8 +180,15 @@ void AddGeneralAttention(const SuiteOptions& options, bool full, Level& level) {
           const int cols = 2048 / block.k;
           for (const auto& pattern : {"uniform", "skewed", "band"}) {
             if ((density == 1.0 || !full) && pattern != std::string("uniform")) continue;
-            level[0].emplace_back(AttentionOf(
-                options, 2, dim, block, rows, cols, density == 1.0 ? "dense" : pattern, density));
+            level[0].emplace_back(AttentionOf(options,
+                                              options.target.kernels.front().name,
+                                              2,
+                                              dim,
+                                              block,
+                                              rows,
+                                              cols,
+                                              density == 1.0 ? "dense" : pattern,
+                                              density));
           }
         }
       }
@@ -221,21 +198,30 @@ void AddGeneralAttention(const SuiteOptions& options, bool full, Level& level) {
 
 Level GeneralLevel(const SuiteOptions& options) {
   const bool full = options.suite == "full";
+  const SuiteTarget& target = options.target;
+  const bool gpu = target.dtype == DType::kBf16;
   Level level;
-  AddGeneralAttention(options, full, level);
+  if (gpu) {
+    level[0] = GeneralGpuCalls(options);
+  } else {
+    AddGeneralAttention(options, full, level);
+  }
   std::set<int> counts{options.ranks};
   for (int ranks = 2; ranks < options.ranks; ranks *= 2) counts.insert(ranks);
   if (full && options.ranks > 3) counts.insert(3);
   const int factor = full ? 4 : 16;
-  for (std::int64_t bytes = 16 << 10; bytes <= 16 << 20; bytes *= factor) {
+  // A GPU's curves begin to bend where a CPU's end.
+  const std::int64_t first = gpu ? 64 << 10 : 16 << 10;
+  const std::int64_t last = gpu ? 1 << 30 : 16 << 20;
+  for (std::int64_t bytes = first; bytes <= last; bytes *= factor) {
     for (const int ranks : counts) {
-      AddExchange(level, "alltoall", ranks, bytes);
-      AddExchange(level, "hop", ranks, bytes);
-      if (full || bytes == 256 << 10) AddExchange(level, "alltoall", ranks, bytes, 1.5);
-      if (full || bytes == 4 << 20) AddExchange(level, "allgather", ranks, bytes);
+      AddExchange(target, level, "alltoall", ranks, bytes);
+      AddExchange(target, level, "hop", ranks, bytes);
+      if (full || bytes == 256 << 10) AddExchange(target, level, "alltoall", ranks, bytes, 1.5);
+      if (full || bytes == 4 << 20) AddExchange(target, level, "allgather", ranks, bytes);
     }
-    AddLocal(level, "pack", bytes, 128, {64, 64});
-    AddLocal(level, "merge", bytes / (128 * 4), 128, {64, 64});
+    AddLocal(target, level, "pack", bytes, 128, {64, 64});
+    AddLocal(target, level, "merge", bytes / (128 * BytesOf(target.dtype)), 128, {64, 64});
   }
   return level;
 }
@@ -292,7 +278,9 @@ std::vector<TrialConfig> CollectivesSuite(const SuiteOptions& options) {
 struct Describer {
   std::string operator()(const AttentionConfig& c) const {
     const double blocks = static_cast<double>(c.heads) * c.q_blocks * c.k_blocks;
-    return fmt::format("attention {} heads x {}, {} x {} blocks of {}x{}, {:.1f}% {}",
+    // The CPU has one kernel that suites measure.
+    const std::string by = c.kernel.starts_with("cpu.") ? "" : ", " + c.kernel;
+    return fmt::format("attention {} heads x {}, {} x {} blocks of {}x{}, {:.1f}% {}{}",
                        c.heads,
                        c.head_dim,
                        c.q_blocks,
@@ -300,7 +288,8 @@ struct Describer {
                        c.block.q,
                        c.block.k,
                        100.0 * static_cast<double>(c.kept_blocks) / blocks,
-                       c.pattern);
+                       c.pattern,
+                       by);
   }
   std::string operator()(const ExchangeConfig& c) const {
     return fmt::format("{} {} ranks, {} bytes per rank, unevenness {:g}",
@@ -316,6 +305,21 @@ struct Describer {
 };
 
 }  // namespace
+
+SuiteTarget CpuTarget() { return {.kernels = CpuKernels()}; }
+
+SuiteTarget GpuTarget(int arch, std::int64_t free_bytes, std::string transport) {
+  // 25 TFLOP is 40 ms at the 620 TFLOP/s that sparse attention may reach on an H200: dense
+  // attention of 5 of 40 heads over 75600 tokens, one of 8 ranks' share of Wan 2.1 14B at 720p,
+  // is 15. Drawing 2^26 cells takes a core half a second. An eighth of the memory is left to the
+  // timer's buffer, to the runtime and to fragmentation.
+  return {.dtype = DType::kBf16,
+          .kernels = GpuKernels(arch),
+          .most_operations = 2.5e13,
+          .most_cells = double{1 << 26},
+          .most_bytes = std::max<std::int64_t>(free_bytes / 8 * 7, 1),
+          .transport = std::move(transport)};
+}
 
 std::vector<TrialConfig> MakeSuite(const SuiteOptions& options) {
   const std::vector<std::string> known{"quick", "full", "collectives"};

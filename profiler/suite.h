@@ -20,10 +20,30 @@ struct SweepOptions {
   std::string transport = "threads";  ///< or "nccl"
 };
 
+/// What the trials run on, as data.
+struct SuiteTarget {
+  DType dtype = DType::kF32;  ///< of Q, K, V in memory and on the wire
+  /// Kernels, best first; a shape is measured with those that take it.
+  std::vector<KernelVariant> kernels = {{.name = "cpu.block_sparse"}};
+  /// Most operations of one attention call: 0.3 s at 33 GFLOP/s, what a slow core does. A constant,
+  /// not a measured rate, so that the same command asks for the same trials.
+  double most_operations = 1e10;
+  /// Most (head, query block, key block) of one call: the time that drawing its lists may take.
+  double most_cells = 1e12;
+  /// Most device memory of one trial, DeviceBytes(); 0 = no limit.
+  std::int64_t most_bytes = 0;
+  std::string transport = "threads";  ///< of exchanges, "" = none are measured
+};
+/// The CPU and its default kernel.
+[[nodiscard]] SuiteTarget CpuTarget();
+/// A GPU of compute capability `arch` (90 = 9.0) of which `free_bytes` of memory are free.
+/// transport  "nccl" where there is a GPU for every rank, else ""
+[[nodiscard]] SuiteTarget GpuTarget(int arch, std::int64_t free_bytes, std::string transport);
+
 struct SuiteOptions {
   std::string suite = "quick";  ///< "quick", "full" or "collectives"
   int ranks = 8;  ///< exchanges go up to this many ranks; a plan has its own number
-  std::string kernel = "cpu.block_sparse";
+  SuiteTarget target = {};
   std::uint64_t seed = 1;
   std::optional<Workload> workload = {};  ///< its shapes at every U x R = ranks come first
   std::optional<Plan> plan = {};  ///< only what its strategies use is measured
@@ -36,7 +56,8 @@ struct SuiteOptions {
 /// is linear in kept blocks.
 /// "collectives" is every exchange (even and uneven all-to-all, ring hop, all-gather,
 /// reduce-scatter, grouped needed-only) at every size, between 2, 4, ... and all ranks.
-/// errors  Error{kInvalidArgument} for an unknown suite, ranks < 1 or a plan without cells
+/// errors  Error{kInvalidArgument} for an unknown suite, ranks < 1, a plan without cells, or a
+///         workload or plan whose head_dim and blocks no kernel takes, naming what there is
 [[nodiscard]] std::vector<TrialConfig> MakeSuite(const SuiteOptions& options);
 
 /// One line for people: "attention 4 heads x 64, 32 x 32 blocks of 64x64, 30.0% uniform".

@@ -140,11 +140,12 @@ void CheckCall(const Variant& variant, const AttentionCall& call) {
   Require(call.sm_count >= 0, variant, "sm_count", call.sm_count, "0 or the thread blocks wanted");
 }
 
+bool RunsOn(const Variant& variant, int arch) {
+  return variant.min_arch == 90 ? arch == 90 : arch >= variant.min_arch;
+}
+
 void CheckArch(const Variant& variant, int arch) {
-  // wgmma and TMA code is for compute capability 9.0 alone; 8.0 code runs on all of 8.x and, as its
-  // own build, on 9.0.
-  const bool good = variant.min_arch == 90 ? arch == 90 : arch >= variant.min_arch;
-  if (good) return;
+  if (RunsOn(variant, arch)) return;
   Fail(ErrorCode::kUnavailable,
        "{} needs compute capability {}.{}{}, the device has {}.{}; take another variant",
        variant.name,

@@ -12,6 +12,10 @@ namespace dbsp::kernels::gpu {
 ///         expected
 void CheckCall(const Variant& variant, const AttentionCall& call);
 
+/// Whether the variant's machine code runs on compute capability `arch`, ten times the major plus
+/// the minor: wgmma and TMA code on 9.0 alone, 8.0 code on all of 8.x and, as its own build, later.
+[[nodiscard]] bool RunsOn(const Variant& variant, int arch);
+
 /// `arch` as ten times the major plus the minor compute capability of the device.
 /// errors  Error{kUnavailable} when the variant's machine code cannot run there
 void CheckArch(const Variant& variant, int arch);
