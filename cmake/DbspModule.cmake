@@ -19,6 +19,11 @@ function(dbsp_add_tool name)
   add_executable(${name} ${ARG_SOURCES})
   list(TRANSFORM ARG_DEPS PREPEND dbsp::)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} CLI11::CLI11)
+  # scripts/bundle puts the libraries there. The old kind of tag, because it also holds for what
+  # the libraries need themselves.
+  set_target_properties(${name} PROPERTIES
+    BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/../lib")
+  target_link_options(${name} PRIVATE LINKER:--disable-new-dtags)
   set_property(GLOBAL APPEND PROPERTY DBSP_TOOLS ${name})
 endfunction()
 

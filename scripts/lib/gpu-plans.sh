@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# The parts of scripts/gpu-check that need dbsp's tools: profile and replay. Sourced, never run; it
+# takes bin, out, smoke, budget, left, note, say from there.
+
+# Wan 2.1 14B at 720p in blocks of 128: radial masks, and a density per head as measured from
+# SpargeAttn on that model (array of steps x layers x heads). One cell of each is planned for 8 ranks.
+plan_families=(ulysses ring dbsp balanced placed)
+plan_cells() {  # NAME STEP LAYER
+  echo "radial 30 20"
+  [ -f "$out/mix.json" ] && echo "mix 15 20"
+}
+
+has_tools() {  # has_tools PART: says what is missing
+  local tool
+  for tool in dbsp-workload dbsp-profile dbsp-tune dbsp-replay; do
+    [ -x "$bin/$tool" ] && continue
+    echo "$1: unavailable: $bin/$tool is not there; scripts/bundle makes a folder for --bin"
+    note "$1" 3
+    return 1
+  done
+}
+
+make_workloads() {
+  local shape=(--model wan2.1-t2v-14b-720p --block 128x128)
+  local trace=${DBSP_SHARED_DATA:-$root/../shared/data}/wan14b_sparge_density/head_density_30x40x40.npy
+  if [ ${#smoke[@]} -gt 0 ]; then
+    shape=(--model wan2.1-t2v-14b-720p --block 64x64 --grid 3,8,9 --heads 4 --head-dim 64)
+    trace=
+  fi
+  "$bin/dbsp-workload" make "${shape[@]}" --mask radial:decay=0.2 -o "$out/radial.json" || return 1
+  if [ -f "$trace" ]; then
+    "$bin/dbsp-workload" make "${shape[@]}" --steps 30 --mask "density:file=$trace" -o "$out/mix.json" || return 1
+  elif [ -n "$trace" ]; then
+    echo "no density mix: ${trace##*/} is not here (DBSP_SHARED_DATA names its folder)"
+  fi
+}
+
+# What a trial may cost is the tool's to decide; here only the whole has a limit.
+profile_device() {
+  has_tools profile || return
+  make_workloads || { note profile 1; return; }
+  local s
+  s=$(budget 120)
+  run profile "$s" "$bin/dbsp-profile" --db "$out/profile.db" --device cuda --suite quick --ranks 8 \
+    --workload "$out/radial.json" --budget $((s - 15))s
+}
+
+# plan_line NAME FAMILY FILE: one line out of dbsp-replay's document.
+plan_line() {
+  python3 - "$@" <<'PY'
+import json, sys
+name, family, path = sys.argv[1:]
+with open(path) as file:
+    got = json.load(file)
+error = got["relative_error"]
+check = got["verification"]
+print(f"{name:8} {family:9} predicted {got['predicted_ms']:9.3f} ms  replayed {got['replayed_ms']:9.3f} ms  "
+      f"{'' if error is None else f'{100 * error:+6.1f} %'}  "
+      f"{'verified %.1e' % check['relative_error'] if check and check['passed'] else 'NOT VERIFIED'}")
+PY
+}
+
+# Exchanges are a cluster's published ones: one GPU has none to measure.
+replay_plans() {
+  has_tools replay || return
+  [ -f "$out/profile.db" ] || { echo "replay: unavailable: no $out/profile.db; run the part profile first"; note replay 3; return; }
+  [ -f "$out/radial.json" ] || make_workloads || { note replay 1; return; }
+  local status=0 name step layer family plan seconds one
+  : >"$out/replay.txt"
+  while read -r name step layer; do
+    for family in "${plan_families[@]}"; do
+      seconds=$(budget 40)
+      if [ "$seconds" -lt 10 ]; then
+        echo "out of time before $name $family" | tee -a "$out/replay.txt"
+        [ $status = 0 ] && status=124
+        continue
+      fi
+      plan=$out/plan-$name-$family.json
+      timeout "$seconds" "$bin/dbsp-tune" --workload "$out/$name.json" --db "$out/profile.db" --cluster h200x8 \
+        --steps "$step" --layers "$layer" --families "$family" -o "$plan" >"$out/plan-$name-$family.txt" 2>&1
+      one=$?
+      if [ $one = 0 ]; then
+        timeout "$seconds" "$bin/dbsp-replay" "$plan" --db "$out/profile.db" --device cuda --transport serial \
+          --verify --json >"$out/replay-$name-$family.json" 2>"$out/replay-$name-$family.err"
+        one=$?
+        [ $one = 0 ] && plan_line "$name" "$family" "$out/replay-$name-$family.json" | tee -a "$out/replay.txt"
+      fi
+      if [ $one != 0 ]; then
+        status=$one
+        echo "$name $family: exit $one: $(tail -n 1 "$out/plan-$name-$family.txt" "$out/replay-$name-$family.err" 2>/dev/null |
+          grep -v '^==>' | tail -n 1)" | tee -a "$out/replay.txt"
+      fi
+    done
+  done < <(plan_cells)
+  note replay $status
+}
