@@ -17,7 +17,12 @@ CudaEvent::CudaEvent() {
 }
 
 void CudaEvent::Record(const CudaStream& stream) {
-  DBSP_CUDA(cudaEventRecord(event_.get(), stream.get()));
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  DBSP_CUDA(cudaStreamIsCapturing(stream.get(), &capture));
+  // A plain record within a capture is an edge of the graph and keeps no time.
+  const bool captured = capture == cudaStreamCaptureStatusActive;
+  DBSP_CUDA(cudaEventRecordWithFlags(
+      event_.get(), stream.get(), captured ? cudaEventRecordExternal : cudaEventRecordDefault));
 }
 
 void CudaEvent::Synchronize() const { DBSP_CUDA(cudaEventSynchronize(event_.get())); }

@@ -23,6 +23,8 @@ class CudaEvent {
   /// On the current device.
   CudaEvent();
   [[nodiscard]] CUevent_st* get() const { return event_.get(); }
+  /// In a recording of a CudaGraph every launch of the graph records the event; a stream may not
+  /// wait for it within the recording.
   void Record(const CudaStream& stream);
   /// Waits until the device has reached the last Record().
   void Synchronize() const;
