@@ -101,8 +101,8 @@ Cell MakeCell(const AttentionShape& shape,
   return cell;
 }
 
-std::int64_t HomeBytes(const AttentionShape& shape) {
-  return 4 * shape.tokens * shape.heads * shape.head_dim * kFloat;
+std::int64_t HomeBytes(const AttentionShape& shape, DType dtype) {
+  return 4 * shape.tokens * shape.heads * shape.head_dim * BytesOf(dtype);
 }
 
 std::int64_t CellBytes(const Cell& cell) {

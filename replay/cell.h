@@ -52,15 +52,15 @@ struct Cell {
                             const Strategy& strategy,
                             const FillKey& key);
 
-/// Bytes of buffers that all ranks of the cell hold together: home Q, K, V, O, blocks, K/V twice
-/// where a ring turns, send and receive buffers, partial results and lists.
+/// Bytes of buffers that all ranks of the cell hold together on a CPU: home Q, K, V, O, blocks, K/V
+/// twice where a ring turns, send and receive buffers, partial results and lists.
 [[nodiscard]] std::int64_t CellBytes(const Cell& cell);
 
 /// Bytes a verification takes beside the cell's own: one head's K and V in fp64 per thread.
 [[nodiscard]] std::int64_t ReferenceBytes(const AttentionShape& shape, int threads);
 
 /// Bytes of home Q, K, V, O alone, known before masks and lists are made.
-[[nodiscard]] std::int64_t HomeBytes(const AttentionShape& shape);
+[[nodiscard]] std::int64_t HomeBytes(const AttentionShape& shape, DType dtype = DType::kF32);
 
 /// Bytes this process may still take: MemAvailable of /proc/meminfo, less where a cgroup says so.
 /// Absent where the system does not say.

@@ -17,7 +17,7 @@ void Poison(std::vector<float>& memory) { std::fill(memory.begin(), memory.end()
 }  // namespace
 
 RankExecutor::RankExecutor(const Cell& cell, int rank)
-    : Rank(cell, rank, BlockLayout::kTight),
+    : Rank(MakeRankPlan(cell, rank, BlockLayout::kTight)),
       kernel_(&kernels::FindCpuAttention(cell.strategy.kernel)),
       home_in_(Index(3 * plan().home_elements)),
       home_out_(Index(plan().home_elements)),

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replay/fill.h"
 
-#include "replay/bf16.h"
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
+#include "core/bf16.h"
+#include "replay/parallel.h"
 
 namespace dbsp::replay {
 namespace {
@@ -39,6 +44,30 @@ void FillRow(const FillKey& key,
   }
   if (key.dtype == DType::kF32) return;
   for (float& value : out) value = FromBf16(ToBf16(value));
+}
+
+void FillTokens(const FillKey& key,
+                planner::Tensor tensor,
+                const AttentionShape& shape,
+                std::int64_t first_token,
+                int threads,
+                std::span<std::uint16_t> out) {
+  constexpr std::int64_t kPiece = 64;  // tokens
+  const auto dim = static_cast<std::size_t>(shape.head_dim);
+  const std::int64_t row = static_cast<std::int64_t>(shape.heads) * shape.head_dim;
+  const std::int64_t tokens = std::ssize(out) / row;
+  const auto pieces = static_cast<int>((tokens + kPiece - 1) / kPiece);
+  ForEachParallel(pieces, threads, [&](int piece) {
+    std::vector<float> values(dim);
+    const std::int64_t begin = piece * kPiece;
+    std::uint16_t* to = out.data() + begin * row;
+    for (std::int64_t token = begin; token < std::min(begin + kPiece, tokens); ++token) {
+      for (int head = 0; head < shape.heads; ++head) {
+        FillRow(key, tensor, head, first_token + token, values);
+        for (const float value : values) *to++ = ToBf16(value);
+      }
+    }
+  });
 }
 
 }  // namespace dbsp::replay

@@ -29,4 +29,14 @@ struct FillKey {
 void FillRow(
     const FillKey& key, planner::Tensor tensor, int head, std::int64_t token, std::span<float> out);
 
+/// Fills tokens of all heads as bf16, on `threads` threads of the host (parallel.h).
+/// shape    out [tokens][shape.heads][shape.head_dim]
+/// requires key.dtype is kBf16
+void FillTokens(const FillKey& key,
+                planner::Tensor tensor,
+                const AttentionShape& shape,
+                std::int64_t first_token,
+                int threads,
+                std::span<std::uint16_t> out);
+
 }  // namespace dbsp::replay

@@ -13,6 +13,7 @@ namespace dbsp::replay {
 namespace {
 
 constexpr std::array<const char*, 4> kTransports{"serial", "threads", "mpi", "nccl"};
+constexpr std::array<const char*, 3> kGraphModes{"auto", "on", "off"};
 
 std::optional<int> ParseInt(std::string_view text) {
   int value = 0;
@@ -35,18 +36,34 @@ TransportKind ParseTransport(std::string_view name) {
   throw Error(ErrorCode::kInvalidArgument, UnknownName("transport", name, known));
 }
 
-void RequireTransport(TransportKind transport) {
+const char* NameOf(GraphMode mode) { return kGraphModes.at(static_cast<std::size_t>(mode)); }
+
+GraphMode ParseGraphMode(std::string_view name) {
+  for (std::size_t i = 0; i < kGraphModes.size(); ++i) {
+    if (name == kGraphModes[i]) return static_cast<GraphMode>(i);
+  }
+  const std::vector<std::string> known(kGraphModes.begin(), kGraphModes.end());
+  throw Error(ErrorCode::kInvalidArgument, UnknownName("--graph mode", name, known));
+}
+
+void RequireTransport(TransportKind transport, const runtime::DeviceSpec& device) {
+  const bool cuda = device.kind == runtime::DeviceKind::kCuda;
   switch (transport) {
     case TransportKind::kSerial:
-    case TransportKind::kThreads:
       return;
+    case TransportKind::kThreads:
+      if (!cuda) return;
+      Fail(ErrorCode::kUnavailable,
+           "--transport threads: unavailable: it plays ranks on the cores of a CPU; with --device "
+           "cuda use serial, or nccl with a GPU per rank");
     case TransportKind::kMpi:
       Fail(ErrorCode::kUnavailable,
            "--transport mpi: unavailable: this dbsp has no MPI transport; use threads or serial");
     case TransportKind::kNccl:
+      if (cuda) return;
       Fail(ErrorCode::kUnavailable,
-           "--transport nccl: unavailable: it needs --device cuda, which this dbsp does not run; "
-           "use threads or serial");
+           "--transport nccl: unavailable: it needs --device cuda and a GPU per rank; use threads "
+           "or serial");
   }
 }
 

@@ -2,6 +2,7 @@
 #include "replay/rank.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace dbsp::replay {
 namespace {
@@ -10,10 +11,9 @@ std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); 
 
 }  // namespace
 
-Rank::Rank(const Cell& cell, int rank, BlockLayout layout)
-    : plan_(MakeRankPlan(cell, rank, layout)) {
-  const int block = cell.shape.block.q;
-  writes_.resize(Index((plan_.local_tokens + block - 1) / block * cell.shape.heads));
+Rank::Rank(RankPlan plan) : plan_(std::move(plan)) {
+  const AttentionShape& shape = plan_.cell->shape;
+  writes_.resize(Index((plan_.local_tokens + shape.block.q - 1) / shape.block.q * shape.heads));
 }
 
 void Rank::Reset() {

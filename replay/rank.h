@@ -86,7 +86,7 @@ class Rank {
   [[nodiscard]] virtual float* KvWords(int step) = 0;
 
  protected:
-  Rank(const Cell& cell, int rank, BlockLayout layout);
+  explicit Rank(RankPlan plan);
   Rank(Rank&&) = default;
   Rank& operator=(Rank&&) = default;
 

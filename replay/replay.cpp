@@ -4,13 +4,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
+#include <memory>
 #include <numeric>
-#include <thread>
 #include <tuple>
+#include <utility>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "replay/kernel_choice.h"
 
 namespace dbsp::replay {
 namespace {
@@ -41,9 +44,12 @@ std::int64_t Sum(const std::vector<std::int64_t>& values) {
 }
 
 /// The most that one rank really sent must be what the plan says, in the plan's element type.
-void RequirePlannedBytes(const CellOutcome& outcome, const Plan& plan, const Prediction& planned) {
+void RequirePlannedBytes(const CellOutcome& outcome,
+                         DType dtype,
+                         const Plan& plan,
+                         const Prediction& planned) {
   const std::int64_t most = *std::max_element(outcome.bytes_sent.begin(), outcome.bytes_sent.end());
-  const std::int64_t in_plan = most / BytesOf(DType::kF32) * BytesOf(plan.dtype);
+  const std::int64_t in_plan = most / BytesOf(dtype) * BytesOf(plan.dtype);
   if (in_plan == planned.bytes_per_rank) return;
   Fail(ErrorCode::kInternal,
        "the busiest rank sent {} bytes ({} as {}), the plan says {}; was the plan made by another "
@@ -65,49 +71,45 @@ class CellReplay {
         planned_(plan.cells.at(selected.cell)),
         prediction_(plan.predictions.at(static_cast<std::size_t>(planned_.prediction))),
         masks_(masks),
-        options_(options) {
+        options_(options),
+        on_{options.device, options.transport, options.kernel, options.graph, options.nccl} {
     outcome_.plan_cell = selected.cell;
     outcome_.stands_for = selected.stands_for;
   }
 
   void Run() {
-    const Strategy& strategy = plan_.strategies.at(static_cast<std::size_t>(planned_.strategy));
+    Strategy strategy = plan_.strategies.at(static_cast<std::size_t>(planned_.strategy));
     RequireSupported(plan_, strategy);
+    outcome_.planned_kernel = strategy.kernel;
+    if (on_.device.kind == runtime::DeviceKind::kCpu) {
+      strategy.kernel = ChooseCpuKernel(strategy.kernel, on_.kernel);
+    }
+    const DType dtype = DTypeOn(on_.device);
     const std::int64_t limit = options_.memory_limit.value_or(
         AvailableMemory().value_or(std::numeric_limits<std::int64_t>::max()));
-    RequireMemory(HomeBytes(plan_.shape), limit);
+    RequireMemory(HomeBytes(plan_.shape, dtype), limit);
     const Cell cell = MakeCell(plan_.shape,
                                masks_.At(planned_.step, planned_.layer),
                                plan_.partitions.at(static_cast<std::size_t>(strategy.partition)),
                                strategy,
-                               {options_.seed, planned_.step, planned_.layer});
-    outcome_.memory_bytes = CellBytes(cell);
-    RequireMemory(outcome_.memory_bytes + (options_.verify ? VerifyBytes() : 0), limit);
-    std::vector<RankExecutor> ranks;
-    ranks.reserve(static_cast<std::size_t>(cell.ranks()));
-    for (int rank = 0; rank < cell.ranks(); ++rank) ranks.emplace_back(cell, rank);
-    Time(cell, ranks);
-    Count(cell, ranks);
-    if (options_.verify) Judge(cell, ranks);
+                               {options_.seed, planned_.step, planned_.layer, dtype});
+    VerifyOptions limits = options_.limits;
+    limits.seed = options_.seed;
+    const std::unique_ptr<CellRunner> runner =
+        MakeRunner(cell, on_, options_.verify, limits, limit);
+    outcome_.memory_bytes = runner->memory_bytes();
+    outcome_.kernel = runner->kernel();
+    Keep(runner->Run(prediction_.segments, options_.repeats, options_.observer));
+    outcome_.graph_runs = runner->graph_runs();
+    Count(cell, runner->ranks());
+    if (options_.verify) Judge(runner->Judge(limits));
   }
 
   ReplayCell record_;
   CellOutcome outcome_;
 
  private:
-  [[nodiscard]] std::int64_t VerifyBytes() const {
-    const int threads = options_.limits.threads > 0
-                            ? options_.limits.threads
-                            : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-    return ReferenceBytes(plan_.shape, threads);
-  }
-
-  void Time(const Cell& cell, std::span<RankExecutor> ranks) {
-    const std::vector<Timeline> runs =
-        options_.transport == TransportKind::kSerial
-            ? std::vector{RunSerial(
-                  cell, ranks, prediction_.segments, options_.repeats, options_.observer)}
-            : RunThreads(cell, ranks, options_.repeats, options_.observer);
+  void Keep(const std::vector<Timeline>& runs) {
     const Timeline& median = runs.at(MedianRun(runs));
     record_.step = planned_.step;
     record_.layer = planned_.layer;
@@ -123,7 +125,7 @@ class CellReplay {
     outcome_.slowest_ns = slowest->makespan_ns;
   }
 
-  void Count(const Cell& cell, std::span<const RankExecutor> ranks) {
+  void Count(const Cell& cell, std::span<const Rank* const> ranks) {
     const std::string problem = WorkProblem(cell, ranks);
     if (!problem.empty()) Fail(ErrorCode::kInternal, "{}", problem);
     outcome_.attention_ns.assign(ranks.size(), 0);
@@ -132,23 +134,21 @@ class CellReplay {
       outcome_.attention_ns[static_cast<std::size_t>(s.rank)] += s.duration_ns;
     }
     outcome_.bytes_sent.assign(ranks.size(), 0);
-    for (const RankExecutor& rank : ranks) {
-      const auto r = static_cast<std::size_t>(rank.rank());
-      outcome_.kept_blocks.push_back(Sum(rank.executed().kept_blocks));
-      outcome_.bytes_sent[r] += Sum(rank.executed().sent_bytes);
+    for (const Rank* rank : ranks) {
+      const auto r = static_cast<std::size_t>(rank->rank());
+      outcome_.kept_blocks.push_back(Sum(rank->executed().kept_blocks));
+      outcome_.bytes_sent[r] += Sum(rank->executed().sent_bytes);
       // A hop is counted where it arrives, and was sent by the next rank of the ring.
       const int sender = cell.schedule.rank[r].ring_next;
-      if (sender >= 0 && sender != rank.rank()) {
-        outcome_.bytes_sent[static_cast<std::size_t>(sender)] += Sum(rank.executed().hop_bytes);
+      if (sender >= 0 && sender != rank->rank()) {
+        outcome_.bytes_sent[static_cast<std::size_t>(sender)] += Sum(rank->executed().hop_bytes);
       }
     }
-    RequirePlannedBytes(outcome_, plan_, prediction_);
+    RequirePlannedBytes(outcome_, cell.dtype(), plan_, prediction_);
   }
 
-  void Judge(const Cell& cell, std::span<const RankExecutor> ranks) {
-    VerifyOptions limits = options_.limits;
-    limits.seed = options_.seed;
-    outcome_.verified = Verify(cell, ranks, limits);
+  void Judge(VerifyResult verified) {
+    outcome_.verified = std::move(verified);
     // When a row is missing or not finite nothing was compared: there is no error to write down.
     if (outcome_.verified->rows_checked > 0) {
       record_.relative_error = outcome_.verified->relative_error;
@@ -161,9 +161,19 @@ class CellReplay {
   const Prediction& prediction_;
   planner::MaskSource& masks_;
   const ReplayOptions& options_;
+  RunOn on_;
 };
 
 }  // namespace
+
+VerifyOptions LimitsOf(const runtime::DeviceSpec& device) {
+  VerifyOptions limits;
+  if (DTypeOn(device) == DType::kBf16) {
+    limits.max_relative_error = 5e-3;
+    limits.max_abs_error = 3e-2;
+  }
+  return limits;
+}
 
 std::string ExchangeSourceOf(const Plan& plan, TransportKind transport) {
   if (transport != TransportKind::kSerial) return "measured in this run";
@@ -173,7 +183,7 @@ std::string ExchangeSourceOf(const Plan& plan, TransportKind transport) {
 }
 
 ReplayOutcome Replay(const Plan& plan, planner::MaskSource& masks, const ReplayOptions& options) {
-  RequireTransport(options.transport);
+  RequireTransport(options.transport, options.device);
   if (options.repeats.runs < 1 || options.repeats.warmups < 0) {
     Fail(ErrorCode::kInvalidArgument,
          "{} warm-up and {} kept runs; expected at least 0 and 1",
@@ -181,6 +191,7 @@ ReplayOutcome Replay(const Plan& plan, planner::MaskSource& masks, const ReplayO
          options.repeats.runs);
   }
   ReplayOutcome outcome;
+  outcome.dtype = DTypeOn(options.device);
   outcome.record.plan_hash = HashBytes(PlanToJson(plan));
   outcome.record.workload_hash = plan.workload_hash;
   outcome.record.transport = NameOf(options.transport);

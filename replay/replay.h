@@ -13,17 +13,21 @@
 #include "core/plan.h"
 #include "core/records.h"
 #include "planner/masks.h"
+#include "replay/runner.h"
 #include "replay/transport.h"
 #include "replay/verify.h"
 
 namespace dbsp::replay {
 
-enum class TransportKind : std::uint8_t { kSerial, kThreads, kMpi, kNccl };
 [[nodiscard]] const char* NameOf(TransportKind transport);
 /// errors  Error{kInvalidArgument} naming the nearest known one
 [[nodiscard]] TransportKind ParseTransport(std::string_view name);
-/// errors  Error{kUnavailable} "--transport nccl: unavailable: ..." when it cannot run here
-void RequireTransport(TransportKind transport);
+/// errors  Error{kUnavailable} "--transport nccl: unavailable: ..." when it cannot run on the
+/// device
+void RequireTransport(TransportKind transport, const runtime::DeviceSpec& device = {});
+[[nodiscard]] const char* NameOf(GraphMode mode);
+/// errors  Error{kInvalidArgument} naming the nearest known one
+[[nodiscard]] GraphMode ParseGraphMode(std::string_view name);
 
 /// Which cells run.
 struct CellSelection {
@@ -48,7 +52,11 @@ struct SelectedCell {
                                                     const CellSelection& selection);
 
 struct ReplayOptions {
+  runtime::DeviceSpec device;
   TransportKind transport = TransportKind::kSerial;
+  std::string kernel;  ///< "" = the planned one (replay/kernel_choice.h)
+  GraphMode graph = GraphMode::kAuto;
+  runtime::NcclOptions nccl;
   CellSelection cells;
   Repeats repeats;
   bool verify = false;
@@ -65,6 +73,9 @@ struct CellOutcome {
   std::size_t plan_cell = 0;  ///< index into Plan::cells
   std::int64_t stands_for = 1;
   std::int64_t memory_bytes = 0;  ///< buffers of all ranks
+  std::string planned_kernel;  ///< "" = the device's default
+  std::string kernel;  ///< that ran
+  int graph_runs = 0;  ///< kept and warm-up runs launched as CUDA graphs
   std::int64_t fastest_ns = 0;  ///< of the kept runs
   std::int64_t slowest_ns = 0;
   std::vector<std::int64_t> kept_blocks;  ///< [ranks] computed, over all ring steps
@@ -75,6 +86,7 @@ struct CellOutcome {
 
 struct ReplayOutcome {
   ReplayRecord record;
+  DType dtype = DType::kF32;  ///< of Q, K, V and O in this run
   std::vector<CellOutcome> cells;  ///< as record.cells
 };
 
@@ -94,6 +106,10 @@ struct ReplayOutcome {
 [[nodiscard]] ReplayRecord ReplayPlan(const Plan& plan,
                                       planner::MaskSource& masks,
                                       const ReplayOptions& options);
+
+/// What a verification holds outputs to: bf16 rounds to 8 bits of mantissa, inputs of the second
+/// product and every partial result as well as the outputs.
+[[nodiscard]] VerifyOptions LimitsOf(const runtime::DeviceSpec& device);
 
 /// Where the exchange times of a serial replay come from, in words.
 [[nodiscard]] std::string ExchangeSourceOf(const Plan& plan, TransportKind transport);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
+#include <utility>
 
 #include "core/units.h"
 
@@ -44,6 +46,9 @@ void AddVerified(const VerifyResult& verified, std::size_t at, ReplaySummary& su
   summary.rows += verified.rows;
   summary.relative_error = std::max(summary.relative_error, verified.relative_error);
   summary.max_abs_error = std::max(summary.max_abs_error, verified.max_abs_error);
+  if (verified.unsplit_error) {
+    summary.unsplit_error = std::max(summary.unsplit_error.value_or(0), *verified.unsplit_error);
+  }
   if (!verified.passed && !summary.first_failure) summary.first_failure = at;
 }
 
@@ -91,7 +96,24 @@ std::string VerifyLine(const ReplaySummary& summary, const ReplayOutcome& outcom
       summary.cells,
       summary.relative_error,
       summary.max_abs_error);
+  if (summary.unsplit_error) {
+    text += fmt::format("            all rows against an unsplit run: relative error {:.2e}\n",
+                        *summary.unsplit_error);
+  }
   if (!outcome.record.passed) text += "            " + FailureText(outcome) + "\n";
+  return text;
+}
+
+/// "sm90.block128x128.d128", and for which planned ones it stands in; one line for every pair.
+std::string KernelLines(const ReplayOutcome& outcome) {
+  std::set<std::pair<std::string, std::string>> pairs;
+  for (const CellOutcome& cell : outcome.cells) pairs.emplace(cell.kernel, cell.planned_kernel);
+  std::string text;
+  for (const auto& [ran, planned] : pairs) {
+    const bool same = planned.empty() || planned == ran;
+    text += fmt::format(
+        "kernel      {}{}\n", ran, same ? "" : fmt::format(" in place of the plan's {}", planned));
+  }
   return text;
 }
 
@@ -101,9 +123,16 @@ std::string TransportLine(const ReplayOutcome& outcome,
   const std::string runs = fmt::format(
       "median of {} runs after {} warm-up", options.repeats.runs, options.repeats.warmups);
   if (options.transport == TransportKind::kSerial) {
-    return fmt::format("transport   serial: ranks one after the other, every segment's {}\n", runs);
+    int graphs = 0;
+    for (const CellOutcome& cell : outcome.cells) graphs += cell.graph_runs > 0 ? 1 : 0;
+    return fmt::format("transport   serial: ranks one after the other, every segment's {}{}\n",
+                       runs,
+                       graphs > 0 ? fmt::format("; {} cells as CUDA graphs", graphs) : "");
   }
   const int ranks = outcome.record.ranks;
+  if (options.transport == TransportKind::kNccl) {
+    return fmt::format("transport   nccl: {} ranks on as many GPUs, {}\n", ranks, runs);
+  }
   return fmt::format("transport   {}: {} ranks on {} cores{}, {}\n",
                      outcome.record.transport,
                      ranks,
@@ -165,6 +194,7 @@ std::string SummaryText(const Plan& plan,
   text += fmt::format(
       "cells       {} run, standing for {} of {}\n", s.cells, s.cells_meant, s.cells_in_plan);
   text += TransportLine(outcome, options, machine);
+  text += KernelLines(outcome);
   text += fmt::format("exchange    {}\n", outcome.record.exchange_source);
   if (plan.device != machine.device_name) {
     text += fmt::format(
@@ -192,8 +222,9 @@ std::string SummaryText(const Plan& plan,
       "balance     attention time max/mean {:.3f}, kept blocks max/mean {:.3f} over ranks\n",
       s.attention_balance,
       s.block_balance);
-  text += fmt::format("moved       {:.3f} MB between ranks, one pass, fp32\n",
-                      static_cast<double>(s.bytes_moved) / 1e6);
+  text += fmt::format("moved       {:.3f} MB between ranks, one pass, {}\n",
+                      static_cast<double>(s.bytes_moved) / 1e6,
+                      dbsp::NameOf(outcome.dtype));
   text += fmt::format("memory      {:.1f} MB of buffers in the largest cell, all ranks\n",
                       static_cast<double>(s.memory_bytes) / 1e6);
   return text + VerifyLine(s, outcome);

@@ -33,12 +33,13 @@ struct ReplaySummary {
   std::size_t worst_cell = 0;  ///< index into record.cells: largest |replayed / predicted - 1|
   double attention_balance = 1;  ///< sum of max / sum of mean over ranks, attention time
   double block_balance = 1;  ///< the same of kept blocks computed
-  std::int64_t bytes_moved = 0;  ///< sent between ranks, all ranks, one pass, really run in fp32
+  std::int64_t bytes_moved = 0;  ///< sent between ranks, all ranks, one pass, in the type that ran
   std::int64_t memory_bytes = 0;  ///< largest cell, buffers of all ranks
   std::int64_t rows_checked = 0;
   std::int64_t rows = 0;  ///< of the cells verified
   double relative_error = 0;  ///< worst of the cells verified
   double max_abs_error = 0;
+  std::optional<double> unsplit_error;  ///< worst of the cells compared with an unsplit run
   std::optional<std::size_t> first_failure;  ///< index into record.cells
 };
 

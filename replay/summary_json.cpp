@@ -32,6 +32,7 @@ Json VerifyJson(const VerifyResult& verified) {
           {"max_abs_error", compared ? Json(verified.max_abs_error) : Json(nullptr)},
           {"rows_checked", verified.rows_checked},
           {"rows", verified.rows},
+          {"unsplit_relative_error", OrNull(verified.unsplit_error)},
           {"problem", verified.problem.empty() ? Json(nullptr) : Json(verified.problem)}};
 }
 
@@ -56,6 +57,9 @@ Json CellJson(const ReplayCell& record, const CellOutcome& cell) {
   return {{"step", record.step},
           {"layer", record.layer},
           {"stands_for", cell.stands_for},
+          {"planned_kernel", cell.planned_kernel},
+          {"kernel", cell.kernel},
+          {"graph_runs", cell.graph_runs},
           {"predicted_ns", record.predicted_ns},
           {"replayed_ns", record.replayed_ns},
           {"fastest_ns", cell.fastest_ns},
@@ -102,6 +106,7 @@ std::string ReplayJson(const Plan& plan,
                          {"planned_device", plan.device},
                          {"costs", dbsp::NameOf(plan.costs)},
                          {"transport", outcome.record.transport},
+                         {"dtype", dbsp::NameOf(outcome.dtype)},
                          {"exchange_source", outcome.record.exchange_source},
                          {"seed", options.seed},
                          {"warmups", options.repeats.warmups},

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -36,6 +37,8 @@ struct VerifyResult {
   double max_abs_error = 0;
   std::int64_t rows_checked = 0;  ///< (head, query token) rows compared in value
   std::int64_t rows = 0;  ///< all (head, query token) rows
+  /// |O - O'| / |O'| over all rows, O' of a run without any split on the same device.
+  std::optional<double> unsplit_error;
   /// "" when passed, else what is wrong and where: rank, head, query block.
   std::string problem;
 };

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay/gpu_cell.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/bf16.h"
+#include "core/error.h"
+#include "core/units.h"
+#include "kernels/gpu/device_lists.h"
+#include "replay/fill.h"
+#include "replay/parallel.h"
+#include "replay/rank.h"
+#include "runtime/cuda_buffer.h"
+#include "runtime/cuda_device.h"
+
+namespace dbsp::replay {
+namespace {
+
+using runtime::CudaBuffer;
+using runtime::CudaStream;
+
+constexpr std::size_t kElement = 2;  ///< bytes of a bf16
+
+std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); }
+
+std::int64_t TensorElements(const AttentionShape& shape) {
+  return shape.tokens * shape.heads * shape.head_dim;
+}
+
+/// One of Q, K, V of all tokens where they live, [tokens][heads][head_dim].
+CudaBuffer WholeTensor(const Cell& cell, planner::Tensor tensor, const CudaStream& stream) {
+  std::vector<std::uint16_t> whole(Index(TensorElements(cell.shape)));
+  FillTokens(cell.key, tensor, cell.shape, 0, 0, whole);
+  return runtime::ToDevice(
+      std::span<const std::uint16_t>(whole), "a whole tensor of the unsplit run", stream);
+}
+
+struct MaskLists {
+  std::vector<std::int32_t> begin{0};
+  std::vector<std::int32_t> list;
+};
+
+MaskLists ListsOf(const LayerMasks& masks) {
+  MaskLists lists;
+  std::vector<int> columns;
+  for (const BlockMaskPtr& mask : masks.head) {
+    for (int row = 0; row < mask->rows(); ++row) {
+      columns.clear();
+      mask->AppendRow(row, columns);
+      lists.list.insert(lists.list.end(), columns.begin(), columns.end());
+      lists.begin.push_back(static_cast<std::int32_t>(lists.list.size()));
+    }
+  }
+  return lists;
+}
+
+struct Distance {
+  double error_squares = 0;
+  double reference_squares = 0;
+};
+
+}  // namespace
+
+std::vector<RankPlan> MakeDevicePlans(const Cell& cell) {
+  std::vector<RankPlan> plans(static_cast<std::size_t>(cell.ranks()));
+  ForEachParallel(cell.ranks(), 0, [&](int rank) {
+    plans[static_cast<std::size_t>(rank)] = MakeRankPlan(cell, rank, BlockLayout::kUniform);
+  });
+  return plans;
+}
+
+void RequireDeviceMemory(std::int64_t bytes, const std::string& what) {
+  const runtime::CudaMemoryInfo memory = runtime::CudaMemory();
+  if (bytes <= static_cast<std::int64_t>(memory.free)) return;
+  Fail(ErrorCode::kUnavailable,
+       "{} needs {:.2f} GB of device memory, {:.2f} of {:.2f} GB are free; make a smaller workload "
+       "(dbsp-workload make --tokens, --grid or --heads) and tune it again",
+       what,
+       static_cast<double>(bytes) / kBytesPerGb,
+       static_cast<double>(memory.free) / kBytesPerGb,
+       static_cast<double>(memory.total) / kBytesPerGb);
+}
+
+std::span<const std::uint16_t> DeviceOutputs::Bits(int head, std::int64_t token) const {
+  const auto home = static_cast<std::size_t>(cell_.home.RankOf(token));
+  const std::int64_t row = (token - cell_.home.begin[home]) * cell_.shape.heads + head;
+  const auto dim = static_cast<std::size_t>(cell_.shape.head_dim);
+  return std::span(outputs_[home]).subspan(Index(row) * dim, dim);
+}
+
+void DeviceOutputs::Row(int head, std::int64_t token, std::span<float> row) const {
+  std::ranges::transform(Bits(head, token), row.begin(), FromBf16);
+}
+
+int DeviceOutputs::Writes(int head, int q_block) const {
+  const int home = cell_.home.RankOf(static_cast<std::int64_t>(q_block) * cell_.shape.block.q);
+  return ranks_[static_cast<std::size_t>(home)]->Writes(head, q_block);
+}
+
+std::int64_t UnsplitBytes(const AttentionShape& shape, const LayerMasks& masks) {
+  std::int64_t ints = 2 * std::int64_t{shape.heads} * shape.q_blocks() + 2;
+  for (const BlockMaskPtr& mask : masks.head) ints += mask->Count();
+  return 4 * TensorElements(shape) * static_cast<std::int64_t>(kElement) +
+         shape.tokens * shape.heads * std::int64_t{sizeof(float)} +
+         ints * std::int64_t{sizeof(std::int32_t)};
+}
+
+std::vector<std::uint16_t> UnsplitOutput(const Cell& cell,
+                                         const kernels::gpu::Variant& kernel,
+                                         const CudaStream& stream) {
+  const AttentionShape& shape = cell.shape;
+  const CudaBuffer q = WholeTensor(cell, planner::Tensor::kQ, stream);
+  const CudaBuffer k = WholeTensor(cell, planner::Tensor::kK, stream);
+  const CudaBuffer v = WholeTensor(cell, planner::Tensor::kV, stream);
+  const CudaBuffer o(q.bytes(), "O of the unsplit run");
+  const CudaBuffer lse(Index(shape.tokens * shape.heads) * sizeof(float), "LSE of the unsplit run");
+  o.Fill(0xFF, stream);
+  const MaskLists masks = ListsOf(cell.masks);
+  const kernels::gpu::DeviceLists lists(kernel, shape.q_blocks(), masks.begin, masks.list, stream);
+  const auto view = [&](const CudaBuffer& buffer) {
+    return kernels::gpu::TensorView{
+        .data = buffer.data(),
+        .batch_stride = 0,
+        .head_stride = shape.head_dim,
+        .token_stride = static_cast<std::int64_t>(shape.heads) * shape.head_dim};
+  };
+  kernels::gpu::AttentionCall call;
+  call.shape = {.batch = 1,
+                .heads = shape.heads,
+                .q_tokens = static_cast<int>(shape.tokens),
+                .k_tokens = static_cast<int>(shape.tokens),
+                .head_dim = shape.head_dim,
+                .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)))};
+  call.q = view(q);
+  call.k = view(k);
+  call.v = view(v);
+  call.o = view(o);
+  call.lse = lse.As<float>();
+  kernel.launch(lists.Over(call, stream));
+  std::vector<std::uint16_t> out(Index(TensorElements(shape)));
+  o.Download(out.data(), out.size() * kElement, stream);
+  return out;
+}
+
+VerifyResult JudgeDeviceOutputs(const Cell& cell,
+                                const DeviceOutputs& outputs,
+                                std::span<const std::uint16_t> unsplit,
+                                const VerifyOptions& options) {
+  VerifyResult result = Verify(cell, outputs, options);
+  if (!result.passed) return result;
+  const AttentionShape& shape = cell.shape;
+  const auto dim = static_cast<std::size_t>(shape.head_dim);
+  std::vector<Distance> per_head(static_cast<std::size_t>(shape.heads));
+  ForEachParallel(shape.heads, options.threads, [&](int head) {
+    Distance& sum = per_head[static_cast<std::size_t>(head)];
+    for (std::int64_t token = 0; token < shape.tokens; ++token) {
+      const std::span<const std::uint16_t> got = outputs.Bits(head, token);
+      const auto expected = unsplit.subspan(Index(token * shape.heads + head) * dim, dim);
+      for (std::size_t i = 0; i < dim; ++i) {
+        const double reference = FromBf16(expected[i]);
+        const double difference = FromBf16(got[i]) - reference;
+        sum.error_squares += difference * difference;
+        sum.reference_squares += reference * reference;
+      }
+    }
+  });
+  Distance sum;
+  for (const Distance& head : per_head) {
+    sum.error_squares += head.error_squares;
+    sum.reference_squares += head.reference_squares;
+  }
+  const double error = sum.error_squares == 0 ? 0
+                       : sum.reference_squares > 0
+                           ? std::sqrt(sum.error_squares / sum.reference_squares)
+                           : std::numeric_limits<double>::infinity();
+  result.unsplit_error = error;
+  if (error <= options.max_relative_error) return result;  // NaN is not
+  result.passed = false;
+  result.problem = fmt::format(
+      "the outputs differ from an unsplit run on the same device: relative error {:.3g} (limit "
+      "{:.3g}) over all rows",
+      error,
+      options.max_relative_error);
+  return result;
+}
+
+}  // namespace dbsp::replay

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// The serial transport on a GPU: one device plays all ranks.
+#include <deque>
+#include <numeric>
+#include <utility>
+
+#include "core/error.h"
+#include "replay/device_rank.h"
+#include "replay/gpu_cell.h"
+#include "replay/kernel_choice.h"
+#include "replay/runner.h"
+#include "replay/serial_device.h"
+#include "runtime/clock.h"
+#include "runtime/cuda_device.h"
+#include "runtime/cuda_event.h"
+#include "runtime/cuda_graph.h"
+
+namespace dbsp::replay {
+namespace {
+
+using runtime::CudaEvent;
+using runtime::CudaGraph;
+using runtime::CudaStream;
+
+constexpr std::size_t kWord = 4;  ///< bytes
+
+using Outputs = std::vector<std::vector<std::uint16_t>>;
+
+Outputs OutputsOf(std::span<const DeviceRank> ranks) {
+  Outputs outputs;
+  for (const DeviceRank& rank : ranks) outputs.push_back(rank.Output());
+  return outputs;
+}
+
+/// Phases between events on one stream; nothing waits within a run.
+class GpuSerialDevice final : public SerialDevice {
+ public:
+  GpuSerialDevice(std::span<const DeviceRank> ranks, const CudaStream& stream, GraphMode mode)
+      : ranks_(ranks), stream_(stream), mode_(mode) {}
+
+  void Run(const std::function<void()>& program) override {
+    timed_.clear();
+    if (next_is_graph_) {
+      const CudaGraph graph(stream_, program);
+      graph.Launch(stream_);
+      stream_.Synchronize();
+      ++graph_runs_;
+      return Read();
+    }
+    const std::int64_t start = runtime::SteadyNs();
+    program();
+    const std::int64_t enqueue_ns = runtime::SteadyNs() - start;
+    stream_.Synchronize();
+    Read();
+    next_is_graph_ =
+        mode_ == GraphMode::kOn || (mode_ == GraphMode::kAuto && LaunchesDominate(enqueue_ns));
+    if (next_is_graph_) plain_ = OutputsOf(ranks_);
+  }
+
+  void Time(const PhaseKey&, double& ns, const std::function<bool()>& phase) override {
+    if (timed_.size() == events_.size()) events_.emplace_back();
+    Pair& pair = events_[timed_.size()];
+    pair.begin.Record(stream_);
+    timed_.push_back({&ns, phase()});
+    pair.end.Record(stream_);
+  }
+
+  void CopyRound(int round,
+                 int src,
+                 std::int64_t from_word,
+                 int dst,
+                 std::int64_t to_word,
+                 std::int64_t words) override {
+    const DeviceRank& from = ranks_[static_cast<std::size_t>(src)];
+    const DeviceRank& to = ranks_[static_cast<std::size_t>(dst)];
+    to.recv(to.plan().BufferOf(round))
+        .CopyPart(from.send(from.plan().BufferOf(round)),
+                  static_cast<std::size_t>(from_word) * kWord,
+                  static_cast<std::size_t>(to_word) * kWord,
+                  static_cast<std::size_t>(words) * kWord,
+                  stream_);
+  }
+
+  void CopyHop(int step, int src, int dst, std::int64_t words) override {
+    const DeviceRank& from = ranks_[static_cast<std::size_t>(src)];
+    const DeviceRank& to = ranks_[static_cast<std::size_t>(dst)];
+    to.blocks().CopyPart(from.blocks(),
+                         static_cast<std::size_t>(from.plan().Bytes(from.plan().StepKv(step))),
+                         static_cast<std::size_t>(to.plan().Bytes(to.plan().StepKv(step + 1))),
+                         static_cast<std::size_t>(words) * kWord,
+                         stream_);
+  }
+
+  [[nodiscard]] int graph_runs() const { return graph_runs_; }
+  /// What plain launches left, where graphs followed.
+  [[nodiscard]] const Outputs& plain() const { return plain_; }
+
+ private:
+  struct Pair {
+    CudaEvent begin;
+    CudaEvent end;
+  };
+  struct Timed {
+    double* ns = nullptr;
+    bool busy = false;
+  };
+
+  void Read() {
+    for (std::size_t i = 0; i < timed_.size(); ++i) {
+      *timed_[i].ns = timed_[i].busy ? CudaEvent::ElapsedNs(events_[i].begin, events_[i].end) : 0;
+    }
+  }
+
+  /// See GraphMode::kAuto.
+  [[nodiscard]] bool LaunchesDominate(std::int64_t enqueue_ns) const {
+    if (timed_.empty()) return false;
+    const double device_ns =
+        CudaEvent::ElapsedNs(events_.front().begin, events_[timed_.size() - 1].end);
+    return 2.0 * static_cast<double>(enqueue_ns) > device_ns;
+  }
+
+  std::span<const DeviceRank> ranks_;
+  const CudaStream& stream_;
+  GraphMode mode_;
+  std::deque<Pair> events_;
+  std::vector<Timed> timed_;  ///< as events_
+  bool next_is_graph_ = false;
+  int graph_runs_ = 0;
+  Outputs plain_;
+};
+
+class SerialGpuRunner final : public CellRunner {
+ public:
+  SerialGpuRunner(const Cell& cell, const RunOn& on, bool verify)
+      : cell_(cell),
+        graph_(on.graph),
+        device_(runtime::OpenCudaDevice(on.device.index)),
+        kernel_(ChooseGpuKernel(
+            cell.strategy.kernel, on.kernel, cell.shape.block, cell.shape.head_dim, device_.arch)) {
+    std::vector<RankPlan> plans = MakeDevicePlans(cell);
+    for (const RankPlan& plan : plans) memory_bytes_ += DeviceBytes(plan);
+    RequireDeviceMemory(memory_bytes_ + (verify ? UnsplitBytes(cell.shape, cell.masks) : 0),
+                        "replaying this cell with all its ranks on one GPU");
+    ranks_.reserve(plans.size());
+    for (RankPlan& plan : plans) ranks_.emplace_back(std::move(plan), kernel_, stream_);
+  }
+
+  std::vector<Timeline> Run(std::span<const Segment> predicted,
+                            const Repeats& repeats,
+                            const Observer& observer) override {
+    for (DeviceRank& rank : ranks_) rank.Fill(0);
+    GpuSerialDevice device(ranks_, stream_, graph_);
+    const std::vector<Rank*> pointers = RanksOf(std::span<DeviceRank>(ranks_));
+    Timeline timeline = RunSerialOn(device, cell_, pointers, predicted, repeats, observer);
+    outputs_ = OutputsOf(ranks_);
+    graph_runs_ = device.graph_runs();
+    if (graph_runs_ > 0 && kernel_.deterministic && outputs_ != device.plain()) {
+      Fail(ErrorCode::kInternal,
+           "a run launched as a CUDA graph and one launched call by call differ in their outputs");
+    }
+    return {std::move(timeline)};
+  }
+
+  [[nodiscard]] std::vector<const Rank*> ranks() const override {
+    return RanksOf(std::span<const DeviceRank>(ranks_));
+  }
+  VerifyResult Judge(const VerifyOptions& options) override {
+    const std::vector<const Rank*> pointers = ranks();
+    const DeviceOutputs outputs(cell_, pointers, outputs_);
+    return JudgeDeviceOutputs(cell_, outputs, UnsplitOutput(cell_, kernel_, stream_), options);
+  }
+  [[nodiscard]] std::int64_t memory_bytes() const override { return memory_bytes_; }
+  [[nodiscard]] std::string kernel() const override { return kernel_.name; }
+  [[nodiscard]] int graph_runs() const override { return graph_runs_; }
+
+ private:
+  const Cell& cell_;
+  GraphMode graph_;
+  runtime::CudaDeviceFacts device_;
+  const kernels::gpu::Variant& kernel_;
+  CudaStream stream_;
+  std::int64_t memory_bytes_ = 0;
+  std::vector<DeviceRank> ranks_;
+  Outputs outputs_;
+  int graph_runs_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<CellRunner> internal::MakeSerialGpuRunner(const Cell& cell,
+                                                          const RunOn& on,
+                                                          bool verify) {
+  return std::make_unique<SerialGpuRunner>(cell, on, verify);
+}
+
+}  // namespace dbsp::replay

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay/replay_tool.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "core/cli.h"
+#include "core/error.h"
+#include "core/plan.h"
+#include "core/workload.h"
+#include "db/database.h"
+#include "planner/masks.h"
+#include "replay/replay.h"
+#include "replay/summary.h"
+#include "replay/trace.h"
+#include "runtime/cuda_device.h"
+#include "runtime/device.h"
+
+namespace dbsp::replay {
+namespace {
+
+struct Flags {
+  std::string plan;
+  std::string db;
+  std::string workload;
+  std::string device = "cpu";
+  std::string transport = "serial";
+  std::string cells = "distinct";
+  std::string trace;
+  bool verify = false;
+  bool json = false;
+  bool force = false;
+  int repeat = 3;
+  int warmup = 1;
+  std::uint64_t seed = 1;
+  std::string kernel;
+  std::string graph = "auto";
+  std::optional<double> tolerance;
+  std::int64_t verify_work = VerifyOptions{}.work_limit;
+};
+
+void AddFlags(CLI::App& app, Flags& flags) {
+  app.add_option("plan", flags.plan, "Plan file made by dbsp-tune")->required();
+  app.add_option("--db", flags.db, "Database to store replay, ledger and plan in");
+  app.add_option("--workload", flags.workload, "Take masks from this file, not from the plan");
+  app.add_option("--device", flags.device, "cpu or cuda[:N]")->capture_default_str();
+  app.add_option("--transport", flags.transport, "serial, threads, mpi or nccl")
+      ->capture_default_str();
+  app.add_option("--kernel", flags.kernel, "Attention kernel to run in place of the plan's");
+  app.add_option("--graph", flags.graph, "Launch serial runs on cuda as CUDA graphs: auto, on, off")
+      ->capture_default_str();
+  app.add_option("--cells", flags.cells, "all, distinct, first:N or STEP,LAYER")
+      ->capture_default_str();
+  app.add_option("--repeat", flags.repeat, "Kept runs of a cell; the median one is recorded")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--warmup", flags.warmup, "Runs of a cell thrown away before")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--seed", flags.seed, "Seed of Q, K, V and of sampled rows")
+      ->capture_default_str();
+  app.add_flag("--verify", flags.verify, "Compare the outputs with an fp64 reference");
+  app.add_option("--tolerance",
+                 flags.tolerance,
+                 "Largest relative Frobenius error that passes (1e-5 on cpu, 5e-3 on cuda)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--verify-work",
+                 flags.verify_work,
+                 "Multiply-adds of the reference per cell above which rows are sampled")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--trace", flags.trace, "Write one Chrome trace per rank into this folder");
+  app.add_flag("--json", flags.json, "Print one JSON document");
+  app.add_flag(
+      "--force", flags.force, "Replay although workload or database do not match the plan");
+}
+
+/// Refuses, or with --force says so, when a hash is not the plan's.
+void RequireSame(const char* what,
+                 const std::string& path,
+                 const std::string& planned,
+                 const std::string& found,
+                 bool force) {
+  if (planned == found) return;
+  const std::string text =
+      fmt::format("{}: {} hash is {}, the plan was made for {}", path, what, found, planned);
+  if (!force) {
+    Fail(ErrorCode::kMismatch, "{}; --force replays all the same", text);
+  }
+  Progress("warning: " + text + " (--force)");
+}
+
+Workload WorkloadOf(const Plan& plan, const Flags& flags) {
+  if (flags.workload.empty()) {
+    Workload workload = WorkloadFromJson(plan.workload_json, flags.plan + " (workload)");
+    workload.directory = std::filesystem::path(flags.plan).parent_path() / plan.workload_directory;
+    RequireSame("workload", flags.plan, plan.workload_hash, HashOf(workload), flags.force);
+    return workload;
+  }
+  Workload workload = ReadWorkload(flags.workload);
+  RequireSame("workload", flags.workload, plan.workload_hash, HashOf(workload), flags.force);
+  return workload;
+}
+
+/// Opens the database first, so that a wrong one costs no replay. A plan with analytic costs names
+/// no database: any will do, and a new one is made.
+std::optional<db::Database> OpenDatabase(const Plan& plan, const Flags& flags) {
+  if (flags.db.empty()) return std::nullopt;
+  const bool planned = !plan.database_hash.empty();
+  db::Database database =
+      db::Database::Open(flags.db, planned ? db::OpenMode::kReadWrite : db::OpenMode::kCreate);
+  if (planned) {
+    RequireSame("database", flags.db, plan.database_hash, database.MeasurementHash(), flags.force);
+  }
+  return database;
+}
+
+/// Opens a GPU, so that a missing one costs neither plan nor database.
+void RequireDevice(const runtime::DeviceSpec& device, const std::string& flag) {
+  if (device.kind == runtime::DeviceKind::kCpu) return;
+  try {
+    (void)runtime::OpenCudaDevice(device.index);
+  } catch (const Error& error) {
+    Fail(error.code(), "--device {}: unavailable: {}", flag, error.what());
+  }
+}
+
+int RunReplay(const Flags& flags, int argc, const char* const* argv) {
+  const runtime::DeviceSpec device = runtime::ParseDevice(flags.device);
+  ReplayOptions options;
+  options.transport = ParseTransport(flags.transport);
+  options.cells = ParseCells(flags.cells);
+  options.device = device;
+  options.kernel = flags.kernel;
+  options.graph = ParseGraphMode(flags.graph);
+  RequireDevice(device, flags.device);
+  RequireTransport(options.transport, device);
+  options.repeats = {.warmups = flags.warmup, .runs = flags.repeat};
+  options.verify = flags.verify;
+  options.limits = LimitsOf(device);
+  if (flags.tolerance) options.limits.max_relative_error = *flags.tolerance;
+  options.limits.work_limit = flags.verify_work;
+  options.seed = flags.seed;
+  options.progress = Progress;
+
+  const Plan plan = ReadPlan(flags.plan);
+  const Workload workload = WorkloadOf(plan, flags);
+  std::optional<db::Database> database = OpenDatabase(plan, flags);
+  const auto masks = planner::OpenMasks(workload);
+  const Provenance machine = runtime::CollectProvenance(device, argc, argv);
+  ReplayOutcome outcome = Replay(plan, *masks, options);
+  outcome.record.device = machine.device_name;
+  outcome.record.started_utc = machine.started_utc;
+
+  if (!flags.trace.empty()) WriteTraces(outcome.record, flags.trace);
+  if (database) {
+    database->AddPlan(PlanToJson(plan));
+    database->AddReplay(database->AddEnvironment(machine), outcome.record);
+  }
+  if (flags.json) {
+    WriteStdout(ReplayJson(plan, outcome, options, machine));
+  } else {
+    std::string text = database ? std::string() : LedgerText(outcome.record) + "\n";
+    text += SummaryText(plan, outcome, options, machine);
+    text += database ? fmt::format("stored      {}\n", flags.db)
+                     : "stored      nowhere (--db stores the ledger)\n";
+    WriteStdout(text);
+  }
+  if (outcome.record.passed) return 0;
+  Fail(ErrorCode::kMeasurement, "verification failed: {}", FailureText(outcome));
+}
+
+}  // namespace
+
+int ReplayMain(int argc, const char* const* argv) {
+  CLI::App app("Runs a plan on this machine, checks its outputs and compares times", "dbsp-replay");
+  Flags flags;
+  AddFlags(app, flags);
+  return RunTool(app, argc, argv, [&] { return RunReplay(flags, argc, argv); });
+}
+
+}  // namespace dbsp::replay

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay/runner.h"
+
+#include <limits>
+
+#include "replay/executor.h"
+#include "replay/parallel.h"
+
+namespace dbsp::replay {
+namespace {
+
+class CpuRunner final : public CellRunner {
+ public:
+  CpuRunner(const Cell& cell, TransportKind transport) : cell_(cell), transport_(transport) {
+    ranks_.reserve(static_cast<std::size_t>(cell.ranks()));
+    for (int rank = 0; rank < cell.ranks(); ++rank) ranks_.emplace_back(cell, rank);
+  }
+
+  std::vector<Timeline> Run(std::span<const Segment> predicted,
+                            const Repeats& repeats,
+                            const Observer& observer) override {
+    if (transport_ == TransportKind::kThreads) return RunThreads(cell_, ranks_, repeats, observer);
+    return {RunSerial(cell_, ranks_, predicted, repeats, observer)};
+  }
+  [[nodiscard]] std::vector<const Rank*> ranks() const override {
+    return RanksOf(std::span<const RankExecutor>(ranks_));
+  }
+  VerifyResult Judge(const VerifyOptions& options) override {
+    return Verify(cell_, ranks_, options);
+  }
+  [[nodiscard]] std::int64_t memory_bytes() const override { return CellBytes(cell_); }
+  [[nodiscard]] std::string kernel() const override {
+    return kernels::FindCpuAttention(cell_.strategy.kernel).name;
+  }
+
+ private:
+  const Cell& cell_;
+  TransportKind transport_;
+  std::vector<RankExecutor> ranks_;
+};
+
+/// Host memory that a GPU's replay takes: the outputs, twice with an unsplit run to compare, and a
+/// rank's part of Q, K and V on the way up.
+std::int64_t HostBytes(const Cell& cell, bool verify) {
+  const std::int64_t tensor =
+      cell.shape.tokens * cell.shape.heads * cell.shape.head_dim * BytesOf(cell.dtype());
+  return (verify ? 5 : 4) * tensor;
+}
+
+}  // namespace
+
+DType DTypeOn(const runtime::DeviceSpec& device) {
+  return device.kind == runtime::DeviceKind::kCpu ? DType::kF32 : DType::kBf16;
+}
+
+std::unique_ptr<CellRunner> MakeRunner(const Cell& cell,
+                                       const RunOn& on,
+                                       bool verify,
+                                       const VerifyOptions& limits,
+                                       std::optional<std::int64_t> memory_limit) {
+  const bool cpu = on.device.kind == runtime::DeviceKind::kCpu;
+  const std::int64_t reference =
+      verify ? ReferenceBytes(cell.shape, ThreadCount(limits.threads)) : 0;
+  RequireMemory((cpu ? CellBytes(cell) : HostBytes(cell, verify)) + reference,
+                memory_limit ? memory_limit : AvailableMemory());
+  if (cpu) return std::make_unique<CpuRunner>(cell, on.transport);
+  return on.transport == TransportKind::kNccl ? internal::MakeNcclRunner(cell, on, verify)
+                                              : internal::MakeSerialGpuRunner(cell, on, verify);
+}
+
+}  // namespace dbsp::replay

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// A cell's ranks on the devices that run them: what Replay() drives, whatever the device.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "replay/cell.h"
+#include "replay/rank.h"
+#include "replay/transport.h"
+#include "replay/verify.h"
+#include "runtime/device.h"
+#include "runtime/nccl_communicator.h"
+
+namespace dbsp::replay {
+
+enum class TransportKind : std::uint8_t { kSerial, kThreads, kMpi, kNccl };
+
+/// Whether a serial run on a GPU is launched as one CUDA graph. kAuto: when, in the run before, the
+/// host took more than half as long to enqueue the run as the device took to do it, for then the
+/// device waited for launches. The first run never is one.
+enum class GraphMode : std::uint8_t { kAuto, kOn, kOff };
+
+/// Where and how cells run.
+struct RunOn {
+  runtime::DeviceSpec device;  ///< nccl: of rank 0, the others on the devices that follow
+  TransportKind transport = TransportKind::kSerial;
+  std::string kernel = {};  ///< "" = the planned one (replay/kernel_choice.h)
+  GraphMode graph = GraphMode::kAuto;
+  runtime::NcclOptions nccl = {};
+};
+
+/// Type of Q, K, V and O on the device.
+[[nodiscard]] DType DTypeOn(const runtime::DeviceSpec& device);
+
+/// One cell.
+class CellRunner {
+ public:
+  virtual ~CellRunner() = default;
+  /// Fills and runs; once. returns one timeline per kept run (serial: one of medians)
+  /// errors  as RunSerial and RunThreads in transport.h
+  [[nodiscard]] virtual std::vector<Timeline> Run(std::span<const Segment> predicted,
+                                                  const Repeats& repeats,
+                                                  const Observer& observer) = 0;
+  [[nodiscard]] virtual std::vector<const Rank*> ranks() const = 0;
+  /// What the last run left at home, against the fp64 reference; on a GPU also against a run
+  /// without any split.
+  [[nodiscard]] virtual VerifyResult Judge(const VerifyOptions& options) = 0;
+  /// Of all ranks, on their devices.
+  [[nodiscard]] virtual std::int64_t memory_bytes() const = 0;
+  [[nodiscard]] virtual std::string kernel() const = 0;
+  /// Kept runs that were launched as CUDA graphs.
+  [[nodiscard]] virtual int graph_runs() const { return 0; }
+};
+
+/// Plans, checks the memory and allocates.
+/// cell          made for DTypeOn(on.device), must outlive the runner
+/// memory_limit  bytes of host memory; asked of the system when absent
+/// errors  Error{kUnavailable} not enough memory, or a kernel, device or transport that is not here
+[[nodiscard]] std::unique_ptr<CellRunner> MakeRunner(const Cell& cell,
+                                                     const RunOn& on,
+                                                     bool verify,
+                                                     const VerifyOptions& limits,
+                                                     std::optional<std::int64_t> memory_limit);
+
+namespace internal {
+[[nodiscard]] std::unique_ptr<CellRunner> MakeSerialGpuRunner(const Cell& cell,
+                                                              const RunOn& on,
+                                                              bool verify);
+[[nodiscard]] std::unique_ptr<CellRunner> MakeNcclRunner(const Cell& cell,
+                                                         const RunOn& on,
+                                                         bool verify);
+}  // namespace internal
+
+}  // namespace dbsp::replay
