@@ -203,10 +203,12 @@ void TrafficRow(const std::string& name, const Profile& profile, int ranks, std:
       strategy.family = family;
       strategy.ulysses_degree = ranks;
       strategy.exchange = ExchangeOf(family, 1);
+      PartitionOptions options;
+      options.placed_scans = PlacedOptions().traffic_scans;
       const LayerWork work =
           BuildLayerWork(shape,
                          masks,
-                         MakePartition(family, shape, masks, ranks, ranks, 1, home),
+                         MakePartition(family, shape, masks, ranks, ranks, 1, home, options),
                          strategy,
                          home,
                          DType::kBf16);
@@ -293,6 +295,25 @@ std::uint64_t RandomWord(std::mt19937_64& random, unsigned digits) {
   return word;
 }
 
+void PlacedTimeRows(const AttentionShape& shape, const LayerMasks& masks, const RowLoads& loads) {
+  const HomeLayout home = MakeHomeLayout(shape, 8);
+  std::vector<int> rows;
+  for (int i = 0; i < shape.q_blocks(); ++i) {
+    rows.push_back(home.RankOf(static_cast<std::int64_t>(i) * shape.block.q));
+  }
+  for (const bool search : {false, true}) {
+    PlacedOptions options;
+    if (!search) options.traffic_scans = 0;
+    Partition made;
+    const double ms =
+        Milliseconds([&] { made = PlaceHeads(loads, masks, rows, rows, home.ranks(), options); });
+    Print(search ? "same with the search for less traffic" : "placed by rows, after the counts",
+          "464-2128 ms",
+          search ? "-" : "0.3 ms",
+          fmt::format("{:.3f} ms, rho {:.4f}", ms, BarrierRho(masks, made)));
+  }
+}
+
 void TimeRows() {
   const AttentionShape shape{40, 128, 75600, {64, 64}};
   const HomeLayout home = MakeHomeLayout(shape, 8);
@@ -318,15 +339,8 @@ void TimeRows() {
                     count_ms,
                     bytes / count_ms * 1e-6,
                     StreamRate()));
-  std::vector<int> rows;
-  for (int i = 0; i < shape.q_blocks(); ++i) rows.push_back(home.RankOf(i * 64L));
+  PlacedTimeRows(shape, masks, loads);
   Partition made;
-  const double placed_ms =
-      Milliseconds([&] { made = PlaceHeads(loads, masks, rows, rows, home.ranks()); });
-  Print("placed after the counts",
-        "464-2128 ms",
-        "0.3 ms",
-        fmt::format("{:.3f} ms, rho {:.4f}", placed_ms, BarrierRho(masks, made)));
   for (const int ring : {1, 2, 4, 8}) {
     const double ms =
         Milliseconds([&] { made = MakeBalanced(shape, masks, 8 / ring, ring, home); });
@@ -352,7 +366,9 @@ void Run(const std::filesystem::path& data) {
     HeadRows(profile);
     ReuseRows(profile.counts, profile.layers, kRows, profile.cols, Print);
     TrafficRow("SpargeAttn counts, 8 ranks", profile, 8, 97);
-    const Balance wide = PlacedOnStep(Wider(profile), 16);
+    const Profile wider = Wider(profile);
+    TrafficRow("56 heads of SpargeAttn counts, 16 ranks", wider, 16, 97);
+    const Balance wide = PlacedOnStep(wider, 16);
     Print("56 heads of SpargeAttn counts on 16 ranks, placed, mean/worst",
           "refused",
           "1.01",

@@ -94,6 +94,7 @@ Partition MakePartition(Family family,
   if (family == Family::kPlaced) {
     PlacedOptions placed;
     placed.memory_per_rank = options.memory_per_rank;
+    placed.traffic_scans = options.placed_scans;
     const std::int64_t token_bytes = std::int64_t{shape.head_dim} * BytesOf(options.dtype);
     placed.row_bytes = 2 * token_bytes * shape.block.q;
     placed.column_bytes = 2 * token_bytes * shape.block.k;

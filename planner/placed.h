@@ -31,7 +31,14 @@ struct RowLoads {
 
 struct PlacedOptions {
   /// Rows move until the heaviest rank is within this part of the mean, or no row helps.
-  double tolerance = 0.001;
+  double tolerance = 0.0015;
+  /// A rank above this part of the mean gets rid of rows even where that makes another part of a
+  /// head; below it rows move between ranks that share a head already.
+  double part_tolerance = 0.005;
+  /// Placements that each run of the search for less traffic looks at, and its runs
+  /// (planner/head_fill.h); 0 = it is left out.
+  int traffic_scans = 2500;
+  int traffic_runs = 4;
   /// Bytes a rank may hold between the rounds, Q and O of its rows and K and V of the columns they
   /// keep; 0 = any number. Balance gives way to it.
   std::int64_t memory_per_rank = 0;
@@ -39,16 +46,23 @@ struct PlacedOptions {
   std::int64_t column_bytes = 0;  ///< K and V of a column of one head
 };
 
-/// Whole heads by SearchHeadOwners with equal counts (contiguous heads where those are better),
-/// then ranges of rows from the heaviest to the lightest rank, each range bringing one of the two
-/// to the mean (McNaughton 1959: P - 1 of them would do without whole rows). Of the heads and
-/// ranges that do, the one is taken that moves the fewest blocks more: K/V blocks it needs and the
-/// receiver has not, Q and O of rows that are not at home. shape    row_home[rows], col_home[cols]:
-/// home rank of the blocks. masks: of the loads' shape, or
+/// Two placements, of which the one is taken whose busiest rank sends or receives less (TrafficOf).
+/// By rows: whole heads by SearchHeadOwners with equal counts, then ranges of rows from the
+/// heaviest
+///          to the lightest rank, each bringing one of the two to the mean, the one that moves the
+///          fewest blocks more first: K/V blocks it needs and the receiver has not, Q and O of rows
+///          that are not at home.
+/// By heads: SearchHeadFills says which heads stay whole and who has a part of the others
+///          (McNaughton 1959: P - 1 splits would do). A part's rows are those at home on its rank
+///          and those beside them; single rows of shared heads level what whole rows leave.
+/// Contiguous heads within the tolerance stay as they are. Only the first is made where it gets no
+/// more than 1.01 of an even share of ulysses' bytes to any rank.
+/// shape    row_home[rows], col_home[cols]: home rank of the blocks. masks: of the loads' shape, or
 ///          no head at all where only counts are known; then a range is taken to need every column
-/// ensures  every (head, row) on one rank; the heaviest rank holds at most mean + one row; never
-///          more than the heaviest rank of contiguous whole heads (ulysses); all of it unless
-///          memory_per_rank stands in the way, which every rank keeps
+/// ensures  every (head, row) on one rank; the heaviest rank holds at most mean + one row, or
+///          part_tolerance above the mean; never more than the heaviest rank of contiguous whole
+///          heads (ulysses); all of it unless memory_per_rank stands in the way, which every rank
+///          keeps
 /// returns  a group per split head, and a group of one rank for the whole heads of each rank
 /// errors   Error{kInvalidArgument} when ranks < 1 or the sizes do not agree; Error{kNotFound} when
 ///          no placement within memory_per_rank is found

@@ -41,6 +41,8 @@ Placement::Placement(const RowLoads& loads,
     }
   }
   first_home_.assign(ranks_, 0);
+  last_home_.assign(ranks_, 0);
+  for (std::size_t r = 0; r < rows_; ++r) last_home_[static_cast<std::size_t>(row_home[r])] = r;
   for (std::size_t r = rows_; r-- > 0;) {
     first_home_[static_cast<std::size_t>(row_home[r])] = r;
   }
@@ -259,39 +261,57 @@ bool Placement::FindTrade(
 }
 
 std::int64_t Placement::MovedMore(const Range& range, std::size_t from, std::size_t to) const {
-  std::int64_t moved = 0;
+  std::vector<std::size_t> rows;
+  for (std::size_t r = range.begin; r < range.end; ++r) {
+    if (OwnerOf(range.head, r) == static_cast<int>(from)) rows.push_back(r);
+  }
+  return MovedMore(range.head, rows, from, to);
+}
+
+std::int64_t Placement::MovedMore(std::size_t head,
+                                  std::span<const std::size_t> rows,
+                                  std::size_t from,
+                                  std::size_t to) const {
+  std::int64_t away = 0;
   const bool known = masks_.heads() > 0;
   std::vector<std::uint64_t> need(known ? words_ : 0, 0);
   std::vector<std::uint64_t> have(need.size(), 0);
-  const bool holds = held_[range.head * ranks_ + to] > 0;
+  const bool holds = held_[head * ranks_ + to] > 0;
   const auto add = [&](std::size_t row, std::vector<std::uint64_t>& into) {
-    const auto bits = masks_.head[range.head]->row(static_cast<int>(row));
+    const auto bits = masks_.head[head]->row(static_cast<int>(row));
     for (std::size_t w = 0; w < words_; ++w) into[w] |= bits[w];
   };
-  for (std::size_t r = range.begin; r < range.end; ++r) {
-    if (OwnerOf(range.head, r) != static_cast<int>(from)) continue;
-    moved += row_home_[r] == static_cast<int>(from) ? 2 : 0;
-    moved -= row_home_[r] == static_cast<int>(to) ? 2 : 0;
+  for (const std::size_t r : rows) {
+    away += row_home_[r] == static_cast<int>(from) ? 1 : 0;
+    away -= row_home_[r] == static_cast<int>(to) ? 1 : 0;
     if (known) add(r, need);
   }
-  if (!known) return moved + (holds ? 0 : 2 * cols_);
+  const auto moved = [&](std::int64_t columns) {
+    return 2 * (away * cols_ + columns * static_cast<std::int64_t>(rows_));
+  };
+  if (!known) return moved(holds ? 0 : cols_);
   for (std::size_t r = 0; holds && r < rows_; ++r) {
-    if (OwnerOf(range.head, r) == static_cast<int>(to)) add(r, have);
+    if (OwnerOf(head, r) == static_cast<int>(to)) add(r, have);
   }
   for (std::size_t w = 0; w < words_; ++w) need[w] &= ~have[w];
-  return moved + 2 * CountBits(need, std::span(away_).subspan(to * words_, words_));
+  return moved(CountBits(need, std::span(away_).subspan(to * words_, words_)));
 }
 
 void Placement::Move(const Range& range, std::size_t from, std::size_t to) {
+  Rows rows{{}, range.load};
   for (std::size_t r = range.begin; r < range.end; ++r) {
-    int& owner = owner_[range.head * rows_ + r];
-    if (owner == static_cast<int>(from)) owner = static_cast<int>(to);
+    if (OwnerOf(range.head, r) == static_cast<int>(from)) rows.rows.push_back(r);
   }
-  load_[from] -= range.load;
-  load_[to] += range.load;
-  held_[range.head * ranks_ + from] -= range.load;
-  held_[range.head * ranks_ + to] += range.load;
-  memory_.Moved(owner_, range.head, from, to);
+  Move(range.head, rows, from, to);
+}
+
+void Placement::Move(std::size_t head, const Rows& rows, std::size_t from, std::size_t to) {
+  for (const std::size_t r : rows.rows) owner_[head * rows_ + r] = static_cast<int>(to);
+  load_[from] -= rows.load;
+  load_[to] += rows.load;
+  held_[head * ranks_ + from] -= rows.load;
+  held_[head * ranks_ + to] += rows.load;
+  memory_.Moved(owner_, head, from, to);
 }
 
 Partition Placement::Build() const {

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "planner/head_fill.h"
 #include "planner/memory_cap.h"
 #include "planner/placed.h"
 
@@ -26,6 +27,11 @@ class Placement {
   /// Whole heads. requires totals[head], the loads' HeadTotals()
   void Start(const std::vector<int>& head_owner, std::span<const std::int64_t> totals);
 
+  /// Rows of split heads to the ranks that get a part of them, the smallest parts first: a rank's
+  /// own rows first, then those beside them, the other sharers' own last; on the side that moves
+  /// less.
+  void Fill(std::vector<HeadShare> shares);
+
   /// Heads, or where none fits elsewhere ranges of their rows, from the fullest rank to others
   /// until all keep within the memory cap. errors Error{kNotFound} where they cannot
   void Relieve();
@@ -33,6 +39,14 @@ class Placement {
   /// Rows from the heaviest to the lightest rank until the heaviest is at most `limit`.
   void Level(double mean, double limit);
 
+  /// The same by single rows of heads that both ranks have a part of, so that no part is added;
+  /// ends where no such row helps.
+  void LevelShared(double limit);
+
+  [[nodiscard]] bool WithinMemory() const;
+  [[nodiscard]] std::int64_t Heaviest() const;
+  /// shape [head * rows + row]
+  [[nodiscard]] std::span<const int> owner() const { return owner_; }
   [[nodiscard]] Partition Build() const;
 
  private:
@@ -42,7 +56,13 @@ class Placement {
     std::size_t begin = 0;
     std::size_t end = 0;
     std::int64_t load = 0;
-    std::int64_t moved = 0;  ///< blocks moved more than now; Q, K, V and O count one each
+    std::int64_t moved = 0;  ///< moved more than now, MovedMore()
+  };
+
+  /// Any rows of one head that would go from one rank to another.
+  struct Rows {
+    std::vector<std::size_t> rows;
+    std::int64_t load = 0;
   };
 
   [[nodiscard]] int OwnerOf(std::size_t head, std::size_t row) const {
@@ -73,6 +93,19 @@ class Placement {
                                 std::size_t from,
                                 double want) const;
 
+  /// Rows of `from` for a part of about `want`: from `start` on, round the sequence; those at home
+  /// on a rank of `sharers` other than `to` only when there are no others.
+  [[nodiscard]] Rows PartFrom(std::size_t start,
+                              bool forward,
+                              std::size_t from,
+                              std::size_t to,
+                              const HeadShare& share,
+                              const std::vector<char>& sharers) const;
+
+  /// The row of a head both have a part of that brings the two nearest to keeping within the limit.
+  bool FindShared(
+      std::size_t from, std::size_t to, double limit, double& heavier, Range& best) const;
+
   /// A single row of those that help: of a head the receiver has a part of before others, which
   /// would be split once more, then the nearest to `want`.
   bool FindRow(std::size_t from, std::size_t to, double want, Range& best) const;
@@ -81,11 +114,17 @@ class Placement {
   /// as with few heads of which some are dense, differences of rows are not.
   bool FindTrade(std::size_t from, std::size_t to, double want, Range& best, Range& back) const;
 
-  /// Blocks that move more: two a K/V block that comes to the receiver (all columns where there are
-  /// no masks), two a row (Q there, O back) that leaves home, less those that come home.
+  /// What moves more: twice a column's weight for each K/V block that comes to the receiver (all
+  /// columns where there are no masks), twice a row's (Q there, O back) for each that leaves home,
+  /// less those that come home. Weights as TrafficOf's: a row cols, a column rows.
   [[nodiscard]] std::int64_t MovedMore(const Range& range, std::size_t from, std::size_t to) const;
+  [[nodiscard]] std::int64_t MovedMore(std::size_t head,
+                                       std::span<const std::size_t> rows,
+                                       std::size_t from,
+                                       std::size_t to) const;
 
   void Move(const Range& range, std::size_t from, std::size_t to);
+  void Move(std::size_t head, const Rows& rows, std::size_t from, std::size_t to);
 
   const RowLoads& loads_;
   const LayerMasks& masks_;
@@ -96,6 +135,7 @@ class Placement {
   std::size_t words_;
   std::vector<std::uint64_t> away_;  ///< [rank][word]: columns whose home is another rank
   std::vector<std::size_t> first_home_;  ///< [rank] first row at home there, 0 where there is none
+  std::vector<std::size_t> last_home_;  ///< [rank] last row at home there
   std::vector<int> owner_;  ///< [head][row]
   std::vector<std::int64_t> load_;  ///< [rank]
   std::vector<std::int64_t> held_;  ///< [head][rank]
