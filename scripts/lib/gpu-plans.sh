@@ -41,6 +41,7 @@ profile_device() {
   make_workloads || { note profile 1; return; }
   local s
   s=$(budget 120)
+  [ ${#smoke[@]} -gt 0 ] && s=18  # the workload's own tiny shapes, and none of the general ones
   run profile "$s" "$bin/dbsp-profile" --db "$out/profile.db" --device cuda --suite quick --ranks 8 \
     --workload "$out/radial.json" --budget $((s - 15))s
 }

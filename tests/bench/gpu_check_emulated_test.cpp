@@ -125,4 +125,36 @@ TEST(GpuCheckEmulatedTest, TheScriptRunsEveryPartAndSumsUp) {
   EXPECT_EQ(groups.size(), 1U + 11U + 6U) << "memory, and every group of both tables";
 }
 
+/// A device is profiled, plans are made from what was measured, and the device replays and verifies
+/// them, as scripts/gpu-check has it done.
+TEST(GpuCheckEmulatedTest, PlansOfWhatWasProfiledAreReplayedAndVerified) {
+  const TemporaryFolder folder;
+  const std::filesystem::path bin = folder / "bin";
+  std::filesystem::create_directory(bin);
+  for (const char* tool : {"gpu_check", "dbsp-profile", "dbsp-replay"}) {
+    std::filesystem::create_symlink(std::filesystem::path(kFolder) / tool, bin / tool);
+  }
+  for (const char* tool : {"dbsp-workload", "dbsp-tune"}) {
+    std::filesystem::create_symlink(std::filesystem::path(DBSP_BINARY_DIR "/bin") / tool,
+                                    bin / tool);
+  }
+  const EnvironmentVariable libraries = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
+  const ToolResult run =
+      RunCommand(DBSP_SOURCE_DIR "/scripts/gpu-check profile replay --smoke --bin " + bin.string() +
+                 " --out " + (folder / "out").string());
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  EXPECT_THAT(run.out, ::testing::ContainsRegex("replay +[0-9]+s  ok")) << run.out;
+  for (const char* family : {"ulysses", "ring", "dbsp", "balanced", "placed"}) {
+    SCOPED_TRACE(family);
+    EXPECT_THAT(run.out,
+                ::testing::ContainsRegex(std::string("radial +") + family + " .*verified"));
+    const Json replay =
+        Json::parse(FileText(folder / "out" / (std::string("replay-radial-") + family + ".json")));
+    EXPECT_EQ(replay["transport"], "serial");
+    EXPECT_EQ(replay["planned_device"], "emulated GPU");
+    EXPECT_TRUE(replay["verification"]["passed"]);
+    EXPECT_LE(replay["verification"]["relative_error"].get<double>(), 5e-3);
+  }
+}
+
 }  // namespace
