@@ -61,6 +61,7 @@ struct Score {
   double rho_barrier = 1;
   planner::BarrierLoad load;
   double plan_us = 0;  ///< time to make the partition
+  int kernel = 0;  ///< index into SearchResult::kernels
   int same_as = -1;  ///< earlier candidate with the same degrees and partition; itself when none
 };
 

@@ -64,9 +64,40 @@ std::string VerdictOf(const SearchResult& result, std::size_t i, std::int64_t ch
   return words;
 }
 
+/// Kernels of a candidate over all cells, those it never runs left out.
+std::vector<std::string> KernelsOf(const SearchResult& result, std::size_t candidate) {
+  const Candidate& one = result.candidates[candidate];
+  if (result.kernels.empty() || !one.excluded.empty()) return {one.strategy.kernel};
+  std::vector<std::string> used;
+  for (const std::string& kernel : result.kernels) {
+    const bool runs =
+        std::any_of(result.classes.begin(), result.classes.end(), [&](const CellClass& cls) {
+          return result.KernelOf(cls, candidate) == kernel;
+        });
+    if (runs) used.push_back(kernel);
+  }
+  return used;
+}
+
+/// "plan: kernels: a in 12 cells, b in 3", where there was a choice.
+std::string KernelLine(const SearchResult& result) {
+  if (result.kernels.size() < 2) return "";
+  std::string text;
+  for (const std::string& kernel : result.kernels) {
+    std::int64_t cells = 0;
+    for (const CellClass& cls : result.classes) {
+      const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
+      if (result.KernelOf(cls, chosen) == kernel) cells += cls.cells;
+    }
+    text += fmt::format("{}{} in {}", text.empty() ? "" : ", ", kernel, cells);
+  }
+  return fmt::format("plan: kernels by cells: {}\n", text);
+}
+
 CandidateSummary SummariseOne(const SearchResult& result, std::size_t i) {
   CandidateSummary summary;
   summary.candidate = result.candidates[i];
+  summary.kernels = KernelsOf(result, i);
   std::int64_t cells = 0;
   double rho_sum = 0;
   double plan_sum = 0;
@@ -113,6 +144,7 @@ std::vector<CandidateSummary> Summarise(const SearchResult& result) {
     } else {
       CandidateSummary summary;
       summary.candidate = result.candidates[i];
+      summary.kernels = KernelsOf(result, i);
       summary.verdict = VerdictOf(result, i, 0);
       summaries.push_back(std::move(summary));
     }
@@ -277,6 +309,7 @@ std::string VerdictLines(const SearchResult& result, CostSource costs) {
                       ratio(plan.total_ms, plan.lower_bound_ms),
                       plan.lower_bound_ms / unit.ms,
                       unit.name);
+  text += KernelLine(result);
   text += fmt::format("plan: costs are {}\n", NameOf(costs));
   return text;
 }

@@ -30,6 +30,7 @@ struct CandidateSummary {
   double plan_us = 0;  ///< mean time to make one partition
   double lower_bound_ms = 0;
   std::int64_t chosen = 0;  ///< cells
+  std::vector<std::string> kernels;  ///< that it runs on some cell, in SearchResult's order
   std::string verdict;
 };
 

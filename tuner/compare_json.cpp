@@ -8,9 +8,12 @@
 namespace dbsp::tuner {
 namespace {
 
-Json KernelsOf(const Candidate& candidate) {
-  const std::string& kernel = candidate.strategy.kernel;
-  return Json::array({kernel.empty() ? "default" : kernel});
+Json KernelJson(const std::string& kernel) { return kernel.empty() ? "default" : kernel; }
+
+Json KernelsJson(const CandidateSummary& summary) {
+  Json kernels = Json::array();
+  for (const std::string& kernel : summary.kernels) kernels.push_back(KernelJson(kernel));
+  return kernels;
 }
 
 Json Finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
@@ -24,7 +27,7 @@ Json CandidateJson(const CandidateSummary& s) {
                {"exchange", NameOf(strategy.exchange)},
                {"chunks", strategy.chunks},
                {"layout", "given"},
-               {"kernels", KernelsOf(s.candidate)},
+               {"kernels", KernelsJson(s)},
                {"chosen", s.chosen},
                {"verdict", s.verdict}};
   // An excluded candidate has no numbers: null, never a zero that would look like the best.
@@ -69,6 +72,7 @@ Json CellJson(const SearchResult& result, const SearchCell& cell) {
           {"ulysses_degree", strategy.ulysses_degree},
           {"ring_degree", strategy.ring_degree},
           {"exchange", NameOf(strategy.exchange)},
+          {"kernel", KernelJson(result.KernelOf(cls, chosen))},
           {"total_ms", ms(score.total_ns)},
           {"total_ms_low", ms(score.low_ns)},
           {"total_ms_high", ms(score.high_ns)},

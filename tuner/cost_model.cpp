@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/nearest.h"
+#include "tuner/fit_kernels.h"
 #include "tuner/trial_selection.h"
 
 namespace dbsp::tuner {
@@ -17,125 +18,8 @@ namespace {
 
 using planner::Estimate;
 
-/// Three coefficients need three points; fewer than this cannot be checked on a point left out.
-constexpr std::size_t kLeastTrials = 4;
-/// Half width added where a number is carried over from another block size or rank count. A block
-/// size changes the kernel's reuse of K/V: MagiAttention's token gather runs at 0.8 of its
-/// 128-blocks (notes on published rates), so half is wide on purpose.
-constexpr double kScaledBlockHalf = 0.5;
+/// Half width added for a rank count that is not measured.
 constexpr double kBetweenRanksHalf = 0.5;
-/// No prediction is surer than this: clocks and neighbours on a machine move medians by as much.
-constexpr double kLeastHalf = 0.02;
-
-struct AttentionPoints {
-  std::vector<FitRow> x;
-  std::vector<double> y;
-  std::vector<double> spread;
-};
-
-using KernelBlock = std::pair<std::string, std::pair<int, int>>;
-
-bool IsAttention(const UsableTrial& trial, int head_dim, DType dtype) {
-  const auto* config = std::get_if<AttentionConfig>(&trial.trial->config);
-  return config != nullptr && config->head_dim == head_dim && config->dtype == dtype &&
-         config->kept_blocks > 0;
-}
-
-std::map<KernelBlock, AttentionPoints> CollectAttention(const TrialSelection& selection,
-                                                        int head_dim,
-                                                        DType dtype) {
-  std::map<KernelBlock, AttentionPoints> points;
-  for (const UsableTrial& trial : selection.trials) {
-    if (!IsAttention(trial, head_dim, dtype)) continue;
-    const auto& config = std::get<AttentionConfig>(trial.trial->config);
-    AttentionPoints& to = points[{config.kernel, {config.block.q, config.block.k}}];
-    to.x.push_back({static_cast<double>(config.heads),
-                    static_cast<double>(config.active_rows),
-                    static_cast<double>(config.kept_blocks)});
-    to.y.push_back(trial.ns);
-    to.spread.push_back(trial.spread);
-  }
-  return points;
-}
-
-AttentionFit FitAttention(const std::string& kernel, BlockSize block, const AttentionPoints& p) {
-  AttentionFit fit;
-  fit.kernel = kernel;
-  fit.block = block;
-  fit.theta = NonNegativeFit(p.x, p.y);
-  fit.trials = p.x.size();
-  const std::vector<double> errors = HeldOutErrors(p.x, p.y);
-  fit.median_error = Quantile(errors, 0.5);
-  fit.error_bound = std::max({kLeastHalf, ErrorBound(errors, 0.9), Quantile(p.spread, 0.5)});
-  fit.min_blocks_per_row = std::numeric_limits<double>::infinity();
-  for (const FitRow& row : p.x) {
-    const double per_row = row[2] / std::max(row[1], 1.0);
-    fit.min_blocks_per_row = std::min(fit.min_blocks_per_row, per_row);
-    fit.max_blocks_per_row = std::max(fit.max_blocks_per_row, per_row);
-    fit.max_kept_blocks = std::max(fit.max_kept_blocks, row[2]);
-  }
-  return fit;
-}
-
-/// The measured block size nearest to `block` in tokens per side, on a log scale.
-double BlockDistance(BlockSize a, BlockSize b) {
-  return std::abs(std::log2(static_cast<double>(a.q) / b.q)) +
-         std::abs(std::log2(static_cast<double>(a.k) / b.k));
-}
-
-std::map<std::string, AttentionFit> FitKernels(const TrialSelection& selection,
-                                               const FitRequest& request,
-                                               DType dtype,
-                                               std::vector<std::string>& remarks) {
-  std::map<std::string, AttentionFit> exact;
-  std::map<std::string, AttentionFit> scaled;
-  std::size_t most = 0;
-  for (const auto& [key, points] : CollectAttention(selection, request.head_dim, dtype)) {
-    const BlockSize block{key.second.first, key.second.second};
-    if (block == request.block) most = std::max(most, points.x.size());
-    if (points.x.size() < kLeastTrials) continue;
-    AttentionFit fit = FitAttention(key.first, block, points);
-    if (block == request.block) {
-      exact.emplace(key.first, std::move(fit));
-      continue;
-    }
-    fit.scale_rows = static_cast<double>(request.block.q) / block.q;
-    fit.scale_blocks = fit.scale_rows * request.block.k / block.k;
-    const auto held = scaled.find(key.first);
-    if (held == scaled.end() ||
-        BlockDistance(block, request.block) < BlockDistance(held->second.block, request.block)) {
-      scaled.insert_or_assign(key.first, std::move(fit));
-    }
-  }
-  if (!exact.empty()) return exact;
-  if (request.allow_scaled && !scaled.empty()) {
-    for (auto& [kernel, fit] : scaled) {
-      fit.error_bound += kScaledBlockHalf;
-      remarks.push_back(
-          fmt::format("attention of {}x{} blocks was not measured: {} is scaled from {}x{}, its "
-                      "interval widened "
-                      "by {:.0f}%",
-                      request.block.q,
-                      request.block.k,
-                      kernel,
-                      fit.block.q,
-                      fit.block.k,
-                      100 * kScaledBlockHalf));
-    }
-    return scaled;
-  }
-  Fail(ErrorCode::kNotFound,
-       "{}: {} of {}x{} blocks and head_dim {} ({}), at least {} needed; measure: {}{}",
-       request.database,
-       most == 0 ? "no attention trial" : fmt::format("only {} attention trials", most),
-       request.block.q,
-       request.block.k,
-       request.head_dim,
-       NameOf(dtype),
-       kLeastTrials,
-       request.profile_command,
-       scaled.empty() ? "" : "; --force scales from another block size");
-}
 
 void AddPoint(std::vector<CurvePoint>& points, std::int64_t size, const UsableTrial& trial) {
   if (size > 0) points.push_back({static_cast<double>(size), trial.ns, trial.spread});
@@ -200,16 +84,6 @@ std::string DescribeCurves(const RankCurves& curves) {
 
 }  // namespace
 
-Estimate AttentionFit::At(double heads, double active_rows, double kept_blocks) const {
-  if (!(kept_blocks > 0)) return {};
-  const double ns = theta[0] * heads + theta[1] * active_rows * scale_rows +
-                    theta[2] * kept_blocks * scale_blocks;
-  const double per_row = kept_blocks / std::max(active_rows, 1.0);
-  const bool inside = per_row >= min_blocks_per_row * 0.999 &&
-                      per_row <= max_blocks_per_row * 1.001 && kept_blocks <= max_kept_blocks * 4;
-  return WithInterval(ns, inside ? error_bound : 2 * error_bound);
-}
-
 FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
                          std::span<const db::StoredEnvironment> environments,
                          const FitRequest& request)
@@ -237,20 +111,28 @@ FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
     kernel_ = request.kernel;
     (void)attention_fit(kernel_);
   }
-  const AttentionFit& fit = attention_fit(kernel_);
-  remarks_.push_back(fmt::format(
-      "attention {} {}x{} d{}: {:.0f} ns per head + {:.1f} per row + {:.1f} per block; {} trials, "
-      "held-out error {:.1f}% (median), {:.1f}% (bound of 90%)",
-      kernel_,
-      fit.block.q,
-      fit.block.k,
-      request.head_dim,
-      fit.theta[0],
-      fit.theta[1],
-      fit.theta[2],
-      fit.trials,
-      100 * fit.median_error,
-      100 * fit.error_bound));
+  kernels_ = {kernel_};
+  for (const auto& [name, fit] : fits_) {
+    if (request.kernel.empty() && fit.block == request.block && name != kernel_) {
+      kernels_.push_back(name);
+    }
+  }
+  for (const std::string& name : kernels_) {
+    const AttentionFit& fit = attention_fit(name);
+    remarks_.push_back(fmt::format(
+        "attention {} {}x{} d{}: {:.0f} ns per head + {:.1f} per row + {:.1f} per block; {} "
+        "trials, held-out error {:.1f}% (median), {:.1f}% (bound of 90%)",
+        name,
+        fit.block.q,
+        fit.block.k,
+        request.head_dim,
+        fit.theta[0],
+        fit.theta[1],
+        fit.theta[2],
+        fit.trials,
+        100 * fit.median_error,
+        100 * fit.error_bound));
+  }
   int copy_head_dim = 0;
   copy_ = LocalCurve(selection, "pack", request.head_dim, copy_head_dim);
   merge_ = LocalCurve(selection, "merge", request.head_dim, merge_head_dim_);
@@ -298,8 +180,8 @@ Estimate FittedCosts::Merge(std::int64_t rows, int head_dim) const {
   if (head_dim != merge_head_dim_) {
     const double ratio = static_cast<double>(head_dim) / merge_head_dim_;
     estimate = {estimate.ns * ratio,
-                estimate.low_ns * ratio * (1 - kScaledBlockHalf),
-                estimate.high_ns * ratio * (1 + kScaledBlockHalf)};
+                estimate.low_ns * ratio * (1 - kScaledHalf),
+                estimate.high_ns * ratio * (1 + kScaledHalf)};
   }
   return estimate;
 }

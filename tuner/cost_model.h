@@ -25,6 +25,7 @@ struct FitRequest {
   std::string database;  ///< name of the file, for words
   std::string device;  ///< kind, name (or part of it) or UUID; "" = the device measured last
   std::string kernel;  ///< "" = the one predicted fastest on `typical`
+  std::vector<KernelVariant> kernels;  ///< what the database knows of kernels
   int head_dim = 128;
   BlockSize block;
   /// A call like the workload's, to choose a kernel by: heads, active_rows, kept_blocks.
@@ -65,7 +66,8 @@ class FittedCosts : public planner::Costs {
   /// Trials that failed, have no samples or hold a time that is not positive never enter; of equal
   /// configurations the newest counts.
   /// errors  Error{kNotFound} when the database holds no trial, none of this device, no attention
-  ///         of this head_dim and block, or no copy: one line with the command that measures it;
+  ///         of this head_dim and block, or no copy: one line with what there is and the command
+  ///         that measures it;
   ///         Error{kInvalidArgument} for an unknown kernel
   FittedCosts(std::span<const db::StoredTrial> trials,
               std::span<const db::StoredEnvironment> environments,
@@ -83,8 +85,11 @@ class FittedCosts : public planner::Costs {
 
   [[nodiscard]] const Provenance& device() const { return device_; }
   [[nodiscard]] DType dtype() const { return dtype_; }
-  /// Name of the kernel every strategy runs.
+  /// The kernel that is fastest on the typical call, or the one that was asked for.
   [[nodiscard]] const std::string& kernel() const { return kernel_; }
+  /// Kernels that a (step, layer) may run, kernel() first: all that were measured on the workload's
+  /// blocks, unless one was asked for or costs are scaled from other blocks.
+  [[nodiscard]] const std::vector<std::string>& kernels() const { return kernels_; }
   [[nodiscard]] const AttentionFit& attention_fit(const std::string& kernel) const;
   /// What the numbers rest on and where they were stretched, one sentence each. After pricing,
   /// sizes and rank counts that were asked outside the measured ones are among them.
@@ -96,6 +101,7 @@ class FittedCosts : public planner::Costs {
   Provenance device_;
   DType dtype_ = DType::kF32;
   std::string kernel_;
+  std::vector<std::string> kernels_;
   std::map<std::string, AttentionFit> fits_;
   Curve copy_;
   Curve merge_;

@@ -179,7 +179,9 @@ Plan MakePlan(const Workload& workload,
     const auto [at, fresh] = of_class.try_emplace(use);
     if (fresh) {
       const auto chosen = static_cast<std::size_t>(result.classes[cls].choice.chosen);
-      at->second = {builder.Add(result.candidates[chosen].strategy, planned[cls].partition),
+      Strategy strategy = result.candidates[chosen].strategy;
+      strategy.kernel = planned[cls].kernel;
+      at->second = {builder.Add(std::move(strategy), planned[cls].partition),
                     static_cast<int>(plan.contracts.size())};
       plan.contracts.push_back(contracts[cls]);
     }

@@ -52,10 +52,12 @@ class LayerReuse {
   [[nodiscard]] Prediction Keep(const SearchCell& cell) const {
     const auto cls = static_cast<std::size_t>(in_use_);
     const auto chosen = static_cast<std::size_t>(result_.classes[cls].choice.chosen);
+    Strategy strategy = result_.candidates[chosen].strategy;
+    strategy.kernel = planned_[cls].kernel;
     return PredictOn(result_.shape,
                      masks_.At(cell.step, cell.layer),
                      planned_[cls].partition,
-                     result_.candidates[chosen].strategy,
+                     strategy,
                      costs_,
                      options_);
   }

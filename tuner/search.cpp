@@ -15,6 +15,7 @@
 #include "planner/peak_bytes.h"
 #include "planner/timeline.h"
 #include "tuner/checked_costs.h"
+#include "tuner/kernel_choice.h"
 #include "tuner/parallel.h"
 
 namespace dbsp::tuner {
@@ -196,14 +197,17 @@ class Searcher {
       same_as = scores[j].same_as;
     }
     if (same_as == static_cast<int>(i)) {
-      const auto work = planner::BuildLayerWork(
+      auto work = planner::BuildLayerWork(
           shape_, masks, partitions[i], strategy, home_, options_.dtype, must_move);
       if (const std::int64_t cap = options_.partition.memory_per_rank; cap > 0) {
         const std::string problem = planner::MemoryProblem(work, cap);
         if (!problem.empty()) Fail(ErrorCode::kNotFound, "--memory-per-rank: {}", problem);
       }
+      const int kernel =
+          options_.kernels.empty() ? 0 : ChooseKernel(work, options_.kernels, costs_);
       score = ScoreOf(planner::Predict(work, shape_, options_.dtype, costs_),
                       planner::BarrierLoadOf(masks, partitions[i]));
+      score.kernel = kernel;
     }
     score.same_as = same_as;
     score.plan_us = plan_time.count();
@@ -246,7 +250,13 @@ CellPlan PlanCellOf(const AttentionShape& shape,
   const HomeLayout home = MakeHomeLayout(shape, options.ranks);
   CellPlan plan;
   plan.partition = PartitionOf(shape, masks, strategy, home, CheckedCosts(costs), options);
-  plan.prediction = PredictOn(shape, masks, plan.partition, strategy, costs, options);
+  const CheckedCosts checked(costs);
+  auto work = planner::BuildLayerWork(shape, masks, plan.partition, strategy, home, options.dtype);
+  plan.kernel =
+      options.kernels.empty()
+          ? strategy.kernel
+          : options.kernels[static_cast<std::size_t>(ChooseKernel(work, options.kernels, checked))];
+  plan.prediction = planner::Predict(work, shape, options.dtype, checked);
   return plan;
 }
 
@@ -272,6 +282,7 @@ SearchResult Search(const Workload& workload,
   });
   searcher.Collect(result);
   result.candidates = std::move(candidates);
+  result.kernels = options.kernels;
 
   std::vector<std::vector<Score>> scores;
   std::vector<std::int64_t> cells;

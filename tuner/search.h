@@ -27,6 +27,9 @@ struct SearchOptions {
   IndexRange steps;
   IndexRange layers;
   planner::PartitionOptions partition;  ///< memory_per_rank holds for every family
+  /// Kernels that a cell may run, the default first. Partitions are made with the default's price
+  /// of a moved block (MovePrice), whichever kernel a cell then runs. Empty: every strategy's own.
+  std::vector<std::string> kernels = {};
   int threads = 1;
   /// Contracts let rho grow by this part (planner/contract.h).
   double contract_tolerance = 0.05;
@@ -54,9 +57,16 @@ struct SearchResult {
   int ranks = 1;
   int passes = 1;
   std::vector<Candidate> candidates;
+  std::vector<std::string> kernels;  ///< as SearchOptions::kernels
   std::vector<CellClass> classes;  ///< by first cell
   std::vector<SearchCell> cells;  ///< by step, then layer
   int uniform = 0;  ///< best candidate when one is used everywhere
+
+  /// Kernel of a candidate on a class.
+  [[nodiscard]] const std::string& KernelOf(const CellClass& cls, std::size_t candidate) const {
+    if (kernels.empty()) return candidates[candidate].strategy.kernel;
+    return kernels[static_cast<std::size_t>(cls.scores[candidate].kernel)];
+  }
 };
 
 /// Scores every candidate on every distinct cell and chooses. Cells are told apart by
@@ -77,6 +87,7 @@ struct SearchResult {
 struct CellPlan {
   Partition partition;
   Prediction prediction;
+  std::string kernel;  ///< chosen among options.kernels; the strategy's own where there are none
 };
 /// Prediction of a partition, whichever masks it was made for, on these.
 [[nodiscard]] Prediction PredictOn(const AttentionShape& shape,

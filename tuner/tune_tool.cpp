@@ -116,6 +116,7 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   request.block = workload.block;
   request.typical = TypicalWork(workload, masks, options);
   request.allow_scaled = flags.force;
+  request.kernels = database.Kernels();
   request.profile_command = fmt::format("dbsp-profile --db {} --workload {} --ranks {}",
                                         flags.database.string(),
                                         flags.workload.string(),
@@ -210,6 +211,7 @@ int RunTune(const TuneFlags& flags) {
   CostChoice choice = ChooseCosts(flags, workload, *masks, options);
   options.ranks = choice.ranks;
   options.dtype = choice.dtype;
+  if (choice.fitted) options.kernels = choice.fitted->kernels();
   const CandidateOptions variants{ParseChunks(flags.chunks), true};
   auto candidates =
       MakeCandidates(families, options.ranks, workload.model.heads, choice.kernel, variants);

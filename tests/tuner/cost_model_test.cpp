@@ -63,6 +63,56 @@ TEST(FittedCostsTest, RecoversTheCoefficientsThroughNoise) {
   EXPECT_EQ(costs.source(), CostSource::kFitted);
 }
 
+/// Two kernels on the same blocks: the second is twice as fast per block and slow to start.
+SyntheticTrials TwoKernels() {
+  SyntheticTrials made;
+  made.AddAll({2});
+  made.kernel = "cpu.other";
+  made.truth.per_block /= 2;
+  made.truth.per_row *= 4;
+  made.AddAll({2});
+  return made;
+}
+
+TEST(FittedCostsTest, EveryKernelOfTheBlocksMayBeChosenTheDefaultFirst) {
+  const SyntheticTrials made = TwoKernels();
+  FitRequest request = RequestFor(made);
+  request.typical.active_rows = 100;
+  request.typical.kept_blocks = 100'000;
+  EXPECT_EQ(Fit(made, request).kernels(),
+            (std::vector<std::string>{"cpu.other", "cpu.block_sparse"}));
+  request.typical.kept_blocks = 101;
+  const FittedCosts costs = Fit(made, request);
+  EXPECT_EQ(costs.kernels(), (std::vector<std::string>{"cpu.block_sparse", "cpu.other"}));
+  planner::AttentionWork work = Work(2, 100, 100'000);
+  work.kernel = "cpu.block_sparse";
+  const double first = costs.Attention(work).ns;
+  work.kernel = "cpu.other";
+  EXPECT_LT(costs.Attention(work).ns, 0.7 * first);
+  request.kernel = "cpu.block_sparse";
+  EXPECT_EQ(Fit(made, request).kernels(), std::vector<std::string>{"cpu.block_sparse"});
+}
+
+TEST(FittedCostsTest, TrialsOnBlocksThatAKernelDoesNotTakeAreLeftOut) {
+  const SyntheticTrials made = TwoKernels();
+  FitRequest request = RequestFor(made);
+  request.kernels = {{.name = "cpu.other", .q_block = 128, .k_block = 128}};
+  const FittedCosts costs = Fit(made, request);
+  EXPECT_EQ(costs.kernels(), std::vector<std::string>{"cpu.block_sparse"});
+  EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("cpu.other on 64x64 blocks were left out")));
+}
+
+TEST(FittedCostsTest, WhatIsMeasuredInsteadIsNamed) {
+  const SyntheticTrials made = TwoKernels();
+  FitRequest request = RequestFor(made);
+  request.block = {128, 128};
+  const std::string message = ErrorOf(made, request, ErrorCode::kNotFound);
+  EXPECT_THAT(message, HasSubstr("no attention trial of 128x128 blocks and head_dim 64"));
+  EXPECT_THAT(message, HasSubstr("measured are cpu.block_sparse on 64x64 of 64 (26 trials)"));
+  EXPECT_THAT(message, HasSubstr("cpu.other on 64x64 of 64"));
+  EXPECT_THAT(message, HasSubstr("measure: dbsp-profile --db p.db"));
+}
+
 TEST(FittedCostsTest, IntervalCoversFreshMeasurements) {
   int covered = 0;
   int asked = 0;

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/fit_kernels.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "core/error.h"
+
+namespace dbsp::tuner {
+namespace {
+
+using planner::Estimate;
+
+/// Three coefficients need three points; fewer than this cannot be checked on a point left out.
+constexpr std::size_t kLeastTrials = 4;
+/// No prediction is surer than this: clocks and neighbours on a machine move medians by as much.
+constexpr double kLeastHalf = 0.02;
+
+struct AttentionPoints {
+  std::vector<FitRow> x;
+  std::vector<double> y;
+  std::vector<double> spread;
+};
+
+using KernelBlock = std::pair<std::string, std::pair<int, int>>;
+
+bool IsAttention(const UsableTrial& trial, int head_dim, DType dtype) {
+  const auto* config = std::get_if<AttentionConfig>(&trial.trial->config);
+  return config != nullptr && config->head_dim == head_dim && config->dtype == dtype &&
+         config->kept_blocks > 0;
+}
+
+std::map<KernelBlock, AttentionPoints> CollectAttention(const TrialSelection& selection,
+                                                        int head_dim,
+                                                        DType dtype) {
+  std::map<KernelBlock, AttentionPoints> points;
+  for (const UsableTrial& trial : selection.trials) {
+    if (!IsAttention(trial, head_dim, dtype)) continue;
+    const auto& config = std::get<AttentionConfig>(trial.trial->config);
+    AttentionPoints& to = points[{config.kernel, {config.block.q, config.block.k}}];
+    to.x.push_back({static_cast<double>(config.heads),
+                    static_cast<double>(config.active_rows),
+                    static_cast<double>(config.kept_blocks)});
+    to.y.push_back(trial.ns);
+    to.spread.push_back(trial.spread);
+  }
+  return points;
+}
+
+AttentionFit FitAttention(const std::string& kernel, BlockSize block, const AttentionPoints& p) {
+  AttentionFit fit;
+  fit.kernel = kernel;
+  fit.block = block;
+  fit.theta = NonNegativeFit(p.x, p.y);
+  fit.trials = p.x.size();
+  const std::vector<double> errors = HeldOutErrors(p.x, p.y);
+  fit.median_error = Quantile(errors, 0.5);
+  fit.error_bound = std::max({kLeastHalf, ErrorBound(errors, 0.9), Quantile(p.spread, 0.5)});
+  fit.min_blocks_per_row = std::numeric_limits<double>::infinity();
+  for (const FitRow& row : p.x) {
+    const double per_row = row[2] / std::max(row[1], 1.0);
+    fit.min_blocks_per_row = std::min(fit.min_blocks_per_row, per_row);
+    fit.max_blocks_per_row = std::max(fit.max_blocks_per_row, per_row);
+    fit.max_kept_blocks = std::max(fit.max_kept_blocks, row[2]);
+  }
+  return fit;
+}
+
+const KernelVariant* FindKernel(const FitRequest& request, const std::string& name) {
+  const auto found = std::find_if(request.kernels.begin(),
+                                  request.kernels.end(),
+                                  [&](const KernelVariant& k) { return k.name == name; });
+  return found == request.kernels.end() ? nullptr : &*found;
+}
+
+/// What was measured of other head dimensions and blocks: "; measured are ...", "" when nothing
+/// was.
+std::string WhatThereIs(const TrialSelection& selection) {
+  constexpr std::size_t kMostNamed = 6;
+  std::map<std::string, int> trials;  // by kernel, blocks and head_dim
+  for (const UsableTrial& trial : selection.trials) {
+    if (const auto* c = std::get_if<AttentionConfig>(&trial.trial->config)) {
+      ++trials[fmt::format("{} on {}x{} of {}", c->kernel, c->block.q, c->block.k, c->head_dim)];
+    }
+  }
+  std::vector<std::string> named;
+  for (const auto& [what, count] : trials) {
+    if (named.size() == kMostNamed) break;
+    named.push_back(fmt::format("{} ({} trials)", what, count));
+  }
+  if (named.empty()) return "";
+  const std::size_t more = trials.size() - named.size();
+  return fmt::format("; measured are {}{}",
+                     fmt::join(named, ", "),
+                     more > 0 ? fmt::format(" and {} more", more) : "");
+}
+
+/// The measured block size nearest to `block` in tokens per side, on a log scale.
+double BlockDistance(BlockSize a, BlockSize b) {
+  return std::abs(std::log2(static_cast<double>(a.q) / b.q)) +
+         std::abs(std::log2(static_cast<double>(a.k) / b.k));
+}
+
+}  // namespace
+
+std::map<std::string, AttentionFit> FitKernels(const TrialSelection& selection,
+                                               const FitRequest& request,
+                                               DType dtype,
+                                               std::vector<std::string>& remarks) {
+  std::map<std::string, AttentionFit> exact;
+  std::map<std::string, AttentionFit> scaled;
+  std::size_t most = 0;
+  for (const auto& [key, points] : CollectAttention(selection, request.head_dim, dtype)) {
+    const BlockSize block{key.second.first, key.second.second};
+    if (block == request.block) most = std::max(most, points.x.size());
+    if (points.x.size() < kLeastTrials) continue;
+    const KernelVariant* facts = FindKernel(request, key.first);
+    if (facts != nullptr && !Fits(*facts, request.head_dim, block)) {
+      remarks.push_back(
+          fmt::format("trials of {} on {}x{} blocks were left out: the kernel does not take them",
+                      key.first,
+                      block.q,
+                      block.k));
+      continue;
+    }
+    AttentionFit fit = FitAttention(key.first, block, points);
+    if (block == request.block) {
+      exact.emplace(key.first, std::move(fit));
+      continue;
+    }
+    fit.scale_rows = static_cast<double>(request.block.q) / block.q;
+    fit.scale_blocks = fit.scale_rows * request.block.k / block.k;
+    const auto held = scaled.find(key.first);
+    if (held == scaled.end() ||
+        BlockDistance(block, request.block) < BlockDistance(held->second.block, request.block)) {
+      scaled.insert_or_assign(key.first, std::move(fit));
+    }
+  }
+  if (!exact.empty()) return exact;
+  if (request.allow_scaled && !scaled.empty()) {
+    for (auto& [kernel, fit] : scaled) {
+      fit.error_bound += kScaledHalf;
+      remarks.push_back(
+          fmt::format("attention of {}x{} blocks was not measured: {} is scaled from {}x{}, its "
+                      "interval widened "
+                      "by {:.0f}%",
+                      request.block.q,
+                      request.block.k,
+                      kernel,
+                      fit.block.q,
+                      fit.block.k,
+                      100 * kScaledHalf));
+    }
+    return scaled;
+  }
+  Fail(ErrorCode::kNotFound,
+       "{}: {} of {}x{} blocks and head_dim {} ({}), at least {} needed{}; measure: {}{}",
+       request.database,
+       most == 0 ? "no attention trial" : fmt::format("only {} attention trials", most),
+       request.block.q,
+       request.block.k,
+       request.head_dim,
+       NameOf(dtype),
+       kLeastTrials,
+       WhatThereIs(selection),
+       request.profile_command,
+       scaled.empty() ? "" : "; --force scales from another block size");
+}
+
+Estimate AttentionFit::At(double heads, double active_rows, double kept_blocks) const {
+  if (!(kept_blocks > 0)) return {};
+  const double ns = theta[0] * heads + theta[1] * active_rows * scale_rows +
+                    theta[2] * kept_blocks * scale_blocks;
+  const double per_row = kept_blocks / std::max(active_rows, 1.0);
+  const bool inside = per_row >= min_blocks_per_row * 0.999 &&
+                      per_row <= max_blocks_per_row * 1.001 && kept_blocks <= max_kept_blocks * 4;
+  return WithInterval(ns, inside ? error_bound : 2 * error_bound);
+}
+
+}  // namespace dbsp::tuner
