@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The serial transport on a GPU: one device plays all ranks.
 #include <deque>
-#include <numeric>
+#include <optional>
 #include <utility>
 
 #include "core/error.h"
+#include "core/segment_id.h"
 #include "replay/device_rank.h"
 #include "replay/gpu_cell.h"
 #include "replay/kernel_choice.h"
@@ -57,7 +58,18 @@ class GpuSerialDevice final : public SerialDevice {
     if (next_is_graph_) plain_ = OutputsOf(ranks_);
   }
 
-  void Time(const PhaseKey&, double& ns, const std::function<bool()>& phase) override {
+  /// Ties what is launched to segments of `cell`, until the session ends.
+  void Trace(const runtime::ActivitySession& session, const FillKey& cell) {
+    session_ = &session;
+    traced_ = cell;
+  }
+
+  void Time(const PhaseKey& key, double& ns, const std::function<bool()>& phase) override {
+    std::optional<runtime::ActivitySession::Segment> segment;
+    if (session_ != nullptr) {
+      segment.emplace(*session_,
+                      PackSegment({traced_.step, traced_.layer, key.rank, key.kind, key.index}));
+    }
     if (timed_.size() == events_.size()) events_.emplace_back();
     Pair& pair = events_[timed_.size()];
     pair.begin.Record(stream_);
@@ -125,6 +137,8 @@ class GpuSerialDevice final : public SerialDevice {
   std::deque<Pair> events_;
   std::vector<Timed> timed_;  ///< as events_
   bool next_is_graph_ = false;
+  const runtime::ActivitySession* session_ = nullptr;
+  FillKey traced_;
   int graph_runs_ = 0;
   Outputs plain_;
 };
@@ -168,6 +182,19 @@ class SerialGpuRunner final : public CellRunner {
     const std::vector<const Rank*> pointers = ranks();
     const DeviceOutputs outputs(cell_, pointers, outputs_);
     return JudgeDeviceOutputs(cell_, outputs, UnsplitOutput(cell_, kernel_, stream_), options);
+  }
+  ActivityReport Trace(const runtime::ActivityOptions& options) override {
+    try {
+      runtime::ActivitySession session = runtime::ActivitySession::Start(options);
+      GpuSerialDevice device(ranks_, stream_, GraphMode::kOff);
+      device.Trace(session, cell_.key);
+      PlayOnce(device, cell_, RanksOf(std::span<DeviceRank>(ranks_)));
+      runtime::SynchronizeCudaDevice("the traced run");
+      return ReportOf(session.Stop());
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kUnavailable) throw;
+      return {.problem = error.what()};
+    }
   }
   [[nodiscard]] std::int64_t memory_bytes() const override { return memory_bytes_; }
   [[nodiscard]] std::string kernel() const override { return kernel_.name; }

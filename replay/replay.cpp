@@ -103,6 +103,7 @@ class CellReplay {
     outcome_.graph_runs = runner->graph_runs();
     Count(cell, runner->ranks());
     if (options_.verify) Judge(runner->Judge(limits));
+    if (options_.cupti) outcome_.activity = runner->Trace(*options_.cupti);
   }
 
   ReplayCell record_;

@@ -57,6 +57,8 @@ struct ReplayOptions {
   std::string kernel;  ///< "" = the planned one (replay/kernel_choice.h)
   GraphMode graph = GraphMode::kAuto;
   runtime::NcclOptions nccl;
+  /// One more run of every cell under CUPTI Activity.
+  std::optional<runtime::ActivityOptions> cupti;
   CellSelection cells;
   Repeats repeats;
   bool verify = false;
@@ -82,6 +84,7 @@ struct CellOutcome {
   std::vector<std::int64_t> attention_ns;  ///< [ranks] replayed, over all ring steps
   std::vector<std::int64_t> bytes_sent;  ///< [ranks] to other ranks, rounds and hops
   std::optional<VerifyResult> verified;
+  std::optional<ActivityReport> activity;  ///< where CUPTI was asked for
 };
 
 struct ReplayOutcome {

@@ -32,6 +32,7 @@ struct Flags {
   std::string cells = "distinct";
   std::string trace;
   bool verify = false;
+  bool cupti = false;
   bool json = false;
   bool force = false;
   int repeat = 3;
@@ -74,6 +75,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.add_option("--trace", flags.trace, "Write one Chrome trace per rank into this folder");
+  app.add_flag("--cupti", flags.cupti, "Trace one more serial run on cuda with CUPTI Activity");
   app.add_flag("--json", flags.json, "Print one JSON document");
   app.add_flag(
       "--force", flags.force, "Replay although workload or database do not match the plan");
@@ -145,6 +147,7 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
   if (flags.tolerance) options.limits.max_relative_error = *flags.tolerance;
   options.limits.work_limit = flags.verify_work;
   options.seed = flags.seed;
+  if (flags.cupti) options.cupti.emplace();
   options.progress = Progress;
 
   const Plan plan = ReadPlan(flags.plan);

@@ -53,6 +53,10 @@ DType DTypeOn(const runtime::DeviceSpec& device) {
   return device.kind == runtime::DeviceKind::kCpu ? DType::kF32 : DType::kBf16;
 }
 
+ActivityReport CellRunner::Trace(const runtime::ActivityOptions&) {
+  return {.problem = "CUPTI traces serial runs on a GPU only"};
+}
+
 std::unique_ptr<CellRunner> MakeRunner(const Cell& cell,
                                        const RunOn& on,
                                        bool verify,

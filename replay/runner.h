@@ -8,10 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "replay/activity_report.h"
 #include "replay/cell.h"
 #include "replay/rank.h"
 #include "replay/transport.h"
 #include "replay/verify.h"
+#include "runtime/cupti_activity.h"
 #include "runtime/device.h"
 #include "runtime/nccl_communicator.h"
 
@@ -49,6 +51,8 @@ class CellRunner {
   /// What the last run left at home, against the fp64 reference; on a GPU also against a run
   /// without any split.
   [[nodiscard]] virtual VerifyResult Judge(const VerifyOptions& options) = 0;
+  /// One more run, under CUPTI Activity, which slows the host down: its times are not kept.
+  [[nodiscard]] virtual ActivityReport Trace(const runtime::ActivityOptions& options);
   /// Of all ranks, on their devices.
   [[nodiscard]] virtual std::int64_t memory_bytes() const = 0;
   [[nodiscard]] virtual std::string kernel() const = 0;

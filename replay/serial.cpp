@@ -19,6 +19,14 @@ Grid2 Zeros(int outer, int ranks) {
                std::vector<double>(static_cast<std::size_t>(ranks), 0.0));
 }
 
+planner::LayerDurations NoDurations(const Cell& cell) {
+  planner::LayerDurations durations;
+  durations.pack = durations.exchange = durations.unpack = Zeros(cell.rounds(), cell.ranks());
+  durations.attention = durations.merge = Zeros(cell.schedule.steps, cell.ranks());
+  durations.hop = Zeros(cell.schedule.steps - 1, cell.ranks());
+  return durations;
+}
+
 /// Exchange and hop durations that a plan predicted.
 class PredictedTimes {
  public:
@@ -267,6 +275,11 @@ planner::LayerDurations MedianDurations(const std::vector<planner::LayerDuration
   return result;
 }
 
+void PlayOnce(SerialDevice& device, const Cell& cell, std::span<Rank* const> ranks) {
+  planner::LayerDurations durations = NoDurations(cell);
+  Player(device, cell, ranks, {}, durations).Run();
+}
+
 Timeline RunSerialOn(SerialDevice& device,
                      const Cell& cell,
                      std::span<Rank* const> ranks,
@@ -274,10 +287,7 @@ Timeline RunSerialOn(SerialDevice& device,
                      const Repeats& repeats,
                      const Observer& observer) {
   const PredictedTimes times(predicted);
-  planner::LayerDurations durations;
-  durations.pack = durations.exchange = durations.unpack = Zeros(cell.rounds(), cell.ranks());
-  durations.attention = durations.merge = Zeros(cell.schedule.steps, cell.ranks());
-  durations.hop = Zeros(cell.schedule.steps - 1, cell.ranks());
+  planner::LayerDurations durations = NoDurations(cell);
   for (int round = 0; round < cell.rounds(); ++round) {
     SetExchange(cell, times, round, durations.exchange[static_cast<std::size_t>(round)]);
   }

@@ -41,6 +41,9 @@ class SerialDevice {
   virtual void CopyHop(int step, int src, int dst, std::int64_t words) = 0;
 };
 
+/// One more run, whose times are not kept.
+void PlayOnce(SerialDevice& device, const Cell& cell, std::span<Rank* const> ranks);
+
 /// As RunSerial in transport.h, on `device`. Ranks are filled already.
 [[nodiscard]] Timeline RunSerialOn(SerialDevice& device,
                                    const Cell& cell,

@@ -117,6 +117,34 @@ std::string KernelLines(const ReplayOutcome& outcome) {
   return text;
 }
 
+/// How long the device was at work, by CUPTI, beside the segments' times by events.
+std::string ActivityLines(const ReplayOutcome& outcome) {
+  double busy_ns = 0;
+  double events_ns = 0;
+  std::string losses;
+  for (std::size_t i = 0; i < outcome.cells.size(); ++i) {
+    const std::optional<ActivityReport>& activity = outcome.cells[i].activity;
+    if (!activity) return {};
+    if (!activity->problem.empty()) {
+      return fmt::format("cupti       unavailable: {}\n", activity->problem);
+    }
+    for (const SegmentBusy& segment : activity->segments) {
+      busy_ns += static_cast<double>(segment.busy_ns);
+    }
+    for (const Segment& s : outcome.record.cells[i].segments) {
+      if (s.kind == SegmentKind::kExchange || s.kind == SegmentKind::kHop) continue;
+      events_ns += static_cast<double>(s.duration_ns);
+    }
+    if (losses.empty()) losses = activity->losses;
+  }
+  return fmt::format(
+      "cupti       device at work {:.3f} ms of the {:.3f} ms of segments by events, all ranks; "
+      "records lost: {}\n",
+      busy_ns / kNsPerMs,
+      events_ns / kNsPerMs,
+      losses.empty() ? "none" : losses);
+}
+
 std::string TransportLine(const ReplayOutcome& outcome,
                           const ReplayOptions& options,
                           const Provenance& machine) {
@@ -227,7 +255,7 @@ std::string SummaryText(const Plan& plan,
                       dbsp::NameOf(outcome.dtype));
   text += fmt::format("memory      {:.1f} MB of buffers in the largest cell, all ranks\n",
                       static_cast<double>(s.memory_bytes) / 1e6);
-  return text + VerifyLine(s, outcome);
+  return text + ActivityLines(outcome) + VerifyLine(s, outcome);
 }
 
 std::string LedgerText(const ReplayRecord& record) {

@@ -53,6 +53,22 @@ Json LedgerJson(const ReplayCell& cell) {
   return ledger;
 }
 
+Json ActivityJson(const ActivityReport& activity) {
+  Json segments = Json::array();
+  for (const SegmentBusy& segment : activity.segments) {
+    segments.push_back({{"rank", segment.key.rank},
+                        {"kind", NameOf(segment.key.kind)},
+                        {"index", segment.key.index},
+                        {"busy_ns", segment.busy_ns},
+                        {"kernels", segment.kernels},
+                        {"copies", segment.copies}});
+  }
+  return {{"problem", activity.problem.empty() ? Json(nullptr) : Json(activity.problem)},
+          {"losses", activity.losses},
+          {"untied", activity.untied},
+          {"segments", std::move(segments)}};
+}
+
 Json CellJson(const ReplayCell& record, const CellOutcome& cell) {
   return {{"step", record.step},
           {"layer", record.layer},
@@ -69,6 +85,7 @@ Json CellJson(const ReplayCell& record, const CellOutcome& cell) {
           {"bytes_sent", cell.bytes_sent},
           {"memory_bytes", cell.memory_bytes},
           {"verification", cell.verified ? VerifyJson(*cell.verified) : Json(nullptr)},
+          {"activity", cell.activity ? ActivityJson(*cell.activity) : Json(nullptr)},
           {"segments", LedgerJson(record)}};
 }
 

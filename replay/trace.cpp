@@ -21,6 +21,8 @@ bool OnLink(SegmentKind kind) {
 }
 
 /// Transport first, so that a tool that looks for "nccl" finds communication where NCCL did it.
+/// Holistic Trace Analysis takes kernels by category and stream, and tells communication by that
+/// name, so with NCCL exchanges are kernels, too.
 std::string EventName(const ReplayRecord& record, const Segment& segment) {
   const std::string name = fmt::format("{} {}", NameOf(segment.kind), segment.index);
   return OnLink(segment.kind) ? record.transport + ":" + name : name;
@@ -44,19 +46,23 @@ std::string ChromeTrace(const ReplayRecord& record, int rank) {
                     {"args", {{"name", fmt::format("rank {}", rank)}}}});
   events.push_back(LaneName(rank, kComputeLane, "compute and copies"));
   events.push_back(LaneName(rank, kLinkLane, "link"));
+  const bool nccl = record.transport == "nccl";
   std::int64_t origin_ns = 0;
   for (const ReplayCell& cell : record.cells) {
     for (const Segment& s : cell.segments) {
       if (s.rank != rank) continue;
-      events.push_back(
-          {{"ph", "X"},
-           {"name", EventName(record, s)},
-           {"cat", OnLink(s.kind) ? "communication" : "kernel"},
-           {"pid", rank},
-           {"tid", OnLink(s.kind) ? kLinkLane : kComputeLane},
-           {"ts", static_cast<double>(origin_ns + s.start_ns) / kNsPerUs},
-           {"dur", static_cast<double>(s.duration_ns) / kNsPerUs},
-           {"args", {{"step", cell.step}, {"layer", cell.layer}, {"bytes", s.bytes}}}});
+      events.push_back({{"ph", "X"},
+                        {"name", EventName(record, s)},
+                        {"cat", OnLink(s.kind) && !nccl ? "communication" : "kernel"},
+                        {"pid", rank},
+                        {"tid", OnLink(s.kind) ? kLinkLane : kComputeLane},
+                        {"ts", static_cast<double>(origin_ns + s.start_ns) / kNsPerUs},
+                        {"dur", static_cast<double>(s.duration_ns) / kNsPerUs},
+                        {"args",
+                         {{"step", cell.step},
+                          {"layer", cell.layer},
+                          {"bytes", s.bytes},
+                          {"stream", OnLink(s.kind) ? kLinkLane : kComputeLane}}}});
     }
     origin_ns += cell.replayed_ns;
   }

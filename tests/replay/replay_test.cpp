@@ -296,5 +296,50 @@ TEST(TraceTest, OneFilePerRankInMicroseconds) {
   EXPECT_FALSE(std::filesystem::exists(folder / "trace/rank4.json"));
 }
 
+TEST(TraceTest, WithNcclExchangesAreKernelsCalledNccl) {
+  ReplayRecord record = Case().Run().record;
+  for (const char* transport : {"serial", "nccl"}) {
+    record.transport = transport;
+    const bool nccl = record.transport == "nccl";
+    int exchanges = 0;
+    const Json trace = ParseJson(ChromeTrace(record, 0), "trace");
+    for (const Json& event : trace["traceEvents"]) {
+      if (event["ph"] != "X" || event["args"]["stream"] != 1) continue;
+      ++exchanges;
+      EXPECT_EQ(event["cat"], nccl ? "kernel" : "communication");
+      EXPECT_EQ(event["name"].get<std::string>().starts_with("nccl"), nccl);
+    }
+    EXPECT_GT(exchanges, 0);
+  }
+}
+
+TEST(ActivityReportTest, SegmentsAreOrderedAndWhatBelongsToNoneIsCounted) {
+  runtime::ActivityCollector collector;
+  const auto kernel = [&](std::uint32_t correlation, std::int64_t start, std::int64_t end) {
+    runtime::KernelRecord record;
+    record.name = "k";
+    record.time = {start, end};
+    record.correlation = correlation;
+    collector.Add(record);
+  };
+  kernel(1, 100, 150);
+  kernel(2, 150, 160);  // the same segment, one launch later
+  kernel(3, 200, 230);
+  kernel(4, 300, 310);  // of no segment
+  const std::uint64_t late = PackSegment({1, 2, 3, SegmentKind::kAttention, 0});
+  collector.AddSegment(1, late);
+  collector.AddSegment(2, late);
+  collector.AddSegment(3, PackSegment({1, 2, 0, SegmentKind::kPack, 1}));
+  collector.losses().dropped = 3;
+  const ActivityReport report = ReportOf(collector.Finish());
+  ASSERT_EQ(report.segments.size(), 2U);
+  EXPECT_EQ(report.segments[0].key.rank, 0);
+  EXPECT_EQ(report.segments[0].busy_ns, 30);
+  EXPECT_EQ(report.segments[1].busy_ns, 60);
+  EXPECT_EQ(report.segments[1].kernels, 2);
+  EXPECT_EQ(report.untied, 1);
+  EXPECT_THAT(report.losses, HasSubstr("3 dropped"));
+}
+
 }  // namespace
 }  // namespace dbsp::replay
