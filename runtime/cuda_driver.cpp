@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdlib>
+#include <mutex>
 #include <utility>
 
 #include "core/error.h"
@@ -19,6 +21,14 @@ namespace dbsp::runtime {
 namespace {
 
 constexpr const char* kNoDriver = "no NVIDIA driver";
+
+/// All machine code is loaded when the context is made. Loaded lazily, a kernel's first launch may
+/// wait for the device; where the device waits for another rank's exchange, or is held back until
+/// everything is enqueued, that would be for ever. The user's own choice stands.
+void LoadModulesEagerly() {
+  static std::once_flag once;
+  std::call_once(once, [] { setenv("CUDA_MODULE_LOADING", "EAGER", 0); });
+}
 
 std::string VersionText(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
@@ -67,6 +77,7 @@ CudaDriver::CudaDriver(CudaDriver&&) noexcept = default;
 CudaDriver& CudaDriver::operator=(CudaDriver&&) noexcept = default;
 
 CudaDriver CudaDriver::Load(const std::string& library) {
+  LoadModulesEagerly();  // the driver reads it when it starts
   auto api = std::make_unique<Api>(library);
   const CUresult started = api->Init(0);
   if (started != CUDA_ERROR_NO_DEVICE) {

@@ -13,7 +13,8 @@ namespace dbsp::runtime {
 /// threads  const members are safe concurrently
 class CudaDriver {
  public:
-  /// Opens the driver and initialises it.
+  /// Opens the driver and initialises it, with CUDA_MODULE_LOADING=EAGER unless the environment
+  /// has it otherwise. threads  the first call not while another thread changes the environment
   /// errors  Error{kUnavailable}: no driver, a driver that will not start (with its own words), or
   ///         a build without CUDA
   static CudaDriver Load(const std::string& library = "libcuda.so.1");

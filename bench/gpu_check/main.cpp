@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // gpu_check: is what the GPU kernels compute right, and how fast are they, on the device at hand.
 #include <cstdio>
-#include <cstdlib>
 #include <map>
 
 #include "bench/gpu_check/context.h"
@@ -128,8 +127,6 @@ int Run(const std::vector<std::string>& arguments) {
 }  // namespace dbsp::gpu_check
 
 int main(int argc, char** argv) {
-  // All machine code at the start: loading a kernel at its first launch may wait for the device.
-  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
   try {
     return dbsp::gpu_check::Run({argv + 1, argv + argc});
   } catch (const dbsp::Error& error) {

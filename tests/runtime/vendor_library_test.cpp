@@ -55,6 +55,13 @@ TEST_F(CudaDriverTest, VersionAndDevicesAreThoseOfTheDriver) {
   EXPECT_EQ(driver.device_memory_bytes(0), std::int64_t{80} << 30);
 }
 
+TEST_F(CudaDriverTest, KernelsAreLoadedBeforeAnyLaunch) {
+  (void)CudaDriver::Load(library_);
+  const char* loading = std::getenv("CUDA_MODULE_LOADING");
+  ASSERT_NE(loading, nullptr);
+  EXPECT_STREQ(loading, "EAGER");
+}
+
 TEST_F(CudaDriverTest, NoDeviceIsNoError) {
   const EnvironmentVariable init("DBSP_FAKE_CUDA_INIT", "100");
   EXPECT_EQ(CudaDriver::Load(library_).device_count(), 0);
