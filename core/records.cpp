@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/records.h"
 
+#include <limits>
+
 #include "core/json.h"
 
 namespace dbsp {
@@ -26,12 +28,15 @@ Json KeyJson(const AttentionConfig& config) {
 }
 
 Json KeyJson(const ExchangeConfig& config) {
-  return {{"kind", "exchange"},
-          {"op", config.op},
-          {"transport", config.transport},
-          {"ranks", config.ranks},
-          {"bytes_per_rank", config.bytes_per_rank},
-          {"unevenness", config.unevenness}};
+  Json key{{"kind", "exchange"},
+           {"op", config.op},
+           {"transport", config.transport},
+           {"ranks", config.ranks},
+           {"bytes_per_rank", config.bytes_per_rank},
+           {"unevenness", config.unevenness}};
+  // Keys from before exchanges crossed hosts stay what they were.
+  if (config.nodes != 1) key["nodes"] = config.nodes;
+  return key;
 }
 
 Json KeyJson(const LocalConfig& config) {
@@ -42,11 +47,60 @@ Json KeyJson(const LocalConfig& config) {
           {"block", BlockJson(config.block)}};
 }
 
+int IntOf(const JsonView& view) {
+  return static_cast<int>(view.Int(0, std::numeric_limits<int>::max()));
+}
+
+BlockSize BlockOf(const JsonView& view) { return {IntOf(view[0]), IntOf(view[1])}; }
+
+AttentionConfig AttentionOf(const JsonView& key) {
+  AttentionConfig config;
+  config.kernel = key["kernel"].String();
+  config.dtype = key["dtype"].String() == NameOf(DType::kBf16) ? DType::kBf16 : DType::kF32;
+  config.heads = IntOf(key["heads"]);
+  config.head_dim = IntOf(key["head_dim"]);
+  config.block = BlockOf(key["block"]);
+  config.q_blocks = IntOf(key["q_blocks"]);
+  config.k_blocks = IntOf(key["k_blocks"]);
+  config.pattern = key["pattern"].String();
+  config.seed = key["seed"].raw().get<std::uint64_t>();
+  config.kept_blocks = key["kept_blocks"].Int(0);
+  config.active_rows = key["active_rows"].Int(0);
+  return config;
+}
+
+ExchangeConfig ExchangeOf(const JsonView& key) {
+  return {.op = key["op"].String(),
+          .transport = key["transport"].String(),
+          .ranks = IntOf(key["ranks"]),
+          .bytes_per_rank = key["bytes_per_rank"].Int(0),
+          .unevenness = key["unevenness"].Number(),
+          .nodes = key.Has("nodes") ? IntOf(key["nodes"]) : 1};
+}
+
+LocalConfig LocalOf(const JsonView& key) {
+  return {.op = key["op"].String(),
+          .amount = key["amount"].Int(0),
+          .head_dim = IntOf(key["head_dim"]),
+          .block = BlockOf(key["block"])};
+}
+
 }  // namespace
 
 bool Fits(const KernelVariant& kernel, int head_dim, const BlockSize& block) {
   return kernel.head_dim.value_or(head_dim) == head_dim &&
          kernel.q_block.value_or(block.q) == block.q && kernel.k_block.value_or(block.k) == block.k;
+}
+
+TrialConfig ConfigOf(const std::string& key) {
+  const std::string origin = "a trial's key";
+  const Json json = ParseJson(key, origin);
+  const JsonView view(json, origin);
+  const std::string kind = view["kind"].String();
+  if (kind == "attention") return AttentionOf(view);
+  if (kind == "exchange") return ExchangeOf(view);
+  if (kind != "local") view["kind"].Wrong("attention, exchange or local");
+  return LocalOf(view);
 }
 
 std::string KeyOf(const TrialConfig& config) {

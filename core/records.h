@@ -78,6 +78,7 @@ struct ExchangeConfig {
   std::int64_t bytes_per_rank =
       0;  ///< most bytes one rank sends to others (allgather: receives from others)
   double unevenness = 1.0;  ///< heaviest rank's bytes / mean
+  int nodes = 1;  ///< hosts that the ranks of a group are on
 };
 
 /// Local memory work: "pack" (and unpack) in bytes copied, "merge" in (query, head) rows.
@@ -110,6 +111,8 @@ struct Trial {
 
 /// Canonical text of a configuration: equal text = same measurement. Used as the resume key.
 [[nodiscard]] std::string KeyOf(const TrialConfig& config);
+/// The configuration with that key. errors Error{kCorruptInput} for a text that is none
+[[nodiscard]] TrialConfig ConfigOf(const std::string& key);
 
 /// One (step, layer) replayed: what ran beside what was predicted.
 struct ReplayCell {

@@ -301,4 +301,23 @@ SELECT v.name AS kernel, v.list, v.arch, v.head_dim, v.q_block || 'x' || v.k_blo
 FROM kernel_variants v;
 )sql";
 
+/// Exchanges between hosts. Those of older versions stayed on one.
+inline constexpr const char* kExchangeNodesV5 = R"sql(
+ALTER TABLE exchange_trials ADD COLUMN nodes INTEGER NOT NULL DEFAULT 1 CHECK (nodes >= 1);
+
+DROP VIEW v_exchange;
+CREATE VIEW v_exchange AS
+SELECT t.id AS trial_id, d.name AS device, x.op, x.transport, x.ranks, x.nodes, e.cores,
+  x.bytes_per_rank, x.unevenness, s.median_ns, s.q1_ns, s.q3_ns,
+  round(CASE WHEN x.op IN ('hop', 'needed') THEN 1.0 * x.bytes_per_rank
+        ELSE 1.0 * x.bytes_per_rank * x.ranks / nullif(x.ranks - 1, 0) END / s.median_ns, 3)
+    AS algbw_gbps,
+  round(1.0 * x.bytes_per_rank / s.median_ns, 3) AS busbw_gbps,
+  s.samples, t.discarded, t.stop_reason, t.suite, e.git_commit
+FROM exchange_trials x JOIN trials t ON t.id = x.trial_id
+JOIN environments e ON e.id = t.environment_id JOIN devices d ON d.id = e.device_id
+JOIN v_trial_times s ON s.trial_id = t.id
+WHERE t.outcome = 'ok';
+)sql";
+
 }  // namespace dbsp::db

@@ -72,13 +72,14 @@ void Insert(Connection& connection, std::int64_t id, const AttentionConfig& conf
 }
 
 void Insert(Connection& connection, std::int64_t id, const ExchangeConfig& config) {
-  connection.Prepare("INSERT INTO exchange_trials VALUES (?, ?, ?, ?, ?, ?)")
+  connection.Prepare("INSERT INTO exchange_trials VALUES (?, ?, ?, ?, ?, ?, ?)")
       .Bind(id)
       .Bind(config.op)
       .Bind(config.transport)
       .Bind(config.ranks)
       .Bind(config.bytes_per_rank)
       .Bind(config.unevenness)
+      .Bind(config.nodes)
       .Run();
 }
 
@@ -119,14 +120,16 @@ void ReadAttention(const Connection& connection, Configs& configs) {
 
 void ReadOthers(const Connection& connection, Configs& configs) {
   Statement exchanges = connection.Prepare(
-      "SELECT trial_id, op, transport, ranks, bytes_per_rank, unevenness FROM exchange_trials");
+      "SELECT trial_id, op, transport, ranks, bytes_per_rank, unevenness, nodes FROM "
+      "exchange_trials");
   while (exchanges.Step()) {
     configs.emplace(exchanges.Integer(0),
                     ExchangeConfig{.op = exchanges.Text(1),
                                    .transport = exchanges.Text(2),
                                    .ranks = exchanges.Int(3),
                                    .bytes_per_rank = exchanges.Integer(4),
-                                   .unevenness = exchanges.Real(5)});
+                                   .unevenness = exchanges.Real(5),
+                                   .nodes = exchanges.Int(6)});
   }
   Statement locals = connection.Prepare(
       "SELECT trial_id, op, amount, head_dim, block_q, block_k FROM local_trials");

@@ -21,10 +21,6 @@ using planner::Estimate;
 /// Half width added for a rank count that is not measured.
 constexpr double kBetweenRanksHalf = 0.5;
 
-void AddPoint(std::vector<CurvePoint>& points, std::int64_t size, const UsableTrial& trial) {
-  if (size > 0) points.push_back({static_cast<double>(size), trial.ns, trial.spread});
-}
-
 /// Local work: the trials of the same head_dim when there are any, else all.
 Curve LocalCurve(const TrialSelection& selection,
                  const std::string& op,
@@ -47,39 +43,6 @@ Curve LocalCurve(const TrialSelection& selection,
   if (!same.empty()) return Curve(std::move(same));
   found_head_dim = other_head_dim;
   return Curve(std::move(any));
-}
-
-void FillRankCurves(const TrialSelection& selection, const std::string& op, RankCurves& curves) {
-  std::map<int, std::vector<CurvePoint>> points;
-  for (const UsableTrial& trial : selection.trials) {
-    const auto* config = std::get_if<ExchangeConfig>(&trial.trial->config);
-    if (config == nullptr || config->op != op || config->ranks < 2) continue;
-    AddPoint(points[config->ranks], config->bytes_per_rank, trial);
-  }
-  curves.op = op;
-  for (auto& [ranks, list] : points) {
-    if (!list.empty()) curves.by_ranks.emplace(ranks, Curve(std::move(list)));
-  }
-}
-
-std::vector<int> RankCounts(const RankCurves& curves) {
-  std::vector<int> counts;
-  for (const auto& [ranks, curve] : curves.by_ranks) counts.push_back(ranks);
-  return counts;
-}
-
-std::string DescribeCurves(const RankCurves& curves) {
-  if (curves.by_ranks.empty()) return fmt::format("{}: not measured", curves.op);
-  std::string text = fmt::format("{}:", curves.op);
-  for (const auto& [ranks, curve] : curves.by_ranks) {
-    text += fmt::format(" {} ranks {} sizes up to {:.1f} MB at {:.2f} GB/s;",
-                        ranks,
-                        curve.points().size(),
-                        curve.points().back().size / 1e6,
-                        curve.best_rate());
-  }
-  text.pop_back();
-  return text;
 }
 
 }  // namespace
@@ -142,10 +105,10 @@ FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
          request.database,
          request.profile_command);
   }
-  FillRankCurves(selection, "alltoall", all_to_all_);
-  FillRankCurves(selection, "hop", hop_);
-  remarks_.push_back(DescribeCurves(all_to_all_));
-  remarks_.push_back(DescribeCurves(hop_));
+  FillRankCurves(selection, "alltoall", request.ranks_per_node, all_to_all_, remarks_);
+  FillRankCurves(selection, "hop", request.ranks_per_node, hop_, remarks_);
+  remarks_.push_back(Describe(all_to_all_));
+  remarks_.push_back(Describe(hop_));
 }
 
 const AttentionFit& FittedCosts::attention_fit(const std::string& kernel) const {
@@ -194,7 +157,9 @@ Estimate FittedCosts::Exchange(const RankCurves& curves, int ranks, double bytes
   };
   const auto above = curves.by_ranks.lower_bound(ranks);
   if (above != curves.by_ranks.end() && above->first == ranks) return at(above->second);
-  const bool bracketed = above != curves.by_ranks.end() && above != curves.by_ranks.begin();
+  // Between a rank count inside one host and one across hosts there is no middle.
+  const bool bracketed = above != curves.by_ranks.end() && above != curves.by_ranks.begin() &&
+                         curves.nodes.at(above->first) == curves.nodes.at(std::prev(above)->first);
   if (!bracketed && !(allow_scaled_ && !curves.by_ranks.empty())) {
     Fail(ErrorCode::kNotFound,
          "no {} between {} ranks was measured (rank counts measured: {}); measure: {}",

@@ -16,6 +16,7 @@
 #include "db/database.h"
 #include "planner/costs.h"
 #include "tuner/curve.h"
+#include "tuner/rank_curves.h"
 #include "tuner/statistics.h"
 
 namespace dbsp::tuner {
@@ -31,6 +32,9 @@ struct FitRequest {
   /// A call like the workload's, to choose a kernel by: heads, active_rows, kept_blocks.
   planner::AttentionWork typical;
   bool allow_scaled = false;  ///< use another block size or rank count, with a wide interval
+  /// Exchanges between n ranks are those measured on n / ranks_per_node hosts, rounded up; 0: on
+  /// the fewest hosts that n ranks were measured on.
+  int ranks_per_node = 0;
   std::string profile_command;  ///< what to run for missing measurements, for words
 };
 
@@ -51,14 +55,6 @@ struct AttentionFit {
 
   /// 0 when nothing is kept. Outside the measured blocks per row or call size the interval doubles.
   [[nodiscard]] planner::Estimate At(double heads, double active_rows, double kept_blocks) const;
-};
-
-/// Curves of one operation, one per rank count.
-struct RankCurves {
-  std::map<int, Curve> by_ranks;
-  std::string op;
-  mutable std::atomic<bool> between{false};  ///< a rank count between two measured ones was asked
-  mutable std::atomic<bool> outside{false};  ///< a size outside the measured ones was asked
 };
 
 class FittedCosts : public planner::Costs {

@@ -17,6 +17,11 @@ int main(int argc, char** argv) {
       "Analytic costs of h200xN, h100xN or a100xN, N <= 8; beside --db its exchanges only");
   app.add_option("--ranks", flags.ranks, "Ranks to plan for (default: the cluster's GPUs)")
       ->check(CLI::Range(1, 4096));
+  app.add_option("--ranks-per-node",
+                 flags.ranks_per_node,
+                 "With --db: exchanges cost what was measured on as many hosts (default: on the "
+                 "fewest measured)")
+      ->check(CLI::Range(1, 4096));
   app.add_option("-o,--output", flags.output, "Plan file to write (.json or .json.zst)");
   app.add_option(
          "--families", flags.families, "auto (all), or of ulysses,ring,usp,dbsp,balanced,placed")

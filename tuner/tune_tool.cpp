@@ -117,6 +117,7 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   request.typical = TypicalWork(workload, masks, options);
   request.allow_scaled = flags.force;
   request.kernels = database.Kernels();
+  request.ranks_per_node = flags.ranks_per_node;
   request.profile_command = fmt::format("dbsp-profile --db {} --workload {} --ranks {}",
                                         flags.database.string(),
                                         flags.workload.string(),

@@ -22,6 +22,7 @@ struct TuneFlags {
   std::string kernel;
   std::string chunks = "1,2,4";
   int ranks = 0;  ///< 0 = not given
+  int ranks_per_node = 0;  ///< 0 = not given
   int threads = 0;  ///< 0 = one per core
   double dbsp_reward = 2;
   std::int64_t memory_per_rank = 0;  ///< bytes, 0 = not given

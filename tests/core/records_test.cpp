@@ -5,6 +5,8 @@
 
 #include <set>
 
+#include "core/error.h"
+
 namespace dbsp {
 namespace {
 
@@ -32,6 +34,7 @@ TEST(KeyOfTest, EveryFieldChangesTheKey) {
   const auto add = [&](const TrialConfig& config) {
     keys.insert(KeyOf(config));
     ++count;
+    EXPECT_EQ(KeyOf(ConfigOf(KeyOf(config))), KeyOf(config));
   };
   const AttentionConfig a{"k", DType::kF32, 3, 64, {64, 32}, 5, 6, "band", 7, 8, 9};
   add(a);
@@ -57,12 +60,30 @@ TEST(KeyOfTest, EveryFieldChangesTheKey) {
   add(ExchangeConfig{"hop", "threads", 3, 100, 1.0});
   add(ExchangeConfig{"hop", "threads", 2, 101, 1.0});
   add(ExchangeConfig{"hop", "threads", 2, 100, 1.0000000000000002});
+  add(ExchangeConfig{"hop", "threads", 2, 100, 1.0, 2});
   add(LocalConfig{"pack", 100, 128, {128, 128}});
   add(LocalConfig{"merge", 100, 128, {128, 128}});
   add(LocalConfig{"pack", 101, 128, {128, 128}});
   add(LocalConfig{"pack", 100, 64, {128, 128}});
   add(LocalConfig{"pack", 100, 128, {128, 64}});
   EXPECT_EQ(keys.size(), count);
+}
+
+TEST(KeyOfTest, ExchangesOnOneHostHaveTheKeyThatOlderDatabasesHold) {
+  EXPECT_EQ(KeyOf(ExchangeConfig{"hop", "nccl", 2, 100, 1.0}),
+            R"({"bytes_per_rank":100,"kind":"exchange","op":"hop","ranks":2,"transport":"nccl",)"
+            R"("unevenness":1.0})");
+}
+
+TEST(KeyOfTest, WhatIsNoKeyIsRefused) {
+  for (const char* text : {"",
+                           "{}",
+                           "[1]",
+                           R"({"kind":"other"})",
+                           R"({"kind":"local"})",
+                           R"({"kind":"exchange","op":"hop","transport":"nccl","ranks":-1})"}) {
+    EXPECT_THROW((void)ConfigOf(text), Error) << text;
+  }
 }
 
 }  // namespace

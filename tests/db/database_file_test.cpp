@@ -184,6 +184,17 @@ TEST(DatabaseFileTest, KernelsOfTheThirdSchemaKeepTheirNamesAndGainFacts) {
   EXPECT_EQ(ShellText(folder / "p.db", "SELECT list || deterministic FROM v_kernels"), "blocks1");
 }
 
+TEST(DatabaseFileTest, ExchangesOfAnOlderVersionStayedOnOneHost) {
+  const TempFolder folder;
+  {
+    Connection old((folder / "p.db").string(), kReadWriteCreate, "p.db");
+    Migrate(old, 4);
+    old.Run("INSERT INTO exchange_trials VALUES (1, 'hop', 'nccl', 2, 100, 1.0)");
+  }
+  (void)Database::Open(folder / "p.db", OpenMode::kReadWrite);
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT nodes FROM exchange_trials"), "1");
+}
+
 TEST(DatabaseFileTest, AFailedMigrationLeavesTheVersionBefore) {
   const TempFolder folder;
   Connection file((folder / "p.db").string(), kReadWriteCreate, "p.db");

@@ -97,7 +97,8 @@ inline Trial RandomTrial(std::uint64_t seed) {
                                     .transport = "threads",
                                     .ranks = pick(1, 64),
                                     .bytes_per_rank = static_cast<std::int64_t>(random() >> 3),
-                                    .unevenness = 1.0 + pick(0, 100) / 7.0};
+                                    .unevenness = 1.0 + pick(0, 100) / 7.0,
+                                    .nodes = pick(1, 3)};
       break;
     case 1:
       trial.config = LocalConfig{.op = "pack",

@@ -251,6 +251,38 @@ TEST(FittedCostsTest, WhatIsNotMeasuredIsRefusedWithTheCommandThatMeasuresIt) {
   EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("rank count that was not measured")));
 }
 
+/// Exchanges of 8 ranks on one host and, ten times slower, on two; of 16 ranks on two.
+SyntheticTrials OnHosts() {
+  SyntheticTrials made;
+  made.AddAll({4, 8});
+  for (std::int64_t size = 1024; size <= (1 << 24); size *= 4) {
+    const double ns = made.truth.Exchange(static_cast<double>(size));
+    for (const char* op : {"alltoall", "hop"}) {
+      made.Add(ExchangeConfig{op, "nccl", 8, size, 1.0, 2}, 10 * ns);
+      made.Add(ExchangeConfig{op, "nccl", 16, size, 1.0, 2}, 20 * ns);
+    }
+  }
+  return made;
+}
+
+TEST(FittedCostsTest, ExchangesInsideAHostAndBetweenHostsAreNotMixed) {
+  const SyntheticTrials made = OnHosts();
+  const double inside = made.truth.Exchange(65536);
+  FitRequest request = RequestFor(made);
+  const FittedCosts fewest = Fit(made, request);
+  EXPECT_NEAR(fewest.AllToAll(8, 65536).ns, inside, 0.01 * inside);
+  EXPECT_NEAR(fewest.Hop(16, 65536).ns, 20 * inside, 0.2 * inside);
+  EXPECT_THAT(fewest.Remarks(),
+              Contains(HasSubstr("alltoall between 8 ranks on 2 hosts was left out; "
+                                 "--ranks-per-node 4 takes it")));
+  EXPECT_THROW((void)fewest.AllToAll(12, 65536), Error);  // 8 are on one host, 16 on two
+  request.ranks_per_node = 4;
+  const FittedCosts four = Fit(made, request);
+  EXPECT_NEAR(four.AllToAll(8, 65536).ns, 10 * inside, 0.1 * inside);
+  EXPECT_NEAR(four.AllToAll(4, 65536).ns, inside, 0.01 * inside);
+  EXPECT_THROW((void)four.AllToAll(16, 65536), Error);  // on four hosts: not measured
+}
+
 TEST(FittedCostsTest, AnotherBlockSizeIsRefusedOrScaledWiderInWords) {
   SyntheticTrials made;
   made.AddAll({2});
