@@ -37,6 +37,7 @@ class NcclRank final : public NcclCommunicator {
         size_(size),
         queue_(std::move(queue)),
         deadline_ns_(options.deadline_ns),
+        must_stop_(options.must_stop),
         failures_(failures ? std::move(failures) : std::make_shared<NcclFailures>()) {}
 
   ~NcclRank() override {
@@ -261,12 +262,14 @@ class NcclRank final : public NcclCommunicator {
     }
   }
 
-  /// Another rank of this process has failed: its reason is the one to tell.
+  /// Another rank has failed: its reason is the one to tell.
   void ThrowIfFailed() {
-    if (!failures_->rank()) return;
-    const std::string message = failures_->Message();
-    Abort(message);
-    throw Error(ErrorCode::kMeasurement, message);
+    std::optional<std::string> message;
+    if (failures_->rank()) message = failures_->Message();
+    if (!message && must_stop_) message = must_stop_();
+    if (!message) return;
+    Abort(*message);
+    throw Error(ErrorCode::kMeasurement, *message);
   }
 
   [[noreturn]] void GiveUp(const std::string& reason) {
@@ -278,7 +281,8 @@ class NcclRank final : public NcclCommunicator {
   bool FinalizeInTime() noexcept {
     ncclResult_t state = api_.Finalize(comm_);
     const std::int64_t deadline = SteadyNs() + deadline_ns_;
-    while (state == ncclInProgress && SteadyNs() < deadline && !failures_->rank()) {
+    while (state == ncclInProgress && SteadyNs() < deadline && !failures_->rank() &&
+           !(must_stop_ && must_stop_())) {
       std::this_thread::sleep_for(kPollEvery);
       if (api_.AsyncError(comm_, &state) != ncclSuccess) return false;
     }
@@ -291,6 +295,7 @@ class NcclRank final : public NcclCommunicator {
   int size_;
   NcclQueue queue_;
   std::int64_t deadline_ns_;
+  std::function<std::optional<std::string>()> must_stop_;
   std::shared_ptr<NcclFailures> failures_;
   std::string waiting_for_;  ///< the call whose work is enqueued
   bool hop_in_flight_ = false;

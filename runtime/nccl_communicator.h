@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "runtime/communicator.h"
@@ -33,6 +34,9 @@ struct NcclOptions {
   std::string library = "libnccl.so.2";
   std::int64_t deadline_ns = 60'000'000'000;  ///< of joining, and of every wait
   int most_ctas = 0;  ///< SMs that NCCL's kernels may take; 0 leaves it to NCCL
+  /// Asked all through every wait: why this rank must give up, as when another rank's process is
+  /// gone. NCCL itself does not always notice. Null: never.
+  std::function<std::optional<std::string>()> must_stop = {};
 };
 
 /// What ranks of one process tell each other outside NCCL: who failed first, and why.
