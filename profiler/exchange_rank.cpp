@@ -35,6 +35,8 @@ double NeededShare(int d, int n) {
 
 ExchangeRank::ExchangeRank(const ExchangeConfig& config, int rank, int size)
     : config_(config),
+      rank_(rank),
+      size_(size),
       first_(TakesAllRanks(config.op) ? 0 : rank / config.ranks * config.ranks),
       member_(rank - first_) {
   if (std::find(kOps.begin(), kOps.end(), config.op) == kOps.end()) {
@@ -104,6 +106,11 @@ void ExchangeRank::Enqueue(runtime::NcclCommunicator& communicator,
     communicator.EnqueueAllToAllV(
         send, send_counts_, send_offsets_, recv, recv_counts_, recv_offsets_);
   }
+}
+
+int RanksTakingPart(const ExchangeConfig& config, int ranks) {
+  const int groups = TakesAllRanks(config.op) ? 1 : std::max(1, ranks / std::max(config.ranks, 1));
+  return groups * config.ranks;
 }
 
 Bandwidth BandwidthOf(const ExchangeConfig& config, std::int64_t median_ns) {

@@ -4,6 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "core/records.h"
@@ -39,10 +42,20 @@ class ExchangeRank {
   /// The same without waiting.
   void Enqueue(runtime::NcclCommunicator& communicator, const float* send, float* recv) const;
 
+  /// What this rank sends where an exchange is checked: every element tells whence, where to and
+  /// which one it is. [send_floats()]
+  [[nodiscard]] std::vector<float> KnownValues() const;
+  /// The first element received that is not what the others' KnownValues() are, in words; nothing
+  /// when all are right. Sums are exact: they are of small whole numbers.
+  /// recv  [recv_floats()]
+  [[nodiscard]] std::optional<std::string> WrongValue(std::span<const float> recv) const;
+
  private:
   [[nodiscard]] std::int64_t CountBetween(int from, int to) const;
 
   ExchangeConfig config_;
+  int rank_;
+  int size_;
   int first_;  ///< rank of the group's first member
   int member_;
   int previous_;
@@ -52,6 +65,10 @@ class ExchangeRank {
   std::int64_t recv_floats_ = 1;
   std::vector<std::int64_t> send_counts_, send_offsets_, recv_counts_, recv_offsets_;
 };
+
+/// Ranks that exchange at once when there are `ranks`: as many whole groups as there is room for,
+/// at least one; of an all-gather or reduce-scatter, which takes all ranks of a communicator, one.
+[[nodiscard]] int RanksTakingPart(const ExchangeConfig& config, int ranks);
 
 /// Bytes over time as nccl-tests has them (its doc/PERFORMANCE.md), in bytes per ns, which is GB/s
 /// of 1e9 bytes. bytes_per_rank is what a rank sends to (or receives from) others, so

@@ -8,38 +8,12 @@
 #include <vector>
 
 #include "core/error.h"
+#include "profiler/exchange_processes.h"
 #include "profiler/exchange_rank.h"
 #include "runtime/clock.h"
-#include "runtime/cuda_buffer.h"
-#include "runtime/cuda_device.h"
-#include "runtime/cuda_driver.h"
-#include "runtime/cuda_stream.h"
 
 namespace dbsp::profiler {
 namespace {
-
-class CudaExchangeDevice final : public ExchangeDevice {
- public:
-  explicit CudaExchangeDevice(int index) {
-    (void)runtime::OpenCudaDevice(index);
-    stream_ = std::make_unique<runtime::CudaStream>();
-  }
-
-  runtime::NcclQueue Queue(int ranks) override {
-    runtime::CudaStream* stream = stream_.get();
-    return {stream->get(), [stream] { return stream->Idle(); }, Buffer(ranks, "NCCL's barrier")};
-  }
-
-  float* Buffer(std::int64_t floats, const std::string& what) override {
-    buffers_.emplace_back(static_cast<std::size_t>(floats) * sizeof(float), what);
-    buffers_.back().Fill(0, *stream_);
-    return buffers_.back().As<float>();
-  }
-
- private:
-  std::unique_ptr<runtime::CudaStream> stream_;
-  std::vector<runtime::CudaBuffer> buffers_;
-};
 
 /// When each rank began and ended the sample that is being taken.
 struct Clock {
@@ -61,16 +35,13 @@ struct Clock {
 
 }  // namespace
 
-NcclWorld CudaWorld() {
-  NcclWorld world;
-  world.devices = runtime::CudaDriver::Load().device_count();
-  world.open = [](int rank) { return std::make_unique<CudaExchangeDevice>(rank); };
-  return world;
-}
-
-std::string NcclMethod(const runtime::NcclOptions& options) {
-  const std::string method = fmt::format("nccl.wall{}", kExchangesPerSample);
-  return options.most_ctas == 0 ? method : fmt::format("{}.ctas{}", method, options.most_ctas);
+std::string NcclMethod(const NcclWorld& world) {
+  const std::string method =
+      fmt::format("nccl.{}{}",
+                  world.processes || world.will_be_processes ? "slowest" : "wall",
+                  kExchangesPerSample);
+  const int ctas = world.options.most_ctas;
+  return ctas == 0 ? method : fmt::format("{}.ctas{}", method, ctas);
 }
 
 Measurement MeasureNccl(const ExchangeConfig& config,
@@ -78,6 +49,7 @@ Measurement MeasureNccl(const ExchangeConfig& config,
                         const NcclWorld& world,
                         const MeasureLimits& limits,
                         const std::function<bool()>& interrupted) {
+  if (world.processes) return world.processes->Measure(config, size, limits);
   if (size > world.devices) {
     Fail(ErrorCode::kUnavailable,
          "exchanges between {} ranks take a GPU each; there are {}",

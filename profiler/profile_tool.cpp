@@ -5,9 +5,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <atomic>
-#include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <set>
 
@@ -17,10 +14,13 @@
 #include "profiler/device_bench.h"
 #include "profiler/duration.h"
 #include "profiler/exchange_rank.h"
+#include "profiler/interrupt.h"
 #include "profiler/nccl_trial.h"
+#include "profiler/profile_ranks.h"
 #include "profiler/result.h"
 #include "profiler/run_trial.h"
 #include "profiler/suite.h"
+#include "runtime/child_process.h"
 #include "runtime/clock.h"
 #include "runtime/cuda_device.h"
 #include "runtime/device.h"
@@ -28,15 +28,13 @@
 namespace dbsp::profiler {
 namespace {
 
-std::atomic<bool> g_interrupted{false};  // NOLINT: a signal handler can reach nothing else
-
-extern "C" void OnInterrupt(int) { g_interrupted = true; }
-
 struct Options {
   std::string db, device = "cpu", suite = "quick", budget, workload, refine;
   std::string min_bytes = "32K", max_bytes = "32M";
   double step_factor = 4;
   int ranks = 8, nccl_ctas = 0;
+  bool ranks_given = false;
+  RankFlags rank_flags;
   std::uint64_t seed = 1;
   bool resume = true, dry_run = false, json = false, list = false;
 };
@@ -55,7 +53,7 @@ std::shared_ptr<DeviceBench> BenchOf(const Options& options, const runtime::Devi
   return OpenBench(device, {.limits = LimitsOf(options.refine.empty() ? options.suite : "refine")});
 }
 
-SuiteOptions SuiteOf(const Options& options, const DeviceBench* bench) {
+SuiteOptions SuiteOf(const Options& options, const DeviceBench* bench, const RankRun* ranks) {
   SuiteOptions suite;
   suite.suite = options.suite;
   suite.ranks = options.ranks;
@@ -68,6 +66,9 @@ SuiteOptions SuiteOf(const Options& options, const DeviceBench* bench) {
                  .end_bytes = ParseBytes(options.max_bytes, "--max-bytes"),
                  .factor = options.step_factor,
                  .transport = options.device == "cpu" ? "threads" : "nccl"};
+  if (ranks != nullptr) {
+    suite.sweep.nodes_of = [ranks](int count) { return NodesOf(ranks->group(), count); };
+  }
   if (!options.workload.empty()) suite.workload = ReadWorkload(options.workload);
   if (!options.refine.empty()) {
     suite.plan = ReadPlan(options.refine);
@@ -123,7 +124,7 @@ void MeasureAll(RunSettings settings,
                 std::int64_t budget_ns,
                 std::vector<Result>& results) {
   settings.limits.deadline_ns = runtime::SteadyNs() + budget_ns;
-  settings.interrupted = [] { return g_interrupted.load(); };
+  settings.interrupted = [nccl = settings.nccl] { return InterruptedAnywhere(nccl.get()); };
   const std::int64_t most_ns = settings.limits.budget_ns;
   const int total = Count(results, ResultStatus::kToMeasure);
   int left = total;
@@ -133,7 +134,7 @@ void MeasureAll(RunSettings settings,
     if (result.status != ResultStatus::kToMeasure) continue;
     const std::int64_t remaining = settings.limits.deadline_ns - runtime::SteadyNs();
     result.status = ResultStatus::kLeftOut;
-    if (remaining <= 0 || g_interrupted) continue;
+    if (remaining <= 0 || settings.interrupted() || LostRank(settings.nccl.get())) continue;
     settings.limits.budget_ns = std::min(most_ns, 2 * remaining / left--);
     result.trial = RunTrial(result.config, settings);
     if (!result.trial) continue;
@@ -159,9 +160,10 @@ void WarnAboutCores(int ranks, const Provenance& machine) {
 /// On stderr: how a run that did not finish its suite is continued.
 void TellHowToGoOn(const Options& options,
                    const std::string& budget,
+                   const std::optional<std::string>& lost_rank,
                    const std::vector<Result>& results) {
   const int left = Count(results, ResultStatus::kLeftOut);
-  if (g_interrupted) {
+  if (Interrupted()) {
     const int kept =
         Count(results, ResultStatus::kMeasured) + Count(results, ResultStatus::kFailed);
     Progress(
@@ -170,22 +172,15 @@ void TellHowToGoOn(const Options& options,
                     kept,
                     options.db,
                     left));
+  } else if (lost_rank) {
+    Progress(
+        fmt::format("stopped: {}; finished trials are kept, the same command measures the {} left",
+                    *lost_rank,
+                    left));
   } else if (left > 0) {
     Progress(fmt::format(
         "{} trials left out: budget of {} spent; the same command measures them", left, budget));
   }
-}
-
-/// A process that a signal ended tells its shell so: scripts that loop over runs stop too.
-[[noreturn]] void DieBySigint() {
-  std::signal(SIGINT, SIG_DFL);
-  std::raise(SIGINT);
-  std::abort();  // raise() does not return from a default action
-}
-
-void CatchSigint() {
-  // What was started with interrupts ignored (nohup, a script's background job) keeps them so.
-  if (std::signal(SIGINT, OnInterrupt) == SIG_IGN) std::signal(SIGINT, SIG_IGN);
 }
 
 void WriteResults(const Options& options,
@@ -203,44 +198,58 @@ void WriteResults(const Options& options,
                            .ranks = ranks,
                            .seed = options.seed,
                            .commit = BuildCommit(),
-                           .interrupted = g_interrupted},
+                           .interrupted = Interrupted()},
                           results));
 }
 
-/// The GPUs that exchanges are measured between; nothing on the CPU.
-/// errors  Error{kUnavailable} with fewer GPUs than ranks
-std::shared_ptr<const NcclWorld> WorldOf(const Options& options,
-                                         const runtime::DeviceSpec& device) {
-  if (device.kind == runtime::DeviceKind::kCpu || options.suite != "collectives") return nullptr;
-  if (device.index != 0) {
+bool MeasuresExchanges(const Options& options, const runtime::DeviceSpec& device) {
+  const bool exchanges =
+      device.kind == runtime::DeviceKind::kCuda && options.suite == "collectives";
+  if (exchanges && device.index != 0) {
     Fail(ErrorCode::kInvalidArgument,
          "--device {}: --suite collectives takes devices 0 to --ranks - 1; say cuda",
          options.device);
   }
-  auto world = std::make_shared<NcclWorld>();
+  return exchanges;
+}
+
+/// The GPUs of this host that exchanges are measured between.
+/// errors  Error{kUnavailable} without any, or with fewer than ranks that are threads of this
+///         process
+NcclWorld WorldOf(const Options& options, const RankRun* ranks) {
+  NcclWorld world;
   try {
-    *world = CudaWorld();
+    world = CudaWorld();
   } catch (const Error& error) {
     Fail(error.code(), "--device {}: unavailable: {}", options.device, error.what());
   }
-  world->options.most_ctas = options.nccl_ctas;
-  if (options.ranks > world->devices) {
+  world.options.most_ctas = options.nccl_ctas;
+  world.options.deadline_ns = ParseDurationNs(options.rank_flags.deadline, "--deadline");
+  if (ranks == nullptr && options.ranks > world.devices) {
     Fail(ErrorCode::kUnavailable,
          "--ranks {}: exchanges over NCCL take a GPU per rank; there are {}",
          options.ranks,
-         world->devices);
+         world.devices);
   }
   return world;
 }
 
-int Profile(const Options& options, int argc, const char* const* argv) {
-  const runtime::DeviceSpec device = runtime::ParseDevice(options.device);
-  const std::shared_ptr<const NcclWorld> nccl = WorldOf(options, device);
+/// Everything of a run whose ranks, if there are any, have met.
+int ProfileAsRankZero(const Options& options,
+                      const runtime::DeviceSpec& device,
+                      RankRun* ranks,
+                      const std::shared_ptr<const NcclWorld>& nccl,
+                      int argc,
+                      const char* const* argv) {
   const std::shared_ptr<DeviceBench> bench = BenchOf(options, device);
   const std::string budget = BudgetOf(options, device);
   const std::int64_t budget_ns = ParseDurationNs(budget, "--budget");
-  const SuiteOptions suite = SuiteOf(options, bench.get());
-  const Provenance machine = runtime::CollectProvenance(device, argc, argv);
+  const SuiteOptions suite = SuiteOf(options, bench.get(), ranks);
+  if (ranks != nullptr && options.rank_flags.check) {
+    return Check(options.rank_flags, *ranks, *nccl->processes, MakeSuite(suite), options.json);
+  }
+  Provenance machine = runtime::CollectProvenance(device, argc, argv);
+  if (ranks != nullptr) ranks->Describe(machine);
   std::vector<Result> results;
   for (TrialConfig& config : MakeSuite(suite)) results.push_back({std::move(config)});
   if (options.list) {
@@ -274,9 +283,41 @@ int Profile(const Options& options, int argc, const char* const* argv) {
   }
   database.reset();
   WriteResults(options, suite.ranks, machine, results);
-  TellHowToGoOn(options, budget, results);
-  if (g_interrupted) DieBySigint();
+  TellHowToGoOn(options, budget, LostRank(nccl.get()), results);
   return Count(results, ResultStatus::kFailed) > 0 ? 1 : 0;
+}
+
+int Profile(Options options, int argc, const char* const* argv) {
+  const runtime::DeviceSpec device = runtime::ParseDevice(options.device);
+  const bool exchanges = MeasuresExchanges(options, device);
+  const bool measures = !options.list && !options.dry_run;
+  if (!measures) {
+    const auto place = runtime::FindRankPlace();
+    if (place && place->rank > 0) return 0;  // rank 0 prints it
+  }
+  options.rank_flags.check |= options.rank_flags.one_gpu;
+  int code = 0;
+  {
+    const std::unique_ptr<RankRun> ranks = RanksOf(options.rank_flags,
+                                                   {.exchanges = exchanges,
+                                                    .measures = measures,
+                                                    .ranks = options.ranks,
+                                                    .ranks_given = options.ranks_given,
+                                                    .database = options.db,
+                                                    .argv = {argv, argv + argc}});
+    if (ranks) options.ranks = ranks->size();
+    std::shared_ptr<const NcclWorld> nccl;
+    if (exchanges) {
+      NcclWorld world = WorldOf(options, ranks.get());
+      world.will_be_processes = HasSeveral(options.rank_flags);
+      if (ranks && ranks->rank() != 0) return Follow(*ranks, world);
+      nccl = ranks ? ranks->Lead(world) : std::make_shared<NcclWorld>(world);
+    }
+    code = ProfileAsRankZero(options, device, ranks.get(), nccl, argc, argv);
+  }
+  // After the other ranks have ended: dying would leave them unreaped.
+  if (Interrupted()) DieBySigint();
+  return code;
 }
 
 }  // namespace
@@ -287,9 +328,11 @@ int ProfileMain(int argc, const char* const* argv) {
   Options options;
   app.add_option("--db", options.db, "Database file; made when absent");
   app.add_option("--device", options.device, "cpu, cuda or cuda:N")->capture_default_str();
-  app.add_option(
-         "--ranks", options.ranks, "Most ranks exchanges are measured between; a plan has its own")
-      ->capture_default_str();
+  const CLI::Option* ranks =
+      app.add_option("--ranks",
+                     options.ranks,
+                     "Most ranks exchanges are measured between; a plan has its own")
+          ->capture_default_str();
   app.add_option("--suite", options.suite, "quick, full or collectives")->capture_default_str();
   app.add_option("-b,--min-bytes", options.min_bytes, "Collectives: first size: 32K, 8M")
       ->capture_default_str();
@@ -301,6 +344,7 @@ int ProfileMain(int argc, const char* const* argv) {
                  options.nccl_ctas,
                  "Collectives: most SMs NCCL may take; 0 for its own choice")
       ->check(CLI::Range(0, 1024));
+  AddRankFlags(app, options.rank_flags);
   app.add_option("--budget",
                  options.budget,
                  "Time to spend: 500ms, 60s, 5m (default 60s; on a GPU 150s, full 840s)");
@@ -311,7 +355,15 @@ int ProfileMain(int argc, const char* const* argv) {
   app.add_flag("--dry-run", options.dry_run, "Say what would be measured; write nothing");
   app.add_flag("--list", options.list, "List the suite; needs no database");
   app.add_flag("--json", options.json, "One JSON document on stdout");
-  return RunTool(app, argc, argv, [&] { return Profile(options, argc, argv); });
+  runtime::EndWithParent();
+  return RunTool(app, argc, argv, [&] {
+    options.ranks_given = ranks->count() > 0;
+    try {
+      return Profile(options, argc, argv);
+    } catch (const runtime::EndedByRankZero& error) {
+      return ExitCode(error.code());  // rank 0 prints why
+    }
+  });
 }
 
 }  // namespace dbsp::profiler

@@ -165,16 +165,9 @@ Measurement RunMerge(const LocalConfig& c, const RunSettings& settings) {
   return MeasureCalls(settings, run);
 }
 
-/// Groups that exchange side by side. An all-gather or reduce-scatter takes all ranks of a
-/// communicator: one.
-int GroupsOf(const ExchangeConfig& c, int ranks) {
-  const bool all = c.op == "allgather" || c.op == "reducescatter";
-  return all ? 1 : std::max(1, ranks / std::max(c.ranks, 1));
-}
-
 /// Rank 0 measures; the others repeat the exchange until rank 0 says that it is done.
 Measurement RunExchange(const ExchangeConfig& c, const RunSettings& settings) {
-  const int size = GroupsOf(c, settings.ranks) * c.ranks;
+  const int size = RanksTakingPart(c, settings.ranks);
   if (c.transport == "nccl") {
     if (!settings.nccl) Fail(ErrorCode::kUnavailable, "exchanges over NCCL take --device cuda");
     return MeasureNccl(c, size, *settings.nccl, settings.limits, settings.interrupted);
@@ -235,11 +228,11 @@ std::string MethodOf(const TrialConfig& config,
                      const DeviceBench* bench) {
   const auto* exchange = std::get_if<ExchangeConfig>(&config);
   if (exchange == nullptr) return bench == nullptr ? "cpu.thread_time" : DeviceMethod(config);
-  const int groups = GroupsOf(*exchange, ranks);
+  const int size = RanksTakingPart(*exchange, ranks);
   const std::string method = exchange->transport != "nccl" ? "cpu.wall"
-                             : nccl == nullptr             ? NcclMethod({})
-                                                           : NcclMethod(nccl->options);
-  return groups == 1 ? method : fmt::format("{}.busy{}", method, groups * exchange->ranks);
+                             : nccl == nullptr             ? NcclMethod(NcclWorld{})
+                                                           : NcclMethod(*nccl);
+  return size == exchange->ranks ? method : fmt::format("{}.busy{}", method, size);
 }
 
 std::optional<Trial> RunTrial(const TrialConfig& config, const RunSettings& settings) {

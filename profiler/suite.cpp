@@ -268,7 +268,8 @@ std::vector<TrialConfig> CollectivesSuite(const SuiteOptions& options) {
                                           .transport = sweep.transport,
                                           .ranks = ranks,
                                           .bytes_per_rank = bytes,
-                                          .unevenness = unevenness});
+                                          .unevenness = unevenness,
+                                          .nodes = sweep.nodes_of(ranks)});
       }
     }
   }
@@ -292,9 +293,10 @@ struct Describer {
                        by);
   }
   std::string operator()(const ExchangeConfig& c) const {
-    return fmt::format("{} {} ranks, {} bytes per rank, unevenness {:g}",
+    return fmt::format("{} {} ranks{}, {} bytes per rank, unevenness {:g}",
                        c.op,
                        c.ranks,
+                       c.nodes == 1 ? "" : fmt::format(" on {} hosts", c.nodes),
                        c.bytes_per_rank,
                        c.unevenness);
   }

@@ -2,6 +2,7 @@
 // Which configurations a run measures, most valuable first. Pure.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ struct SweepOptions {
   std::int64_t end_bytes = 32 << 20;
   double factor = 4;
   std::string transport = "threads";  ///< or "nccl"
+  /// Hosts that a group of so many ranks is on.
+  std::function<int(int ranks)> nodes_of = [](int) { return 1; };
 };
 
 /// What the trials run on, as data.

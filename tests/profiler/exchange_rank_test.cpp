@@ -51,7 +51,7 @@ TEST(ExchangeRankTest, GroupsStandSideBySide) {
   EXPECT_EQ(ExchangeRank(Config("allgather", 4, 1200), 2, 4).recv_floats(), 400);
 }
 
-TEST(ExchangeRankTest, BothEndsAgreeForEveryExchange) {
+TEST(ExchangeRankTest, BothEndsAgreeForEveryExchangeAndEveryValueArrives) {
   // The thread transport compares every count with the other end's.
   for (const char* op : {"alltoall", "hop", "allgather", "reducescatter", "needed"}) {
     for (const int ranks : {2, 3, 8}) {
@@ -59,9 +59,11 @@ TEST(ExchangeRankTest, BothEndsAgreeForEveryExchange) {
       const ExchangeConfig config = Config(op, ranks, 10'000, op[0] == 'a' ? 1.3 : 1.0);
       runtime::RunRanks(size, [&](runtime::Communicator& communicator) {
         const ExchangeRank rank(config, communicator.rank(), size);
-        const std::vector<float> send(static_cast<std::size_t>(rank.send_floats()), 1.0F);
-        std::vector<float> recv(static_cast<std::size_t>(rank.recv_floats()));
+        const std::vector<float> send = rank.KnownValues();
+        std::vector<float> recv(static_cast<std::size_t>(rank.recv_floats()), -1.0F);
         rank.Run(communicator, send.data(), recv.data());
+        EXPECT_EQ(rank.WrongValue(recv), std::nullopt);
+        EXPECT_NE(rank.WrongValue(std::vector<float>(recv.size(), -1.0F)), std::nullopt);
         communicator.Barrier();
       });
     }

@@ -27,6 +27,12 @@ class HostDevice final : public ExchangeDevice {
   float* Buffer(std::int64_t floats, const std::string&) override {
     return buffers_.emplace_back(static_cast<std::size_t>(floats)).data();
   }
+  void Write(float* to, std::span<const float> values) override {
+    std::copy(values.begin(), values.end(), to);
+  }
+  void Read(std::span<float> values, const float* from) override {
+    std::copy_n(from, values.size(), values.begin());
+  }
 
  private:
   runtime::NcclQueue queue_;
@@ -110,10 +116,10 @@ TEST_F(NcclTrialTest, MoreRanksThanDevicesAreUnavailable) {
 }
 
 TEST_F(NcclTrialTest, TheMethodSaysHowManySmsNcclMayTake) {
-  runtime::NcclOptions options;
-  EXPECT_EQ(NcclMethod(options), "nccl.wall20");
-  options.most_ctas = 8;
-  EXPECT_EQ(NcclMethod(options), "nccl.wall20.ctas8");
+  NcclWorld world;
+  EXPECT_EQ(NcclMethod(world), "nccl.wall20");
+  world.options.most_ctas = 8;
+  EXPECT_EQ(NcclMethod(world), "nccl.wall20.ctas8");
   EXPECT_EQ(MethodOf(Config("hop", 4), 8), "nccl.wall20.busy8");
 }
 

@@ -132,6 +132,16 @@ TEST(SuiteTest, LongCallsLoseRowsThenHeadsAndNoColumns) {
   EXPECT_TRUE(columns.contains(cols));
 }
 
+TEST(SuiteTest, ExchangesSayHowManyHostsTheirRanksAreOn) {
+  SuiteOptions options{.suite = "collectives", .ranks = 8};
+  options.sweep.nodes_of = [](int ranks) { return (ranks + 3) / 4; };
+  for (const TrialConfig& config : MakeSuite(options)) {
+    const auto& exchange = std::get<ExchangeConfig>(config);
+    EXPECT_EQ(exchange.nodes, exchange.ranks == 8 ? 2 : 1) << Describe(config);
+    EXPECT_EQ(Describe(config).find(" on 2 hosts") != std::string::npos, exchange.ranks == 8);
+  }
+}
+
 TEST(SuiteTest, UnknownNamesAndRanksAreRefused) {
   EXPECT_THROW((void)MakeSuite({.suite = "quik"}), Error);
   EXPECT_THROW((void)MakeSuite({.ranks = 0}), Error);

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// dbsp-profile, whole, on emulated GPUs and the NCCL between processes of
+// tests/runtime/fake_vendor. DBSP_EMULATED_DEVICES: GPUs of a host.
+#include <cstdlib>
+
+#include "profiler/profile_tool.h"
+#include "tests/emulated_gpu/emulated_gpu.h"
+
+int main(int argc, char** argv) {
+  dbsp::emulated_gpu::Options options;
+  if (const char* devices = std::getenv("DBSP_EMULATED_DEVICES"))
+    options.devices = std::atoi(devices);
+  dbsp::emulated_gpu::Configure(options);
+  dbsp::emulated_gpu::UseFakeNccl("libnccl.so.2");
+  return dbsp::profiler::ProfileMain(argc, argv);
+}
