@@ -297,6 +297,8 @@ void DeviceRank::RunAttention(int step) {
   call.v = View(blocks_, kv + of_step.elements / 2, call.shape.k_tokens);
   call.o = View(result.o, first * plan().slot_elements(), call.shape.q_tokens);
   call.lse = result.lse.As<float>() + first * shape.block.q;
+  const bool hop_beside = plan().cell->turns() && step + 1 < std::ssize(plan().steps);
+  if (hop_beside || plan().cell->chunked()) call.sm_count = sm_count_;
   kernel_.launch(lists_[Index(step)].Over(call, stream_));
 }
 

@@ -55,6 +55,9 @@ class DeviceRank final : public Rank {
   ///         Error{kInvalidArgument} when copy offsets are not what the copy kernel takes
   DeviceRank(RankPlan plan, const kernels::gpu::Variant& kernel, const runtime::CudaStream& stream);
 
+  /// Thread blocks of attention where an exchange may run beside it: in the steps of a ring that
+  /// has another hop, and with chunks. 0 = every SM.
+  void LimitSms(int sm_count) { sm_count_ = sm_count; }
   /// Makes this rank's part of Q, K and V on `threads` threads of the host and uploads it.
   void Fill(int threads);
   /// O at home as bf16 [local tokens][heads][head_dim]; waits for the stream.
@@ -93,6 +96,7 @@ class DeviceRank final : public Rank {
 
   const kernels::gpu::Variant& kernel_;
   const runtime::CudaStream& stream_;
+  int sm_count_ = 0;
   runtime::CudaBuffer home_in_;  ///< [Q, K, V][local tokens][heads][head_dim]
   runtime::CudaBuffer home_out_;  ///< [local tokens][heads][head_dim]
   runtime::CudaBuffer blocks_;  ///< Q slots, then K/V buffers

@@ -211,6 +211,13 @@ class NcclRunner final : public CellRunner {
       : cell_(cell), on_(on), verify_(verify), device_(OpenDevices(cell, on)) {
     kernel_ = &ChooseGpuKernel(
         cell.strategy.kernel, on.kernel, cell.shape.block, cell.shape.head_dim, device_.arch);
+    if (on.sm_margin >= device_.sm_count) {
+      Fail(ErrorCode::kInvalidArgument,
+           "--sm-margin {}: the device has {} SMs, and attention needs at least one",
+           on.sm_margin,
+           device_.sm_count);
+    }
+    if (on.sm_margin > 0) on_.nccl.most_ctas = on.sm_margin;
     plans_ = MakeDevicePlans(cell);
     for (const RankPlan& plan : plans_) memory_bytes_ += DeviceBytes(plan);
     at_.resize(plans_.size());
@@ -287,6 +294,7 @@ class NcclRunner final : public CellRunner {
     at_[r] = std::make_unique<RankOnGpu>(cell_.ranks());
     RankOnGpu& at = *at_[r];
     at.rank = std::make_unique<DeviceRank>(std::move(plans_[r]), *kernel_, at.compute);
+    if (on_.sm_margin > 0) at.rank->LimitSms(device_.sm_count - on_.sm_margin);
     at.rank->Fill(std::max(1, ThreadCount(0) / cell_.ranks()));
     return {at.link.get(),
             [&at] { return at.link.Idle() && at.compute.Idle(); },

@@ -72,7 +72,12 @@ class CellReplay {
         prediction_(plan.predictions.at(static_cast<std::size_t>(planned_.prediction))),
         masks_(masks),
         options_(options),
-        on_{options.device, options.transport, options.kernel, options.graph, options.nccl} {
+        on_{options.device,
+            options.transport,
+            options.kernel,
+            options.graph,
+            options.sm_margin,
+            options.nccl} {
     outcome_.plan_cell = selected.cell;
     outcome_.stands_for = selected.stands_for;
   }

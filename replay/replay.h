@@ -56,6 +56,7 @@ struct ReplayOptions {
   TransportKind transport = TransportKind::kSerial;
   std::string kernel;  ///< "" = the planned one (replay/kernel_choice.h)
   GraphMode graph = GraphMode::kAuto;
+  int sm_margin = 0;  ///< as RunOn's
   runtime::NcclOptions nccl;
   /// One more run of every cell under CUPTI Activity.
   std::optional<runtime::ActivityOptions> cupti;

@@ -40,6 +40,7 @@ struct Flags {
   std::uint64_t seed = 1;
   std::string kernel;
   std::string graph = "auto";
+  int sm_margin = 0;
   std::optional<double> tolerance;
   std::int64_t verify_work = VerifyOptions{}.work_limit;
 };
@@ -54,6 +55,11 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--kernel", flags.kernel, "Attention kernel to run in place of the plan's");
   app.add_option("--graph", flags.graph, "Launch serial runs on cuda as CUDA graphs: auto, on, off")
       ->capture_default_str();
+  app.add_option("--sm-margin",
+                 flags.sm_margin,
+                 "SMs that attention leaves to NCCL where an exchange runs beside it")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--cells", flags.cells, "all, distinct, first:N or STEP,LAYER")
       ->capture_default_str();
   app.add_option("--repeat", flags.repeat, "Kept runs of a cell; the median one is recorded")
@@ -139,6 +145,7 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
   options.device = device;
   options.kernel = flags.kernel;
   options.graph = ParseGraphMode(flags.graph);
+  options.sm_margin = flags.sm_margin;
   RequireDevice(device, flags.device);
   RequireTransport(options.transport, device);
   options.repeats = {.warmups = flags.warmup, .runs = flags.repeat};

@@ -32,6 +32,9 @@ struct RunOn {
   TransportKind transport = TransportKind::kSerial;
   std::string kernel = {};  ///< "" = the planned one (replay/kernel_choice.h)
   GraphMode graph = GraphMode::kAuto;
+  /// SMs that attention leaves to an exchange that runs beside it, which takes no more than these;
+  /// 0 leaves it to both how they share. Over nccl only.
+  int sm_margin = 0;
   runtime::NcclOptions nccl = {};
 };
 

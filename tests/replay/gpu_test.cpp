@@ -9,11 +9,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 
 #include "build_config.h"
 #include "core/bf16.h"
+#include "kernels/gpu/variants.h"
 #include "planner/chunks.h"
 #include "replay/device_rank.h"
 #include "replay/executor.h"
@@ -234,6 +236,41 @@ TEST(GpuTransportsTest, AttentionOfARankAndStepIsOneLaunch) {
   EXPECT_EQ(counts.attention_launches, 9) << "3 ranks, 3 steps";
   EXPECT_EQ(counts.merges, 6);
   EXPECT_EQ(counts.copies, 12) << "3 ranks pack and unpack 2 rounds: Q, K and V in one launch";
+}
+
+TEST(GpuTransportsTest, AttentionLeavesSmsToTheExchangeBesideIt) {
+  if (!DBSP_HAVE_NCCL) GTEST_SKIP() << "this build has no NCCL";
+  emulated_gpu::Configure({.sm_count = 3});
+  const Case c;
+  RunOn on = OnGpu(TransportKind::kNccl);
+  on.sm_margin = 2;
+  ExpectGood(c.cell, *c.Runner(on), {.warmups = 0, .runs = 1});
+  on.sm_margin = 3;
+  ExpectError(ErrorCode::kInvalidArgument, {"--sm-margin 3", "3 SMs"}, [&] { (void)c.Runner(on); });
+}
+
+/// Every kernel of the table on a rank or two, with a short last block.
+TEST(GpuKernelsTest, EveryBlockKernelPlaysAUlyssesAndARing) {
+  for (const kernels::gpu::Variant& variant : kernels::gpu::Variants()) {
+    if (variant.list != kernels::gpu::ListKind::kBlocks) continue;
+    SCOPED_TRACE(variant.name);
+    const BlockSize block{variant.q_block, variant.k_block};
+    const int unit = std::lcm(block.q, block.k);
+    const int ranks = unit <= 384 ? 2 : 1;  // homes begin at multiples of the unit
+    const Scenario scenario{
+        variant.name, {2, variant.head_dim, ranks == 2 ? unit + 37 : 293, block}, 0.7, false, 0};
+    const LayerMasks masks = testing::MakeMasks(scenario, 3);
+    for (const Family family : {Family::kUlysses, Family::kRing}) {
+      emulated_gpu::Configure({});
+      const std::pair<int, int> degrees =
+          family == Family::kUlysses ? std::pair(ranks, 1) : std::pair(1, ranks);
+      const Split split = Made(scenario, masks, family, ranks, degrees);
+      const Cell cell = CellOf(scenario, masks, split, DType::kBf16);
+      RunOn on = OnGpu(TransportKind::kSerial);
+      on.kernel = variant.name;
+      ExpectGood(cell, *MakeRunner(cell, on, true, Limits(), std::nullopt), {0, 1});
+    }
+  }
 }
 
 TEST(GpuTransportsTest, OneRankNeedsOneGpuOverNccl) {
