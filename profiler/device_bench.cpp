@@ -12,6 +12,7 @@
 #include "profiler/device_bytes.h"
 #include "profiler/device_local.h"
 #include "runtime/clock.h"
+#include "runtime/cuda_driver.h"
 #include "runtime/gpu_facts.h"
 
 namespace dbsp::profiler {
@@ -162,7 +163,9 @@ Measurement DeviceBench::Measure(const LocalConfig& config,
 std::shared_ptr<DeviceBench> OpenBench(const runtime::DeviceSpec& device,
                                        DeviceBenchOptions options) {
   try {
-    return std::make_shared<DeviceBench>(runtime::OpenCudaDevice(device.index), std::move(options));
+    const runtime::CudaDeviceFacts facts = runtime::OpenCudaDevice(device.index);
+    options.pci = runtime::CudaDriver::Load().device_pci(device.index);
+    return std::make_shared<DeviceBench>(facts, std::move(options));
   } catch (const Error& error) {
     const std::string index = device.index == 0 ? "" : fmt::format(":{}", device.index);
     Fail(error.code(), "--device cuda{}: unavailable: {}", index, error.what());

@@ -27,7 +27,7 @@ namespace dbsp::profiler {
 struct DeviceBenchOptions {
   DeviceLimits limits = {};  ///< budget_ns is the trial's own
   std::span<const kernels::gpu::Variant> kernels = kernels::gpu::Variants();
-  /// Of the device, "0000:17:00.0"; "" where NVML is not to be asked why its clock was low.
+  /// Of the device, "0000:17:00.0", to ask NVML why its clock is low; OpenBench fills it in.
   std::string pci = {};
 };
 

@@ -29,7 +29,7 @@ namespace dbsp::profiler {
 namespace {
 
 struct Options {
-  std::string db, device = "cpu", suite = "quick", budget, workload, refine;
+  std::string db, device = "cpu", suite = "quick", budget, workload, refine, kernel;
   std::string min_bytes = "32K", max_bytes = "32M";
   double step_factor = 4;
   int ranks = 8, nccl_ctas = 0;
@@ -53,6 +53,24 @@ std::shared_ptr<DeviceBench> BenchOf(const Options& options, const runtime::Devi
   return OpenBench(device, {.limits = LimitsOf(options.refine.empty() ? options.suite : "refine")});
 }
 
+/// Leaves those whose names contain `text`.
+/// errors  Error{kInvalidArgument} with the names there are, when it leaves none
+void KeepKernels(const std::string& text, std::vector<KernelVariant>& kernels) {
+  std::vector<KernelVariant> kept;
+  std::string names;
+  for (const KernelVariant& kernel : kernels) {
+    if (kernel.name.find(text) != std::string::npos) kept.push_back(kernel);
+    names += (names.empty() ? "" : ", ") + kernel.name;
+  }
+  if (kept.empty()) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--kernel {}: no kernel of this device has that in its name; there are {}",
+         text,
+         names);
+  }
+  kernels = std::move(kept);
+}
+
 SuiteOptions SuiteOf(const Options& options, const DeviceBench* bench, const RankRun* ranks) {
   SuiteOptions suite;
   suite.suite = options.suite;
@@ -62,6 +80,7 @@ SuiteOptions SuiteOf(const Options& options, const DeviceBench* bench, const Ran
                                   : GpuTarget(bench->device().arch,
                                               static_cast<std::int64_t>(runtime::CudaMemory().free),
                                               "");
+  if (options.suite != "collectives") KeepKernels(options.kernel, suite.target.kernels);
   suite.sweep = {.begin_bytes = ParseBytes(options.min_bytes, "--min-bytes"),
                  .end_bytes = ParseBytes(options.max_bytes, "--max-bytes"),
                  .factor = options.step_factor,
@@ -348,6 +367,7 @@ int ProfileMain(int argc, const char* const* argv) {
   app.add_option("--budget",
                  options.budget,
                  "Time to spend: 500ms, 60s, 5m (default 60s; on a GPU 150s, full 840s)");
+  app.add_option("--kernel", options.kernel, "Only attention kernels with this in their names");
   app.add_option("--workload", options.workload, "Measure this workload's shapes first");
   app.add_option("--refine", options.refine, "Measure only what this plan's strategies use");
   app.add_flag("--resume,!--no-resume", options.resume, "Keep finished trials (default)");

@@ -168,6 +168,14 @@ TEST_F(ProfileDeviceTest, TheSuiteIsListedForTheDeviceAtHand) {
     EXPECT_EQ(dry.code, 0);
     EXPECT_FALSE(std::filesystem::exists(folder_ / "p.db"));
   }
+  const Output some =
+      RunTool({"--device", "cuda", "--list", "--json", "--kernel", "sm80.block64x64.d128"});
+  EXPECT_EQ(some.code, 0) << some.err;
+  EXPECT_THAT(some.out, HasSubstr("sm80.block64x64.d128"));
+  EXPECT_EQ(some.out.find("sm90."), std::string::npos);
+  const Output unknown = RunTool({"--device", "cuda", "--list", "--kernel", "sm70"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("--kernel sm70: no kernel"));
   const Output none = RunTool({"--device", "cuda:9", "--list"});
   EXPECT_EQ(none.code, 3);
   EXPECT_THAT(none.err, HasSubstr("--device cuda:9: unavailable: no device 9; there are 8"));
