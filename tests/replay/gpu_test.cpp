@@ -2,7 +2,6 @@
 // Replays on emulated GPUs (tests/emulated_gpu): the production code of both GPU transports with
 // real bytes and real arithmetic. Outputs are held against fp64, against an unsplit run and against
 // the CPU's replay of the same cell; what ran is held against the plan's amounts in bf16.
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,113 +9,32 @@
 #include <array>
 #include <cmath>
 #include <numeric>
-#include <random>
-#include <stdexcept>
 
 #include "build_config.h"
 #include "core/bf16.h"
 #include "kernels/gpu/variants.h"
-#include "planner/chunks.h"
 #include "replay/device_rank.h"
 #include "replay/executor.h"
-#include "replay/runner.h"
 #include "tests/core/expect_error.h"
-#include "tests/emulated_gpu/emulated_gpu.h"
-#include "tests/planner/random_placed.h"
-#include "tests/replay/cases.h"
-#include "tests/runtime/fake_vendor.h"
+#include "tests/replay/gpu_cases.h"
 
 namespace dbsp::replay {
 namespace {
 
 using dbsp::testing::ExpectError;
 using emulated_gpu::Schedule;
+using testing::Case;
+using testing::CellOf;
+using testing::EmptyHeads;
 using ::testing::HasSubstr;
-using testing::MakeStrategy;
+using testing::Limits;
+using testing::Made;
+using testing::OnGpu;
+using testing::PredictedBf16;
 using testing::Scenario;
-using testing::UnitCosts;
-
-/// Two to three tiles a side, a short last block, rows without keys.
-Scenario Tails() { return {"tails", {3, 64, 171, {64, 64}}, 0.5, true, 0}; }
-Scenario EmptyHeads() { return {"empty heads", {4, 64, 256, {64, 64}}, 0.4, false, 2}; }
-
-struct Split {
-  std::string name;
-  Strategy strategy;
-  Partition partition;
-};
-
-Split Made(const Scenario& scenario,
-           const LayerMasks& masks,
-           Family family,
-           int ranks,
-           std::pair<int, int> degrees,
-           int chunks = 1) {
-  Split split{.name = fmt::format("{} U{} R{} {} chunks on {} ranks",
-                                  NameOf(family),
-                                  degrees.first,
-                                  degrees.second,
-                                  chunks,
-                                  ranks),
-              .strategy = MakeStrategy(family, degrees.first, degrees.second),
-              .partition = {}};
-  split.strategy.chunks = chunks;
-  split.partition = planner::MakePartition(family,
-                                           scenario.shape,
-                                           masks,
-                                           ranks,
-                                           degrees.first,
-                                           degrees.second,
-                                           MakeHomeLayout(scenario.shape, ranks),
-                                           {.balanced_scans = 200, .chunks = chunks});
-  return split;
-}
-
-/// One of every kind: families, degrees, exchanges, chunks.
-std::vector<Split> Splits(const Scenario& scenario, const LayerMasks& masks, int ranks) {
-  std::vector<Split> splits;
-  for (const Family family :
-       {Family::kUlysses, Family::kRing, Family::kUsp, Family::kDbsp, Family::kBalanced}) {
-    for (const auto& degrees : planner::DegreesOf(family, ranks, scenario.shape.heads)) {
-      // usp holds the others' degrees as well; one U x R of each is enough of the emulator's time.
-      const bool mixed = degrees.first > 1 && degrees.second > 1;
-      if (family == Family::kUsp && !mixed) continue;
-      splits.push_back(Made(scenario, masks, family, ranks, degrees));
-      const int most = planner::MostChunks(family, ranks, scenario.shape.heads);
-      if (family != Family::kUlysses || degrees.second > 1 || most < 2) continue;
-      splits.push_back(Made(scenario, masks, family, ranks, degrees, 2));
-    }
-  }
-  std::mt19937_64 random(91);
-  for (const Exchange exchange : {Exchange::kNeeded, Exchange::kAllGather}) {
-    Split split{.name = fmt::format("placed {} on {} ranks", NameOf(exchange), ranks),
-                .strategy = {},
-                .partition = planner::MakeRandomPlaced(random, scenario.shape, ranks)};
-    split.strategy.family = Family::kPlaced;
-    split.strategy.exchange = exchange;
-    splits.push_back(std::move(split));
-  }
-  return splits;
-}
-
-Cell CellOf(const Scenario& scenario, const LayerMasks& masks, const Split& split, DType dtype) {
-  return MakeCell(scenario.shape, masks, split.partition, split.strategy, {7, 1, 2, dtype});
-}
-
-std::vector<Segment> PredictedBf16(const Cell& cell) {
-  return planner::Predict(cell.work, cell.shape, DType::kBf16, UnitCosts()).segments;
-}
-
-VerifyOptions Limits() { return {.max_relative_error = 5e-3, .max_abs_error = 3e-2}; }
-
-RunOn OnGpu(TransportKind transport) {
-  RunOn on{.device = {runtime::DeviceKind::kCuda, 0}, .transport = transport};
-  if (transport == TransportKind::kNccl) {
-    on.nccl.library = dbsp::testing::FakeLibrary("libnccl.so.2");
-    emulated_gpu::UseFakeNccl(on.nccl.library);
-  }
-  return on;
-}
+using testing::Split;
+using testing::Splits;
+using testing::Tails;
 
 void ExpectGood(const Cell& cell, CellRunner& runner, const Repeats& repeats) {
   const std::vector<Timeline> runs = runner.Run(PredictedBf16(cell), repeats, {});
@@ -160,22 +78,6 @@ TEST_P(GpuReplayTest, EveryFamilyOverNcclAgreesWithTheReferenceAndAnUnsplitRun) 
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, GpuReplayTest, ::testing::Values(1, 2, 3, 4));
-
-/// One cell on the GPUs of `options`.
-struct Case {
-  explicit Case(Family family = Family::kRing, int ranks = 3, std::pair<int, int> degrees = {1, 3})
-      : scenario(Tails()),
-        masks(testing::MakeMasks(scenario, 7)),
-        split(Made(scenario, masks, family, ranks, degrees)),
-        cell(CellOf(scenario, masks, split, DType::kBf16)) {}
-  [[nodiscard]] std::unique_ptr<CellRunner> Runner(const RunOn& on) const {
-    return MakeRunner(cell, on, true, Limits(), std::nullopt);
-  }
-  Scenario scenario;
-  LayerMasks masks;
-  Split split;
-  Cell cell;
-};
 
 constexpr std::array kSchedules{Schedule::kEarly, Schedule::kLate, Schedule::kRandom};
 
@@ -224,6 +126,17 @@ TEST(GpuTransportsTest, ARunAsAGraphLeavesTheSameAndCountsTheSame) {
     ExpectGood(c.cell, *runner, {.warmups = 1, .runs = 2});
     EXPECT_EQ(runner->graph_runs(), mode == GraphMode::kOn ? 2 : 0);
     EXPECT_EQ(emulated_gpu::Counted().graph_launches, mode == GraphMode::kOn ? 2 : 0);
+  }
+}
+
+TEST(GpuTransportsTest, AGraphIsTakenWhenTheDeviceWaitsForTheHost) {
+  const Case c;
+  // An early device is done with a launch when the host is; a late one starts when all is enqueued.
+  for (const Schedule schedule : {Schedule::kEarly, Schedule::kLate}) {
+    emulated_gpu::Configure({.schedule = schedule});
+    const auto runner = c.Runner(OnGpu(TransportKind::kSerial));
+    (void)runner->Run(PredictedBf16(c.cell), {.warmups = 1, .runs = 1}, {});
+    EXPECT_EQ(runner->graph_runs(), schedule == Schedule::kEarly ? 1 : 0);
   }
 }
 
@@ -324,72 +237,6 @@ TEST(GpuTransportsTest, CuptiIsOneMoreRunOrOneLineWithoutIt) {
   EXPECT_EQ(report.problem, "");
   EXPECT_EQ(emulated_gpu::Counted().attention_launches - before, 9);
   EXPECT_EQ(WorkProblem(c.cell, runner->ranks()), "");
-}
-
-TEST(GpuErrorsTest, AKernelThatComputesSomethingWrongFailsTheVerification) {
-  for (const float value : {NAN, 7.0F}) {
-    emulated_gpu::Configure({});
-    const Case c(Family::kUlysses, 3, {3, 1});
-    const auto runner = c.Runner(OnGpu(TransportKind::kSerial));
-    emulated_gpu::BreakAttention(value);
-    (void)runner->Run(PredictedBf16(c.cell), {.warmups = 0, .runs = 1}, {});
-    const VerifyResult result = runner->Judge(Limits());
-    EXPECT_FALSE(result.passed);
-    EXPECT_THAT(result.problem, HasSubstr("head"));
-  }
-  emulated_gpu::Configure({});
-}
-
-TEST(GpuErrorsTest, SayWhatIsMissing) {
-  const Case c;
-  emulated_gpu::Configure({.devices = 2});
-  ExpectError(ErrorCode::kUnavailable,
-              {"--transport nccl: unavailable: 3 ranks", "2 are here", "--transport serial"},
-              [&] { (void)c.Runner(OnGpu(TransportKind::kNccl)); });
-  emulated_gpu::Configure({.memory_bytes = 100'000});
-  ExpectError(ErrorCode::kUnavailable, {"GB of device memory", "are free", "--tokens"}, [&] {
-    (void)c.Runner(OnGpu(TransportKind::kSerial));
-  });
-  EXPECT_EQ(emulated_gpu::BytesAlive(), 0U);
-  emulated_gpu::Configure({});
-  RunOn on = OnGpu(TransportKind::kSerial);
-  on.device.index = 8;
-  ExpectError(ErrorCode::kUnavailable, {"no device 8"}, [&] { (void)c.Runner(on); });
-  if (!DBSP_HAVE_NCCL) return;
-  on = OnGpu(TransportKind::kNccl);
-  on.nccl.library = "/nowhere/libnccl.so.2";
-  const auto runner = c.Runner(on);
-  ExpectError(ErrorCode::kUnavailable, {"NCCL", "/nowhere/libnccl.so.2"}, [&] {
-    (void)runner->Run({}, {.warmups = 0, .runs = 1}, {});
-  });
-}
-
-TEST(GpuErrorsTest, ARankThatFailsEndsAllAndIsNamed) {
-  if (!DBSP_HAVE_NCCL) GTEST_SKIP() << "this build has no NCCL";
-  emulated_gpu::Configure({});
-  const Case c;
-  {
-    const auto runner = c.Runner(OnGpu(TransportKind::kNccl));
-    ExpectError(ErrorCode::kMeasurement, {"rank 1", "out of patience"}, [&] {
-      (void)runner->Run({}, {.warmups = 0, .runs = 1}, [](int rank, int step) {
-        if (rank == 1 && step == 1) throw std::runtime_error("out of patience");
-      });
-    });
-  }
-  EXPECT_EQ(emulated_gpu::BytesAlive(), 0U);
-}
-
-TEST(DeviceBytesTest, AreWhatARankAllocates) {
-  for (const auto& [family, degrees] :
-       {std::pair{Family::kRing, std::pair{1, 3}}, {Family::kUlysses, {3, 1}}}) {
-    emulated_gpu::Configure({});
-    const Case c(family, 3, degrees);
-    const auto runner = c.Runner(OnGpu(TransportKind::kSerial));
-    const auto alive = static_cast<std::int64_t>(emulated_gpu::BytesAlive());
-    EXPECT_GE(runner->memory_bytes(), alive);
-    EXPECT_LE(runner->memory_bytes() - alive, 100)
-        << "tiles without keys have no place in an order";
-  }
 }
 
 }  // namespace
