@@ -20,7 +20,9 @@ void AddRankFlags(CLI::App& app, RankFlags& flags) {
   app.add_option("--rendezvous",
                  flags.rendezvous,
                  "Collectives under mpirun or srun: where ranks meet, host:port or file:PATH");
-  app.add_option("--deadline", flags.deadline, "Collectives: longest wait for a rank")
+  app.add_option("--deadline",
+                 flags.deadline,
+                 "Longest wait for a rank, or for a trial of --tune-kernels past its time")
       ->capture_default_str();
   app.add_flag("--check", flags.check, "Collectives: whether values are right; takes no times");
   app.add_flag("--one-gpu",

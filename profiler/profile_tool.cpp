@@ -16,10 +16,12 @@
 #include "profiler/exchange_rank.h"
 #include "profiler/interrupt.h"
 #include "profiler/nccl_trial.h"
+#include "profiler/profile_kernels.h"
 #include "profiler/profile_ranks.h"
 #include "profiler/result.h"
 #include "profiler/run_trial.h"
 #include "profiler/suite.h"
+#include "profiler/trial_worker.h"
 #include "runtime/child_process.h"
 #include "runtime/clock.h"
 #include "runtime/cuda_device.h"
@@ -33,7 +35,7 @@ struct Options {
   std::string min_bytes = "32K", max_bytes = "32M";
   double step_factor = 4;
   int ranks = 8, nccl_ctas = 0;
-  bool ranks_given = false;
+  bool ranks_given = false, tune_kernels = false;
   RankFlags rank_flags;
   std::uint64_t seed = 1;
   bool resume = true, dry_run = false, json = false, list = false;
@@ -71,16 +73,19 @@ void KeepKernels(const std::string& text, std::vector<KernelVariant>& kernels) {
   kernels = std::move(kept);
 }
 
-SuiteOptions SuiteOf(const Options& options, const DeviceBench* bench, const RankRun* ranks) {
+SuiteOptions SuiteOf(const Options& options,
+                     const runtime::CudaDeviceFacts* gpu,
+                     const RankRun* ranks) {
   SuiteOptions suite;
   suite.suite = options.suite;
   suite.ranks = options.ranks;
   suite.seed = options.seed;
-  suite.target = bench == nullptr ? CpuTarget()
-                                  : GpuTarget(bench->device().arch,
-                                              static_cast<std::int64_t>(runtime::CudaMemory().free),
-                                              "");
-  if (options.suite != "collectives") KeepKernels(options.kernel, suite.target.kernels);
+  suite.target =
+      gpu == nullptr
+          ? CpuTarget()
+          : GpuTarget(gpu->arch, static_cast<std::int64_t>(runtime::CudaMemory().free), "");
+  const bool narrows = options.suite != "collectives" && !options.tune_kernels;
+  if (narrows) KeepKernels(options.kernel, suite.target.kernels);
   suite.sweep = {.begin_bytes = ParseBytes(options.min_bytes, "--min-bytes"),
                  .end_bytes = ParseBytes(options.max_bytes, "--max-bytes"),
                  .factor = options.step_factor,
@@ -263,7 +268,7 @@ int ProfileAsRankZero(const Options& options,
   const std::shared_ptr<DeviceBench> bench = BenchOf(options, device);
   const std::string budget = BudgetOf(options, device);
   const std::int64_t budget_ns = ParseDurationNs(budget, "--budget");
-  const SuiteOptions suite = SuiteOf(options, bench.get(), ranks);
+  const SuiteOptions suite = SuiteOf(options, bench ? &bench->device() : nullptr, ranks);
   if (ranks != nullptr && options.rank_flags.check) {
     return Check(options.rank_flags, *ranks, *nccl->processes, MakeSuite(suite), options.json);
   }
@@ -306,8 +311,50 @@ int ProfileAsRankZero(const Options& options,
   return Count(results, ResultStatus::kFailed) > 0 ? 1 : 0;
 }
 
+/// Every trial in a worker process: this one knows the device's facts and runs nothing on it.
+int TuneKernelsOf(const Options& options,
+                  const runtime::DeviceSpec& device,
+                  int argc,
+                  const char* const* argv) {
+  const bool dry_run = options.list || options.dry_run;
+  if (options.suite == "collectives" || HasSeveral(options.rank_flags)) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--tune-kernels measures attention on one device: leave out --suite collectives, "
+         "--processes and launchers");
+  }
+  if (options.db.empty() && !dry_run) {
+    Fail(ErrorCode::kInvalidArgument, "--db is required; name the database");
+  }
+  std::optional<runtime::CudaDeviceFacts> gpu;
+  if (device.kind == runtime::DeviceKind::kCuda) gpu = runtime::OpenCudaDevice(device.index);
+  const SuiteOptions suite = SuiteOf(options, gpu ? &*gpu : nullptr, nullptr);
+  KernelTuning tuning{.device = options.device,
+                      .program = argv[0],
+                      .database = options.db,
+                      .budget_ns = ParseDurationNs(BudgetOf(options, device), "--budget"),
+                      .patience_ns = ParseDurationNs(options.rank_flags.deadline, "--deadline"),
+                      .resume = options.resume,
+                      .dry_run = dry_run,
+                      .json = options.json};
+  tuning.target =
+      gpu ? GpuTuneTarget(gpu->arch, gpu->sm_count, gpu->shared_bytes_per_block) : CpuTuneTarget();
+  tuning.shapes = ShapesOf(MakeSuite(suite), tuning.target);
+  std::optional<db::Database> database;
+  if (!options.db.empty() && (!dry_run || std::filesystem::exists(options.db))) {
+    database =
+        db::Database::Open(options.db, dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
+  }
+  CatchSigint();
+  const int code = TuneKernels(
+      tuning, runtime::CollectProvenance(device, argc, argv), database ? &*database : nullptr);
+  database.reset();
+  if (Interrupted()) DieBySigint();
+  return code;
+}
+
 int Profile(Options options, int argc, const char* const* argv) {
   const runtime::DeviceSpec device = runtime::ParseDevice(options.device);
+  if (options.tune_kernels) return TuneKernelsOf(options, device, argc, argv);
   const bool exchanges = MeasuresExchanges(options, device);
   const bool measures = !options.list && !options.dry_run;
   if (!measures) {
@@ -363,6 +410,10 @@ int ProfileMain(int argc, const char* const* argv) {
                  options.nccl_ctas,
                  "Collectives: most SMs NCCL may take; 0 for its own choice")
       ->check(CLI::Range(0, 1024));
+  app.add_flag("--tune-kernels",
+               options.tune_kernels,
+               "Choose a kernel for every attention shape of the suite, each trial in a process of "
+               "its own");
   AddRankFlags(app, options.rank_flags);
   app.add_option("--budget",
                  options.budget,
@@ -376,6 +427,7 @@ int ProfileMain(int argc, const char* const* argv) {
   app.add_flag("--list", options.list, "List the suite; needs no database");
   app.add_flag("--json", options.json, "One JSON document on stdout");
   runtime::EndWithParent();
+  if (const auto code = ServeTrialsIfWorker()) return *code;
   return RunTool(app, argc, argv, [&] {
     options.ranks_given = ranks->count() > 0;
     try {

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// dbsp-profile, whole, with a table of CPU kernels of which most are bad: it defines what
+// kernels/attention.cpp defines, and so stands in for it at the link.
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include "core/error.h"
+#include "kernels/attention.h"
+#include "kernels/variants.h"
+#include "profiler/profile_tool.h"
+
+namespace dbsp::kernels {
+namespace {
+
+void Slow(const AttentionArgs& args) {
+  for (int i = 0; i < 4; ++i) AttentionBlockSparse(args);
+}
+void Crash(const AttentionArgs&) {
+  std::signal(SIGSEGV, SIG_DFL);  // whatever a sanitizer does with it
+  std::raise(SIGSEGV);
+}
+void Hang(const AttentionArgs&) {
+  for (;;) ::pause();
+}
+void Exit(const AttentionArgs&) { ::_exit(3); }
+/// Writes over the answer it is to give.
+void Garbage(const AttentionArgs& args) {
+  AttentionBlockSparse(args);
+  if (const char* file = std::getenv("DBSP_TRIAL_WORKER")) {
+    (void)::send(std::atoi(file), "[1, 2\n", 6, MSG_NOSIGNAL);
+  }
+}
+void Throw(const AttentionArgs&) {
+  throw Error(ErrorCode::kMeasurement, "the test's kernel refuses");
+}
+
+}  // namespace
+
+std::span<const AttentionVariant> CpuAttentionVariants() {
+  static const std::array<AttentionVariant, 7> variants{
+      {{"test.slow", true, &Slow},
+       {"test.crash", true, &Crash},
+       {"test.exit", true, &Exit},
+       {"test.garbage", true, &Garbage},
+       {"test.throw", true, &Throw},
+       {"test.hang", true, &Hang},
+       {"cpu.block_sparse", true, &AttentionBlockSparse}}};
+  return variants;
+}
+
+const AttentionVariant& FindCpuAttention(const std::string& name) {
+  for (const AttentionVariant& variant : CpuAttentionVariants()) {
+    if (variant.name == name || name.empty()) return variant;
+  }
+  Fail(ErrorCode::kInvalidArgument, "no kernel '{}'", name);
+}
+
+}  // namespace dbsp::kernels
+
+int main(int argc, char** argv) { return dbsp::profiler::ProfileMain(argc, argv); }
