@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The parts of scripts/gpu-check that need dbsp's tools: profile and replay. Sourced, never run; it
+# The parts of scripts/gpu-check that need dbsp's tools: profile, replay and ranks. Sourced, never run; it
 # takes bin, out, smoke, budget, left, note, say from there.
 
 # Wan 2.1 14B at 720p in blocks of 128: radial masks, and a density per head as measured from
@@ -94,4 +94,30 @@ replay_plans() {
     done
   done < <(plan_cells)
   note replay $status
+}
+
+# NCCL where there may be one GPU only: a replay whose one rank exchanges with itself, and two ranks
+# that share the GPU and call themselves two hosts. Right or wrong, never a bandwidth.
+play_ranks() {
+  has_tools ranks || return
+  [ -f "$out/radial.json" ] || make_workloads || { note ranks 1; return; }
+  local one plan=$out/plan-one-rank.json
+  timeout "$(budget 40)" "$bin/dbsp-tune" --workload "$out/radial.json" --cluster h200x1 --steps 30 --layers 20 \
+    --families ulysses -o "$plan" >"$out/plan-one-rank.txt" 2>&1 &&
+    timeout "$(budget 60)" "$bin/dbsp-replay" "$plan" --device cuda --transport nccl --verify --json \
+      >"$out/replay-one-rank.json" 2>"$out/replay-one-rank.err"
+  one=$?
+  if [ $one = 0 ]; then
+    plan_line "one rank" nccl "$out/replay-one-rank.json"
+  else
+    echo "one rank over NCCL: exit $one: $(cat "$out/plan-one-rank.txt" "$out/replay-one-rank.err" 2>/dev/null | tail -n 1)"
+  fi | tee "$out/ranks.txt"
+  # Newer NCCL or another set-up of the network may refuse it; that is reported and nothing else.
+  if timeout "$(budget 60)" "$bin/dbsp-profile" --device cuda --suite collectives --processes --one-gpu --ranks 2 \
+    -e 128K >"$out/ranks-one-gpu.txt" 2>&1; then
+    echo "two ranks on one GPU: every exchange is right"
+  else
+    echo "two ranks on one GPU: exit $?: $(tail -n 1 "$out/ranks-one-gpu.txt")"
+  fi | tee -a "$out/ranks.txt"
+  note ranks $one
 }

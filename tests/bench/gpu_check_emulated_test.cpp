@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "build_config.h"
 #include "tests/cli/run_tool.h"
 #include "tests/runtime/environment_variable.h"
 #include "tests/runtime/fake_vendor.h"
@@ -131,17 +132,21 @@ TEST(GpuCheckEmulatedTest, PlansOfWhatWasProfiledAreReplayedAndVerified) {
   const TemporaryFolder folder;
   const std::filesystem::path bin = folder / "bin";
   std::filesystem::create_directory(bin);
-  for (const char* tool : {"gpu_check", "dbsp-profile", "dbsp-replay"}) {
+  for (const char* tool : {"gpu_check", "dbsp-replay"}) {
     std::filesystem::create_symlink(std::filesystem::path(kFolder) / tool, bin / tool);
   }
+  std::filesystem::create_symlink(DBSP_BINARY_DIR "/bin/profiler_emulated_profile",
+                                  bin / "dbsp-profile");
   for (const char* tool : {"dbsp-workload", "dbsp-tune"}) {
     std::filesystem::create_symlink(std::filesystem::path(DBSP_BINARY_DIR "/bin") / tool,
                                     bin / tool);
   }
-  const EnvironmentVariable libraries = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
+  const EnvironmentVariable driver = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
+  const EnvironmentVariable nccl =
+      dbsp::testing::LibrariesFrom(DBSP_BINARY_DIR "/fake_vendor/processes");
   const ToolResult run =
-      RunCommand(DBSP_SOURCE_DIR "/scripts/gpu-check profile replay --smoke --bin " + bin.string() +
-                 " --out " + (folder / "out").string());
+      RunCommand(DBSP_SOURCE_DIR "/scripts/gpu-check profile replay ranks --smoke --bin " +
+                 bin.string() + " --out " + (folder / "out").string());
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   EXPECT_THAT(run.out, ::testing::ContainsRegex("replay +[0-9]+s  ok")) << run.out;
   for (const char* family : {"ulysses", "ring", "dbsp", "balanced", "placed"}) {
@@ -155,6 +160,9 @@ TEST(GpuCheckEmulatedTest, PlansOfWhatWasProfiledAreReplayedAndVerified) {
     EXPECT_TRUE(replay["verification"]["passed"]);
     EXPECT_LE(replay["verification"]["relative_error"].get<double>(), 5e-3);
   }
+  if (!DBSP_HAVE_NCCL) return;
+  EXPECT_THAT(run.out, ::testing::ContainsRegex("one rank nccl .*verified"));
+  EXPECT_THAT(run.out, HasSubstr("two ranks on one GPU: every exchange is right"));
 }
 
 }  // namespace

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// dbsp-replay, whole, on emulated GPUs and the NCCL of tests/runtime/fake_vendor.
+#include "replay/replay_tool.h"
+#include "tests/emulated_gpu/emulated_gpu.h"
+
+int main(int argc, char** argv) {
+  dbsp::emulated_gpu::UseFakeNccl("libnccl.so.2");
+  return dbsp::replay::ReplayMain(argc, argv);
+}
