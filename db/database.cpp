@@ -98,6 +98,7 @@ ImportCounts Database::Import(const Database& other) {
   const std::vector<StoredEnvironment> environments = other.Environments();
   const std::vector<StoredTrial> trials = other.Trials();
   const std::vector<StoredReplay> replays = other.Replays();
+  const auto counters = other.Counters();
   auto trials_of = ByEnvironment(trials);
   auto replays_of = ByEnvironment(replays);
   Transaction transaction(connection);
@@ -123,7 +124,9 @@ ImportCounts Database::Import(const Database& other) {
     for (std::size_t i = count("SELECT count(*) FROM trials WHERE environment_id = ?", id);
          i < their_trials.size();
          ++i) {
-      impl_->InsertTrial(id, their_trials[i]->trial);
+      const std::int64_t trial = impl_->InsertTrial(id, their_trials[i]->trial);
+      const auto counted = counters.find(their_trials[i]->id);
+      if (counted != counters.end()) impl_->InsertCounters(trial, counted->second);
       ++added.trials;
     }
     const auto& their_replays = replays_of[theirs.id];

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/counter_record.h"
 #include "core/records.h"
 
 namespace dbsp::db {
@@ -87,10 +88,14 @@ class Database {
   std::int64_t AddEnvironment(const Provenance& provenance);
   [[nodiscard]] std::vector<StoredEnvironment> Environments() const;
 
-  /// One transaction: the trial and all its samples.
-  /// errors  Error{kInvalidArgument} for a sample or time that is not positive, or an ok trial
-  ///         without samples; nothing is stored then
-  std::int64_t AddTrial(std::int64_t environment_id, const Trial& trial);
+  /// One transaction: the trial, all its samples and its counters.
+  /// errors  Error{kInvalidArgument} for a sample or time that is not positive, an ok trial
+  ///         without samples, or a counter that is not finite; nothing is stored then
+  std::int64_t AddTrial(std::int64_t environment_id,
+                        const Trial& trial,
+                        const std::optional<CounterRecord>& counters = std::nullopt);
+  /// Of the trials that have some, by trial id.
+  [[nodiscard]] std::map<std::int64_t, CounterRecord> Counters() const;
   /// A finished (outcome kOk) trial of this configuration on this device (kind, name, uuid) made
   /// by the same build commit or any when `commit` is empty.
   [[nodiscard]] std::optional<std::int64_t> FindTrial(const std::string& key,

@@ -17,6 +17,7 @@ class Database::Impl {
   /// The rows alone: the caller holds the transaction.
   std::int64_t InsertEnvironment(const Provenance& provenance, const std::string& uid);
   std::int64_t InsertTrial(std::int64_t environment_id, const Trial& trial);
+  void InsertCounters(std::int64_t trial_id, const CounterRecord& counters);
   void UpsertKernel(const KernelVariant& kernel);
   std::int64_t InsertPlan(const std::string& json, const std::string& stored_utc);
   std::int64_t InsertReplay(std::int64_t environment_id, const ReplayRecord& replay);

@@ -320,4 +320,28 @@ JOIN v_trial_times s ON s.trial_id = t.id
 WHERE t.outcome = 'ok';
 )sql";
 
+/// Hardware counters of one launch of a trial's work.
+inline constexpr const char* kCountersV6 = R"sql(
+CREATE TABLE trial_counters(
+  trial_id INTEGER PRIMARY KEY REFERENCES trials(id) ON DELETE CASCADE,
+  source TEXT NOT NULL CHECK (source IN ('cupti.range', 'nvml.gpm', 'none')),
+  why TEXT NOT NULL                      -- what better sources said, '' when the best one worked
+) STRICT;
+
+CREATE TABLE trial_counter_values(
+  trial_id INTEGER NOT NULL REFERENCES trial_counters(trial_id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  value REAL NOT NULL,
+  PRIMARY KEY (trial_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW v_counters AS
+SELECT c.trial_id, v.name AS kernel, a.pattern,
+  round(1.0 * a.kept_blocks / (a.heads * a.q_blocks * a.k_blocks), 4) AS density,
+  c.source, n.name, n.value, s.median_ns, c.why
+FROM trial_counters c JOIN attention_trials a ON a.trial_id = c.trial_id
+JOIN kernel_variants v ON v.id = a.kernel_id JOIN v_trial_times s ON s.trial_id = c.trial_id
+LEFT JOIN trial_counter_values n ON n.trial_id = c.trial_id;
+)sql";
+
 }  // namespace dbsp::db

@@ -191,9 +191,12 @@ std::int64_t Database::Impl::InsertTrial(std::int64_t environment_id, const Tria
   return id;
 }
 
-std::int64_t Database::AddTrial(std::int64_t environment_id, const Trial& trial) {
+std::int64_t Database::AddTrial(std::int64_t environment_id,
+                                const Trial& trial,
+                                const std::optional<CounterRecord>& counters) {
   Transaction transaction(impl_->connection);
   const std::int64_t id = impl_->InsertTrial(environment_id, trial);
+  if (counters) impl_->InsertCounters(id, *counters);
   transaction.Commit();
   return id;
 }

@@ -12,6 +12,7 @@
 #include "profiler/device_bytes.h"
 #include "profiler/device_local.h"
 #include "runtime/clock.h"
+#include "runtime/counters.h"
 #include "runtime/cuda_driver.h"
 #include "runtime/gpu_facts.h"
 
@@ -158,6 +159,24 @@ Measurement DeviceBench::Measure(const LocalConfig& config,
        fmt::format("each sample is the mean of {} launches over {} sets of buffers", count, sets));
   if (const std::string problem = local->Problem(); !problem.empty()) throw WrongResult(problem);
   return measured;
+}
+
+CounterRecord DeviceBench::Count(const AttentionConfig& config) {
+  const Variant& variant = Find(config.kernel);
+  RequireMemory(DeviceBytes(config), "Q, K, V, O and lists");
+  const DeviceAttention attention(config, variant, values_, timer_.stream());
+  const DeviceWork work = [&](void*) { attention.Launch(); };
+  timer_.WarmUp(work, variant.name);
+  runtime::CounterReading reading = runtime::ReadCounters({.device = device_.index}, [&] {
+    attention.Launch();
+    timer_.stream().Synchronize();
+  });
+  CounterRecord record{runtime::NameOf(reading.source), std::move(reading.why), {}};
+  // A metric without a value (a count of zero cycles to divide by) is left out.
+  for (const auto& [name, value] : reading.values) {
+    if (std::isfinite(value)) record.values.emplace(name, value);
+  }
+  return record;
 }
 
 std::shared_ptr<DeviceBench> OpenBench(const runtime::DeviceSpec& device,

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 
+#include "core/counter_record.h"
 #include "core/records.h"
 #include "kernels/gpu/variants.h"
 #include "profiler/device_measure.h"
@@ -29,6 +30,7 @@ struct DeviceBenchOptions {
   std::span<const kernels::gpu::Variant> kernels = kernels::gpu::Variants();
   /// Of the device, "0000:17:00.0", to ask NVML why its clock is low; OpenBench fills it in.
   std::string pci = {};
+  bool counters = false;  ///< whoever runs trials is to ask for Count() too
 };
 
 /// Limits under which a suite of a hundred trials takes about a minute: nvbench's criteria of noise
@@ -45,6 +47,7 @@ class DeviceBench {
   explicit DeviceBench(const runtime::CudaDeviceFacts& device, DeviceBenchOptions options = {});
 
   [[nodiscard]] const runtime::CudaDeviceFacts& device() const { return device_; }
+  [[nodiscard]] bool counters() const { return options_.counters; }
 
   /// stop_reason "interrupted" when `interrupted` said so: then there is nothing to store.
   /// errors  WrongResult when the results are not what they should be; Error{kNotFound} for an
@@ -57,6 +60,11 @@ class DeviceBench {
   [[nodiscard]] Measurement Measure(const LocalConfig& config,
                                     const MeasureLimits& limits,
                                     const std::function<bool()>& interrupted);
+
+  /// Hardware counters of one launch, in a pass of its own: a measured time is never of a counted
+  /// run. Source "none" with the reason where they cannot be had.
+  /// errors  as Measure
+  [[nodiscard]] CounterRecord Count(const AttentionConfig& config);
 
  private:
   [[nodiscard]] const kernels::gpu::Variant& Find(const std::string& kernel) const;

@@ -38,7 +38,7 @@ struct Options {
   bool ranks_given = false, tune_kernels = false;
   RankFlags rank_flags;
   std::uint64_t seed = 1;
-  bool resume = true, dry_run = false, json = false, list = false;
+  bool resume = true, dry_run = false, json = false, list = false, counters = false;
 };
 
 /// Quick: a minute on a CPU, two and a half on a GPU; full on a GPU: 14 (docs/profiling.md).
@@ -48,11 +48,15 @@ std::string BudgetOf(const Options& options, const runtime::DeviceSpec& device) 
   return options.suite == "full" ? "840s" : "150s";
 }
 
+const char* SuiteName(const Options& options) {
+  return options.refine.empty() ? options.suite.c_str() : "refine";
+}
+
 /// The device that attention and local work are measured on; null for the CPU and for exchanges.
 /// errors  Error{kUnavailable} as OpenBench
 std::shared_ptr<DeviceBench> BenchOf(const Options& options, const runtime::DeviceSpec& device) {
   if (device.kind == runtime::DeviceKind::kCpu || options.suite == "collectives") return nullptr;
-  return OpenBench(device, {.limits = LimitsOf(options.refine.empty() ? options.suite : "refine")});
+  return OpenBench(device, {.limits = LimitsOf(SuiteName(options)), .counters = options.counters});
 }
 
 /// Leaves those whose names contain `text`.
@@ -101,10 +105,6 @@ SuiteOptions SuiteOf(const Options& options,
   return suite;
 }
 
-const char* SuiteName(const Options& options) {
-  return options.refine.empty() ? options.suite.c_str() : "refine";
-}
-
 /// Configurations with the methods they were measured by, of this device and build.
 std::set<std::pair<std::string, std::string>> Finished(const db::Database& database,
                                                        const Provenance& machine) {
@@ -139,6 +139,22 @@ void StoreKernel(const TrialConfig& config,
   if (kernel != kernels.end()) database.AddKernel(*kernel);
 }
 
+/// Of attention that was measured, where they are wanted; nothing for other trials, and in words on
+/// stderr when the pass fails: the trial's times stand.
+std::optional<CounterRecord> CountersOf(const Trial& trial, const RunSettings& settings) {
+  const auto* attention = std::get_if<AttentionConfig>(&trial.config);
+  const bool wanted = settings.bench && settings.bench->counters();
+  if (attention == nullptr || trial.outcome != TrialOutcome::kOk || !wanted) {
+    return std::nullopt;
+  }
+  try {
+    return settings.bench->Count(*attention);
+  } catch (const Error& error) {
+    Progress(fmt::format("no counters: {}", error.what()));
+    return std::nullopt;
+  }
+}
+
 /// Measures in order until the budget is spent: each trial may use twice its equal share of what is
 /// left, so that what quick trials save goes to the later ones.
 void MeasureAll(RunSettings settings,
@@ -164,7 +180,7 @@ void MeasureAll(RunSettings settings,
     if (!result.trial) continue;
     if (environment == 0) environment = database.AddEnvironment(machine);
     StoreKernel(result.config, kernels, stored, database);
-    database.AddTrial(environment, *result.trial);
+    database.AddTrial(environment, *result.trial, CountersOf(*result.trial, settings));
     result.status = result.trial->outcome == TrialOutcome::kOk ? ResultStatus::kMeasured
                                                                : ResultStatus::kFailed;
     Progress(fmt::format("[{}/{}] {}", total - left, total, Describe(result.config)));
@@ -266,6 +282,10 @@ int ProfileAsRankZero(const Options& options,
                       int argc,
                       const char* const* argv) {
   const std::shared_ptr<DeviceBench> bench = BenchOf(options, device);
+  if (options.counters && !bench) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--counters: counts attention on a GPU; give --device cuda and no --suite collectives");
+  }
   const std::string budget = BudgetOf(options, device);
   const std::int64_t budget_ns = ParseDurationNs(budget, "--budget");
   const SuiteOptions suite = SuiteOf(options, bench ? &bench->device() : nullptr, ranks);
@@ -421,6 +441,9 @@ int ProfileMain(int argc, const char* const* argv) {
   app.add_option("--kernel", options.kernel, "Only attention kernels with this in their names");
   app.add_option("--workload", options.workload, "Measure this workload's shapes first");
   app.add_option("--refine", options.refine, "Measure only what this plan's strategies use");
+  app.add_flag("--counters",
+               options.counters,
+               "On a GPU: hardware counters of attention, in a pass of their own");
   app.add_flag("--resume,!--no-resume", options.resume, "Keep finished trials (default)");
   app.add_option("--seed", options.seed, "Of masks and values")->capture_default_str();
   app.add_flag("--dry-run", options.dry_run, "Say what would be measured; write nothing");

@@ -217,6 +217,32 @@ TEST(DatabaseTest, TheMeasurementHashFollowsTrialsAndNothingElse) {
   EXPECT_NE(database.MeasurementHash(), before);
 }
 
+TEST(DatabaseTest, CountersComeBackWithTheirTrialAlsoThroughAnImport) {
+  const TempFolder folder;
+  Database a = Database::Open(folder / "a.db", OpenMode::kCreate);
+  const std::int64_t environment = a.AddEnvironment(SomeMachine());
+  a.AddTrial(environment, SomeAttention(1, {7}));
+  const std::string hash = a.MeasurementHash();
+  const CounterRecord counted{"cupti.range", "", {{"dram__bytes.sum", 1.5e9}, {"x", 0}}};
+  const CounterRecord refused{"none", "not allowed; no NVML", {}};
+  const std::int64_t first = a.AddTrial(environment, SomeAttention(2, {7}), counted);
+  const std::int64_t second = a.AddTrial(environment, SomeAttention(3, {7}), refused);
+  EXPECT_EQ(a.Counters(),
+            (std::map<std::int64_t, CounterRecord>{{first, counted}, {second, refused}}));
+  EXPECT_NE(a.MeasurementHash(), hash);
+
+  Database b = Database::Open(folder / "b.db", OpenMode::kCreate);
+  b.AddTrial(b.AddEnvironment(SomeMachine()), SomeAttention(9, {7}));
+  b.Import(a);
+  b.Import(a);
+  EXPECT_EQ(b.Counters(),
+            (std::map<std::int64_t, CounterRecord>{{first + 1, counted}, {second + 1, refused}}));
+  const CounterRecord broken{"none", "", {{"x", std::numeric_limits<double>::infinity()}}};
+  EXPECT_THROW(a.AddTrial(environment, SomeAttention(4, {7}), broken), Error);
+  EXPECT_EQ(a.Trials().size(), 3U) << "the trial went with its counters";
+  EXPECT_EQ(ShellText(folder / "b.db", "SELECT count(*) FROM v_counters"), "3");
+}
+
 KernelVariant SomeKernel() {
   return {.name = "sm90.block128x64.d128",
           .list = "blocks",

@@ -157,6 +157,27 @@ TEST_F(ProfileDeviceTest, ABrokenKernelFailsItsTrialsAndTheRunGoesOn) {
   EXPECT_EQ(static_cast<std::size_t>(outcomes[TrialOutcome::kOk]), document["trials"].size());
 }
 
+TEST_F(ProfileDeviceTest, CountersThatCannotBeHadAreStoredWithTheReason) {
+  const Output run = Refine({"--counters"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  const db::Database database = Open();
+  const auto counters = database.Counters();
+  std::size_t attention = 0;
+  for (const db::StoredTrial& stored : database.Trials()) {
+    const bool expected = std::holds_alternative<AttentionConfig>(stored.trial.config);
+    EXPECT_EQ(counters.contains(stored.id), expected);
+    attention += expected ? 1 : 0;
+  }
+  ASSERT_GT(attention, 0U);
+  for (const auto& [trial, record] : counters) {
+    EXPECT_EQ(record.source, "none");
+    EXPECT_NE(record.why, "");
+  }
+  const Output cpu = RunTool({"--db", (folder_ / "c.db").string(), "--counters"});
+  EXPECT_EQ(cpu.code, 2);
+  EXPECT_THAT(cpu.err, HasSubstr("--counters: counts attention on a GPU"));
+}
+
 TEST_F(ProfileDeviceTest, TheSuiteIsListedForTheDeviceAtHand) {
   for (const int arch : {80, 90}) {
     emulated_gpu::Configure({.arch = arch, .memory_bytes = std::size_t{1} << 34U});
