@@ -168,10 +168,10 @@ class Tuner {
                         if (found == earlier.trials.end()) return std::nullopt;
                         return found->second;
                       },
+                      .keep = [this](const Trial& trial) { Store(trial); },
                       .budget_ns = budget_ns};
     if (!shape.candidates.empty()) result.choice = TuneOneShape(shape, run);
     if (!result.choice) return shape.candidates.empty();
-    for (const Trial& trial : result.choice->trials) Store(trial);
     result.status = "chosen";
     result.kernel = result.choice->config.kernel;
     result.words = result.choice->verdict == ChoiceVerdict::kNone

@@ -118,6 +118,7 @@ std::vector<Trial> Final(const TuneShape& shape,
       }
       return finalists;
     } catch (const FinalistLost& gone) {
+      run.keep(gone.trial);
       lost.push_back(gone.trial);
       std::erase_if(finalists, [&](const Trial& trial) {
         return KeyOf(trial.config) == KeyOf(gone.trial.config);
@@ -275,6 +276,7 @@ std::optional<KernelChoice> TuneOneShape(const TuneShape& shape, const TuneRun& 
     if (!trial) {
       trial = run.run(config, limits);
       if (!trial) return std::nullopt;
+      run.keep(*trial);
       all.push_back(*trial);
     }
     if (trial->outcome == TrialOutcome::kOk) works.push_back(std::move(*trial));
@@ -296,8 +298,10 @@ std::optional<KernelChoice> TuneOneShape(const TuneShape& shape, const TuneRun& 
   }
   KernelChoice choice = Decide(shape, finals);
   for (Trial& trial : finals) {
-    if (KeyOf(trial.config) == KeyOf(choice.config))
+    if (KeyOf(trial.config) == KeyOf(choice.config)) {
       trial.detail = Words(choice) + "; " + trial.detail;
+    }
+    run.keep(trial);
     all.push_back(std::move(trial));
   }
   choice.trials = std::move(all);

@@ -75,6 +75,8 @@ struct TuneRun {
   /// A trial of an earlier run that may be used instead; null: there is none.
   std::function<std::optional<Trial>(const AttentionConfig&)> known =
       [](const AttentionConfig&) -> std::optional<Trial> { return std::nullopt; };
+  /// Called with every trial that was run as soon as it is finished, those of the final last.
+  std::function<void(const Trial&)> keep = [](const Trial&) {};
   std::int64_t budget_ns = 5'000'000'000;  ///< of one shape
 };
 /// Nothing when interrupted. A candidate that fails is out, wherever it fails.

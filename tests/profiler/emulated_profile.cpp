@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // dbsp-profile, whole, on emulated GPUs and the NCCL between processes of
-// tests/runtime/fake_vendor. DBSP_EMULATED_DEVICES: GPUs of a host.
+// tests/runtime/fake_vendor. DBSP_EMULATED_DEVICES: GPUs of a host; DBSP_EMULATED_BREAK: attention
+// computes nonsense.
 #include <cstdlib>
 
 #include "profiler/profile_tool.h"
@@ -11,6 +12,7 @@ int main(int argc, char** argv) {
   if (const char* devices = std::getenv("DBSP_EMULATED_DEVICES"))
     options.devices = std::atoi(devices);
   dbsp::emulated_gpu::Configure(options);
+  if (std::getenv("DBSP_EMULATED_BREAK") != nullptr) dbsp::emulated_gpu::BreakAttention(1e30F);
   dbsp::emulated_gpu::UseFakeNccl("libnccl.so.2");
   return dbsp::profiler::ProfileMain(argc, argv);
 }

@@ -155,6 +155,27 @@ TEST(TuneKernelsTest, AnInterruptLeavesNoChoice) {
   EXPECT_FALSE(TuneOneShape(shapes.at(0), run));
 }
 
+TEST(TuneKernelsTest, WhatIsFinishedIsKeptAtOnce) {
+  FakeDevice device({{"usual", 100}, {"other", 80}});
+  TuneRun run = device.Run();
+  std::vector<std::string> kept;
+  run.keep = [&](const Trial& trial) {
+    kept.push_back(std::get<AttentionConfig>(trial.config).kernel + " " + trial.method);
+  };
+  const auto all = run.run;
+  run.run = [&](const AttentionConfig& config, const MeasureLimits& limits) {
+    return kept.size() == 2 ? std::nullopt : all(config, limits);  // interrupted in the final
+  };
+  const auto shapes = ShapesOf({Shape()}, TargetOf({"usual", "other"}));
+  EXPECT_FALSE(TuneOneShape(shapes.at(0), run));
+  EXPECT_THAT(kept, ElementsAre("usual fake", "other fake"));
+  kept.clear();
+  run.run = all;
+  EXPECT_TRUE(TuneOneShape(shapes.at(0), run));
+  EXPECT_THAT(kept,
+              ElementsAre("usual fake", "other fake", "usual fake.turns", "other fake.turns"));
+}
+
 TEST(TuneKernelsTest, KnownTrialsAreNotRunAgain) {
   FakeDevice device({{"usual", 100}, {"other", 80}});
   TuneRun run = device.Run();
