@@ -14,6 +14,7 @@
 
 #include "core/plan_check.h"
 #include "planner/chunks.h"
+#include "planner/layout.h"
 
 namespace dbsp::planner {
 namespace {
@@ -270,6 +271,37 @@ void CheckCells(const Plan& plan, const std::string& origin, ErrorCode code) {
   }
 }
 
+/// Tokens are ordered once, where they enter the model: cells, and what stands in for them where a
+/// contract is broken, have one layout, of whole units of the shape.
+void CheckLayouts(const Plan& plan, const std::string& origin, ErrorCode code) {
+  for (std::size_t i = 0; i < plan.layouts.size(); ++i) {
+    try {
+      (void)TokenOrder(plan.layouts[i], plan.shape);
+    } catch (const Error& error) {
+      Fail(code, "{}: key 'layouts[{}]': {}", origin, i, error.what());
+    }
+  }
+  const auto layout_of = [&](int strategy) {
+    return plan.strategies[static_cast<std::size_t>(strategy)].layout;
+  };
+  const int layout = layout_of(plan.cells.front().strategy);
+  const auto check = [&](const char* key, std::size_t i, int strategy) {
+    if (layout_of(strategy) == layout) return;
+    Fail(code,
+         "{}: key '{}[{}]': expected layout {} as in the first cell, found {}; a plan orders its "
+         "tokens once",
+         origin,
+         key,
+         i,
+         layout,
+         layout_of(strategy));
+  };
+  for (std::size_t i = 0; i < plan.cells.size(); ++i) check("cells", i, plan.cells[i].strategy);
+  for (std::size_t i = 0; i < plan.contracts.size(); ++i) {
+    check("contracts", i, plan.contracts[i].fallback);
+  }
+}
+
 /// The same partition with one head of every chunk in every group that has any.
 Partition OneHeadEach(const Partition& partition) {
   Partition small = partition;
@@ -417,6 +449,7 @@ std::string ScheduleProblem(const AttentionShape& shape,
 void ValidatePlan(const Plan& plan, const std::string& origin, ErrorCode code) {
   CheckPlan(plan, origin, code);
   CheckCells(plan, origin, code);
+  CheckLayouts(plan, origin, code);
   // Partitions that differ in their heads alone are one once a head stands for its group: a plan of
   // whole heads has thousands of the first kind and one of the second.
   std::multimap<std::size_t, std::pair<std::size_t, Partition>> checked;

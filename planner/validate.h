@@ -25,10 +25,10 @@ namespace dbsp::planner {
                                           const Schedule& schedule);
 
 /// CheckPlan() (core/plan_check.h), and: the cells are every (step, layer) of one range of steps
-/// and one of layers, and every strategy's lists are right whatever the masks keep (one head of
-/// every group stands for the group, whose heads are all treated alike; exchange needed, whose
-/// lists follow the masks, is tried on a full and on a nearly empty one). errors  Error{code}
-/// "ORIGIN: key 'K': what is wrong"
+/// and one of layers, all of one token layout, and every strategy's lists are right whatever the
+/// masks keep (one head of every group stands for the group, whose heads are all treated alike;
+/// exchange needed, whose lists follow the masks, is tried on a full and on a nearly empty one).
+/// errors  Error{code} "ORIGIN: key 'K': what is wrong"
 void ValidatePlan(const Plan& plan, const std::string& origin, ErrorCode code);
 
 }  // namespace dbsp::planner

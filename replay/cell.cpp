@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/units.h"
+#include "planner/layout.h"
 
 namespace dbsp::replay {
 namespace {
@@ -76,7 +77,8 @@ Cell MakeCell(const AttentionShape& shape,
               const LayerMasks& masks,
               const Partition& partition,
               const Strategy& strategy,
-              const FillKey& key) {
+              const FillKey& key,
+              const TokenLayout& layout) {
   if (masks.heads() != shape.heads) {
     Fail(ErrorCode::kMismatch, "masks of {} heads for a shape of {}", masks.heads(), shape.heads);
   }
@@ -92,12 +94,16 @@ Cell MakeCell(const AttentionShape& shape,
   }
   Cell cell;
   cell.shape = shape;
-  cell.masks = masks;
+  cell.masks = planner::Permuted(masks, layout, shape);
+  cell.given = masks;
   cell.strategy = strategy;
   cell.home = MakeHomeLayout(shape, partition.ranks);
-  cell.schedule = planner::BuildSchedule(shape, masks, partition, strategy, cell.home);
-  cell.work = planner::BuildLayerWork(shape, masks, partition, strategy, cell.home, key.dtype);
+  cell.schedule = planner::BuildSchedule(shape, cell.masks, partition, strategy, cell.home);
+  cell.work = planner::BuildLayerWork(shape, cell.masks, partition, strategy, cell.home, key.dtype);
   cell.key = key;
+  if (!layout.block_order.empty()) {
+    cell.key.order = std::make_shared<const planner::TokenOrder>(layout, shape);
+  }
   return cell;
 }
 

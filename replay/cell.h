@@ -8,6 +8,7 @@
 
 #include "core/block_mask.h"
 #include "core/partition.h"
+#include "core/plan.h"
 #include "core/shape.h"
 #include "core/strategy.h"
 #include "planner/layer_work.h"
@@ -18,7 +19,8 @@ namespace dbsp::replay {
 
 struct Cell {
   AttentionShape shape;
-  LayerMasks masks;
+  LayerMasks masks;  ///< in the order of tokens that runs
+  LayerMasks given;  ///< in the order that the workload gives: what outputs are judged by
   Strategy strategy;
   HomeLayout home;
   planner::Schedule schedule;
@@ -44,13 +46,16 @@ struct Cell {
   }
 };
 
-/// Builds lists and amounts; `key.dtype` is the type that runs.
-/// errors  Error{kMismatch} when masks and shape disagree; as planner::BuildSchedule otherwise
+/// Builds lists and amounts; `key.dtype` is the type that runs. Masks are as the workload gives
+/// them; partition and strategy are of tokens in the order of `layout`, in which the cell runs.
+/// errors  Error{kMismatch} when masks, layout and shape disagree; as planner::BuildSchedule
+/// otherwise
 [[nodiscard]] Cell MakeCell(const AttentionShape& shape,
                             const LayerMasks& masks,
                             const Partition& partition,
                             const Strategy& strategy,
-                            const FillKey& key);
+                            const FillKey& key,
+                            const TokenLayout& layout = {"given", {}});
 
 /// Bytes of buffers that all ranks of the cell hold together on a CPU: home Q, K, V, O, blocks, K/V
 /// twice where a ring turns, send and receive buffers, partial results and lists.

@@ -37,7 +37,8 @@ void FillRow(const FillKey& key,
   state = Absorb(state, static_cast<std::uint64_t>(key.step));
   state = Absorb(state, static_cast<std::uint64_t>(key.layer));
   state = Absorb(state, static_cast<std::uint64_t>(head));
-  state = Absorb(state, static_cast<std::uint64_t>(token));
+  const std::int64_t stands = key.order ? key.order->TokenAt(token) : token;
+  state = Absorb(state, static_cast<std::uint64_t>(stands));
   for (float& value : out) {
     state += kGolden;
     value = (static_cast<float>(Mix(state) >> 40) + 0.5F) * kTo2Sqrt3 - kSqrt3;

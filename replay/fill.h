@@ -5,9 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "core/shape.h"
+#include "planner/layout.h"
 #include "planner/schedule.h"
 
 namespace dbsp::replay {
@@ -18,9 +20,11 @@ struct FillKey {
   int step = 0;
   int layer = 0;
   DType dtype = DType::kF32;  ///< values are rounded to it
+  /// Which token stands where the numbers go; none = as given.
+  std::shared_ptr<const planner::TokenOrder> order = nullptr;
 };
 
-/// Fills one token of one head.
+/// Fills one token of one head: the one that stands at position `token`.
 /// shape  out [head_dim]; element i does not depend on the length of `out`
 /// units  uniform in (-sqrt 3, sqrt 3): mean 0, variance 1, so that with scale 1 / sqrt(head_dim)
 ///        scores have variance 1 and every kept key matters

@@ -18,15 +18,6 @@
 namespace dbsp::replay {
 namespace {
 
-void RequireSupported(const Plan& plan, const Strategy& strategy) {
-  if (strategy.layout != 0) {
-    Fail(ErrorCode::kUnavailable,
-         "the strategy orders tokens by layout {} ('{}'); replay runs layout 0 (as given)",
-         strategy.layout,
-         plan.layouts.at(static_cast<std::size_t>(strategy.layout)).name);
-  }
-}
-
 std::vector<std::optional<std::int64_t>> MatchPredictions(const std::vector<Segment>& replayed,
                                                           const std::vector<Segment>& predicted) {
   std::map<std::tuple<int, SegmentKind, int>, std::int64_t> known;
@@ -84,7 +75,6 @@ class CellReplay {
 
   void Run() {
     Strategy strategy = plan_.strategies.at(static_cast<std::size_t>(planned_.strategy));
-    RequireSupported(plan_, strategy);
     outcome_.planned_kernel = strategy.kernel;
     if (on_.device.kind == runtime::DeviceKind::kCpu) {
       strategy.kernel = ChooseCpuKernel(strategy.kernel, on_.kernel);
@@ -97,7 +87,8 @@ class CellReplay {
                                masks_.At(planned_.step, planned_.layer),
                                plan_.partitions.at(static_cast<std::size_t>(strategy.partition)),
                                strategy,
-                               {options_.seed, planned_.step, planned_.layer, dtype});
+                               {options_.seed, planned_.step, planned_.layer, dtype},
+                               plan_.layouts.at(static_cast<std::size_t>(strategy.layout)));
     VerifyOptions limits = options_.limits;
     limits.seed = options_.seed;
     const std::unique_ptr<CellRunner> runner =

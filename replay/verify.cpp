@@ -155,13 +155,15 @@ Differences CompareHead(const Cell& cell,
                         const std::vector<std::int64_t>& tokens) {
   Differences sum;
   if (tokens.empty()) return sum;
+  FillKey given = cell.key;  // the reference knows nothing of token layouts
+  given.order = nullptr;
   const HeadReference reference(
-      cell.shape, *cell.masks.head[static_cast<std::size_t>(head)], cell.key, head);
+      cell.shape, *cell.given.head[static_cast<std::size_t>(head)], given, head);
   std::vector<double> expected(static_cast<std::size_t>(cell.shape.head_dim));
   std::vector<double> scratch;
   std::vector<float> got(expected.size());
   for (const std::int64_t token : tokens) {
-    reference.Row(token, expected, scratch);
+    reference.Row(cell.key.order ? cell.key.order->TokenAt(token) : token, expected, scratch);
     outputs.Row(head, token, got);
     for (std::size_t i = 0; i < expected.size(); ++i) sum.Add(got[i], expected[i], head, token);
   }

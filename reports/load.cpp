@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "planner/families.h"
 #include "planner/layer_work.h"
+#include "planner/layout.h"
 #include "planner/masks.h"
 #include "reports/sections.h"
 
@@ -55,33 +56,6 @@ Json PlainChart(
   }
 }
 
-/// Masks after the plan's static permutation of token blocks.
-LayerMasks Permuted(const LayerMasks& masks, const TokenLayout& layout) {
-  if (layout.block_order.empty()) return masks;
-  const auto size = static_cast<int>(layout.block_order.size());
-  if (masks.rows() != size || masks.cols() != size) {
-    Fail(ErrorCode::kMismatch,
-         "layout {} orders {} blocks, the masks have {} x {}",
-         layout.name,
-         size,
-         masks.rows(),
-         masks.cols());
-  }
-  LayerMasks out;
-  for (const BlockMaskPtr& mask : masks.head) {
-    auto moved = std::make_shared<BlockMask>(size, size);
-    for (int i = 0; i < size; ++i) {
-      for (int j = 0; j < size; ++j) {
-        if (mask->Get(layout.block_order[static_cast<std::size_t>(i)],
-                      layout.block_order[static_cast<std::size_t>(j)]))
-          moved->Set(i, j);
-      }
-    }
-    out.head.push_back(std::move(moved));
-  }
-  return out;
-}
-
 }  // namespace
 
 struct LoadView::State {
@@ -114,8 +88,8 @@ Json LoadView::At(const PlanCell& cell) const {
   const Partition& partition = plan.partitions[static_cast<std::size_t>(strategy.partition)];
   try {
     const LayerMasks masks = state_->masks->At(cell.step, cell.layer);
-    const LayerMasks moved =
-        Permuted(masks, plan.layouts[static_cast<std::size_t>(strategy.layout)]);
+    const LayerMasks moved = planner::Permuted(
+        masks, plan.layouts[static_cast<std::size_t>(strategy.layout)], plan.shape);
     const HomeLayout home = MakeHomeLayout(plan.shape, partition.ranks);
     const std::vector<std::int64_t> blocks = BlocksPerRank(
         planner::BuildLayerWork(plan.shape, moved, partition, strategy, home, plan.dtype));

@@ -117,7 +117,17 @@ std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
     for (const int chunks : options.chunks) {
       if (!TakesChunks(strategy.family, ranks, strategy.ring_degree, heads, chunks)) continue;
       strategy.chunks = chunks;
-      candidates.push_back({strategy, {}});
+      candidates.push_back(
+          {strategy, {}, options.layouts[static_cast<std::size_t>(strategy.layout)]});
+    }
+  };
+  const auto add_layouts = [&](Strategy strategy) {
+    const bool heads_whole = strategy.family == Family::kUlysses;
+    const bool contiguous = strategy.family == Family::kRing || strategy.family == Family::kUsp;
+    if (!heads_whole && !(contiguous && strategy.exchange == Exchange::kRing)) return;
+    for (std::size_t layout = 1; layout < options.layouts.size(); ++layout) {
+      strategy.layout = static_cast<int>(layout);
+      add(strategy);
     }
   };
   for (const Family family : families) {
@@ -130,6 +140,7 @@ std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
         strategy.exchange = exchange;
         strategy.kernel = kernel;
         add(strategy);
+        add_layouts(strategy);
       }
     }
   }
@@ -150,6 +161,7 @@ std::string NameOfCandidate(const Candidate& candidate) {
     name += fmt::format(" {}", NameOf(strategy.exchange));
   }
   if (strategy.chunks > 1) name += fmt::format(" in {} chunks", strategy.chunks);
+  if (strategy.layout > 0) name += " " + candidate.layout;
   return name;
 }
 
@@ -179,6 +191,16 @@ int BestUniform(const std::vector<Candidate>& candidates,
          candidates.empty() ? "" : candidates.front().excluded);
   }
   return best;
+}
+
+std::vector<Candidate> OfLayout(const std::vector<Candidate>& candidates, int layout) {
+  std::vector<Candidate> own = candidates;
+  for (Candidate& candidate : own) {
+    if (candidate.strategy.layout != layout && candidate.excluded.empty()) {
+      candidate.excluded = "another token layout";
+    }
+  }
+  return own;
 }
 
 Choice Choose(const std::vector<Candidate>& candidates,

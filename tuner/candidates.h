@@ -16,6 +16,7 @@ namespace dbsp::tuner {
 struct Candidate {
   Strategy strategy;
   std::string excluded;  ///< why it takes no part; "" when it does
+  std::string layout = "given";  ///< name of the strategy's token layout
 };
 
 /// Every family, in the order of candidates: what `--families auto` searches.
@@ -31,6 +32,9 @@ struct CandidateOptions {
   std::vector<int> chunks = {1};
   /// K/V once, before attention, for ring and usp: needed and allgather beside ring.
   bool exchanges = false;
+  /// Token layouts, "given" first: the others for whole heads and for rows in contiguous parts,
+  /// which are what they are when tokens are ordered otherwise.
+  std::vector<std::string> layouts = {"given"};
 };
 
 /// Parses "1,2,4". errors Error{kInvalidArgument} naming --chunks
@@ -45,7 +49,7 @@ struct CandidateOptions {
                                                     const std::string& kernel,
                                                     const CandidateOptions& options = {});
 
-/// "dbsp 4x2", "usp 4x2 needed", "placed 8x1 in 2 chunks", for words.
+/// "dbsp 4x2", "usp 4x2 needed", "placed 8x1 in 2 chunks", "ring 1x8 strided:8", for words.
 [[nodiscard]] std::string NameOfCandidate(const Candidate& candidate);
 
 /// What one candidate costs on one mask class, one pass, nanoseconds.
@@ -88,6 +92,9 @@ struct Choice {
 [[nodiscard]] int BestUniform(const std::vector<Candidate>& candidates,
                               const std::vector<std::vector<Score>>& scores,
                               const std::vector<std::int64_t>& cells);
+
+/// The candidates of one layout: those of the others are excluded, for a plan has one layout.
+[[nodiscard]] std::vector<Candidate> OfLayout(const std::vector<Candidate>& candidates, int layout);
 
 /// Smallest total, except that `uniform` is kept where it is a tie or too close to call, so that
 /// a plan does not change strategy from cell to cell for noise. Never worse than `uniform`.

@@ -175,7 +175,8 @@ const CandidateSummary* Find(const std::vector<CandidateSummary>& summaries, boo
   for (const CandidateSummary& summary : summaries) {
     const Strategy& s = summary.candidate.strategy;
     if (!summary.candidate.excluded.empty()) continue;
-    if (s.chunks > 1 || s.exchange != planner::ExchangeOf(s.family, s.ring_degree)) continue;
+    if (s.layout > 0 || s.chunks > 1 || s.exchange != planner::ExchangeOf(s.family, s.ring_degree))
+      continue;
     const bool contiguous =
         s.family == Family::kUsp || s.family == (ring ? Family::kRing : Family::kUlysses);
     if (contiguous && (ring ? s.ulysses_degree == 1 : s.ring_degree == 1)) return &summary;
@@ -198,8 +199,10 @@ std::string Row(const CandidateSummary& summary, double best_ms, const Unit& uni
   const Strategy& s = summary.candidate.strategy;
   const std::string degrees = fmt::format(
       "{}x{}{}", s.ulysses_degree, s.ring_degree, s.chunks > 1 ? fmt::format("/{}", s.chunks) : "");
+  const std::string verdict =
+      (s.layout > 0 ? summary.candidate.layout + ", " : "") + summary.verdict;
   if (!summary.candidate.excluded.empty()) {
-    return fmt::format("{:<8} {:>7}  {}\n", NameOf(s.family), degrees, summary.verdict);
+    return fmt::format("{:<8} {:>7}  {}\n", NameOf(s.family), degrees, verdict);
   }
   return fmt::format(
       "{:<8} {:>7}  {:<8} {:>6.3f} {:>11.3f} {:>11.3f} {:>11.3f}  [{:>9.3f}, {:>9.3f}] {:>7} "
@@ -215,7 +218,7 @@ std::string Row(const CandidateSummary& summary, double best_ms, const Unit& uni
       summary.total_ms_high / unit.ms,
       best_ms > 0 ? fmt::format("{:.3f}x", summary.total_ms / best_ms) : "-",
       summary.chosen,
-      summary.verdict);
+      verdict);
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ Json CandidateJson(const CandidateSummary& s) {
                {"ring_degree", strategy.ring_degree},
                {"exchange", NameOf(strategy.exchange)},
                {"chunks", strategy.chunks},
-               {"layout", "given"},
+               {"layout", s.candidate.layout},
                {"kernels", KernelsJson(s)},
                {"chosen", s.chosen},
                {"verdict", s.verdict}};

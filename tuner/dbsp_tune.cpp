@@ -33,6 +33,11 @@ int main(int argc, char** argv) {
                  flags.chunks,
                  "Head chunks to try: the exchange of one runs under the attention of another")
       ->capture_default_str();
+  app.add_option("--layout",
+                 flags.layout,
+                 "Static order of tokens that plans may use: given, strided:N, zigzag:N, or auto: "
+                 "the one that suits the masks, where it helps")
+      ->capture_default_str();
   app.add_option("--dbsp-reward", flags.dbsp_reward, "Reward Rb of the dbsp family")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();

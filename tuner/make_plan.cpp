@@ -43,12 +43,16 @@ bool IgnoresMasks(Family family) {
 Strategy FallbackOf(const SearchResult& result) {
   Strategy fallback;
   fallback.ulysses_degree = result.ranks;
+  fallback.layout = result.layout;
   if (!result.candidates.empty()) fallback.kernel = result.candidates.front().strategy.kernel;
   double least = 0;
   bool found = false;
   for (std::size_t i = 0; i < result.candidates.size(); ++i) {
     const Candidate& candidate = result.candidates[i];
-    if (!candidate.excluded.empty() || !IgnoresMasks(candidate.strategy.family)) continue;
+    if (!candidate.excluded.empty() || !IgnoresMasks(candidate.strategy.family) ||
+        candidate.strategy.layout != result.layout) {
+      continue;
+    }
     double total = 0;
     for (const CellClass& cls : result.classes) {
       total += static_cast<double>(cls.scores[i].total_ns) * static_cast<double>(cls.cells);
@@ -106,7 +110,11 @@ Plan PlanOf(const Workload& workload,
   plan.passes = result.passes;
   plan.dtype = options.dtype;
   plan.shape = result.shape;
-  plan.layouts = {{"given", {}}};
+  if (result.layout > 0) {
+    plan.layouts = options.layouts;
+  } else {
+    plan.layouts = {{"given", {}}};
+  }
   return plan;
 }
 
@@ -134,8 +142,11 @@ ClassPlan PlanClass(planner::MaskSource& masks,
          cls.scores[chosen].total_ns,
          plan.cell.prediction.total_ns);
   }
-  plan.contract = planner::MakeContract(
-      own, plan.cell.partition, strategy.exchange, options.contract_tolerance, 0);
+  plan.contract = planner::MakeContract(LaidOut(result.shape, own, strategy, options),
+                                        plan.cell.partition,
+                                        strategy.exchange,
+                                        options.contract_tolerance,
+                                        0);
   return plan;
 }
 

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <limits>
 #include <map>
 #include <mutex>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "planner/layer_work.h"
+#include "planner/layout.h"
 #include "planner/move_price.h"
 #include "planner/moved_bytes.h"
 #include "planner/peak_bytes.h"
@@ -60,8 +62,10 @@ Score ScoreOf(const Prediction& prediction, const planner::BarrierLoad& load) {
 bool SameRun(const Strategy& a, const Strategy& b) {
   const bool own_round = a.ulysses_degree > 1 && a.ring_degree > 1 &&
                          (a.family == Family::kDbsp) != (b.family == Family::kDbsp);
-  return !own_round && a.ulysses_degree == b.ulysses_degree && a.ring_degree == b.ring_degree &&
-         a.exchange == b.exchange && a.chunks == b.chunks;
+  // whole heads compute and move the same whatever the order of the tokens
+  const bool order = a.layout == b.layout || a.exchange == Exchange::kAllToAll;
+  return !own_round && order && a.ulysses_degree == b.ulysses_degree &&
+         a.ring_degree == b.ring_degree && a.exchange == b.exchange && a.chunks == b.chunks;
 }
 
 /// The partition of a candidate for these masks; balanced weighs moves at these costs.
@@ -160,12 +164,30 @@ class Searcher {
   }
 
  private:
-  std::vector<Score> ScoreAll(const LayerMasks& masks) {
+  /// Masks in the order of one layout, and what no placement of them can do without moving.
+  struct Laid {
+    LayerMasks masks;
+    std::int64_t must_move = 0;
+  };
+
+  std::vector<Laid> LayOut(const LayerMasks& masks) const {
+    std::vector<Laid> laid;
+    for (const TokenLayout& layout : options_.layouts) {
+      laid.push_back({planner::Permuted(masks, layout, shape_), 0});
+      laid.back().must_move =
+          planner::MustMoveBytes(shape_, laid.back().masks, home_, options_.dtype);
+    }
+    return laid;
+  }
+
+  std::vector<Score> ScoreAll(const LayerMasks& given) {
     std::vector<Score> scores(candidates_.size());
     std::vector<Partition> partitions(candidates_.size());
-    const std::int64_t must_move = planner::MustMoveBytes(shape_, masks, home_, options_.dtype);
+    const std::vector<Laid> laid = LayOut(given);
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
       if (excluded_[i]) continue;
+      const auto& [masks, must_move] =
+          laid[static_cast<std::size_t>(candidates_[i].strategy.layout)];
       try {
         scores[i] = ScoreOne(masks, must_move, i, scores, partitions);
       } catch (const Error& error) {
@@ -229,7 +251,43 @@ class Searcher {
   std::vector<std::vector<Score>> scores_;  ///< [class in the order found]
 };
 
+/// Uniform strategy, every class's choice and the layout they share.
+void ChooseAll(const std::vector<std::vector<Score>>& scores,
+               const std::vector<std::int64_t>& cells,
+               int layouts,
+               SearchResult& result) {
+  double least = std::numeric_limits<double>::infinity();
+  for (int layout = 0; layout < layouts; ++layout) {
+    const std::vector<Candidate> own = OfLayout(result.candidates, layout);
+    if (std::ranges::none_of(own, [](const Candidate& c) { return c.excluded.empty(); })) continue;
+    const int uniform = BestUniform(own, scores, cells);
+    std::vector<Choice> choices;
+    double sum = 0;
+    for (std::size_t c = 0; c < scores.size(); ++c) {
+      choices.push_back(Choose(own, scores[c], uniform));
+      const Score& chosen = scores[c][static_cast<std::size_t>(choices.back().chosen)];
+      sum += static_cast<double>(chosen.total_ns) * static_cast<double>(cells[c]);
+    }
+    if (sum >= least) continue;
+    least = sum;
+    result.layout = layout;
+    result.uniform = uniform;
+    for (std::size_t c = 0; c < choices.size(); ++c) result.classes[c].choice = choices[c];
+  }
+  if (least == std::numeric_limits<double>::infinity()) {
+    (void)BestUniform(result.candidates, scores, cells);  // says why nothing is left
+  }
+}
+
 }  // namespace
+
+LayerMasks LaidOut(const AttentionShape& shape,
+                   const LayerMasks& masks,
+                   const Strategy& strategy,
+                   const SearchOptions& options) {
+  return planner::Permuted(
+      masks, options.layouts.at(static_cast<std::size_t>(strategy.layout)), shape);
+}
 
 Prediction PredictOn(const AttentionShape& shape,
                      const LayerMasks& masks,
@@ -238,7 +296,8 @@ Prediction PredictOn(const AttentionShape& shape,
                      const planner::Costs& costs,
                      const SearchOptions& options) {
   const HomeLayout home = MakeHomeLayout(shape, options.ranks);
-  const auto work = planner::BuildLayerWork(shape, masks, partition, strategy, home, options.dtype);
+  const auto work = planner::BuildLayerWork(
+      shape, LaidOut(shape, masks, strategy, options), partition, strategy, home, options.dtype);
   return planner::Predict(work, shape, options.dtype, CheckedCosts(costs));
 }
 
@@ -249,9 +308,10 @@ CellPlan PlanCellOf(const AttentionShape& shape,
                     const SearchOptions& options) {
   const HomeLayout home = MakeHomeLayout(shape, options.ranks);
   CellPlan plan;
-  plan.partition = PartitionOf(shape, masks, strategy, home, CheckedCosts(costs), options);
+  const LayerMasks laid = LaidOut(shape, masks, strategy, options);
+  plan.partition = PartitionOf(shape, laid, strategy, home, CheckedCosts(costs), options);
   const CheckedCosts checked(costs);
-  auto work = planner::BuildLayerWork(shape, masks, plan.partition, strategy, home, options.dtype);
+  auto work = planner::BuildLayerWork(shape, laid, plan.partition, strategy, home, options.dtype);
   plan.kernel =
       options.kernels.empty()
           ? strategy.kernel
@@ -290,10 +350,7 @@ SearchResult Search(const Workload& workload,
     scores.push_back(cls.scores);
     cells.push_back(cls.cells);
   }
-  result.uniform = BestUniform(result.candidates, scores, cells);
-  for (CellClass& cls : result.classes) {
-    cls.choice = Choose(result.candidates, cls.scores, result.uniform);
-  }
+  ChooseAll(scores, cells, static_cast<int>(options.layouts.size()), result);
   return result;
 }
 

@@ -26,6 +26,8 @@ struct SearchOptions {
   DType dtype = DType::kF32;
   IndexRange steps;
   IndexRange layers;
+  /// Token layouts that strategies refer to, as in Plan::layouts.
+  std::vector<TokenLayout> layouts = {{"given", {}}};
   planner::PartitionOptions partition;  ///< memory_per_rank holds for every family
   /// Kernels that a cell may run, the default first. Partitions are made with the default's price
   /// of a moved block (MovePrice), whichever kernel a cell then runs. Empty: every strategy's own.
@@ -60,7 +62,8 @@ struct SearchResult {
   std::vector<std::string> kernels;  ///< as SearchOptions::kernels
   std::vector<CellClass> classes;  ///< by first cell
   std::vector<SearchCell> cells;  ///< by step, then layer
-  int uniform = 0;  ///< best candidate when one is used everywhere
+  int layout = 0;  ///< of all chosen strategies: tokens are ordered once for a whole plan
+  int uniform = 0;  ///< best candidate of the layout when one is used everywhere
 
   /// Kernel of a candidate on a class.
   [[nodiscard]] const std::string& KernelOf(const CellClass& cls, std::size_t candidate) const {
@@ -69,7 +72,14 @@ struct SearchResult {
   }
 };
 
-/// Scores every candidate on every distinct cell and chooses. Cells are told apart by
+/// Masks in the order of the strategy's layout: what its partition, amounts and contract are of.
+[[nodiscard]] LayerMasks LaidOut(const AttentionShape& shape,
+                                 const LayerMasks& masks,
+                                 const Strategy& strategy,
+                                 const SearchOptions& options);
+
+/// Scores every candidate on every distinct cell and chooses: for every layout the best candidate
+/// of each cell, then the layout with the smallest sum. Cells are told apart by
 /// MaskSource::KeyAt where it answers and by the content of the masks; at most `threads` layers of
 /// masks are held at a time. A candidate that cannot be partitioned or priced on any cell is
 /// excluded everywhere, with the reason; so is one for which the costs answer with anything but
@@ -83,7 +93,7 @@ struct SearchResult {
                                   std::vector<Candidate> candidates,
                                   const SearchOptions& options);
 
-/// Partition and prediction of one candidate for one cell's masks, as Search scored it.
+/// Partition and prediction of one candidate for one cell's masks (as given), as Search scored it.
 struct CellPlan {
   Partition partition;
   Prediction prediction;

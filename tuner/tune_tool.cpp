@@ -16,6 +16,7 @@
 #include "tuner/cluster_costs.h"
 #include "tuner/compare.h"
 #include "tuner/cost_model.h"
+#include "tuner/layouts.h"
 #include "tuner/make_plan.h"
 #include "tuner/mixed_costs.h"
 
@@ -213,9 +214,16 @@ int RunTune(const TuneFlags& flags) {
   options.ranks = choice.ranks;
   options.dtype = choice.dtype;
   if (choice.fitted) options.kernels = choice.fitted->kernels();
-  const CandidateOptions variants{ParseChunks(flags.chunks), true};
+  CandidateOptions variants{ParseChunks(flags.chunks), true};
   auto candidates =
       MakeCandidates(families, options.ranks, workload.model.heads, choice.kernel, variants);
+  options.layouts =
+      ChooseLayouts(flags.layout, workload, *masks, choice.costs(), candidates, options);
+  if (options.layouts.size() > 1) {
+    variants.layouts = {options.layouts[0].name, options.layouts[1].name};
+    candidates =
+        MakeCandidates(families, options.ranks, workload.model.heads, choice.kernel, variants);
+  }
   const SearchResult result =
       Search(workload, *masks, choice.costs(), std::move(candidates), options);
   if (!flags.output.empty()) {

@@ -21,6 +21,7 @@ struct TuneFlags {
   std::string layers;
   std::string kernel;
   std::string chunks = "1,2,4";
+  std::string layout = "auto";
   int ranks = 0;  ///< 0 = not given
   int ranks_per_node = 0;  ///< 0 = not given
   int threads = 0;  ///< 0 = one per core

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "core/file.h"
+#include "planner/layout.h"
 #include "tests/planner/random_case.h"
 
 namespace dbsp::planner {
@@ -272,6 +273,24 @@ TEST(ValidateTest, ChunksOfHeadsAreCheckedOneByOne) {
   plan.partitions[0].chunk_of_head.assign(static_cast<std::size_t>(plan.shape.heads), 0);
   plan.partitions[0].chunk_of_head.back() = 1;
   EXPECT_THAT(ProblemOf(plan), HasSubstr("with exchange ring"));
+}
+
+TEST(ValidateTest, APlanOrdersItsTokensOnceAndByWholeUnits) {
+  Plan plan = SmallPlan();
+  plan.layouts.push_back(MakeLayout("strided:2", plan.shape));
+  EXPECT_EQ(ProblemOf(plan), "");
+  for (Strategy& strategy : plan.strategies) strategy.layout = 1;
+  EXPECT_EQ(ProblemOf(plan), "");
+  plan.layouts[1].block_order = {1, 0};
+  EXPECT_THAT(ProblemOf(plan), HasSubstr("key 'layouts[1]'"));
+
+  plan = SmallPlan();
+  plan.layouts.push_back(MakeLayout("strided:2", plan.shape));
+  Strategy other = plan.strategies[0];
+  other.layout = 1;
+  plan.strategies.push_back(other);
+  plan.cells.back().strategy = static_cast<int>(plan.strategies.size()) - 1;
+  EXPECT_THAT(ProblemOf(plan), HasSubstr("orders its tokens once"));
 }
 
 TEST(ValidateTest, AnItemOfAnotherChunkIsFound) {

@@ -13,6 +13,7 @@
 #include "core/strategy.h"
 #include "planner/costs.h"
 #include "planner/families.h"
+#include "planner/layout.h"
 #include "planner/timeline.h"
 #include "replay/cell.h"
 #include "replay/executor.h"
@@ -101,13 +102,15 @@ inline Cell MakeTestCell(const Scenario& scenario,
                          std::pair<int, int> degrees,
                          double reward = 2.0,
                          std::uint64_t seed = 7,
-                         int chunks = 1) {
+                         int chunks = 1,
+                         const std::string& layout_name = "given") {
   const LayerMasks masks = MakeMasks(scenario, seed);
+  const TokenLayout layout = planner::MakeLayout(layout_name, scenario.shape);
   const HomeLayout home = MakeHomeLayout(scenario.shape, ranks);
   const Partition partition =
       planner::MakePartition(family,
                              scenario.shape,
-                             masks,
+                             planner::Permuted(masks, layout, scenario.shape),
                              ranks,
                              degrees.first,
                              degrees.second,
@@ -116,7 +119,7 @@ inline Cell MakeTestCell(const Scenario& scenario,
   Strategy strategy = MakeStrategy(family, degrees.first, degrees.second);
   strategy.chunks = chunks;
   return MakeCell(
-      scenario.shape, masks, partition, strategy, {.seed = seed, .step = 1, .layer = 2});
+      scenario.shape, masks, partition, strategy, {.seed = seed, .step = 1, .layer = 2}, layout);
 }
 
 inline std::vector<RankExecutor> MakeRanks(const Cell& cell) {

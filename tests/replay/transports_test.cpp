@@ -116,7 +116,43 @@ TEST_P(TransportsTest, EveryRankSpendsItsBlocksAndEveryKeptBlockIsComputedOnce) 
   });
 }
 
+TEST_P(TransportsTest, TokensInAnotherOrderComeBackAsTheirOwnOutputs) {
+  for (const Scenario& scenario : Scenarios()) {
+    for (const Split& split : kSplits) {
+      for (const auto& degrees :
+           planner::DegreesOf(split.family, GetParam(), scenario.shape.heads)) {
+        for (const std::string& layout : planner::LayoutNames(GetParam())) {
+          if (!layout.ends_with(fmt::format(":{}", GetParam()))) continue;
+          SCOPED_TRACE(fmt::format("{}: {} U{} R{} {}",
+                                   scenario.name,
+                                   NameOf(split.family),
+                                   degrees.first,
+                                   degrees.second,
+                                   layout));
+          const Cell cell =
+              MakeTestCell(scenario, split.family, GetParam(), degrees, split.reward, 7, 1, layout);
+          std::vector<RankExecutor> threads = MakeRanks(cell);
+          (void)RunThreads(cell, threads, kOnce, {});
+          ExpectVerified(cell, threads);
+          std::vector<RankExecutor> serial = MakeRanks(cell);
+          (void)RunSerial(cell, serial, Predicted(cell), kOnce, {});
+          ExpectVerified(cell, serial);
+        }
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Ranks, TransportsTest, ::testing::Values(1, 2, 3, 4, 6, 8));
+
+TEST(LayoutTest, OutputsLeftInTheOrderTheyRanInAreFound) {
+  Cell cell = MakeTestCell(Scenarios().front(), Family::kRing, 4, {1, 4}, 0, 7, 1, "strided:4");
+  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  (void)RunThreads(cell, ranks, kOnce, {});
+  EXPECT_TRUE(Verify(cell, ranks, {.threads = 1}).passed);
+  cell.key.order = nullptr;  // as if nothing were undone at the output
+  EXPECT_FALSE(Verify(cell, ranks, {.threads = 1}).passed);
+}
 
 Cell RingOfFour() { return MakeTestCell(Scenarios().front(), Family::kRing, 4, {1, 4}); }
 

@@ -9,9 +9,11 @@
 #include <map>
 
 #include "planner/contract.h"
+#include "planner/layout.h"
 #include "planner/validate.h"
 #include "tests/core/expect_error.h"
 #include "tuner/cluster_costs.h"
+#include "tuner/layouts.h"
 #include "tuner/make_plan.h"
 #include "tuner/tune_tool.h"
 
@@ -314,6 +316,73 @@ TEST(ParseRangeTest, TakesBothEndsAndRefusesTheRest) {
       (void)ParseRange(bad, 7, "--steps");
     });
   }
+}
+
+TEST(LayoutsTest, AStridedRingIsChosenForThePlanWhereOnlyRingsAreAllowed) {
+  Workload workload;
+  workload.model = planner::ModelPreset("wan2.1-t2v-14b-480p");
+  workload.block = {128, 128};
+  planner::ApplyMaskFlag("radial", workload);
+  const auto masks = planner::OpenMasks(workload);
+  SearchOptions options = OptionsFor(workload, 8);
+  options.steps = {workload.model.steps - 2, workload.model.steps};
+  options.layers = {1, 3};
+  CandidateOptions variants;
+  auto candidates = MakeCandidates({Family::kRing}, 8, workload.model.heads, "", variants);
+  options.layouts = ChooseLayouts("auto", workload, *masks, H200Costs(), candidates, options);
+  ASSERT_EQ(options.layouts.size(), 2U);
+  variants.layouts = {"given", options.layouts[1].name};
+  candidates = MakeCandidates({Family::kRing}, 8, workload.model.heads, "", variants);
+  ASSERT_EQ(candidates.size(), 2U);
+  EXPECT_EQ(NameOfCandidate(candidates[1]), "ring 1x8 " + options.layouts[1].name);
+  const SearchResult result = Search(workload, *masks, H200Costs(), candidates, options);
+  EXPECT_EQ(result.layout, 1);
+  EXPECT_EQ(result.uniform, 1);
+  Plan plan = MakePlan(workload, *masks, H200Costs(), result, options, {});
+  planner::ValidatePlan(plan, "plan", ErrorCode::kInternal);
+  ASSERT_EQ(plan.layouts.size(), 2U);
+  EXPECT_EQ(plan.layouts[1], options.layouts[1]);
+  for (const Strategy& strategy : plan.strategies) EXPECT_EQ(strategy.layout, 1);
+  for (const CellClass& cls : result.classes) {
+    EXPECT_LT(cls.scores[1].total_ns, cls.scores[0].total_ns);
+    EXPECT_LT(cls.scores[1].rho_barrier, cls.scores[0].rho_barrier);
+  }
+}
+
+TEST(LayoutsTest, TheGivenOrderStaysWhereNoOtherHelps) {
+  const Workload workload = MakeWorkload(4, 512, 1, 1, "dense");
+  const auto masks = planner::OpenMasks(workload);
+  const SearchOptions options = OptionsFor(workload, 4);
+  const auto all = MakeCandidates(SearchableFamilies(), 4, 4, "");
+  const auto layouts = [&](std::string_view text, const std::vector<Candidate>& candidates) {
+    return ChooseLayouts(text, workload, *masks, H200Costs(), candidates, options);
+  };
+  EXPECT_EQ(layouts("auto", all).size(), 1U);
+  EXPECT_EQ(layouts("auto", MakeCandidates({Family::kUlysses}, 4, 4, "")).size(), 1U);
+  EXPECT_EQ(layouts("given", all).size(), 1U);
+  ASSERT_EQ(layouts("zigzag:4", all).size(), 2U);
+  EXPECT_EQ(layouts("zigzag:4", all)[1].name, "zigzag:4");
+  ExpectError(
+      ErrorCode::kInvalidArgument, {"layout up", "strided:N"}, [&] { (void)layouts("up", all); });
+}
+
+TEST(LayoutsTest, WholeHeadsCostTheSameInAnyOrder) {
+  const Workload workload = MakeWorkload(5, 300, 1, 1, "random:density=0.3,seed=2");
+  const auto masks = planner::OpenMasks(workload);
+  SearchOptions options = OptionsFor(workload, 4);
+  const AttentionShape shape = workload.shape();
+  options.layouts = {planner::MakeLayout("given", shape), planner::MakeLayout("strided:4", shape)};
+  CandidateOptions variants;
+  variants.layouts = {"given", "strided:4"};
+  const SearchResult result =
+      Search(workload,
+             *masks,
+             H200Costs(),
+             MakeCandidates({Family::kUlysses}, 4, workload.model.heads, "", variants),
+             options);
+  ASSERT_EQ(result.candidates.size(), 2U);
+  EXPECT_EQ(result.layout, 0);
+  EXPECT_EQ(result.classes[0].scores[1].same_as, 0);
 }
 
 }  // namespace

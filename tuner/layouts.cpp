@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/layouts.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "core/error.h"
+#include "planner/layout.h"
+
+namespace dbsp::tuner {
+namespace {
+
+/// Cells that stand for the workload, spread over its steps and layers.
+constexpr std::size_t kSample = 6;
+
+bool WholeHeads(const Strategy& strategy) {
+  return strategy.family == Family::kUlysses && strategy.layout == 0;
+}
+
+bool Contiguous(const Strategy& strategy) {
+  return (strategy.family == Family::kRing || strategy.family == Family::kUsp) &&
+         strategy.exchange == Exchange::kRing;
+}
+
+struct Sample {
+  AttentionShape shape;
+  std::vector<LayerMasks> masks;
+};
+
+Sample Draw(const Workload& workload, planner::MaskSource& masks, const SearchOptions& options) {
+  const auto layers = static_cast<std::size_t>(options.layers.end - options.layers.begin);
+  const std::size_t cells =
+      static_cast<std::size_t>(options.steps.end - options.steps.begin) * layers;
+  const std::size_t count = std::min(cells, kSample);
+  Sample sample{workload.shape(), {}};
+  for (std::size_t n = 0; n < count; ++n) {
+    const std::size_t cell = (2 * n + 1) * cells / (2 * count);
+    sample.masks.push_back(masks.At(options.steps.begin + static_cast<int>(cell / layers),
+                                    options.layers.begin + static_cast<int>(cell % layers)));
+  }
+  return sample;
+}
+
+/// Sum over the sample of the least time of those candidates; infinite where none can be used.
+template <typename Takes>
+double LeastNs(const Sample& sample,
+               const std::vector<Candidate>& candidates,
+               const planner::Costs& costs,
+               const SearchOptions& options,
+               Takes&& takes) {
+  double sum = 0;
+  for (const LayerMasks& masks : sample.masks) {
+    double least = std::numeric_limits<double>::infinity();
+    for (const Candidate& candidate : candidates) {
+      if (!takes(candidate.strategy)) continue;
+      try {
+        const CellPlan plan = PlanCellOf(sample.shape, masks, candidate.strategy, costs, options);
+        least = std::min(least, static_cast<double>(plan.prediction.total_ns));
+      } catch (const Error&) {  // the search says why
+        continue;
+      }
+    }
+    sum += least;
+  }
+  return sum;
+}
+
+}  // namespace
+
+std::vector<TokenLayout> ChooseLayouts(std::string_view text,
+                                       const Workload& workload,
+                                       planner::MaskSource& masks,
+                                       const planner::Costs& costs,
+                                       const std::vector<Candidate>& candidates,
+                                       const SearchOptions& options) {
+  const AttentionShape shape = workload.shape();
+  std::vector<TokenLayout> layouts{planner::MakeLayout("given", shape)};
+  if (text == "given") return layouts;
+  if (text != "auto") {
+    layouts.push_back(planner::MakeLayout(text, shape));
+    return layouts;
+  }
+  if (std::ranges::none_of(candidates, [](const Candidate& c) { return Contiguous(c.strategy); })) {
+    return layouts;
+  }
+  const Sample sample = Draw(workload, masks, options);
+  double least = LeastNs(sample, candidates, costs, options, Contiguous);
+  least = std::min(least, LeastNs(sample, candidates, costs, options, WholeHeads));
+  for (const std::string& name : planner::LayoutNames(options.ranks)) {
+    if (name == "given") continue;
+    SearchOptions own = options;
+    own.layouts = {planner::MakeLayout(name, shape)};  // the candidates' layout 0
+    const double ns = LeastNs(sample, candidates, costs, own, Contiguous);
+    if (ns >= least * (1 - kLeastGain)) continue;
+    least = ns;
+    layouts.resize(1);
+    layouts.push_back(own.layouts.front());
+  }
+  return layouts;
+}
+
+}  // namespace dbsp::tuner
