@@ -143,7 +143,7 @@ class ProgramChecker {
     std::string idle = CheckListed();
     if (!idle.empty()) return idle;
     const auto missing = std::find(row_seen_.begin(), row_seen_.end(), false);
-    if (missing == row_seen_.end()) return {};
+    if (missing == row_seen_.end()) return CheckHops();
     const auto at = static_cast<int>(missing - row_seen_.begin());
     return fmt::format(
         "head {} row {} is computed nowhere", at / shape_.q_blocks(), at % shape_.q_blocks());
@@ -199,6 +199,40 @@ class ProgramChecker {
       word |= bit;
     }
     return {};
+  }
+
+  std::string CheckHops() const {
+    for (int r = 0; r < schedule_.ranks; ++r) {
+      const RankProgram& program = schedule_.rank[static_cast<std::size_t>(r)];
+      for (std::size_t t = 1; t < program.columns.size(); ++t) {
+        for (std::size_t h = 0; h < program.heads.size(); ++h) {
+          const std::string problem = CheckHop(program, t, h);
+          if (!problem.empty()) return fmt::format("rank {}: step {}: {}", r, t, problem);
+        }
+      }
+    }
+    return {};
+  }
+
+  /// What a hop brings lies as it lay on the neighbour, one step before: the receiver's list must
+  /// be the neighbour's, in its order.
+  [[nodiscard]] std::string CheckHop(const RankProgram& program,
+                                     std::size_t t,
+                                     std::size_t h) const {
+    const std::vector<int>& cols = program.columns[t][h].cols;
+    if (cols.empty() || program.ring_next < 0 || program.ring_next >= schedule_.ranks) {
+      return {};
+    }
+    const int head = program.heads[h].head;
+    const RankProgram& next = schedule_.rank[static_cast<std::size_t>(program.ring_next)];
+    if (next.columns.size() >= t) {
+      for (const HeadColumns& had : next.columns[t - 1]) {
+        if (had.head == head && had.cols == cols) return {};
+      }
+    }
+    return fmt::format("columns of head {} are not those rank {} had a step before, in its order",
+                       head,
+                       program.ring_next);
   }
 
   /// A rank has a place only for the K/V that its columns of step 0 name.

@@ -293,6 +293,31 @@ TEST(ValidateTest, APlanOrdersItsTokensOnceAndByWholeUnits) {
   EXPECT_THAT(ProblemOf(plan), HasSubstr("orders its tokens once"));
 }
 
+TEST(ValidateTest, AHopThatBringsColumnsInAnotherOrderIsFound) {
+  std::mt19937_64 random(6);
+  int broken = 0;
+  for (int trial = 0; trial < 300; ++trial) {
+    const RandomCase made = MakeRandomCase(random);
+    const auto& [shape, masks] = made.layer;
+    Schedule schedule = BuildSchedule(shape, masks, made.partition, made.strategy, made.home);
+    if (!schedule.chunk_of_head.empty()) continue;
+    ASSERT_EQ(ScheduleProblem(shape, masks, made.home, schedule), "");
+    for (RankProgram& program : schedule.rank) {
+      for (std::size_t t = 1; t < program.columns.size(); ++t) {
+        for (HeadColumns& head : program.columns[t]) {
+          if (head.cols.size() < 2) continue;
+          std::swap(head.cols.front(), head.cols.back());
+          EXPECT_THAT(ScheduleProblem(shape, masks, made.home, schedule),
+                      HasSubstr("a step before, in its order"));
+          std::swap(head.cols.front(), head.cols.back());
+          ++broken;
+        }
+      }
+    }
+  }
+  EXPECT_GT(broken, 100);
+}
+
 TEST(ValidateTest, AnItemOfAnotherChunkIsFound) {
   std::mt19937_64 random(5);
   int broken = 0;
