@@ -114,7 +114,7 @@ play_ranks() {
   fi | tee "$out/ranks.txt"
   # Newer NCCL or another set-up of the network may refuse it; that is reported and nothing else.
   if timeout "$(budget 60)" "$bin/dbsp-profile" --device cuda --suite collectives --processes --one-gpu --ranks 2 \
-    -e 128K >"$out/ranks-one-gpu.txt" 2>&1; then
+    --deadline 20s -e 128K >"$out/ranks-one-gpu.txt" 2>&1; then
     echo "two ranks on one GPU: every exchange is right"
   else
     echo "two ranks on one GPU: exit $?: $(tail -n 1 "$out/ranks-one-gpu.txt")"
