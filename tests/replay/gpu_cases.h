@@ -36,14 +36,14 @@ inline Split Made(const Scenario& scenario,
                   int ranks,
                   std::pair<int, int> degrees,
                   int chunks = 1) {
-  Split split{.name = fmt::format("{} U{} R{} {} chunks on {} ranks",
-                                  NameOf(family),
-                                  degrees.first,
-                                  degrees.second,
-                                  chunks,
-                                  ranks),
-              .strategy = MakeStrategy(family, degrees.first, degrees.second),
-              .partition = {}};
+  Split split;
+  split.name = fmt::format("{} U{} R{} {} chunks on {} ranks",
+                           NameOf(family),
+                           degrees.first,
+                           degrees.second,
+                           chunks,
+                           ranks);
+  split.strategy = MakeStrategy(family, degrees.first, degrees.second);
   split.strategy.chunks = chunks;
   split.partition = planner::MakePartition(family,
                                            scenario.shape,
@@ -73,9 +73,9 @@ inline std::vector<Split> Splits(const Scenario& scenario, const LayerMasks& mas
   }
   std::mt19937_64 random(91);
   for (const Exchange exchange : {Exchange::kNeeded, Exchange::kAllGather}) {
-    Split split{.name = fmt::format("placed {} on {} ranks", NameOf(exchange), ranks),
-                .strategy = {},
-                .partition = planner::MakeRandomPlaced(random, scenario.shape, ranks)};
+    Split split;
+    split.name = fmt::format("placed {} on {} ranks", NameOf(exchange), ranks);
+    split.partition = planner::MakeRandomPlaced(random, scenario.shape, ranks);
     split.strategy.family = Family::kPlaced;
     split.strategy.exchange = exchange;
     splits.push_back(std::move(split));
