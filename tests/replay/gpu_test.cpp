@@ -13,6 +13,7 @@
 #include "build_config.h"
 #include "core/bf16.h"
 #include "kernels/gpu/variants.h"
+#include "planner/layout.h"
 #include "replay/device_rank.h"
 #include "replay/executor.h"
 #include "tests/core/expect_error.h"
@@ -127,6 +128,23 @@ TEST(GpuTransportsTest, ARunAsAGraphLeavesTheSameAndCountsTheSame) {
     EXPECT_EQ(runner->graph_runs(), mode == GraphMode::kOn ? 2 : 0);
     EXPECT_EQ(emulated_gpu::Counted().graph_launches, mode == GraphMode::kOn ? 2 : 0);
   }
+}
+
+TEST(GpuTransportsTest, TokensInAnotherOrderComeBackAsTheirOwnOutputs) {
+  const Case given;
+  const TokenLayout layout = planner::MakeLayout("strided:3", given.scenario.shape);
+  const LayerMasks run = planner::Permuted(given.masks, layout, given.scenario.shape);
+  const Split split = Made(given.scenario, run, Family::kRing, 3, {1, 3});
+  const Cell cell = MakeCell(given.scenario.shape,
+                             given.masks,
+                             split.partition,
+                             split.strategy,
+                             {7, 1, 2, DType::kBf16},
+                             layout);
+  ASSERT_NE(cell.key.order, nullptr);
+  emulated_gpu::Configure({});
+  const auto runner = MakeRunner(cell, OnGpu(TransportKind::kSerial), true, Limits(), std::nullopt);
+  ExpectGood(cell, *runner, {.warmups = 0, .runs = 1});
 }
 
 TEST(GpuTransportsTest, AGraphIsTakenWhenTheDeviceWaitsForTheHost) {
