@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <numeric>
+#include <random>
+#include <utility>
 
 #include "build_config.h"
 #include "core/bf16.h"
@@ -144,6 +147,28 @@ TEST(GpuTransportsTest, TokensInAnotherOrderComeBackAsTheirOwnOutputs) {
   ASSERT_NE(cell.key.order, nullptr);
   emulated_gpu::Configure({});
   const auto runner = MakeRunner(cell, OnGpu(TransportKind::kSerial), true, Limits(), std::nullopt);
+  ExpectGood(cell, *runner, {.warmups = 0, .runs = 1});
+}
+
+TEST(GpuTransportsTest, HeadsWithAndWithoutTheShortBlockShareALaunch) {
+  const Scenario scenario = Tails();
+  LayerMasks masks = testing::MakeMasks(scenario, 7);
+  BlockMask without(masks.head[1]->rows(), masks.head[1]->cols());
+  for (int row = 0; row < without.rows(); ++row) {
+    for (int col = 0; col + 1 < without.cols(); ++col) without.Set(row, col);
+  }
+  masks.head[1] = std::make_shared<const BlockMask>(std::move(without));
+  std::mt19937_64 random(3);
+  Split split;
+  split.strategy.family = Family::kPlaced;
+  split.strategy.exchange = Exchange::kNeeded;
+  split.partition = planner::MakeRandomPlaced(random, scenario.shape, 1);
+  const Cell cell = CellOf(scenario, masks, split, DType::kBf16);
+  emulated_gpu::Configure({});
+  const auto runner = MakeRunner(cell, OnGpu(TransportKind::kSerial), true, Limits(), std::nullopt);
+  const StepPlan& step = runner->ranks()[0]->plan().steps[0];
+  ASSERT_EQ(step.head[0].k_tokens.back(), 171 % 64);
+  ASSERT_EQ(step.head[1].k_tokens.back(), 64);
   ExpectGood(cell, *runner, {.warmups = 0, .runs = 1});
 }
 
