@@ -28,8 +28,11 @@ inline Workload SmallWorkload(int steps, int layers) {
   return workload;
 }
 
-/// One strategy for every (step, layer), each with its own prediction.
-inline Plan SmallPlan(const Workload& workload, Family family, std::pair<int, int> degrees) {
+/// One strategy for every (step, layer), each with its own prediction, tokens in order of `layout`.
+inline Plan SmallPlan(const Workload& workload,
+                      Family family,
+                      std::pair<int, int> degrees,
+                      const std::string& layout = "given") {
   Plan plan;
   plan.workload_json = WorkloadToJson(workload);
   plan.workload_hash = HashOf(workload);
@@ -39,12 +42,15 @@ inline Plan SmallPlan(const Workload& workload, Family family, std::pair<int, in
   plan.ranks = degrees.first * degrees.second;
   plan.shape = workload.shape();
   plan.layouts = {{"given", {}}};
+  if (layout != "given") plan.layouts.push_back(planner::MakeLayout(layout, plan.shape));
   const auto masks = planner::OpenMasks(workload);
   const HomeLayout home = MakeHomeLayout(plan.shape, plan.ranks);
   for (int step = 0; step < workload.model.steps; ++step) {
     for (int layer = 0; layer < workload.model.layers; ++layer) {
-      const LayerMasks cell = masks->At(step, layer);
+      const LayerMasks cell =
+          planner::Permuted(masks->At(step, layer), plan.layouts.back(), plan.shape);
       Strategy strategy = MakeStrategy(family, degrees.first, degrees.second);
+      strategy.layout = static_cast<int>(plan.layouts.size()) - 1;
       strategy.partition = static_cast<int>(plan.partitions.size());
       plan.partitions.push_back(planner::MakePartition(
           family, plan.shape, cell, plan.ranks, degrees.first, degrees.second, home));

@@ -8,6 +8,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "planner/validate.h"
 #include "replay/summary.h"
 #include "replay/trace.h"
 #include "tests/core/expect_error.h"
@@ -190,6 +191,20 @@ TEST(ReplayTest, TheMemoryEstimateHoldsTheHomeTensorsAndGrowsWithTheRing) {
   EXPECT_GT(one.cells[0].memory_bytes, 2 * HomeBytes(shape));
   EXPECT_LT(one.cells[0].memory_bytes, 4 * HomeBytes(shape));
   EXPECT_GT(ring.cells[0].memory_bytes, one.cells[0].memory_bytes);
+}
+
+TEST(ReplayTest, APlanWithATokenLayoutSendsWhatItSaysAndVerifies) {
+  for (const char* layout : {"strided:2", "zigzag:4"}) {
+    for (const TransportKind transport : {TransportKind::kSerial, TransportKind::kThreads}) {
+      Case c(Family::kRing, {1, 4});
+      c.plan = SmallPlan(c.workload, Family::kRing, {1, 4}, layout);
+      planner::ValidatePlan(c.plan, "plan", ErrorCode::kInternal);
+      c.options.transport = transport;
+      const ReplayOutcome outcome = c.Run();
+      EXPECT_TRUE(outcome.record.passed) << layout << ": " << FailureText(outcome);
+      EXPECT_TRUE(outcome.record.verified);
+    }
+  }
 }
 
 TEST(ReplayTest, RefusesStrategiesItCannotRun) {
