@@ -44,8 +44,14 @@ bool Same(const std::vector<DistinctMask>& a, const std::vector<DistinctMask>& b
 }
 
 std::vector<int> Strided(std::size_t items, int ring) {
+  const auto parts = static_cast<std::size_t>(ring);
+  const std::size_t left = items % parts;
   std::vector<int> owner(items);
-  for (std::size_t i = 0; i < items; ++i) owner[i] = static_cast<int>(i) % ring;
+  for (std::size_t i = 0; i < items; ++i) {
+    const std::size_t over = i - (items - left);  // of the last, incomplete round
+    const bool whole = i < items - left;
+    owner[i] = static_cast<int>(whole ? i % parts : over * parts / left);
+  }
   return owner;
 }
 

@@ -273,5 +273,23 @@ TEST(PopcountTest, BitsAreCountedAsOneByOne) {
   }
 }
 
+TEST(BalancedTest, DenseMasksEndAtTheBoundOfWholeRows) {
+  // A part of ceil(n / R) rows meets every column once round the ring, so that no whole rows do
+  // better than ceil(n / R) / (n / R).
+  for (const auto& [blocks, ring] : std::vector<std::pair<int, int>>{{540, 8}, {26, 8}, {9, 2}}) {
+    SCOPED_TRACE(::testing::Message() << blocks << " blocks on " << ring);
+    const AttentionShape shape{2, 8, blocks * 4L, {4, 4}};
+    LayerMasks masks;
+    masks.head.assign(2, std::make_shared<BlockMask>(BlockMask::Full(blocks, blocks)));
+    BalancedOptions options;
+    options.move_price = 0;
+    const Partition made =
+        MakeBalanced(shape, masks, 1, ring, MakeHomeLayout(shape, ring), options);
+    const double bound =
+        static_cast<double>((blocks + ring - 1) / ring) / (static_cast<double>(blocks) / ring);
+    EXPECT_NEAR(BarrierRho(masks, made), bound, 1e-9);
+  }
+}
+
 }  // namespace
 }  // namespace dbsp::planner
