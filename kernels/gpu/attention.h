@@ -79,3 +79,6 @@ struct Variant {
 };
 
 }  // namespace dbsp::kernels::gpu
+
+/// Instantiates a family's Launch for one kernel of its list, in the family's namespace.
+#define DBSP_INSTANTIATE_LAUNCH(Kernel) template void Launch<Kernel>(const AttentionCall& call);

@@ -14,7 +14,8 @@ calc() { awk "BEGIN { printf \"$1\", $2 }"; }
 predicted=$(total plan-serial predicted_ms)
 replayed=$(total plan-serial replayed_ms)
 strategy=$(json "$out/compare.json" "(SELECT group_concat(json_extract(value, '\$.family') || ' ' || json_extract(value, '\$.ulysses_degree') || 'x' ||
-  json_extract(value, '\$.ring_degree') || ' in ' || json_extract(value, '\$.chosen') || ' cells', ', ') FROM json_each(j, '\$.candidates')
+  json_extract(value, '\$.ring_degree') || CASE WHEN json_extract(value, '\$.chunks') > 1 THEN ' in ' || json_extract(value, '\$.chunks') || ' chunks'
+  ELSE '' END || ' for ' || json_extract(value, '\$.chosen') || ' cells', ', ') FROM json_each(j, '\$.candidates')
   WHERE json_extract(value, '\$.chosen') > 0)")
 printf 'workload   %s\n' "$scale"
 printf 'machine    %s\n' "$(sqlite3 "$out/profile.db" "SELECT device || ', ' || cores || ' cores; ' || (SELECT count(*) FROM trials) || ' trials, ' ||

@@ -80,14 +80,7 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchAttention(VariantOf<Kernel>(), call);
 }
-template void Launch<Block128x128D128>(const AttentionCall& call);
-template void Launch<Block128x64D128>(const AttentionCall& call);
-template void Launch<Block64x128D128>(const AttentionCall& call);
-template void Launch<Block64x64D128>(const AttentionCall& call);
-template void Launch<Block128x128D64>(const AttentionCall& call);
-template void Launch<Block128x64D64>(const AttentionCall& call);
-template void Launch<Block64x128D64>(const AttentionCall& call);
-template void Launch<Block64x64D64>(const AttentionCall& call);
+DBSP_SM80_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace sm80
 
 namespace sm90 {
@@ -95,16 +88,7 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchAttention(VariantOf<Kernel>(), call);
 }
-template void Launch<Block128x128D128>(const AttentionCall& call);
-template void Launch<Block128x64D128>(const AttentionCall& call);
-template void Launch<Block64x128D128>(const AttentionCall& call);
-template void Launch<Block64x64D128>(const AttentionCall& call);
-template void Launch<Block128x176D128>(const AttentionCall& call);
-template void Launch<Block128x128D64>(const AttentionCall& call);
-template void Launch<Block128x64D64>(const AttentionCall& call);
-template void Launch<Block64x128D64>(const AttentionCall& call);
-template void Launch<Block64x64D64>(const AttentionCall& call);
-template void Launch<Block192x128D64>(const AttentionCall& call);
+DBSP_SM90_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace sm90
 
 namespace gather {
@@ -112,10 +96,7 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchAttention(sm90::VariantOf<Kernel>(), call);
 }
-template void Launch<Keys128D128>(const AttentionCall& call);
-template void Launch<Keys64D128>(const AttentionCall& call);
-template void Launch<Keys128D64>(const AttentionCall& call);
-template void Launch<Keys64D64>(const AttentionCall& call);
+DBSP_GATHER_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace gather
 
 void LaunchMerge(const MergeCall& call) {

@@ -37,7 +37,9 @@ EmulatedKernel Row() {
 }  // namespace
 
 std::vector<EmulatedKernel> GatherKernels() {
-  return {Row<Keys128D128>(), Row<Keys64D128>(), Row<Keys128D64>(), Row<Keys64D64>()};
+#define DBSP_ROW(Kernel) Row<Kernel>(),
+  return {DBSP_GATHER_KERNELS(DBSP_ROW)};
+#undef DBSP_ROW
 }
 
 }  // namespace dbsp::emulated_gpu

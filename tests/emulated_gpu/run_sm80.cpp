@@ -29,14 +29,9 @@ EmulatedKernel Row() {
 }  // namespace
 
 std::vector<EmulatedKernel> Sm80Kernels() {
-  return {Row<Block128x128D128>(),
-          Row<Block128x64D128>(),
-          Row<Block64x128D128>(),
-          Row<Block64x64D128>(),
-          Row<Block128x128D64>(),
-          Row<Block128x64D64>(),
-          Row<Block64x128D64>(),
-          Row<Block64x64D64>()};
+#define DBSP_ROW(Kernel) Row<Kernel>(),
+  return {DBSP_SM80_KERNELS(DBSP_ROW)};
+#undef DBSP_ROW
 }
 
 }  // namespace dbsp::emulated_gpu

@@ -32,16 +32,9 @@ EmulatedKernel Row() {
 }  // namespace
 
 std::vector<EmulatedKernel> Sm90Kernels() {
-  return {Row<Block128x128D128>(),
-          Row<Block128x64D128>(),
-          Row<Block64x128D128>(),
-          Row<Block64x64D128>(),
-          Row<Block128x176D128>(),
-          Row<Block128x128D64>(),
-          Row<Block128x64D64>(),
-          Row<Block64x128D64>(),
-          Row<Block64x64D64>(),
-          Row<Block192x128D64>()};
+#define DBSP_ROW(Kernel) Row<Kernel>(),
+  return {DBSP_SM90_KERNELS(DBSP_ROW)};
+#undef DBSP_ROW
 }
 
 }  // namespace dbsp::emulated_gpu

@@ -2,6 +2,8 @@
 // Random AttentionCalls over host memory for the emulator, and fp64 attention to compare with.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -19,6 +21,10 @@
 #include "kernels/gpu/tile_order.h"
 
 namespace dbsp::kernels::gpu::testing {
+
+/// gtest's list of `Rest`: a list made by a macro begins with a comma.
+template <class, class... Rest>
+using TypesAfter = ::testing::Types<Rest...>;
 
 inline float FromBf16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);

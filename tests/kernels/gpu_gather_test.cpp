@@ -141,7 +141,9 @@ struct KernelNames {
   }
 };
 
-using Kernels = ::testing::Types<Keys128D128, Keys64D128, Keys128D64, Keys64D64>;
+#define DBSP_NEXT(Kernel) , Kernel
+using Kernels = testing::TypesAfter<void DBSP_GATHER_KERNELS(DBSP_NEXT)>;
+#undef DBSP_NEXT
 TYPED_TEST_SUITE(GatherTest, Kernels, KernelNames);
 
 TYPED_TEST(GatherTest, ListsOfEveryKindShapesAndStridesMatchFp64) {

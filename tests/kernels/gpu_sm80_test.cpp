@@ -146,14 +146,9 @@ struct KernelNames {
   }
 };
 
-using Kernels = ::testing::Types<Block128x128D128,
-                                 Block128x64D128,
-                                 Block64x128D128,
-                                 Block64x64D128,
-                                 Block128x128D64,
-                                 Block128x64D64,
-                                 Block64x128D64,
-                                 Block64x64D64>;
+#define DBSP_NEXT(Kernel) , Kernel
+using Kernels = testing::TypesAfter<void DBSP_SM80_KERNELS(DBSP_NEXT)>;
+#undef DBSP_NEXT
 TYPED_TEST_SUITE(Sm80Test, Kernels, KernelNames);
 
 TYPED_TEST(Sm80Test, RandomMasksShapesAndStridesMatchFp64) {

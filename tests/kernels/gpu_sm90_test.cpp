@@ -62,16 +62,9 @@ struct KernelNames {
   }
 };
 
-using Kernels = ::testing::Types<Block128x128D128,
-                                 Block128x64D128,
-                                 Block64x128D128,
-                                 Block64x64D128,
-                                 Block128x176D128,
-                                 Block128x128D64,
-                                 Block128x64D64,
-                                 Block64x128D64,
-                                 Block64x64D64,
-                                 Block192x128D64>;
+#define DBSP_NEXT(Kernel) , Kernel
+using Kernels = testing::TypesAfter<void DBSP_SM90_KERNELS(DBSP_NEXT)>;
+#undef DBSP_NEXT
 TYPED_TEST_SUITE(Sm90Test, Kernels, KernelNames);
 
 TYPED_TEST(Sm90Test, RandomMasksShapesAndStridesMatchFp64) {

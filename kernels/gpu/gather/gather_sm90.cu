@@ -44,9 +44,6 @@ void Launch(const AttentionCall& call) {
   RequireLaunched(kVariant.name);
 }
 
-template void Launch<Keys128D128>(const AttentionCall& call);
-template void Launch<Keys64D128>(const AttentionCall& call);
-template void Launch<Keys128D64>(const AttentionCall& call);
-template void Launch<Keys64D64>(const AttentionCall& call);
+DBSP_GATHER_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 
 }  // namespace dbsp::kernels::gpu::gather

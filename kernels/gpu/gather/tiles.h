@@ -54,3 +54,12 @@ struct Keys64D64 {
 };
 
 }  // namespace dbsp::kernels::gpu::gather
+
+/// Every kernel, in the table's order; a new one is its description above and a line here. The
+/// table, the instantiations, the launches of a build without CUDA and the emulated ones, and the
+/// tests are made of this list.
+#define DBSP_GATHER_KERNELS(ROW) \
+  ROW(Keys128D128)               \
+  ROW(Keys64D128)                \
+  ROW(Keys128D64)                \
+  ROW(Keys64D64)

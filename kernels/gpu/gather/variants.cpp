@@ -15,8 +15,9 @@ constexpr Variant RowOf() {
   return variant;
 }
 
-constexpr std::array kVariants{
-    RowOf<Keys128D128>(), RowOf<Keys64D128>(), RowOf<Keys128D64>(), RowOf<Keys64D64>()};
+#define DBSP_ROW(Kernel) RowOf<Kernel>(),
+constexpr std::array kVariants{DBSP_GATHER_KERNELS(DBSP_ROW)};
+#undef DBSP_ROW
 
 }  // namespace
 

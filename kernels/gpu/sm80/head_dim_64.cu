@@ -3,9 +3,6 @@
 
 namespace dbsp::kernels::gpu::sm80 {
 
-template void Launch<Block128x128D64>(const AttentionCall& call);
-template void Launch<Block128x64D64>(const AttentionCall& call);
-template void Launch<Block64x128D64>(const AttentionCall& call);
-template void Launch<Block64x64D64>(const AttentionCall& call);
+DBSP_SM80_KERNELS_D64(DBSP_INSTANTIATE_LAUNCH)
 
 }  // namespace dbsp::kernels::gpu::sm80

@@ -65,3 +65,18 @@ struct Block64x64D64 : Layout<64, 64, 64> {
 };
 
 }  // namespace dbsp::kernels::gpu::sm80
+
+/// Every kernel, in the table's order; a new one is its description above and a line here. The
+/// table, the instantiations, the launches of a build without CUDA and the emulated ones, and the
+/// tests are made of these lists. One a head dimension, because each is compiled in its own file.
+#define DBSP_SM80_KERNELS_D128(ROW) \
+  ROW(Block128x128D128)             \
+  ROW(Block128x64D128)              \
+  ROW(Block64x128D128)              \
+  ROW(Block64x64D128)
+#define DBSP_SM80_KERNELS_D64(ROW) \
+  ROW(Block128x128D64)             \
+  ROW(Block128x64D64)              \
+  ROW(Block64x128D64)              \
+  ROW(Block64x64D64)
+#define DBSP_SM80_KERNELS(ROW) DBSP_SM80_KERNELS_D128(ROW) DBSP_SM80_KERNELS_D64(ROW)

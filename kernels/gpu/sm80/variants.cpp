@@ -13,14 +13,9 @@ constexpr Variant RowOf() {
   return variant;
 }
 
-constexpr std::array kVariants{RowOf<Block128x128D128>(),
-                               RowOf<Block128x64D128>(),
-                               RowOf<Block64x128D128>(),
-                               RowOf<Block64x64D128>(),
-                               RowOf<Block128x128D64>(),
-                               RowOf<Block128x64D64>(),
-                               RowOf<Block64x128D64>(),
-                               RowOf<Block64x64D64>()};
+#define DBSP_ROW(Kernel) RowOf<Kernel>(),
+constexpr std::array kVariants{DBSP_SM80_KERNELS(DBSP_ROW)};
+#undef DBSP_ROW
 
 }  // namespace
 

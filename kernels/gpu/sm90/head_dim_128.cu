@@ -3,10 +3,6 @@
 
 namespace dbsp::kernels::gpu::sm90 {
 
-template void Launch<Block128x128D128>(const AttentionCall& call);
-template void Launch<Block128x64D128>(const AttentionCall& call);
-template void Launch<Block64x128D128>(const AttentionCall& call);
-template void Launch<Block64x64D128>(const AttentionCall& call);
-template void Launch<Block128x176D128>(const AttentionCall& call);
+DBSP_SM90_KERNELS_D128(DBSP_INSTANTIATE_LAUNCH)
 
 }  // namespace dbsp::kernels::gpu::sm90

@@ -11,14 +11,7 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchUnavailable(call);
 }
-template void Launch<Block128x128D128>(const AttentionCall& call);
-template void Launch<Block128x64D128>(const AttentionCall& call);
-template void Launch<Block64x128D128>(const AttentionCall& call);
-template void Launch<Block64x64D128>(const AttentionCall& call);
-template void Launch<Block128x128D64>(const AttentionCall& call);
-template void Launch<Block128x64D64>(const AttentionCall& call);
-template void Launch<Block64x128D64>(const AttentionCall& call);
-template void Launch<Block64x64D64>(const AttentionCall& call);
+DBSP_SM80_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace dbsp::kernels::gpu::sm80
 
 namespace dbsp::kernels::gpu::sm90 {
@@ -26,16 +19,7 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchUnavailable(call);
 }
-template void Launch<Block128x128D128>(const AttentionCall& call);
-template void Launch<Block128x64D128>(const AttentionCall& call);
-template void Launch<Block64x128D128>(const AttentionCall& call);
-template void Launch<Block64x64D128>(const AttentionCall& call);
-template void Launch<Block128x176D128>(const AttentionCall& call);
-template void Launch<Block128x128D64>(const AttentionCall& call);
-template void Launch<Block128x64D64>(const AttentionCall& call);
-template void Launch<Block64x128D64>(const AttentionCall& call);
-template void Launch<Block64x64D64>(const AttentionCall& call);
-template void Launch<Block192x128D64>(const AttentionCall& call);
+DBSP_SM90_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace dbsp::kernels::gpu::sm90
 
 namespace dbsp::kernels::gpu::gather {
@@ -43,8 +27,5 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchUnavailable(call);
 }
-template void Launch<Keys128D128>(const AttentionCall& call);
-template void Launch<Keys64D128>(const AttentionCall& call);
-template void Launch<Keys128D64>(const AttentionCall& call);
-template void Launch<Keys64D64>(const AttentionCall& call);
+DBSP_GATHER_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace dbsp::kernels::gpu::gather

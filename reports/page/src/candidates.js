@@ -14,7 +14,8 @@ const degrees = {
 };
 
 const COLUMNS = [
-  words('Family', 'family'), degrees, words('Exchange', 'exchange'),
+  // What tells candidates of one family apart comes first.
+  words('Family', 'family'), degrees, words('Exchange', 'exchange'), words('Chunks', 'chunks'), words('Layout', 'layout'),
   number('Time', 'total_ms', ms, 'Whole workload, exchanges included'),
   { name: 'Interval', value: (row) => row.total_ms_low, text: (_, row) => interval(row.total_ms_low, row.total_ms_high, ms), number: true },
   number('Lower bound', 'lower_bound_ms', ms), number('Compute', 'compute_ms', ms), number('Exposed', 'exchange_ms', ms, 'Time that exchanges and copies add'),
@@ -22,7 +23,7 @@ const COLUMNS = [
   number('ρ worst', 'rho_barrier_worst', ratio), number('ρ timeline', 'rho_timeline', ratio, 'Time over lower bound'),
   number('Bytes per rank', 'bytes_per_rank', bytes), number('Moved', 'moved_fraction', percent),
   number('Cells won', 'chosen', count),
-  words('Chunks', 'chunks'), words('Layout', 'layout'), words('Kernels', 'kernels'), words('Verdict', 'verdict'),
+  words('Kernels', 'kernels'), words('Verdict', 'verdict'),
 ];
 
 /** Columns in which at least one row says something. */
