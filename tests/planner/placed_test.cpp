@@ -11,7 +11,7 @@
 #include "planner/drift.h"
 #include "planner/families.h"
 #include "planner/schedule.h"
-#include "planner/validate.h"
+#include "planner/schedule_check.h"
 #include "tests/planner/awkward_layers.h"
 #include "tests/shared_data.h"
 

@@ -9,6 +9,7 @@
 
 #include "core/file.h"
 #include "planner/layout.h"
+#include "planner/schedule_check.h"
 #include "tests/planner/random_case.h"
 
 namespace dbsp::planner {
