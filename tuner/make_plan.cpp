@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "planner/contract.h"
+#include "tuner/fallback.h"
 #include "tuner/parallel.h"
 #include "tuner/reuse.h"
 
@@ -31,38 +32,6 @@ std::string PartitionKey(const Partition& partition) {
   }
   Append(partition.chunk_of_head, bytes);
   return HashBytes(bytes);
-}
-
-/// Families whose partitions look at no mask.
-bool IgnoresMasks(Family family) {
-  return family == Family::kUlysses || family == Family::kRing || family == Family::kUsp;
-}
-
-/// The strategy for masks that break a contract: the cheapest over the workload of those whose
-/// partitions look at no mask, plain ulysses where none was searched.
-Strategy FallbackOf(const SearchResult& result) {
-  Strategy fallback;
-  fallback.ulysses_degree = result.ranks;
-  fallback.layout = result.layout;
-  if (!result.candidates.empty()) fallback.kernel = result.candidates.front().strategy.kernel;
-  double least = 0;
-  bool found = false;
-  for (std::size_t i = 0; i < result.candidates.size(); ++i) {
-    const Candidate& candidate = result.candidates[i];
-    if (!candidate.excluded.empty() || !IgnoresMasks(candidate.strategy.family) ||
-        candidate.strategy.layout != result.layout) {
-      continue;
-    }
-    double total = 0;
-    for (const CellClass& cls : result.classes) {
-      total += static_cast<double>(cls.scores[i].total_ns) * static_cast<double>(cls.cells);
-    }
-    if (found && total >= least) continue;
-    fallback = candidate.strategy;
-    least = total;
-    found = true;
-  }
-  return fallback;
 }
 
 /// Puts parts into a plan, equal ones once.
@@ -205,10 +174,8 @@ Plan MakePlan(const Workload& workload,
     plan.cells.push_back(
         {cell.step, cell.layer, at->second.strategy, prediction->second, at->second.contract});
   }
-  const Strategy fallback = FallbackOf(result);
-  const LayerMasks any = masks.At(result.cells.front().step, result.cells.front().layer);
-  const int index =
-      builder.Add(fallback, PlanCellOf(result.shape, any, fallback, costs, options).partition);
+  const Fallback fallback = ChooseFallback(result, costs, options);
+  const int index = builder.Add(fallback.strategy, fallback.partition);
   for (Contract& contract : plan.contracts) contract.fallback = index;
   return plan;
 }

@@ -68,34 +68,6 @@ bool SameRun(const Strategy& a, const Strategy& b) {
          a.ring_degree == b.ring_degree && a.exchange == b.exchange && a.chunks == b.chunks;
 }
 
-/// The partition of a candidate for these masks; balanced weighs moves at these costs.
-Partition PartitionOf(const AttentionShape& shape,
-                      const LayerMasks& masks,
-                      const Strategy& strategy,
-                      const HomeLayout& home,
-                      const planner::Costs& costs,
-                      const SearchOptions& options) {
-  planner::PartitionOptions partition = options.partition;
-  partition.dtype = options.dtype;
-  partition.chunks = strategy.chunks;
-  if (strategy.family == Family::kBalanced && strategy.ring_degree > 1) {
-    partition.move_price =
-        planner::MovePrice(shape, masks, strategy, options.ranks, options.dtype, costs);
-  }
-  Partition made = planner::MakePartition(strategy.family,
-                                          shape,
-                                          masks,
-                                          options.ranks,
-                                          strategy.ulysses_degree,
-                                          strategy.ring_degree,
-                                          home,
-                                          partition);
-  if (strategy.exchange != Exchange::kRing) {  // K/V go where they are used: nobody owns a column
-    for (HeadGroup& group : made.groups) group.col_owner.clear();
-  }
-  return made;
-}
-
 /// Shared state of the threads of one search.
 class Searcher {
  public:
@@ -205,7 +177,7 @@ class Searcher {
                  std::vector<Partition>& partitions) {
     const Strategy& strategy = candidates_[i].strategy;
     const auto start = std::chrono::steady_clock::now();
-    partitions[i] = PartitionOf(shape_, masks, strategy, home_, costs_, options_);
+    partitions[i] = PartitionOf(shape_, masks, strategy, costs_, options_);
     const std::chrono::duration<double, std::micro> plan_time =
         std::chrono::steady_clock::now() - start;
     Score score;
@@ -281,6 +253,33 @@ void ChooseAll(const std::vector<std::vector<Score>>& scores,
 
 }  // namespace
 
+Partition PartitionOf(const AttentionShape& shape,
+                      const LayerMasks& masks,
+                      const Strategy& strategy,
+                      const planner::Costs& costs,
+                      const SearchOptions& options) {
+  const HomeLayout home = MakeHomeLayout(shape, options.ranks);
+  planner::PartitionOptions partition = options.partition;
+  partition.dtype = options.dtype;
+  partition.chunks = strategy.chunks;
+  if (strategy.family == Family::kBalanced && strategy.ring_degree > 1) {
+    partition.move_price =
+        planner::MovePrice(shape, masks, strategy, options.ranks, options.dtype, costs);
+  }
+  Partition made = planner::MakePartition(strategy.family,
+                                          shape,
+                                          masks,
+                                          options.ranks,
+                                          strategy.ulysses_degree,
+                                          strategy.ring_degree,
+                                          home,
+                                          partition);
+  if (strategy.exchange != Exchange::kRing) {  // K/V go where they are used: nobody owns a column
+    for (HeadGroup& group : made.groups) group.col_owner.clear();
+  }
+  return made;
+}
+
 LayerMasks LaidOut(const AttentionShape& shape,
                    const LayerMasks& masks,
                    const Strategy& strategy,
@@ -309,7 +308,7 @@ CellPlan PlanCellOf(const AttentionShape& shape,
   const HomeLayout home = MakeHomeLayout(shape, options.ranks);
   CellPlan plan;
   const LayerMasks laid = LaidOut(shape, masks, strategy, options);
-  plan.partition = PartitionOf(shape, laid, strategy, home, CheckedCosts(costs), options);
+  plan.partition = PartitionOf(shape, laid, strategy, CheckedCosts(costs), options);
   const CheckedCosts checked(costs);
   auto work = planner::BuildLayerWork(shape, laid, plan.partition, strategy, home, options.dtype);
   plan.kernel =

@@ -93,6 +93,13 @@ struct SearchResult {
                                   std::vector<Candidate> candidates,
                                   const SearchOptions& options);
 
+/// The partition of a candidate for masks in its layout's order; balanced weighs moves at `costs`.
+[[nodiscard]] Partition PartitionOf(const AttentionShape& shape,
+                                    const LayerMasks& masks,
+                                    const Strategy& strategy,
+                                    const planner::Costs& costs,
+                                    const SearchOptions& options);
+
 /// Partition and prediction of one candidate for one cell's masks (as given), as Search scored it.
 struct CellPlan {
   Partition partition;

@@ -16,6 +16,7 @@
 #include "tuner/cluster_costs.h"
 #include "tuner/compare.h"
 #include "tuner/cost_model.h"
+#include "tuner/fallback.h"
 #include "tuner/layouts.h"
 #include "tuner/make_plan.h"
 #include "tuner/mixed_costs.h"
@@ -240,6 +241,13 @@ int RunTune(const TuneFlags& flags) {
                          plan.strategies.size(),
                          plan.partitions.size()));
     if (options.replan_ns > 0) Progress(ReuseWords(plan, result));
+    if (const std::string problem = FallbackProblem(plan, flags.memory_per_rank);
+        !problem.empty()) {
+      Progress(fmt::format(
+          "note: the fallback does not keep within --memory-per-rank on masks that keep "
+          "everything: {}; where a contract is broken, make a new plan",
+          problem));
+    }
   }
   Report(flags, workload, result, choice);
   return 0;

@@ -186,6 +186,24 @@ TEST_F(DbspTuneTest, CandidatesAboveTheMemoryCapAreExcludedInWords) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "capped.json"));
 }
 
+TEST_F(DbspTuneTest, AFallbackAboveTheMemoryCapIsSaid) {
+  Workload workload = ReadWorkload(folder_ / "w.json");
+  workload.model.grid = {4, 16, 16};
+  WriteWorkload(workload, folder_ / "w.json");
+  // Half a head a rank: with all its K and V 393,216 bytes, in a ring 458,752, a whole head 524,288
+  const std::string placed =
+      "--workload w.json --cluster h200x8 --families placed -o p.json --memory-per-rank ";
+  const Outcome ring = Tune(placed + "460000");
+  ASSERT_EQ(ring.exit_code, 0) << ring.err;
+  EXPECT_THAT(ring.err, ::testing::Not(HasSubstr("fallback")));
+  const Plan plan = ReadPlan(folder_ / "p.json");
+  const int fallback = plan.contracts.front().fallback;
+  EXPECT_NE(plan.strategies[static_cast<std::size_t>(fallback)].family, Family::kUlysses);
+  const Outcome none = Tune(placed + "400000");
+  ASSERT_EQ(none.exit_code, 0) << none.err;
+  EXPECT_THAT(none.err, HasSubstr("the fallback does not keep within --memory-per-rank"));
+}
+
 TEST_F(DbspTuneTest, BadInputIsOneLineAndNoFile) {
   ExpectUsageError("--workload w.json --compare", "--db FILE");
   ExpectUsageError("--workload w.json --cluster h200x8", "-o PLAN");

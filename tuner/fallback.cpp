@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/fallback.h"
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "planner/families.h"
+#include "planner/layer_work.h"
+#include "planner/peak_bytes.h"
+
+namespace dbsp::tuner {
+namespace {
+
+/// Families whose partitions look at no mask.
+bool IgnoresMasks(Family family) {
+  return family == Family::kUlysses || family == Family::kRing || family == Family::kUsp;
+}
+
+LayerMasks FullMasks(const AttentionShape& shape) {
+  LayerMasks masks;
+  masks.head.assign(
+      static_cast<std::size_t>(shape.heads),
+      std::make_shared<BlockMask>(BlockMask::Full(shape.q_blocks(), shape.k_blocks())));
+  return masks;
+}
+
+planner::LayerWork FullWork(const AttentionShape& shape,
+                            const Partition& partition,
+                            const Strategy& strategy,
+                            DType dtype) {
+  const HomeLayout home = MakeHomeLayout(shape, partition.ranks);
+  return planner::BuildLayerWork(shape, FullMasks(shape), partition, strategy, home, dtype, 0);
+}
+
+/// Searched strategies that look at no mask, the cheapest over the workload first.
+std::vector<Strategy> Searched(const SearchResult& result) {
+  std::vector<std::pair<double, Strategy>> found;
+  for (std::size_t i = 0; i < result.candidates.size(); ++i) {
+    const Candidate& candidate = result.candidates[i];
+    if (!candidate.excluded.empty() || !IgnoresMasks(candidate.strategy.family) ||
+        candidate.strategy.layout != result.layout) {
+      continue;
+    }
+    double total = 0;
+    for (const CellClass& cls : result.classes) {
+      total += static_cast<double>(cls.scores[i].total_ns) * static_cast<double>(cls.cells);
+    }
+    found.emplace_back(total, candidate.strategy);
+  }
+  std::ranges::stable_sort(found, {}, &std::pair<double, Strategy>::first);
+  std::vector<Strategy> strategies;
+  for (auto& [total, strategy] : found) strategies.push_back(std::move(strategy));
+  return strategies;
+}
+
+/// Every U x R of contiguous heads and rows, with no search behind it.
+std::vector<Strategy> Plain(const SearchResult& result) {
+  std::vector<Strategy> strategies;
+  for (const auto& [ulysses, ring] :
+       planner::DegreesOf(Family::kUsp, result.ranks, result.shape.heads)) {
+    Strategy strategy;
+    strategy.family = ring == 1 ? Family::kUlysses : ulysses == 1 ? Family::kRing : Family::kUsp;
+    strategy.ulysses_degree = ulysses;
+    strategy.ring_degree = ring;
+    strategy.exchange = planner::ExchangeOf(strategy.family, ring);
+    strategy.layout = result.layout;
+    if (!result.candidates.empty()) strategy.kernel = result.candidates.front().strategy.kernel;
+    strategies.push_back(std::move(strategy));
+  }
+  return strategies;
+}
+
+}  // namespace
+
+Fallback ChooseFallback(const SearchResult& result,
+                        const planner::Costs& costs,
+                        const SearchOptions& options) {
+  const std::int64_t cap = options.partition.memory_per_rank;
+  const LayerMasks full = FullMasks(result.shape);
+  std::vector<Strategy> rivals = Searched(result);
+  for (Strategy& plain : Plain(result)) rivals.push_back(std::move(plain));
+  DBSP_CHECK(!rivals.empty());
+  std::optional<Fallback> smallest;
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  for (Strategy& strategy : rivals) {
+    Fallback fallback{strategy, PartitionOf(result.shape, full, strategy, costs, options)};
+    if (cap == 0) return fallback;
+    const std::vector<std::int64_t> peak = planner::PeakBytes(
+        FullWork(result.shape, fallback.partition, fallback.strategy, options.dtype));
+    const std::int64_t most = *std::ranges::max_element(peak);
+    if (most <= cap) return fallback;
+    if (most >= least) continue;
+    least = most;
+    smallest = std::move(fallback);
+  }
+  return std::move(*smallest);
+}
+
+std::string FallbackProblem(const Plan& plan, std::int64_t memory_per_rank) {
+  if (memory_per_rank == 0 || plan.contracts.empty()) return "";
+  const Strategy& strategy =
+      plan.strategies[static_cast<std::size_t>(plan.contracts.front().fallback)];
+  const Partition& partition = plan.partitions[static_cast<std::size_t>(strategy.partition)];
+  return planner::MemoryProblem(FullWork(plan.shape, partition, strategy, plan.dtype),
+                                memory_per_rank);
+}
+
+}  // namespace dbsp::tuner
