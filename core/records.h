@@ -122,6 +122,7 @@ struct ReplayCell {
   std::int64_t replayed_ns = 0;
   std::optional<double> relative_error;  ///< Frobenius, when verified
   std::optional<double> max_abs_error;
+  std::optional<double> lse_error;  ///< largest difference of a row's log-sum-exp
   /// Replayed segments; `predicted_ns` of the ledger comes from the plan, matched by (rank, kind,
   /// index).
   std::vector<Segment> segments;

@@ -344,4 +344,9 @@ JOIN kernel_variants v ON v.id = a.kernel_id JOIN v_trial_times s ON s.trial_id 
 LEFT JOIN trial_counter_values n ON n.trial_id = c.trial_id;
 )sql";
 
+/// Verification compares log-sum-exp, too. NULL: not verified, or by an older version.
+inline constexpr const char* kLogSumExpV7 = R"sql(
+ALTER TABLE replay_cells ADD COLUMN lse_error REAL;
+)sql";
+
 }  // namespace dbsp::db

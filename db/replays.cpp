@@ -55,7 +55,7 @@ void InsertSegments(Connection& connection, std::int64_t cell_id, const ReplayCe
 void InsertCells(Connection& connection, std::int64_t replay_id, const ReplayRecord& replay) {
   Statement insert = connection.Prepare(
       "INSERT INTO replay_cells(replay_id, position, step, layer, predicted_ns, replayed_ns, "
-      "relative_error, max_abs_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+      "relative_error, max_abs_error, lse_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
   int position = 0;
   for (const ReplayCell& cell : replay.cells) {
     CheckCell(cell);
@@ -67,6 +67,7 @@ void InsertCells(Connection& connection, std::int64_t replay_id, const ReplayRec
         .Bind(cell.replayed_ns)
         .Bind(Storable(cell.relative_error))
         .Bind(Storable(cell.max_abs_error))
+        .Bind(Storable(cell.lse_error))
         .Run();
     InsertSegments(connection, connection.last_insert_id(), cell);
   }
@@ -101,7 +102,7 @@ std::vector<ReplayCell> ReadCells(const Connection& connection, std::int64_t rep
       "SELECT rank, kind, segment_index, start_ns, replayed_ns, bytes, predicted_ns "
       "FROM ledger_segments WHERE cell_id = ? ORDER BY position");
   Statement rows = connection.Prepare(
-      "SELECT id, step, layer, predicted_ns, replayed_ns, relative_error, max_abs_error "
+      "SELECT id, step, layer, predicted_ns, replayed_ns, relative_error, max_abs_error, lse_error "
       "FROM replay_cells WHERE replay_id = ? ORDER BY position");
   rows.Bind(replay_id);
   while (rows.Step()) {
@@ -112,6 +113,7 @@ std::vector<ReplayCell> ReadCells(const Connection& connection, std::int64_t rep
     cell.replayed_ns = rows.Integer(4);
     cell.relative_error = OptionalReal(rows, 5);
     cell.max_abs_error = OptionalReal(rows, 6);
+    cell.lse_error = OptionalReal(rows, 7);
     ReadSegments(segments, rows.Integer(0), cell);
     found.push_back(std::move(cell));
   }

@@ -12,8 +12,13 @@
 namespace dbsp::db {
 namespace {
 
-constexpr std::array<const char*, 6> kMigrations{
-    kTablesV1, kViewsAndFitsV2, kNeededBandwidthV3, kKernelFactsV4, kExchangeNodesV5, kCountersV6};
+constexpr std::array<const char*, 7> kMigrations{kTablesV1,
+                                                 kViewsAndFitsV2,
+                                                 kNeededBandwidthV3,
+                                                 kKernelFactsV4,
+                                                 kExchangeNodesV5,
+                                                 kCountersV6,
+                                                 kLogSumExpV7};
 
 int VersionOf(const Connection& connection) {
   return static_cast<int>(connection.Integer("PRAGMA user_version"));

@@ -194,6 +194,12 @@ std::vector<std::uint16_t> DeviceRank::Output() const {
   return out;
 }
 
+std::vector<float> DeviceRank::LogSumExp() const {
+  std::vector<float> lse(Index(plan().row_slots) * Index(plan().cell->shape.block.q));
+  result_.lse.Download(lse.data(), lse.size() * sizeof(float), stream_);
+  return lse;
+}
+
 float* DeviceRank::SendWords(std::size_t index) { return send_[index].As<float>(); }
 float* DeviceRank::RecvWords(std::size_t index) { return recv_[index].As<float>(); }
 float* DeviceRank::KvWords(int step) {

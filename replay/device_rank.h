@@ -62,6 +62,8 @@ class DeviceRank final : public Rank {
   void Fill(int threads);
   /// O at home as bf16 [local tokens][heads][head_dim]; waits for the stream.
   [[nodiscard]] std::vector<std::uint16_t> Output() const;
+  /// Natural log-sum-exp of the rows computed here, [row slots][block.q]; waits for the stream.
+  [[nodiscard]] std::vector<float> LogSumExp() const;
 
   [[nodiscard]] float* SendWords(std::size_t index) override;
   [[nodiscard]] float* RecvWords(std::size_t index) override;

@@ -23,6 +23,8 @@ class RankExecutor final : public Rank {
   void Fill();
   /// O of a token that lives here. shape [head_dim]
   [[nodiscard]] std::span<const float> Output(int head, std::int64_t token) const;
+  /// Natural log-sum-exp of the rows computed here, [row slots][block.q].
+  [[nodiscard]] std::span<const float> log_sum_exp() const { return lse_; }
   [[nodiscard]] float* SendWords(std::size_t index) override { return send_[index].data(); }
   [[nodiscard]] float* RecvWords(std::size_t index) override { return recv_[index].data(); }
   [[nodiscard]] float* KvWords(int step) override { return blocks_.data() + plan().StepKv(step); }

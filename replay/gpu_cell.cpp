@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -61,7 +62,43 @@ MaskLists ListsOf(const LayerMasks& masks) {
 struct Distance {
   double error_squares = 0;
   double reference_squares = 0;
+  double lse = 0;
 };
+
+/// Over all rows. NaN stays NaN.
+Distance DistanceOf(const AttentionShape& shape,
+                    const DeviceOutputs& outputs,
+                    const UnsplitResults& unsplit,
+                    int threads) {
+  const auto dim = static_cast<std::size_t>(shape.head_dim);
+  std::vector<Distance> per_head(static_cast<std::size_t>(shape.heads));
+  ForEachParallel(shape.heads, threads, [&](int head) {
+    Distance& sum = per_head[static_cast<std::size_t>(head)];
+    for (std::int64_t token = 0; token < shape.tokens; ++token) {
+      const std::span<const std::uint16_t> got = outputs.Bits(head, token);
+      const auto expected =
+          std::span(unsplit.o).subspan(Index(token * shape.heads + head) * dim, dim);
+      for (std::size_t i = 0; i < dim; ++i) {
+        const double reference = FromBf16(expected[i]);
+        const double difference = FromBf16(got[i]) - reference;
+        sum.error_squares += difference * difference;
+        sum.reference_squares += reference * reference;
+      }
+      const double lse = LseDistance(outputs.LogSumExp(head, token),
+                                     unsplit.lse[Index(head * shape.tokens + token)]);
+      if (!(lse <= sum.lse)) sum.lse = lse;
+    }
+  });
+  Distance sum;
+  for (const Distance& head : per_head) {
+    sum.error_squares += head.error_squares;
+    sum.reference_squares += head.reference_squares;
+    if (!(head.lse <= sum.lse)) sum.lse = head.lse;
+  }
+  return sum;
+}
+
+std::uint32_t BitsOf(float value) { return std::bit_cast<std::uint32_t>(value); }
 
 }  // namespace
 
@@ -89,11 +126,23 @@ std::span<const std::uint16_t> DeviceOutputs::Bits(int head, std::int64_t token)
   const auto home = static_cast<std::size_t>(cell_.home.RankOf(token));
   const std::int64_t row = (token - cell_.home.begin[home]) * cell_.shape.heads + head;
   const auto dim = static_cast<std::size_t>(cell_.shape.head_dim);
-  return std::span(outputs_[home]).subspan(Index(row) * dim, dim);
+  return std::span(results_.o[home]).subspan(Index(row) * dim, dim);
 }
 
 void DeviceOutputs::Row(int head, std::int64_t token, std::span<float> row) const {
   std::ranges::transform(Bits(head, token), row.begin(), FromBf16);
+}
+
+float DeviceOutputs::LogSumExp(int head, std::int64_t token) const {
+  const RowIndex::Place place = index_.Of(head, token);
+  if (place.rank < 0) return std::numeric_limits<float>::quiet_NaN();
+  return results_.lse[static_cast<std::size_t>(place.rank)][Index(place.row)];
+}
+
+bool SameBits(const DeviceResults& a, const DeviceResults& b) {
+  return a.o == b.o && std::ranges::equal(a.lse, b.lse, [](const auto& x, const auto& y) {
+           return std::ranges::equal(x, y, {}, BitsOf, BitsOf);
+         });
 }
 
 int DeviceOutputs::Writes(int head, int q_block) const {
@@ -109,9 +158,9 @@ std::int64_t UnsplitBytes(const AttentionShape& shape, const LayerMasks& masks) 
          ints * std::int64_t{sizeof(std::int32_t)};
 }
 
-std::vector<std::uint16_t> UnsplitOutput(const Cell& cell,
-                                         const kernels::gpu::Variant& kernel,
-                                         const CudaStream& stream) {
+UnsplitResults RunUnsplit(const Cell& cell,
+                          const kernels::gpu::Variant& kernel,
+                          const CudaStream& stream) {
   const AttentionShape& shape = cell.shape;
   const CudaBuffer q = WholeTensor(cell, planner::Tensor::kQ, stream);
   const CudaBuffer k = WholeTensor(cell, planner::Tensor::kK, stream);
@@ -119,6 +168,7 @@ std::vector<std::uint16_t> UnsplitOutput(const Cell& cell,
   const CudaBuffer o(q.bytes(), "O of the unsplit run");
   const CudaBuffer lse(Index(shape.tokens * shape.heads) * sizeof(float), "LSE of the unsplit run");
   o.Fill(0xFF, stream);
+  lse.Fill(0xFF, stream);
   const MaskLists masks = ListsOf(cell.masks);
   const kernels::gpu::DeviceLists lists(kernel, shape.q_blocks(), masks.begin, masks.list, stream);
   const auto view = [&](const CudaBuffer& buffer) {
@@ -141,50 +191,38 @@ std::vector<std::uint16_t> UnsplitOutput(const Cell& cell,
   call.o = view(o);
   call.lse = lse.As<float>();
   kernel.launch(lists.Over(call, stream));
-  std::vector<std::uint16_t> out(Index(TensorElements(shape)));
-  o.Download(out.data(), out.size() * kElement, stream);
-  return out;
+  UnsplitResults results;
+  results.o.resize(Index(TensorElements(shape)));
+  results.lse.resize(Index(shape.tokens * shape.heads));
+  o.Download(results.o.data(), o.bytes(), stream);
+  lse.Download(results.lse.data(), lse.bytes(), stream);
+  return results;
 }
 
 VerifyResult JudgeDeviceOutputs(const Cell& cell,
                                 const DeviceOutputs& outputs,
-                                std::span<const std::uint16_t> unsplit,
+                                const UnsplitResults& unsplit,
                                 const VerifyOptions& options) {
   VerifyResult result = Verify(cell, outputs, options);
   if (!result.passed) return result;
-  const AttentionShape& shape = cell.shape;
-  const auto dim = static_cast<std::size_t>(shape.head_dim);
-  std::vector<Distance> per_head(static_cast<std::size_t>(shape.heads));
-  ForEachParallel(shape.heads, options.threads, [&](int head) {
-    Distance& sum = per_head[static_cast<std::size_t>(head)];
-    for (std::int64_t token = 0; token < shape.tokens; ++token) {
-      const std::span<const std::uint16_t> got = outputs.Bits(head, token);
-      const auto expected = unsplit.subspan(Index(token * shape.heads + head) * dim, dim);
-      for (std::size_t i = 0; i < dim; ++i) {
-        const double reference = FromBf16(expected[i]);
-        const double difference = FromBf16(got[i]) - reference;
-        sum.error_squares += difference * difference;
-        sum.reference_squares += reference * reference;
-      }
-    }
-  });
-  Distance sum;
-  for (const Distance& head : per_head) {
-    sum.error_squares += head.error_squares;
-    sum.reference_squares += head.reference_squares;
-  }
+  const Distance sum = DistanceOf(cell.shape, outputs, unsplit, options.threads);
   const double error = sum.error_squares == 0 ? 0
                        : sum.reference_squares > 0
                            ? std::sqrt(sum.error_squares / sum.reference_squares)
                            : std::numeric_limits<double>::infinity();
   result.unsplit_error = error;
-  if (error <= options.max_relative_error) return result;  // NaN is not
+  result.unsplit_lse_error = sum.lse;
+  if (error <= options.max_relative_error && sum.lse <= options.max_lse_error) {
+    return result;  // NaN is not
+  }
   result.passed = false;
   result.problem = fmt::format(
       "the outputs differ from an unsplit run on the same device: relative error {:.3g} (limit "
-      "{:.3g}) over all rows",
+      "{:.3g}), log-sum-exp off by {:.3g} (limit {:.3g}), over all rows",
       error,
-      options.max_relative_error);
+      options.max_relative_error,
+      sum.lse,
+      options.max_lse_error);
   return result;
 }
 

@@ -39,6 +39,7 @@ struct RankOnGpu {
   CudaBuffer meeting;  ///< one word per rank
   std::unique_ptr<DeviceRank> rank;
   std::vector<std::uint16_t> output;
+  std::vector<float> lse;
 };
 
 std::int64_t Ns(double ns) { return std::llround(ns); }
@@ -239,11 +240,15 @@ class NcclRunner final : public CellRunner {
               logs[run][r] = NcclRun(cell_, *at_[r], communicator, observer).Run();
             }
             at_[r]->output = at_[r]->rank->Output();
+            at_[r]->lse = at_[r]->rank->LogSumExp();
           } catch (const std::exception& error) {
             Fail(ErrorCode::kMeasurement, "rank {}: {}", r, error.what());
           }
         });
-    for (auto& at : at_) outputs_.push_back(std::move(at->output));
+    for (auto& at : at_) {
+      results_.o.push_back(std::move(at->output));
+      results_.lse.push_back(std::move(at->lse));
+    }
     std::vector<Timeline> timelines;
     for (auto run = static_cast<std::size_t>(repeats.warmups); run < total; ++run) {
       timelines.push_back(Compose(cell_, logs[run], false));
@@ -259,9 +264,9 @@ class NcclRunner final : public CellRunner {
   VerifyResult Judge(const VerifyOptions& options) override {
     const runtime::CurrentCudaDevice current(on_.device.index);
     const std::vector<const Rank*> pointers = ranks();
-    const DeviceOutputs outputs(cell_, pointers, outputs_);
+    const DeviceOutputs outputs(cell_, pointers, results_);
     const CudaStream stream;
-    return JudgeDeviceOutputs(cell_, outputs, UnsplitOutput(cell_, *kernel_, stream), options);
+    return JudgeDeviceOutputs(cell_, outputs, RunUnsplit(cell_, *kernel_, stream), options);
   }
   [[nodiscard]] std::int64_t memory_bytes() const override { return memory_bytes_; }
   [[nodiscard]] std::string kernel() const override { return kernel_->name; }
@@ -309,7 +314,7 @@ class NcclRunner final : public CellRunner {
   std::int64_t memory_bytes_ = 0;
   std::vector<RankPlan> plans_;
   std::vector<std::unique_ptr<RankOnGpu>> at_;
-  std::vector<std::vector<std::uint16_t>> outputs_;
+  DeviceResults results_;
 };
 
 }  // namespace

@@ -25,12 +25,13 @@ using runtime::CudaStream;
 
 constexpr std::size_t kWord = 4;  ///< bytes
 
-using Outputs = std::vector<std::vector<std::uint16_t>>;
-
-Outputs OutputsOf(std::span<const DeviceRank> ranks) {
-  Outputs outputs;
-  for (const DeviceRank& rank : ranks) outputs.push_back(rank.Output());
-  return outputs;
+DeviceResults ResultsOf(std::span<const DeviceRank> ranks) {
+  DeviceResults results;
+  for (const DeviceRank& rank : ranks) {
+    results.o.push_back(rank.Output());
+    results.lse.push_back(rank.LogSumExp());
+  }
+  return results;
 }
 
 /// Phases between events on one stream; nothing waits within a run.
@@ -55,7 +56,7 @@ class GpuSerialDevice final : public SerialDevice {
     Read();
     next_is_graph_ =
         mode_ == GraphMode::kOn || (mode_ == GraphMode::kAuto && LaunchesDominate(enqueue_ns));
-    if (next_is_graph_) plain_ = OutputsOf(ranks_);
+    if (next_is_graph_) plain_ = ResultsOf(ranks_);
   }
 
   /// Ties what is launched to segments of `cell`, until the session ends.
@@ -105,7 +106,7 @@ class GpuSerialDevice final : public SerialDevice {
 
   [[nodiscard]] int graph_runs() const { return graph_runs_; }
   /// What plain launches left, where graphs followed.
-  [[nodiscard]] const Outputs& plain() const { return plain_; }
+  [[nodiscard]] const DeviceResults& plain() const { return plain_; }
 
  private:
   struct Pair {
@@ -140,7 +141,7 @@ class GpuSerialDevice final : public SerialDevice {
   const runtime::ActivitySession* session_ = nullptr;
   FillKey traced_;
   int graph_runs_ = 0;
-  Outputs plain_;
+  DeviceResults plain_;
 };
 
 class SerialGpuRunner final : public CellRunner {
@@ -166,9 +167,9 @@ class SerialGpuRunner final : public CellRunner {
     GpuSerialDevice device(ranks_, stream_, graph_);
     const std::vector<Rank*> pointers = RanksOf(std::span<DeviceRank>(ranks_));
     Timeline timeline = RunSerialOn(device, cell_, pointers, predicted, repeats, observer);
-    outputs_ = OutputsOf(ranks_);
+    results_ = ResultsOf(ranks_);
     graph_runs_ = device.graph_runs();
-    if (graph_runs_ > 0 && kernel_.deterministic && outputs_ != device.plain()) {
+    if (graph_runs_ > 0 && kernel_.deterministic && !SameBits(results_, device.plain())) {
       Fail(ErrorCode::kInternal,
            "a run launched as a CUDA graph and one launched call by call differ in their outputs");
     }
@@ -180,8 +181,8 @@ class SerialGpuRunner final : public CellRunner {
   }
   VerifyResult Judge(const VerifyOptions& options) override {
     const std::vector<const Rank*> pointers = ranks();
-    const DeviceOutputs outputs(cell_, pointers, outputs_);
-    return JudgeDeviceOutputs(cell_, outputs, UnsplitOutput(cell_, kernel_, stream_), options);
+    const DeviceOutputs outputs(cell_, pointers, results_);
+    return JudgeDeviceOutputs(cell_, outputs, RunUnsplit(cell_, kernel_, stream_), options);
   }
   ActivityReport Trace(const runtime::ActivityOptions& options) override {
     try {
@@ -208,7 +209,7 @@ class SerialGpuRunner final : public CellRunner {
   CudaStream stream_;
   std::int64_t memory_bytes_ = 0;
   std::vector<DeviceRank> ranks_;
-  Outputs outputs_;
+  DeviceResults results_;
   int graph_runs_ = 0;
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace dbsp::replay {
 namespace {
@@ -40,14 +41,14 @@ HeadReference::HeadReference(const AttentionShape& shape,
       k_(WholeTensor(shape, key, planner::Tensor::kK, head)),
       v_(WholeTensor(shape, key, planner::Tensor::kV, head)) {}
 
-void HeadReference::Row(std::int64_t token,
-                        std::span<double> out,
-                        std::vector<double>& scratch) const {
+double HeadReference::Row(std::int64_t token,
+                          std::span<double> out,
+                          std::vector<double>& scratch) const {
   const int dim = shape_.head_dim;
   std::fill(out.begin(), out.end(), 0.0);
   std::vector<int> columns;
   mask_->AppendRow(static_cast<int>(token / shape_.block.q), columns);
-  if (columns.empty()) return;
+  if (columns.empty()) return -std::numeric_limits<double>::infinity();
 
   std::vector<float> query(static_cast<std::size_t>(dim));
   FillRow(key_, planner::Tensor::kQ, head_, token, query);
@@ -74,6 +75,7 @@ void HeadReference::Row(std::int64_t token,
       for (int i = 0; i < dim; ++i) out[static_cast<std::size_t>(i)] += weight * v[i];
     }
   }
+  return top + std::log(sum);
 }
 
 std::int64_t ReferenceRowWork(const AttentionShape& shape, const BlockMask& mask, int q_block) {

@@ -21,8 +21,9 @@ class HeadReference {
 
   /// O of one query token: sum_j softmax_j(q k_j / sqrt(head_dim)) v_j over the keys of the kept
   /// blocks; all zero when there is none.
-  /// shape  out [head_dim]
-  void Row(std::int64_t token, std::span<double> out, std::vector<double>& scratch) const;
+  /// shape    out [head_dim]
+  /// returns  ln sum_j exp(q k_j / sqrt(head_dim)); -infinity when there is no key
+  double Row(std::int64_t token, std::span<double> out, std::vector<double>& scratch) const;
 
  private:
   AttentionShape shape_;

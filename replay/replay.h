@@ -112,7 +112,8 @@ struct ReplayOutcome {
                                       const ReplayOptions& options);
 
 /// What a verification holds outputs to: bf16 rounds to 8 bits of mantissa, inputs of the second
-/// product and every partial result as well as the outputs.
+/// product and every partial result as well as the outputs. Log-sum-exp stays in fp32: what it may
+/// be off by is the device's exponential and the order of sums, as in gpu_check's limit.
 [[nodiscard]] VerifyOptions LimitsOf(const runtime::DeviceSpec& device);
 
 /// Where the exchange times of a serial replay come from, in words.

@@ -39,12 +39,13 @@ class CpuRunner final : public CellRunner {
   std::vector<RankExecutor> ranks_;
 };
 
-/// Host memory that a GPU's replay takes: the outputs, twice with an unsplit run to compare, and a
-/// rank's part of Q, K and V on the way up.
+/// Host memory that a GPU's replay takes: outputs and log-sum-exp, twice with an unsplit run to
+/// compare, and a rank's part of Q, K and V on the way up.
 std::int64_t HostBytes(const Cell& cell, bool verify) {
   const std::int64_t tensor =
       cell.shape.tokens * cell.shape.heads * cell.shape.head_dim * BytesOf(cell.dtype());
-  return (verify ? 5 : 4) * tensor;
+  const std::int64_t lse = cell.shape.tokens * cell.shape.heads * std::int64_t{sizeof(float)};
+  return (verify ? 5 : 4) * (tensor + lse);
 }
 
 }  // namespace

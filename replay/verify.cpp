@@ -20,24 +20,6 @@ int HomeOf(const Cell& cell, int q_block) {
   return cell.home.RankOf(static_cast<std::int64_t>(q_block) * cell.shape.block.q);
 }
 
-/// What CPU ranks left.
-class RankOutputs final : public HomeOutputs {
- public:
-  RankOutputs(const Cell& cell, std::span<const RankExecutor> ranks) : cell_(cell), ranks_(ranks) {}
-  void Row(int head, std::int64_t token, std::span<float> row) const override {
-    std::ranges::copy(
-        ranks_[static_cast<std::size_t>(cell_.home.RankOf(token))].Output(head, token),
-        row.begin());
-  }
-  [[nodiscard]] int Writes(int head, int q_block) const override {
-    return ranks_[static_cast<std::size_t>(HomeOf(cell_, q_block))].Writes(head, q_block);
-  }
-
- private:
-  const Cell& cell_;
-  std::span<const RankExecutor> ranks_;
-};
-
 std::string WriteProblem(const Cell& cell, const HomeOutputs& outputs) {
   for (int head = 0; head < cell.shape.heads; ++head) {
     for (int block = 0; block < cell.shape.q_blocks(); ++block) {
@@ -51,20 +33,35 @@ std::string WriteProblem(const Cell& cell, const HomeOutputs& outputs) {
   return {};
 }
 
-/// The first element that is not finite, by head and token.
+/// Whether a log-sum-exp is a number, or -infinity for a row without keys.
+bool IsLse(float lse, bool keys) {
+  return keys ? std::isfinite(lse) : lse == -std::numeric_limits<float>::infinity();
+}
+
+/// The first element that is not finite or log-sum-exp that is none, by head and token.
 std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int threads) {
   std::vector<std::string> problems(static_cast<std::size_t>(cell.shape.heads));
   ForEachParallel(cell.shape.heads, threads, [&](int head) {
     std::vector<float> row(static_cast<std::size_t>(cell.shape.head_dim));
     for (std::int64_t token = 0; token < cell.shape.tokens; ++token) {
       outputs.Row(head, token, row);
+      std::string& problem = problems[static_cast<std::size_t>(head)];
+      const auto block = static_cast<int>(token / cell.shape.block.q);
       for (const float value : row) {
         if (std::isfinite(value)) continue;
-        const auto block = static_cast<int>(token / cell.shape.block.q);
-        problems[static_cast<std::size_t>(head)] =
+        problem =
             fmt::format("{}: token {} of O is {}", DescribeRow(cell, head, block), token, value);
         return;
       }
+      const float lse = outputs.LogSumExp(head, token);
+      const bool keys = cell.masks.head[static_cast<std::size_t>(head)]->RowCount(block) > 0;
+      if (IsLse(lse, keys)) continue;
+      problem = fmt::format("{}: log-sum-exp of token {} is {}, expected {}",
+                            DescribeRow(cell, head, block),
+                            token,
+                            lse,
+                            keys ? "a number" : "-inf: it keeps no key");
+      return;
     }
   });
   for (std::string& problem : problems) {
@@ -127,6 +124,9 @@ struct Differences {
   double max_abs = 0;
   int head = 0;  ///< of the largest difference
   std::int64_t token = 0;
+  double lse = 0;
+  int lse_head = 0;  ///< of the log-sum-exp that is off most
+  std::int64_t lse_token = 0;
 
   void Add(double got, double expected, int at_head, std::int64_t at_token) {
     const double difference = std::abs(got - expected);
@@ -138,7 +138,15 @@ struct Differences {
       token = at_token;
     }
   }
+  void AddLse(double distance, int at_head, std::int64_t at_token) {
+    if (distance > lse) {
+      lse = distance;
+      lse_head = at_head;
+      lse_token = at_token;
+    }
+  }
   void Add(const Differences& other) {
+    AddLse(other.lse, other.lse_head, other.lse_token);
     error_squares += other.error_squares;
     reference_squares += other.reference_squares;
     if (other.max_abs > max_abs) {
@@ -163,9 +171,11 @@ Differences CompareHead(const Cell& cell,
   std::vector<double> scratch;
   std::vector<float> got(expected.size());
   for (const std::int64_t token : tokens) {
-    reference.Row(cell.key.order ? cell.key.order->TokenAt(token) : token, expected, scratch);
+    const double lse =
+        reference.Row(cell.key.order ? cell.key.order->TokenAt(token) : token, expected, scratch);
     outputs.Row(head, token, got);
     for (std::size_t i = 0; i < expected.size(); ++i) sum.Add(got[i], expected[i], head, token);
+    sum.AddLse(LseDistance(outputs.LogSumExp(head, token), lse), head, token);
   }
   return sum;
 }
@@ -200,6 +210,52 @@ std::string DescribeRow(const Cell& cell, int head, int q_block) {
                      HomeOf(cell, q_block));
 }
 
+RankOutputs::RankOutputs(const Cell& cell, std::span<const RankExecutor> ranks)
+    : cell_(cell), ranks_(ranks), index_(cell, RanksOf(ranks)) {}
+
+void RankOutputs::Row(int head, std::int64_t token, std::span<float> row) const {
+  std::ranges::copy(ranks_[static_cast<std::size_t>(cell_.home.RankOf(token))].Output(head, token),
+                    row.begin());
+}
+
+float RankOutputs::LogSumExp(int head, std::int64_t token) const {
+  const RowIndex::Place place = index_.Of(head, token);
+  if (place.rank < 0) return std::numeric_limits<float>::quiet_NaN();
+  return ranks_[static_cast<std::size_t>(place.rank)]
+      .log_sum_exp()[static_cast<std::size_t>(place.row)];
+}
+
+int RankOutputs::Writes(int head, int q_block) const {
+  return ranks_[static_cast<std::size_t>(HomeOf(cell_, q_block))].Writes(head, q_block);
+}
+
+RowIndex::RowIndex(const Cell& cell, std::span<const Rank* const> ranks)
+    : shape_(cell.shape),
+      places_(static_cast<std::size_t>(cell.shape.heads) *
+              static_cast<std::size_t>(cell.shape.q_blocks())) {
+  for (const Rank* rank : ranks) {
+    const RankPlan& plan = rank->plan();
+    const std::vector<planner::HeadRows>& heads = plan.program().heads;
+    for (std::size_t h = 0; h < heads.size(); ++h) {
+      std::int64_t slot = plan.slots[h].first;
+      for (const int block : heads[h].rows) {
+        places_[static_cast<std::size_t>(heads[h].head) *
+                    static_cast<std::size_t>(shape_.q_blocks()) +
+                static_cast<std::size_t>(block)] = {rank->rank(), slot++ * shape_.block.q};
+      }
+    }
+  }
+}
+
+RowIndex::Place RowIndex::Of(int head, std::int64_t token) const {
+  const std::int64_t block = token / shape_.block.q;
+  Place place = places_[static_cast<std::size_t>(head * shape_.q_blocks() + block)];
+  place.row += token % shape_.block.q;
+  return place;
+}
+
+double LseDistance(double a, double b) { return a == b ? 0 : std::abs(a - b); }
+
 VerifyResult Verify(const Cell& cell,
                     std::span<const RankExecutor> ranks,
                     const VerifyOptions& options) {
@@ -219,14 +275,23 @@ VerifyResult Verify(const Cell& cell, const HomeOutputs& outputs, const VerifyOp
   for (const auto& tokens : rows) result.rows_checked += static_cast<std::int64_t>(tokens.size());
   const Differences sum = Compare(cell, outputs, rows, options.threads);
   result.max_abs_error = sum.max_abs;
+  result.lse_error = sum.lse;
   // With a reference of zeros only, any difference is infinitely large in relation to it.
   result.relative_error = sum.error_squares == 0 ? 0
                           : sum.reference_squares > 0
                               ? std::sqrt(sum.error_squares / sum.reference_squares)
                               : std::numeric_limits<double>::infinity();
-  result.passed = result.relative_error <= options.max_relative_error &&
-                  result.max_abs_error <= options.max_abs_error;
-  if (!result.passed) {
+  const bool outputs_passed = result.relative_error <= options.max_relative_error &&
+                              result.max_abs_error <= options.max_abs_error;
+  result.passed = outputs_passed && result.lse_error <= options.max_lse_error;
+  if (outputs_passed && !result.passed) {
+    result.problem = fmt::format(
+        "{}: log-sum-exp of token {} is off by {:.3g} (limit {:.3g}), though O agrees",
+        DescribeRow(cell, sum.lse_head, static_cast<int>(sum.lse_token / cell.shape.block.q)),
+        sum.lse_token,
+        result.lse_error,
+        options.max_lse_error);
+  } else if (!result.passed) {
     result.problem = fmt::format(
         "{}: relative error {:.3g} (limit {:.3g}), largest difference {:.3g} (limit {:.3g})",
         DescribeRow(cell, sum.head, static_cast<int>(sum.token / cell.shape.block.q)),

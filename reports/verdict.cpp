@@ -183,6 +183,7 @@ Json VerificationJson(const std::vector<const db::StoredReplay*>& replays) {
   Json out = {{"state", replays.empty() ? "none" : "unverified"},
               {"max_relative_error", nullptr},
               {"max_abs_error", nullptr},
+              {"max_lse_error", nullptr},
               {"cells", 0}};
   const auto verified = std::find_if(
       replays.begin(), replays.end(), [](const auto* r) { return r->replay.verified; });
@@ -190,8 +191,10 @@ Json VerificationJson(const std::vector<const db::StoredReplay*>& replays) {
   const ReplayRecord& replay = (*verified)->replay;
   std::optional<double> relative;
   std::optional<double> largest;
+  std::optional<double> lse;
   std::int64_t cells = 0;
   for (const ReplayCell& cell : replay.cells) {
+    if (cell.lse_error) lse = std::max(lse.value_or(0), *cell.lse_error);
     if (cell.relative_error) relative = std::max(relative.value_or(0), *cell.relative_error);
     if (cell.max_abs_error) largest = std::max(largest.value_or(0), *cell.max_abs_error);
     cells += cell.relative_error ? 1 : 0;
@@ -199,6 +202,7 @@ Json VerificationJson(const std::vector<const db::StoredReplay*>& replays) {
   return {{"state", replay.passed ? "passed" : "failed"},
           {"max_relative_error", OrNull(relative)},
           {"max_abs_error", OrNull(largest)},
+          {"max_lse_error", OrNull(lse)},
           {"cells", cells}};
 }
 

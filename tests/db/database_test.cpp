@@ -162,6 +162,8 @@ TEST(DatabaseTest, ReplaysComeBackWithTheirLedger) {
   EXPECT_EQ(got.cells[0].replayed_ns, 140);
   EXPECT_EQ(got.cells[0].relative_error, 1e-6);
   EXPECT_EQ(got.cells[0].max_abs_error, std::nullopt);
+  EXPECT_EQ(got.cells[0].lse_error, 2e-6);
+  EXPECT_EQ(got.cells[1].lse_error, std::nullopt);
   EXPECT_EQ(got.cells[0].segments, want.cells[0].segments);
   EXPECT_EQ(got.cells[0].segment_predicted_ns, want.cells[0].segment_predicted_ns);
   EXPECT_EQ(got.cells[1].max_abs_error, std::numeric_limits<double>::infinity());

@@ -134,6 +134,7 @@ inline ReplayRecord SomeReplay() {
   cell.predicted_ns = 100;
   cell.replayed_ns = 140;
   cell.relative_error = 1e-6;
+  cell.lse_error = 2e-6;
   cell.segments = {{0, SegmentKind::kAttention, 0, 0, 80, 0},
                    {1, SegmentKind::kAttention, 0, 0, 120, 0},
                    {1, SegmentKind::kHop, 1, 120, 20, 4096}};

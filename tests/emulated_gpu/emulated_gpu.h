@@ -54,6 +54,10 @@ struct Counts {
 /// kernel that computes something wrong. Configure() ends it.
 void BreakAttention(float value);
 
+/// Makes every later attention launch, and every merge that ends a ring, add `value` to the first
+/// row's log-sum-exp after it ran, and nothing to its output. Configure() ends it.
+void BreakLogSumExp(float value);
+
 /// The fake NCCL (tests/runtime/fake_vendor) at `library` then takes its turn on the streams:
 /// an exchange starts when what was enqueued before it is done, and later work waits for it.
 void UseFakeNccl(const std::string& library);

@@ -34,6 +34,7 @@ void LaunchAttention(const Variant& variant, const AttentionCall& call) {
              Machine& machine = Machine::Get();
              *call.counter = 0;
              (void)emulated_gpu::RunAttention(variant, call, grid, machine.RunOptions(device));
+             if (call.lse != nullptr) call.lse[0] += machine.broken_lse;
              if (!machine.broken) return;
              const auto bits = std::bit_cast<std::uint32_t>(machine.broken_value);
              *static_cast<std::uint16_t*>(call.o.data) = static_cast<std::uint16_t>(bits >> 16U);
@@ -107,6 +108,10 @@ void LaunchMerge(const MergeCall& call) {
           MergeBlocks(args),
           call.stream,
           Machine::Get().counts.merges);
+  if (call.o.data == nullptr) return;
+  Machine::Get().Enqueue(
+      call.stream,
+      {.start = [lse = call.lse] { lse[0] += Machine::Get().broken_lse; }, .done = nullptr});
 }
 
 void LaunchCopy(const CopyCall& call) {

@@ -39,6 +39,7 @@ void Machine::Configure(const Options& options) {
   random_.seed(options.seed);
   counts = {};
   broken = false;
+  broken_lse = 0.0F;
   t_device = 0;
 }
 
@@ -298,5 +299,7 @@ void BreakAttention(float value) {
   Machine::Get().broken = true;
   Machine::Get().broken_value = value;
 }
+
+void BreakLogSumExp(float value) { Machine::Get().broken_lse = value; }
 
 }  // namespace dbsp::emulated_gpu

@@ -88,6 +88,7 @@ class Machine {
   Counts counts;
   bool broken = false;
   float broken_value = 0.0F;
+  float broken_lse = 0.0F;  ///< added to the first row's log-sum-exp
 
  private:
   struct Block {

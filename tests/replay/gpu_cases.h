@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "planner/chunks.h"
+#include "replay/replay.h"
 #include "replay/runner.h"
 #include "tests/emulated_gpu/emulated_gpu.h"
 #include "tests/planner/random_placed.h"
@@ -94,7 +95,7 @@ inline std::vector<Segment> PredictedBf16(const Cell& cell) {
   return planner::Predict(cell.work, cell.shape, DType::kBf16, UnitCosts()).segments;
 }
 
-inline VerifyOptions Limits() { return {.max_relative_error = 5e-3, .max_abs_error = 3e-2}; }
+inline VerifyOptions Limits() { return LimitsOf({runtime::DeviceKind::kCuda, 0}); }
 
 inline RunOn OnGpu(TransportKind transport) {
   RunOn on{.device = {runtime::DeviceKind::kCuda, 0}, .transport = transport};

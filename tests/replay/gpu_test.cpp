@@ -48,6 +48,8 @@ void ExpectGood(const Cell& cell, CellRunner& runner, const Repeats& repeats) {
   EXPECT_EQ(result.rows_checked, result.rows);
   ASSERT_TRUE(result.unsplit_error.has_value());
   EXPECT_LE(*result.unsplit_error, 5e-3);
+  ASSERT_TRUE(result.unsplit_lse_error.has_value());
+  EXPECT_LE(*result.unsplit_lse_error, 1e-4);
   ASSERT_FALSE(runs.empty());
   EXPECT_FALSE(runs.front().segments.empty());
 }
@@ -203,6 +205,38 @@ TEST(GpuTransportsTest, AttentionLeavesSmsToTheExchangeBesideIt) {
   ExpectGood(c.cell, *c.Runner(on), {.warmups = 0, .runs = 1});
   on.sm_margin = 3;
   ExpectError(ErrorCode::kInvalidArgument, {"--sm-margin 3", "3 SMs"}, [&] { (void)c.Runner(on); });
+}
+
+/// O stays within its limits: what is added is far below what bf16 shows.
+TEST(GpuTransportsTest, AnErrorOfLogSumExpAloneFailsTheVerification) {
+  const std::vector<std::pair<Family, std::pair<int, int>>> splits{{Family::kUlysses, {3, 1}},
+                                                                   {Family::kRing, {1, 3}}};
+  for (const auto& [family, degrees] : splits) {
+    emulated_gpu::Configure({});
+    const Case c(family, 3, degrees);
+    const auto runner = c.Runner(OnGpu(TransportKind::kSerial));
+    emulated_gpu::BreakLogSumExp(2e-3F);
+    (void)runner->Run(PredictedBf16(c.cell), {.warmups = 0, .runs = 1}, {});
+    emulated_gpu::BreakLogSumExp(0);
+    const VerifyResult result = runner->Judge(Limits());
+    EXPECT_FALSE(result.passed);
+    EXPECT_LE(result.relative_error, Limits().max_relative_error);
+    EXPECT_GE(result.lse_error, 1.9e-3);
+    EXPECT_THAT(result.problem, HasSubstr("though O agrees"));
+  }
+}
+
+TEST(GpuTransportsTest, LogSumExpIsHeldAgainstTheUnsplitRunToo) {
+  emulated_gpu::Configure({});
+  const Case c;
+  const auto runner = c.Runner(OnGpu(TransportKind::kSerial));
+  (void)runner->Run(PredictedBf16(c.cell), {.warmups = 0, .runs = 1}, {});
+  emulated_gpu::BreakLogSumExp(2e-3F);  // of the unsplit run alone
+  const VerifyResult result = runner->Judge(Limits());
+  EXPECT_FALSE(result.passed);
+  EXPECT_LE(result.lse_error, Limits().max_lse_error);
+  EXPECT_THAT(result.problem, HasSubstr("unsplit run on the same device"));
+  EXPECT_THAT(result.problem, HasSubstr("log-sum-exp off by 0.002"));
 }
 
 /// Every kernel of the table on a rank or two, with a short last block.

@@ -80,6 +80,7 @@ void ExpectVerified(const Cell& cell, std::span<const RankExecutor> ranks) {
   EXPECT_EQ(result.rows_checked, result.rows);
   EXPECT_LE(result.relative_error, 1e-5);
   EXPECT_LE(result.max_abs_error, 1e-3);
+  EXPECT_LE(result.lse_error, 1e-5);
 }
 
 class TransportsTest : public ::testing::TestWithParam<int> {};

@@ -7,8 +7,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <optional>
+#include <utility>
 
 #include "replay/reference.h"
+#include "replay/replay.h"
 #include "tests/core/expect_error.h"
 #include "tests/replay/cases.h"
 
@@ -42,6 +46,7 @@ TEST(VerifyTest, ASoundScheduleOfThisCellPasses) {
   const VerifyResult result = RunAndVerify(UlyssesOfThree());
   EXPECT_TRUE(result.passed) << result.problem;
   EXPECT_GT(result.relative_error, 0);  // fp32 is not fp64: the comparison compares something
+  EXPECT_GT(result.lse_error, 0);
 }
 
 TEST(VerifyTest, FindsAColumnMissingFromTheLists) {
@@ -171,6 +176,113 @@ TEST(VerifyTest, TheResultDoesNotDependOnTheNumberOfThreads) {
   EXPECT_EQ(one.max_abs_error, four.max_abs_error);
 }
 
+/// What ranks left, but for what a test takes away. Rows of one (head, query block) are those of a
+/// run that lost a key block, as a merge that skips a ring step leaves them.
+class Altered final : public HomeOutputs {
+ public:
+  explicit Altered(const Cell& cell) : cell_(cell), ranks_(MakeRanks(cell)), sound_(cell, ranks_) {
+    (void)RunThreads(cell, ranks_, kOnce, {});
+  }
+  void Row(int head, std::int64_t token, std::span<float> row) const override {
+    if (!Lost(head, token)) return sound_.Row(head, token, row);
+    std::vector<double> out(row.size());
+    std::vector<double> scratch;
+    (void)without_->Row(token, out, scratch);
+    std::ranges::copy(out, row.begin());
+  }
+  [[nodiscard]] float LogSumExp(int head, std::int64_t token) const override {
+    if (!Lost(head, token)) return scale * sound_.LogSumExp(head, token);
+    std::vector<double> out(static_cast<std::size_t>(cell_.shape.head_dim));
+    std::vector<double> scratch;
+    return static_cast<float>(without_->Row(token, out, scratch));
+  }
+  [[nodiscard]] int Writes(int head, int q_block) const override {
+    return sound_.Writes(head, q_block);
+  }
+  void Lose(int head, int q_block, int k_block) {
+    head_ = head;
+    q_block_ = q_block;
+    mask_ = *cell_.given.head[static_cast<std::size_t>(head)];
+    ASSERT_TRUE(mask_.Get(q_block, k_block));
+    BlockMask mask(mask_.rows(), mask_.cols());
+    for (int row = 0; row < mask.rows(); ++row) {
+      for (int col = 0; col < mask.cols(); ++col) {
+        if (mask_.Get(row, col) && !(row == q_block && col == k_block)) mask.Set(row, col);
+      }
+    }
+    mask_ = std::move(mask);
+    without_.emplace(cell_.shape, mask_, cell_.key, head);
+  }
+  float scale = 1;  ///< of every log-sum-exp
+
+ private:
+  [[nodiscard]] bool Lost(int head, std::int64_t token) const {
+    return head == head_ && token / cell_.shape.block.q == q_block_;
+  }
+  const Cell& cell_;
+  std::vector<RankExecutor> ranks_;
+  RankOutputs sound_;
+  int head_ = -1;
+  int q_block_ = -1;
+  BlockMask mask_{0, 0};
+  std::optional<HeadReference> without_;
+};
+
+/// 4 heads, 8 x 64 blocks of 32 x 8 tokens, everything kept.
+Cell RingOfFour() {
+  return MakeTestCell(
+      {"long rows", {4, 16, 512, {32, 8}}, 2.0, false, 0}, Family::kRing, 4, {1, 4});
+}
+
+TEST(VerifyTest, ALostRingStepOfOneBlockHidesInOutputsOfSixteenBitsAndShowsInLogSumExp) {
+  const Cell cell = RingOfFour();
+  const VerifyOptions limits = LimitsOf({runtime::DeviceKind::kCuda, 0});
+  Altered outputs(cell);
+  EXPECT_TRUE(Verify(cell, outputs, limits).passed);
+  outputs.Lose(2, 3, 17);
+  VerifyOptions no_lse = limits;
+  no_lse.max_lse_error = 1;
+  no_lse.max_relative_error = 3e-2;  // one block of 32 is little of all rows, as it is at scale
+  no_lse.max_abs_error = 1;
+  EXPECT_TRUE(Verify(cell, outputs, no_lse).passed) << "O alone does not show it";
+  no_lse.max_lse_error = limits.max_lse_error;
+  const VerifyResult result = Verify(cell, outputs, no_lse);
+  EXPECT_FALSE(result.passed);
+  EXPECT_GT(result.lse_error, 10 * limits.max_lse_error);
+  EXPECT_THAT(result.problem, HasSubstr("head 2, query block 3 (computed by rank"));
+  EXPECT_THAT(result.problem, HasSubstr("log-sum-exp of token"));
+}
+
+TEST(VerifyTest, ALogSumExpToAnotherBaseFailsThoughOutputsAreRight) {
+  const Cell cell = RingOfFour();
+  Altered outputs(cell);
+  EXPECT_TRUE(Verify(cell, outputs, {}).passed);
+  outputs.scale = 1.4426950F;
+  const VerifyResult result = Verify(cell, outputs, {});
+  EXPECT_FALSE(result.passed);
+  EXPECT_LE(result.relative_error, 1e-5);
+  EXPECT_GT(result.lse_error, 1);
+  EXPECT_THAT(result.problem, HasSubstr("though O agrees"));
+}
+
+TEST(VerifyTest, RowsWithoutKeysHaveALogSumExpOfMinusInfinityAndNoOther) {
+  const Cell cell = MakeTestCell(Scenarios()[1], Family::kRing, 3, {1, 3});
+  Altered outputs(cell);
+  EXPECT_TRUE(Verify(cell, outputs, {}).passed);
+  outputs.scale = 0;  // 0 times -infinity is not a number
+  const VerifyResult result = Verify(cell, outputs, {});
+  EXPECT_FALSE(result.passed);
+  EXPECT_THAT(result.problem, HasSubstr("nan, expected -inf"));
+}
+
+TEST(VerifyTest, DistancesOfLogSumExpTellRowsWithoutKeysApart) {
+  const double none = -std::numeric_limits<double>::infinity();
+  EXPECT_EQ(LseDistance(none, none), 0);
+  EXPECT_EQ(LseDistance(none, 1), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(LseDistance(1.5, 1), 0.5);
+  EXPECT_TRUE(std::isnan(LseDistance(std::nan(""), 1)));
+}
+
 TEST(ReferenceTest, OneKeyTokenGivesItsValueRow) {
   // Block 2 of the keys holds the last token only.
   const AttentionShape shape{1, 8, 9, {3, 4}};
@@ -180,11 +292,11 @@ TEST(ReferenceTest, OneKeyTokenGivesItsValueRow) {
   const HeadReference reference(shape, mask, key, 0);
   std::vector<double> out(8, 1.0);
   std::vector<double> scratch;
-  reference.Row(4, out, scratch);
+  (void)reference.Row(4, out, scratch);
   std::vector<float> value(8);
   FillRow(key, Tensor::kV, 0, 8, value);
   for (std::size_t i = 0; i < out.size(); ++i) EXPECT_DOUBLE_EQ(out[i], value[i]);
-  reference.Row(0, out, scratch);  // no key
+  EXPECT_EQ(reference.Row(0, out, scratch), -std::numeric_limits<double>::infinity());  // no key
   for (const double o : out) EXPECT_EQ(o, 0.0);
   EXPECT_EQ(ReferenceRowWork(shape, mask, 1), 2 * 1 * 8);
   EXPECT_EQ(ReferenceRowWork(shape, mask, 0), 0);
@@ -213,7 +325,8 @@ TEST(ReferenceTest, TwoKeysAreWeighedBySoftmax) {
   const double w0 = 1 / (1 + std::exp(s1 - s0));
   std::vector<double> out(4);
   std::vector<double> scratch;
-  HeadReference(shape, mask, key, 0).Row(1, out, scratch);
+  const double lse = HeadReference(shape, mask, key, 0).Row(1, out, scratch);
+  EXPECT_NEAR(lse, std::log(std::exp(s0) + std::exp(s1)), 1e-12);
   for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(out[i], w0 * v0[i] + (1 - w0) * v1[i], 1e-12);
 }
 

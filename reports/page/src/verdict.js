@@ -67,7 +67,7 @@ const VERIFIED = {
 function verificationCard(verification) {
   const [value, words] = VERIFIED[verification.state] ?? [verification.state, ''];
   const errors = verification.max_relative_error === null ? '' :
-    `; relative error ${scientific(verification.max_relative_error)}, largest difference ${scientific(verification.max_abs_error)} over ${plural(verification.cells, 'cell')}`;
+    `; relative error ${scientific(verification.max_relative_error)}, largest difference ${scientific(verification.max_abs_error)}${verification.max_lse_error === null ? '' : `, log-sum-exp within ${scientific(verification.max_lse_error)}`} over ${plural(verification.cells, 'cell')}`;
   return card('Verification', value, words + errors, { 'data-card': 'verification', 'data-state': verification.state });
 }
 
