@@ -6,11 +6,13 @@
 #include <deque>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
 
 #include "core/error.h"
+#include "core/segment_id.h"
 #include "replay/device_rank.h"
 #include "replay/gpu_cell.h"
 #include "replay/kernel_choice.h"
@@ -42,13 +44,25 @@ struct RankOnGpu {
   std::vector<float> lse;
 };
 
+const Observer kNobody;
+
 std::int64_t Ns(double ns) { return std::llround(ns); }
 
 /// Drives one rank through one run.
 class NcclRun final : private RankSteps {
  public:
-  NcclRun(const Cell& cell, RankOnGpu& at, NcclCommunicator& communicator, const Observer& observer)
-      : cell_(cell), at_(at), rank_(*at.rank), communicator_(communicator), observer_(observer) {
+  /// session  what is launched is tied to its segments; null where nobody traces
+  NcclRun(const Cell& cell,
+          RankOnGpu& at,
+          NcclCommunicator& communicator,
+          const Observer& observer,
+          const runtime::ActivitySession* session)
+      : cell_(cell),
+        at_(at),
+        rank_(*at.rank),
+        communicator_(communicator),
+        observer_(observer),
+        session_(session) {
     exchanged_.resize(static_cast<std::size_t>(cell.rounds()), nullptr);
     attended_.resize(static_cast<std::size_t>(cell.schedule.steps), nullptr);
   }
@@ -93,6 +107,11 @@ class NcclRun final : private RankSteps {
   /// `body` between two events on `stream`; returns the second.
   template <typename Body>
   const CudaEvent* Timed(SegmentKind kind, int index, const CudaStream& stream, const Body& body) {
+    std::optional<runtime::ActivitySession::Segment> segment;
+    if (session_ != nullptr) {
+      segment.emplace(*session_,
+                      PackSegment({cell_.key.step, cell_.key.layer, rank_.rank(), kind, index}));
+    }
     Mark mark{.kind = kind, .index = index, .begin = Record(stream)};
     std::tie(mark.busy, mark.bytes) = body();
     mark.end = Record(stream);
@@ -196,6 +215,7 @@ class NcclRun final : private RankSteps {
   DeviceRank& rank_;
   NcclCommunicator& communicator_;
   const Observer& observer_;
+  const runtime::ActivitySession* session_;
   std::deque<CudaEvent> events_;
   const CudaEvent* start_ = nullptr;
   const CudaEvent* packed_ = nullptr;  ///< the pack enqueued last
@@ -237,7 +257,7 @@ class NcclRunner final : public CellRunner {
           const auto r = static_cast<std::size_t>(communicator.rank());
           try {
             for (std::size_t run = 0; run < total; ++run) {
-              logs[run][r] = NcclRun(cell_, *at_[r], communicator, observer).Run();
+              logs[run][r] = NcclRun(cell_, *at_[r], communicator, observer, nullptr).Run();
             }
             at_[r]->output = at_[r]->rank->Output();
             at_[r]->lse = at_[r]->rank->LogSumExp();
@@ -268,6 +288,11 @@ class NcclRunner final : public CellRunner {
     const CudaStream stream;
     return JudgeDeviceOutputs(cell_, outputs, RunUnsplit(cell_, *kernel_, stream), options);
   }
+  ActivityReport Trace(const runtime::ActivityOptions& options) override {
+    return TraceCell(options, [this](const runtime::ActivitySession* session, int runs) {
+      return Play(session, runs);
+    });
+  }
   [[nodiscard]] std::int64_t memory_bytes() const override { return memory_bytes_; }
   [[nodiscard]] std::string kernel() const override { return kernel_->name; }
 
@@ -288,6 +313,36 @@ class NcclRunner final : public CellRunner {
     return runtime::OpenCudaDevice(on.device.index);
   }
 
+  /// Runs again, on the memory of before; one session is that of all ranks' threads.
+  std::int64_t Play(const runtime::ActivitySession* session, int runs) {
+    std::vector<RankLog> logs(at_.size());
+    runtime::RunNcclRanks(
+        cell_.ranks(),
+        on_.nccl,
+        [&](int rank) {
+          (void)runtime::OpenCudaDevice(on_.device.index + rank);
+          return QueueOf(*at_[static_cast<std::size_t>(rank)]);
+        },
+        [&](NcclCommunicator& communicator) {
+          const auto r = static_cast<std::size_t>(communicator.rank());
+          try {
+            for (int run = 0; run < runs; ++run) {
+              logs[r] = NcclRun(cell_, *at_[r], communicator, kNobody, session).Run();
+            }
+          } catch (const Error& error) {
+            if (error.code() == ErrorCode::kUnavailable) throw;  // CUPTI's
+            Fail(ErrorCode::kMeasurement, "rank {}: {}", r, error.what());
+          }
+        });
+    return Compose(cell_, logs, false).makespan_ns;
+  }
+
+  static runtime::NcclQueue QueueOf(RankOnGpu& at) {
+    return {at.link.get(),
+            [&at] { return at.link.Idle() && at.compute.Idle(); },
+            at.meeting.As<float>()};
+  }
+
   /// On the rank's thread: its device, memory, Q, K and V.
   runtime::NcclQueue Place(int rank) {
     const auto r = static_cast<std::size_t>(rank);
@@ -301,9 +356,7 @@ class NcclRunner final : public CellRunner {
     at.rank = std::make_unique<DeviceRank>(std::move(plans_[r]), *kernel_, at.compute);
     if (on_.sm_margin > 0) at.rank->LimitSms(device_.sm_count - on_.sm_margin);
     at.rank->Fill(std::max(1, ThreadCount(0) / cell_.ranks()));
-    return {at.link.get(),
-            [&at] { return at.link.Idle() && at.compute.Idle(); },
-            at.meeting.As<float>()};
+    return QueueOf(at);
   }
 
   const Cell& cell_;

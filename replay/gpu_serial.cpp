@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The serial transport on a GPU: one device plays all ranks.
+#include <cmath>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -104,6 +105,12 @@ class GpuSerialDevice final : public SerialDevice {
                          stream_);
   }
 
+  /// Of the last run, from its first phase's start to its last one's end.
+  [[nodiscard]] std::int64_t SpanNs() const {
+    if (timed_.empty()) return 0;
+    return std::llround(
+        CudaEvent::ElapsedNs(events_.front().begin, events_[timed_.size() - 1].end));
+  }
   [[nodiscard]] int graph_runs() const { return graph_runs_; }
   /// What plain launches left, where graphs followed.
   [[nodiscard]] const DeviceResults& plain() const { return plain_; }
@@ -126,10 +133,7 @@ class GpuSerialDevice final : public SerialDevice {
 
   /// See GraphMode::kAuto.
   [[nodiscard]] bool LaunchesDominate(std::int64_t enqueue_ns) const {
-    if (timed_.empty()) return false;
-    const double device_ns =
-        CudaEvent::ElapsedNs(events_.front().begin, events_[timed_.size() - 1].end);
-    return 2.0 * static_cast<double>(enqueue_ns) > device_ns;
+    return !timed_.empty() && 2 * enqueue_ns > SpanNs();
   }
 
   std::span<const DeviceRank> ranks_;
@@ -185,17 +189,15 @@ class SerialGpuRunner final : public CellRunner {
     return JudgeDeviceOutputs(cell_, outputs, RunUnsplit(cell_, kernel_, stream_), options);
   }
   ActivityReport Trace(const runtime::ActivityOptions& options) override {
-    try {
-      runtime::ActivitySession session = runtime::ActivitySession::Start(options);
+    return TraceCell(options, [this](const runtime::ActivitySession* session, int runs) {
       GpuSerialDevice device(ranks_, stream_, GraphMode::kOff);
-      device.Trace(session, cell_.key);
-      PlayOnce(device, cell_, RanksOf(std::span<DeviceRank>(ranks_)));
+      if (session != nullptr) device.Trace(*session, cell_.key);
+      for (int run = 0; run < runs; ++run) {
+        PlayOnce(device, cell_, RanksOf(std::span<DeviceRank>(ranks_)));
+      }
       runtime::SynchronizeCudaDevice("the traced run");
-      return ReportOf(session.Stop());
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::kUnavailable) throw;
-      return {.problem = error.what()};
-    }
+      return device.SpanNs();
+    });
   }
   [[nodiscard]] std::int64_t memory_bytes() const override { return memory_bytes_; }
   [[nodiscard]] std::string kernel() const override { return kernel_.name; }

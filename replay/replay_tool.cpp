@@ -81,7 +81,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.add_option("--trace", flags.trace, "Write one Chrome trace per rank into this folder");
-  app.add_flag("--cupti", flags.cupti, "Trace one more serial run on cuda with CUPTI Activity");
+  app.add_flag("--cupti",
+               flags.cupti,
+               "Trace more runs on cuda with CUPTI Activity, and say what that costs");
   app.add_flag("--json", flags.json, "Print one JSON document");
   app.add_flag(
       "--force", flags.force, "Replay although workload or database do not match the plan");

@@ -55,7 +55,7 @@ DType DTypeOn(const runtime::DeviceSpec& device) {
 }
 
 ActivityReport CellRunner::Trace(const runtime::ActivityOptions&) {
-  return {.problem = "CUPTI traces serial runs on a GPU only"};
+  return {.problem = "CUPTI traces runs on a GPU only"};
 }
 
 std::unique_ptr<CellRunner> MakeRunner(const Cell& cell,

@@ -54,7 +54,8 @@ class CellRunner {
   /// What the last run left at home, against the fp64 reference; on a GPU also against a run
   /// without any split.
   [[nodiscard]] virtual VerifyResult Judge(const VerifyOptions& options) = 0;
-  /// One more run, under CUPTI Activity, which slows the host down: its times are not kept.
+  /// More runs, with and without CUPTI Activity, which slows the host down: no times of them are
+  /// kept but what it costs. After Run().
   [[nodiscard]] virtual ActivityReport Trace(const runtime::ActivityOptions& options);
   /// Of all ranks, on their devices.
   [[nodiscard]] virtual std::int64_t memory_bytes() const = 0;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -126,7 +127,32 @@ std::string KernelLines(const ReplayOutcome& outcome) {
   return text;
 }
 
-/// How long the device was at work, by CUPTI, beside the segments' times by events.
+bool BetweenRanks(SegmentKind kind) {
+  return kind == SegmentKind::kExchange || kind == SegmentKind::kHop;
+}
+
+/// "devices 0-7: ..." where several played.
+std::string DeviceLine(const ReplayOutcome& outcome) {
+  std::map<std::uint32_t, runtime::DeviceActivity> total;
+  for (const CellOutcome& cell : outcome.cells) {
+    for (const auto& [id, device] : cell.activity->devices) {
+      total[id].busy_ns += device.busy_ns;
+      total[id].exchange_ns += device.exchange_ns;
+    }
+  }
+  if (total.size() < 2) return {};
+  std::string text = "            by device, at work of which NCCL, ms:";
+  for (const auto& [id, device] : total) {
+    text += fmt::format(" {}: {:.3f}/{:.3f}",
+                        id,
+                        static_cast<double>(device.busy_ns) / kNsPerMs,
+                        static_cast<double>(device.exchange_ns) / kNsPerMs);
+  }
+  return text + "\n";
+}
+
+/// How long devices were at work, by CUPTI, beside the segments' times by events, and what tracing
+/// costs. What exchanges and hops wait is in their events, so they are left out.
 std::string ActivityLines(const ReplayOutcome& outcome) {
   double busy_ns = 0;
   double events_ns = 0;
@@ -138,20 +164,32 @@ std::string ActivityLines(const ReplayOutcome& outcome) {
       return fmt::format("cupti       unavailable: {}\n", activity->problem);
     }
     for (const SegmentBusy& segment : activity->segments) {
-      busy_ns += static_cast<double>(segment.busy_ns);
+      if (!BetweenRanks(segment.key.kind)) busy_ns += static_cast<double>(segment.busy_ns);
     }
     for (const Segment& s : outcome.record.cells[i].segments) {
-      if (s.kind == SegmentKind::kExchange || s.kind == SegmentKind::kHop) continue;
-      events_ns += static_cast<double>(s.duration_ns);
+      if (!BetweenRanks(s.kind)) events_ns += static_cast<double>(s.duration_ns);
     }
     if (losses.empty()) losses = activity->losses;
   }
-  return fmt::format(
+  std::string text = fmt::format(
       "cupti       device at work {:.3f} ms of the {:.3f} ms of segments by events, all ranks; "
       "records lost: {}\n",
       busy_ns / kNsPerMs,
       events_ns / kNsPerMs,
       losses.empty() ? "none" : losses);
+  text += DeviceLine(outcome);
+  if (const std::optional<TraceOverhead> overhead = OverheadOf(outcome)) {
+    text += fmt::format(
+        "            tracing costs {:+.2f}% (at most {:.0f}% is allowed): {:.3f} ms with, {:.3f} "
+        "ms "
+        "without, medians of {} runs each in turns\n",
+        100 * overhead->relative(),
+        100 * kMostTraceOverhead,
+        static_cast<double>(overhead->traced_ns) / kNsPerMs,
+        static_cast<double>(overhead->plain_ns) / kNsPerMs,
+        overhead->pairs);
+  }
+  return text;
 }
 
 std::string TransportLine(const ReplayOutcome& outcome,
@@ -183,6 +221,18 @@ std::string TransportLine(const ReplayOutcome& outcome,
 std::optional<double> RelativeError(double predicted_ns, double replayed_ns) {
   if (predicted_ns <= 0) return std::nullopt;
   return replayed_ns / predicted_ns - 1;
+}
+
+std::optional<TraceOverhead> OverheadOf(const ReplayOutcome& outcome) {
+  std::optional<TraceOverhead> sum;
+  for (const CellOutcome& cell : outcome.cells) {
+    if (!cell.activity || !cell.activity->overhead) continue;
+    if (!sum) sum.emplace();
+    sum->pairs = cell.activity->overhead->pairs;
+    sum->plain_ns += cell.activity->overhead->plain_ns;
+    sum->traced_ns += cell.activity->overhead->traced_ns;
+  }
+  return sum;
 }
 
 ReplaySummary Summarize(const Plan& plan, const ReplayOutcome& outcome) {

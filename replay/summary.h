@@ -47,6 +47,9 @@ struct ReplaySummary {
 
 [[nodiscard]] ReplaySummary Summarize(const Plan& plan, const ReplayOutcome& outcome);
 
+/// What tracing cost, over all cells run; absent where none was traced.
+[[nodiscard]] std::optional<TraceOverhead> OverheadOf(const ReplayOutcome& outcome);
+
 /// replayed / predicted - 1, absent when nothing was predicted.
 [[nodiscard]] std::optional<double> RelativeError(double predicted_ns, double replayed_ns);
 

@@ -55,6 +55,14 @@ Json LedgerJson(const ReplayCell& cell) {
   return ledger;
 }
 
+Json OverheadJson(const std::optional<TraceOverhead>& overhead) {
+  if (!overhead) return nullptr;
+  return {{"pairs", overhead->pairs},
+          {"plain_ns", overhead->plain_ns},
+          {"traced_ns", overhead->traced_ns},
+          {"relative", overhead->relative()}};
+}
+
 Json ActivityJson(const ActivityReport& activity) {
   Json segments = Json::array();
   for (const SegmentBusy& segment : activity.segments) {
@@ -63,12 +71,24 @@ Json ActivityJson(const ActivityReport& activity) {
                         {"index", segment.key.index},
                         {"busy_ns", segment.busy_ns},
                         {"kernels", segment.kernels},
-                        {"copies", segment.copies}});
+                        {"copies", segment.copies},
+                        {"device", segment.device}});
+  }
+  Json devices = Json::array();
+  for (const auto& [id, device] : activity.devices) {
+    devices.push_back({{"device", id},
+                       {"busy_ns", device.busy_ns},
+                       {"nccl_ns", device.exchange_ns},
+                       {"kernels", device.kernels},
+                       {"copies", device.copies},
+                       {"untied", device.untied}});
   }
   return {{"problem", activity.problem.empty() ? Json(nullptr) : Json(activity.problem)},
           {"losses", activity.losses},
           {"untied", activity.untied},
-          {"segments", std::move(segments)}};
+          {"segments", std::move(segments)},
+          {"devices", std::move(devices)},
+          {"overhead", OverheadJson(activity.overhead)}};
 }
 
 Json CellJson(const ReplayCell& record, const CellOutcome& cell) {
@@ -153,6 +173,7 @@ std::string ReplayJson(const Plan& plan,
                                                          {"rows", s.rows},
                                                          {"problem", FailureText(outcome)}}
                                                   : Json(nullptr)},
+                         {"trace_overhead", OverheadJson(OverheadOf(outcome))},
                          {"cells", std::move(cells)}};
   return DumpJson(document, 1) + "\n";
 }

@@ -59,7 +59,10 @@ std::map<SegmentId, SegmentActivity> BySegment(const ActivityTrace& trace) {
     if (!record.segment) return nullptr;
     std::vector<Interval>& seen = times[*record.segment];
     SegmentActivity& activity = segments[*record.segment];
-    if (seen.empty()) activity.span = record.time;
+    if (seen.empty()) {
+      activity.span = record.time;
+      activity.device = record.device;
+    }
     activity.span.start_ns = std::min(activity.span.start_ns, record.time.start_ns);
     activity.span.end_ns = std::max(activity.span.end_ns, record.time.end_ns);
     seen.push_back(record.time);
@@ -76,6 +79,28 @@ std::map<SegmentId, SegmentActivity> BySegment(const ActivityTrace& trace) {
   }
   for (auto& [segment, activity] : segments) activity.busy_ns = UnionLength(times[segment]);
   return segments;
+}
+
+std::map<std::uint32_t, DeviceActivity> ByDevice(const ActivityTrace& trace) {
+  std::map<std::uint32_t, DeviceActivity> devices;
+  std::map<std::uint32_t, std::vector<Interval>> all;
+  std::map<std::uint32_t, std::vector<Interval>> exchanges;
+  const auto add = [&](const auto& record) -> DeviceActivity& {
+    DeviceActivity& device = devices[record.device];
+    all[record.device].push_back(record.time);
+    device.untied += record.segment ? 0 : 1;
+    return device;
+  };
+  for (const KernelRecord& kernel : trace.kernels) {
+    ++add(kernel).kernels;
+    if (kernel.name.starts_with("nccl")) exchanges[kernel.device].push_back(kernel.time);
+  }
+  for (const CopyRecord& copy : trace.copies) ++add(copy).copies;
+  for (auto& [id, device] : devices) {
+    device.busy_ns = UnionLength(all[id]);
+    device.exchange_ns = UnionLength(exchanges[id]);
+  }
+  return devices;
 }
 
 void ActivityCollector::Add(KernelRecord kernel) {

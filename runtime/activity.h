@@ -85,10 +85,24 @@ struct SegmentActivity {
   int kernels = 0;
   int copies = 0;
   std::int64_t copied_bytes = 0;
+  std::uint32_t device = 0;  ///< of the first record; a segment is one device's
+};
+
+/// What one device did.
+struct DeviceActivity {
+  std::int64_t busy_ns = 0;  ///< union of the kernels' and copies' intervals, on all its streams
+  std::int64_t exchange_ns = 0;  ///< the same of NCCL's kernels alone
+  int kernels = 0;
+  int copies = 0;
+  int untied = 0;  ///< of these, of no segment
 };
 
 /// Kernels and copies by segment; those that carry none are left out.
 [[nodiscard]] std::map<SegmentId, SegmentActivity> BySegment(const ActivityTrace& trace);
+
+/// Kernels and copies by device. NCCL's kernels are known by their names: a communicator that does
+/// not block launches them on a thread of its own, where the caller's segment does not reach.
+[[nodiscard]] std::map<std::uint32_t, DeviceActivity> ByDevice(const ActivityTrace& trace);
 
 /// Collects records in any order and ties them at the end, because the record that gives a call its
 /// segment may lie in a later buffer than the kernel.

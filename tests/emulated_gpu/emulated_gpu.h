@@ -58,6 +58,11 @@ void BreakAttention(float value);
 /// row's log-sum-exp after it ran, and nothing to its output. Configure() ends it.
 void BreakLogSumExp(float value);
 
+/// The fake CUPTI (tests/runtime/fake_vendor) at `library` then has a record of every kernel that
+/// is launched, each of 1000 ns on its device's own clock, tied to the segment of the launching
+/// thread; of an exchange one of a thread of NCCL's own, tied to none. Only in builds with CUPTI.
+void UseFakeCupti(const std::string& library);
+
 /// The fake NCCL (tests/runtime/fake_vendor) at `library` then takes its turn on the streams:
 /// an exchange starts when what was enqueued before it is done, and later work waits for it.
 void UseFakeNccl(const std::string& library);

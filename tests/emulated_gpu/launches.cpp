@@ -26,6 +26,7 @@ void LaunchAttention(const Variant& variant, const AttentionCall& call) {
   CheckArch(variant, DeviceArch(variant.name));
   const int grid = call.sm_count > 0 ? call.sm_count : DeviceSms(variant.name);
   ++Machine::Get().counts.attention_launches;
+  Machine::Get().Launched(variant.name, call.stream, true);
   const int device = Machine::CurrentDevice();
   Machine::Get().Enqueue(
       call.stream,
@@ -50,6 +51,7 @@ void Enqueue(void (*kernel)(const Arguments&),
              std::int64_t& count) {
   if (blocks == 0) return;
   ++count;
+  Machine::Get().Launched("memory", stream, true);
   const int device = Machine::CurrentDevice();
   Machine::Get().Enqueue(stream,
                          {.start =

@@ -40,6 +40,7 @@ void Machine::Configure(const Options& options) {
   counts = {};
   broken = false;
   broken_lse = 0.0F;
+  launched = nullptr;
   t_device = 0;
 }
 

@@ -88,6 +88,11 @@ class Machine {
   Counts counts;
   bool broken = false;
   float broken_value = 0.0F;
+  /// Told of every kernel's launch, on the launching thread; null where nobody asks.
+  std::function<void(const char* name, const CUstream_st* stream, bool tied)> launched;
+  void Launched(const char* name, void* stream, bool tied) {
+    if (launched) launched(name, static_cast<CUstream_st*>(stream), tied);
+  }
   float broken_lse = 0.0F;  ///< added to the first row's log-sum-exp
 
  private:

@@ -10,6 +10,7 @@ void UseFakeNccl(const std::string& library) {
   using Enqueue = void (*)(void*, Start, Done, void*);
   static const runtime::DynamicLibrary fake(library, "no fake NCCL");
   const Enqueue enqueue = [](void* stream, Start start, Done done, void* work) {
+    Machine::Get().Launched("ncclDevKernel_SendRecv", stream, false);
     Machine::Get().Enqueue(stream,
                            {.start = [start, work] { start(work); },
                             .done = [done, work] { return done(work) != 0; }});

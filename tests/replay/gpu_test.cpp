@@ -298,23 +298,5 @@ TEST(GpuTransportsTest, SegmentsOfNcclRanksAreOnOneClockAndInOrder) {
   }
 }
 
-TEST(GpuTransportsTest, CuptiIsOneMoreRunOrOneLineWithoutIt) {
-  emulated_gpu::Configure({});
-  const Case c;
-  const auto runner = c.Runner(OnGpu(TransportKind::kSerial));
-  ExpectGood(c.cell, *runner, {.warmups = 0, .runs = 1});
-  runtime::ActivityOptions options;
-  options.library = "/nowhere/libcupti.so.13";
-  EXPECT_THAT(runner->Trace(options).problem,
-              HasSubstr(DBSP_HAVE_CUPTI ? "/nowhere/libcupti.so.13" : "CUPTI"));
-  if (!DBSP_HAVE_CUPTI) return;
-  const std::int64_t before = emulated_gpu::Counted().attention_launches;
-  options.library = dbsp::testing::FakeLibrary("libcupti.so.13");
-  const ActivityReport report = runner->Trace(options);
-  EXPECT_EQ(report.problem, "");
-  EXPECT_EQ(emulated_gpu::Counted().attention_launches - before, 9);
-  EXPECT_EQ(WorkProblem(c.cell, runner->ranks()), "");
-}
-
 }  // namespace
 }  // namespace dbsp::replay

@@ -56,6 +56,32 @@ TEST(ActivityTest, RecordsWithoutTimesAreCountedAndKeptOutOfTheLists) {
   EXPECT_EQ(Describe(trace.losses), "3 dropped, 5 untimed");
 }
 
+TEST(ActivityTest, DevicesAreToldApartAndNcclsKernelsAreKnownByName) {
+  ActivityCollector collector;
+  const auto on = [](auto record, std::uint32_t device, const char* name) {
+    record.device = device;
+    if constexpr (requires { record.name; }) record.name = name;
+    return record;
+  };
+  collector.Add(on(Kernel(100, 200, 1), 4, "attention"));
+  collector.Add(on(Kernel(150, 250, 2), 4, "ncclDevKernel_SendRecv"));
+  collector.Add(on(Copy(240, 300, 3), 4, ""));
+  collector.Add(on(Kernel(100, 110, 4), 5, "attention"));
+  collector.AddSegment(1, 77);
+  collector.AddSegment(4, 78);
+  const ActivityTrace trace = collector.Finish();
+  const auto devices = ByDevice(trace);
+  ASSERT_EQ(devices.size(), 2U);
+  EXPECT_EQ(devices.at(4).busy_ns, 200);
+  EXPECT_EQ(devices.at(4).exchange_ns, 100);
+  EXPECT_EQ(devices.at(4).kernels, 2);
+  EXPECT_EQ(devices.at(4).copies, 1);
+  EXPECT_EQ(devices.at(4).untied, 2);
+  EXPECT_EQ(devices.at(5).busy_ns, 10);
+  EXPECT_EQ(devices.at(5).untied, 0);
+  EXPECT_EQ(BySegment(trace).at(78).device, 5U);
+}
+
 TEST(ActivityTest, ASegmentIsBusyForTheUnionOfItsIntervals) {
   ActivityCollector collector;
   collector.Add(Kernel(100, 200, 1));
