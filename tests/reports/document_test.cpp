@@ -248,6 +248,7 @@ TEST(ReportDocumentTest, MissingMaskFileCostsTheLoadViewOnly) {
 
 TEST(ReportDocumentTest, NonFiniteNumbersAreNull) {
   ReportInputs inputs = FixtureInputs();
+  EXPECT_EQ(Document(inputs)["plans"][0]["verdict"]["verification"]["max_lse_error"], 3.5e-6);
   inputs.replays[1].replay.cells[0].relative_error = std::numeric_limits<double>::infinity();
   std::get<ExchangeConfig>(inputs.trials[5].trial.config).unevenness = std::nan("");
   const Json document = Document(inputs);

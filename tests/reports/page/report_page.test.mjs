@@ -91,6 +91,7 @@ test('the verdict shows the numbers of the data', async () => {
       assertShows(await card(page, `gain-${family}`), baseline.gain, `gain over ${family}`);
     }
     assert.equal(await card(page, 'verification'), 'Passed');
+    assert.match(await page.locator('[data-card="verification"]').innerText(), /log-sum-exp within 3\.5/);
     assert.equal(await card(page, 'chosen'), 'dbsp U2×R2');
     const notices = await page.locator('#verdict .notices').innerText();
     assert.match(notices, /4 ranks on 2 cores/);
