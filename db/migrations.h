@@ -344,9 +344,48 @@ JOIN kernel_variants v ON v.id = a.kernel_id JOIN v_trial_times s ON s.trial_id 
 LEFT JOIN trial_counter_values n ON n.trial_id = c.trial_id;
 )sql";
 
-/// Verification compares log-sum-exp, too. NULL: not verified, or by an older version.
-inline constexpr const char* kLogSumExpV7 = R"sql(
+/// Verification compares log-sum-exp, too (NULL: not verified, or by an older version). What
+/// --tune-kernels chose: finals are trials of a method of their own, those of one shape and process
+/// met each other, and the chosen one's detail says what the default was and what noise its gain
+/// had to be above. Its forms are those of profiler/tune_kernels.cpp.
+inline constexpr const char* kLogSumExpAndTunedV7 = R"sql(
 ALTER TABLE replay_cells ADD COLUMN lse_error REAL;
+
+CREATE VIEW v_tuned AS
+WITH finals AS (
+  SELECT t.id AS trial_id, t.environment_id, t.detail, t.started_utc, v.name AS kernel, a.*,
+    s.median_ns
+  FROM trials t JOIN attention_trials a ON a.trial_id = t.id
+  JOIN kernel_variants v ON v.id = a.kernel_id JOIN v_trial_times s ON s.trial_id = t.id
+  WHERE t.outcome = 'ok' AND t.method LIKE '%.turns'),
+chosen AS (
+  SELECT *, CASE
+      WHEN detail LIKE 'chosen over %' THEN substr(detail, 13, instr(detail, ': ') - 13)
+      WHEN detail LIKE 'chosen: % does not work here%'
+        THEN substr(detail, 9, instr(detail, ' does not work here') - 9)
+      ELSE kernel END AS default_kernel
+  FROM finals WHERE detail LIKE 'chosen%'),
+met AS (
+  SELECT c.trial_id, count(*) AS finalists, min(f.median_ns) AS fastest_ns,
+    max(CASE WHEN f.kernel = c.default_kernel THEN f.median_ns END) AS default_ns
+  FROM chosen c JOIN finals f ON f.environment_id = c.environment_id AND f.dtype = c.dtype
+    AND f.heads = c.heads AND f.head_dim = c.head_dim AND f.block_q = c.block_q
+    AND f.block_k = c.block_k AND f.q_blocks = c.q_blocks AND f.k_blocks = c.k_blocks
+    AND f.pattern = c.pattern AND f.seed = c.seed AND f.kept_blocks = c.kept_blocks
+  GROUP BY c.trial_id)
+SELECT d.name AS device, c.kernel, c.default_kernel,
+  CASE WHEN c.kernel <> c.default_kernel AND m.default_ns IS NULL THEN 'default failed'
+    WHEN c.kernel <> c.default_kernel THEN 'switched'
+    WHEN m.fastest_ns < c.median_ns THEN 'ambiguous' ELSE 'default' END AS verdict,
+  round(100.0 * (1 - m.fastest_ns / m.default_ns), 2) AS gain_percent,
+  CASE WHEN instr(c.detail, 'noise of ') > 0
+    THEN CAST(substr(c.detail, instr(c.detail, 'noise of ') + 9) AS REAL) END AS noise_percent,
+  m.finalists, c.dtype, c.heads, c.head_dim, c.block_q || 'x' || c.block_k AS block, c.q_blocks,
+  c.k_blocks, c.pattern,
+  round(1.0 * c.kept_blocks / (c.heads * c.q_blocks * c.k_blocks), 4) AS density,
+  c.median_ns, c.started_utc AS tuned_utc, e.git_commit, c.trial_id
+FROM chosen c JOIN met m ON m.trial_id = c.trial_id
+JOIN environments e ON e.id = c.environment_id JOIN devices d ON d.id = e.device_id;
 )sql";
 
 }  // namespace dbsp::db

@@ -18,7 +18,7 @@ constexpr std::array<const char*, 7> kMigrations{kTablesV1,
                                                  kKernelFactsV4,
                                                  kExchangeNodesV5,
                                                  kCountersV6,
-                                                 kLogSumExpV7};
+                                                 kLogSumExpAndTunedV7};
 
 int VersionOf(const Connection& connection) {
   return static_cast<int>(connection.Integer("PRAGMA user_version"));

@@ -245,6 +245,51 @@ TEST(DatabaseTest, CountersComeBackWithTheirTrialAlsoThroughAnImport) {
   EXPECT_EQ(ShellText(folder / "b.db", "SELECT count(*) FROM v_counters"), "3");
 }
 
+/// A final's trial, as --tune-kernels stores it.
+Trial Final(const std::string& kernel,
+            std::uint64_t shape,
+            std::int64_t ns,
+            const std::string& detail) {
+  Trial trial = SomeAttention(shape, {ns, ns, ns});
+  std::get<AttentionConfig>(trial.config).kernel = kernel;
+  trial.method = "cuda.events.cold.turns";
+  trial.detail = detail + "in turns with 1 others; each sample is the median of a trial";
+  return trial;
+}
+
+TEST(DatabaseTest, TunedKernelsAreAViewWithDefaultGainAndNoise) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine("a GPU"));
+  const auto add = [&](const Trial& trial) { database.AddTrial(environment, trial); };
+  add(Final("usual", 1, 200, ""));
+  add(Final("fast", 1, 150, "chosen over usual: 25.0% against noise of 1.5%; "));
+  add(Final("usual", 2, 100, "chosen: the default, and the fastest; "));
+  add(Final("fast", 2, 110, ""));
+  add(Final(
+      "usual", 3, 100, "chosen: the default; fast is faster by 0.5% against noise of 2.0%; "));
+  add(Final("fast", 3, 99, ""));
+  add(Final("fast", 4, 70, "chosen: usual does not work here; "));
+  // Neither a trial of another method, nor a final of another process on the same shape, counts.
+  Trial alone = Final("fast", 2, 1, "");
+  alone.method = "cuda.events.cold";
+  add(alone);
+  database.AddTrial(database.AddEnvironment(SomeMachine("a GPU")), Final("fast", 2, 2, ""));
+  const auto row = [&](const std::string& median) {
+    return ShellText(folder / "p.db",
+                     "SELECT device || '|' || kernel || '|' || default_kernel || '|' || verdict || "
+                     "'|' || coalesce(gain_percent, '-') || '|' || coalesce(noise_percent, '-') || "
+                     "'|' || finalists FROM v_tuned WHERE median_ns = " +
+                         median);
+  };
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT count(*) FROM v_tuned"), "4");
+  EXPECT_EQ(row("150"), "a GPU|fast|usual|switched|25.0|1.5|2");
+  EXPECT_EQ(row("100 AND finalists = 2 AND verdict = 'default'"),
+            "a GPU|usual|usual|default|0.0|-|2");
+  EXPECT_EQ(row("100 AND verdict = 'ambiguous'"), "a GPU|usual|usual|ambiguous|1.0|2.0|2");
+  EXPECT_EQ(row("70"), "a GPU|fast|usual|default failed|-|-|1");
+}
+
 KernelVariant SomeKernel() {
   return {.name = "sm90.block128x64.d128",
           .list = "blocks",

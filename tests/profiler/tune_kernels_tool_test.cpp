@@ -8,6 +8,7 @@
 #include "core/workload.h"
 #include "db/database.h"
 #include "profiler/tune_kernels.h"
+#include "tests/db/fixtures.h"
 #include "tests/runtime/background_process.h"
 
 namespace dbsp::profiler {
@@ -69,6 +70,16 @@ TEST(TuneKernelsToolTest, BadKernelsCostTheirOwnTrialsAndTheBestGoodOneIsChosen)
   EXPECT_EQ(good[0].method, "cpu.thread_time");
   EXPECT_EQ(good[1].method, "cpu.thread_time.turns");
   EXPECT_THAT(good[1].detail, HasSubstr("chosen over test.slow"));
+
+  const auto tuned = [&](const std::string& columns) {
+    return db::ShellText(db, "SELECT " + columns + " FROM v_tuned");
+  };
+  EXPECT_EQ(tuned("kernel || ' over ' || default_kernel || ', ' || verdict"),
+            "cpu.block_sparse over test.slow, switched");
+  EXPECT_NEAR(std::stod(tuned("gain_percent")), 100 * shape["gain"].get<double>(), 0.011);
+  EXPECT_NEAR(std::stod(tuned("noise_percent")), 100 * shape["noise"].get<double>(), 0.051)
+      << "the detail has one decimal";
+  EXPECT_EQ(tuned("count(*)"), "1");
 
   BackgroundProcess again(Command(db, {"--dry-run"}));
   EXPECT_EQ(again.Code(), 0) << again.Err();
