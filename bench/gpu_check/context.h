@@ -54,6 +54,7 @@ bool CheckSlaKernels(const char* part, bool small, Context& context);
 bool MeasureMemory(Context& context);
 bool MeasureSpeed(Context& context);  ///< "speed"
 bool MeasureCurve(Context& context);  ///< "curve"
+bool MeasureRepeats(Context& context);  ///< "repeat"
 bool ServePeers(Context& context);  ///< "serve": bench/peers.py on standard input and output
 
 }  // namespace dbsp::gpu_check

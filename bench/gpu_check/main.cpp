@@ -88,6 +88,7 @@ int RunPart(const std::string& part, const Options& options) {
                                                                    {"small", CheckAttentionSmall},
                                                                    {"speed", MeasureSpeed},
                                                                    {"curve", MeasureCurve},
+                                                                   {"repeat", MeasureRepeats},
                                                                    {"serve", ServePeers}};
   const runtime::CudaDeviceFacts device = runtime::OpenCudaDevice(options.device);
   Context context{options,

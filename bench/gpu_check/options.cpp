@@ -33,6 +33,7 @@ const char* HelpText() {
          "  small      the same on few small cases, for compute-sanitizer\n"
          "  speed      dense, block-sparse and gather-sparse attention\n"
          "  curve      kept efficiency over density\n"
+         "  repeat     how far apart medians of one kernel are, taken again and again\n"
          "  serve      answers bench/peers.py on standard input\n"
          "  --out DIR        results, one JSON object a line   [out/gpu-check]\n"
          "  --budget N       seconds for each part             [120]\n"
@@ -40,8 +41,8 @@ const char* HelpText() {
          "                   memory, the builders of key lists lists, and SLA sla\n"
          "  --seed N         of shapes, masks and inputs       [1]\n"
          "  --device N       which GPU                         [0]\n"
-         "  --smoke          tiny shapes in speed, curve and serve: shows that all of it runs;\n"
-         "                   its times say nothing\n"
+         "  --smoke          tiny shapes in speed, curve, repeat and serve: shows that all of\n"
+         "                   it runs; its times say nothing\n"
          "exit: 0 all right, 1 something is wrong, 2 usage, 3 no usable GPU, 4 a fault of its "
          "own,\n"
          "124 nothing is wrong, but the time was up before all that a part promises was checked\n";
@@ -49,7 +50,7 @@ const char* HelpText() {
 
 Options ParseOptions(const std::vector<std::string>& arguments) {
   static const std::vector<std::string> kParts = {
-      "list", "correct", "small", "speed", "curve", "serve"};
+      "list", "correct", "small", "speed", "curve", "repeat", "serve"};
   Options options;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
@@ -88,7 +89,7 @@ Options ParseOptions(const std::vector<std::string>& arguments) {
   }
   if (options.parts.empty()) {
     Fail(ErrorCode::kInvalidArgument,
-         "which part? one of list, correct, small, speed, curve; see --help");
+         "which part? one of list, correct, small, speed, curve, repeat; see --help");
   }
   return options;
 }

@@ -15,7 +15,8 @@ struct Options {
   std::int64_t budget_s = 120;  ///< of each part
   std::uint64_t seed = 1;
   int device = 0;
-  bool smoke = false;  ///< tiny shapes in speed, curve and serve: does the program work at all
+  /// Tiny shapes in speed, curve, repeat and serve: does the program work at all.
+  bool smoke = false;
   bool help = false;
 };
 

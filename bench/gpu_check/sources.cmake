@@ -5,7 +5,7 @@ set(DBSP_GPU_CHECK_HOST_SOURCES
   check_cases.cpp compare.cpp lists.cpp options.cpp results.cpp sla_cases.cpp speed_groups.cpp)
 set(DBSP_GPU_CHECK_DEVICE_SOURCES
   check_attention.cpp check_list_builders.cpp check_memory.cpp check_sla.cpp device_case.cpp
-  main.cpp memory_speed.cpp serve.cpp speed.cpp)
+  main.cpp memory_speed.cpp repeat.cpp serve.cpp speed.cpp)
 list(TRANSFORM DBSP_GPU_CHECK_HOST_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
 list(TRANSFORM DBSP_GPU_CHECK_DEVICE_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
 

@@ -187,6 +187,13 @@ std::vector<SpeedGroup> SpeedGroups(bool smoke) {
   return Finished(std::move(groups), smoke);
 }
 
+SpeedGroup RepeatGroup(int min_arch, bool smoke) {
+  SpeedGroup group = DenseGroup(smoke ? kSmoke : Sizes{}, 16384, 8, 128, 0);
+  group.items = {Dense(min_arch, 0)};
+  group.budget_s = 14;
+  return Finished({std::move(group)}, smoke).front();
+}
+
 std::vector<SpeedGroup> CurveGroups(bool smoke) {
   const Sizes sizes = smoke ? kSmoke : Sizes{};
   constexpr double kDensities[] = {0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05};

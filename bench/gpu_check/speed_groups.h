@@ -43,6 +43,8 @@ struct SpeedGroup {
 /// The table of the speed part, most valuable first.
 /// smoke  the same groups and items over a few hundred tokens and two heads
 [[nodiscard]] std::vector<SpeedGroup> SpeedGroups(bool smoke = false);
+/// Dense attention of some milliseconds, by the kernels made for `min_arch`.
+[[nodiscard]] SpeedGroup RepeatGroup(int min_arch, bool smoke = false);
 /// Densities from 1 down to 0.05 for block-sparse and gather kernels.
 [[nodiscard]] std::vector<SpeedGroup> CurveGroups(bool smoke = false);
 

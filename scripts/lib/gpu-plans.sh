@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-# The parts of scripts/gpu-check that need dbsp's tools: profile, replay and ranks. Sourced, never run; it
-# takes bin, out, smoke, budget, left, note, say from there.
+# The parts of scripts/gpu-check that need dbsp's tools: profile, full, replay and ranks. Sourced, never
+# run; it takes bin, out, smoke, budget, left, note, say from there.
+
+now_ms() { date +%s%3N; }
+# clocked NAME START_MS STATUS: how long it took, for scripts/lib/gpu-limits.
+clocked() {
+  local took=$(($(now_ms) - $2))
+  printf '{"what": "%s", "seconds": %d.%03d, "status": %d}\n' "$1" $((took / 1000)) $((took % 1000)) "$3" \
+    >>"$out/seconds.jsonl"
+}
 
 # Wan 2.1 14B at 720p in blocks of 128: radial masks, and a density per head as measured from
 # SpargeAttn on that model (array of steps x layers x heads). One cell of each is planned for 8 ranks.
@@ -35,15 +43,50 @@ make_workloads() {
   fi
 }
 
-# What a trial may cost is the tool's to decide; here only the whole has a limit.
+# run_suite PART SUITE DB SECONDS: what a trial may cost is the tool's to decide; here only the whole has
+# a limit.
+run_suite() {
+  has_tools "$1" || return
+  make_workloads || { note "$1" 1; return; }
+  local start status
+  start=$(now_ms)
+  timeout -k 5 "$4" "$bin/dbsp-profile" --db "$3" --device cuda --suite "$2" --ranks 8 \
+    --workload "$out/radial.json" --budget $(($4 - 15))s --json >"$out/$1.json" 2> >(tee "$out/$1.txt" >&2)
+  status=$?
+  clocked "$1" "$start" $status
+  python3 - "$out/$1.json" <<'PY'
+import json, sys
+try:
+    with open(sys.argv[1]) as file:
+        got = json.load(file)
+    print(", ".join(f"{got[name]} {name.replace('_', ' ')}" for name in ("measured", "reused", "failed", "left_out")))
+except (OSError, ValueError):
+    print("no document")
+PY
+  note "$1" $status
+}
 profile_device() {
-  has_tools profile || return
-  make_workloads || { note profile 1; return; }
   local s
-  s=$(budget 120)
+  s=$(budget 110)
   [ ${#smoke[@]} -gt 0 ] && s=18  # the workload's own tiny shapes, and none of the general ones
-  run profile "$s" "$bin/dbsp-profile" --db "$out/profile.db" --device cuda --suite quick --ranks 8 \
-    --workload "$out/radial.json" --budget $((s - 15))s
+  run_suite profile quick "$out/profile.db" "$s"
+}
+profile_full() {
+  local s
+  s=$(budget 900)
+  [ ${#smoke[@]} -gt 0 ] && s=18
+  run_suite full full "$out/profile-full.db" "$s"
+}
+
+# trace_cost PLAN: the same replay with CUPTI's tracing and without, in turns.
+trace_cost() {
+  local start status
+  start=$(now_ms)
+  timeout "$(budget 40)" "$bin/dbsp-replay" "$1" --device cuda --transport serial --cupti --repeat 1 --json \
+    >"$out/replay-cupti.json" 2>"$out/replay-cupti.err"
+  status=$?
+  clocked replay-cupti "$start" $status
+  [ $status = 0 ] || echo "CUPTI: exit $status: $(tail -n 1 "$out/replay-cupti.err")" | tee -a "$out/replay.txt"
 }
 
 # plan_line NAME FAMILY FILE: one line out of dbsp-replay's document.
@@ -66,11 +109,12 @@ replay_plans() {
   has_tools replay || return
   [ -f "$out/profile.db" ] || { echo "replay: unavailable: no $out/profile.db; run the part profile first"; note replay 3; return; }
   [ -f "$out/radial.json" ] || make_workloads || { note replay 1; return; }
-  local status=0 name step layer family plan seconds one
+  local status=0 name step layer family plan seconds one start end=$((SECONDS + 150))
   : >"$out/replay.txt"
   while read -r name step layer; do
     for family in "${plan_families[@]}"; do
       seconds=$(budget 40)
+      [ $((end - SECONDS)) -lt "$seconds" ] && seconds=$((end - SECONDS))
       if [ "$seconds" -lt 10 ]; then
         echo "out of time before $name $family" | tee -a "$out/replay.txt"
         [ $status = 0 ] && status=124
@@ -81,10 +125,13 @@ replay_plans() {
         --steps "$step" --layers "$layer" --families "$family" -o "$plan" >"$out/plan-$name-$family.txt" 2>&1
       one=$?
       if [ $one = 0 ]; then
+        start=$(now_ms)
         timeout "$seconds" "$bin/dbsp-replay" "$plan" --db "$out/profile.db" --device cuda --transport serial \
           --verify --json >"$out/replay-$name-$family.json" 2>"$out/replay-$name-$family.err"
         one=$?
+        clocked "replay-$name-$family" "$start" $one
         [ $one = 0 ] && plan_line "$name" "$family" "$out/replay-$name-$family.json" | tee -a "$out/replay.txt"
+        [ $one = 0 ] && [ "$name-$family" = radial-ulysses ] && trace_cost "$plan"
       fi
       if [ $one != 0 ]; then
         status=$one
@@ -101,23 +148,29 @@ replay_plans() {
 play_ranks() {
   has_tools ranks || return
   [ -f "$out/radial.json" ] || make_workloads || { note ranks 1; return; }
-  local one plan=$out/plan-one-rank.json
+  local one start plan=$out/plan-one-rank.json
+  start=$(now_ms)
   timeout "$(budget 40)" "$bin/dbsp-tune" --workload "$out/radial.json" --cluster h200x1 --steps 30 --layers 20 \
     --families ulysses -o "$plan" >"$out/plan-one-rank.txt" 2>&1 &&
     timeout "$(budget 60)" "$bin/dbsp-replay" "$plan" --device cuda --transport nccl --verify --json \
       >"$out/replay-one-rank.json" 2>"$out/replay-one-rank.err"
   one=$?
+  clocked one-rank "$start" $one
   if [ $one = 0 ]; then
     plan_line "one rank" nccl "$out/replay-one-rank.json"
   else
     echo "one rank over NCCL: exit $one: $(cat "$out/plan-one-rank.txt" "$out/replay-one-rank.err" 2>/dev/null | tail -n 1)"
   fi | tee "$out/ranks.txt"
   # Newer NCCL or another set-up of the network may refuse it; that is reported and nothing else.
-  if timeout "$(budget 60)" "$bin/dbsp-profile" --device cuda --suite collectives --processes --one-gpu --ranks 2 \
-    --deadline 20s -e 128K >"$out/ranks-one-gpu.txt" 2>&1; then
+  local two=0
+  start=$(now_ms)
+  timeout "$(budget 60)" "$bin/dbsp-profile" --device cuda --suite collectives --processes --one-gpu --ranks 2 \
+    --deadline 20s -e 128K >"$out/ranks-one-gpu.txt" 2>&1 || two=$?
+  clocked two-ranks "$start" $two
+  if [ $two = 0 ]; then
     echo "two ranks on one GPU: every exchange is right"
   else
-    echo "two ranks on one GPU: exit $?: $(tail -n 1 "$out/ranks-one-gpu.txt")"
+    echo "two ranks on one GPU: exit $two: $(tail -n 1 "$out/ranks-one-gpu.txt")"
   fi | tee -a "$out/ranks.txt"
   note ranks $one
 }

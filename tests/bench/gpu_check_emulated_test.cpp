@@ -105,15 +105,24 @@ TEST(GpuCheckEmulatedTest, TheScriptRunsEveryPartAndSumsUp) {
   const EnvironmentVariable libraries = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
   const EnvironmentVariable path("PATH",
                                  folder.path().string() + ":" + std::string(std::getenv("PATH")));
-  const ToolResult run =
-      RunCommand(DBSP_SOURCE_DIR "/scripts/gpu-check kernels speed sanitizer curve --smoke --bin " +
-                 std::string(kFolder) + " --out " + (folder / "out").string());
+  const ToolResult run = RunCommand(
+      DBSP_SOURCE_DIR "/scripts/gpu-check kernels repeat speed sanitizer curve --smoke --bin " +
+      std::string(kFolder) + " --out " + (folder / "out").string());
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
-  for (const char* part : {"kernels", "speed", "sanitizer", "curve"}) {
+  for (const char* part : {"kernels", "repeat", "speed", "sanitizer", "curve"}) {
     EXPECT_THAT(run.out, ::testing::ContainsRegex(std::string(part) + " +[0-9]+s  ok")) << run.out;
   }
   EXPECT_THAT(run.out, HasSubstr("emulated GPU: compute capability 9.0"));
   EXPECT_THAT(run.out, Not(HasSubstr("TFLOP/s: "))) << "no speed is expected of tiny shapes";
+  const std::vector<Json> repeats = Lines(folder, "repeat");
+  ASSERT_EQ(repeats.size(), 1U);
+  EXPECT_EQ(repeats[0]["medians_ns"].size(), 7U);
+  EXPECT_GE(repeats[0]["spread"].get<double>(), 0);
+  // What an emulated device's times are apart by is anything; the table says the same of it.
+  const bool within = repeats[0]["spread"].get<double>() <= repeats[0]["limit"].get<double>();
+  EXPECT_THAT(run.out,
+              ::testing::ContainsRegex(std::string("repeated medians of one kernel +within 1% +") +
+                                       (within ? "met" : "missed")));
   std::set<std::string> groups;
   for (const char* part : {"speed", "curve"}) {
     for (const Json& line : Lines(folder, part)) {
@@ -160,7 +169,24 @@ TEST(GpuCheckEmulatedTest, PlansOfWhatWasProfiledAreReplayedAndVerified) {
     EXPECT_TRUE(replay["verification"]["passed"]);
     EXPECT_LE(replay["verification"]["relative_error"].get<double>(), 5e-3);
   }
+  const Json limits = Json::parse(FileText(folder / "out" / "limits.json"));
+  const auto verdict = [&](const std::string& line) -> std::string {
+    EXPECT_THAT(run.out, HasSubstr(line));
+    for (const Json& row : limits["limits"]) {
+      if (row["line"] == line) return row["verdict"];
+    }
+    return "no such line";
+  };
+  EXPECT_TRUE(limits["smoke"]);
+  EXPECT_THAT(run.out, HasSubstr("these times say nothing about the limits"));
+  EXPECT_EQ(verdict("repeated medians of one kernel"), "not reached");
+  EXPECT_EQ(verdict("full suite"), "not reached");
+  EXPECT_THAT(verdict("serial replay, 8 ranks, verified"), AnyOf("met", "missed"));
+  EXPECT_THAT(verdict("CUPTI Activity on a replay"),
+              DBSP_HAVE_CUPTI ? AnyOf("met", "missed") : AnyOf("not reached", ""));
   if (!DBSP_HAVE_NCCL) return;
+  EXPECT_EQ(verdict("replay over NCCL, one rank"), "met");
+  EXPECT_EQ(verdict("two ranks on one GPU"), "met");
   EXPECT_THAT(run.out, ::testing::ContainsRegex("one rank nccl .*verified"));
   EXPECT_THAT(run.out, HasSubstr("two ranks on one GPU: every exchange is right"));
 }

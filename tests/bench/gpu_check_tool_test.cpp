@@ -23,7 +23,7 @@ class GpuCheckToolTest : public ::testing::Test {
 };
 
 TEST_F(GpuCheckToolTest, EveryPartSaysUnavailableInWords) {
-  for (const char* part : {"correct", "small", "speed", "curve", "serve"}) {
+  for (const char* part : {"correct", "small", "speed", "curve", "repeat", "serve"}) {
     const dbsp::testing::TemporaryFolder folder;
     const auto run = RunTool("gpu_check", {part, "--out", (folder / "out").string()});
     EXPECT_EQ(run.exit_code, 3) << part;
