@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "core/plan.h"
@@ -30,8 +31,17 @@ class Costs {
   /// All-to-all between `ranks` ranks, the busiest of which moves max(sent, received) =
   /// `max_rank_bytes`; 0 when that is 0.
   [[nodiscard]] virtual Estimate AllToAll(int ranks, std::int64_t max_rank_bytes) const = 0;
+  /// The same between these ranks, for costs that know which ranks share a host.
+  [[nodiscard]] virtual Estimate AllToAllAmong(std::span<const int> ranks,
+                                               std::int64_t max_rank_bytes) const {
+    return AllToAll(static_cast<int>(ranks.size()), max_rank_bytes);
+  }
   /// One ring hop: every rank of a ring of `ranks` sends and receives; this rank receives `bytes`.
   [[nodiscard]] virtual Estimate Hop(int ranks, std::int64_t bytes) const = 0;
+  /// The same in a ring of these ranks.
+  [[nodiscard]] virtual Estimate HopAround(std::span<const int> ring, std::int64_t bytes) const {
+    return Hop(static_cast<int>(ring.size()), bytes);
+  }
   /// Lowest time any exchange of `bytes` per rank can take (bandwidth only), for lower bounds.
   [[nodiscard]] virtual double BandwidthBoundNs(std::int64_t bytes) const = 0;
   [[nodiscard]] virtual CostSource source() const = 0;

@@ -2,6 +2,7 @@
 // Prices of a layer's amounts, and what a plan says about them.
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "core/error.h"
 #include "planner/timeline.h"
@@ -21,14 +22,13 @@ double Pick(const Estimate& estimate, Bound bound) {
   return estimate.ns;
 }
 
-/// Ranks in the ring of `rank`.
-int RingSize(const LayerWork& work, int rank) {
-  int size = 1;
+/// Ranks in the ring of `rank`, that one first.
+void RingOf(const LayerWork& work, int rank, std::vector<int>& ring) {
+  ring.assign(1, rank);
   for (int at = work.ring_next[static_cast<std::size_t>(rank)]; at >= 0 && at != rank;
        at = work.ring_next[static_cast<std::size_t>(at)]) {
-    ++size;
+    ring.push_back(at);
   }
-  return size;
 }
 
 /// Exchange of one round: all ranks of a component take what its busiest rank needs.
@@ -36,18 +36,26 @@ std::vector<double> PriceRound(const TrafficMatrix& traffic,
                                const std::vector<int>& component,
                                const Costs& costs,
                                Bound bound) {
-  std::vector<int> members(component.size(), 0);
-  std::vector<std::int64_t> busiest(component.size(), 0);
-  for (std::size_t r = 0; r < component.size(); ++r) {
-    const auto c = static_cast<std::size_t>(component[r]);
-    const int rank = static_cast<int>(r);
-    ++members[c];
-    busiest[c] = std::max({busiest[c], traffic.Sent(rank), traffic.Received(rank)});
+  const std::size_t count = component.size();
+  std::vector<std::size_t> begin(count + 1, 0);  // of each component's members
+  for (const int c : component) ++begin[static_cast<std::size_t>(c) + 1];
+  for (std::size_t c = 0; c < count; ++c) begin[c + 1] += begin[c];
+  std::vector<int> members(count);
+  std::vector<std::size_t> next(begin.begin(), begin.end() - 1);
+  for (std::size_t r = 0; r < count; ++r) {
+    members[next[static_cast<std::size_t>(component[r])]++] = static_cast<int>(r);
   }
-  std::vector<double> price(component.size(), 0.0);
-  for (std::size_t r = 0; r < component.size(); ++r) {
-    const auto c = static_cast<std::size_t>(component[r]);
-    if (busiest[c] > 0) price[r] = Pick(costs.AllToAll(members[c], busiest[c]), bound);
+  std::vector<double> price(count, 0.0);
+  for (std::size_t c = 0; c < count; ++c) {
+    const std::span<const int> ranks(members.begin() + static_cast<std::ptrdiff_t>(begin[c]),
+                                     begin[c + 1] - begin[c]);
+    std::int64_t busiest = 0;
+    for (const int rank : ranks) {
+      busiest = std::max({busiest, traffic.Sent(rank), traffic.Received(rank)});
+    }
+    if (busiest == 0) continue;
+    const double ns = Pick(costs.AllToAllAmong(ranks, busiest), bound);
+    for (const int rank : ranks) price[static_cast<std::size_t>(rank)] = ns;
   }
   return price;
 }
@@ -131,11 +139,13 @@ LayerDurations PriceLayer(const LayerWork& work, const Costs& costs, Bound bound
       if (rows > 0) out.merge[t][r] = Pick(costs.Merge(rows, part.head_dim), bound);
     }
   }
+  std::vector<int> ring;
   for (const auto& hop : work.hop_bytes) {
     out.hop.emplace_back(ranks, 0.0);
     for (std::size_t r = 0; r < ranks; ++r) {
       if (hop[r] == 0) continue;
-      out.hop.back()[r] = Pick(costs.Hop(RingSize(work, static_cast<int>(r)), hop[r]), bound);
+      RingOf(work, static_cast<int>(r), ring);
+      out.hop.back()[r] = Pick(costs.HopAround(ring, hop[r]), bound);
     }
   }
   return out;

@@ -60,14 +60,10 @@ int DeviceOfRank(const runtime::ProcessGroup& group, int devices) {
        devices);
 }
 
-int NodesOf(const runtime::ProcessGroup& group, int ranks) {
-  std::size_t most = 1;
-  for (int first = 0; first + ranks <= group.size(); first += ranks) {
-    std::set<int> nodes;
-    for (int r = first; r < first + ranks; ++r) nodes.insert(group.ranks()[r].node);
-    most = std::max(most, nodes.size());
-  }
-  return static_cast<int>(most);
+std::vector<int> NodesOfRanks(const runtime::ProcessGroup& group) {
+  std::vector<int> nodes;
+  for (const runtime::RankProcess& process : group.ranks()) nodes.push_back(process.node);
+  return nodes;
 }
 
 ExchangeLeader::ExchangeLeader(runtime::ProcessGroup& group,
@@ -204,7 +200,7 @@ void ExchangeLeader::Begin(const ExchangeConfig& config, int size) {
   Json begin{{"do", "begin"}, {"config", KeyOf(config)}, {"size", size}};
   if (id) begin["id"] = EncodeId(*id);
   Tell(size, begin);
-  session_.Begin(config, size, id);
+  session_.Begin(config, size, StrideOf(NodesOfRanks(group_), config), id);
   std::optional<std::string> wrong = session_.Check();
   for (int r = 1; r < size; ++r) {
     const std::string theirs = Await(r, "begin").value("wrong", "");
@@ -306,7 +302,9 @@ class Follower {
       std::optional<runtime::NcclId> id;
       if (order.contains("id")) id = DecodeId(order.value("id", ""));
       const TrialConfig config = ConfigOf(order.value("config", ""));
-      session_.Begin(std::get<ExchangeConfig>(config), order.value("size", 0), id);
+      const auto& exchange = std::get<ExchangeConfig>(config);
+      session_.Begin(
+          exchange, order.value("size", 0), StrideOf(NodesOfRanks(group_), exchange), id);
       if (const auto wrong = session_.Check()) answer["wrong"] = *wrong;
     } else if (what == "sample") {
       answer["took"] = session_.Sample();

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/records.h"
 #include "profiler/exchange_session.h"
@@ -21,8 +22,8 @@ namespace dbsp::profiler {
 /// errors  Error{kUnavailable} with fewer devices than ranks on this host
 [[nodiscard]] int DeviceOfRank(const runtime::ProcessGroup& group, int devices);
 
-/// Most hosts that a group of `ranks` ranks side by side is on.
-[[nodiscard]] int NodesOf(const runtime::ProcessGroup& group, int ranks);
+/// [ranks] the host of each.
+[[nodiscard]] std::vector<int> NodesOfRanks(const runtime::ProcessGroup& group);
 
 /// Rank 0's part.
 /// threads  one

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 
 #include "core/error.h"
 #include "core/nearest.h"
@@ -33,12 +34,14 @@ double NeededShare(int d, int n) {
 
 }  // namespace
 
-ExchangeRank::ExchangeRank(const ExchangeConfig& config, int rank, int size)
+ExchangeRank::ExchangeRank(const ExchangeConfig& config, int rank, int size, int stride)
     : config_(config),
       rank_(rank),
       size_(size),
-      first_(TakesAllRanks(config.op) ? 0 : rank / config.ranks * config.ranks),
-      member_(rank - first_) {
+      first_(TakesAllRanks(config.op)
+                 ? 0
+                 : rank / (config.ranks * stride) * (config.ranks * stride) + rank % stride),
+      member_((rank - first_) / stride) {
   if (std::find(kOps.begin(), kOps.end(), config.op) == kOps.end()) {
     throw Error(ErrorCode::kInvalidArgument, UnknownName("exchange", config.op, kOps));
   }
@@ -48,7 +51,7 @@ ExchangeRank::ExchangeRank(const ExchangeConfig& config, int rank, int size)
     send_counts_.assign(static_cast<std::size_t>(size), part_);
     recv_counts_ = send_counts_;
   } else if (config.op == "hop") {
-    part_ = first_ + config.ranks <= size ? floats : 0;
+    part_ = first_ + (config.ranks - 1) * stride < size ? floats : 0;
     send_counts_.assign(1, part_);
     recv_counts_ = send_counts_;
   } else {
@@ -57,9 +60,9 @@ ExchangeRank::ExchangeRank(const ExchangeConfig& config, int rank, int size)
       recv_counts_.push_back(CountBetween(r - first_, member_));
     }
   }
-  const int members = std::min(config.ranks, size - first_);
-  previous_ = first_ + (member_ + members - 1) % members;
-  next_ = first_ + (member_ + 1) % members;
+  const int members = std::min(config.ranks, (size - first_ + stride - 1) / stride);
+  previous_ = first_ + (member_ + members - 1) % members * stride;
+  next_ = first_ + (member_ + 1) % members * stride;
   send_floats_ = std::max<std::int64_t>(1, Offsets(send_counts_, send_offsets_));
   recv_floats_ = std::max<std::int64_t>(1, Offsets(recv_counts_, recv_offsets_));
 }
@@ -106,6 +109,28 @@ void ExchangeRank::Enqueue(runtime::NcclCommunicator& communicator,
     communicator.EnqueueAllToAllV(
         send, send_counts_, send_offsets_, recv, recv_counts_, recv_offsets_);
   }
+}
+
+int NodesOf(std::span<const int> node, int ranks, int stride) {
+  const int size = static_cast<int>(node.size());
+  std::size_t most = 1;
+  for (int block = 0; block + ranks * stride <= size; block += ranks * stride) {
+    for (int first = block; first < block + stride; ++first) {
+      std::set<int> nodes;
+      for (int i = 0; i < ranks; ++i)
+        nodes.insert(node[static_cast<std::size_t>(first + i * stride)]);
+      most = std::max(most, nodes.size());
+    }
+  }
+  return static_cast<int>(most);
+}
+
+int StrideOf(std::span<const int> node, const ExchangeConfig& config) {
+  const int size = static_cast<int>(node.size());
+  if (config.op != "hop" || size % config.ranks != 0) return 1;
+  if (NodesOf(node, config.ranks, 1) == config.nodes) return 1;
+  const int stride = size / config.ranks;
+  return NodesOf(node, config.ranks, stride) == config.nodes ? stride : 1;
 }
 
 int RanksTakingPart(const ExchangeConfig& config, int ranks) {

@@ -25,12 +25,14 @@ namespace dbsp::profiler {
 ///   needed         one group of sends to those who need the keys: members at ring distance d of at
 ///                  most max(1, ranks / 4) get shares like 1/d, the others nothing, as a mask of a
 ///                  band around the diagonal asks for
+/// With a stride s above 1, which hops alone know, the members of a group are every s-th of
+/// ranks x s successive ranks, as a ring of U x R ranks takes every U-th.
 /// A rank outside every whole group takes part with nothing.
 class ExchangeRank {
  public:
-  /// requires  config.ranks >= 1, 0 <= rank < size
+  /// requires  config.ranks >= 1, 0 <= rank < size, stride 1 unless config.op is hop
   /// errors    Error{kInvalidArgument} for an op that is none of the above, naming those
-  ExchangeRank(const ExchangeConfig& config, int rank, int size);
+  ExchangeRank(const ExchangeConfig& config, int rank, int size, int stride = 1);
 
   /// Room that Run() takes, in floats; at least 1.
   [[nodiscard]] std::int64_t send_floats() const { return send_floats_; }
@@ -65,6 +67,15 @@ class ExchangeRank {
   std::int64_t recv_floats_ = 1;
   std::vector<std::int64_t> send_counts_, send_offsets_, recv_counts_, recv_offsets_;
 };
+
+/// Most hosts that a group of `ranks` ranks with this stride is on, over all whole groups; 1 where
+/// there is none.
+/// node  [ranks of the run] host of each
+[[nodiscard]] int NodesOf(std::span<const int> node, int ranks, int stride);
+
+/// The stride at which groups of config.ranks are on config.nodes hosts: 1, or for a hop that of
+/// the rings of U x R = all ranks. 1 where neither is.
+[[nodiscard]] int StrideOf(std::span<const int> node, const ExchangeConfig& config);
 
 /// Ranks that exchange at once when there are `ranks`: as many whole groups as there is room for,
 /// at least one; of an all-gather or reduce-scatter, which takes all ranks of a communicator, one.

@@ -17,8 +17,9 @@ ExchangeSession::ExchangeSession(const NcclWorld& world,
 
 void ExchangeSession::Begin(const ExchangeConfig& config,
                             int size,
+                            int stride,
                             const std::optional<runtime::NcclId>& id) {
-  mine_.emplace(config, rank_, size);
+  mine_.emplace(config, rank_, size, stride);
   if (id) {
     communicator_.reset();
     // A new one with every communicator: buffers go with it, and an aborted one's stream too.

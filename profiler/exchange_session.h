@@ -26,7 +26,11 @@ class ExchangeSession {
 
   /// Joins the communicator `id` of `size` ranks; without one the exchange goes over the one that
   /// is there.
-  void Begin(const ExchangeConfig& config, int size, const std::optional<runtime::NcclId>& id);
+  /// stride  of the groups, as ExchangeRank's
+  void Begin(const ExchangeConfig& config,
+             int size,
+             int stride,
+             const std::optional<runtime::NcclId>& id);
   /// One exchange of known values; what is wrong, in words.
   [[nodiscard]] std::optional<std::string> Check();
   /// Nanoseconds of kExchangesPerSample exchanges one behind the other, by this rank's clock, after

@@ -93,7 +93,12 @@ SuiteOptions SuiteOf(const Options& options,
                  .factor = options.step_factor,
                  .transport = options.device == "cpu" ? "threads" : "nccl"};
   if (ranks != nullptr) {
-    suite.sweep.nodes_of = [ranks](int count) { return NodesOf(ranks->group(), count); };
+    const std::vector<int> nodes = NodesOfRanks(ranks->group());
+    const auto size = static_cast<int>(nodes.size());
+    suite.sweep.nodes_of = [nodes](int count) { return NodesOf(nodes, count, 1); };
+    suite.sweep.ring_nodes_of = [nodes, size](int count) {
+      return NodesOf(nodes, count, size % count == 0 ? size / count : 1);
+    };
   }
   if (!options.workload.empty()) suite.workload = ReadWorkload(options.workload);
   if (!options.refine.empty()) {

@@ -264,12 +264,17 @@ std::vector<TrialConfig> CollectivesSuite(const SuiteOptions& options) {
       for (const auto& [op, unevenness] : kExchanges) {
         const std::int64_t bytes = BytesPerRank(op, ranks, size) / 4 * 4;
         if (bytes == 0) continue;
-        suite.emplace_back(ExchangeConfig{.op = op,
-                                          .transport = sweep.transport,
-                                          .ranks = ranks,
-                                          .bytes_per_rank = bytes,
-                                          .unevenness = unevenness,
-                                          .nodes = sweep.nodes_of(ranks)});
+        ExchangeConfig config{.op = op,
+                              .transport = sweep.transport,
+                              .ranks = ranks,
+                              .bytes_per_rank = bytes,
+                              .unevenness = unevenness,
+                              .nodes = sweep.nodes_of(ranks)};
+        suite.emplace_back(config);
+        const int apart = sweep.ring_nodes_of(ranks);
+        if (config.op != "hop" || apart == config.nodes) continue;
+        config.nodes = apart;
+        suite.emplace_back(config);
       }
     }
   }

@@ -19,8 +19,10 @@ struct SweepOptions {
   std::int64_t end_bytes = 32 << 20;
   double factor = 4;
   std::string transport = "threads";  ///< or "nccl"
-  /// Hosts that a group of so many ranks is on.
+  /// Hosts that so many successive ranks are on, and a ring of so many of U x R ranks, which are
+  /// every U-th: hops are measured on both.
   std::function<int(int ranks)> nodes_of = [](int) { return 1; };
+  std::function<int(int ranks)> ring_nodes_of = [](int) { return 1; };
 };
 
 /// What the trials run on, as data.

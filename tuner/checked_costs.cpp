@@ -44,6 +44,13 @@ Estimate CheckedCosts::AllToAll(int ranks, std::int64_t max_rank_bytes) const {
 Estimate CheckedCosts::Hop(int ranks, std::int64_t bytes) const {
   return Checked(costs_.Hop(ranks, bytes), "hop");
 }
+Estimate CheckedCosts::AllToAllAmong(std::span<const int> ranks,
+                                     std::int64_t max_rank_bytes) const {
+  return Checked(costs_.AllToAllAmong(ranks, max_rank_bytes), "all-to-all");
+}
+Estimate CheckedCosts::HopAround(std::span<const int> ring, std::int64_t bytes) const {
+  return Checked(costs_.HopAround(ring, bytes), "hop");
+}
 double CheckedCosts::BandwidthBoundNs(std::int64_t bytes) const {
   const double ns = costs_.BandwidthBoundNs(bytes);
   return Checked({ns, ns, ns}, "bandwidth bound").ns;

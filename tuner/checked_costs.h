@@ -18,7 +18,11 @@ class CheckedCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Copy(std::int64_t bytes) const override;
   [[nodiscard]] planner::Estimate Merge(std::int64_t rows, int head_dim) const override;
   [[nodiscard]] planner::Estimate AllToAll(int ranks, std::int64_t max_rank_bytes) const override;
+  [[nodiscard]] planner::Estimate AllToAllAmong(std::span<const int> ranks,
+                                                std::int64_t max_rank_bytes) const override;
   [[nodiscard]] planner::Estimate Hop(int ranks, std::int64_t bytes) const override;
+  [[nodiscard]] planner::Estimate HopAround(std::span<const int> ring,
+                                            std::int64_t bytes) const override;
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override;
   [[nodiscard]] CostSource source() const override { return costs_.source(); }
 

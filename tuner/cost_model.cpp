@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tuner/cost_model.h"
 
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -149,23 +149,26 @@ Estimate FittedCosts::Merge(std::int64_t rows, int head_dim) const {
   return estimate;
 }
 
-Estimate FittedCosts::Exchange(const RankCurves& curves, int ranks, double bytes) const {
+Estimate FittedCosts::Exchange(const RankCurves& curves, int ranks, int hosts, double bytes) const {
   if (!(bytes > 0)) return {};
   const auto at = [&](const Curve& curve) {
     if (!curve.Covers(bytes)) curves.outside = true;
     return curve.At(bytes);
   };
-  const auto above = curves.by_ranks.lower_bound(ranks);
-  if (above != curves.by_ranks.end() && above->first == ranks) return at(above->second);
   // Between a rank count inside one host and one across hosts there is no middle.
-  const bool bracketed = above != curves.by_ranks.end() && above != curves.by_ranks.begin() &&
-                         curves.nodes.at(above->first) == curves.nodes.at(std::prev(above)->first);
-  if (!bracketed && !(allow_scaled_ && !curves.by_ranks.empty())) {
+  static const std::map<int, Curve> kNone;
+  const auto found = curves.by_hosts.find(hosts);
+  const std::map<int, Curve>& by_ranks = found == curves.by_hosts.end() ? kNone : found->second;
+  const auto above = by_ranks.lower_bound(ranks);
+  if (above != by_ranks.end() && above->first == ranks) return at(above->second);
+  const bool bracketed = above != by_ranks.end() && above != by_ranks.begin();
+  if (!bracketed && !(allow_scaled_ && !by_ranks.empty())) {
     Fail(ErrorCode::kNotFound,
-         "no {} between {} ranks was measured (rank counts measured: {}); measure: {}",
+         "no {} between {} ranks{} was measured (rank counts measured: {}); measure: {}",
          curves.op,
          ranks,
-         curves.by_ranks.empty() ? "none" : fmt::format("{}", fmt::join(RankCounts(curves), ", ")),
+         hosts > 1 ? fmt::format(" on {} hosts", hosts) : "",
+         Measured(curves),
          profile_command_);
   }
   curves.between = true;
@@ -180,8 +183,7 @@ Estimate FittedCosts::Exchange(const RankCurves& curves, int ranks, double bytes
     ns = std::exp((1 - u) * std::log(low.ns) + u * std::log(high.ns));
     half += std::max(low.high_ns / low.ns, high.high_ns / high.ns) - 1;
   } else {
-    const Estimate nearest =
-        at(above == curves.by_ranks.end() ? std::prev(above)->second : above->second);
+    const Estimate nearest = at(above == by_ranks.end() ? std::prev(above)->second : above->second);
     ns = nearest.ns;
     half += kBetweenRanksHalf + nearest.high_ns / nearest.ns - 1;
   }
@@ -189,17 +191,32 @@ Estimate FittedCosts::Exchange(const RankCurves& curves, int ranks, double bytes
 }
 
 Estimate FittedCosts::AllToAll(int ranks, std::int64_t max_rank_bytes) const {
-  return Exchange(all_to_all_, ranks, static_cast<double>(max_rank_bytes));
+  return Exchange(
+      all_to_all_, ranks, all_to_all_.Hosts(ranks), static_cast<double>(max_rank_bytes));
+}
+
+Estimate FittedCosts::AllToAllAmong(std::span<const int> ranks, std::int64_t max_rank_bytes) const {
+  return Exchange(all_to_all_,
+                  static_cast<int>(ranks.size()),
+                  all_to_all_.Hosts(ranks),
+                  static_cast<double>(max_rank_bytes));
 }
 
 Estimate FittedCosts::Hop(int ranks, std::int64_t bytes) const {
-  return Exchange(hop_, ranks, static_cast<double>(bytes));
+  return Exchange(hop_, ranks, hop_.Hosts(ranks), static_cast<double>(bytes));
+}
+
+Estimate FittedCosts::HopAround(std::span<const int> ring, std::int64_t bytes) const {
+  return Exchange(
+      hop_, static_cast<int>(ring.size()), hop_.Hosts(ring), static_cast<double>(bytes));
 }
 
 double FittedCosts::BandwidthBoundNs(std::int64_t bytes) const {
   double best = 0;
   for (const RankCurves* curves : {&all_to_all_, &hop_}) {
-    for (const auto& [ranks, curve] : curves->by_ranks) best = std::max(best, curve.best_rate());
+    for (const auto& [hosts, by_ranks] : curves->by_hosts) {
+      for (const auto& [ranks, curve] : by_ranks) best = std::max(best, curve.best_rate());
+    }
   }
   return best > 0 && bytes > 0 ? static_cast<double>(bytes) / best : 0;
 }
@@ -218,7 +235,7 @@ std::vector<std::string> FittedCosts::Remarks() const {
           "{}: a rank count that was not measured was needed (measured: {}); interval widened by "
           "{:.0f}% or more; measure: {}",
           curves->op,
-          fmt::join(RankCounts(*curves), ", "),
+          Measured(*curves),
           100 * kBetweenRanksHalf,
           profile_command_));
     }

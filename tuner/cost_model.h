@@ -32,8 +32,8 @@ struct FitRequest {
   /// A call like the workload's, to choose a kernel by: heads, active_rows, kept_blocks.
   planner::AttentionWork typical;
   bool allow_scaled = false;  ///< use another block size or rank count, with a wide interval
-  /// Exchanges between n ranks are those measured on n / ranks_per_node hosts, rounded up; 0: on
-  /// the fewest hosts that n ranks were measured on.
+  /// Every so many successive ranks share a host, and exchanges are those measured on as many hosts
+  /// as their group's ranks are on; 0: on the fewest hosts that so many ranks were measured on.
   int ranks_per_node = 0;
   std::string profile_command;  ///< what to run for missing measurements, for words
 };
@@ -75,7 +75,11 @@ class FittedCosts : public planner::Costs {
   /// errors  Error{kNotFound} naming the rank count and the command, when no trial has it and none
   ///         above and below has
   [[nodiscard]] planner::Estimate AllToAll(int ranks, std::int64_t max_rank_bytes) const override;
+  [[nodiscard]] planner::Estimate AllToAllAmong(std::span<const int> ranks,
+                                                std::int64_t max_rank_bytes) const override;
   [[nodiscard]] planner::Estimate Hop(int ranks, std::int64_t bytes) const override;
+  [[nodiscard]] planner::Estimate HopAround(std::span<const int> ring,
+                                            std::int64_t bytes) const override;
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override;
   [[nodiscard]] CostSource source() const override { return CostSource::kFitted; }
 
@@ -92,7 +96,10 @@ class FittedCosts : public planner::Costs {
   [[nodiscard]] std::vector<std::string> Remarks() const;
 
  private:
-  [[nodiscard]] planner::Estimate Exchange(const RankCurves& curves, int ranks, double bytes) const;
+  [[nodiscard]] planner::Estimate Exchange(const RankCurves& curves,
+                                           int ranks,
+                                           int hosts,
+                                           double bytes) const;
 
   Provenance device_;
   DType dtype_ = DType::kF32;

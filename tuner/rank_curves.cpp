@@ -3,18 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 
 namespace dbsp::tuner {
 namespace {
 
-/// Hosts that `ranks` ranks shall be on, of those that were measured; 0 when they were not.
-int NodesFor(int ranks,
-             const std::map<int, std::vector<CurvePoint>>& by_nodes,
-             int ranks_per_node) {
-  if (ranks_per_node == 0) return by_nodes.begin()->first;
-  const int nodes = (ranks + ranks_per_node - 1) / ranks_per_node;
-  return by_nodes.contains(nodes) ? nodes : 0;
+int FewestHosts(int ranks, int ranks_per_node) {
+  return (ranks + ranks_per_node - 1) / ranks_per_node;
+}
+
+std::string OnHosts(int hosts) {
+  return hosts == 1 ? std::string() : fmt::format(" on {} hosts", hosts);
 }
 
 }  // namespace
@@ -36,41 +36,66 @@ void FillRankCurves(const TrialSelection& selection,
     AddPoint(points[config->ranks][config->nodes], config->bytes_per_rank, trial);
   }
   curves.op = op;
+  curves.ranks_per_node = ranks_per_node;
   for (auto& [ranks, by_nodes] : points) {
-    const int nodes = NodesFor(ranks, by_nodes, ranks_per_node);
-    for (auto& [measured, list] : by_nodes) {
-      if (measured == nodes) {
-        curves.by_ranks.emplace(ranks, Curve(std::move(list)));
-        curves.nodes.emplace(ranks, nodes);
+    for (auto& [hosts, list] : by_nodes) {
+      const bool taken = ranks_per_node == 0 ? hosts == by_nodes.begin()->first
+                                             : hosts >= FewestHosts(ranks, ranks_per_node);
+      if (taken) {
+        curves.by_hosts[hosts].emplace(ranks, Curve(std::move(list)));
+        curves.fewest.emplace(ranks, hosts);
       } else {
         remarks.push_back(fmt::format(
             "{} between {} ranks on {} hosts was left out; --ranks-per-node {} takes it",
             op,
             ranks,
-            measured,
-            (ranks + measured - 1) / measured));
+            hosts,
+            FewestHosts(ranks, hosts)));
       }
     }
   }
 }
 
-std::vector<int> RankCounts(const RankCurves& curves) {
-  std::vector<int> counts;
-  for (const auto& [ranks, curve] : curves.by_ranks) counts.push_back(ranks);
-  return counts;
+int HostsOf(std::span<const int> ranks, int ranks_per_node) {
+  std::set<int> hosts;
+  for (const int rank : ranks) hosts.insert(rank / ranks_per_node);
+  return static_cast<int>(hosts.size());
+}
+
+int RankCurves::Hosts(int ranks) const {
+  if (ranks_per_node > 0) return FewestHosts(ranks, ranks_per_node);
+  if (fewest.empty()) return 1;
+  const auto above = fewest.lower_bound(ranks);
+  return above == fewest.end() ? fewest.rbegin()->second : above->second;
+}
+
+int RankCurves::Hosts(std::span<const int> ranks) const {
+  if (ranks_per_node > 0) return HostsOf(ranks, ranks_per_node);
+  return Hosts(static_cast<int>(ranks.size()));
+}
+
+std::string Measured(const RankCurves& curves) {
+  std::string text;
+  for (const auto& [hosts, by_ranks] : curves.by_hosts) {
+    for (const auto& [ranks, curve] : by_ranks) {
+      text += fmt::format("{}{}{}", text.empty() ? "" : ", ", ranks, OnHosts(hosts));
+    }
+  }
+  return text.empty() ? "none" : text;
 }
 
 std::string Describe(const RankCurves& curves) {
-  if (curves.by_ranks.empty()) return fmt::format("{}: not measured", curves.op);
+  if (curves.by_hosts.empty()) return fmt::format("{}: not measured", curves.op);
   std::string text = fmt::format("{}:", curves.op);
-  for (const auto& [ranks, curve] : curves.by_ranks) {
-    const int nodes = curves.nodes.at(ranks);
-    text += fmt::format(" {} ranks{} {} sizes up to {:.1f} MB at {:.2f} GB/s;",
-                        ranks,
-                        nodes == 1 ? "" : fmt::format(" on {} hosts", nodes),
-                        curve.points().size(),
-                        curve.points().back().size / 1e6,
-                        curve.best_rate());
+  for (const auto& [hosts, by_ranks] : curves.by_hosts) {
+    for (const auto& [ranks, curve] : by_ranks) {
+      text += fmt::format(" {} ranks{} {} sizes up to {:.1f} MB at {:.2f} GB/s;",
+                          ranks,
+                          OnHosts(hosts),
+                          curve.points().size(),
+                          curve.points().back().size / 1e6,
+                          curve.best_rate());
+    }
   }
   text.pop_back();
   return text;

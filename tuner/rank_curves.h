@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,26 +13,39 @@
 
 namespace dbsp::tuner {
 
-/// Curves of one operation, one per rank count, each of exchanges on one number of hosts: a link
-/// inside a host and one between hosts have nothing in common.
+/// Hosts that these ranks are on when every `ranks_per_node` successive ranks share one, from rank
+/// 0 on. Rings of U x R ranks take every U-th rank: a ring of 2 may lie on two hosts where 8
+/// successive ranks lie on one. requires ranks_per_node >= 1, no rank negative
+[[nodiscard]] int HostsOf(std::span<const int> ranks, int ranks_per_node);
+
+/// Curves of one operation by hosts and ranks: a link inside a host and one between hosts have
+/// nothing in common.
 struct RankCurves {
-  std::map<int, Curve> by_ranks;
-  std::map<int, int> nodes;  ///< hosts of each
+  std::map<int, std::map<int, Curve>> by_hosts;  ///< [hosts][ranks]
+  std::map<int, int> fewest;  ///< hosts of each rank count
   std::string op;
+  int ranks_per_node = 0;  ///< as FitRequest's; with 0 each rank count has the fewest hosts' alone
   mutable std::atomic<bool> between{false};  ///< a rank count between two measured ones was asked
   mutable std::atomic<bool> outside{false};  ///< a size outside the measured ones was asked
+
+  /// Hosts of successive ranks from rank 0 on: by ranks_per_node, else those of the next measured
+  /// rank count.
+  [[nodiscard]] int Hosts(int ranks) const;
+  /// Hosts of a group.
+  [[nodiscard]] int Hosts(std::span<const int> ranks) const;
 };
 
-/// From the trials of `op`; what is measured on other numbers of hosts than asked for is left out,
-/// with a remark that says how to have it.
-/// ranks_per_node  as FitRequest's
+/// From the trials of `op`. Without ranks_per_node each rank count is taken on the fewest hosts it
+/// was measured on; with it on every number of hosts that so many ranks can be on. What is left out
+/// is a remark that says how to have it. ranks_per_node  as FitRequest's
 void FillRankCurves(const TrialSelection& selection,
                     const std::string& op,
                     int ranks_per_node,
                     RankCurves& curves,
                     std::vector<std::string>& remarks);
 
-[[nodiscard]] std::vector<int> RankCounts(const RankCurves& curves);
+/// "2, 4, 8, 16 on 2 hosts", "none"
+[[nodiscard]] std::string Measured(const RankCurves& curves);
 /// "alltoall: 8 ranks 9 sizes up to 33.6 MB at 1.20 GB/s"
 [[nodiscard]] std::string Describe(const RankCurves& curves);
 

@@ -3,10 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <map>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "planner/families.h"
@@ -249,6 +254,79 @@ TEST(TimelineTest, RefusesDurationsOfAnotherShapeOrWithoutMeaning) {
   LayerDurations durations = good;
   durations.pack.pop_back();
   EXPECT_THROW((void)Simulate(work, durations, RingSync::kBarrier), Error);
+}
+
+/// Writes down whose exchanges and hops are asked for.
+class ListeningCosts final : public FakeCosts {
+ public:
+  [[nodiscard]] Estimate AllToAllAmong(std::span<const int> ranks,
+                                       std::int64_t bytes) const override {
+    groups.emplace(ranks.begin(), ranks.end());
+    return FakeCosts::AllToAllAmong(ranks, bytes);
+  }
+  [[nodiscard]] Estimate HopAround(std::span<const int> ring, std::int64_t bytes) const override {
+    std::vector<int> sorted(ring.begin(), ring.end());
+    std::sort(sorted.begin(), sorted.end());
+    rings.insert(std::move(sorted));
+    return FakeCosts::HopAround(ring, bytes);
+  }
+  mutable std::set<std::vector<int>> groups, rings;
+};
+
+TEST(PredictTest, ExchangesArePricedForTheRanksThatTakePart) {
+  std::mt19937_64 random(26);
+  for (int trial = 0; trial < 100; ++trial) {
+    const RandomCase made = MakeRandomCase(random);
+    const LayerWork work = WorkOf(made);
+    const ListeningCosts costs;
+    const LayerDurations priced = PriceLayer(work, costs, Bound::kExpected);
+    std::set<std::vector<int>> groups;
+    for (std::size_t round = 0; round < work.rounds.size(); ++round) {
+      std::map<int, std::vector<int>> members;
+      for (int r = 0; r < work.ranks; ++r) {
+        members[work.component[round][static_cast<std::size_t>(r)]].push_back(r);
+      }
+      for (const auto& [component, ranks] : members) {
+        std::int64_t busiest = 0;
+        for (const int r : ranks) {
+          busiest = std::max({busiest, work.rounds[round].Sent(r), work.rounds[round].Received(r)});
+        }
+        const int count = static_cast<int>(ranks.size());
+        const double expected = busiest > 0 ? costs.AllToAll(count, busiest).ns : 0.0;
+        for (const int r : ranks) {
+          ASSERT_EQ(priced.exchange[round][static_cast<std::size_t>(r)], expected);
+        }
+        if (busiest > 0) groups.insert(ranks);
+      }
+    }
+    ASSERT_EQ(costs.groups, groups);
+  }
+}
+
+TEST(PredictTest, RingsOfUTimesRRanksTakeEveryUthRank) {
+  std::mt19937_64 random(27);
+  int seen = 0;
+  for (int trial = 0; trial < 50; ++trial) {
+    RandomCase made = MakeRandomLayerCase(random);
+    const int ranks = made.partition.ranks;
+    for (const auto& [u, r] : DegreesOf(Family::kUsp, ranks, made.layer.shape.heads)) {
+      if (r == 1) continue;
+      made.strategy.family = Family::kUsp;
+      made.strategy.ulysses_degree = u;
+      made.strategy.ring_degree = r;
+      made.strategy.exchange = Exchange::kRing;
+      made.partition =
+          MakePartition(Family::kUsp, made.layer.shape, made.layer.masks, ranks, u, r, made.home);
+      const ListeningCosts costs;
+      (void)PriceLayer(WorkOf(made), costs, Bound::kExpected);
+      for (const std::vector<int>& ring : costs.rings) {
+        ASSERT_EQ(static_cast<int>(ring.size()), r);
+        for (int i = 0; i < r; ++i) ASSERT_EQ(ring[static_cast<std::size_t>(i)], ring[0] + i * u);
+        ++seen;
+      }
+    }
+  }
+  EXPECT_GT(seen, 20);
 }
 
 TEST(PredictTest, NoStrategyBeatsTheLowerBoundOfAnyOther) {

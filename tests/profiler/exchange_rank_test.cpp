@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <tuple>
 
 #include "core/error.h"
 #include "tests/core/expect_error.h"
@@ -68,6 +69,47 @@ TEST(ExchangeRankTest, BothEndsAgreeForEveryExchangeAndEveryValueArrives) {
       });
     }
   }
+}
+
+TEST(ExchangeRankTest, RingsAtAStrideInterlockAndEveryValueArrives) {
+  for (const auto& [ranks, stride, size] :
+       {std::tuple{2, 4, 8}, std::tuple{4, 2, 8}, std::tuple{3, 2, 6}, std::tuple{2, 3, 8}}) {
+    const ExchangeConfig config = Config("hop", ranks, 4000);
+    runtime::RunRanks(size, [&](runtime::Communicator& communicator) {
+      const ExchangeRank rank(config, communicator.rank(), size, stride);
+      const std::vector<float> send = rank.KnownValues();
+      std::vector<float> recv(static_cast<std::size_t>(rank.recv_floats()), -1.0F);
+      rank.Run(communicator, send.data(), recv.data());
+      EXPECT_EQ(rank.WrongValue(recv), std::nullopt);
+      const bool whole = communicator.rank() < ranks * stride;
+      EXPECT_EQ(rank.send_counts().front(), whole ? 1000 : 0) << communicator.rank();
+      communicator.Barrier();
+    });
+  }
+}
+
+TEST(ExchangeRankTest, HostsOfGroupsFollowTheStrideAndTheStrideTheHosts) {
+  const std::vector<int> two{0, 0, 0, 0, 1, 1, 1, 1};  // U x R = 4 x 2: rings are 0 4, 1 5, ...
+  EXPECT_EQ(NodesOf(two, 2, 1), 1);
+  EXPECT_EQ(NodesOf(two, 2, 4), 2);
+  EXPECT_EQ(NodesOf(two, 4, 1), 1);
+  EXPECT_EQ(NodesOf(two, 4, 2), 2);
+  EXPECT_EQ(NodesOf(two, 8, 1), 2);
+  EXPECT_EQ(NodesOf(two, 3, 1), 2) << "ranks 3, 4, 5";
+  EXPECT_EQ(NodesOf(two, 16, 1), 1) << "no such group";
+  EXPECT_EQ(NodesOf(std::vector<int>{0, 1, 0, 1}, 2, 2), 1) << "ranks dealt to hosts in turns";
+  const auto stride = [&](const char* op, int ranks, int nodes) {
+    ExchangeConfig config = Config(op, ranks, 4000);
+    config.nodes = nodes;
+    return StrideOf(two, config);
+  };
+  EXPECT_EQ(stride("hop", 2, 1), 1);
+  EXPECT_EQ(stride("hop", 2, 2), 4);
+  EXPECT_EQ(stride("hop", 4, 2), 2);
+  EXPECT_EQ(stride("hop", 8, 2), 1);
+  EXPECT_EQ(stride("hop", 2, 5), 1) << "nothing is on five";
+  EXPECT_EQ(stride("alltoall", 2, 2), 1)
+      << "all-to-alls of U x R ranks are between successive ones";
 }
 
 TEST(ExchangeRankTest, AnUnknownExchangeIsNamed) {

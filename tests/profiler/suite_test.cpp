@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "core/error.h"
@@ -140,6 +141,23 @@ TEST(SuiteTest, ExchangesSayHowManyHostsTheirRanksAreOn) {
     EXPECT_EQ(exchange.nodes, exchange.ranks == 8 ? 2 : 1) << Describe(config);
     EXPECT_EQ(Describe(config).find(" on 2 hosts") != std::string::npos, exchange.ranks == 8);
   }
+}
+
+TEST(SuiteTest, HopsAreMeasuredOnTheHostsOfBothKindsOfRings) {
+  SuiteOptions options{.suite = "collectives", .ranks = 8};
+  options.sweep.nodes_of = [](int ranks) { return (ranks + 3) / 4; };
+  options.sweep.ring_nodes_of = [](int ranks) { return ranks < 2 ? 1 : 2; };
+  std::map<std::pair<std::string, int>, std::set<int>> nodes;
+  std::set<std::string> keys;
+  for (const TrialConfig& config : MakeSuite(options)) {
+    const auto& exchange = std::get<ExchangeConfig>(config);
+    nodes[{exchange.op, exchange.ranks}].insert(exchange.nodes);
+    EXPECT_TRUE(keys.insert(KeyOf(config)).second) << KeyOf(config);
+  }
+  EXPECT_EQ((nodes.at({"hop", 2})), (std::set<int>{1, 2}));
+  EXPECT_EQ((nodes.at({"hop", 4})), (std::set<int>{1, 2}));
+  EXPECT_EQ((nodes.at({"hop", 8})), (std::set<int>{2}));
+  EXPECT_EQ((nodes.at({"alltoall", 4})), (std::set<int>{1}));
 }
 
 TEST(SuiteTest, UnknownNamesAndRanksAreRefused) {

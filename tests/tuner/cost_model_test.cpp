@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 #include <random>
 
 #include "core/error.h"
 #include "tests/tuner/synthetic_trials.h"
+#include "tuner/checked_costs.h"
+#include "tuner/rank_curves.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -281,6 +284,79 @@ TEST(FittedCostsTest, ExchangesInsideAHostAndBetweenHostsAreNotMixed) {
   EXPECT_NEAR(four.AllToAll(8, 65536).ns, 10 * inside, 0.1 * inside);
   EXPECT_NEAR(four.AllToAll(4, 65536).ns, inside, 0.01 * inside);
   EXPECT_THROW((void)four.AllToAll(16, 65536), Error);  // on four hosts: not measured
+}
+
+TEST(RankCurvesTest, HostsOfAGroupAreThoseThatItsRanksAreOn) {
+  const auto strided = [](int first, int stride, int count) {
+    std::vector<int> ranks;
+    for (int i = 0; i < count; ++i) ranks.push_back(first + i * stride);
+    return ranks;
+  };
+  // U x R on two hosts of 8: a ring takes every U-th rank, an all-to-all U successive ones.
+  EXPECT_EQ(HostsOf(strided(3, 8, 2), 8), 2) << "8 x 2";
+  EXPECT_EQ(HostsOf(strided(3, 4, 4), 8), 2) << "4 x 4";
+  EXPECT_EQ(HostsOf(strided(0, 1, 8), 8), 1);
+  EXPECT_EQ(HostsOf(strided(8, 1, 8), 8), 1);
+  EXPECT_EQ(HostsOf(strided(4, 1, 8), 8), 2) << "successive, but across the border";
+  EXPECT_EQ(HostsOf(strided(0, 1, 3), 1), 3);
+  EXPECT_EQ(HostsOf({}, 8), 0);
+  // Against the obvious count, for every U x R of some numbers of ranks and hosts.
+  for (const int ranks : {3, 6, 8, 12, 16}) {
+    for (int per_node = 1; per_node <= ranks; ++per_node) {
+      for (int u = 1; u <= ranks; ++u) {
+        if (ranks % u != 0) continue;
+        for (int group = 0; group < u; ++group) {
+          std::vector<bool> seen(static_cast<std::size_t>(ranks), false);
+          int hosts = 0;
+          for (int rank = group; rank < ranks; rank += u) {
+            const auto host = static_cast<std::size_t>(rank / per_node);
+            hosts += seen[host] ? 0 : 1;
+            seen[host] = true;
+          }
+          EXPECT_EQ(HostsOf(strided(group, u, ranks / u), per_node), hosts);
+        }
+      }
+    }
+  }
+}
+
+TEST(FittedCostsTest, ARingOnTwoHostsIsPricedAsOneEvenWhereItsRanksWouldFitOne) {
+  SyntheticTrials made = OnHosts();
+  for (std::int64_t size = 1024; size <= (1 << 24); size *= 4) {
+    const double ns = made.truth.Exchange(static_cast<double>(size));
+    made.Add(ExchangeConfig{"hop", "nccl", 2, size, 1.0, 1}, ns);
+    made.Add(ExchangeConfig{"hop", "nccl", 2, size, 1.0, 2}, 7 * ns);
+  }
+  const double inside = made.truth.Exchange(65536);
+  FitRequest request = RequestFor(made);
+  request.ranks_per_node = 8;
+  const FittedCosts costs = Fit(made, request);
+  const CheckedCosts checked(costs);
+  const planner::Costs& asked = checked;  // as the planner asks
+  const std::vector<int> beside{2, 3};
+  const std::vector<int> apart{2, 10};
+  EXPECT_NEAR(asked.HopAround(beside, 65536).ns, inside, 0.01 * inside);
+  EXPECT_NEAR(asked.HopAround(apart, 65536).ns, 7 * inside, 0.07 * inside);
+  EXPECT_NEAR(asked.Hop(2, 65536).ns, inside, 0.01 * inside) << "successive ranks";
+  std::vector<int> across(8);
+  std::iota(across.begin(), across.end(), 4);
+  EXPECT_NEAR(asked.AllToAllAmong(across, 65536).ns, 10 * inside, 0.1 * inside);
+  const std::vector<int> four{0, 8, 16, 24};
+  EXPECT_THROW((void)asked.HopAround(four, 65536), Error) << "four hosts: not measured";
+  try {
+    (void)asked.HopAround(four, 65536);
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("no hop between 4 ranks on 4 hosts was measured"));
+    EXPECT_THAT(error.what(), HasSubstr("2 on 2 hosts"));
+  }
+  // Between 2 and 8 ranks on two hosts there is a middle.
+  const std::vector<int> middle{0, 4, 8, 12};
+  const double between = asked.HopAround(middle, 65536).ns;
+  EXPECT_GT(between, 7 * inside);
+  EXPECT_LT(between, 10 * inside);
+  request.ranks_per_node = 0;
+  const FittedCosts fewest = Fit(made, request);
+  EXPECT_NEAR(fewest.HopAround(apart, 65536).ns, inside, 0.01 * inside);
 }
 
 TEST(FittedCostsTest, AnotherBlockSizeIsRefusedOrScaledWiderInWords) {
