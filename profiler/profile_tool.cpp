@@ -238,6 +238,7 @@ int ProfileAsRankZero(const Options& options,
   }
   if (!options.dry_run) {
     if (!nccl && !bench) WarnAboutCores(suite.ranks, machine);
+    if (const auto warning = runtime::WarningOf(machine)) Progress(*warning);
     CatchSigint();
     MeasureAll({.suite = SuiteName(options), .ranks = suite.ranks, .nccl = nccl, .bench = bench},
                machine,

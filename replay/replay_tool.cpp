@@ -164,6 +164,7 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
   std::optional<db::Database> database = OpenDatabase(plan, flags);
   const auto masks = planner::OpenMasks(workload);
   const Provenance machine = runtime::CollectProvenance(device, argc, argv);
+  if (const auto warning = runtime::WarningOf(machine)) Progress(*warning);
   ReplayOutcome outcome = Replay(plan, *masks, options);
   outcome.record.device = machine.device_name;
   outcome.record.started_utc = machine.started_utc;

@@ -144,4 +144,13 @@ Provenance CollectProvenance(const DeviceSpec& device, int argc, const char* con
   return facts;
 }
 
+std::optional<std::string> WarningOf(const Provenance& machine) {
+  const auto mig = machine.extra.find("gpu_mig");
+  if (mig == machine.extra.end() || !mig->second.starts_with("on")) return std::nullopt;
+  return fmt::format(
+      "warning: MIG is on: {} is a part of a GPU and shares its links and clocks with the other "
+      "parts; times are of this part, and NCCL and counters may refuse it",
+      machine.device_name);
+}
+
 }  // namespace dbsp::runtime

@@ -2,6 +2,7 @@
 // Which device a tool runs on, and what is known of it.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/records.h"
@@ -32,5 +33,9 @@ void RequireDevice(const DeviceSpec& device);
 [[nodiscard]] Provenance CollectProvenance(const DeviceSpec& device,
                                            int argc,
                                            const char* const* argv);
+
+/// What whoever measures or replays there must know beforehand, one line: that MIG is on. Nothing
+/// where NVML does not say so.
+[[nodiscard]] std::optional<std::string> WarningOf(const Provenance& machine);
 
 }  // namespace dbsp::runtime

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "db/database.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/replay/plans.h"
+#include "tests/runtime/background_process.h"
 
 namespace dbsp::replay {
 namespace {
@@ -199,6 +202,29 @@ TEST_F(DbspReplayTest, ACorruptPlanIsNamed) {
   const Output run = Run("", "half.json");
   EXPECT_EQ(run.code, 2);
   EXPECT_THAT(run.err, HasSubstr("half.json"));
+}
+
+TEST_F(DbspReplayTest, CtrlCLeavesNoPartOfARecordAndDiesByTheSignal) {
+  const std::string db = (folder_ / "r.db").string();
+  dbsp::testing::BackgroundProcess tool({DBSP_BINARY_DIR "/bin/dbsp-replay",
+                                         (folder_ / "plan.json").string(),
+                                         "--transport",
+                                         "threads",
+                                         "--repeat",
+                                         "100000000",
+                                         "--db",
+                                         db,
+                                         "--trace",
+                                         (folder_ / "trace").string()});
+  ASSERT_TRUE(dbsp::testing::Eventually([&] {
+    return tool.Err().find("cell 1 of 2") != std::string::npos;
+  })) << tool.Err();
+  tool.Signal(SIGINT);
+  EXPECT_EQ(tool.Code(), -SIGINT) << tool.Err();
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "trace"));
+  const db::Database database = db::Database::Open(db, db::OpenMode::kReadOnly);
+  EXPECT_TRUE(database.Replays().empty());
+  EXPECT_EQ(database.IntegrityProblem(), "");
 }
 
 TEST_F(DbspReplayTest, SerialNeedsTheTimesOfExchanges) {

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <stdexcept>
+#include <thread>
 
 #include "build_config.h"
 #include "tests/core/expect_error.h"
@@ -67,6 +69,24 @@ TEST(GpuErrorsTest, ARankThatFailsEndsAllAndIsNamed) {
     ExpectError(ErrorCode::kMeasurement, {"rank 1", "out of patience"}, [&] {
       (void)runner->Run({}, {.warmups = 0, .runs = 1}, [](int rank, int step) {
         if (rank == 1 && step == 1) throw std::runtime_error("out of patience");
+      });
+    });
+  }
+  EXPECT_EQ(emulated_gpu::BytesAlive(), 0U);
+}
+
+TEST(GpuErrorsTest, AnExchangeThatHangsEndsEveryRankAtTheDeadline) {
+  if (!DBSP_HAVE_NCCL) GTEST_SKIP() << "this build has no NCCL";
+  emulated_gpu::Configure({});
+  const Case c;
+  {
+    RunOn on = OnGpu(TransportKind::kNccl);
+    on.nccl.deadline_ns = 1'000'000'000;
+    const auto runner = c.Runner(on);
+    // Rank 1 comes to no further exchange until the others have given up.
+    ExpectError(ErrorCode::kMeasurement, {"rank", "took more than 1 s"}, [&] {
+      (void)runner->Run({}, {.warmups = 0, .runs = 1}, [](int rank, int step) {
+        if (rank == 1 && step == 1) std::this_thread::sleep_for(std::chrono::seconds(3));
       });
     });
   }

@@ -10,7 +10,10 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/plan.h"
+#include "planner/masks.h"
+#include "replay/replay.h"
 #include "replay/replay_tool.h"
+#include "replay/summary.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/emulated_gpu/emulated_gpu.h"
 #include "tests/replay/plans.h"
@@ -90,6 +93,25 @@ TEST_F(GpuToolTest, JsonNamesTypeKernelAndUnsplitError) {
   EXPECT_EQ(json["cells"][0]["kernel"], "sm90.block64x64.d64");
   EXPECT_EQ(json["cells"][0]["graph_runs"], 2);
   EXPECT_TRUE(json["cells"][0]["verification"]["unsplit_relative_error"].is_number());
+}
+
+TEST_F(GpuToolTest, WithoutCuptiTheReplayIsWholeAndOneLineSaysSo) {
+  const Plan plan = ReadPlan(plan_path());
+  const auto masks = planner::OpenMasks(GpuWorkload());
+  ReplayOptions options;
+  options.device = {runtime::DeviceKind::kCuda, 0};
+  options.verify = true;
+  options.limits = LimitsOf(options.device);
+  options.repeats = {.warmups = 0, .runs = 1};
+  options.cupti.emplace().library = "/nowhere/libcupti.so.13";
+  const ReplayOutcome outcome = Replay(plan, *masks, options);
+  EXPECT_TRUE(outcome.record.passed);
+  const std::string text = SummaryText(plan, outcome, options, {});
+  EXPECT_THAT(text, HasSubstr("cupti       unavailable: "));
+  EXPECT_THAT(text, HasSubstr("verified    passed"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("tracing costs")));
+  EXPECT_TRUE(
+      ParseJson(ReplayJson(plan, outcome, options, {}), "replay")["trace_overhead"].is_null());
 }
 
 TEST_F(GpuToolTest, SaysWhichKernelStandsInForACpuPlans) {

@@ -191,6 +191,22 @@ TEST(ProvenanceTest, AGpuIsDescribedWithItsLinks) {
   EXPECT_EQ(facts.count("nvml"), 0U);
 }
 
+TEST(ProvenanceTest, MigIsOneLineOfWarning) {
+  Provenance machine;
+  machine.device_name = "NVIDIA H200 MIG 1g.18gb";
+  EXPECT_EQ(WarningOf(machine), std::nullopt) << "without NVML nothing is known";
+  for (const char* off : {"off", "off, on after reboot"}) {
+    machine.extra["gpu_mig"] = off;
+    EXPECT_EQ(WarningOf(machine), std::nullopt) << off;
+  }
+  for (const char* on : {"on", "on, off after reboot"}) {
+    machine.extra["gpu_mig"] = on;
+    const std::string warning = WarningOf(machine).value_or("");
+    EXPECT_THAT(warning, HasSubstr("warning: MIG is on: NVIDIA H200 MIG 1g.18gb is a part"));
+    EXPECT_EQ(warning.find('\n'), std::string::npos);
+  }
+}
+
 TEST(ProvenanceTest, AGpuWithoutNvmlSaysWhy) {
   if (!DBSP_HAVE_CUDA) GTEST_SKIP() << "this build has no CUDA";
   const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
