@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -18,7 +19,7 @@ struct HeadShare {
 };
 
 struct HeadFill {
-  /// [heads] rank of a whole head; of a split one the rank that has most of it.
+  /// [heads] rank of a whole head; of a split one the rank that has most of it; 0 of one at home.
   std::vector<int> owner;
   /// The other ranks' parts of split heads.
   std::vector<HeadShare> shares;
@@ -29,25 +30,34 @@ struct HeadFill {
 struct HeadFillOptions {
   double limit = 0;  ///< load of a rank, kept blocks; at least the mean
   int columns = 1;  ///< key blocks
-  int scans = 0;  ///< placements looked at in a run
-  int runs = 1;  ///< each ends elsewhere
+  int scans = 0;  ///< placements looked at in the first run, half of those of a later one
+  int runs = 1;  ///< at most; each ends elsewhere
   double good_enough = 0;  ///< a run ends where no rank receives more; 1 is a head's rows
+  std::span<const double> needs = {};  ///< NeedsOf the masks (planner/head_needs.h), or none
+  /// Heads that are not placed here, as every row of them stays at home, and their load on every
+  /// rank; none, or shape [heads] and [ranks].
+  std::vector<bool> at_home = {};
+  std::vector<double> home_load = {};
 };
 
 /// Whole heads on ranks that they do not fill above the limit; the heads left fill the ranks up one
-/// after the other, both in an order of their own (McNaughton 1959), and an exchange or move of
-/// heads, or of the orders, is kept where the busiest rank gets no more by it (threshold accepting,
-/// Dueck and Scheuer 1990).
-/// Model    what a rank receives, 1 = one head's rows: of a whole head 3 (P - 1) / P of Q, K and V;
-///          of a part of load x as much K and V as x random blocks of `columns` columns need, and
-///          Q of the rows that are not its own (homes even, its own first); O of its own rows that
-///          are computed elsewhere
+/// after the other, both in an order of their own (McNaughton 1959). Moves are exchanges of heads
+/// (any two, or one for the heaviest that fits, so that a rank is full), of ranks or fillers in
+/// their orders, and gifts; most take a head of the busiest rank. A move is kept where the busiest
+/// rank gets no more by it, or little more at first (threshold accepting, Dueck and Scheuer 1990).
+/// Model    what a rank receives, 1 = one head's rows: of a whole head Q of the rows that are not
+///          its own (homes even), and K and V as `needs` says; of a part the rows at home on the
+///          rank, then on those after it, and of a small one no more columns than as many random
+///          blocks need; O of its own rows that are computed elsewhere
 /// shape    totals[heads], owner[heads] to start from
-/// returns  the best that each run saw, without those that found none within the limit
-/// requires limit > 0, columns, ranks >= 1, an owner in [0, ranks) for every head
-[[nodiscard]] std::vector<HeadFill> SearchHeadFills(std::span<const std::int64_t> totals,
-                                                    std::span<const int> owner,
-                                                    int ranks,
-                                                    const HeadFillOptions& options);
+/// done     is given the best that each run saw; no run follows one for which it says true, or that
+///          ended as low as split heads go (FillModel::LeastSplit)
+/// requires limit * ranks >= the heads' load, columns, ranks >= 1, a head that is placed here, an
+///          owner in [0, ranks) for every head
+void SearchHeadFills(std::span<const std::int64_t> totals,
+                     std::span<const int> owner,
+                     int ranks,
+                     const HeadFillOptions& options,
+                     const std::function<bool(const HeadFill&)>& done);
 
 }  // namespace dbsp::planner

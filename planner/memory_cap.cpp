@@ -7,7 +7,7 @@
 
 namespace dbsp::planner {
 
-std::int64_t MemoryCap::Count(std::span<const int> owner,
+std::int64_t MemoryCap::Count(const RowOwners& owner,
                               std::size_t rank,
                               const Rows& more,
                               std::size_t from) const {
@@ -15,7 +15,7 @@ std::int64_t MemoryCap::Count(std::span<const int> owner,
   std::vector<std::uint64_t> need((blocks_.cols + 63) / 64, 0);
   const int self = static_cast<int>(rank);
   for (std::size_t r = 0; r < blocks_.rows; ++r) {
-    const int holder = owner[more.head * blocks_.rows + r];
+    const int holder = owner.At(more.head, r);
     const bool comes = holder == static_cast<int>(from) && r >= more.begin && r < more.end;
     if (holder != self && !comes) continue;
     ++rows;
@@ -28,7 +28,7 @@ std::int64_t MemoryCap::Count(std::span<const int> owner,
   return rows * blocks_.row_bytes + cols * blocks_.column_bytes;
 }
 
-void MemoryCap::Start(std::span<const int> owner) {
+void MemoryCap::Start(const RowOwners& owner) {
   if (cap_ == 0) return;
   held_.assign(static_cast<std::size_t>(blocks_.heads) * blocks_.ranks, 0);
   bytes_.assign(blocks_.ranks, 0);
@@ -37,7 +37,7 @@ void MemoryCap::Start(std::span<const int> owner) {
   }
 }
 
-bool MemoryCap::Fits(std::span<const int> owner,
+bool MemoryCap::Fits(const RowOwners& owner,
                      const Rows& rows,
                      std::size_t from,
                      std::size_t to) const {
@@ -46,10 +46,7 @@ bool MemoryCap::Fits(std::span<const int> owner,
   return others + Count(owner, to, rows, from) <= cap_;
 }
 
-void MemoryCap::Moved(std::span<const int> owner,
-                      std::size_t head,
-                      std::size_t from,
-                      std::size_t to) {
+void MemoryCap::Moved(const RowOwners& owner, std::size_t head, std::size_t from, std::size_t to) {
   if (cap_ == 0) return;
   for (const std::size_t rank : {from, to}) {
     std::int64_t& held = held_[head * blocks_.ranks + rank];

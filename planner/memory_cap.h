@@ -4,10 +4,10 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "core/block_mask.h"
+#include "planner/row_owners.h"
 
 namespace dbsp::planner {
 
@@ -34,15 +34,14 @@ class MemoryCap {
   MemoryCap(const LayerMasks& masks, const Blocks& blocks, std::int64_t cap)
       : masks_(masks), blocks_(blocks), cap_(cap) {}
 
-  /// shape owner[head * rows + row]
-  void Start(std::span<const int> owner);
+  void Start(const RowOwners& owner);
   /// Would `to` keep within the cap with those of the rows that are `from`'s?
-  [[nodiscard]] bool Fits(std::span<const int> owner,
+  [[nodiscard]] bool Fits(const RowOwners& owner,
                           const Rows& rows,
                           std::size_t from,
                           std::size_t to) const;
   /// Counts a head again on two ranks between which rows of it went.
-  void Moved(std::span<const int> owner, std::size_t head, std::size_t from, std::size_t to);
+  void Moved(const RowOwners& owner, std::size_t head, std::size_t from, std::size_t to);
   [[nodiscard]] std::int64_t cap() const { return cap_; }
   [[nodiscard]] std::int64_t bytes(std::size_t rank) const { return bytes_[rank]; }
   /// A head's part of them.
@@ -54,7 +53,7 @@ class MemoryCap {
 
  private:
   /// Bytes of a head on a rank that has its own rows and those of `from` among `more`.
-  [[nodiscard]] std::int64_t Count(std::span<const int> owner,
+  [[nodiscard]] std::int64_t Count(const RowOwners& owner,
                                    std::size_t rank,
                                    const Rows& more,
                                    std::size_t from) const;

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "planner/head_balance.h"
 #include "planner/head_fill.h"
+#include "planner/head_needs.h"
 #include "planner/head_search.h"
 #include "planner/home_ring.h"
 #include "planner/mask_counts.h"
@@ -25,6 +26,13 @@ std::vector<int> HomeRanks(int blocks, int block_tokens, const HomeLayout& home)
 constexpr double kGoodEnough = 1.01;
 /// Part of the tolerance that the search by heads fills ranks up to; whole rows take the rest.
 constexpr double kFilled = 0.6;
+/// Busiest rank's traffic, of that of ulysses, beyond which the search by heads runs again.
+constexpr double kFine = 1.03;
+/// The same beyond which ranks may be less even, to which part of PlacedOptions::part_tolerance.
+constexpr double kMuch = 1.1;
+/// A head stays at home where that is less than this part of its traffic as a whole.
+constexpr double kStays = 0.95;
+constexpr double kWide = 0.8;
 
 struct Layer {
   const RowLoads& loads;
@@ -58,13 +66,52 @@ void CheckSizes(const Layer& layer) {
        layer.col_home.size());
 }
 
-Placement NewPlacement(const Layer& layer) {
-  return {layer.loads, layer.masks, layer.row_home, layer.col_home, layer.ranks, layer.options};
+/// Whole heads on their ranks.
+Placement NewPlacement(const Layer& layer,
+                       std::span<const int> owner,
+                       std::span<const std::int64_t> totals) {
+  return {layer.loads,
+          layer.masks,
+          layer.row_home,
+          layer.col_home,
+          layer.ranks,
+          layer.options,
+          owner,
+          totals};
 }
 
-std::int64_t BusiestOf(const Layer& layer, const Placement& placement) {
-  return TrafficOf(placement.owner(), layer.masks, layer.row_home, layer.col_home, layer.ranks)
-      .Busiest();
+/// Heads that the busiest rank of ulysses has more than an even share.
+double HeadsBeyondEven(const Layer& layer) {
+  const int heads = layer.loads.heads;
+  return (heads + layer.ranks - 1) / layer.ranks - static_cast<double>(heads) / layer.ranks;
+}
+
+/// Heads of which every row stays at home, and their load there; none, or [heads] and [ranks].
+struct AtHome {
+  std::vector<bool> heads;
+  std::vector<double> load;
+};
+
+/// Those that ranks fetch less for in parts at home than one rank would for the whole.
+AtHome StayingHome(const Layer& layer, std::span<const double> needs, double mean) {
+  AtHome home;
+  const auto ranks = static_cast<std::size_t>(layer.ranks);
+  const auto rows = layer.row_home.size();
+  if (needs.empty() || ranks < 2) return home;
+  for (std::size_t h = 0; h < static_cast<std::size_t>(layer.loads.heads); ++h) {
+    const double* need = needs.data() + h * (ranks + 1);
+    const auto parts = static_cast<double>(ranks);
+    const double at_home = parts * 2 * need[1];
+    const double whole = 2 * need[ranks] + 2 * (1 - 1 / parts);  // Q there and O back
+    home.heads.push_back(at_home < kStays * whole);
+  }
+  home.load.assign(ranks, 0);
+  for (std::size_t h = 0; h < home.heads.size(); ++h) {
+    for (std::size_t r = 0; home.heads[h] && r < rows; ++r) {
+      home.load[static_cast<std::size_t>(layer.row_home[r])] += layer.loads.blocks[h * rows + r];
+    }
+  }
+  return std::ranges::max(home.load) <= mean ? home : AtHome{};
 }
 
 /// The placement by heads with the least traffic, none where it is not below `least`, or no rank
@@ -74,31 +121,46 @@ std::optional<Placement> FillRanks(const Layer& layer,
                                    const std::vector<int>& owner,
                                    double mean,
                                    double most,
+                                   TrafficCounter& traffic,
                                    std::int64_t least) {
   const PlacedOptions& options = layer.options;
   const double away = 1 - 1.0 / layer.ranks;
-  const double enough = kGoodEnough * 4 * away * layer.loads.heads / layer.ranks;  // heads' rows
+  const double even = 4 * away * layer.loads.heads / layer.ranks;  // heads' rows
+  const double ulysses = even + (3 * away - 1.0 / layer.ranks) * HeadsBeyondEven(layer);
   const double unit = static_cast<double>(layer.row_home.size() * layer.col_home.size());
   std::optional<Placement> best;
-  if (static_cast<double>(least) <= enough * unit) return best;
-  const HeadFillOptions fill{mean * (1 + options.tolerance * kFilled),
-                             static_cast<int>(layer.col_home.size()),
-                             options.traffic_scans,
-                             options.traffic_runs,
-                             enough};
-  const double limit = mean * (1 + options.tolerance);
-  for (const HeadFill& found : SearchHeadFills(totals, owner, layer.ranks, fill)) {
-    Placement placement = NewPlacement(layer);
-    placement.Start(found.owner, totals);
-    placement.Fill(found.shares);
-    placement.LevelShared(limit);
-    if (static_cast<double>(placement.Heaviest()) > most) placement.Level(mean, limit);
-    if (!placement.WithinMemory() || static_cast<double>(placement.Heaviest()) > most) continue;
-    const std::int64_t busiest = BusiestOf(layer, placement);
-    if (busiest >= least) continue;
-    least = busiest;
-    best.emplace(std::move(placement));
-    if (static_cast<double>(least) <= enough * unit) break;
+  if (static_cast<double>(least) <= kGoodEnough * even * unit) return best;
+  const std::vector<double> needs =
+      NeedsOf(layer.masks, layer.row_home, layer.col_home, layer.ranks);
+  const AtHome home = StayingHome(layer, needs, mean);
+  for (const double tolerance : {options.tolerance, kWide * options.part_tolerance}) {
+    const bool wide = tolerance > options.tolerance;
+    if (wide && static_cast<double>(least) <= kMuch * ulysses * unit) break;
+    const HeadFillOptions fill{mean * (1 + tolerance * kFilled),
+                               static_cast<int>(layer.col_home.size()),
+                               options.traffic_scans,
+                               options.traffic_runs,
+                               kGoodEnough * even,
+                               needs,
+                               home.heads,
+                               home.load};
+    const double limit = mean * (1 + tolerance);
+    const auto take = [&](const HeadFill& found) {
+      Placement placement = NewPlacement(layer, found.owner, totals);
+      for (std::size_t h = 0; h < home.heads.size(); ++h) {
+        if (home.heads[h]) placement.TakeHome(h);
+      }
+      placement.Fill(found.shares);
+      placement.LevelShared(limit);
+      if (static_cast<double>(placement.Heaviest()) > most) placement.Level(mean, limit);
+      if (placement.WithinMemory() && static_cast<double>(placement.Heaviest()) <= most) {
+        const std::int64_t busiest = traffic.Of(placement.owner()).Busiest();
+        if (busiest < least) best.emplace(std::move(placement));
+        least = std::min(least, busiest);
+      }
+      return static_cast<double>(least) <= kFine * ulysses * unit;
+    };
+    SearchHeadFills(totals, owner, layer.ranks, fill, take);
   }
   return best;
 }
@@ -159,13 +221,14 @@ Partition PlaceHeads(const RowLoads& loads,
   search.kicks = 0;
   std::vector<int> owner = ulysses <= limit ? contiguous : SearchHeadOwners(totals, ranks, search);
   if (ulysses < MaxOverMean(totals, owner, ranks) * mean) owner = contiguous;
-  Placement by_rows = NewPlacement(layer);
-  by_rows.Start(owner, totals);
+  Placement by_rows = NewPlacement(layer, owner, totals);
   by_rows.Relieve();
   by_rows.Level(mean, limit);
   if (options.traffic_scans == 0 || total == 0 || ulysses <= limit) return by_rows.Build();
   const double most = std::min(mean * (1 + options.part_tolerance), ulysses);
-  const auto by_heads = FillRanks(layer, totals, owner, mean, most, BusiestOf(layer, by_rows));
+  TrafficCounter traffic(masks, row_home, col_home, ranks);
+  const std::int64_t least = traffic.Of(by_rows.owner()).Busiest();
+  const auto by_heads = FillRanks(layer, totals, owner, mean, most, traffic, least);
   return by_heads ? by_heads->Build() : by_rows.Build();
 }
 

@@ -35,9 +35,9 @@ struct PlacedOptions {
   /// A rank above this part of the mean gets rid of rows even where that makes another part of a
   /// head; below it rows move between ranks that share a head already.
   double part_tolerance = 0.005;
-  /// Placements that each run of the search for less traffic looks at, and its runs
+  /// Placements that the first run of the search for less traffic looks at, and its runs at most
   /// (planner/head_fill.h); 0 = it is left out.
-  int traffic_scans = 2500;
+  int traffic_scans = 1000;
   int traffic_runs = 4;
   /// Bytes a rank may hold between the rounds, Q and O of its rows and K and V of the columns they
   /// keep; 0 = any number. Balance gives way to it.

@@ -12,6 +12,8 @@ namespace {
 
 /// Steps of the repair per rank: each brings a rank to the mean, the rest are single rows.
 constexpr int kStepsPerRank = 64;
+/// Rows between two looks at whether they need every column already.
+constexpr std::size_t kLook = 16;
 
 }  // namespace
 
@@ -20,7 +22,9 @@ Placement::Placement(const RowLoads& loads,
                      std::span<const int> row_home,
                      std::span<const int> col_home,
                      int ranks,
-                     const PlacedOptions& options)
+                     const PlacedOptions& options,
+                     std::span<const int> head_owner,
+                     std::span<const std::int64_t> totals)
     : loads_(loads),
       masks_(masks),
       row_home_(row_home),
@@ -29,16 +33,20 @@ Placement::Placement(const RowLoads& loads,
       cols_(static_cast<std::int64_t>(col_home.size())),
       words_((col_home.size() + 63) / 64),
       away_(ranks_ * words_, 0),
+      owner_(head_owner, rows_),
       load_(ranks_, 0),
       held_(static_cast<std::size_t>(loads.heads) * ranks_, 0),
       memory_(
           masks,
           {loads.heads, rows_, col_home.size(), ranks_, options.row_bytes, options.column_bytes},
           options.memory_per_rank) {
+  for (std::size_t p = 0; p < ranks_; ++p) {
+    std::uint64_t* away = away_.data() + p * words_;
+    std::fill_n(away, cols_ / 64, ~std::uint64_t{0});
+    if (cols_ % 64 != 0) away[words_ - 1] = (std::uint64_t{1} << (cols_ % 64)) - 1;
+  }
   for (std::size_t j = 0; j < col_home.size(); ++j) {
-    for (std::size_t p = 0; p < ranks_; ++p) {
-      if (col_home[j] != static_cast<int>(p)) away_[p * words_ + j / 64] |= 1ULL << (j % 64);
-    }
+    away_[static_cast<std::size_t>(col_home[j]) * words_ + j / 64] &= ~(1ULL << (j % 64));
   }
   first_home_.assign(ranks_, 0);
   last_home_.assign(ranks_, 0);
@@ -46,13 +54,8 @@ Placement::Placement(const RowLoads& loads,
   for (std::size_t r = rows_; r-- > 0;) {
     first_home_[static_cast<std::size_t>(row_home[r])] = r;
   }
-}
-
-void Placement::Start(const std::vector<int>& head_owner, std::span<const std::int64_t> totals) {
-  owner_.resize(loads_.blocks.size());
   for (std::size_t h = 0; h < head_owner.size(); ++h) {
     const auto rank = static_cast<std::size_t>(head_owner[h]);
-    std::fill_n(owner_.begin() + static_cast<std::ptrdiff_t>(h * rows_), rows_, head_owner[h]);
     load_[rank] += totals[h];
     held_[h * ranks_ + rank] = totals[h];
   }
@@ -277,9 +280,13 @@ std::int64_t Placement::MovedMore(std::size_t head,
   std::vector<std::uint64_t> need(known ? words_ : 0, 0);
   std::vector<std::uint64_t> have(need.size(), 0);
   const bool holds = held_[head * ranks_ + to] > 0;
+  std::size_t added = 0;
+  bool all = false;  // every column is needed already
   const auto add = [&](std::size_t row, std::vector<std::uint64_t>& into) {
+    if (all) return;
     const auto bits = masks_.head[head]->row(static_cast<int>(row));
     for (std::size_t w = 0; w < words_; ++w) into[w] |= bits[w];
+    all = ++added % kLook == 0 && CountBits(into) == cols_;
   };
   for (const std::size_t r : rows) {
     away += row_home_[r] == static_cast<int>(from) ? 1 : 0;
@@ -290,7 +297,8 @@ std::int64_t Placement::MovedMore(std::size_t head,
     return 2 * (away * cols_ + columns * static_cast<std::int64_t>(rows_));
   };
   if (!known) return moved(holds ? 0 : cols_);
-  for (std::size_t r = 0; holds && r < rows_; ++r) {
+  all = false;
+  for (std::size_t r = 0; holds && !all && r < rows_; ++r) {
     if (OwnerOf(head, r) == static_cast<int>(to)) add(r, have);
   }
   for (std::size_t w = 0; w < words_; ++w) need[w] &= ~have[w];
@@ -306,7 +314,7 @@ void Placement::Move(const Range& range, std::size_t from, std::size_t to) {
 }
 
 void Placement::Move(std::size_t head, const Rows& rows, std::size_t from, std::size_t to) {
-  for (const std::size_t r : rows.rows) owner_[head * rows_ + r] = static_cast<int>(to);
+  for (const std::size_t r : rows.rows) owner_.Set(head, r, static_cast<int>(to));
   load_[from] -= rows.load;
   load_[to] += rows.load;
   held_[head * ranks_ + from] -= rows.load;
@@ -319,8 +327,12 @@ Partition Placement::Build() const {
       static_cast<int>(ranks_), loads_.heads, loads_.rows, static_cast<int>(cols_), {}};
   std::vector<std::vector<int>> whole(ranks_);
   for (int h = 0; h < loads_.heads; ++h) {
-    const std::span<const int> owner =
-        std::span(owner_).subspan(static_cast<std::size_t>(h) * rows_, rows_);
+    const auto head = static_cast<std::size_t>(h);
+    if (owner_.IsWhole(head) && rows_ > 0) {
+      whole[static_cast<std::size_t>(owner_.RankOf(head))].push_back(h);
+      continue;
+    }
+    const std::span<const int> owner = owner_.RowsOf(head);
     std::vector<int> index(ranks_, -1);  // ring index of a rank in this head's group
     for (const int rank : owner) index[static_cast<std::size_t>(rank)] = 0;
     HeadGroup group{{h}, {}, {}, {}};

@@ -11,21 +11,25 @@
 #include "planner/head_fill.h"
 #include "planner/memory_cap.h"
 #include "planner/placed.h"
+#include "planner/row_owners.h"
 
 namespace dbsp::planner {
 
 /// keeps the loads, the masks and the rows' homes
 class Placement {
  public:
+  /// Whole heads on their ranks. shape head_owner[heads]; totals[heads], the loads' HeadTotals()
   Placement(const RowLoads& loads,
             const LayerMasks& masks,
             std::span<const int> row_home,
             std::span<const int> col_home,
             int ranks,
-            const PlacedOptions& options);
+            const PlacedOptions& options,
+            std::span<const int> head_owner,
+            std::span<const std::int64_t> totals);
 
-  /// Whole heads. requires totals[head], the loads' HeadTotals()
-  void Start(const std::vector<int>& head_owner, std::span<const std::int64_t> totals);
+  /// Every row of the head to its home. requires the head whole
+  void TakeHome(std::size_t head);
 
   /// Rows of split heads to the ranks that get a part of them, the smallest parts first: a rank's
   /// own rows first, then those beside them, the other sharers' own last; on the side that moves
@@ -45,8 +49,7 @@ class Placement {
 
   [[nodiscard]] bool WithinMemory() const;
   [[nodiscard]] std::int64_t Heaviest() const;
-  /// shape [head * rows + row]
-  [[nodiscard]] std::span<const int> owner() const { return owner_; }
+  [[nodiscard]] const RowOwners& owner() const { return owner_; }
   [[nodiscard]] Partition Build() const;
 
  private:
@@ -66,7 +69,7 @@ class Placement {
   };
 
   [[nodiscard]] int OwnerOf(std::size_t head, std::size_t row) const {
-    return owner_[head * rows_ + row];
+    return owner_.At(head, row);
   }
 
   /// The cheapest range whose load is `want` up to half a row; a head that has too little goes
@@ -102,9 +105,9 @@ class Placement {
                               const HeadShare& share,
                               const std::vector<char>& sharers) const;
 
-  /// The row of a head both have a part of that brings the two nearest to keeping within the limit.
-  bool FindShared(
-      std::size_t from, std::size_t to, double limit, double& heavier, Range& best) const;
+  /// The row of a head that another rank has a part of, too, that brings both nearest to keeping
+  /// within the limit; false where none makes the heavier of the two lighter. requires to == from
+  bool FindShared(std::size_t from, double limit, Range& best, std::size_t& to) const;
 
   /// A single row of those that help: of a head the receiver has a part of before others, which
   /// would be split once more, then the nearest to `want`.
@@ -136,7 +139,7 @@ class Placement {
   std::vector<std::uint64_t> away_;  ///< [rank][word]: columns whose home is another rank
   std::vector<std::size_t> first_home_;  ///< [rank] first row at home there, 0 where there is none
   std::vector<std::size_t> last_home_;  ///< [rank] last row at home there
-  std::vector<int> owner_;  ///< [head][row]
+  RowOwners owner_;
   std::vector<std::int64_t> load_;  ///< [rank]
   std::vector<std::int64_t> held_;  ///< [head][rank]
   MemoryCap memory_;

@@ -12,6 +12,19 @@ constexpr std::size_t kRowsPerRank = 256;
 
 }  // namespace
 
+void Placement::TakeHome(std::size_t head) {
+  const auto from = static_cast<std::size_t>(OwnerOf(head, 0));
+  std::vector<Rows> to(ranks_);
+  for (std::size_t r = 0; r < rows_; ++r) {
+    Rows& rows = to[static_cast<std::size_t>(row_home_[r])];
+    rows.rows.push_back(r);
+    rows.load += loads_.blocks[head * rows_ + r];
+  }
+  for (std::size_t p = 0; p < ranks_; ++p) {
+    if (p != from && !to[p].rows.empty()) Move(head, to[p], from, p);
+  }
+}
+
 void Placement::Fill(std::vector<HeadShare> shares) {
   std::vector<std::vector<char>> sharers(static_cast<std::size_t>(loads_.heads));
   for (const HeadShare& share : shares) {
@@ -63,34 +76,33 @@ Placement::Rows Placement::PartFrom(std::size_t start,
 void Placement::LevelShared(double limit) {
   for (std::size_t step = 0; step < ranks_ * kRowsPerRank; ++step) {
     const auto from = static_cast<std::size_t>(std::ranges::max_element(load_) - load_.begin());
-    auto heavier = static_cast<double>(load_[from]);
-    if (heavier <= limit) return;
+    if (static_cast<double>(load_[from]) <= limit) return;
     Range best;
     std::size_t to = from;
-    for (std::size_t p = 0; p < ranks_; ++p) {
-      if (p != from && FindShared(from, p, limit, heavier, best)) to = p;
-    }
-    if (to == from) return;
+    if (!FindShared(from, limit, best, to)) return;
     Move(best, from, to);
   }
 }
 
-bool Placement::FindShared(
-    std::size_t from, std::size_t to, double limit, double& heavier, Range& best) const {
-  bool found = false;
+bool Placement::FindShared(std::size_t from, double limit, Range& best, std::size_t& to) const {
+  auto heavier = static_cast<double>(load_[from]);
   for (std::size_t h = 0; h < static_cast<std::size_t>(loads_.heads); ++h) {
-    if (held_[h * ranks_ + from] == 0 || held_[h * ranks_ + to] == 0) continue;
-    for (std::size_t r = 0; r < rows_; ++r) {
+    if (held_[h * ranks_ + from] == 0 || owner_.IsWhole(h)) continue;
+    std::size_t lightest = from;  // of the ranks that share it: any row is best with that one
+    for (std::size_t p = 0; p < ranks_; ++p) {
+      if (held_[h * ranks_ + p] > 0 && load_[p] < load_[lightest]) lightest = p;
+    }
+    for (std::size_t r = 0; r < rows_ && lightest != from; ++r) {
       const std::int64_t load = loads_.blocks[h * rows_ + r];
       if (load == 0 || OwnerOf(h, r) != static_cast<int>(from)) continue;
-      const std::int64_t after = std::max(load_[from] - load, load_[to] + load);
+      const std::int64_t after = std::max(load_[from] - load, load_[lightest] + load);
       if (static_cast<double>(after) >= heavier) continue;
       best = {h, r, r + 1, load, 0};
+      to = lightest;
       heavier = std::max(static_cast<double>(after), limit);
-      found = true;
     }
   }
-  return found;
+  return to != from;
 }
 
 bool Placement::WithinMemory() const {

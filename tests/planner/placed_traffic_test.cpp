@@ -146,6 +146,46 @@ TEST(PlacedTrafficTest, SkewedHeadsSplitAtLittleTraffic) {
   EXPECT_LE(bytes(Family::kPlaced), 1.15 * bytes(Family::kUlysses));
 }
 
+TEST(PlacedTrafficTest, HeadsOfBlocksNearTheDiagonalStayAtHome) {
+  // Half of the heads keep what is near their rows, the others blocks anywhere.
+  AttentionShape shape{16, 128, 256 * 128, {128, 128}};
+  LayerMasks masks;
+  Prng prng{7};
+  for (int h = 0; h < shape.heads; ++h) {
+    if (h % 2 == 0) {
+      masks.head.push_back(std::make_shared<const BlockMask>(
+          SyntheticMask(256, 256, 20000 + 700 * h, Pattern::kRandom, prng)));
+      continue;
+    }
+    auto near = std::make_shared<BlockMask>(256, 256);
+    for (int i = 0; i < 256; ++i) near->SetRange(i, std::max(0, i - h), std::min(256, i + h));
+    masks.head.push_back(near);
+  }
+  const Homes homes = HomesOf(shape, 8);
+  const Partition made = PlaceHeads(RowLoadsOf(masks), masks, homes.rows, homes.cols, 8);
+  const std::vector<int> owner = OwnersOf(made);
+  int at_home = 0;
+  int rows = 0;
+  for (std::size_t h = 1; h < 16; h += 2) {
+    for (std::size_t r = 0; r < 256; ++r, ++rows) at_home += owner[h * 256 + r] == homes.rows[r];
+  }
+  EXPECT_GT(at_home, rows * 9 / 10);  // single rows level the ranks
+  const double ulysses = 4 * 0.875 * 2 * 256 * 256;
+  EXPECT_LT(TrafficOf(owner, masks, homes.rows, homes.cols, 8).Busiest(), 0.9 * ulysses);
+}
+
+std::vector<HeadFill> Fills(std::span<const std::int64_t> totals,
+                            std::span<const int> owner,
+                            int ranks,
+                            const HeadFillOptions& options) {
+  std::vector<HeadFill> fills;
+  SearchHeadFills(totals, owner, ranks, options, [&](const HeadFill& fill) {
+    fills.push_back(fill);
+    return false;
+  });
+  return fills;
+}
+
 TEST(HeadFillTest, EveryHeadIsPlacedInFullAndNoRankAboveTheLimit) {
   std::mt19937_64 random(83);
   for (int trial = 0; trial < 300; ++trial) {
@@ -161,7 +201,8 @@ TEST(HeadFillTest, EveryHeadIsPlacedInFullAndNoRankAboveTheLimit) {
         static_cast<double>(std::accumulate(totals.begin(), totals.end(), std::int64_t{0}));
     if (sum <= 0) continue;
     const double limit = sum / ranks * 1.001;
-    const auto fills = SearchHeadFills(totals, owner, ranks, {limit, 256, 200, 3});
+    const std::vector<HeadFill> fills = Fills(totals, owner, ranks, {limit, 256, 200, 3});
+    ASSERT_FALSE(fills.empty());
     ASSERT_LE(fills.size(), 3U);
     for (const HeadFill& fill : fills) {
       std::vector<double> load(static_cast<std::size_t>(ranks), 0);
@@ -188,7 +229,7 @@ TEST(HeadFillTest, EveryHeadIsPlacedInFullAndNoRankAboveTheLimit) {
 TEST(HeadFillTest, HeadsThatBalanceStayWhole) {
   const std::vector<std::int64_t> totals{700, 300, 600, 400, 900, 100, 500, 500};
   const std::vector<int> owner{0, 0, 0, 1, 1, 2, 2, 3};  // whoever finds the pairs needs no split
-  const auto fills = SearchHeadFills(totals, owner, 4, {1001, 64, 3000, 2});
+  const std::vector<HeadFill> fills = Fills(totals, owner, 4, {1001, 64, 3000, 2});
   ASSERT_FALSE(fills.empty());
   EXPECT_TRUE(std::ranges::any_of(fills, [](const HeadFill& f) { return f.shares.empty(); }));
 }
