@@ -63,13 +63,19 @@ class Search {
     best_.owners = start;
     best_.mean =
         static_cast<double>(std::accumulate(first_.begin(), first_.end(), std::int64_t{0})) / ring;
+    std::vector<std::int64_t> rows;
+    for (auto row = first_.begin(); row != first_.end(); row += ring) {
+      rows.push_back(std::accumulate(row, row + ring, std::int64_t{0}));
+    }
+    const auto heaviest = static_cast<double>(LeastHeaviest(std::move(rows), ring));
+    best_.least = std::max(best_.mean, heaviest);
     const std::int64_t away = AwayOf(start.row, home.row) + AwayOf(start.col, home.col);
     best_.cost = static_cast<double>(BarrierOf(first_, start.row, ring)) +
                  options.move_price * static_cast<double>(away);
   }
 
   FoundOwners Run() {
-    const double enough = options_.good_enough * best_.mean;
+    const double enough = std::max(options_.good_enough * best_.mean, best_.least);
     std::int64_t left = options_.scans;
     Prng prng{0x63656C6C, now_.row.size(), now_.col.size(), static_cast<std::uint64_t>(ring_)};
     const auto more = static_cast<int>(kMoreFor / std::max(now_.row.size(), now_.col.size()));
@@ -156,6 +162,19 @@ class Search {
 
 }  // namespace
 
+std::int64_t LeastHeaviest(std::vector<std::int64_t> weights, int parts) {
+  std::ranges::sort(weights, std::greater<>());
+  std::int64_t least = 0;
+  const auto stride = static_cast<std::size_t>(parts);
+  for (std::size_t last = 0; last < weights.size(); last += stride) {
+    const std::size_t fewest = last / stride + 1;  // of the items up to `last`, on some part
+    const auto end = weights.begin() + static_cast<std::ptrdiff_t>(last + 1);
+    least = std::max(
+        least, std::accumulate(end - static_cast<std::ptrdiff_t>(fewest), end, std::int64_t{0}));
+  }
+  return least;
+}
+
 std::int64_t RingBarrier(const MaskSum& masks, const RingOwners& owners, int ring) {
   return BarrierOf(masks.RowParts(owners.col, ring), owners.row, ring);
 }
@@ -167,7 +186,7 @@ FoundOwners SearchCells(const MaskSum& masks,
                         const CellSearchOptions& options) {
   DBSP_CHECK(ring >= 1 && home.row.size() == start.row.size() &&
              home.col.size() == start.col.size());
-  if (ring == 1 || start.row.empty() || start.col.empty()) return {start, 0, 0};
+  if (ring == 1 || start.row.empty() || start.col.empty()) return {start, 0, 0, 0};
   return Search(masks, home, start, ring, options).Run();
 }
 

@@ -36,9 +36,17 @@ struct CellSearchOptions {
 struct FoundOwners {
   RingOwners owners;
   double cost = 0;  ///< RingBarrier + move_price * (items away from home)
-  double mean = 0;  ///< kept blocks / ring: no owners cost less
+  double mean = 0;  ///< kept blocks / ring
+  double least = 0;  ///< no owners have a lower barrier: the mean, or LeastHeaviest of the rows
 };
 
+/// Least that the heaviest of `parts` parts weighs, whichever items it has: of the k * parts + 1
+/// heaviest items some part has k + 1, which weigh no less than the lightest of those.
+/// requires weights >= 0, parts >= 1
+[[nodiscard]] std::int64_t LeastHeaviest(std::vector<std::int64_t> weights, int parts);
+
+/// A part meets every column once round the ring, so that the barrier is no less than the heaviest
+/// part's rows; the search ends near what LeastHeaviest says of them, too.
 /// Owners that cost no more than `start`: rows and columns by turns, each by exchanges that bring
 /// the cells of a step nearer to their mean and then by such that lower the barrier (CellSide); the
 /// best seen are returned. The seed is fixed: the same input gives the same owners.
