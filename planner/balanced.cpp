@@ -11,6 +11,7 @@
 #include "planner/home_ring.h"
 #include "planner/mask_counts.h"
 #include "planner/mask_sum.h"
+#include "planner/placed.h"
 #include "planner/popcount.h"
 
 namespace dbsp::planner {
@@ -21,6 +22,8 @@ constexpr double kEnough = 1.001;
 /// Other starts, from which most items move, are tried only where the search from home ends above
 /// this.
 constexpr double kTryOthers = 1.003;
+/// Nor where it ends this near to the least that whole rows allow.
+constexpr double kAtLeast = 1.0003;
 /// Where moving most items costs less than this part of the mean, home gets a third of the scans:
 /// it is the slowest start for masks along the diagonal.
 constexpr double kMovesAreFree = 0.002;
@@ -99,7 +102,8 @@ RingOwners SearchGroup(const std::vector<DistinctMask>& masks,
   if (leaving < kMovesAreFree * mean) from_home.scans /= 3;
   FoundOwners best = SearchCells(sum, home, home, ring, from_home);
   for (const bool greedy : {false, true}) {
-    if (best.cost <= kTryOthers * mean || best.cost - mean <= leaving) break;
+    if (best.cost <= kTryOthers * mean || best.cost - best.least <= leaving) break;
+    if (best.cost <= kAtLeast * best.least) break;
     const RingOwners start =
         greedy ? Greedy(sum, ring) : RingOwners{Strided(rows, ring), Strided(cols, ring)};
     FoundOwners found = SearchCells(sum, home, start, ring, search);
@@ -119,7 +123,9 @@ Partition MakeBalanced(const AttentionShape& shape,
   DBSP_CHECK(ulysses >= 1 && ring >= 1 && ulysses * ring == home.ranks());
   Partition partition{ulysses * ring, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
   partition.groups.resize(static_cast<std::size_t>(ulysses));
-  const std::vector<int> group_of = SearchHeadOwners(HeadCounts(masks), ulysses);
+  const std::vector<std::int64_t> weights =
+      options.row_price > 0 ? RowLoadsOf(masks, options.row_price).HeadTotals() : HeadCounts(masks);
+  const std::vector<int> group_of = SearchHeadOwners(weights, ulysses);
   for (int h = 0; h < shape.heads; ++h) {
     partition.groups[static_cast<std::size_t>(group_of[static_cast<std::size_t>(h)])]
         .heads.push_back(h);

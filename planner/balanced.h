@@ -17,10 +17,13 @@ struct BalancedOptions {
   double move_price = 0.01;
   /// Exchanges looked at from each start of a head group's search, CellSearchOptions::scans.
   std::int64_t scans = 400000;
+  /// What a row with a kept block costs beside its blocks, in blocks (planner/move_price.h).
+  double row_price = 0;
 };
 
-/// heads        SearchHeadOwners: at most ceil(heads / U) + 1 in a group
-/// rows, cols   SearchCells from home; where that ends above 1.003 of even, from i mod R too, and
+/// heads        SearchHeadOwners, rows weighed at their price: at most ceil(heads / U) + 1 in a
+/// group rows, cols   SearchCells from home; where that ends above 1.003 of even, from i mod R too,
+/// and
 ///              above 1.005 from db-SP's greedy without reward; the cheapest, the price included. A
 ///              rank holds at most a sixteenth (one at least) more than ceil(n / R) rows, and
 ///              columns, unless it does so at home

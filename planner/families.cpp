@@ -95,13 +95,14 @@ Partition MakePartition(Family family,
     PlacedOptions placed;
     placed.memory_per_rank = options.memory_per_rank;
     placed.traffic_scans = options.placed_scans;
+    placed.row_price = options.row_price;
     const std::int64_t token_bytes = std::int64_t{shape.head_dim} * BytesOf(options.dtype);
     placed.row_bytes = 2 * token_bytes * shape.block.q;
     placed.column_bytes = 2 * token_bytes * shape.block.k;
     return MakePlaced(shape, masks, home, placed);
   }
   if (family == Family::kBalanced) {
-    const BalancedOptions balanced{options.move_price, options.balanced_scans};
+    const BalancedOptions balanced{options.move_price, options.balanced_scans, options.row_price};
     return MakeBalanced(shape, masks, ulysses_degree, ring_degree, home, balanced);
   }
   const bool dbsp = family == Family::kDbsp;

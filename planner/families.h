@@ -20,6 +20,9 @@ struct PartitionOptions {
   /// balanced: what moving one row or column of one head off its rank costs, in kept blocks of a
   /// rank's time: MovePrice() where there are costs.
   double move_price = 0.01;
+  /// placed, balanced: what a row with a kept block costs beside its blocks, in blocks: RowPrice()
+  /// where there are costs. Ranks are then even in rows and blocks together.
+  double row_price = 0;
   /// balanced: exchanges its search looks at from each start of a head group's cells.
   std::int64_t balanced_scans = 400000;
   /// placed: placements that each run of its search for less traffic looks at (planner/placed.h);

@@ -16,7 +16,7 @@ constexpr double kGrid = 1 << 30;
 
 FillModel::FillModel(std::span<const std::int64_t> totals,
                      int ranks,
-                     int columns,
+                     double columns,
                      std::span<const double> needs)
     : total_(totals.begin(), totals.end()),
       needs_(needs.begin(), needs.end()),

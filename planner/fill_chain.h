@@ -19,7 +19,7 @@ class FillModel {
   /// needs: NeedsOf the masks; where it is empty a part's blocks are taken to be at random columns
   FillModel(std::span<const std::int64_t> totals,
             int ranks,
-            int columns,
+            double columns,
             std::span<const double> needs = {});
 
   [[nodiscard]] int ranks() const { return ranks_; }

@@ -29,7 +29,7 @@ struct HeadFill {
 
 struct HeadFillOptions {
   double limit = 0;  ///< load of a rank, kept blocks; at least the mean
-  int columns = 1;  ///< key blocks
+  double columns = 1;  ///< key blocks, times the load of a kept block
   int scans = 0;  ///< placements looked at in the first run, half of those of a later one
   int runs = 1;  ///< at most; each ends elsewhere
   double good_enough = 0;  ///< a run ends where no rank receives more; 1 is a head's rows

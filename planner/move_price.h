@@ -22,4 +22,15 @@ namespace dbsp::planner {
                                DType dtype,
                                const Costs& costs);
 
+/// Kept blocks that cost as much as one (head, row) with a kept block does beside its blocks, from
+/// the slopes of attention in rows and in blocks at an even share of the layer, each over an eighth
+/// more.
+/// returns  PartitionOptions::row_price; 0 where nothing is kept or blocks cost nothing
+/// errors   whatever the costs throw
+[[nodiscard]] double RowPrice(const AttentionShape& shape,
+                              const LayerMasks& masks,
+                              const Strategy& strategy,
+                              int ranks,
+                              const Costs& costs);
+
 }  // namespace dbsp::planner

@@ -133,11 +133,12 @@ std::optional<Placement> FillRanks(const Layer& layer,
   const std::vector<double> needs =
       NeedsOf(layer.masks, layer.row_home, layer.col_home, layer.ranks);
   const AtHome home = StayingHome(layer, needs, mean);
+  const double columns = static_cast<double>(layer.col_home.size()) * options.load_per_block;
   for (const double tolerance : {options.tolerance, kWide * options.part_tolerance}) {
     const bool wide = tolerance > options.tolerance;
-    if (wide && static_cast<double>(least) <= kMuch * ulysses * unit) break;
+    if (wide && (needs.empty() || static_cast<double>(least) <= kMuch * ulysses * unit)) break;
     const HeadFillOptions fill{mean * (1 + tolerance * kFilled),
-                               static_cast<int>(layer.col_home.size()),
+                               columns,
                                options.traffic_scans,
                                options.traffic_runs,
                                kGoodEnough * even,
@@ -176,12 +177,16 @@ std::vector<std::int64_t> RowLoads::HeadTotals() const {
   return totals;
 }
 
-RowLoads RowLoadsOf(const LayerMasks& masks) {
+RowLoads RowLoadsOf(const LayerMasks& masks, double row_price) {
   RowLoads loads{masks.heads(), masks.rows(), {}};
   const auto rows = static_cast<std::size_t>(loads.rows);
   loads.blocks.resize(static_cast<std::size_t>(loads.heads) * rows);
   for (const DistinctMask& entry : DistinctMasks(masks)) {
-    const std::vector<std::int32_t> counts = RowCounts(*entry.mask);
+    std::vector<std::int32_t> counts = RowCounts(*entry.mask);
+    for (std::int32_t& count : counts) {
+      if (row_price <= 0 || count == 0) continue;
+      count = static_cast<std::int32_t>(kLoadUnit * (count + row_price) + 0.5);
+    }
     for (const int head : entry.heads) {
       std::ranges::copy(counts,
                         loads.blocks.begin() +
@@ -236,12 +241,22 @@ Partition MakePlaced(const AttentionShape& shape,
                      const LayerMasks& masks,
                      const HomeLayout& home,
                      const PlacedOptions& options) {
-  return PlaceHeads(RowLoadsOf(masks),
+  const RowLoads loads = RowLoadsOf(masks, options.row_price);
+  PlacedOptions weighed = options;
+  if (options.row_price > 0) {
+    const std::vector<std::int64_t> blocks = HeadCounts(masks);
+    const std::vector<std::int64_t> totals = loads.HeadTotals();
+    const auto sum = [](const std::vector<std::int64_t>& of) {
+      return static_cast<double>(std::accumulate(of.begin(), of.end(), std::int64_t{0}));
+    };
+    weighed.load_per_block = sum(totals) / std::max(1.0, sum(blocks));
+  }
+  return PlaceHeads(loads,
                     masks,
                     HomeRanks(shape.q_blocks(), shape.block.q, home),
                     HomeRanks(shape.k_blocks(), shape.block.k, home),
                     home.ranks(),
-                    options);
+                    weighed);
 }
 
 std::vector<std::int64_t> RankLoads(const RowLoads& loads, const Partition& partition) {

@@ -22,7 +22,11 @@ struct RowLoads {
   /// Kept blocks of each head.
   [[nodiscard]] std::vector<std::int64_t> HeadTotals() const;
 };
-[[nodiscard]] RowLoads RowLoadsOf(const LayerMasks& masks);
+/// Loads of the masks' rows: their kept blocks. With a price of an active row, in blocks, they are
+/// in units of 1 / kLoadUnit block and an active row weighs that much more.
+/// requires row_price >= 0
+[[nodiscard]] RowLoads RowLoadsOf(const LayerMasks& masks, double row_price = 0);
+constexpr double kLoadUnit = 16;
 
 /// Loads where only the heads' counts are known: each spread over its rows as evenly as whole
 /// blocks allow, which is what the rule `density` expects of its masks' rows with pattern random.
@@ -39,6 +43,10 @@ struct PlacedOptions {
   /// (planner/head_fill.h); 0 = it is left out.
   int traffic_scans = 1000;
   int traffic_runs = 4;
+  /// What a row with a kept block costs beside its blocks, in blocks (RowPrice), for MakePlaced.
+  double row_price = 0;
+  /// Load of a kept block where rows weigh something too: how dense the loads' parts are.
+  double load_per_block = 1;
   /// Bytes a rank may hold between the rounds, Q and O of its rows and K and V of the columns they
   /// keep; 0 = any number. Balance gives way to it.
   std::int64_t memory_per_rank = 0;

@@ -266,6 +266,9 @@ Partition PartitionOf(const AttentionShape& shape,
     partition.move_price =
         planner::MovePrice(shape, masks, strategy, options.ranks, options.dtype, costs);
   }
+  if (strategy.family == Family::kBalanced || strategy.family == Family::kPlaced) {
+    partition.row_price = planner::RowPrice(shape, masks, strategy, options.ranks, costs);
+  }
   Partition made = planner::MakePartition(strategy.family,
                                           shape,
                                           masks,

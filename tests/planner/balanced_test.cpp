@@ -5,19 +5,28 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <numeric>
 
 #include "core/array.h"
 #include "planner/cell_search.h"
 #include "planner/families.h"
 #include "planner/head_balance.h"
 #include "planner/head_search.h"
+#include "planner/mask_counts.h"
 #include "planner/masks.h"
+#include "planner/placed.h"
 #include "planner/popcount.h"
 #include "tests/planner/awkward_layers.h"
 #include "tests/shared_data.h"
 
 namespace dbsp::planner {
 namespace {
+
+std::int64_t KeptBlocks(const LayerMasks& masks) {
+  const std::vector<std::int64_t> heads = HeadCounts(masks);
+  return std::accumulate(heads.begin(), heads.end(), std::int64_t{0});
+}
 
 /// Few scans: what is tested here holds after any number of them.
 BalancedOptions Quick() { return {0.01, 240}; }
@@ -270,6 +279,74 @@ TEST(PopcountTest, BitsAreCountedAsOneByOne) {
     }
     ASSERT_EQ(CountBits(a), ones);
     ASSERT_EQ(CountBits(a, b), common);
+  }
+}
+
+TEST(CellSearchTest, NoPartsHaveALighterHeaviestThanTheLeast) {
+  std::mt19937_64 random(47);
+  int equal = 0;
+  for (int trial = 0; trial < 300; ++trial) {
+    const int parts = Draw(random, 1, 4);
+    std::vector<std::int64_t> weights(static_cast<std::size_t>(Draw(random, 1, 7)));
+    const int range = Draw(random, 0, 1) == 0 ? 1 : 9;
+    for (auto& weight : weights) weight = Draw(random, 8, 8 + range);
+    std::vector<int> owner(weights.size(), 0);
+    std::int64_t lightest = INT64_MAX;
+    while (true) {
+      std::vector<std::int64_t> load(static_cast<std::size_t>(parts), 0);
+      for (std::size_t i = 0; i < owner.size(); ++i) {
+        load[static_cast<std::size_t>(owner[i])] += weights[i];
+      }
+      lightest = std::min(lightest, *std::ranges::max_element(load));
+      std::size_t i = 0;
+      while (i < owner.size() && ++owner[i] == parts) owner[i++] = 0;
+      if (i == owner.size()) break;
+    }
+    ASSERT_LE(LeastHeaviest(weights, parts), lightest);
+    equal += LeastHeaviest(weights, parts) == lightest ? 1 : 0;
+  }
+  EXPECT_GT(equal, 100);
+}
+
+TEST(BalancedTest, SlidingTilesEndWithinTheBoundOfWholeRows) {
+  // 3 x 3 x 5 tiles of every row's 180: 540 equal rows on 8 ranks cannot end below 68 / 67.5.
+  Workload workload;
+  workload.model = ModelPreset("wan2.1-t2v-14b-768p-69f");
+  ApplyMaskFlag("sta:window=3x3x5", workload);
+  const AttentionShape shape{8, 128, workload.model.tokens(), workload.block};
+  LayerMasks masks;
+  masks.head.assign(8, OpenMasks(workload)->At(workload.model.steps - 1, 1).head[0]);
+  const int rows = shape.q_blocks();
+  const double bound = static_cast<double>((rows + 7) / 8) / (rows / 8.0);
+  const double rho = BarrierRho(masks, MakeBalanced(shape, masks, 1, 8, MakeHomeLayout(shape, 8)));
+  EXPECT_EQ(
+      LeastHeaviest(RowSums(masks), 8) * 8,
+      static_cast<std::int64_t>(std::llround(bound * static_cast<double>(KeptBlocks(masks)))));
+  EXPECT_GE(rho, bound - 1e-9);
+  EXPECT_LE(rho, bound * 1.001);
+}
+
+TEST(BalancedTest, HeadsAreEvenInRowsAndBlocksTogether) {
+  std::mt19937_64 random(48);
+  for (int trial = 0; trial < 300; ++trial) {
+    const RandomLayer layer = MakeRandomLayer(random);
+    const int groups = Draw(random, 1, 5);
+    const HomeLayout home = MakeHomeLayout(layer.shape, groups);
+    BalancedOptions options;
+    options.row_price = 0.5 * Draw(random, 1, 8);
+    const std::vector<std::int64_t> weights =
+        RowLoadsOf(layer.masks, options.row_price).HeadTotals();
+    const auto heaviest = [&](const BalancedOptions& with) {
+      const Partition made = MakeBalanced(layer.shape, layer.masks, groups, 1, home, with);
+      std::vector<int> owner(weights.size());
+      for (std::size_t g = 0; g < made.groups.size(); ++g) {
+        for (const int head : made.groups[g].heads) {
+          owner[static_cast<std::size_t>(head)] = static_cast<int>(g);
+        }
+      }
+      return MaxOverMean(weights, owner, groups);
+    };
+    ASSERT_LE(heaviest(options), heaviest({}) + 0.001);
   }
 }
 

@@ -170,6 +170,21 @@ TEST(MovedBytesTest, ALayersIsTheSumOfItsHeadsWhoeverCountsIt) {
   }
 }
 
+TEST(MovePriceTest, OfARowIsItsSlopeOverThatOfABlock) {
+  AttentionShape shape{4, 8, 64 * 16, {64, 64}};
+  LayerMasks masks;
+  masks.head.assign(4, std::make_shared<BlockMask>(BlockMask::Full(16, 16)));
+  FakeCosts costs;
+  const double block_ns = 4096 * costs.pair_ns;
+  EXPECT_NEAR(RowPrice(shape, masks, Strategy{}, 2, costs), costs.row_ns / block_ns, 1e-9);
+  costs.row_ns = 5 * block_ns;
+  EXPECT_NEAR(RowPrice(shape, masks, Strategy{}, 2, costs), 5, 1e-9);
+  costs.row_ns = 0;
+  EXPECT_EQ(RowPrice(shape, masks, Strategy{}, 2, costs), 0);
+  masks.head.assign(4, std::make_shared<BlockMask>(16, 16));
+  EXPECT_EQ(RowPrice(shape, masks, Strategy{}, 2, costs), 0);
+}
+
 TEST(MovePriceTest, IsTheSlopeOfTheExchangeOverTheTimeOfABlock) {
   // 64 x 64 tokens of 8 numbers of 2 bytes, all kept: a block takes 4096 pairs at 0.5 ns and its
   // share of the call and of the rows; Q and O or K and V of 64 tokens are 2048 bytes at 0.05 ns.

@@ -64,6 +64,30 @@ TEST(PlacedTest, RandomLayersOnAnyRanksArePlacedOnceAndWithinARowOfTheMean) {
   }
 }
 
+TEST(PlacedTest, RanksAreEvenInRowsAndBlocksTogether) {
+  std::mt19937_64 random(57);
+  for (int trial = 0; trial < 1000; ++trial) {
+    SCOPED_TRACE(::testing::Message() << "trial " << trial);
+    const RandomLayer layer = MakeRandomLayer(random);
+    const int ranks = Draw(random, 1, 12);
+    PlacedOptions options;
+    options.traffic_scans = 200;
+    options.row_price = 0.25 * Draw(random, 1, 20);
+    const Partition made =
+        MakePlaced(layer.shape, layer.masks, MakeHomeLayout(layer.shape, ranks), options);
+    ASSERT_EQ(PartitionProblem(made, false), "");
+    const RowLoads blocks = RowLoadsOf(layer.masks);
+    const RowLoads loads = RowLoadsOf(layer.masks, options.row_price);
+    for (std::size_t i = 0; i < loads.blocks.size(); ++i) {
+      const double active = blocks.blocks[i] > 0 ? options.row_price : 0;
+      ASSERT_NEAR(loads.blocks[i], kLoadUnit * (blocks.blocks[i] + active), 0.5 + 1e-9);
+    }
+    const double row = loads.blocks.empty() ? 0 : *std::ranges::max_element(loads.blocks);
+    const double limit = std::max(Mean(loads, ranks) + row, Mean(loads, ranks) * 1.005);
+    ASSERT_LE(static_cast<double>(Heaviest(RankLoads(loads, made))), limit + 1e-9);
+  }
+}
+
 TEST(PlacedTest, AwkwardLayersOnAnyRanksToo) {
   for (const AwkwardLayer& layer : AwkwardLayers()) {
     for (const int ranks : {1, 2, 3, 8, 31, 200}) {
