@@ -271,8 +271,9 @@ std::vector<TrialConfig> CollectivesSuite(const SuiteOptions& options) {
                               .unevenness = unevenness,
                               .nodes = sweep.nodes_of(ranks)};
         suite.emplace_back(config);
+        if (config.op != "hop" || !sweep.ring_nodes_of) continue;
         const int apart = sweep.ring_nodes_of(ranks);
-        if (config.op != "hop" || apart == config.nodes) continue;
+        if (apart == config.nodes) continue;
         config.nodes = apart;
         suite.emplace_back(config);
       }

@@ -20,9 +20,9 @@ struct SweepOptions {
   double factor = 4;
   std::string transport = "threads";  ///< or "nccl"
   /// Hosts that so many successive ranks are on, and a ring of so many of U x R ranks, which are
-  /// every U-th: hops are measured on both.
+  /// every U-th: hops are measured on both. Null: the same.
   std::function<int(int ranks)> nodes_of = [](int) { return 1; };
-  std::function<int(int ranks)> ring_nodes_of = [](int) { return 1; };
+  std::function<int(int ranks)> ring_nodes_of = nullptr;
 };
 
 /// What the trials run on, as data.

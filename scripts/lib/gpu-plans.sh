@@ -68,7 +68,7 @@ PY
 profile_device() {
   local s
   s=$(budget 110)
-  [ ${#smoke[@]} -gt 0 ] && s=18  # the workload's own tiny shapes, and none of the general ones
+  [ ${#smoke[@]} -gt 0 ] && s=25  # the workload's own tiny shapes, and none of the general ones
   run_suite profile quick "$out/profile.db" "$s"
 }
 profile_full() {
@@ -80,9 +80,10 @@ profile_full() {
 
 # trace_cost PLAN: the same replay with CUPTI's tracing and without, in turns.
 trace_cost() {
-  local start status
+  local start status seconds=40
+  [ ${#smoke[@]} -gt 0 ] && seconds=120  # an emulated GPU plays it 21 times
   start=$(now_ms)
-  timeout "$(budget 40)" "$bin/dbsp-replay" "$1" --device cuda --transport serial --cupti --repeat 1 --json \
+  timeout "$(budget $seconds)" "$bin/dbsp-replay" "$1" --device cuda --transport serial --cupti --repeat 1 --json \
     >"$out/replay-cupti.json" 2>"$out/replay-cupti.err"
   status=$?
   clocked replay-cupti "$start" $status
@@ -110,6 +111,7 @@ replay_plans() {
   [ -f "$out/profile.db" ] || { echo "replay: unavailable: no $out/profile.db; run the part profile first"; note replay 3; return; }
   [ -f "$out/radial.json" ] || make_workloads || { note replay 1; return; }
   local status=0 name step layer family plan seconds one start end=$((SECONDS + 150))
+  [ ${#smoke[@]} -gt 0 ] && end=$((SECONDS + 360))
   : >"$out/replay.txt"
   while read -r name step layer; do
     for family in "${plan_families[@]}"; do
