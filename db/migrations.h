@@ -378,7 +378,8 @@ SELECT d.name AS device, c.kernel, c.default_kernel,
     WHEN c.kernel <> c.default_kernel THEN 'switched'
     WHEN m.fastest_ns < c.median_ns THEN 'ambiguous' ELSE 'default' END AS verdict,
   round(100.0 * (1 - m.fastest_ns / m.default_ns), 2) AS gain_percent,
-  CASE WHEN instr(c.detail, 'noise of ') > 0
+  CASE WHEN instr(c.detail, 'noise of inf') > 0 THEN 9e999  -- finals of one sample each
+    WHEN instr(c.detail, 'noise of ') > 0
     THEN CAST(substr(c.detail, instr(c.detail, 'noise of ') + 9) AS REAL) END AS noise_percent,
   m.finalists, c.dtype, c.heads, c.head_dim, c.block_q || 'x' || c.block_k AS block, c.q_blocks,
   c.k_blocks, c.pattern,

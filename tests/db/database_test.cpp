@@ -270,6 +270,9 @@ TEST(DatabaseTest, TunedKernelsAreAViewWithDefaultGainAndNoise) {
       "usual", 3, 100, "chosen: the default; fast is faster by 0.5% against noise of 2.0%; "));
   add(Final("fast", 3, 99, ""));
   add(Final("fast", 4, 70, "chosen: usual does not work here; "));
+  add(Final(
+      "usual", 5, 60, "chosen: the default; fast is faster by 50.0% against noise of inf%; "));
+  add(Final("fast", 5, 30, ""));
   // Neither a trial of another method, nor a final of another process on the same shape, counts.
   Trial alone = Final("fast", 2, 1, "");
   alone.method = "cuda.events.cold";
@@ -282,7 +285,8 @@ TEST(DatabaseTest, TunedKernelsAreAViewWithDefaultGainAndNoise) {
                      "'|' || finalists FROM v_tuned WHERE median_ns = " +
                          median);
   };
-  EXPECT_EQ(ShellText(folder / "p.db", "SELECT count(*) FROM v_tuned"), "4");
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT count(*) FROM v_tuned"), "5");
+  EXPECT_EQ(row("60"), "a GPU|usual|usual|ambiguous|50.0|Inf|2");
   EXPECT_EQ(row("150"), "a GPU|fast|usual|switched|25.0|1.5|2");
   EXPECT_EQ(row("100 AND finalists = 2 AND verdict = 'default'"),
             "a GPU|usual|usual|default|0.0|-|2");
