@@ -25,8 +25,8 @@ struct PartitionOptions {
   double row_price = 0;
   /// balanced: exchanges its search looks at from each start of a head group's cells.
   std::int64_t balanced_scans = 400000;
-  /// placed: placements that each run of its search for less traffic looks at (planner/placed.h);
-  /// fewer than its own default, as a workload has thousands of layers to plan.
+  /// placed: placements that the first run of its search for less traffic looks at
+  /// (planner/placed.h).
   int placed_scans = 1000;
   /// placed: bytes a rank may hold (planner/peak_bytes.h), 0 = any number, at `dtype`.
   std::int64_t memory_per_rank = 0;

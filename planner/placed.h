@@ -60,11 +60,14 @@ struct PlacedOptions {
 ///          to the lightest rank, each bringing one of the two to the mean, the one that moves the
 ///          fewest blocks more first: K/V blocks it needs and the receiver has not, Q and O of rows
 ///          that are not at home.
-/// By heads: SearchHeadFills says which heads stay whole and who has a part of the others
-///          (McNaughton 1959: P - 1 splits would do). A part's rows are those at home on its rank
-///          and those beside them; single rows of shared heads level what whole rows leave.
+/// By heads: heads that fetch less in parts at home than as a whole (NeedsOf) stay there; of the
+///          others SearchHeadFills says which are whole and who has a part of the rest (McNaughton
+///          1959: P - 1 splits would do). A part's rows are those at home on its rank and those
+///          beside them; single rows of shared heads level what whole rows leave. Ranks may differ
+///          by most of part_tolerance where masks are known and traffic stays above 1.1 of
+///          ulysses'.
 /// Contiguous heads within the tolerance stay as they are. Only the first is made where it gets no
-/// more than 1.01 of an even share of ulysses' bytes to any rank.
+/// more than 1.01 of an even share of ulysses' bytes to any rank. docs/design/0017 says why.
 /// shape    row_home[rows], col_home[cols]: home rank of the blocks. masks: of the loads' shape, or
 ///          no head at all where only counts are known; then a range is taken to need every column
 /// ensures  every (head, row) on one rank; the heaviest rank holds at most mean + one row, or

@@ -26,8 +26,7 @@ namespace dbsp::planner {
 ///          does not come back. Every head in the parts that cost least, none above the limit, is
 ///          what all ranks receive together.
 /// Wholes   a rank with a part receives more for the same heads than one with whole heads, whose
-/// sums
-///          are few. Where a head is above the limit some rank has a part of it of at least
+///          sums are few. Where a head is above the limit some rank has a part of it of at least
 ///          rows / ranks rows. The bound is the least that lets all ranks together take all heads.
 /// shape    row_home[rows], col_home[cols]; masks of that shape, at least one
 /// requires limit * ranks >= kept blocks

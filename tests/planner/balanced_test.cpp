@@ -184,7 +184,7 @@ TEST(CellSearchTest, APriceKeepsBlocksAtHomeAndTheCostNeverRises) {
 }
 
 /// Least heaviest part of all splits with at most `most` heads in a part.
-std::int64_t LeastHeaviest(const std::vector<std::int64_t>& weights, int parts, int most) {
+std::int64_t LightestOfAll(const std::vector<std::int64_t>& weights, int parts, int most) {
   std::vector<std::size_t> owner(weights.size(), 0);
   std::int64_t best = INT64_MAX;
   while (true) {
@@ -219,7 +219,7 @@ TEST(HeadSearchTest, FewHeadsReachWhatExhaustiveSearchFinds) {
       load[static_cast<std::size_t>(owner[h])] += weights[h];
     }
     const int even = (static_cast<int>(weights.size()) + parts - 1) / parts;
-    ASSERT_EQ(*std::ranges::max_element(load), LeastHeaviest(weights, parts, even + 1));
+    ASSERT_EQ(*std::ranges::max_element(load), LightestOfAll(weights, parts, even + 1));
   }
 }
 
@@ -290,18 +290,7 @@ TEST(CellSearchTest, NoPartsHaveALighterHeaviestThanTheLeast) {
     std::vector<std::int64_t> weights(static_cast<std::size_t>(Draw(random, 1, 7)));
     const int range = Draw(random, 0, 1) == 0 ? 1 : 9;
     for (auto& weight : weights) weight = Draw(random, 8, 8 + range);
-    std::vector<int> owner(weights.size(), 0);
-    std::int64_t lightest = INT64_MAX;
-    while (true) {
-      std::vector<std::int64_t> load(static_cast<std::size_t>(parts), 0);
-      for (std::size_t i = 0; i < owner.size(); ++i) {
-        load[static_cast<std::size_t>(owner[i])] += weights[i];
-      }
-      lightest = std::min(lightest, *std::ranges::max_element(load));
-      std::size_t i = 0;
-      while (i < owner.size() && ++owner[i] == parts) owner[i++] = 0;
-      if (i == owner.size()) break;
-    }
+    const std::int64_t lightest = LightestOfAll(weights, parts, static_cast<int>(weights.size()));
     ASSERT_LE(LeastHeaviest(weights, parts), lightest);
     equal += LeastHeaviest(weights, parts) == lightest ? 1 : 0;
   }
