@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <mutex>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -15,6 +16,7 @@
 #include "planner/move_price.h"
 #include "planner/moved_bytes.h"
 #include "planner/peak_bytes.h"
+#include "planner/placed.h"
 #include "planner/timeline.h"
 #include "tuner/checked_costs.h"
 #include "tuner/kernel_choice.h"
@@ -66,6 +68,20 @@ bool SameRun(const Strategy& a, const Strategy& b) {
   const bool order = a.layout == b.layout || a.exchange == Exchange::kAllToAll;
   return !own_round && order && a.ulysses_degree == b.ulysses_degree &&
          a.ring_degree == b.ring_degree && a.exchange == b.exchange && a.chunks == b.chunks;
+}
+
+/// Ranks are made even in rows and blocks together where more than this part of the time is to be
+/// had by it: below that kept blocks alone, which contracts and imbalance are about, are even.
+constexpr double kRowsMatter = 0.01;
+
+/// Part of the mean by which the busiest rank has more of rows, at their price, and blocks.
+double RowsLeft(const LayerMasks& masks, const Partition& partition, double row_price) {
+  if (row_price <= 0) return 0;
+  const std::vector<std::int64_t> load =
+      planner::RankLoads(planner::RowLoadsOf(masks, row_price), partition);
+  const auto sum = static_cast<double>(std::accumulate(load.begin(), load.end(), std::int64_t{0}));
+  const auto most = static_cast<double>(*std::ranges::max_element(load));
+  return sum > 0 ? most * partition.ranks / sum - 1 : 0;
 }
 
 /// Shared state of the threads of one search.
@@ -266,21 +282,36 @@ Partition PartitionOf(const AttentionShape& shape,
     partition.move_price =
         planner::MovePrice(shape, masks, strategy, options.ranks, options.dtype, costs);
   }
-  if (strategy.family == Family::kBalanced || strategy.family == Family::kPlaced) {
-    partition.row_price = planner::RowPrice(shape, masks, strategy, options.ranks, costs);
+  const auto make = [&] {
+    Partition made = planner::MakePartition(strategy.family,
+                                            shape,
+                                            masks,
+                                            options.ranks,
+                                            strategy.ulysses_degree,
+                                            strategy.ring_degree,
+                                            home,
+                                            partition);
+    if (strategy.exchange != Exchange::kRing) {  // K/V go where they are used: no column owners
+      for (HeadGroup& group : made.groups) group.col_owner.clear();
+    }
+    return made;
+  };
+  Partition made = make();
+  if (strategy.family != Family::kBalanced && strategy.family != Family::kPlaced) return made;
+  partition.row_price = planner::RowPrice(shape, masks, strategy, options.ranks, costs);
+  if (RowsLeft(masks, made, partition.row_price) < kRowsMatter) return made;
+  Partition weighed;
+  try {
+    weighed = make();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kNotFound) throw;
+    return made;  // it would not fit into memory
   }
-  Partition made = planner::MakePartition(strategy.family,
-                                          shape,
-                                          masks,
-                                          options.ranks,
-                                          strategy.ulysses_degree,
-                                          strategy.ring_degree,
-                                          home,
-                                          partition);
-  if (strategy.exchange != Exchange::kRing) {  // K/V go where they are used: nobody owns a column
-    for (HeadGroup& group : made.groups) group.col_owner.clear();
-  }
-  return made;
+  const auto total_ns = [&](const Partition& of) {
+    const auto work = planner::BuildLayerWork(shape, masks, of, strategy, home, options.dtype, 0);
+    return static_cast<double>(planner::Predict(work, shape, options.dtype, costs).total_ns);
+  };
+  return total_ns(weighed) < (1 - kRowsMatter) * total_ns(made) ? weighed : made;
 }
 
 LayerMasks LaidOut(const AttentionShape& shape,

@@ -93,7 +93,8 @@ struct SearchResult {
                                   std::vector<Candidate> candidates,
                                   const SearchOptions& options);
 
-/// The partition of a candidate for masks in its layout's order; balanced weighs moves at `costs`.
+/// The partition of a candidate for masks in its layout's order; balanced weighs moves at `costs`,
+/// and both balanced and placed rows, where that takes a percent off the predicted total.
 [[nodiscard]] Partition PartitionOf(const AttentionShape& shape,
                                     const LayerMasks& masks,
                                     const Strategy& strategy,

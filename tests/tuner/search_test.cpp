@@ -9,9 +9,11 @@
 #include <map>
 
 #include "planner/contract.h"
+#include "planner/families.h"
 #include "planner/layout.h"
 #include "planner/validate.h"
 #include "tests/core/expect_error.h"
+#include "tests/planner/fake_costs.h"
 #include "tuner/cluster_costs.h"
 #include "tuner/layouts.h"
 #include "tuner/make_plan.h"
@@ -134,6 +136,39 @@ TEST(SearchTest, EqualsBruteForceOnSmallWorkloads) {
       EXPECT_EQ(cls.scores[static_cast<std::size_t>(cls.choice.best)].total_ns, smallest);
     }
   }
+}
+
+TEST(PartitionOfTest, RowsWeighWhereAPercentOfTheTimeIsToBeHad) {
+  const Workload workload = MakeWorkload(12, 640, 1, 1, "dense");
+  LayerMasks masks;
+  for (int h = 0; h < 12; ++h) {  // few rows keep much, or many rows keep little
+    auto mask = std::make_shared<BlockMask>(40, 40);
+    for (int r = 0; r < (h % 3 == 0 ? 8 : 40); ++r) mask->SetRange(r, 0, h % 3 == 0 ? 40 : 2);
+    masks.head.push_back(mask);
+  }
+  planner::FakeCosts costs;
+  costs.pair_ns = 0.01;
+  const SearchOptions options = OptionsFor(workload, 4);
+  int gained = 0;
+  for (const Family family : {Family::kPlaced, Family::kBalanced}) {
+    Strategy strategy;
+    strategy.family = family;
+    strategy.ulysses_degree = 4;
+    strategy.exchange = planner::ExchangeOf(family, 1);
+    const auto total_ns = [&](const Partition& made) {
+      return PredictOn(workload.shape(), masks, made, strategy, costs, options).total_ns;
+    };
+    const HomeLayout home = MakeHomeLayout(workload.shape(), 4);
+    const Partition even =
+        planner::MakePartition(family, workload.shape(), masks, 4, 4, 1, home, options.partition);
+    costs.row_ns = 0;
+    EXPECT_EQ(PartitionOf(workload.shape(), masks, strategy, costs, options), even);
+    costs.row_ns = 40;
+    const Partition weighed = PartitionOf(workload.shape(), masks, strategy, costs, options);
+    EXPECT_TRUE(weighed == even || total_ns(weighed) < 0.99 * static_cast<double>(total_ns(even)));
+    gained += weighed == even ? 0 : 1;
+  }
+  EXPECT_GT(gained, 0);
 }
 
 TEST(SearchTest, TheSamePlanFromAnyNumberOfThreads) {
