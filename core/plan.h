@@ -22,17 +22,18 @@ enum class CostSource : std::uint8_t { kMeasured, kFitted, kPublished, kAnalytic
 
 /// Prediction for one (masks, strategy); cells with equal masks and strategy share one.
 struct Prediction {
-  std::int64_t total_ns = 0;  ///< makespan of the timeline, one CFG pass
+  std::int64_t total_ns = 0;  ///< makespan of the timeline, one CFG pass on its pass group
   std::int64_t low_ns = 0;  ///< interval of total_ns, from the costs' spread
   std::int64_t high_ns = 0;
   std::int64_t compute_ns = 0;  ///< slowest rank's attention + merge
   std::int64_t exchange_ns = 0;  ///< total_ns - compute_ns: what communication and copies expose
-  std::int64_t lower_bound_ns = 0;  ///< max(total compute / P, bytes that must move / bandwidth)
+  /// max(total compute / ranks of the pass group, bytes that must move / bandwidth)
+  std::int64_t lower_bound_ns = 0;
   double rho_barrier = 1.0;  ///< sum_t max_g b / (sum b / |G|), docs/metrics.md
   double rho_timeline = 1.0;  ///< total_ns / lower_bound_ns
   std::int64_t bytes_per_rank = 0;  ///< most bytes any rank sends
   double moved_fraction = 0.0;  ///< bytes sent by all ranks / bytes of Q, K, V, O
-  std::vector<Segment> segments;  ///< the predicted timeline
+  std::vector<Segment> segments;  ///< the predicted timeline; ranks numbered in the pass group
 };
 
 /// Parts of one head's kept blocks on the ring indices of its group, in the masks the plan was made
@@ -93,8 +94,16 @@ struct Plan {
   std::vector<Contract> contracts;
   std::vector<PlanCell> cells;  ///< by step, then layer
 
-  /// Sum over cells of total_ns times the passes that run one after the other: passes divided by
-  /// the cell's cfg_degree, rounded up (passes on separate ranks run at the same time).
+  /// Of every strategy: tokens live on other ranks under another one, and nothing moves activations
+  /// between layers. 1 where there is no strategy.
+  [[nodiscard]] int cfg_degree() const {
+    return strategies.empty() ? 1 : strategies.front().cfg_degree;
+  }
+  /// Ranks that share one pass: what partitions and predictions are of.
+  [[nodiscard]] int pass_ranks() const { return PassRanks(ranks, cfg_degree()); }
+  /// Turns in which the passes run, one after the other.
+  [[nodiscard]] int pass_turns() const { return PassTurns(passes, cfg_degree()); }
+  /// Sum over cells of total_ns, times the turns.
   [[nodiscard]] double total_ms() const;
 };
 

@@ -140,6 +140,13 @@ void PlanChecker::Strategies() const {
     const Strategy& strategy = plan_.strategies[i];
     const std::string key = fmt::format("strategies[{}]", i);
     Range(key + ".cfg_degree", strategy.cfg_degree, 1, plan_.passes);
+    if (strategy.cfg_degree != plan_.cfg_degree()) {
+      Wrong(key + ".cfg_degree",
+            "expected {} as of strategies[0], found {}; tokens live on the same ranks in a whole "
+            "plan, what stands in for a cell included",
+            plan_.cfg_degree(),
+            strategy.cfg_degree);
+    }
     Range(key + ".ulysses_degree", strategy.ulysses_degree, 1, plan_.ranks);
     Range(key + ".ring_degree", strategy.ring_degree, 1, plan_.ranks);
     Range(key + ".chunks", strategy.chunks, 1, plan_.shape.heads);
@@ -177,7 +184,7 @@ void PlanChecker::Strategies() const {
 }
 
 void PlanChecker::OneSegment(const std::string& key, const Segment& segment) const {
-  Range(key + "[0]", segment.rank, 0, plan_.ranks - 1);
+  Range(key + "[0]", segment.rank, 0, plan_.pass_ranks() - 1);
   Range(key + "[2]", segment.index, 0, std::numeric_limits<int>::max());
   Time(key + "[3]", segment.start_ns);
   Time(key + "[4]", segment.duration_ns);

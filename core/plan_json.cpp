@@ -289,12 +289,10 @@ bool IsCompressed(const std::filesystem::path& path) { return path.extension() =
 double Plan::total_ms() const {
   double total_ns = 0;
   for (const PlanCell& cell : cells) {
-    const int degree = strategies[static_cast<std::size_t>(cell.strategy)].cfg_degree;
-    const int rounds = (passes + degree - 1) / degree;
-    const auto pass_ns = predictions[static_cast<std::size_t>(cell.prediction)].total_ns;
-    total_ns += static_cast<double>(pass_ns) * rounds;
+    total_ns +=
+        static_cast<double>(predictions[static_cast<std::size_t>(cell.prediction)].total_ns);
   }
-  return total_ns / kNsPerMs;
+  return total_ns * pass_turns() / kNsPerMs;
 }
 
 std::string PlanToJson(const Plan& plan) {

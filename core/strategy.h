@@ -20,10 +20,14 @@ enum class Exchange : std::uint8_t { kAllToAll, kRing, kAllGather, kNeeded };
 [[nodiscard]] Family ParseFamily(std::string_view name);
 [[nodiscard]] Exchange ParseExchange(std::string_view name);
 
-/// Rank numbering of every U x R family: rank = ring_index * ulysses_degree + group.
+/// Rank numbering: with cfg degree C the P ranks of a plan are C pass groups of P / C ranks, one
+/// behind the other, each of which runs a guidance pass of its own: rank = pass_group * (P / C) +
+/// rank in the group. All the rest (partitions, homes, schedules, predictions) is of one pass on
+/// the P / C ranks of a group, numbered from 0: U * R = P / C, and in every U x R family rank in
+/// the group = ring_index * ulysses_degree + head group.
 struct Strategy {
   Family family = Family::kUlysses;
-  int cfg_degree = 1;  ///< CFG passes on separate ranks
+  int cfg_degree = 1;  ///< CFG passes on separate ranks, C; the same in a whole plan
   int ulysses_degree = 1;  ///< head parallel degree U
   int ring_degree = 1;  ///< block parallel degree R
   Exchange exchange = Exchange::kAllToAll;
@@ -33,6 +37,14 @@ struct Strategy {
   std::string kernel;  ///< kernel variant, "" = the device's default
   bool operator==(const Strategy&) const = default;
 };
+
+/// Ranks that share one pass. requires cfg_degree divides ranks
+[[nodiscard]] constexpr int PassRanks(int ranks, int cfg_degree) { return ranks / cfg_degree; }
+/// Turns that the passes of a step take one after the other, C of them at the same time: what the
+/// time of one pass is multiplied by.
+[[nodiscard]] constexpr int PassTurns(int passes, int cfg_degree) {
+  return (passes + cfg_degree - 1) / cfg_degree;
+}
 
 enum class SegmentKind : std::uint8_t { kPack, kExchange, kUnpack, kAttention, kHop, kMerge };
 inline constexpr int kSegmentKinds = 6;

@@ -10,10 +10,11 @@
 
 namespace dbsp::planner {
 
-/// CheckPlan() (core/plan_check.h), and: the cells are every (step, layer) of one range of steps
-/// and one of layers, all of one token layout, and every strategy's lists are right whatever the
-/// masks keep (one head of every group stands for the group, whose heads are all treated alike;
-/// exchange needed, whose lists follow the masks, is tried on a full and on a nearly empty one).
+/// CheckPlan() (core/plan_check.h), which wants one cfg degree in a plan, and: the cells are every
+/// (step, layer) of one range of steps and one of layers, all of one token layout, and every
+/// strategy's lists, of the ranks of one pass group, are right whatever the masks keep (one head of
+/// every group stands for the group, whose heads are all treated alike; exchange needed, whose
+/// lists follow the masks, is tried on a full and on a nearly empty one).
 /// errors  Error{code} "ORIGIN: key 'K': what is wrong"
 void ValidatePlan(const Plan& plan, const std::string& origin, ErrorCode code);
 

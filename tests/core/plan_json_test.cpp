@@ -126,7 +126,7 @@ Plan DrawPlan(std::uint64_t seed) {
                                Draw(random, 0, 1),
                                index,
                                i == 1 ? "" : "cpu.block_sparse"});
-    plan.predictions.push_back(DrawPrediction(random, plan.ranks));
+    plan.predictions.push_back(DrawPrediction(random, pass_ranks));
     plan.contracts.push_back(DrawContract(random, plan.partitions.back(), !ring));
   }
   const int last = static_cast<int>(plan.strategies.size()) - 1;
@@ -241,7 +241,31 @@ TEST(PlanJsonTest, TotalCountsPassesThatRunOneAfterTheOther) {
   Plan plan = SmallPlan();
   EXPECT_DOUBLE_EQ(plan.total_ms(), 3 * 20 * 2 / 1e6);
   plan.strategies[0].cfg_degree = 2;
+  EXPECT_EQ(plan.pass_ranks(), 1);
   EXPECT_DOUBLE_EQ(plan.total_ms(), 3 * 20 / 1e6);
+  plan.passes = 3;  // two turns: of three passes one waits
+  EXPECT_DOUBLE_EQ(plan.total_ms(), 3 * 20 * 2 / 1e6);
+}
+
+TEST(PlanJsonTest, AllStrategiesHaveOneCfgDegreeAndTheirSegmentsRanksOfAPassGroup) {
+  Plan plan = SmallPlan();
+  plan.ranks = 4;
+  plan.strategies[0].cfg_degree = 2;  // the partition is of 2 ranks
+  ExpectEqual(plan, PlanFromJson(PlanToJson(plan), "text"));
+  Json json = Json::parse(PlanToJson(plan));
+  json["predictions"][0]["segments"][0][0] = 2;
+  ExpectError(ErrorCode::kCorruptInput, {"predictions[0].segments[0][0]", "from 0 to 1"}, [&] {
+    static_cast<void>(PlanFromJson(json.dump(), "text"));
+  });
+  // A fallback of another degree, on a partition that would fit it.
+  plan.partitions.push_back(plan.partitions[0]);
+  plan.partitions[1].ranks = 4;
+  plan.strategies.push_back(plan.strategies[0]);
+  plan.strategies[1].cfg_degree = 1;
+  plan.strategies[1].partition = 1;
+  ExpectError(ErrorCode::kInternal, {"strategies[1].cfg_degree", "expected 2"}, [&] {
+    static_cast<void>(PlanToJson(plan));
+  });
 }
 
 struct Corruption {
