@@ -146,6 +146,7 @@ Partition MakeChunked(Family family,
   }
   PartitionOptions single = options;
   single.chunks = 1;
+  single.sums = nullptr;  // of all heads
   if (family == Family::kUlysses || family == Family::kUsp) {
     Partition partition = MakePartition(family, shape, masks, ranks, ranks, 1, home, single);
     ChunkRuns(partition, options.chunks);

@@ -122,8 +122,10 @@ Partition MakePartition(Family family,
     rows = HomeRing(shape.q_blocks(), shape.block.q, home, ulysses_degree);
     cols = HomeRing(shape.k_blocks(), shape.block.k, home, ulysses_degree);
     if (dbsp) {
-      rows = GreedyOwners(RowSums(masks), ring_degree, options.dbsp_reward, rows);
-      cols = GreedyOwners(ColumnSums(masks), ring_degree, options.dbsp_reward, cols);
+      MaskSums own(masks);
+      MaskSums& sums = options.sums == nullptr ? own : *options.sums;
+      rows = GreedyOwners(sums.rows(), ring_degree, options.dbsp_reward, rows);
+      cols = GreedyOwners(sums.columns(), ring_degree, options.dbsp_reward, cols);
     }
   }
   for (int g = 0; g < ulysses_degree; ++g) {

@@ -13,6 +13,8 @@
 
 namespace dbsp::planner {
 
+class MaskSums;
+
 /// Options of the partitioners; the defaults are the families' own.
 struct PartitionOptions {
   /// db-SP's reward Rb: how much a block's key is lowered at home (notes: 2 in its scripts).
@@ -33,6 +35,8 @@ struct PartitionOptions {
   DType dtype = DType::kBf16;
   /// Head chunks whose exchanges overlap attention (planner/chunks.h).
   int chunks = 1;
+  /// dbsp: sums of the same masks, where the caller has them (planner/mask_counts.h).
+  MaskSums* sums = nullptr;
 };
 
 /// (U, R) pairs of a family on `ranks` ranks, in order of rising ring degree:

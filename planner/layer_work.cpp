@@ -59,11 +59,11 @@ Flow NeededFlow(const AttentionShape& shape,
   const std::int64_t missing = shape.block.k - shape.k_tokens(mask.cols() - 1);
   Flow flow(static_cast<std::size_t>(homes.ring()) * ring, 0);
   for (int home = 0; home < homes.ring(); ++home) {
-    const std::vector<RingSplit::Part>& part = homes.part(home);
+    const std::vector<WordBits>& part = homes.part(home);
     for (std::size_t index = 0; index < ring; ++index) {
       const std::uint64_t* row = needed.data() + index * words;
       std::int64_t& tokens = flow[static_cast<std::size_t>(home) * ring + index];
-      for (const RingSplit::Part& p : part) {
+      for (const WordBits& p : part) {
         const std::uint64_t bits = row[p.word] & p.bits;
         tokens += static_cast<std::int64_t>(std::popcount(bits)) * shape.block.k;
         if (p.word == last / 64 && ((bits >> (last % 64)) & 1U) != 0) tokens -= missing;
@@ -147,14 +147,17 @@ class Builder {
            partition_.groups[same].ranks.size() != group.ranks.size()) {
       ++same;
     }
-    const RingSplit split(
-        shape_, group.row_owner, group.col_owner, static_cast<int>(group.ranks.size()));
+    std::optional<RingSplit> split;  // made where some mask is new
     for (const int head : group.heads) {
       const BlockMask* mask = masks_.head[static_cast<std::size_t>(head)].get();
       auto [at, fresh] = cells_.try_emplace({same, mask});
       if (fresh) {
-        at->second.cells = CountCells(shape_, *mask, split);
-        if (Needed()) at->second.columns = NeededFlow(shape_, *mask, split, homes_);
+        if (!split) {
+          split.emplace(
+              shape_, group.row_owner, group.col_owner, static_cast<int>(group.ranks.size()));
+        }
+        at->second.cells = CountCells(shape_, *mask, *split);
+        if (Needed()) at->second.columns = NeededFlow(shape_, *mask, *split, homes_);
       }
       AddCells(group, at->second.cells);
       if (Needed()) AddColumns(group, id, at->second.columns, 1);

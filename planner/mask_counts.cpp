@@ -2,7 +2,6 @@
 #include "planner/mask_counts.h"
 
 #include <algorithm>
-#include <bit>
 #include <unordered_map>
 
 #include "core/error.h"
@@ -12,13 +11,11 @@
 namespace dbsp::planner {
 namespace {
 
-/// Kept columns of the part that ring index `rank` works on at `step`.
-int CountPart(std::span<const std::uint64_t> row, const RingSplit& split, int rank, int step) {
-  if (split.steps() == 1) return static_cast<int>(CountBits(row));  // every column
-  int count = 0;
-  for (const RingSplit::Part& p : split.part(split.PartAt(rank, step)))
-    count += std::popcount(row[p.word] & p.bits);
-  return count;
+/// Kept columns of every row in every part, [rows * parts].
+std::vector<std::int32_t> PartCounts(const BlockMask& mask, const RingSplit& split) {
+  std::vector<std::int32_t> counts(static_cast<std::size_t>(mask.rows()) * split.parts().size());
+  CountParts(mask.words(), static_cast<std::size_t>(mask.words_per_row()), split.parts(), counts);
+  return counts;
 }
 
 }  // namespace
@@ -81,6 +78,16 @@ std::vector<std::int64_t> ColumnSums(const LayerMasks& masks) {
   return MaskSum(DistinctMasks(masks)).ColumnParts(rows, 1);
 }
 
+const std::vector<std::int64_t>& MaskSums::rows() {
+  if (!rows_) rows_ = RowSums(masks_);
+  return *rows_;
+}
+
+const std::vector<std::int64_t>& MaskSums::columns() {
+  if (!columns_) columns_ = ColumnSums(masks_);
+  return *columns_;
+}
+
 RingSplit::RingSplit(const AttentionShape& shape,
                      std::span<const int> row_owner,
                      std::span<const int> col_owner,
@@ -114,20 +121,25 @@ MaskCells CountCells(const AttentionShape& shape, const BlockMask& mask, const R
   if (mask.cols() == 0) return out;
   const int last = mask.cols() - 1;
   const std::int64_t missing = shape.block.k - shape.k_tokens(last);
-  for (int i = 0; i < mask.rows(); ++i) {
-    const auto row = mask.row(i);
+  // The short last column lies in the last word of exactly one part.
+  const auto holds_last = [&](const std::vector<WordBits>& part) {
+    return !part.empty() && part.back().word == static_cast<std::size_t>(last) / 64 &&
+           ((part.back().bits >> (last % 64)) & 1U) != 0;
+  };
+  const auto last_part = std::ranges::find_if(split.parts(), holds_last) - split.parts().begin();
+  const std::vector<std::int32_t> counts = PartCounts(mask, split);
+  const std::int32_t* count_of = counts.data();
+  for (int i = 0; i < mask.rows(); ++i, count_of += split.parts().size()) {
     const int rank = split.RowOwner(i);
     const std::int64_t tokens = shape.q_tokens(i);
     for (int t = 0; t < split.steps(); ++t) {
-      const auto& part = split.part(split.PartAt(rank, t));
-      const int count = CountPart(row, split, rank, t);
+      const int part = split.PartAt(rank, t);
+      const std::int32_t count = count_of[part];
       if (count == 0) continue;
       const std::size_t cell = static_cast<std::size_t>(t) * ring + static_cast<std::size_t>(rank);
-      // The short last column lies in the last word of exactly one part.
-      const bool has_last = mask.Get(i, last) && part.back().word == row.size() - 1 &&
-                            ((part.back().bits >> (last % 64)) & 1U) != 0;
+      const bool cut = missing > 0 && part == last_part && mask.Get(i, last);
       const std::int64_t keys =
-          static_cast<std::int64_t>(count) * shape.block.k - (has_last ? missing : 0);
+          static_cast<std::int64_t>(count) * shape.block.k - (cut ? missing : 0);
       out.kept[cell] += count;
       out.pairs[cell] += tokens * keys;
       out.active_rows[cell] += 1;
@@ -151,11 +163,13 @@ std::vector<std::uint64_t> NeededColumns(const BlockMask& mask, const RingSplit&
 std::vector<std::int64_t> CountKept(const BlockMask& mask, const RingSplit& split) {
   const auto ring = static_cast<std::size_t>(split.ring());
   std::vector<std::int64_t> kept(ring * static_cast<std::size_t>(split.steps()), 0);
-  for (int i = 0; i < mask.rows(); ++i) {
+  const std::vector<std::int32_t> counts = PartCounts(mask, split);
+  const std::int32_t* count_of = counts.data();
+  for (int i = 0; i < mask.rows(); ++i, count_of += split.parts().size()) {
     const int rank = split.RowOwner(i);
     for (int t = 0; t < split.steps(); ++t) {
       kept[static_cast<std::size_t>(t) * ring + static_cast<std::size_t>(rank)] +=
-          CountPart(mask.row(i), split, rank, t);
+          count_of[split.PartAt(rank, t)];
     }
   }
   return kept;

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "core/block_mask.h"
 #include "core/shape.h"
+#include "planner/popcount.h"
 
 namespace dbsp::planner {
 
@@ -25,6 +27,20 @@ struct DistinctMask {
 [[nodiscard]] std::vector<std::int64_t> RowSums(const LayerMasks& masks);
 [[nodiscard]] std::vector<std::int64_t> ColumnSums(const LayerMasks& masks);
 
+/// RowSums and ColumnSums of one layer, made when first asked for, for callers that place the same
+/// masks several times. Keeps a reference to the masks. threads  one
+class MaskSums {
+ public:
+  explicit MaskSums(const LayerMasks& masks) : masks_(masks) {}
+  [[nodiscard]] const std::vector<std::int64_t>& rows();
+  [[nodiscard]] const std::vector<std::int64_t>& columns();
+
+ private:
+  const LayerMasks& masks_;
+  std::optional<std::vector<std::int64_t>> rows_;
+  std::optional<std::vector<std::int64_t>> columns_;
+};
+
 /// Kept blocks of every row, [rows]: one mask's part of RowSums.
 [[nodiscard]] std::vector<std::int32_t> RowCounts(const BlockMask& mask);
 
@@ -39,10 +55,6 @@ class RingSplit {
             std::span<const int> col_owner,
             int ring);
 
-  struct Part {
-    std::size_t word = 0;
-    std::uint64_t bits = 0;
-  };
   [[nodiscard]] int ring() const { return ring_; }
   [[nodiscard]] int steps() const { return steps_; }
   [[nodiscard]] int RowOwner(int row) const {
@@ -52,15 +64,16 @@ class RingSplit {
   [[nodiscard]] int PartAt(int rank, int step) const {
     return steps_ == 1 ? 0 : (rank + step) % ring_;
   }
-  [[nodiscard]] const std::vector<Part>& part(int p) const {
+  [[nodiscard]] const std::vector<WordBits>& part(int p) const {
     return parts_[static_cast<std::size_t>(p)];
   }
+  [[nodiscard]] std::span<const std::vector<WordBits>> parts() const { return parts_; }
 
  private:
   int ring_;
   int steps_;
   std::vector<int> row_owner_;
-  std::vector<std::vector<Part>> parts_;
+  std::vector<std::vector<WordBits>> parts_;
 };
 
 /// What each rank of the ring computes at each step for one mask, index step * ring + rank.

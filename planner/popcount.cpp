@@ -33,6 +33,26 @@ std::int64_t CommonPlain(const std::uint64_t* a, const std::uint64_t* b, std::si
     sums[i * stride] += sum;                                                                   \
   }
 
+#define DBSP_PARTS_LOOP(count_bits)                                                 \
+  const std::size_t rows = counts.size() / parts.size();                            \
+  for (std::size_t i = 0; i < rows; ++i) {                                          \
+    const std::uint64_t* row = words.data() + i * pitch;                            \
+    for (std::size_t p = 0; p < parts.size(); ++p) {                                \
+      std::int32_t count = 0;                                                       \
+      for (const WordBits& part : parts[p]) {                                       \
+        count += static_cast<std::int32_t>(count_bits(row[part.word] & part.bits)); \
+      }                                                                             \
+      counts[i * parts.size() + p] = count;                                         \
+    }                                                                               \
+  }
+
+void PartsPlain(std::span<const std::uint64_t> words,
+                std::size_t pitch,
+                std::span<const std::vector<WordBits>> parts,
+                std::span<std::int32_t> counts) {
+  DBSP_PARTS_LOOP(std::popcount)
+}
+
 void SelectPlain(const SlicedRows& sliced,
                  const std::uint64_t* select,
                  std::size_t stride,
@@ -41,6 +61,12 @@ void SelectPlain(const SlicedRows& sliced,
 }
 
 #if defined(__x86_64__)
+[[gnu::target("popcnt")]] void PartsPopcnt(std::span<const std::uint64_t> words,
+                                           std::size_t pitch,
+                                           std::span<const std::vector<WordBits>> parts,
+                                           std::span<std::int32_t> counts) {
+  DBSP_PARTS_LOOP(__builtin_popcountll)
+}
 [[gnu::target("popcnt")]] void SelectPopcnt(const SlicedRows& sliced,
                                             const std::uint64_t* select,
                                             std::size_t stride,
@@ -76,6 +102,17 @@ std::int64_t CountBits(std::span<const std::uint64_t> a, std::span<const std::ui
   if (HasPopcnt()) return CommonPopcnt(a.data(), b.data(), a.size());
 #endif
   return CommonPlain(a.data(), b.data(), a.size());
+}
+
+void CountParts(std::span<const std::uint64_t> words,
+                std::size_t pitch,
+                std::span<const std::vector<WordBits>> parts,
+                std::span<std::int32_t> counts) {
+  if (parts.empty()) return;
+#if defined(__x86_64__)
+  if (HasPopcnt()) return PartsPopcnt(words, pitch, parts, counts);
+#endif
+  PartsPlain(words, pitch, parts, counts);
 }
 
 void AddSelected(const SlicedRows& sliced,

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace dbsp::planner {
 
@@ -14,6 +15,18 @@ namespace dbsp::planner {
 /// Set bits of a[w] & b[w]. requires equal lengths
 [[nodiscard]] std::int64_t CountBits(std::span<const std::uint64_t> a,
                                      std::span<const std::uint64_t> b);
+
+/// A word of a row, and the bits of it that count.
+struct WordBits {
+  std::size_t word = 0;
+  std::uint64_t bits = 0;
+};
+/// counts[i * parts + p] = set bits of row i within part p. Rows are `pitch` words apart.
+/// shape counts[rows * parts]
+void CountParts(std::span<const std::uint64_t> words,
+                std::size_t pitch,
+                std::span<const std::vector<WordBits>> parts,
+                std::span<std::int32_t> counts);
 
 /// Bit-sliced rows: row i has `planes` runs of `length` words, `pitch` words apart; run p weighs
 /// 2^p.

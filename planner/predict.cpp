@@ -60,8 +60,9 @@ std::vector<double> PriceRound(const TrafficMatrix& traffic,
   return price;
 }
 
-/// db-SP's ratio from the counts of each rank and step.
-double RhoOf(const LayerWork& work) {
+}  // namespace
+
+BarrierLoad BarrierLoadOf(const LayerWork& work) {
   double barrier = 0;
   double total = 0;
   std::vector<bool> seen(static_cast<std::size_t>(work.ranks), false);
@@ -81,8 +82,10 @@ double RhoOf(const LayerWork& work) {
     }
     barrier = std::max(barrier, time);
   }
-  return total > 0 ? barrier * work.ranks / total : 1.0;
+  return {barrier, total / work.ranks};
 }
+
+namespace {
 
 /// What no placement can beat under these costs; docs/planner.md derives it.
 double LowerBound(const LayerWork& work, const Costs& costs) {
@@ -173,7 +176,8 @@ Prediction Predict(const LayerWork& work,
     Fail(ErrorCode::kInvalidArgument, "costs give a lower bound of {} ns", bound);
   }
   out.lower_bound_ns = static_cast<std::int64_t>(std::floor(bound));
-  out.rho_barrier = RhoOf(work);
+  const BarrierLoad load = BarrierLoadOf(work);
+  out.rho_barrier = load.mean > 0 ? load.barrier / load.mean : 1.0;
   out.rho_timeline = out.lower_bound_ns > 0 ? static_cast<double>(out.total_ns) /
                                                   static_cast<double>(out.lower_bound_ns)
                                             : 1.0;

@@ -7,6 +7,7 @@
 
 #include "core/strategy.h"
 #include "planner/costs.h"
+#include "planner/families.h"
 #include "planner/layer_work.h"
 
 namespace dbsp::planner {
@@ -37,6 +38,9 @@ enum class RingSync : std::uint8_t { kNeighbour, kBarrier };
 [[nodiscard]] Timeline Simulate(const LayerWork& work,
                                 const LayerDurations& durations,
                                 RingSync sync);
+
+/// BarrierLoadOf() of masks and partition (planner/families.h), from the amounts.
+[[nodiscard]] BarrierLoad BarrierLoadOf(const LayerWork& work);
 
 /// Everything a plan says about one (masks, strategy).
 [[nodiscard]] Prediction Predict(const LayerWork& work,

@@ -201,10 +201,23 @@ TEST(TimelineTest, BarrierOfBlockCountsIsRho) {
     const Timeline barrier = Simulate(work, durations, RingSync::kBarrier);
     const BarrierLoad load = BarrierLoadOf(made.layer.masks, made.partition);
     ASSERT_EQ(static_cast<double>(barrier.makespan_ns), load.barrier) << "trial " << trial;
+    ASSERT_EQ(BarrierLoadOf(work).barrier, load.barrier);
+    ASSERT_NEAR(BarrierLoadOf(work).mean, load.mean, 1e-9);
     const FakeCosts costs;
     ASSERT_NEAR(Predict(work, made.layer.shape, DType::kF32, costs).rho_barrier,
                 BarrierRho(made.layer.masks, made.partition),
                 1e-9);
+  }
+}
+
+TEST(TimelineTest, BarrierLoadOfAmountsIsThatOfMasksWithChunks) {
+  std::mt19937_64 random(24);
+  for (int trial = 0; trial < 500; ++trial) {
+    const RandomCase made = MakeRandomCase(random);
+    const BarrierLoad load = BarrierLoadOf(made.layer.masks, made.partition);
+    const BarrierLoad amounts = BarrierLoadOf(WorkOf(made));
+    ASSERT_EQ(amounts.barrier, load.barrier) << "trial " << trial;
+    ASSERT_NEAR(amounts.mean, load.mean, 1e-9);
   }
 }
 
