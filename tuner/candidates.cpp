@@ -66,6 +66,26 @@ std::vector<Family> ParseFamilies(std::string_view text) {
 
 namespace {
 
+constexpr int kMostChunks = 1024;
+
+/// "1,2,4", repeated numbers once.
+std::vector<int> ParseNumbers(std::string_view text, std::string_view flag, int most) {
+  std::vector<int> numbers;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string_view number = text.substr(begin, end - begin);
+    begin = end + 1;
+    int value = 0;
+    const auto parsed = std::from_chars(number.data(), number.data() + number.size(), value);
+    if (parsed.ec != std::errc() || parsed.ptr != number.data() + number.size() || value < 1 ||
+        value > most) {
+      Fail(ErrorCode::kInvalidArgument, "{} {}: expected numbers from 1 to {}", flag, text, most);
+    }
+    if (std::find(numbers.begin(), numbers.end(), value) == numbers.end()) numbers.push_back(value);
+  }
+  return numbers;
+}
+
 /// Exchanges of a family at a ring degree, its own first.
 std::vector<Exchange> ExchangesOf(Family family, int ring, const CandidateOptions& options) {
   std::vector<Exchange> exchanges{planner::ExchangeOf(family, ring)};
@@ -91,20 +111,30 @@ bool TakesChunks(Family family, int ranks, int ring, int heads, int chunks) {
 }  // namespace
 
 std::vector<int> ParseChunks(std::string_view text) {
-  std::vector<int> chunks;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    const std::string_view number = text.substr(begin, end - begin);
-    begin = end + 1;
-    int value = 0;
-    const auto parsed = std::from_chars(number.data(), number.data() + number.size(), value);
-    if (parsed.ec != std::errc() || parsed.ptr != number.data() + number.size() || value < 1 ||
-        value > 1024) {
-      Fail(ErrorCode::kInvalidArgument, "--chunks {}: expected numbers from 1 to 1024", text);
+  return ParseNumbers(text, "--chunks", kMostChunks);
+}
+
+std::vector<int> ParseCfgDegrees(std::string_view text, int ranks, int passes) {
+  if (text != "auto") {
+    std::vector<int> degrees = ParseNumbers(text, "--cfg-degrees", kMostChunks);
+    for (const int degree : degrees) {
+      if (passes % degree == 0 && ranks % degree == 0) continue;
+      Fail(ErrorCode::kInvalidArgument,
+           "--cfg-degrees {}: expected divisors of the model's {} pass{} that divide {} rank{}",
+           text,
+           passes,
+           passes == 1 ? "" : "es",
+           ranks,
+           ranks == 1 ? "" : "s");
     }
-    if (std::find(chunks.begin(), chunks.end(), value) == chunks.end()) chunks.push_back(value);
+    std::sort(degrees.begin(), degrees.end());
+    return degrees;
   }
-  return chunks;
+  std::vector<int> degrees;
+  for (int degree = 1; degree <= passes; ++degree) {
+    if (passes % degree == 0 && ranks % degree == 0) degrees.push_back(degree);
+  }
+  return degrees;
 }
 
 std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
@@ -113,9 +143,10 @@ std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
                                       const std::string& kernel,
                                       const CandidateOptions& options) {
   std::vector<Candidate> candidates;
+  const int pass_ranks = PassRanks(ranks, options.cfg_degree);
   const auto add = [&](Strategy strategy) {
     for (const int chunks : options.chunks) {
-      if (!TakesChunks(strategy.family, ranks, strategy.ring_degree, heads, chunks)) continue;
+      if (!TakesChunks(strategy.family, pass_ranks, strategy.ring_degree, heads, chunks)) continue;
       strategy.chunks = chunks;
       candidates.push_back(
           {strategy, {}, options.layouts[static_cast<std::size_t>(strategy.layout)]});
@@ -131,10 +162,11 @@ std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
     }
   };
   for (const Family family : families) {
-    for (const auto& [ulysses, ring] : planner::DegreesOf(family, ranks, heads)) {
+    for (const auto& [ulysses, ring] : planner::DegreesOf(family, pass_ranks, heads)) {
       for (const Exchange exchange : ExchangesOf(family, ring, options)) {
         Strategy strategy;
         strategy.family = family;
+        strategy.cfg_degree = options.cfg_degree;
         strategy.ulysses_degree = ulysses;
         strategy.ring_degree = ring;
         strategy.exchange = exchange;
@@ -147,7 +179,7 @@ std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
   if (candidates.empty()) {
     Fail(ErrorCode::kInvalidArgument,
          "--families: none of them has degrees for {} ranks and {} heads",
-         ranks,
+         pass_ranks,
          heads);
   }
   return candidates;
@@ -160,6 +192,7 @@ std::string NameOfCandidate(const Candidate& candidate) {
   if (strategy.exchange != planner::ExchangeOf(strategy.family, strategy.ring_degree)) {
     name += fmt::format(" {}", NameOf(strategy.exchange));
   }
+  if (strategy.cfg_degree > 1) name += fmt::format(" cfg {}", strategy.cfg_degree);
   if (strategy.chunks > 1) name += fmt::format(" in {} chunks", strategy.chunks);
   if (strategy.layout > 0) name += " " + candidate.layout;
   return name;
@@ -193,11 +226,12 @@ int BestUniform(const std::vector<Candidate>& candidates,
   return best;
 }
 
-std::vector<Candidate> OfLayout(const std::vector<Candidate>& candidates, int layout) {
+std::vector<Candidate> OfResidence(const std::vector<Candidate>& candidates,
+                                   const Residence& residence) {
   std::vector<Candidate> own = candidates;
   for (Candidate& candidate : own) {
-    if (candidate.strategy.layout != layout && candidate.excluded.empty()) {
-      candidate.excluded = "another token layout";
+    if (ResidenceOf(candidate.strategy) != residence && candidate.excluded.empty()) {
+      candidate.excluded = "another token layout or cfg degree";
     }
   }
   return own;

@@ -35,13 +35,19 @@ struct CandidateOptions {
   /// Token layouts, "given" first: the others for whole heads and for rows in contiguous parts,
   /// which are what they are when tokens are ordered otherwise.
   std::vector<std::string> layouts = {"given"};
+  int cfg_degree = 1;  ///< guidance passes at the same time, each on ranks / cfg_degree ranks
 };
 
 /// Parses "1,2,4". errors Error{kInvalidArgument} naming --chunks
 [[nodiscard]] std::vector<int> ParseChunks(std::string_view text);
 
-/// Every (family, U, R) on `ranks` ranks running `kernel`.
-/// requires ranks >= 1, heads >= 1
+/// Parses "auto", every divisor of `passes` that divides `ranks`, or "1,2".
+/// errors  Error{kInvalidArgument} naming --cfg-degrees, for text that is no list or a degree that
+///         does not divide both
+[[nodiscard]] std::vector<int> ParseCfgDegrees(std::string_view text, int ranks, int passes);
+
+/// Every (family, U, R) on the ranks of a pass group, running `kernel`.
+/// requires ranks >= 1, heads >= 1, options.cfg_degree divides ranks
 /// errors   Error{kInvalidArgument} when the families have no degrees for these ranks
 [[nodiscard]] std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
                                                     int ranks,
@@ -49,7 +55,8 @@ struct CandidateOptions {
                                                     const std::string& kernel,
                                                     const CandidateOptions& options = {});
 
-/// "dbsp 4x2", "usp 4x2 needed", "placed 8x1 in 2 chunks", "ring 1x8 strided:8", for words.
+/// "dbsp 4x2", "usp 4x2 needed", "placed 8x1 in 2 chunks", "ring 1x8 strided:8", "placed 4x1 cfg
+/// 2", for words.
 [[nodiscard]] std::string NameOfCandidate(const Candidate& candidate);
 
 /// What one candidate costs on one mask class, one pass, nanoseconds.
@@ -86,15 +93,25 @@ struct Choice {
 };
 
 /// Candidate with the smallest sum of total_ns over classes, weighted by `cells`; excluded ones
-/// take no part. Ties: the first.
+/// take no part. Ties: the first. requires candidates that take part have one cfg degree
 /// shape   scores[class][candidate], cells[class]
 /// errors  Error{kNotFound} when every candidate is excluded, with the first reason
 [[nodiscard]] int BestUniform(const std::vector<Candidate>& candidates,
                               const std::vector<std::vector<Score>>& scores,
                               const std::vector<std::int64_t>& cells);
 
-/// The candidates of one layout: those of the others are excluded, for a plan has one layout.
-[[nodiscard]] std::vector<Candidate> OfLayout(const std::vector<Candidate>& candidates, int layout);
+/// What all cells of a plan have in common, because it says where tokens live.
+struct Residence {
+  int cfg_degree = 1;
+  int layout = 0;
+  bool operator==(const Residence&) const = default;
+};
+[[nodiscard]] inline Residence ResidenceOf(const Strategy& strategy) {
+  return {strategy.cfg_degree, strategy.layout};
+}
+/// The candidates of one residence; those of others are excluded.
+[[nodiscard]] std::vector<Candidate> OfResidence(const std::vector<Candidate>& candidates,
+                                                 const Residence& residence);
 
 /// Smallest total, except that `uniform` is kept where it is a tie or too close to call, so that
 /// a plan does not change strategy from cell to cell for noise. Never worse than `uniform`.

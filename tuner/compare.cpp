@@ -2,6 +2,7 @@
 #include "tuner/compare.h"
 
 #include <algorithm>
+#include <map>
 
 #include "core/error.h"
 #include "core/units.h"
@@ -11,20 +12,22 @@ namespace {
 
 const Score& ScoreAt(const CellClass& cls, std::size_t candidate) { return cls.scores[candidate]; }
 
-/// Scores of one candidate added up over all cells, so that MayFlip can judge whole workloads.
+/// Scores of one candidate added up over all cells and the turns of its passes, so that MayFlip can
+/// judge whole workloads, whichever cfg degrees.
 Score TotalScore(const SearchResult& result, std::size_t candidate) {
   Score sum;
   for (const CellClass& cls : result.classes) {
     const Score& score = ScoreAt(cls, candidate);
-    sum.total_ns += score.total_ns * cls.cells;
-    sum.low_ns += score.low_ns * cls.cells;
-    sum.high_ns += score.high_ns * cls.cells;
-    sum.compute_ns += score.compute_ns * cls.cells;
-    sum.exchange_ns += score.exchange_ns * cls.cells;
-    sum.lower_bound_ns += score.lower_bound_ns * cls.cells;
-    sum.bytes_per_rank += score.bytes_per_rank * cls.cells;
-    sum.load.barrier += score.load.barrier * static_cast<double>(cls.cells);
-    sum.load.mean += score.load.mean * static_cast<double>(cls.cells);
+    const std::int64_t times = cls.cells * result.TurnsOf(candidate);
+    sum.total_ns += score.total_ns * times;
+    sum.low_ns += score.low_ns * times;
+    sum.high_ns += score.high_ns * times;
+    sum.compute_ns += score.compute_ns * times;
+    sum.exchange_ns += score.exchange_ns * times;
+    sum.lower_bound_ns += score.lower_bound_ns * times;
+    sum.bytes_per_rank += score.bytes_per_rank * times;
+    sum.load.barrier += score.load.barrier * static_cast<double>(times);
+    sum.load.mean += score.load.mean * static_cast<double>(times);
   }
   return sum;
 }
@@ -114,7 +117,7 @@ CandidateSummary SummariseOne(const SearchResult& result, std::size_t i) {
     if (cls.choice.chosen == static_cast<int>(i)) summary.chosen += cls.cells;
   }
   const Score sum = TotalScore(result, i);
-  const double ms = result.passes / kNsPerMs;
+  const double ms = 1 / kNsPerMs;
   summary.rho_barrier = sum.load.mean > 0 ? sum.load.barrier / sum.load.mean : 1;
   summary.rho_barrier_mean = rho_sum / static_cast<double>(cells);
   summary.compute_ms = static_cast<double>(sum.compute_ns) * ms;
@@ -127,7 +130,7 @@ CandidateSummary SummariseOne(const SearchResult& result, std::size_t i) {
     summary.rho_timeline =
         static_cast<double>(sum.total_ns) / static_cast<double>(sum.lower_bound_ns);
   }
-  summary.bytes_per_rank = sum.bytes_per_rank * result.passes;
+  summary.bytes_per_rank = sum.bytes_per_rank;
   summary.moved_fraction = moved_sum / static_cast<double>(cells);
   summary.plan_us = plan_sum / static_cast<double>(result.classes.size());
   summary.verdict = VerdictOf(result, i, summary.chosen);
@@ -155,10 +158,11 @@ std::vector<CandidateSummary> Summarise(const SearchResult& result) {
 PlanSummary SummarisePlan(const SearchResult& result) {
   PlanSummary plan;
   plan.classes = result.classes.size();
-  const double ms = result.passes / kNsPerMs;
   for (const CellClass& cls : result.classes) {
-    const Score& score = ScoreAt(cls, static_cast<std::size_t>(cls.choice.chosen));
-    const double weight = static_cast<double>(cls.cells) * ms;
+    const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
+    const Score& score = ScoreAt(cls, chosen);
+    const double weight =
+        static_cast<double>(cls.cells) * static_cast<double>(result.TurnsOf(chosen)) / kNsPerMs;
     plan.total_ms += static_cast<double>(score.total_ns) * weight;
     plan.total_ms_low += static_cast<double>(score.low_ns) * weight;
     plan.total_ms_high += static_cast<double>(score.high_ns) * weight;
@@ -171,19 +175,6 @@ PlanSummary SummarisePlan(const SearchResult& result) {
 
 namespace {
 
-const CandidateSummary* Find(const std::vector<CandidateSummary>& summaries, bool ring) {
-  for (const CandidateSummary& summary : summaries) {
-    const Strategy& s = summary.candidate.strategy;
-    if (!summary.candidate.excluded.empty()) continue;
-    if (s.layout > 0 || s.chunks > 1 || s.exchange != planner::ExchangeOf(s.family, s.ring_degree))
-      continue;
-    const bool contiguous =
-        s.family == Family::kUsp || s.family == (ring ? Family::kRing : Family::kUlysses);
-    if (contiguous && (ring ? s.ulysses_degree == 1 : s.ring_degree == 1)) return &summary;
-  }
-  return nullptr;
-}
-
 /// Unit that a table's or a sentence's times are read in; JSON always says milliseconds.
 struct Unit {
   const char* name;
@@ -195,10 +186,66 @@ Unit UnitFor(double largest_ms) {
   return largest_ms < kReadableMs ? Unit{"ms", 1.0} : Unit{"s", 1e3};
 }
 
-std::string Row(const CandidateSummary& summary, double best_ms, const Unit& unit) {
+/// Plain ulysses or ring, of the smallest cfg degree that was searched: a runtime that knows no
+/// other split runs one pass after the other.
+const CandidateSummary* Find(const std::vector<CandidateSummary>& summaries, bool ring) {
+  const CandidateSummary* plain = nullptr;
+  for (const CandidateSummary& summary : summaries) {
+    const Strategy& s = summary.candidate.strategy;
+    if (!summary.candidate.excluded.empty()) continue;
+    if (s.layout > 0 || s.chunks > 1 || s.exchange != planner::ExchangeOf(s.family, s.ring_degree))
+      continue;
+    const bool contiguous =
+        s.family == Family::kUsp || s.family == (ring ? Family::kRing : Family::kUlysses);
+    if (!contiguous || (ring ? s.ulysses_degree : s.ring_degree) != 1) continue;
+    if (plain == nullptr || s.cfg_degree < plain->candidate.strategy.cfg_degree) plain = &summary;
+  }
+  return plain;
+}
+
+bool AnySplitsPasses(const std::vector<CandidateSummary>& summaries) {
+  return std::ranges::any_of(summaries, [](const CandidateSummary& summary) {
+    return summary.candidate.strategy.cfg_degree > 1;
+  });
+}
+
+/// "plan: cfg degree 2: 2 passes at the same time, on 4 ranks each; ..." where there was a choice.
+std::string CfgLine(const SearchResult& result,
+                    const std::vector<CandidateSummary>& summaries,
+                    const Unit& unit) {
+  if (!AnySplitsPasses(summaries)) return "";
+  const int chosen = result.residence.cfg_degree;
+  std::string text =
+      chosen == 1
+          ? fmt::format("plan: cfg degree 1, one pass after the other on all {} ranks",
+                        result.ranks)
+          : fmt::format("plan: cfg degree {0}, {0} passes at the same time on {1} ranks each",
+                        chosen,
+                        PassRanks(result.ranks, chosen));
+  std::map<int, const CandidateSummary*> best;  // of the other degrees
+  for (const CandidateSummary& summary : summaries) {
+    const int degree = summary.candidate.strategy.cfg_degree;
+    if (degree == chosen || !summary.candidate.excluded.empty()) continue;
+    const CandidateSummary*& least = best[degree];
+    if (least == nullptr || summary.total_ms < least->total_ms) least = &summary;
+  }
+  for (const auto& [degree, least] : best) {
+    text += fmt::format("; best uniform of degree {} {}, {:.3f} {}",
+                        degree,
+                        NameOfCandidate(least->candidate),
+                        least->total_ms / unit.ms,
+                        unit.name);
+  }
+  return text + "\n";
+}
+
+std::string Row(const CandidateSummary& summary, bool with_cfg, double best_ms, const Unit& unit) {
   const Strategy& s = summary.candidate.strategy;
-  const std::string degrees = fmt::format(
-      "{}x{}{}", s.ulysses_degree, s.ring_degree, s.chunks > 1 ? fmt::format("/{}", s.chunks) : "");
+  const std::string degrees = fmt::format("{}{}x{}{}",
+                                          with_cfg ? fmt::format("{}x", s.cfg_degree) : "",
+                                          s.ulysses_degree,
+                                          s.ring_degree,
+                                          s.chunks > 1 ? fmt::format("/{}", s.chunks) : "");
   const std::string verdict =
       (s.layout > 0 ? summary.candidate.layout + ", " : "") + summary.verdict;
   if (!summary.candidate.excluded.empty()) {
@@ -227,6 +274,7 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
   const auto summaries = Summarise(result);
   const double best = summaries[static_cast<std::size_t>(result.uniform)].total_ms;
   const Unit unit = UnitFor(best);
+  const bool with_cfg = AnySplitsPasses(summaries);
   std::string text = fmt::format("{} ranks, {} costs, {} cells, {} distinct, {} pass{} per step\n",
                                  result.ranks,
                                  NameOf(costs),
@@ -236,7 +284,7 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
                                  result.passes == 1 ? "" : "es");
   text += fmt::format("{:<8} {:>7}  {:<8} {:>6} {:>11} {:>11} {:>11}  {:^22} {:>7} {:>6}  {}\n",
                       "family",
-                      "UxR/n",
+                      with_cfg ? "CxUxR/n" : "UxR/n",
                       "exchange",
                       "rho",
                       fmt::format("compute {}", unit.name),
@@ -246,7 +294,7 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
                       "vs best",
                       "chosen",
                       "verdict");
-  for (const CandidateSummary& summary : summaries) text += Row(summary, best, unit);
+  for (const CandidateSummary& summary : summaries) text += Row(summary, with_cfg, best, unit);
   if (!with_cells) return text;
   text += fmt::format("\n{:>5} {:>5}  {:<14} {:>11} {:>11} {:>11} {:>6}  {}\n",
                       "step",
@@ -296,6 +344,7 @@ std::string VerdictLines(const SearchResult& result, CostSource costs) {
       ratio(uniform.total_ms, plan.total_ms),
       plan.close_cells,
       plan.cells);
+  text += CfgLine(result, summaries, unit);
   for (const bool ring : {false, true}) {
     const char* name = ring ? "plain ring" : "plain ulysses";
     if (const CandidateSummary* plain = Find(summaries, ring)) {

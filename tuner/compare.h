@@ -12,8 +12,9 @@
 
 namespace dbsp::tuner {
 
-/// One candidate over the whole workload. Times are sums over cells times CFG passes, in
-/// milliseconds; bytes_per_rank is the same sum. docs/cost_model.md defines every number.
+/// One candidate over the whole workload. Times are sums over cells times the turns of the CFG
+/// passes (SearchResult::TurnsOf), in milliseconds; bytes_per_rank is the same sum.
+/// docs/cost_model.md defines every number.
 struct CandidateSummary {
   Candidate candidate;
   double rho_barrier = 1;  ///< sum of barrier loads / sum of mean loads
@@ -60,8 +61,9 @@ struct PlanSummary {
                                        CostSource costs,
                                        bool with_cells);
 
-/// "plan: ..." lines: best uniform strategy, plan per cell, gain over plain Ulysses and plain ring
-/// where they were candidates, gap to the lower bound, cost source.
+/// "plan: ..." lines: best uniform strategy, plan per cell, cfg degree where there was a choice,
+/// gain over plain Ulysses and plain ring where they were candidates, gap to the lower bound, cost
+/// source.
 [[nodiscard]] std::string VerdictLines(const SearchResult& result, CostSource costs);
 
 }  // namespace dbsp::tuner

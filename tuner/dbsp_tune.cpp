@@ -26,6 +26,12 @@ int main(int argc, char** argv) {
   app.add_option(
          "--families", flags.families, "auto (all), or of ulysses,ring,usp,dbsp,balanced,placed")
       ->capture_default_str();
+  app.add_option(
+         "--cfg-degrees",
+         flags.cfg_degrees,
+         "Guidance passes at the same time, each on as many parts of the ranks: auto (1 and, "
+         "where the model has 2 passes and the ranks are even, 2), or 1, 2 or 1,2")
+      ->capture_default_str();
   app.add_option("--steps", flags.steps, "Only these steps, A-B, both ends included");
   app.add_option("--layers", flags.layers, "Only these layers, A-B, both ends included");
   app.add_option("--kernel", flags.kernel, "Attention kernel (default: the fastest measured)");

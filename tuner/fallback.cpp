@@ -43,7 +43,7 @@ std::vector<Strategy> Searched(const SearchResult& result) {
   for (std::size_t i = 0; i < result.candidates.size(); ++i) {
     const Candidate& candidate = result.candidates[i];
     if (!candidate.excluded.empty() || !IgnoresMasks(candidate.strategy.family) ||
-        candidate.strategy.layout != result.layout) {
+        ResidenceOf(candidate.strategy) != result.residence) {
       continue;
     }
     double total = 0;
@@ -62,13 +62,16 @@ std::vector<Strategy> Searched(const SearchResult& result) {
 std::vector<Strategy> Plain(const SearchResult& result) {
   std::vector<Strategy> strategies;
   for (const auto& [ulysses, ring] :
-       planner::DegreesOf(Family::kUsp, result.ranks, result.shape.heads)) {
+       planner::DegreesOf(Family::kUsp,
+                          PassRanks(result.ranks, result.residence.cfg_degree),
+                          result.shape.heads)) {
     Strategy strategy;
+    strategy.cfg_degree = result.residence.cfg_degree;
     strategy.family = ring == 1 ? Family::kUlysses : ulysses == 1 ? Family::kRing : Family::kUsp;
     strategy.ulysses_degree = ulysses;
     strategy.ring_degree = ring;
     strategy.exchange = planner::ExchangeOf(strategy.family, ring);
-    strategy.layout = result.layout;
+    strategy.layout = result.residence.layout;
     if (!result.candidates.empty()) strategy.kernel = result.candidates.front().strategy.kernel;
     strategies.push_back(std::move(strategy));
   }

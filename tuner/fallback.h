@@ -17,7 +17,7 @@ struct Fallback {
 };
 
 /// A strategy whose partition looks at no mask, so that it was made for none in particular: the
-/// cheapest over the workload of those that were searched in the plan's layout. With
+/// cheapest over the workload of those that were searched in the plan's layout and cfg degree. With
 /// options.partition.memory_per_rank it must keep within that on masks that keep everything, as
 /// nobody knows the next ones; where no searched one does, plain ulysses, usp and ring stand in, in
 /// this order, and where none of them does either, the one whose fullest rank holds least.

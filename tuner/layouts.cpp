@@ -84,10 +84,11 @@ std::vector<TokenLayout> ChooseLayouts(std::string_view text,
   if (std::ranges::none_of(candidates, [](const Candidate& c) { return Contiguous(c.strategy); })) {
     return layouts;
   }
+  const int ranks = PassRanks(options.ranks, candidates.front().strategy.cfg_degree);
   const Sample sample = Draw(workload, masks, options);
   double least = LeastNs(sample, candidates, costs, options, Contiguous);
   least = std::min(least, LeastNs(sample, candidates, costs, options, WholeHeads));
-  for (const std::string& name : planner::LayoutNames(options.ranks)) {
+  for (const std::string& name : planner::LayoutNames(ranks)) {
     if (name == "given") continue;
     SearchOptions own = options;
     own.layouts = {planner::MakeLayout(name, shape)};  // the candidates' layout 0

@@ -79,7 +79,7 @@ Plan PlanOf(const Workload& workload,
   plan.passes = result.passes;
   plan.dtype = options.dtype;
   plan.shape = result.shape;
-  if (result.layout > 0) {
+  if (result.residence.layout > 0) {
     plan.layouts = options.layouts;
   } else {
     plan.layouts = {{"given", {}}};

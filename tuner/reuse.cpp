@@ -44,8 +44,7 @@ class LayerReuse {
   [[nodiscard]] double StepNs(const Prediction& prediction, int cls) const {
     const auto chosen =
         static_cast<std::size_t>(result_.classes[static_cast<std::size_t>(cls)].choice.chosen);
-    const int degree = result_.candidates[chosen].strategy.cfg_degree;
-    return static_cast<double>(prediction.total_ns) * ((result_.passes + degree - 1) / degree);
+    return static_cast<double>(prediction.total_ns) * result_.TurnsOf(chosen);
   }
 
   /// The plan in use on the masks of `cell`.

@@ -6,13 +6,16 @@
 #include <chrono>
 #include <limits>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <numeric>
+#include <utility>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "planner/layer_work.h"
 #include "planner/layout.h"
+#include "planner/mask_counts.h"
 #include "planner/move_price.h"
 #include "planner/moved_bytes.h"
 #include "planner/peak_bytes.h"
@@ -59,8 +62,9 @@ Score ScoreOf(const Prediction& prediction, const planner::BarrierLoad& load) {
   return score;
 }
 
-/// Do two strategies run alike on equal partitions? Families are names for partitions, except that
-/// dbsp with heads and blocks split moves blocks in a round of its own (planner/routes.h).
+/// Do two strategies run alike on equal partitions, which are of equal ranks? Families are names
+/// for partitions, except that dbsp with heads and blocks split moves blocks in a round of its own
+/// (planner/routes.h).
 bool SameRun(const Strategy& a, const Strategy& b) {
   const bool own_round = a.ulysses_degree > 1 && a.ring_degree > 1 &&
                          (a.family == Family::kDbsp) != (b.family == Family::kDbsp);
@@ -84,6 +88,13 @@ double RowsLeft(const LayerMasks& masks, const Partition& partition, double row_
   return sum > 0 ? most * partition.ranks / sum - 1 : 0;
 }
 
+/// Where tokens live: on the ranks of one pass group.
+HomeLayout HomeOf(const AttentionShape& shape,
+                  const Strategy& strategy,
+                  const SearchOptions& options) {
+  return MakeHomeLayout(shape, PassRanks(options.ranks, strategy.cfg_degree));
+}
+
 /// Shared state of the threads of one search.
 class Searcher {
  public:
@@ -97,8 +108,15 @@ class Searcher {
         costs_(costs),
         candidates_(candidates),
         options_(options),
-        home_(MakeHomeLayout(shape_, options.ranks)),
-        excluded_(candidates.size()) {}
+        excluded_(candidates.size()) {
+    for (const Candidate& candidate : candidates) {
+      const Residence residence = ResidenceOf(candidate.strategy);
+      const auto same = std::ranges::find(places_, residence, &Place::residence);
+      place_of_.push_back(static_cast<std::size_t>(same - places_.begin()));
+      if (same != places_.end()) continue;
+      places_.push_back({residence, HomeOf(shape_, candidate.strategy, options)});
+    }
+  }
 
   /// Finds the class of the cell, scoring it when it is new.
   void Visit(std::size_t index, int step, int layer) {
@@ -152,32 +170,47 @@ class Searcher {
   }
 
  private:
-  /// Masks in the order of one layout, and what no placement of them can do without moving.
+  /// Where tokens live under a residence that some candidate has.
+  struct Place {
+    Residence residence;
+    HomeLayout home;
+  };
+  /// Masks in the order of one layout.
   struct Laid {
-    LayerMasks masks;
+    explicit Laid(LayerMasks in_order) : masks(std::move(in_order)) {}
+    const LayerMasks masks;
+    planner::MaskSums sums{masks};
+  };
+  /// The masks of a place, and what no placement of them on its homes can do without moving.
+  struct AtPlace {
+    Laid* laid = nullptr;
     std::int64_t must_move = 0;
   };
 
-  std::vector<Laid> LayOut(const LayerMasks& masks) const {
-    std::vector<Laid> laid;
-    for (const TokenLayout& layout : options_.layouts) {
-      laid.push_back({planner::Permuted(masks, layout, shape_), 0});
-      laid.back().must_move =
-          planner::MustMoveBytes(shape_, laid.back().masks, home_, options_.dtype);
+  /// [places_]; places of one layout share its masks. `laid` holds them, [layout].
+  std::vector<AtPlace> LayOut(const LayerMasks& masks,
+                              std::map<int, std::unique_ptr<Laid>>& laid) const {
+    std::vector<AtPlace> at;
+    for (const auto& [residence, home] : places_) {
+      std::unique_ptr<Laid>& own = laid[residence.layout];
+      if (!own) {
+        const auto& layout = options_.layouts[static_cast<std::size_t>(residence.layout)];
+        own = std::make_unique<Laid>(planner::Permuted(masks, layout, shape_));
+      }
+      at.push_back({own.get(), planner::MustMoveBytes(shape_, own->masks, home, options_.dtype)});
     }
-    return laid;
+    return at;
   }
 
   std::vector<Score> ScoreAll(const LayerMasks& given) {
     std::vector<Score> scores(candidates_.size());
     std::vector<Partition> partitions(candidates_.size());
-    const std::vector<Laid> laid = LayOut(given);
+    std::map<int, std::unique_ptr<Laid>> laid;
+    const std::vector<AtPlace> at = LayOut(given, laid);
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
       if (excluded_[i]) continue;
-      const auto& [masks, must_move] =
-          laid[static_cast<std::size_t>(candidates_[i].strategy.layout)];
       try {
-        scores[i] = ScoreOne(masks, must_move, i, scores, partitions);
+        scores[i] = ScoreOne(at[place_of_[i]], i, scores, partitions);
       } catch (const Error& error) {
         const std::lock_guard lock(mutex_);
         if (!excluded_[i].exchange(true)) candidates_[i].excluded = error.what();
@@ -186,14 +219,15 @@ class Searcher {
     return scores;
   }
 
-  Score ScoreOne(const LayerMasks& masks,
-                 std::int64_t must_move,
+  Score ScoreOne(const AtPlace& at,
                  std::size_t i,
                  const std::vector<Score>& scores,
                  std::vector<Partition>& partitions) {
+    const LayerMasks& masks = at.laid->masks;
     const Strategy& strategy = candidates_[i].strategy;
+    const HomeLayout& home = places_[place_of_[i]].home;
     const auto start = std::chrono::steady_clock::now();
-    partitions[i] = PartitionOf(shape_, masks, strategy, costs_, options_);
+    partitions[i] = PartitionOf(shape_, masks, strategy, costs_, options_, &at.laid->sums);
     const std::chrono::duration<double, std::micro> plan_time =
         std::chrono::steady_clock::now() - start;
     Score score;
@@ -208,7 +242,7 @@ class Searcher {
     }
     if (same_as == static_cast<int>(i)) {
       auto work = planner::BuildLayerWork(
-          shape_, masks, partitions[i], strategy, home_, options_.dtype, must_move);
+          shape_, masks, partitions[i], strategy, home, options_.dtype, at.must_move);
       if (const std::int64_t cap = options_.partition.memory_per_rank; cap > 0) {
         const std::string problem = planner::MemoryProblem(work, cap);
         if (!problem.empty()) Fail(ErrorCode::kNotFound, "--memory-per-rank: {}", problem);
@@ -216,7 +250,7 @@ class Searcher {
       const int kernel =
           options_.kernels.empty() ? 0 : ChooseKernel(work, options_.kernels, costs_);
       score = ScoreOf(planner::Predict(work, shape_, options_.dtype, costs_),
-                      planner::BarrierLoadOf(masks, partitions[i]));
+                      planner::BarrierLoadOf(work));
       score.kernel = kernel;
     }
     score.same_as = same_as;
@@ -229,7 +263,8 @@ class Searcher {
   const CheckedCosts costs_;
   std::vector<Candidate>& candidates_;
   const SearchOptions& options_;
-  const HomeLayout home_;
+  std::vector<Place> places_;  ///< different residences, in the order of candidates
+  std::vector<std::size_t> place_of_;  ///< [candidate]
   std::vector<std::atomic<bool>> excluded_;  ///< [candidate], set with mutex_ held
   std::mutex mutex_;
   std::map<std::string, int> entry_of_key_;
@@ -239,14 +274,17 @@ class Searcher {
   std::vector<std::vector<Score>> scores_;  ///< [class in the order found]
 };
 
-/// Uniform strategy, every class's choice and the layout they share.
+/// Uniform strategy, every class's choice and the residence they share.
 void ChooseAll(const std::vector<std::vector<Score>>& scores,
                const std::vector<std::int64_t>& cells,
-               int layouts,
                SearchResult& result) {
   double least = std::numeric_limits<double>::infinity();
-  for (int layout = 0; layout < layouts; ++layout) {
-    const std::vector<Candidate> own = OfLayout(result.candidates, layout);
+  std::vector<Residence> tried;
+  for (std::size_t i = 0; i < result.candidates.size(); ++i) {
+    const Residence residence = ResidenceOf(result.candidates[i].strategy);
+    if (std::ranges::find(tried, residence) != tried.end()) continue;
+    tried.push_back(residence);
+    const std::vector<Candidate> own = OfResidence(result.candidates, residence);
     if (std::ranges::none_of(own, [](const Candidate& c) { return c.excluded.empty(); })) continue;
     const int uniform = BestUniform(own, scores, cells);
     std::vector<Choice> choices;
@@ -256,9 +294,10 @@ void ChooseAll(const std::vector<std::vector<Score>>& scores,
       const Score& chosen = scores[c][static_cast<std::size_t>(choices.back().chosen)];
       sum += static_cast<double>(chosen.total_ns) * static_cast<double>(cells[c]);
     }
+    sum *= result.TurnsOf(i);
     if (sum >= least) continue;
     least = sum;
-    result.layout = layout;
+    result.residence = residence;
     result.uniform = uniform;
     for (std::size_t c = 0; c < choices.size(); ++c) result.classes[c].choice = choices[c];
   }
@@ -273,20 +312,22 @@ Partition PartitionOf(const AttentionShape& shape,
                       const LayerMasks& masks,
                       const Strategy& strategy,
                       const planner::Costs& costs,
-                      const SearchOptions& options) {
-  const HomeLayout home = MakeHomeLayout(shape, options.ranks);
+                      const SearchOptions& options,
+                      planner::MaskSums* sums) {
+  const HomeLayout home = HomeOf(shape, strategy, options);
   planner::PartitionOptions partition = options.partition;
+  partition.sums = sums;
   partition.dtype = options.dtype;
   partition.chunks = strategy.chunks;
   if (strategy.family == Family::kBalanced && strategy.ring_degree > 1) {
     partition.move_price =
-        planner::MovePrice(shape, masks, strategy, options.ranks, options.dtype, costs);
+        planner::MovePrice(shape, masks, strategy, home.ranks(), options.dtype, costs);
   }
   const auto make = [&] {
     Partition made = planner::MakePartition(strategy.family,
                                             shape,
                                             masks,
-                                            options.ranks,
+                                            home.ranks(),
                                             strategy.ulysses_degree,
                                             strategy.ring_degree,
                                             home,
@@ -298,7 +339,7 @@ Partition PartitionOf(const AttentionShape& shape,
   };
   Partition made = make();
   if (strategy.family != Family::kBalanced && strategy.family != Family::kPlaced) return made;
-  partition.row_price = planner::RowPrice(shape, masks, strategy, options.ranks, costs);
+  partition.row_price = planner::RowPrice(shape, masks, strategy, home.ranks(), costs);
   if (RowsLeft(masks, made, partition.row_price) < kRowsMatter) return made;
   Partition weighed;
   try {
@@ -328,7 +369,7 @@ Prediction PredictOn(const AttentionShape& shape,
                      const Strategy& strategy,
                      const planner::Costs& costs,
                      const SearchOptions& options) {
-  const HomeLayout home = MakeHomeLayout(shape, options.ranks);
+  const HomeLayout home = HomeOf(shape, strategy, options);
   const auto work = planner::BuildLayerWork(
       shape, LaidOut(shape, masks, strategy, options), partition, strategy, home, options.dtype);
   return planner::Predict(work, shape, options.dtype, CheckedCosts(costs));
@@ -339,7 +380,7 @@ CellPlan PlanCellOf(const AttentionShape& shape,
                     const Strategy& strategy,
                     const planner::Costs& costs,
                     const SearchOptions& options) {
-  const HomeLayout home = MakeHomeLayout(shape, options.ranks);
+  const HomeLayout home = HomeOf(shape, strategy, options);
   CellPlan plan;
   const LayerMasks laid = LaidOut(shape, masks, strategy, options);
   plan.partition = PartitionOf(shape, laid, strategy, CheckedCosts(costs), options);
@@ -383,7 +424,7 @@ SearchResult Search(const Workload& workload,
     scores.push_back(cls.scores);
     cells.push_back(cls.cells);
   }
-  ChooseAll(scores, cells, static_cast<int>(options.layouts.size()), result);
+  ChooseAll(scores, cells, result);
   return result;
 }
 

@@ -22,7 +22,7 @@ struct IndexRange {
 };
 
 struct SearchOptions {
-  int ranks = 1;
+  int ranks = 1;  ///< of all pass groups together
   DType dtype = DType::kF32;
   IndexRange steps;
   IndexRange layers;
@@ -62,13 +62,17 @@ struct SearchResult {
   std::vector<std::string> kernels;  ///< as SearchOptions::kernels
   std::vector<CellClass> classes;  ///< by first cell
   std::vector<SearchCell> cells;  ///< by step, then layer
-  int layout = 0;  ///< of all chosen strategies: tokens are ordered once for a whole plan
-  int uniform = 0;  ///< best candidate of the layout when one is used everywhere
+  Residence residence;  ///< of all chosen strategies: tokens have one place in a whole plan
+  int uniform = 0;  ///< best candidate of the residence when one is used everywhere
 
   /// Kernel of a candidate on a class.
   [[nodiscard]] const std::string& KernelOf(const CellClass& cls, std::size_t candidate) const {
     if (kernels.empty()) return candidates[candidate].strategy.kernel;
     return kernels[static_cast<std::size_t>(cls.scores[candidate].kernel)];
+  }
+  /// What the scores of a candidate, of one pass, are multiplied by to compare cfg degrees.
+  [[nodiscard]] int TurnsOf(std::size_t candidate) const {
+    return PassTurns(passes, candidates[candidate].strategy.cfg_degree);
   }
 };
 
@@ -78,8 +82,9 @@ struct SearchResult {
                                  const Strategy& strategy,
                                  const SearchOptions& options);
 
-/// Scores every candidate on every distinct cell and chooses: for every layout the best candidate
-/// of each cell, then the layout with the smallest sum. Cells are told apart by
+/// Scores every candidate on every distinct cell and chooses: for every residence (token layout and
+/// cfg degree) the best candidate of each cell, then the residence with the smallest sum over cells
+/// times turns; of equal ones that of the first candidate. Cells are told apart by
 /// MaskSource::KeyAt where it answers and by the content of the masks; at most `threads` layers of
 /// masks are held at a time. A candidate that cannot be partitioned or priced on any cell is
 /// excluded everywhere, with the reason; so is one for which the costs answer with anything but
@@ -93,13 +98,15 @@ struct SearchResult {
                                   std::vector<Candidate> candidates,
                                   const SearchOptions& options);
 
-/// The partition of a candidate for masks in its layout's order; balanced weighs moves at `costs`,
-/// and both balanced and placed rows, where that takes a percent off the predicted total.
+/// The partition of a candidate for masks in its layout's order, on the ranks of a pass group;
+/// balanced weighs moves at `costs`, and both balanced and placed rows, where that takes a percent
+/// off the predicted total. `sums` are of these masks, where the caller has them.
 [[nodiscard]] Partition PartitionOf(const AttentionShape& shape,
                                     const LayerMasks& masks,
                                     const Strategy& strategy,
                                     const planner::Costs& costs,
-                                    const SearchOptions& options);
+                                    const SearchOptions& options,
+                                    planner::MaskSums* sums = nullptr);
 
 /// Partition and prediction of one candidate for one cell's masks (as given), as Search scored it.
 struct CellPlan {

@@ -17,9 +17,9 @@
 #include "tuner/compare.h"
 #include "tuner/cost_model.h"
 #include "tuner/fallback.h"
-#include "tuner/layouts.h"
 #include "tuner/make_plan.h"
 #include "tuner/mixed_costs.h"
+#include "tuner/search_space.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -215,18 +215,16 @@ int RunTune(const TuneFlags& flags) {
   options.ranks = choice.ranks;
   options.dtype = choice.dtype;
   if (choice.fitted) options.kernels = choice.fitted->kernels();
-  CandidateOptions variants{ParseChunks(flags.chunks), true};
-  auto candidates =
-      MakeCandidates(families, options.ranks, workload.model.heads, choice.kernel, variants);
-  options.layouts =
-      ChooseLayouts(flags.layout, workload, *masks, choice.costs(), candidates, options);
-  if (options.layouts.size() > 1) {
-    variants.layouts = {options.layouts[0].name, options.layouts[1].name};
-    candidates =
-        MakeCandidates(families, options.ranks, workload.model.heads, choice.kernel, variants);
-  }
+  const SpaceRequest request{
+      families,
+      ParseCfgDegrees(flags.cfg_degrees, options.ranks, workload.model.passes),
+      {.chunks = ParseChunks(flags.chunks), .exchanges = true},
+      flags.layout,
+      choice.kernel};
+  SearchSpace space = MakeSearchSpace(request, workload, *masks, choice.costs(), options);
+  options.layouts = std::move(space.layouts);
   const SearchResult result =
-      Search(workload, *masks, choice.costs(), std::move(candidates), options);
+      Search(workload, *masks, choice.costs(), std::move(space.candidates), options);
   if (!flags.output.empty()) {
     const std::string version = VersionText("dbsp-tune");
     choice.origin.generator = version.substr(0, version.find('\n'));

@@ -17,6 +17,7 @@ struct TuneFlags {
   std::string cluster;
   std::filesystem::path output;
   std::string families = "auto";
+  std::string cfg_degrees = "auto";
   std::string steps;
   std::string layers;
   std::string kernel;

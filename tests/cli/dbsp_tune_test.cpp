@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -202,6 +203,50 @@ TEST_F(DbspTuneTest, AFallbackAboveTheMemoryCapIsSaid) {
   const Outcome none = Tune(placed + "400000");
   ASSERT_EQ(none.exit_code, 0) << none.err;
   EXPECT_THAT(none.err, HasSubstr("the fallback does not keep within --memory-per-rank"));
+}
+
+TEST_F(DbspTuneTest, TwoPassesMayRunOnSeparateRanks) {
+  Workload workload = ReadWorkload(folder_ / "w.json");
+  workload.model.passes = 2;
+  WriteWorkload(workload, folder_ / "two.json");
+  const std::string base = "--workload two.json --cluster h200x8 --ranks 4 --compare --json ";
+  const auto degrees = [&](const std::string& flags) {
+    const Outcome outcome = Tune(base + flags);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    std::map<int, double> best;  // total of the fastest candidate of every cfg degree
+    const auto document = nlohmann::json::parse(outcome.out);
+    for (const auto& candidate : document["candidates"]) {
+      const int degree = candidate["cfg_degree"];
+      const int ranks =
+          candidate["ulysses_degree"].get<int>() * candidate["ring_degree"].get<int>();
+      EXPECT_EQ(degree * ranks, 4);
+      const double total = candidate["total_ms"];
+      const auto [at, fresh] = best.try_emplace(degree, total);
+      if (!fresh) at->second = std::min(at->second, total);
+    }
+    return best;
+  };
+  const auto both = degrees("-o both.json");
+  ASSERT_EQ(both.size(), 2U);
+  EXPECT_EQ(degrees("--cfg-degrees 1"), (std::map<int, double>{{1, both.at(1)}}));
+  EXPECT_EQ(degrees("--cfg-degrees 2 -o two_plan.json"), (std::map<int, double>{{2, both.at(2)}}));
+  const Plan plan = ReadPlan(folder_ / "both.json");
+  EXPECT_EQ(plan.ranks, 4);
+  EXPECT_EQ(plan.passes, 2);
+  // Fewer, larger calls and fewer bytes: with these costs passes go apart.
+  EXPECT_LT(both.at(2), both.at(1));
+  EXPECT_EQ(plan.cfg_degree(), 2);
+  EXPECT_LE(plan.total_ms(), both.at(2) + 1e-9);
+  const Outcome table = Tune("--workload two.json --cluster h200x8 --ranks 4 --compare");
+  EXPECT_THAT(table.out, HasSubstr("CxUxR/n"));
+  EXPECT_THAT(table.out,
+              HasSubstr("plan: cfg degree 2, 2 passes at the same time on 2 ranks each"));
+  ExpectUsageError("--workload two.json --cluster h200x8 --ranks 3 --cfg-degrees 2 -o plan.json",
+                   "--cfg-degrees 2");
+  ExpectUsageError("--workload w.json --cluster h200x8 --cfg-degrees 2 -o plan.json",
+                   "--cfg-degrees 2");
+  ExpectUsageError("--workload two.json --cluster h200x8 --cfg-degrees both -o plan.json",
+                   "--cfg-degrees both");
 }
 
 TEST_F(DbspTuneTest, BadInputIsOneLineAndNoFile) {

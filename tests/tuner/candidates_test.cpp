@@ -56,6 +56,48 @@ TEST(MakeCandidatesTest, CoversEveryDegreeOfEveryFamilyOnce) {
   EXPECT_FALSE(MakeCandidates(SearchableFamilies(), 3, 2, "").empty());
 }
 
+TEST(MakeCandidatesTest, WithPassesOnSeparateRanksDegreesMultiplyToAPassGroup) {
+  std::vector<std::string> names;
+  for (const Candidate& candidate :
+       MakeCandidates(SearchableFamilies(), 6, 40, "k", {.cfg_degree = 2})) {
+    names.push_back(NameOfCandidate(candidate));
+    EXPECT_EQ(candidate.strategy.cfg_degree, 2);
+    EXPECT_EQ(candidate.strategy.ulysses_degree * candidate.strategy.ring_degree, 3);
+  }
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"ulysses 3x1 cfg 2",
+                                      "ring 1x3 cfg 2",
+                                      "usp 3x1 cfg 2",
+                                      "usp 1x3 cfg 2",
+                                      "dbsp 3x1 cfg 2",
+                                      "dbsp 1x3 cfg 2",
+                                      "balanced 3x1 cfg 2",
+                                      "balanced 1x3 cfg 2",
+                                      "placed 3x1 cfg 2"}));
+  // Two ranks leave one for a pass: nothing to split, no chunks.
+  EXPECT_EQ(
+      MakeCandidates({Family::kUlysses}, 2, 8, "", {.chunks = {1, 2}, .cfg_degree = 2}).size(), 1U);
+}
+
+TEST(ParseCfgDegreesTest, AutoTakesWhatDividesPassesAndRanks) {
+  using Degrees = std::vector<int>;
+  EXPECT_EQ(ParseCfgDegrees("auto", 8, 2), (Degrees{1, 2}));
+  EXPECT_EQ(ParseCfgDegrees("auto", 8, 1), (Degrees{1}));
+  EXPECT_EQ(ParseCfgDegrees("auto", 3, 2), (Degrees{1}));
+  EXPECT_EQ(ParseCfgDegrees("2,1,2", 6, 2), (Degrees{1, 2}));
+  EXPECT_EQ(ParseCfgDegrees("2", 6, 2), (Degrees{2}));
+  ExpectError(ErrorCode::kInvalidArgument, {"--cfg-degrees 1,2", "2 passes", "3 ranks"}, [] {
+    (void)ParseCfgDegrees("1,2", 3, 2);
+  });
+  ExpectError(ErrorCode::kInvalidArgument, {"--cfg-degrees 2", "1 pass "}, [] {
+    (void)ParseCfgDegrees("2", 8, 1);
+  });
+  for (const char* bad : {"", "0", "two", "1,", "-2", "2.0", "3"}) {
+    ExpectError(
+        ErrorCode::kInvalidArgument, {"--cfg-degrees"}, [&] { (void)ParseCfgDegrees(bad, 8, 2); });
+  }
+}
+
 TEST(MayFlipTest, SharedErrorsCancelAndOppositeOnesDoNot) {
   // Faster in compute and in exchange: no error of a common rate turns that round, though the
   // totals' intervals overlap.

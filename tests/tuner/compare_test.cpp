@@ -104,6 +104,63 @@ TEST(CompareTest, EveryOutputNamesTheCostSource) {
   EXPECT_THAT(VerdictLines(MakeResult(), CostSource::kAnalytic), HasSubstr("costs are analytic"));
 }
 
+/// dbsp 2x1 with cfg degree 2 in place of dbsp 4x1: what took 5 ms a pass takes 7 for both.
+SearchResult WithPassesApart() {
+  SearchResult result = MakeResult();
+  Strategy& apart = result.candidates[3].strategy;
+  apart.cfg_degree = 2;
+  apart.ulysses_degree = 2;
+  result.residence = {2, 0};
+  result.uniform = 3;
+  for (CellClass& cls : result.classes) {
+    cls.scores[3] = MakeScore(6'000'000, 1'000'000, 0.1, 3);
+    cls.choice = {3, 3, false};
+  }
+  return result;
+}
+
+TEST(CompareTest, PassesAtTheSameTimeCountOnce) {
+  const SearchResult result = WithPassesApart();
+  const auto summaries = Summarise(result);
+  EXPECT_DOUBLE_EQ(summaries[0].total_ms, 2 * (3 * 4.0 + 8.0));
+  EXPECT_DOUBLE_EQ(summaries[3].total_ms, 4 * 7.0);
+  EXPECT_DOUBLE_EQ(summaries[3].lower_bound_ms, 4 * 3.5);
+  EXPECT_EQ(summaries[3].bytes_per_rank, 4 * 2000);
+  EXPECT_EQ(summaries[3].verdict, "best uniform");
+  EXPECT_EQ(summaries[0].verdict, "42.9% slower");
+  const PlanSummary plan = SummarisePlan(result);
+  EXPECT_DOUBLE_EQ(plan.total_ms, 28.0);
+  EXPECT_DOUBLE_EQ(plan.lower_bound_ms, 14.0);
+}
+
+TEST(CompareTest, TheCfgDegreeIsShownWhereThereWasAChoice) {
+  const SearchResult result = WithPassesApart();
+  const std::string table = CompareTable(result, CostSource::kFitted, true);
+  EXPECT_THAT(table, HasSubstr("CxUxR/n"));
+  EXPECT_THAT(table, HasSubstr("ulysses    1x4x1"));
+  EXPECT_THAT(table, HasSubstr("dbsp       2x2x1"));
+  EXPECT_THAT(table, HasSubstr("dbsp 2x1 cfg 2"));
+  const std::string lines = VerdictLines(result, CostSource::kFitted);
+  EXPECT_THAT(
+      lines,
+      HasSubstr("plan: cfg degree 2, 2 passes at the same time on 2 ranks each; best uniform "
+                "of degree 1 ulysses 4x1, 40.000 ms\n"));
+  EXPECT_THAT(lines, HasSubstr("plan: 1.429x the speed of plain ulysses (40.000 ms)"));
+  EXPECT_THAT(CompareTable(MakeResult(), CostSource::kFitted, false), HasSubstr("  UxR/n"));
+  EXPECT_THAT(VerdictLines(MakeResult(), CostSource::kFitted),
+              ::testing::Not(HasSubstr("cfg degree")));
+}
+
+TEST(CompareTest, PlainIsOfTheSmallestDegreeThatWasSearched) {
+  SearchResult result = WithPassesApart();
+  result.candidates[0].strategy.cfg_degree = 2;  // before usp 4x1, which is plain ulysses, too
+  EXPECT_THAT(VerdictLines(result, CostSource::kFitted),
+              HasSubstr("speed of plain ulysses (40.000 ms)"));
+  result.candidates[2].excluded = "for this test";
+  EXPECT_THAT(VerdictLines(result, CostSource::kFitted),
+              HasSubstr("speed of plain ulysses (20.000 ms)"));
+}
+
 TEST(CompareTest, VerdictsAreInWords) {
   const auto summaries = Summarise(MakeResult());
   EXPECT_EQ(summaries[0].verdict, "best uniform");

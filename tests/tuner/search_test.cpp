@@ -268,13 +268,16 @@ struct Planned {
 };
 
 /// A plan of `workload` whose plans cost `replan_ns` each.
-Planned PlanWith(const Workload& workload, double replan_ns) {
+Planned PlanWith(const Workload& workload, double replan_ns, int cfg_degree = 1) {
   Planned made;
   made.options = OptionsFor(workload, 4, 2);
   made.options.replan_ns = replan_ns;
   const auto masks = planner::OpenMasks(workload);
-  auto candidates = MakeCandidates(
-      {Family::kUlysses, Family::kRing, Family::kPlaced}, 4, workload.model.heads, "");
+  auto candidates = MakeCandidates({Family::kUlysses, Family::kRing, Family::kPlaced},
+                                   4,
+                                   workload.model.heads,
+                                   "",
+                                   {.cfg_degree = cfg_degree});
   made.result = Search(workload, *masks, H200Costs(), std::move(candidates), made.options);
   made.plan = MakePlan(workload, *masks, H200Costs(), made.result, made.options, {});
   planner::ValidatePlan(made.plan, "plan", ErrorCode::kInternal);
@@ -299,13 +302,16 @@ TEST(MakePlanTest, EveryCellsMasksKeepItsContractAndTheFallbackLooksAtNoMask) {
   }
 }
 
-TEST(MakePlanTest, DearPlansAreReusedAndLoseNoMoreThanTheyCost) {
+class ReuseTest : public ::testing::TestWithParam<int> {};
+
+TEST_P(ReuseTest, DearPlansAreReusedAndLoseNoMoreThanTheyCost) {
+  const int cfg_degree = GetParam();
   const Workload workload = MakeWorkload(5, 240, 8, 2, "random:density=0.3,seed=4");
-  const double own_ms = PlanWith(workload, 0).plan.total_ms();
+  const double own_ms = PlanWith(workload, 0, cfg_degree).plan.total_ms();
   std::size_t last = workload.model.steps * 2U + 1;
   for (const double price : {1.0, 500.0, 3000.0, 1e9}) {
     SCOPED_TRACE(price);
-    const Plan plan = PlanWith(workload, price).plan;
+    const Plan plan = PlanWith(workload, price, cfg_degree).plan;
     std::map<int, std::vector<int>> used;  // strategies of a layer, step by step
     for (const PlanCell& cell : plan.cells) used[cell.layer].push_back(cell.strategy);
     std::size_t plans = 0;
@@ -334,6 +340,8 @@ TEST(MakePlanTest, DearPlansAreReusedAndLoseNoMoreThanTheyCost) {
   }
   EXPECT_EQ(last, 2U);  // the dearest: one plan a layer
 }
+
+INSTANTIATE_TEST_SUITE_P(CfgDegrees, ReuseTest, ::testing::Values(1, 2));
 
 TEST(RelativeFolderTest, LeadsFromThePlanToTheWorkload) {
   EXPECT_EQ(RelativeFolder("/a/b", "/a/b"), ".");
@@ -371,7 +379,7 @@ TEST(LayoutsTest, AStridedRingIsChosenForThePlanWhereOnlyRingsAreAllowed) {
   ASSERT_EQ(candidates.size(), 2U);
   EXPECT_EQ(NameOfCandidate(candidates[1]), "ring 1x8 " + options.layouts[1].name);
   const SearchResult result = Search(workload, *masks, H200Costs(), candidates, options);
-  EXPECT_EQ(result.layout, 1);
+  EXPECT_EQ(result.residence.layout, 1);
   EXPECT_EQ(result.uniform, 1);
   Plan plan = MakePlan(workload, *masks, H200Costs(), result, options, {});
   planner::ValidatePlan(plan, "plan", ErrorCode::kInternal);
@@ -416,7 +424,7 @@ TEST(LayoutsTest, WholeHeadsCostTheSameInAnyOrder) {
              MakeCandidates({Family::kUlysses}, 4, workload.model.heads, "", variants),
              options);
   ASSERT_EQ(result.candidates.size(), 2U);
-  EXPECT_EQ(result.layout, 0);
+  EXPECT_EQ(result.residence.layout, 0);
   EXPECT_EQ(result.classes[0].scores[1].same_as, 0);
 }
 
