@@ -17,6 +17,7 @@
 
 namespace dbsp::replay {
 
+/// One pass: with a cfg degree above 1, what the pass group key.pass runs, ranks numbered in it.
 struct Cell {
   AttentionShape shape;
   LayerMasks masks;  ///< in the order of tokens that runs
@@ -30,6 +31,9 @@ struct Cell {
   /// Type of Q, K, V and O in this run: fp32 on a CPU, bf16 on a GPU.
   [[nodiscard]] DType dtype() const { return key.dtype; }
   [[nodiscard]] int ranks() const { return schedule.ranks; }
+  /// Ranks of all pass groups, and the first one of this group as the plan numbers them.
+  [[nodiscard]] int all_ranks() const { return ranks() * strategy.cfg_degree; }
+  [[nodiscard]] int first_rank() const { return ranks() * key.pass; }
   /// Heads in chunks: round c before, step c and round c after are of chunk c.
   [[nodiscard]] bool chunked() const { return !schedule.chunk_of_head.empty(); }
   /// A ring turns: K/V are passed on and partial results merged.

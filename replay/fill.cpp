@@ -36,6 +36,7 @@ void FillRow(const FillKey& key,
   state = Absorb(state, static_cast<std::uint64_t>(tensor));
   state = Absorb(state, static_cast<std::uint64_t>(key.step));
   state = Absorb(state, static_cast<std::uint64_t>(key.layer));
+  state = Absorb(state, static_cast<std::uint64_t>(key.pass));
   state = Absorb(state, static_cast<std::uint64_t>(head));
   const std::int64_t stands = key.order ? key.order->TokenAt(token) : token;
   state = Absorb(state, static_cast<std::uint64_t>(stands));

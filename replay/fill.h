@@ -22,6 +22,7 @@ struct FillKey {
   DType dtype = DType::kF32;  ///< values are rounded to it
   /// Which token stands where the numbers go; none = as given.
   std::shared_ptr<const planner::TokenOrder> order = nullptr;
+  int pass = 0;  ///< guidance pass: each has numbers of its own
 };
 
 /// Fills one token of one head: the one that stands at position `token`.

@@ -18,6 +18,7 @@
 #include "replay/kernel_choice.h"
 #include "replay/parallel.h"
 #include "replay/rank_steps.h"
+#include "replay/run_gate.h"
 #include "replay/runner.h"
 #include "runtime/cuda_device.h"
 #include "runtime/cuda_driver.h"
@@ -55,12 +56,14 @@ class NcclRun final : private RankSteps {
   NcclRun(const Cell& cell,
           RankOnGpu& at,
           NcclCommunicator& communicator,
+          const Repeats& repeats,
           const Observer& observer,
           const runtime::ActivitySession* session)
       : cell_(cell),
         at_(at),
         rank_(*at.rank),
         communicator_(communicator),
+        repeats_(repeats),
         observer_(observer),
         session_(session) {
     exchanged_.resize(static_cast<std::size_t>(cell.rounds()), nullptr);
@@ -69,6 +72,7 @@ class NcclRun final : private RankSteps {
 
   RankLog Run() {
     rank_.Reset();
+    if (repeats_.gate != nullptr && rank_.rank() == 0) repeats_.gate->Meet();
     Meet();
     RunSteps(cell_, rank_.in_ring(), *this);
     communicator_.Wait();
@@ -109,8 +113,10 @@ class NcclRun final : private RankSteps {
   const CudaEvent* Timed(SegmentKind kind, int index, const CudaStream& stream, const Body& body) {
     std::optional<runtime::ActivitySession::Segment> segment;
     if (session_ != nullptr) {
-      segment.emplace(*session_,
-                      PackSegment({cell_.key.step, cell_.key.layer, rank_.rank(), kind, index}));
+      segment.emplace(
+          *session_,
+          PackSegment(
+              {cell_.key.step, cell_.key.layer, cell_.first_rank() + rank_.rank(), kind, index}));
     }
     Mark mark{.kind = kind, .index = index, .begin = Record(stream)};
     std::tie(mark.busy, mark.bytes) = body();
@@ -214,6 +220,7 @@ class NcclRun final : private RankSteps {
   RankOnGpu& at_;
   DeviceRank& rank_;
   NcclCommunicator& communicator_;
+  const Repeats& repeats_;
   const Observer& observer_;
   const runtime::ActivitySession* session_;
   std::deque<CudaEvent> events_;
@@ -257,12 +264,16 @@ class NcclRunner final : public CellRunner {
           const auto r = static_cast<std::size_t>(communicator.rank());
           try {
             for (std::size_t run = 0; run < total; ++run) {
-              logs[run][r] = NcclRun(cell_, *at_[r], communicator, observer, nullptr).Run();
+              logs[run][r] =
+                  NcclRun(cell_, *at_[r], communicator, repeats, observer, nullptr).Run();
             }
             at_[r]->output = at_[r]->rank->Output();
             at_[r]->lse = at_[r]->rank->LogSumExp();
           } catch (const std::exception& error) {
-            Fail(ErrorCode::kMeasurement, "rank {}: {}", r, error.what());
+            Fail(ErrorCode::kMeasurement,
+                 "rank {}: {}",
+                 cell_.first_rank() + communicator.rank(),
+                 error.what());
           }
         });
     for (auto& at : at_) {
@@ -282,7 +293,7 @@ class NcclRunner final : public CellRunner {
     return pointers;
   }
   VerifyResult Judge(const VerifyOptions& options) override {
-    const runtime::CurrentCudaDevice current(on_.device.index);
+    const runtime::CurrentCudaDevice current(DeviceOf(0));
     const std::vector<const Rank*> pointers = ranks();
     const DeviceOutputs outputs(cell_, pointers, results_);
     const CudaStream stream;
@@ -300,17 +311,21 @@ class NcclRunner final : public CellRunner {
   /// Opens the first rank's device; the ranks open theirs.
   static runtime::CudaDeviceFacts OpenDevices(const Cell& cell, const RunOn& on) {
     const int here = runtime::CudaDriver::Load().device_count();
-    if (on.device.index + cell.ranks() > here) {
+    if (on.device.index + cell.all_ranks() > here) {
       Fail(
           ErrorCode::kUnavailable,
           "--transport nccl: unavailable: {} ranks need as many GPUs, from device {} on, and {} {} "
           "here; use --transport serial",
-          cell.ranks(),
+          cell.all_ranks(),
           on.device.index,
           here,
           here == 1 ? "is" : "are");
     }
-    return runtime::OpenCudaDevice(on.device.index);
+    return runtime::OpenCudaDevice(on.device.index + cell.first_rank());
+  }
+
+  [[nodiscard]] int DeviceOf(int rank) const {
+    return on_.device.index + cell_.first_rank() + rank;
   }
 
   /// Runs again, on the memory of before; one session is that of all ranks' threads.
@@ -320,18 +335,21 @@ class NcclRunner final : public CellRunner {
         cell_.ranks(),
         on_.nccl,
         [&](int rank) {
-          (void)runtime::OpenCudaDevice(on_.device.index + rank);
+          (void)runtime::OpenCudaDevice(DeviceOf(rank));
           return QueueOf(*at_[static_cast<std::size_t>(rank)]);
         },
         [&](NcclCommunicator& communicator) {
           const auto r = static_cast<std::size_t>(communicator.rank());
           try {
             for (int run = 0; run < runs; ++run) {
-              logs[r] = NcclRun(cell_, *at_[r], communicator, kNobody, session).Run();
+              logs[r] = NcclRun(cell_, *at_[r], communicator, {}, kNobody, session).Run();
             }
           } catch (const Error& error) {
             if (error.code() == ErrorCode::kUnavailable) throw;  // CUPTI's
-            Fail(ErrorCode::kMeasurement, "rank {}: {}", r, error.what());
+            Fail(ErrorCode::kMeasurement,
+                 "rank {}: {}",
+                 cell_.first_rank() + communicator.rank(),
+                 error.what());
           }
         });
     return Compose(cell_, logs, false).makespan_ns;
@@ -346,16 +364,16 @@ class NcclRunner final : public CellRunner {
   /// On the rank's thread: its device, memory, Q, K and V.
   runtime::NcclQueue Place(int rank) {
     const auto r = static_cast<std::size_t>(rank);
-    (void)runtime::OpenCudaDevice(on_.device.index + rank);
+    (void)runtime::OpenCudaDevice(DeviceOf(rank));
     const bool judge = verify_ && rank == 0;
     RequireDeviceMemory(
         DeviceBytes(plans_[r]) + (judge ? UnsplitBytes(cell_.shape, cell_.masks) : 0),
-        "rank " + std::to_string(rank) + " of this cell");
+        "rank " + std::to_string(cell_.first_rank() + rank) + " of this cell");
     at_[r] = std::make_unique<RankOnGpu>(cell_.ranks());
     RankOnGpu& at = *at_[r];
     at.rank = std::make_unique<DeviceRank>(std::move(plans_[r]), *kernel_, at.compute);
     if (on_.sm_margin > 0) at.rank->LimitSms(device_.sm_count - on_.sm_margin);
-    at.rank->Fill(std::max(1, ThreadCount(0) / cell_.ranks()));
+    at.rank->Fill(std::max(1, ThreadCount(0) / cell_.all_ranks()));
     return QueueOf(at);
   }
 

@@ -61,16 +61,17 @@ class GpuSerialDevice final : public SerialDevice {
   }
 
   /// Ties what is launched to segments of `cell`, until the session ends.
-  void Trace(const runtime::ActivitySession& session, const FillKey& cell) {
+  void Trace(const runtime::ActivitySession& session, const Cell& cell) {
     session_ = &session;
-    traced_ = cell;
+    traced_ = {.step = cell.key.step, .layer = cell.key.layer, .rank = cell.first_rank()};
   }
 
   void Time(const PhaseKey& key, double& ns, const std::function<bool()>& phase) override {
     std::optional<runtime::ActivitySession::Segment> segment;
     if (session_ != nullptr) {
-      segment.emplace(*session_,
-                      PackSegment({traced_.step, traced_.layer, key.rank, key.kind, key.index}));
+      segment.emplace(
+          *session_,
+          PackSegment({traced_.step, traced_.layer, traced_.rank + key.rank, key.kind, key.index}));
     }
     if (timed_.size() == events_.size()) events_.emplace_back();
     Pair& pair = events_[timed_.size()];
@@ -143,7 +144,7 @@ class GpuSerialDevice final : public SerialDevice {
   std::vector<Timed> timed_;  ///< as events_
   bool next_is_graph_ = false;
   const runtime::ActivitySession* session_ = nullptr;
-  FillKey traced_;
+  SegmentKey traced_;  ///< of the cell's first rank
   int graph_runs_ = 0;
   DeviceResults plain_;
 };
@@ -191,7 +192,7 @@ class SerialGpuRunner final : public CellRunner {
   ActivityReport Trace(const runtime::ActivityOptions& options) override {
     return TraceCell(options, [this](const runtime::ActivitySession* session, int runs) {
       GpuSerialDevice device(ranks_, stream_, GraphMode::kOff);
-      if (session != nullptr) device.Trace(*session, cell_.key);
+      if (session != nullptr) device.Trace(*session, cell_);
       for (int run = 0; run < runs; ++run) {
         PlayOnce(device, cell_, RanksOf(std::span<DeviceRank>(ranks_)));
       }

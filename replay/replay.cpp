@@ -14,17 +14,20 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "replay/kernel_choice.h"
+#include "replay/pass_groups.h"
 
 namespace dbsp::replay {
 namespace {
 
+/// Predictions are of one pass group and hold for each.
 std::vector<std::optional<std::int64_t>> MatchPredictions(const std::vector<Segment>& replayed,
-                                                          const std::vector<Segment>& predicted) {
+                                                          const std::vector<Segment>& predicted,
+                                                          int pass_ranks) {
   std::map<std::tuple<int, SegmentKind, int>, std::int64_t> known;
   for (const Segment& s : predicted) known[{s.rank, s.kind, s.index}] = s.duration_ns;
   std::vector<std::optional<std::int64_t>> matched;
   for (const Segment& s : replayed) {
-    const auto found = known.find({s.rank, s.kind, s.index});
+    const auto found = known.find({s.rank % pass_ranks, s.kind, s.index});
     matched.push_back(found == known.end() ? std::nullopt : std::optional(found->second));
   }
   return matched;
@@ -34,12 +37,13 @@ std::int64_t Sum(const std::vector<std::int64_t>& values) {
   return std::accumulate(values.begin(), values.end(), std::int64_t{0});
 }
 
-/// The most that one rank really sent must be what the plan says, in the plan's element type.
-void RequirePlannedBytes(const CellOutcome& outcome,
+/// The most that one rank of a pass group really sent must be what the plan says, in the plan's
+/// element type.
+void RequirePlannedBytes(const std::vector<std::int64_t>& sent,
                          DType dtype,
                          const Plan& plan,
                          const Prediction& planned) {
-  const std::int64_t most = *std::max_element(outcome.bytes_sent.begin(), outcome.bytes_sent.end());
+  const std::int64_t most = *std::max_element(sent.begin(), sent.end());
   const std::int64_t in_plan = most / BytesOf(dtype) * BytesOf(plan.dtype);
   if (in_plan == planned.bytes_per_rank) return;
   Fail(ErrorCode::kInternal,
@@ -82,70 +86,120 @@ class CellReplay {
     const DType dtype = DTypeOn(on_.device);
     const std::int64_t limit = options_.memory_limit.value_or(
         AvailableMemory().value_or(std::numeric_limits<std::int64_t>::max()));
-    RequireMemory(HomeBytes(plan_.shape, dtype), limit);
+    const int at_once = GroupsAtOnce(on_.transport, strategy);
+    RequireMemory(at_once * HomeBytes(plan_.shape, dtype), limit);
     const Cell cell = MakeCell(plan_.shape,
                                masks_.At(planned_.step, planned_.layer),
                                plan_.partitions.at(static_cast<std::size_t>(strategy.partition)),
                                strategy,
                                {options_.seed, planned_.step, planned_.layer, dtype},
                                plan_.layouts.at(static_cast<std::size_t>(strategy.layout)));
-    VerifyOptions limits = options_.limits;
-    limits.seed = options_.seed;
-    const std::unique_ptr<CellRunner> runner =
-        MakeRunner(cell, on_, options_.verify, limits, limit);
-    outcome_.memory_bytes = runner->memory_bytes();
-    outcome_.kernel = runner->kernel();
-    Keep(runner->Run(prediction_.segments, options_.repeats, options_.observer));
-    outcome_.graph_runs = runner->graph_runs();
-    Count(cell, runner->ranks());
-    if (options_.verify) Judge(runner->Judge(limits));
-    if (options_.cupti) outcome_.activity = runner->Trace(*options_.cupti);
+    for (int first = 0; first < strategy.cfg_degree; first += at_once) {
+      std::vector<Cell> cells;
+      for (int group = first; group < first + at_once; ++group) {
+        cells.push_back(OfPassGroup(cell, group));
+      }
+      RunGroups(cells, limit);
+    }
+    Keep();
   }
 
   ReplayCell record_;
   CellOutcome outcome_;
 
  private:
-  void Keep(const std::vector<Timeline>& runs) {
-    const Timeline& median = runs.at(MedianRun(runs));
+  /// Pass groups that run side by side. Their memory goes before the next ones come.
+  void RunGroups(std::span<const Cell> cells, std::int64_t memory_limit) {
+    VerifyOptions limits = options_.limits;
+    limits.seed = options_.seed;
+    PassGroups groups(cells, on_, options_.verify, limits, memory_limit);
+    outcome_.memory_bytes = std::max(outcome_.memory_bytes, groups.memory_bytes());
+    std::vector<Timeline> runs =
+        groups.Run(prediction_.segments, options_.repeats, options_.observer);
+    runs_.resize(runs.size());
+    for (std::size_t i = 0; i < runs.size(); ++i) AddTimeline(std::move(runs[i]), runs_[i]);
+    for (std::size_t g = 0; g < cells.size(); ++g) {
+      CellRunner& runner = *groups.runners()[g];
+      outcome_.kernel = runner.kernel();
+      outcome_.graph_runs = std::max(outcome_.graph_runs, runner.graph_runs());
+      Count(cells[g], runner.ranks());
+      if (options_.verify) Judge(runner.Judge(limits));
+      if (options_.cupti) AddActivity(runner.Trace(*options_.cupti));
+    }
+  }
+
+  void Keep() {
+    const Timeline& median = runs_.at(MedianRun(runs_));
     record_.step = planned_.step;
     record_.layer = planned_.layer;
     record_.predicted_ns = prediction_.total_ns;
     record_.replayed_ns = median.makespan_ns;
     record_.segments = median.segments;
-    record_.segment_predicted_ns = MatchPredictions(median.segments, prediction_.segments);
+    record_.segment_predicted_ns =
+        MatchPredictions(median.segments, prediction_.segments, plan_.pass_ranks());
     const auto shorter = [](const Timeline& a, const Timeline& b) {
       return a.makespan_ns < b.makespan_ns;
     };
-    const auto [fastest, slowest] = std::minmax_element(runs.begin(), runs.end(), shorter);
+    const auto [fastest, slowest] = std::minmax_element(runs_.begin(), runs_.end(), shorter);
     outcome_.fastest_ns = fastest->makespan_ns;
     outcome_.slowest_ns = slowest->makespan_ns;
-  }
-
-  void Count(const Cell& cell, std::span<const Rank* const> ranks) {
-    const std::string problem = WorkProblem(cell, ranks);
-    if (!problem.empty()) Fail(ErrorCode::kInternal, "{}", problem);
-    outcome_.attention_ns.assign(ranks.size(), 0);
+    outcome_.attention_ns.assign(outcome_.kept_blocks.size(), 0);
     for (const Segment& s : record_.segments) {
       if (s.kind != SegmentKind::kAttention) continue;
       outcome_.attention_ns[static_cast<std::size_t>(s.rank)] += s.duration_ns;
     }
-    outcome_.bytes_sent.assign(ranks.size(), 0);
+  }
+
+  /// What one pass group did. Groups come in the order of their ranks.
+  void Count(const Cell& cell, std::span<const Rank* const> ranks) {
+    const std::string problem = WorkProblem(cell, ranks);
+    if (!problem.empty()) Fail(ErrorCode::kInternal, "{}", problem);
+    std::vector<std::int64_t> sent(ranks.size(), 0);
     for (const Rank* rank : ranks) {
       const auto r = static_cast<std::size_t>(rank->rank());
       outcome_.kept_blocks.push_back(Sum(rank->executed().kept_blocks));
-      outcome_.bytes_sent[r] += Sum(rank->executed().sent_bytes);
+      sent[r] += Sum(rank->executed().sent_bytes);
       // A hop is counted where it arrives, and was sent by the next rank of the ring.
       const int sender = cell.schedule.rank[r].ring_next;
       if (sender >= 0 && sender != rank->rank()) {
-        outcome_.bytes_sent[static_cast<std::size_t>(sender)] += Sum(rank->executed().hop_bytes);
+        sent[static_cast<std::size_t>(sender)] += Sum(rank->executed().hop_bytes);
       }
     }
-    RequirePlannedBytes(outcome_, cell.dtype(), plan_, prediction_);
+    RequirePlannedBytes(sent, cell.dtype(), plan_, prediction_);
+    outcome_.bytes_sent.insert(outcome_.bytes_sent.end(), sent.begin(), sent.end());
+  }
+
+  void AddActivity(ActivityReport report) {
+    if (!outcome_.activity) {
+      outcome_.activity = std::move(report);
+      return;
+    }
+    ActivityReport& sum = *outcome_.activity;
+    if (sum.problem.empty()) sum.problem = std::move(report.problem);
+    if (sum.losses.empty()) sum.losses = std::move(report.losses);
+    sum.segments.insert(sum.segments.end(), report.segments.begin(), report.segments.end());
+    sum.untied += report.untied;
+    for (const auto& [device, activity] : report.devices) {
+      runtime::DeviceActivity& on = sum.devices[device];  // one that played several groups
+      on.busy_ns += activity.busy_ns;
+      on.exchange_ns += activity.exchange_ns;
+      on.kernels += activity.kernels;
+      on.copies += activity.copies;
+      on.untied += activity.untied;
+    }
+    // Of two groups that of the one that tracing slowed down more.
+    if (report.overhead &&
+        (!sum.overhead || report.overhead->relative() > sum.overhead->relative())) {
+      sum.overhead = report.overhead;
+    }
   }
 
   void Judge(VerifyResult verified) {
-    outcome_.verified = std::move(verified);
+    if (outcome_.verified) {
+      AddVerified(verified, *outcome_.verified);
+    } else {
+      outcome_.verified = std::move(verified);
+    }
     // When a row is missing or not finite nothing was compared: there is no error to write down.
     if (outcome_.verified->rows_checked > 0) {
       record_.relative_error = outcome_.verified->relative_error;
@@ -160,6 +214,7 @@ class CellReplay {
   planner::MaskSource& masks_;
   const ReplayOptions& options_;
   RunOn on_;
+  std::vector<Timeline> runs_;  ///< kept ones, of all pass groups so far
 };
 
 }  // namespace

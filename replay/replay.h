@@ -75,7 +75,7 @@ struct ReplayOptions {
 struct CellOutcome {
   std::size_t plan_cell = 0;  ///< index into Plan::cells
   std::int64_t stands_for = 1;
-  std::int64_t memory_bytes = 0;  ///< buffers of all ranks
+  std::int64_t memory_bytes = 0;  ///< buffers of all ranks that have them at the same time
   std::string planned_kernel;  ///< "" = the device's default
   std::string kernel;  ///< that ran
   int graph_runs = 0;  ///< kept and warm-up runs launched as CUDA graphs
@@ -94,7 +94,9 @@ struct ReplayOutcome {
   std::vector<CellOutcome> cells;  ///< as record.cells
 };
 
-/// Runs the selected cells one after the other. Of the kept runs of a cell, the one with the median
+/// Runs the selected cells one after the other, a cell's pass groups side by side (over serial one
+/// after the other) with a pass each; where the passes take several turns, the first. Of the kept
+/// runs of a cell, the one with the median
 /// makespan is recorded; the outputs of the last run are verified. The masks must be those of the
 /// plan's workload; `record.device` and `started_utc` are the caller's to fill.
 /// A failed verification is recorded (passed = false, problem in the outcome), not thrown.

@@ -58,6 +58,10 @@ ActivityReport CellRunner::Trace(const runtime::ActivityOptions&) {
   return {.problem = "CUPTI traces runs on a GPU only"};
 }
 
+int GroupsAtOnce(TransportKind transport, const Strategy& strategy) {
+  return transport == TransportKind::kSerial ? 1 : strategy.cfg_degree;
+}
+
 std::unique_ptr<CellRunner> MakeRunner(const Cell& cell,
                                        const RunOn& on,
                                        bool verify,
@@ -66,7 +70,8 @@ std::unique_ptr<CellRunner> MakeRunner(const Cell& cell,
   const bool cpu = on.device.kind == runtime::DeviceKind::kCpu;
   const std::int64_t reference =
       verify ? ReferenceBytes(cell.shape, ThreadCount(limits.threads)) : 0;
-  RequireMemory((cpu ? CellBytes(cell) : HostBytes(cell, verify)) + reference,
+  const std::int64_t bytes = cpu ? CellBytes(cell) : HostBytes(cell, verify);
+  RequireMemory(GroupsAtOnce(on.transport, cell.strategy) * bytes + reference,
                 memory_limit ? memory_limit : AvailableMemory());
   if (cpu) return std::make_unique<CpuRunner>(cell, on.transport);
   return on.transport == TransportKind::kNccl ? internal::MakeNcclRunner(cell, on, verify)

@@ -28,7 +28,7 @@ enum class GraphMode : std::uint8_t { kAuto, kOn, kOff };
 
 /// Where and how cells run.
 struct RunOn {
-  runtime::DeviceSpec device;  ///< nccl: of rank 0, the others on the devices that follow
+  runtime::DeviceSpec device;  ///< nccl: of the plan's rank 0, the others on those that follow
   TransportKind transport = TransportKind::kSerial;
   std::string kernel = {};  ///< "" = the planned one (replay/kernel_choice.h)
   GraphMode graph = GraphMode::kAuto;
@@ -64,7 +64,11 @@ class CellRunner {
   [[nodiscard]] virtual int graph_runs() const { return 0; }
 };
 
-/// Plans, checks the memory and allocates.
+/// Pass groups of a strategy that have their memory at the same time: over threads and nccl all of
+/// them, which run side by side; over serial one, as one thread or device plays every rank anyway.
+[[nodiscard]] int GroupsAtOnce(TransportKind transport, const Strategy& strategy);
+
+/// Plans, checks the memory, that of all groups at once, and allocates.
 /// cell          made for DTypeOn(on.device), must outlive the runner
 /// memory_limit  bytes of host memory; asked of the system when absent
 /// errors  Error{kUnavailable} not enough memory, or a kernel, device or transport that is not here

@@ -141,9 +141,13 @@ class Player {
                      times[static_cast<std::size_t>(rank->rank())],
                      [&] { return phase(*rank); });
       } catch (const std::exception& error) {
-        Fail(ErrorCode::kMeasurement, "rank {}: {}", rank->rank(), error.what());
+        FailRank(rank->rank(), error);
       }
     }
+  }
+
+  [[noreturn]] void FailRank(int rank, const std::exception& error) const {
+    Fail(ErrorCode::kMeasurement, "rank {}: {}", cell_.first_rank() + rank, error.what());
   }
 
   void RunRounds(int begin, int end) {
@@ -168,7 +172,7 @@ class Player {
       try {
         if (observer_) observer_(rank->rank(), step);
       } catch (const std::exception& error) {
-        Fail(ErrorCode::kMeasurement, "rank {}: {}", rank->rank(), error.what());
+        FailRank(rank->rank(), error);
       }
     }
     ForRanks(SegmentKind::kAttention, step, durations_.attention[at], [&](Rank& rank) {

@@ -249,8 +249,8 @@ ReplaySummary Summarize(const Plan& plan, const ReplayOutcome& outcome) {
     const auto predicted = static_cast<double>(record.predicted_ns);
     const auto replayed = static_cast<double>(record.replayed_ns);
     summary.cells_meant += cell.stands_for;
-    summary.predicted_ns += times * predicted * plan.passes;
-    summary.replayed_ns += times * replayed * plan.passes;
+    summary.predicted_ns += times * predicted * plan.pass_turns();
+    summary.replayed_ns += times * replayed * plan.pass_turns();
     AddKinds(record, times, summary.kind);
     time.Add(cell.attention_ns, times);
     blocks.Add(cell.kept_blocks, times);
@@ -274,10 +274,15 @@ std::string SummaryText(const Plan& plan,
                         const Provenance& machine) {
   const ReplaySummary s = Summarize(plan, outcome);
   const ReplayCell& worst = outcome.record.cells.at(s.worst_cell);
-  std::string text = fmt::format("plan        {}, {} ranks, costs {}\n",
-                                 plan.workload_name,
-                                 plan.ranks,
-                                 dbsp::NameOf(plan.costs));
+  const int groups = plan.cfg_degree();
+  std::string text = fmt::format(
+      "plan        {}, {} ranks{}, costs {}\n",
+      plan.workload_name,
+      plan.ranks,
+      groups > 1
+          ? fmt::format(" ({} passes at the same time, {} ranks each)", groups, plan.pass_ranks())
+          : "",
+      dbsp::NameOf(plan.costs));
   text += fmt::format(
       "cells       {} run, standing for {} of {}\n", s.cells, s.cells_meant, s.cells_in_plan);
   text += TransportLine(outcome, options, machine);
@@ -296,7 +301,9 @@ std::string SummaryText(const Plan& plan,
                       passes,
                       Percent(RelativeError(s.predicted_ns, s.replayed_ns)),
                       (s.replayed_ns - s.predicted_ns) / kNsPerMs);
-  text += "segments of all ranks, one pass:\n" + KindLines(s);
+  const std::string one_turn =
+      groups > 1 ? fmt::format("{} passes at the same time", groups) : "one pass";
+  text += fmt::format("segments of all ranks, {}:\n", one_turn) + KindLines(s);
   text +=
       fmt::format("worst cell  step {} layer {}: predicted {:.3f} ms, replayed {:.3f} ms ({})\n",
                   worst.step,
@@ -309,8 +316,9 @@ std::string SummaryText(const Plan& plan,
       "balance     attention time max/mean {:.3f}, kept blocks max/mean {:.3f} over ranks\n",
       s.attention_balance,
       s.block_balance);
-  text += fmt::format("moved       {:.3f} MB between ranks, one pass, {}\n",
+  text += fmt::format("moved       {:.3f} MB between ranks, {}, {}\n",
                       static_cast<double>(s.bytes_moved) / 1e6,
+                      one_turn,
                       dbsp::NameOf(outcome.dtype));
   text += fmt::format("memory      {:.1f} MB of buffers in the largest cell, all ranks\n",
                       static_cast<double>(s.memory_bytes) / 1e6);

@@ -13,7 +13,8 @@
 
 namespace dbsp::replay {
 
-/// Sum over all segments of one kind on all ranks, each cell as often as it stands for, one pass.
+/// Sum over all segments of one kind on all ranks, each cell as often as it stands for, one turn of
+/// passes.
 struct KindTotal {
   std::int64_t segments = 0;  ///< with a prediction
   double predicted_ns = 0;
@@ -27,13 +28,13 @@ struct ReplaySummary {
   std::int64_t cells = 0;  ///< run
   std::int64_t cells_meant = 0;  ///< that they stand for
   std::int64_t cells_in_plan = 0;
-  double predicted_ns = 0;  ///< makespans of the cells meant, times passes
+  double predicted_ns = 0;  ///< makespans of the cells meant, times turns of passes
   double replayed_ns = 0;
   std::array<KindTotal, kSegmentKinds> kind;
   std::size_t worst_cell = 0;  ///< index into record.cells: largest |replayed / predicted - 1|
   double attention_balance = 1;  ///< sum of max / sum of mean over ranks, attention time
   double block_balance = 1;  ///< the same of kept blocks computed
-  std::int64_t bytes_moved = 0;  ///< sent between ranks, all ranks, one pass, in the type that ran
+  std::int64_t bytes_moved = 0;  ///< sent between ranks, all ranks, one turn, in the type that ran
   std::int64_t memory_bytes = 0;  ///< largest cell, buffers of all ranks
   std::int64_t rows_checked = 0;
   std::int64_t rows = 0;  ///< of the cells verified

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "replay/exchange_queue.h"
 #include "replay/rank_steps.h"
+#include "replay/run_gate.h"
 #include "replay/transport.h"
 #include "runtime/clock.h"
 #include "runtime/communicator.h"
@@ -18,9 +19,15 @@ class RankRun final : private RankSteps {
   RankRun(const Cell& cell,
           Rank& rank,
           runtime::Communicator& communicator,
+          const Repeats& repeats,
           const Observer& observer,
           RankLog& log)
-      : cell_(cell), rank_(rank), communicator_(communicator), observer_(observer), log_(log) {}
+      : cell_(cell),
+        rank_(rank),
+        communicator_(communicator),
+        repeats_(repeats),
+        observer_(observer),
+        log_(log) {}
 
   void Run() {
     rank_.Reset();
@@ -40,6 +47,11 @@ class RankRun final : private RankSteps {
  private:
   void Start() {
     communicator_.Barrier();
+    if (repeats_.gate != nullptr) {
+      // No rank has anything to do that may fail until the first one is back.
+      if (rank_.rank() == 0) repeats_.gate->Meet();
+      communicator_.Barrier();
+    }
     log_.start_ns = runtime::SteadyNs();
     RunSteps(cell_, rank_.in_ring(), *this);
   }
@@ -131,6 +143,7 @@ class RankRun final : private RankSteps {
   const Cell& cell_;
   Rank& rank_;
   runtime::Communicator& communicator_;
+  const Repeats& repeats_;
   const Observer& observer_;
   RankLog& log_;
   ExchangeQueue* queue_ = nullptr;  ///< with chunks
@@ -152,10 +165,13 @@ std::vector<Timeline> RunThreads(const Cell& cell,
     try {
       ranks[r].Fill();
       for (std::size_t run = 0; run < total; ++run) {
-        RankRun(cell, ranks[r], communicator, observer, logs[run][r]).Run();
+        RankRun(cell, ranks[r], communicator, repeats, observer, logs[run][r]).Run();
       }
     } catch (const std::exception& error) {
-      Fail(ErrorCode::kMeasurement, "rank {}: {}", r, error.what());
+      Fail(ErrorCode::kMeasurement,
+           "rank {}: {}",
+           cell.first_rank() + communicator.rank(),
+           error.what());
     }
   });
   std::vector<Timeline> timelines;

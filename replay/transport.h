@@ -14,6 +14,8 @@
 
 namespace dbsp::replay {
 
+class RunGate;
+
 /// Called before each attention call of a rank; throwing stops the run. For tests and progress.
 /// threads  in the threads transport, concurrently from every rank's thread
 using Observer = std::function<void(int rank, int step)>;
@@ -22,6 +24,9 @@ using Observer = std::function<void(int rank, int step)>;
 struct Repeats {
   int warmups = 1;
   int runs = 3;
+  /// Where pass groups run side by side: rank 0 of each meets the others before every run, while
+  /// its own group waits for it.
+  RunGate* gate = nullptr;
 };
 
 /// One thread per rank, exchanges through runtime::Communicator, wall-clock times of one common

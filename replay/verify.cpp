@@ -199,7 +199,8 @@ std::string DescribeRow(const Cell& cell, int head, int q_block) {
   for (int rank = 0; rank < cell.ranks(); ++rank) {
     for (const planner::HeadRows& rows : cell.schedule.rank[static_cast<std::size_t>(rank)].heads) {
       if (rows.head == head && std::ranges::binary_search(rows.rows, q_block)) {
-        computed += fmt::format("{}computed by rank {}", computed.empty() ? "" : ", ", rank);
+        computed += fmt::format(
+            "{}computed by rank {}", computed.empty() ? "" : ", ", cell.first_rank() + rank);
       }
     }
   }
@@ -207,7 +208,7 @@ std::string DescribeRow(const Cell& cell, int head, int q_block) {
                      head,
                      q_block,
                      computed.empty() ? "computed by no rank" : computed,
-                     HomeOf(cell, q_block));
+                     cell.first_rank() + HomeOf(cell, q_block));
 }
 
 RankOutputs::RankOutputs(const Cell& cell, std::span<const RankExecutor> ranks)

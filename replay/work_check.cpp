@@ -21,10 +21,12 @@ std::string RoundProblem(const Cell& cell, const Rank& rank) {
   for (std::size_t r = 0; r < done.sent_bytes.size(); ++r) {
     const planner::TrafficMatrix& round = cell.work.rounds.at(r);
     const int at = rank.rank();
+    const int name = cell.first_rank() + at;
     for (const std::string& problem :
-         {Differs(at, "bytes packed in round", r, round.Packed(at), done.packed_bytes[r]),
-          Differs(at, "bytes sent in round", r, round.Sent(at), done.sent_bytes[r]),
-          Differs(at, "bytes unpacked in round", r, round.Unpacked(at), done.unpacked_bytes[r])}) {
+         {Differs(name, "bytes packed in round", r, round.Packed(at), done.packed_bytes[r]),
+          Differs(name, "bytes sent in round", r, round.Sent(at), done.sent_bytes[r]),
+          Differs(
+              name, "bytes unpacked in round", r, round.Unpacked(at), done.unpacked_bytes[r])}) {
       if (!problem.empty()) return problem;
     }
   }
@@ -34,17 +36,18 @@ std::string RoundProblem(const Cell& cell, const Rank& rank) {
 std::string StepProblem(const Cell& cell, const Rank& rank) {
   const ExecutedWork& done = rank.executed();
   const auto at = static_cast<std::size_t>(rank.rank());
+  const int name = cell.first_rank() + rank.rank();
   for (std::size_t t = 0; t < done.kept_blocks.size(); ++t) {
     const std::int64_t kept = cell.work.attention.at(t).at(at).kept_blocks;
     const std::int64_t merged = cell.work.merge_rows.at(t).at(at);
     for (const std::string& problem :
-         {Differs(rank.rank(), "blocks computed in ring step", t, kept, done.kept_blocks[t]),
-          Differs(rank.rank(), "rows merged in ring step", t, merged, done.merged_rows[t])}) {
+         {Differs(name, "blocks computed in ring step", t, kept, done.kept_blocks[t]),
+          Differs(name, "rows merged in ring step", t, merged, done.merged_rows[t])}) {
       if (!problem.empty()) return problem;
     }
     if (t + 1 == done.kept_blocks.size()) break;
     const std::int64_t hop = cell.work.hop_bytes.at(t).at(at);
-    std::string problem = Differs(rank.rank(), "bytes received in hop", t, hop, done.hop_bytes[t]);
+    std::string problem = Differs(name, "bytes received in hop", t, hop, done.hop_bytes[t]);
     if (!problem.empty()) return problem;
   }
   return {};

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -72,6 +73,27 @@ TEST_F(DbspReplayTest, VerifiesAndPrintsTheLedgerWhenNothingIsStored) {
     EXPECT_THAT(run.out, HasSubstr("predicted_ns"));
     EXPECT_THAT(run.out, HasSubstr("stored      nowhere"));
     EXPECT_THAT(run.err, HasSubstr("cell 2 of 2"));
+  }
+}
+
+TEST_F(DbspReplayTest, PassesOnSeparateRanksRunVerifyAndAreStored) {
+  plan_ = testing::SmallPlan(workload_, Family::kRing, {1, 2}, "given", 2);
+  Write();
+  for (const char* transport : {"serial", "threads"}) {
+    const Output run =
+        Run(std::string("--verify --repeat 1 --db r.db --trace t --transport ") + transport);
+    EXPECT_EQ(run.code, 0) << run.err;
+    EXPECT_THAT(run.out, HasSubstr("4 ranks (2 passes at the same time, 2 ranks each)"));
+    EXPECT_THAT(run.out, HasSubstr("verified    passed"));
+    EXPECT_TRUE(std::filesystem::exists(folder_ / "t/rank3.json"));
+  }
+  const auto replays = db::Database::Open(folder_ / "r.db", db::OpenMode::kReadOnly).Replays();
+  ASSERT_EQ(replays.size(), 2U);
+  for (const auto& stored : replays) {
+    EXPECT_EQ(stored.replay.ranks, 4);
+    int last = 0;
+    for (const Segment& s : stored.replay.cells[0].segments) last = std::max(last, s.rank);
+    EXPECT_EQ(last, 3);
   }
 }
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <numeric>
 #include <random>
+#include <set>
 #include <utility>
 
 #include "build_config.h"
@@ -19,6 +20,7 @@
 #include "planner/layout.h"
 #include "replay/device_rank.h"
 #include "replay/executor.h"
+#include "replay/pass_groups.h"
 #include "tests/core/expect_error.h"
 #include "tests/replay/gpu_cases.h"
 
@@ -269,6 +271,67 @@ TEST(GpuTransportsTest, OneRankNeedsOneGpuOverNccl) {
   const Case c(Family::kUlysses, 1, {1, 1});
   const auto runner = c.Runner(OnGpu(TransportKind::kNccl));
   ExpectGood(c.cell, *runner, {.warmups = 0, .runs = 1});
+}
+
+TEST(GpuTransportsTest, PassGroupsAreCommunicatorsOfTheirOwnOnDevicesOneBehindTheOther) {
+  if (!DBSP_HAVE_NCCL) GTEST_SKIP() << "this build has no NCCL";
+  for (const int pass_ranks : {2, 3}) {
+    for (const Family family : {Family::kRing, Family::kPlaced}) {
+      for (const TransportKind transport : {TransportKind::kNccl, TransportKind::kSerial}) {
+        SCOPED_TRACE(fmt::format("{} on 2 x {} ranks, transport {}",
+                                 NameOf(family),
+                                 pass_ranks,
+                                 static_cast<int>(transport)));
+        emulated_gpu::Configure({.devices = 2 * pass_ranks,
+                                 .schedule = Schedule::kRandom,
+                                 .seed = static_cast<std::uint64_t>(pass_ranks)});
+        const Scenario scenario = Tails();
+        const LayerMasks masks = testing::MakeMasks(scenario, 7);
+        Split split =
+            Made(scenario,
+                 masks,
+                 family,
+                 pass_ranks,
+                 family == Family::kRing ? std::pair(1, pass_ranks) : std::pair(pass_ranks, 1));
+        split.strategy.cfg_degree = 2;
+        const Cell cell = CellOf(scenario, masks, split, DType::kBf16);
+        const int at_once = GroupsAtOnce(transport, split.strategy);
+        EXPECT_EQ(at_once, transport == TransportKind::kNccl ? 2 : 1);
+        for (int first = 0; first < 2; first += at_once) {
+          std::vector<Cell> cells;
+          for (int g = first; g < first + at_once; ++g) cells.push_back(OfPassGroup(cell, g));
+          PassGroups groups(cells, OnGpu(transport), true, Limits(), std::nullopt);
+          const std::vector<Timeline> runs =
+              groups.Run(PredictedBf16(cell), {.warmups = 1, .runs = 2}, {});
+          EXPECT_EQ(runs.size(), transport == TransportKind::kNccl ? 2U : 1U);
+          std::set<int> ranks;
+          for (const Segment& s : runs.front().segments) ranks.insert(s.rank);
+          EXPECT_EQ(ranks.size(), static_cast<std::size_t>(at_once * pass_ranks));
+          EXPECT_EQ(*ranks.begin(), first * pass_ranks);
+          for (std::size_t g = 0; g < cells.size(); ++g) {
+            CellRunner& runner = *groups.runners()[g];
+            EXPECT_EQ(WorkProblem(cells[g], runner.ranks()), "");
+            const VerifyResult result = runner.Judge(Limits());
+            EXPECT_TRUE(result.passed) << result.problem;
+            EXPECT_EQ(result.rows_checked, result.rows);
+            EXPECT_LE(result.unsplit_error.value(), 5e-3);
+          }
+        }
+      }
+    }
+  }
+  EXPECT_EQ(emulated_gpu::BytesAlive(), 0U);
+}
+
+TEST(GpuTransportsTest, PassGroupsNeedAGpuForEveryRankOfThePlan) {
+  Case c;
+  c.split.strategy.cfg_degree = 2;
+  c.cell = CellOf(c.scenario, c.masks, c.split, DType::kBf16);
+  emulated_gpu::Configure({.devices = 5});
+  ExpectError(ErrorCode::kUnavailable,
+              {"--transport nccl: unavailable: 6 ranks", "5 are here"},
+              [&] { (void)c.Runner(OnGpu(TransportKind::kNccl)); });
+  emulated_gpu::Configure({});
 }
 
 TEST(GpuTransportsTest, SegmentsOfNcclRanksAreOnOneClockAndInOrder) {

@@ -28,32 +28,36 @@ inline Workload SmallWorkload(int steps, int layers) {
   return workload;
 }
 
-/// One strategy for every (step, layer), each with its own prediction, tokens in order of `layout`.
+/// One strategy for every (step, layer), each with its own prediction, tokens in order of `layout`;
+/// `cfg_degree` passes at the same time, each on U * R ranks.
 inline Plan SmallPlan(const Workload& workload,
                       Family family,
                       std::pair<int, int> degrees,
-                      const std::string& layout = "given") {
+                      const std::string& layout = "given",
+                      int cfg_degree = 1) {
   Plan plan;
   plan.workload_json = WorkloadToJson(workload);
   plan.workload_hash = HashOf(workload);
   plan.workload_name = workload.model.name;
   plan.cluster = "unit";
   plan.device = "unit";
-  plan.ranks = degrees.first * degrees.second;
+  plan.ranks = cfg_degree * degrees.first * degrees.second;
+  plan.passes = cfg_degree;
   plan.shape = workload.shape();
   plan.layouts = {{"given", {}}};
   if (layout != "given") plan.layouts.push_back(planner::MakeLayout(layout, plan.shape));
   const auto masks = planner::OpenMasks(workload);
-  const HomeLayout home = MakeHomeLayout(plan.shape, plan.ranks);
+  const HomeLayout home = MakeHomeLayout(plan.shape, degrees.first * degrees.second);
   for (int step = 0; step < workload.model.steps; ++step) {
     for (int layer = 0; layer < workload.model.layers; ++layer) {
       const LayerMasks cell =
           planner::Permuted(masks->At(step, layer), plan.layouts.back(), plan.shape);
       Strategy strategy = MakeStrategy(family, degrees.first, degrees.second);
+      strategy.cfg_degree = cfg_degree;
       strategy.layout = static_cast<int>(plan.layouts.size()) - 1;
       strategy.partition = static_cast<int>(plan.partitions.size());
       plan.partitions.push_back(planner::MakePartition(
-          family, plan.shape, cell, plan.ranks, degrees.first, degrees.second, home));
+          family, plan.shape, cell, home.ranks(), degrees.first, degrees.second, home));
       const planner::LayerWork work = planner::BuildLayerWork(
           plan.shape, cell, plan.partitions.back(), strategy, home, DType::kF32);
       const auto index = static_cast<int>(plan.strategies.size());

@@ -352,6 +352,7 @@ TEST(FillTest, HasMeanZeroAndVarianceOneAndDependsOnEveryPartOfItsPlace) {
   EXPECT_NE(other({2, 2, 3}, Tensor::kQ, 4, 5), base);
   EXPECT_NE(other({1, 3, 3}, Tensor::kQ, 4, 5), base);
   EXPECT_NE(other({1, 2, 4}, Tensor::kQ, 4, 5), base);
+  EXPECT_NE(other({.seed = 1, .step = 2, .layer = 3, .pass = 1}, Tensor::kQ, 4, 5), base);
   EXPECT_NE(other({1, 2, 3}, Tensor::kK, 4, 5), base);
   EXPECT_NE(other({1, 2, 3}, Tensor::kQ, 5, 5), base);
   EXPECT_NE(other({1, 2, 3}, Tensor::kQ, 4, 6), base);
