@@ -55,19 +55,25 @@ void AddLocal(const SuiteTarget& target,
 
 int CeilDiv(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1) / b); }
 
+using Draws = std::vector<std::vector<Draw>>;
+
 /// The fit has a cost per head, per row and per kept block: every call dense and at 0.3 first,
 /// which tells rows from blocks, then sparser ones of half the rows, then an uneven and a fuller
 /// one.
+Draws AllDraws() {
+  return {{{"dense", 1.0, 1.0}, {"uniform", 0.3, 1.0}},
+          {{"uniform", 0.1, 0.5}},
+          {{"skewed", 0.3, 1.0}},
+          {{"uniform", 0.6, 1.0}}};
+}
+
 void AddCalls(const SuiteOptions& options,
               const std::vector<std::string>& kernels,
               const AttentionShape& s,
               const std::vector<Call>& calls,
+              const Draws& all,
               Level& level) {
-  for (const std::vector<Draw>& draws :
-       {std::vector<Draw>{{"dense", 1.0, 1.0}, {"uniform", 0.3, 1.0}},
-        std::vector<Draw>{{"uniform", 0.1, 0.5}},
-        std::vector<Draw>{{"skewed", 0.3, 1.0}},
-        std::vector<Draw>{{"uniform", 0.6, 1.0}}}) {
+  for (const std::vector<Draw>& draws : all) {
     for (const std::string& kernel : kernels) {
       for (const Call& call : calls) {
         for (const Draw& draw : draws) {
@@ -79,17 +85,17 @@ void AddCalls(const SuiteOptions& options,
 }
 
 /// What one rank moves at degrees U x R.
-void AddMoves(const SuiteOptions& options, const AttentionShape& s, int u, int r, Level& level) {
-  const SuiteTarget& target = options.target;
+void AddMoves(const SuiteTarget& target, const AttentionShape& s, int u, int r, Level& level) {
+  const int ranks = u * r;
   const std::int64_t row_bytes = std::int64_t{s.head_dim} * BytesOf(target.dtype);
-  const std::int64_t home = CeilDiv(s.tokens, options.ranks) * row_bytes * s.heads;
+  const std::int64_t home = CeilDiv(s.tokens, ranks) * row_bytes * s.heads;
   for (const int tensors : {3, 1}) {  // Q, K, V on the way in, O on the way out
     const std::int64_t sent = tensors * home * (u - 1) / u;
     AddExchange(target, level, "alltoall", u, sent);
     // Blocks placed by load move inside the ring's ranks.
     if (u > 1) AddExchange(target, level, "alltoall", r, tensors * home * (r - 1) / r);
     // Where homes do not line up with rings, all ranks are joined.
-    if (u != options.ranks) AddExchange(target, level, "alltoall", options.ranks, sent);
+    if (u != ranks) AddExchange(target, level, "alltoall", ranks, sent);
     AddLocal(target, level, "pack", tensors * home, s.head_dim, s.block);
   }
   if (r == 1) return;
@@ -102,16 +108,24 @@ void AddMoves(const SuiteOptions& options, const AttentionShape& s, int u, int r
 Level WorkloadLevel(const SuiteOptions& options) {
   const AttentionShape shape = options.workload->shape();
   const auto kernels = KernelsFor(options.target, shape, "--workload");
+  const int passes = options.workload->model.passes;
   Level level;
-  std::vector<Call> calls;
-  for (int u = options.ranks; u >= 1; --u) {
-    if (options.ranks % u != 0) continue;
-    const int r = options.ranks / u;
-    calls.push_back(
-        {CeilDiv(shape.heads, u), CeilDiv(shape.q_blocks(), r), CeilDiv(shape.k_blocks(), r)});
-    AddMoves(options, shape, u, r, level);
+  // A pass on all ranks first, then passes on parts of them side by side.
+  for (int cfg_degree = 1; cfg_degree <= passes; ++cfg_degree) {
+    if (passes % cfg_degree != 0 || options.ranks % cfg_degree != 0) continue;
+    const int ranks = PassRanks(options.ranks, cfg_degree);
+    std::vector<Call> calls;
+    for (int u = ranks; u >= 1; --u) {
+      if (ranks % u != 0) continue;
+      const int r = ranks / u;
+      calls.push_back(
+          {CeilDiv(shape.heads, u), CeilDiv(shape.q_blocks(), r), CeilDiv(shape.k_blocks(), r)});
+      AddMoves(options.target, shape, u, r, level);
+    }
+    // Larger calls of the same shape: two draws tell whether the fit holds for them.
+    const Draws draws = cfg_degree == 1 ? AllDraws() : Draws{AllDraws().front()};
+    AddCalls(options, kernels, shape, calls, draws, level);
   }
-  AddCalls(options, kernels, shape, calls, level);
   return level;
 }
 
@@ -154,6 +168,7 @@ Level PlanLevel(const SuiteOptions& options) {
              kernel.empty() ? KernelsFor(target, plan.shape, "--refine") : std::vector{kernel},
              plan.shape,
              list,
+             AllDraws(),
              level);
   }
   AddPlanExchanges(target, amounts.all_to_alls, "alltoall", level);

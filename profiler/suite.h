@@ -50,7 +50,8 @@ struct SuiteOptions {
   int ranks = 8;  ///< exchanges go up to this many ranks; a plan has its own number
   SuiteTarget target = {};
   std::uint64_t seed = 1;
-  std::optional<Workload> workload = {};  ///< its shapes at every U x R = ranks come first
+  /// Its shapes come first, at every U x R = ranks / cfg degree, for the degrees its passes allow.
+  std::optional<Workload> workload = {};
   std::optional<Plan> plan = {};  ///< only what its strategies use is measured
   SweepOptions sweep = {};
 };

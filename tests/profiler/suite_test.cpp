@@ -98,6 +98,40 @@ TEST(SuiteTest, AWorkloadsShapesComeFirstForEveryDegree) {
                 {1, 8}, {1, 4}, {2, 4}, {2, 2}, {3, 3}, {3, 2}, {5, 2}, {5, 1}}));
 }
 
+TEST(SuiteTest, TwoPassesAskForTheShapesOfHalfTheRanksWhereTheyAreEven) {
+  Workload workload = SmallWorkload();
+  const auto one = MakeSuite({.ranks = 6, .workload = workload});
+  workload.model.passes = 2;
+  const auto two = MakeSuite({.ranks = 6, .workload = workload});
+  std::set<std::string> keys;
+  for (const TrialConfig& config : two) keys.insert(KeyOf(config));
+  for (const TrialConfig& config : one) EXPECT_TRUE(keys.contains(KeyOf(config)));
+  std::set<std::pair<int, int>> calls;  // heads, query blocks
+  std::set<int> exchanging;
+  std::int64_t largest_hop = 0;
+  for (const TrialConfig& config : two) {
+    if (const auto* a = std::get_if<AttentionConfig>(&config); a != nullptr && a->head_dim == 32) {
+      calls.insert({a->heads, a->q_blocks});
+    }
+    const auto* x = std::get_if<ExchangeConfig>(&config);
+    if (x != nullptr && x->op == "alltoall") exchanging.insert(x->ranks);
+    if (x != nullptr && x->op == "hop" && x->ranks == 3) {
+      largest_hop = std::max(largest_hop, x->bytes_per_rank);
+    }
+  }
+  // 5 heads and 8 query blocks over 3x1 and 1x3 ranks; 2 and 5 heads are of 6 ranks, too
+  EXPECT_TRUE(calls.contains({2, 8}));
+  EXPECT_TRUE(calls.contains({5, 3}));
+  EXPECT_TRUE(exchanging.contains(3));
+  // K and V of all heads of a third of the tokens
+  EXPECT_GE(largest_hop, 2 * 5 * (500 / 3) * 32 * 4);
+  // Five ranks cannot be halved.
+  workload.model.passes = 1;
+  const auto odd = MakeSuite({.ranks = 5, .workload = workload});
+  workload.model.passes = 2;
+  EXPECT_EQ(MakeSuite({.ranks = 5, .workload = workload}).size(), odd.size());
+}
+
 TEST(SuiteTest, EveryDegreeIsMeasuredDenseAndSparseBeforeAnyOtherPattern) {
   std::vector<const AttentionConfig*> calls;
   const auto suite = MakeSuite({.ranks = 8, .workload = SmallWorkload()});
