@@ -111,7 +111,7 @@ void AddTimelines(const ReportInputs& inputs,
                   Json& out) {
   const auto& predicted =
       input.plan.predictions[static_cast<std::size_t>(cell.prediction)].segments;
-  const int ranks = out["ranks"].get<int>();
+  const int ranks = input.plan.pass_ranks();
   const char* const kTooMany =
       "This page holds no more segments: the plan is too large to show every timeline.";
   out["predicted"] = nullptr;
@@ -133,9 +133,10 @@ void AddTimelines(const ReportInputs& inputs,
                                            stored->id,
                                            cell.step,
                                            cell.layer);
-    out["replayed"].push_back({{"replay_id", stored->id},
-                               {"transport", stored->replay.transport},
-                               {"segments", SegmentsJson(replay_cell->segments, ranks, origin)}});
+    out["replayed"].push_back(
+        {{"replay_id", stored->id},
+         {"transport", stored->replay.transport},
+         {"segments", SegmentsJson(replay_cell->segments, input.plan.ranks, origin)}});
   }
 }
 
@@ -160,7 +161,8 @@ void AddShownCells(const ReportInputs& inputs,
                   {"layer", cell.layer},
                   {"same_cells", groups[i].cells},
                   {"strategy", table.of[static_cast<std::size_t>(cell.strategy)]},
-                  {"ranks", plan.partitions[static_cast<std::size_t>(strategy.partition)].ranks},
+                  {"ranks", plan.pass_ranks()},
+                  {"pass_groups", strategy.cfg_degree},
                   {"timeline_missing", nullptr},
                   {"load", load.At(cell)}};
     const auto found = replayed.find({cell.step, cell.layer});

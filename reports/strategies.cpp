@@ -103,7 +103,7 @@ Json StrategiesJson(const Plan& plan, const StrategyTable& table) {
         sums[static_cast<std::size_t>(table.of[static_cast<std::size_t>(cell.strategy)])]);
   }
   Json out = Json::array();
-  const double per_pass = static_cast<double>(plan.passes) / kNsPerMs;
+  const double all_passes = static_cast<double>(plan.pass_turns()) / kNsPerMs;
   for (std::size_t i = 0; i < sums.size(); ++i) {
     const Strategy& s = table.distinct[i];
     const Sums& sum = sums[i];
@@ -120,12 +120,12 @@ Json StrategiesJson(const Plan& plan, const StrategyTable& table) {
          {"layout", layout < plan.layouts.size() ? plan.layouts[layout].name : "given"},
          {"kernel", s.kernel},
          {"cells", sum.cells},
-         {"total_ms", sum.total * per_pass},
-         {"total_ms_low", sum.low * per_pass},
-         {"total_ms_high", sum.high * per_pass},
-         {"compute_ms", sum.compute * per_pass},
-         {"exchange_ms", sum.exchange * per_pass},
-         {"lower_bound_ms", sum.bound * per_pass},
+         {"total_ms", sum.total * all_passes},
+         {"total_ms_low", sum.low * all_passes},
+         {"total_ms_high", sum.high * all_passes},
+         {"compute_ms", sum.compute * all_passes},
+         {"exchange_ms", sum.exchange * all_passes},
+         {"lower_bound_ms", sum.bound * all_passes},
          {"bytes_per_rank", sum.bytes},
          {"rho_barrier", used ? Json(sum.rho / static_cast<double>(sum.cells)) : Json(nullptr)},
          {"rho_barrier_worst", used ? Json(sum.rho_worst) : Json(nullptr)},

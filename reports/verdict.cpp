@@ -66,12 +66,19 @@ std::optional<double> NumberOf(const Json& row, const char* key) {
   return row[key].get<double>();
 }
 
-/// Fastest candidate of the family in a compare document.
+/// Fastest candidate of the family in a compare document, of the smallest cfg degree in it: a plain
+/// runtime runs one pass after the other.
 std::optional<Times> BestCandidate(const CompareDocument& document, Family family) {
   std::optional<Times> best;
+  double best_degree = 0;
   for (const Json& row : document.candidates) {
     const auto total = NumberOf(row, "total_ms");
-    if (row["family"] != NameOf(family) || !total || (best && best->total <= *total)) continue;
+    if (row["family"] != NameOf(family) || !total) continue;
+    const double degree = NumberOf(row, "cfg_degree").value_or(1);
+    if (best && (degree > best_degree || (degree == best_degree && best->total <= *total))) {
+      continue;
+    }
+    best_degree = degree;
     const auto low = NumberOf(row, "total_ms_low");
     const auto high = NumberOf(row, "total_ms_high");
     best = Times{*total, low.value_or(0), low ? high.value_or(0) : 0};
@@ -86,22 +93,25 @@ bool IsPlain(const Plan& plan, Family family) {
          });
 }
 
-/// Predicted times of every cell, and those of the first listed replay with this transport.
+/// Predicted times of every cell, all passes, and those of the first listed replay with this
+/// transport.
 std::map<CellKey, CellTimes> TimesOf(const ReportInputs& inputs,
                                      const PlanInput& input,
                                      const std::string& transport) {
   std::map<CellKey, CellTimes> times;
+  const double turns = input.plan.pass_turns();
   for (const PlanCell& cell : input.plan.cells) {
     const Prediction& p = input.plan.predictions[static_cast<std::size_t>(cell.prediction)];
-    times[{cell.step, cell.layer}].predicted = {static_cast<double>(p.total_ns),
-                                                static_cast<double>(p.low_ns),
-                                                static_cast<double>(p.high_ns)};
+    times[{cell.step, cell.layer}].predicted = {static_cast<double>(p.total_ns) * turns,
+                                                static_cast<double>(p.low_ns) * turns,
+                                                static_cast<double>(p.high_ns) * turns};
   }
   for (const db::StoredReplay* stored : ReplaysOf(inputs, input)) {
     if (stored->replay.transport != transport) continue;
     for (const ReplayCell& cell : stored->replay.cells) {
       const auto found = times.find({cell.step, cell.layer});
-      if (found != times.end()) found->second.replayed = static_cast<double>(cell.replayed_ns);
+      if (found != times.end())
+        found->second.replayed = static_cast<double>(cell.replayed_ns) * turns;
     }
     break;
   }
@@ -148,15 +158,18 @@ void AddPlanBaselines(const ReportInputs& inputs,
   }
 }
 
+/// Of several the one with the smallest cfg degree, then the first.
 const PlanInput* FindPlainPlan(const ReportInputs& inputs, const PlanInput& mine, Family family) {
+  const PlanInput* plain = nullptr;
   for (const auto* list : {&inputs.plans, &inputs.other_plans}) {
     for (const PlanInput& other : *list) {
       const bool same = other.plan.workload_hash == mine.plan.workload_hash &&
                         other.plan.ranks == mine.plan.ranks;
-      if (&other != &mine && same && IsPlain(other.plan, family)) return &other;
+      if (&other == &mine || !same || !IsPlain(other.plan, family)) continue;
+      if (plain == nullptr || other.plan.cfg_degree() < plain->plan.cfg_degree()) plain = &other;
     }
   }
-  return nullptr;
+  return plain;
 }
 
 Json Baselines(const ReportInputs& inputs,
@@ -278,9 +291,11 @@ Json VerdictJson(const ReportInputs& inputs,
   return {{"predicted_ms", times.total},
           {"low_ms", times.low},
           {"high_ms", times.high},
-          {"lower_bound_ms", bound * plan.passes / kNsPerMs},
+          {"lower_bound_ms", bound * plan.pass_turns() / kNsPerMs},
           {"cells", plan.cells.size()},
           {"passes", plan.passes},
+          {"cfg_degree", plan.cfg_degree()},
+          {"pass_ranks", plan.pass_ranks()},
           {"rho_barrier_mean", cells > 0 ? Json(rho / cells) : Json(nullptr)},
           {"replay", NewestReplay(replays)},
           {"verification", VerificationJson(replays)},

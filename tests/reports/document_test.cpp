@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -82,6 +83,45 @@ TEST(ReportDocumentTest, GainsComeFromCompareDocumentsAndFromReplayedPlainPlans)
   EXPECT_EQ((*replayed)["source"], "plan 2 of p.db");
   EXPECT_TRUE((*replayed)["gain_low"].is_null()) << "one run each has no interval";
   EXPECT_EQ(FindBaseline(plan, "ring", "replayed"), nullptr);
+}
+
+TEST(ReportDocumentTest, PassesOnSeparateRanksCountInTurnsAndShowBothNumbersOfRanks) {
+  const Workload workload = FixtureWorkload();
+  ReportInputs inputs = FixtureInputs();
+  Plan plan = UniformPlan(workload, Family::kDbsp, 2, 1, 2);
+  plan.database_hash = inputs.measurement_hash;
+  inputs.plans = {{plan, "plan.json", "", {HashBytes(PlanToJson(plan))}}};
+  const Plan ulysses = UniformPlan(workload, Family::kUlysses, kFixtureRanks, 1);
+  const Plan split = UniformPlan(workload, Family::kUlysses, 2, 1, 2);
+  inputs.other_plans = {{split, "split", "", {HashBytes(PlanToJson(split))}},
+                        {ulysses, "plain", "", {HashBytes(PlanToJson(ulysses))}}};
+  inputs.replays = {{1, 1, ReplayOf(ulysses, 1.5)}, {2, 1, ReplayOf(plan, 1.25)}};
+  inputs.compares = {{"compare.json", FixtureCompare({split, ulysses, plan}, plan)}};
+  const Json shown = Document(inputs)["plans"][0];
+  EXPECT_DOUBLE_EQ(shown["verdict"]["predicted_ms"].get<double>(), plan.total_ms());
+  EXPECT_LE(shown["verdict"]["lower_bound_ms"].get<double>(), plan.total_ms());
+  EXPECT_DOUBLE_EQ(shown["strategies"][0]["total_ms"].get<double>(), plan.total_ms());
+  EXPECT_EQ(shown["strategies"][0]["label"], "dbsp C2 U2×R1");
+  EXPECT_EQ(shown["verdict"]["cfg_degree"], 2);
+  EXPECT_EQ(shown["verdict"]["pass_ranks"], 2);
+  // Plain ulysses runs one pass after the other, wherever it comes from.
+  for (const char* kind : {"predicted", "replayed"}) {
+    double times = kind == std::string("predicted") ? 1.0 : 1.5 / 1.25;
+    const Json* baseline = FindBaseline(shown, "ulysses", kind);
+    ASSERT_NE(baseline, nullptr) << kind;
+    EXPECT_NEAR(
+        (*baseline)["gain"].get<double>(), times * ulysses.total_ms() / plan.total_ms(), 1e-3)
+        << kind;
+  }
+  const Json& cell = shown["shown"][0];
+  EXPECT_EQ(cell["ranks"], 2);
+  EXPECT_EQ(cell["pass_groups"], 2);
+  EXPECT_EQ(cell["load"]["ranks"], 2);
+  const std::vector<int> predicted = cell["predicted"]["rank"];
+  const std::vector<int> replayed = cell["replayed"][0]["segments"]["rank"];
+  EXPECT_EQ(*std::max_element(predicted.begin(), predicted.end()), 1);
+  EXPECT_EQ(*std::max_element(replayed.begin(), replayed.end()), 3);
+  EXPECT_EQ(replayed.size(), 2 * predicted.size());
 }
 
 TEST(ReportDocumentTest, NothingToCompareWithGivesNoGain) {

@@ -48,18 +48,20 @@ struct Choice {
   Family family;
   int ulysses;
   int ring;
+  int cfg_degree = 1;
 };
 
 void AddCell(const LayerMasks& masks, Choice choice, int step, int layer, Plan& plan) {
-  const HomeLayout home = MakeHomeLayout(plan.shape, plan.ranks);
+  const HomeLayout home = MakeHomeLayout(plan.shape, PassRanks(plan.ranks, choice.cfg_degree));
   Strategy strategy;
   strategy.family = choice.family;
+  strategy.cfg_degree = choice.cfg_degree;
   strategy.ulysses_degree = choice.ulysses;
   strategy.ring_degree = choice.ring;
   strategy.exchange = planner::ExchangeOf(choice.family, choice.ring);
   strategy.partition = static_cast<int>(plan.partitions.size());
   plan.partitions.push_back(planner::MakePartition(
-      choice.family, plan.shape, masks, plan.ranks, choice.ulysses, choice.ring, home));
+      choice.family, plan.shape, masks, home.ranks(), choice.ulysses, choice.ring, home));
   const planner::LayerWork work = planner::BuildLayerWork(
       plan.shape, masks, plan.partitions.back(), strategy, home, plan.dtype);
   plan.cells.push_back({step,
@@ -133,7 +135,7 @@ double Milliseconds(const Plan& plan, std::int64_t Prediction::*member) {
   for (const PlanCell& cell : plan.cells) {
     sum += static_cast<double>(plan.predictions[static_cast<std::size_t>(cell.prediction)].*member);
   }
-  return sum * plan.passes / kNsPerMs;
+  return sum * plan.pass_turns() / kNsPerMs;
 }
 
 std::int64_t Stretch(std::int64_t ns, double factor) {
@@ -156,8 +158,8 @@ Workload FixtureWorkload() {
   return workload;
 }
 
-Plan UniformPlan(const Workload& workload, Family family, int ulysses, int ring) {
-  return MakePlan(workload, [&](int, int) { return Choice{family, ulysses, ring}; });
+Plan UniformPlan(const Workload& workload, Family family, int ulysses, int ring, int cfg_degree) {
+  return MakePlan(workload, [&](int, int) { return Choice{family, ulysses, ring, cfg_degree}; });
 }
 
 Plan MixedPlan(const Workload& workload) {
@@ -186,11 +188,14 @@ ReplayRecord ReplayOf(const Plan& plan, double factor) {
     out.relative_error = 2.5e-7;
     out.max_abs_error = 1.5e-6;
     out.lse_error = 3.5e-6;
-    for (Segment segment : p.segments) {
-      out.segment_predicted_ns.emplace_back(segment.duration_ns);
-      segment.start_ns = Stretch(segment.start_ns, factor);
-      segment.duration_ns = Stretch(segment.duration_ns, factor);
-      out.segments.push_back(segment);
+    for (int group = 0; group < plan.cfg_degree(); ++group) {
+      for (Segment segment : p.segments) {
+        out.segment_predicted_ns.emplace_back(segment.duration_ns);
+        segment.rank += group * plan.pass_ranks();
+        segment.start_ns = Stretch(segment.start_ns, factor);
+        segment.duration_ns = Stretch(segment.duration_ns, factor);
+        out.segments.push_back(segment);
+      }
     }
     replay.cells.push_back(std::move(out));
   }
@@ -236,7 +241,7 @@ std::string FixtureCompare(const std::vector<Plan>& plans, const Plan& chosen) {
       return other.family == s.family && other.ring_degree == s.ring_degree;
     });
     candidates.push_back({{"family", NameOf(s.family)},
-                          {"cfg_degree", 1},
+                          {"cfg_degree", s.cfg_degree},
                           {"ulysses_degree", s.ulysses_degree},
                           {"ring_degree", s.ring_degree},
                           {"exchange", NameOf(s.exchange)},

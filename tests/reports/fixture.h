@@ -19,7 +19,8 @@ inline constexpr int kFixtureRanks = 4;
 [[nodiscard]] Workload FixtureWorkload();
 
 /// Every cell with this family at (U, R); predictions come from the planner with linear costs.
-[[nodiscard]] Plan UniformPlan(const Workload& workload, Family family, int ulysses, int ring);
+[[nodiscard]] Plan UniformPlan(
+    const Workload& workload, Family family, int ulysses, int ring, int cfg_degree = 1);
 
 /// Layer 0 of every step plain ulysses, the others dbsp U2 R2.
 [[nodiscard]] Plan MixedPlan(const Workload& workload);

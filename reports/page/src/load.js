@@ -58,6 +58,7 @@ export function loadView(cell) {
   const drawn = load.charts.filter((c) => !c.missing);
   const top = Math.max(load.mean, 1, ...drawn.flatMap((c) => c.blocks));
   return h('div', {},
+    cell.pass_groups > 1 ? note(`The ranks of one pass group: ${cell.pass_groups} passes run at the same time, on ${cell.ranks} ranks each, and are alike. Plain families are of these ranks, too.`) : null,
     h('div', { class: 'panels' }, load.charts.map((chart) => panel(chart, load, top))),
     h('p', { class: 'legend' }, h('span', { class: 'key line' }), `mean ${count(load.mean)} blocks = lower bound of the heaviest rank`,
       h('span', { class: 'key above' }), 'above the mean'),

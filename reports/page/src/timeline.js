@@ -137,9 +137,9 @@ function gantt(title, segments, ranks, end) {
   return h('figure', { class: 'timeline', 'data-timeline': title, 'data-span': span, 'data-exposed': worst }, h('figcaption', {}, h('strong', {}, title), ` ${words.slice(title.length + 2)}`), host);
 }
 
-function sums(named, ranks) {
+function sums(named) {
   const rows = [];
-  for (const { title, segments } of named) {
+  for (const { title, segments, ranks } of named) {
     const exposed = exposedOf(segments, ranks).map(total);
     for (let rank = 0; rank < ranks; ++rank) {
       const row = { title, rank, exposed: exposed[rank], end: 0 };
@@ -154,11 +154,11 @@ function sums(named, ranks) {
   return rows;
 }
 
-function timelineTwin(named, ranks, kinds) {
+function timelineTwin(named, kinds) {
   const columns = [{ name: 'Timeline', value: (r) => r.title }, { name: 'Rank', value: (r) => r.rank, number: true },
     ...kinds.map((kind) => ({ name: kind, value: (r) => r[kind] ?? 0, text: time, number: true })),
     { name: 'exposed', value: (r) => r.exposed, text: time, number: true }, { name: 'ends at', value: (r) => r.end, text: time, number: true }];
-  return twin('Table of these timelines', columns, sums(named, ranks), 'Time per rank and kind of segment');
+  return twin('Table of these timelines', columns, sums(named), 'Time per rank and kind of segment');
 }
 
 function legend(kinds) {
@@ -168,11 +168,13 @@ function legend(kinds) {
 
 export function timelineView(cell, plan, kinds) {
   const named = [];
-  if (cell.predicted) named.push({ title: 'Predicted', segments: segmentsOf(cell.predicted, kinds) });
+  // Predictions are of one pass group, replays of the ranks of all.
+  const each = cell.pass_groups > 1 ? `, one of ${cell.pass_groups} passes at the same time` : '';
+  const all = cell.pass_groups > 1 ? `, ${cell.pass_groups} passes at the same time on ${cell.ranks} ranks each` : '';
+  if (cell.predicted) named.push({ title: `Predicted${each}`, segments: segmentsOf(cell.predicted, kinds), ranks: cell.ranks });
   for (const replay of cell.replayed) {
-    named.push({ title: `Replayed (${replay.transport}, replay ${replay.replay_id})`, segments: segmentsOf(replay.segments, kinds) });
+    named.push({ title: `Replayed (${replay.transport}, replay ${replay.replay_id})${all}`, segments: segmentsOf(replay.segments, kinds), ranks: cell.ranks * cell.pass_groups });
   }
-  const ranks = cell.ranks;
   if (named.length === 0) return note(cell.timeline_missing ?? 'The plan holds no segments for this cell.');
   // One scale for what can be compared; a timeline many times longer (ranks that waited for cores)
   // gets its own, or the others would shrink to nothing.
@@ -180,8 +182,8 @@ export function timelineView(cell, plan, kinds) {
   const limit = 3 * Math.min(...ends);
   const shared = Math.max(...ends.filter((end) => end <= limit));
   return h('div', {},
-    named.map(({ title, segments }, i) => (ends[i] <= limit ? gantt(title, segments, ranks, shared)
+    named.map(({ title, segments, ranks }, i) => (ends[i] <= limit ? gantt(title, segments, ranks, shared)
       : gantt(`${title}, own scale`, segments, ranks, ends[i]))),
     cell.replayed.length === 0 ? note('No replay of this cell is stored, so only the prediction is drawn.') : null,
-    legend(kinds), timelineTwin(named, ranks, kinds));
+    legend(kinds), timelineTwin(named, kinds));
 }

@@ -29,7 +29,8 @@ function chosenText(plan) {
 
 function predictedCard(verdict) {
   const range = interval(verdict.low_ms, verdict.high_ms, ms);
-  const detail = `${range}; lower bound ${ms(verdict.lower_bound_ms)}. ${plural(verdict.cells, 'cell')}, ${plural(verdict.passes, 'pass').replace('passs', 'passes')}.`;
+  const side = verdict.cfg_degree > 1 ? `, ${verdict.cfg_degree} at the same time on ${verdict.pass_ranks} ranks each` : '';
+  const detail = `${range}; lower bound ${ms(verdict.lower_bound_ms)}. ${plural(verdict.cells, 'cell')}, ${plural(verdict.passes, 'pass').replace('passs', 'passes')}${side}.`;
   return card('Predicted attention time', ms(verdict.predicted_ms), detail, { 'data-card': 'predicted' });
 }
 
@@ -39,7 +40,7 @@ function replayedCard(verdict) {
   const gap = (replay.replayed_ms - replay.predicted_ms) / replay.predicted_ms;
   const off = Number.isFinite(gap) ? `, ${signed(gap, percent)} against the prediction` : '';
   return card('Replayed', ms(replay.replayed_ms),
-    `one pass of ${plural(replay.cells, 'cell')}${off}; the same cells were predicted at ${ms(replay.predicted_ms)}. Transport ${replay.transport}, ${replay.exchange_source}.`,
+    `${verdict.cfg_degree > 1 ? `${verdict.cfg_degree} passes at the same time` : 'one pass'} of ${plural(replay.cells, 'cell')}${off}; the same cells were predicted at ${ms(replay.predicted_ms)}. Transport ${replay.transport}, ${replay.exchange_source}.`,
     { 'data-card': 'replayed' });
 }
 
@@ -90,7 +91,7 @@ export function planFacts(plan) {
   return facts([
     ['Plan', plan.name], ['Plan hash', plan.hash], ['Made', plan.created_utc], ['By', plan.generator],
     ['Device', plan.device], ['Cluster', plan.cluster], ['Costs', plan.costs],
-    ['Ranks', plan.ranks], ['Element type', plan.dtype],
+    ['Ranks', plan.cfg_degree > 1 ? `${plan.ranks}, ${plan.cfg_degree} pass groups of ${plan.ranks / plan.cfg_degree}` : plan.ranks], ['Element type', plan.dtype],
     ['Workload', plan.workload.name], ['Workload hash', plan.workload.hash],
     ['Model', m && `${m.layers} layers, ${m.steps} steps, ${m.passes} CFG passes, grid ${m.grid}${m.text_tokens ? ` + ${m.text_tokens} text tokens` : ''}`],
     ['Attention', `${plan.shape.heads} heads × ${plan.shape.head_dim}, ${count(plan.shape.tokens)} tokens, blocks ${plan.shape.block}`],
