@@ -105,7 +105,8 @@ print(f"{name:8} {family:9} predicted {got['predicted_ms']:9.3f} ms  replayed {g
 PY
 }
 
-# Exchanges are a cluster's published ones: one GPU has none to measure.
+# Exchanges are a cluster's published ones: one GPU has none to measure. One pass after the other: all eight
+# ranks share a layer, and one pass is what has to be replayed.
 replay_plans() {
   has_tools replay || return
   [ -f "$out/profile.db" ] || { echo "replay: unavailable: no $out/profile.db; run the part profile first"; note replay 3; return; }
@@ -124,7 +125,7 @@ replay_plans() {
       fi
       plan=$out/plan-$name-$family.json
       timeout "$seconds" "$bin/dbsp-tune" --workload "$out/$name.json" --db "$out/profile.db" --cluster h200x8 \
-        --steps "$step" --layers "$layer" --families "$family" -o "$plan" >"$out/plan-$name-$family.txt" 2>&1
+        --steps "$step" --layers "$layer" --families "$family" --cfg-degrees 1 -o "$plan" >"$out/plan-$name-$family.txt" 2>&1
       one=$?
       if [ $one = 0 ]; then
         start=$(now_ms)
