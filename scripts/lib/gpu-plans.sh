@@ -78,12 +78,15 @@ profile_full() {
   run_suite full full "$out/profile-full.db" "$s"
 }
 
+# Seconds of one replay: an emulated GPU on a busy machine takes its time.
+replay_limit=40
+[ ${#smoke[@]} -gt 0 ] && replay_limit=150
+
 # trace_cost PLAN: the same replay with CUPTI's tracing and without, in turns.
 trace_cost() {
-  local start status seconds=40
-  [ ${#smoke[@]} -gt 0 ] && seconds=120  # an emulated GPU plays it 21 times
+  local start status
   start=$(now_ms)
-  timeout "$(budget $seconds)" "$bin/dbsp-replay" "$1" --device cuda --transport serial --cupti --repeat 1 --json \
+  timeout "$(budget $replay_limit)" "$bin/dbsp-replay" "$1" --device cuda --transport serial --cupti --repeat 1 --json \
     >"$out/replay-cupti.json" 2>"$out/replay-cupti.err"
   status=$?
   clocked replay-cupti "$start" $status
@@ -116,7 +119,7 @@ replay_plans() {
   : >"$out/replay.txt"
   while read -r name step layer; do
     for family in "${plan_families[@]}"; do
-      seconds=$(budget 40)
+      seconds=$(budget $replay_limit)
       [ $((end - SECONDS)) -lt "$seconds" ] && seconds=$((end - SECONDS))
       if [ "$seconds" -lt 10 ]; then
         echo "out of time before $name $family" | tee -a "$out/replay.txt"
@@ -155,7 +158,7 @@ play_ranks() {
   start=$(now_ms)
   timeout "$(budget 40)" "$bin/dbsp-tune" --workload "$out/radial.json" --cluster h200x1 --steps 30 --layers 20 \
     --families ulysses -o "$plan" >"$out/plan-one-rank.txt" 2>&1 &&
-    timeout "$(budget 60)" "$bin/dbsp-replay" "$plan" --device cuda --transport nccl --verify --json \
+    timeout "$(budget $((replay_limit + 20)))" "$bin/dbsp-replay" "$plan" --device cuda --transport nccl --verify --json \
       >"$out/replay-one-rank.json" 2>"$out/replay-one-rank.err"
   one=$?
   clocked one-rank "$start" $one
