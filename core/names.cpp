@@ -42,6 +42,8 @@ constexpr Table<TrialOutcome, 5> kOutcomes{{{TrialOutcome::kOk, "ok"},
                                             {TrialOutcome::kFailed, "failed"},
                                             {TrialOutcome::kTimeout, "timeout"},
                                             {TrialOutcome::kUnavailable, "unavailable"}}};
+constexpr Table<TimedSide, 2> kTimedSides{
+    {{TimedSide::kAttention, "attention"}, {TimedSide::kExchange, "exchange"}}};
 
 template <typename E, std::size_t N>
 const char* Name(const Table<E, N>& table, E value) {
@@ -68,10 +70,12 @@ const char* NameOf(Exchange exchange) { return Name(kExchanges, exchange); }
 const char* NameOf(SegmentKind kind) { return Name(kKinds, kind); }
 const char* NameOf(CostSource source) { return Name(kSources, source); }
 const char* NameOf(TrialOutcome outcome) { return Name(kOutcomes, outcome); }
+const char* NameOf(TimedSide side) { return Name(kTimedSides, side); }
 Family ParseFamily(std::string_view name) { return Parse(kFamilies, "family", name); }
 Exchange ParseExchange(std::string_view name) { return Parse(kExchanges, "exchange", name); }
 SegmentKind ParseSegmentKind(std::string_view name) { return Parse(kKinds, "segment kind", name); }
 CostSource ParseCostSource(std::string_view name) { return Parse(kSources, "cost source", name); }
 TrialOutcome ParseTrialOutcome(std::string_view name) { return Parse(kOutcomes, "outcome", name); }
+TimedSide ParseTimedSide(std::string_view name) { return Parse(kTimedSides, "timed side", name); }
 
 }  // namespace dbsp

@@ -47,6 +47,14 @@ Json KeyJson(const LocalConfig& config) {
           {"block", BlockJson(config.block)}};
 }
 
+Json KeyJson(const OverlapConfig& config) {
+  return {{"kind", "overlap"},
+          {"attention", KeyJson(config.attention)},
+          {"exchange", KeyJson(config.exchange)},
+          {"sm_margin", config.sm_margin},
+          {"timed", NameOf(config.timed)}};
+}
+
 int IntOf(const JsonView& view) {
   return static_cast<int>(view.Int(0, std::numeric_limits<int>::max()));
 }
@@ -85,6 +93,15 @@ LocalConfig LocalOf(const JsonView& key) {
           .block = BlockOf(key["block"])};
 }
 
+OverlapConfig OverlapOf(const JsonView& key) {
+  const std::string timed = key["timed"].String();
+  if (timed != "attention" && timed != "exchange") key["timed"].Wrong("attention or exchange");
+  return {.attention = AttentionOf(key["attention"]),
+          .exchange = ExchangeOf(key["exchange"]),
+          .sm_margin = IntOf(key["sm_margin"]),
+          .timed = ParseTimedSide(timed)};
+}
+
 }  // namespace
 
 bool Fits(const KernelVariant& kernel, int head_dim, const BlockSize& block) {
@@ -99,7 +116,8 @@ TrialConfig ConfigOf(const std::string& key) {
   const std::string kind = view["kind"].String();
   if (kind == "attention") return AttentionOf(view);
   if (kind == "exchange") return ExchangeOf(view);
-  if (kind != "local") view["kind"].Wrong("attention, exchange or local");
+  if (kind == "overlap") return OverlapOf(view);
+  if (kind != "local") view["kind"].Wrong("attention, exchange, local or overlap");
   return LocalOf(view);
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -89,7 +90,21 @@ struct LocalConfig {
   BlockSize block;
 };
 
-using TrialConfig = std::variant<AttentionConfig, ExchangeConfig, LocalConfig>;
+/// Which of two things that run at once is timed; the other one goes on around it.
+enum class TimedSide : std::uint8_t { kAttention, kExchange };
+[[nodiscard]] const char* NameOf(TimedSide side);  ///< "attention", "exchange"
+/// errors  Error{kInvalidArgument} naming the nearest known one
+[[nodiscard]] TimedSide ParseTimedSide(std::string_view name);
+
+/// Attention on every rank while the ranks exchange.
+struct OverlapConfig {
+  AttentionConfig attention;  ///< one rank's
+  ExchangeConfig exchange;
+  int sm_margin = 0;  ///< SMs that attention leaves free and NCCL may take; 0 = neither is limited
+  TimedSide timed = TimedSide::kAttention;
+};
+
+using TrialConfig = std::variant<AttentionConfig, ExchangeConfig, LocalConfig, OverlapConfig>;
 
 enum class TrialOutcome : std::uint8_t { kOk, kWrong, kFailed, kTimeout, kUnavailable };
 [[nodiscard]] const char* NameOf(TrialOutcome outcome);
@@ -106,6 +121,8 @@ struct Trial {
   std::int64_t warmups = 0;
   std::int64_t discarded = 0;  ///< samples thrown away, reason in detail
   std::vector<std::int64_t> samples_ns;  ///< every kept sample in order
+  /// Of an overlap: the same call with nothing beside it, a sample before each of samples_ns.
+  std::vector<std::int64_t> alone_ns = {};
   std::string started_utc;
 };
 

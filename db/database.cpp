@@ -59,6 +59,7 @@ std::string Canonical(const Trial& trial) {
     Append(out, text);
   }
   for (const std::int64_t ns : trial.samples_ns) Append(out, std::to_string(ns));
+  for (const std::int64_t ns : trial.alone_ns) Append(out, "alone " + std::to_string(ns));
   return out;
 }
 

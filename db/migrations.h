@@ -389,4 +389,84 @@ FROM chosen c JOIN met m ON m.trial_id = c.trial_id
 JOIN environments e ON e.id = c.environment_id JOIN devices d ON d.id = e.device_id;
 )sql";
 
+/// What runs while something else does. An overlap has rows in attention_trials, exchange_trials
+/// and overlap_trials; the views of what runs alone leave it out.
+inline constexpr const char* kOverlapsV8 = R"sql(
+CREATE TABLE overlap_trials(
+  trial_id INTEGER PRIMARY KEY REFERENCES trials(id) ON DELETE CASCADE,
+  timed TEXT NOT NULL CHECK (timed IN ('attention', 'exchange')),
+  sm_margin INTEGER NOT NULL CHECK (sm_margin >= 0)
+) STRICT;
+
+CREATE TABLE alone_samples(
+  trial_id INTEGER NOT NULL REFERENCES trials(id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  duration_ns INTEGER NOT NULL CHECK (duration_ns > 0),
+  PRIMARY KEY (trial_id, position)
+) STRICT, WITHOUT ROWID;
+
+DROP VIEW v_attention;
+CREATE VIEW v_attention AS
+SELECT t.id AS trial_id, d.name AS device, v.name AS kernel, a.dtype, a.heads, a.head_dim,
+  a.block_q || 'x' || a.block_k AS block, a.q_blocks, a.k_blocks, a.pattern,
+  round(1.0 * a.kept_blocks / (a.heads * a.q_blocks * a.k_blocks), 4) AS density,
+  a.kept_blocks, a.active_rows,
+  s.median_ns, s.q1_ns, s.q3_ns,
+  round(4.0 * a.kept_blocks * a.block_q * a.block_k * a.head_dim / s.median_ns, 2) AS gflops,
+  s.samples, t.discarded, t.stop_reason, t.suite, e.git_commit
+FROM attention_trials a JOIN trials t ON t.id = a.trial_id
+JOIN kernel_variants v ON v.id = a.kernel_id
+JOIN environments e ON e.id = t.environment_id JOIN devices d ON d.id = e.device_id
+JOIN v_trial_times s ON s.trial_id = t.id
+WHERE t.outcome = 'ok' AND t.id NOT IN (SELECT trial_id FROM overlap_trials);
+
+DROP VIEW v_exchange;
+CREATE VIEW v_exchange AS
+SELECT t.id AS trial_id, d.name AS device, x.op, x.transport, x.ranks, x.nodes, e.cores,
+  x.bytes_per_rank, x.unevenness, s.median_ns, s.q1_ns, s.q3_ns,
+  round(CASE WHEN x.op IN ('hop', 'needed') THEN 1.0 * x.bytes_per_rank
+        ELSE 1.0 * x.bytes_per_rank * x.ranks / nullif(x.ranks - 1, 0) END / s.median_ns, 3)
+    AS algbw_gbps,
+  round(1.0 * x.bytes_per_rank / s.median_ns, 3) AS busbw_gbps,
+  s.samples, t.discarded, t.stop_reason, t.suite, e.git_commit
+FROM exchange_trials x JOIN trials t ON t.id = x.trial_id
+JOIN environments e ON e.id = t.environment_id JOIN devices d ON d.id = e.device_id
+JOIN v_trial_times s ON s.trial_id = t.id
+WHERE t.outcome = 'ok' AND t.id NOT IN (SELECT trial_id FROM overlap_trials);
+
+DROP VIEW v_kernels;
+CREATE VIEW v_kernels AS
+SELECT v.name AS kernel, v.list, v.arch, v.head_dim, v.q_block || 'x' || v.k_block AS block,
+  v.tile_m || 'x' || v.tile_n AS tile, v.stages, v.threads, v.shared_bytes, v.deterministic,
+  (SELECT count(*) FROM attention_trials a JOIN trials t ON t.id = a.trial_id
+   WHERE a.kernel_id = v.id AND t.outcome = 'ok'
+     AND t.id NOT IN (SELECT trial_id FROM overlap_trials)) AS trials,
+  (SELECT count(*) FROM attention_trials a JOIN trials t ON t.id = a.trial_id
+   WHERE a.kernel_id = v.id AND t.outcome <> 'ok'
+     AND t.id NOT IN (SELECT trial_id FROM overlap_trials)) AS refused
+FROM kernel_variants v;
+
+CREATE VIEW v_overlap AS
+WITH ranked AS (
+  SELECT trial_id, duration_ns,
+    row_number() OVER (PARTITION BY trial_id ORDER BY duration_ns) AS place,
+    count(*) OVER (PARTITION BY trial_id) AS total
+  FROM alone_samples),
+alone AS (
+  SELECT trial_id,
+    avg(CASE WHEN place IN ((total + 1) / 2, (total + 2) / 2) THEN duration_ns END) AS median_ns
+  FROM ranked GROUP BY trial_id)
+SELECT t.id AS trial_id, d.name AS device, o.timed, x.op, x.transport, x.ranks, o.sm_margin,
+  x.bytes_per_rank, v.name AS kernel, a.heads, a.q_blocks, a.k_blocks, a.kept_blocks,
+  n.median_ns AS alone_ns, s.median_ns AS beside_ns,
+  round(1.0 * s.median_ns / n.median_ns, 3) AS slowdown,
+  s.samples, t.discarded, t.stop_reason, t.suite, e.cores, e.git_commit
+FROM overlap_trials o JOIN trials t ON t.id = o.trial_id
+JOIN attention_trials a ON a.trial_id = o.trial_id JOIN kernel_variants v ON v.id = a.kernel_id
+JOIN exchange_trials x ON x.trial_id = o.trial_id
+JOIN environments e ON e.id = t.environment_id JOIN devices d ON d.id = e.device_id
+JOIN v_trial_times s ON s.trial_id = o.trial_id JOIN alone n ON n.trial_id = o.trial_id
+WHERE t.outcome = 'ok';
+)sql";
+
 }  // namespace dbsp::db

@@ -17,27 +17,41 @@ struct Overload : Ts... {
 template <typename... Ts>
 Overload(Ts...) -> Overload<Ts...>;
 
+/// What is timed.
 const char* KindOf(const TrialConfig& config) {
   return std::visit(Overload{[](const AttentionConfig&) { return "attention"; },
                              [](const ExchangeConfig&) { return "exchange"; },
-                             [](const LocalConfig&) { return "local"; }},
+                             [](const LocalConfig&) { return "local"; },
+                             [](const OverlapConfig& c) { return NameOf(c.timed); }},
                     config);
 }
 
 void CheckTrial(const Trial& trial) {
-  for (const std::int64_t ns : trial.samples_ns) {
-    if (ns <= 0) {
-      Fail(ErrorCode::kInvalidArgument,
-           "trial {}: sample of {} ns, expected more than 0",
-           KeyOf(trial.config),
-           ns);
+  for (const auto* samples : {&trial.samples_ns, &trial.alone_ns}) {
+    for (const std::int64_t ns : *samples) {
+      if (ns <= 0) {
+        Fail(ErrorCode::kInvalidArgument,
+             "trial {}: sample of {} ns, expected more than 0",
+             KeyOf(trial.config),
+             ns);
+      }
     }
   }
   if (trial.outcome == TrialOutcome::kOk && trial.samples_ns.empty()) {
     Fail(ErrorCode::kInvalidArgument, "trial {}: outcome ok without a sample", KeyOf(trial.config));
   }
-  if (const auto* exchange = std::get_if<ExchangeConfig>(&trial.config);
-      exchange != nullptr && !std::isfinite(exchange->unevenness)) {
+  const auto* overlap = std::get_if<OverlapConfig>(&trial.config);
+  if (trial.alone_ns.size() != (overlap != nullptr ? trial.samples_ns.size() : 0)) {
+    Fail(ErrorCode::kInvalidArgument,
+         "trial {}: {} samples alone beside {}, expected {}",
+         KeyOf(trial.config),
+         trial.alone_ns.size(),
+         trial.samples_ns.size(),
+         overlap != nullptr ? "one for each" : "none");
+  }
+  const auto* exchange =
+      overlap != nullptr ? &overlap->exchange : std::get_if<ExchangeConfig>(&trial.config);
+  if (exchange != nullptr && !std::isfinite(exchange->unevenness)) {
     Fail(ErrorCode::kInvalidArgument, "trial {}: unevenness is not finite", KeyOf(trial.config));
   }
 }
@@ -94,6 +108,16 @@ void Insert(Connection& connection, std::int64_t id, const LocalConfig& config) 
       .Run();
 }
 
+void Insert(Connection& connection, std::int64_t id, const OverlapConfig& config) {
+  Insert(connection, id, config.attention);
+  Insert(connection, id, config.exchange);
+  connection.Prepare("INSERT INTO overlap_trials VALUES (?, ?, ?)")
+      .Bind(id)
+      .Bind(NameOf(config.timed))
+      .Bind(config.sm_margin)
+      .Run();
+}
+
 using Configs = std::map<std::int64_t, TrialConfig>;
 
 void ReadAttention(const Connection& connection, Configs& configs) {
@@ -118,7 +142,27 @@ void ReadAttention(const Connection& connection, Configs& configs) {
   }
 }
 
-void ReadOthers(const Connection& connection, Configs& configs) {
+/// Puts together what the other readers found of an overlap's two sides.
+void ReadOverlaps(const Connection& connection, const Configs& exchanges, Configs& configs) {
+  Statement rows = connection.Prepare("SELECT trial_id, timed, sm_margin FROM overlap_trials");
+  while (rows.Step()) {
+    const std::int64_t id = rows.Integer(0);
+    const auto attention = configs.find(id);
+    const auto exchange = exchanges.find(id);
+    if (attention == configs.end() || exchange == exchanges.end()) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: trial {} is an overlap without its attention or its exchange",
+           connection.label(),
+           id);
+    }
+    attention->second = OverlapConfig{.attention = std::get<AttentionConfig>(attention->second),
+                                      .exchange = std::get<ExchangeConfig>(exchange->second),
+                                      .sm_margin = rows.Int(2),
+                                      .timed = ParseTimedSide(rows.Text(1))};
+  }
+}
+
+void ReadExchanges(const Connection& connection, Configs& configs) {
   Statement exchanges = connection.Prepare(
       "SELECT trial_id, op, transport, ranks, bytes_per_rank, unevenness, nodes FROM "
       "exchange_trials");
@@ -131,6 +175,9 @@ void ReadOthers(const Connection& connection, Configs& configs) {
                                    .unevenness = exchanges.Real(5),
                                    .nodes = exchanges.Int(6)});
   }
+}
+
+void ReadLocals(const Connection& connection, Configs& configs) {
   Statement locals = connection.Prepare(
       "SELECT trial_id, op, amount, head_dim, block_q, block_k FROM local_trials");
   while (locals.Step()) {
@@ -145,9 +192,10 @@ void ReadOthers(const Connection& connection, Configs& configs) {
 /// Steps `samples` over the rows of trial `id`; both are ordered by trial.
 class SampleReader {
  public:
-  explicit SampleReader(const Connection& connection)
-      : rows_(connection.Prepare(
-            "SELECT trial_id, duration_ns FROM samples ORDER BY trial_id, position")),
+  /// table  "samples" or "alone_samples"
+  SampleReader(const Connection& connection, const std::string& table)
+      : rows_(connection.Prepare("SELECT trial_id, duration_ns FROM " + table +
+                                 " ORDER BY trial_id, position")),
         more_(rows_.Step()) {}
 
   std::vector<std::int64_t> Of(std::int64_t id) {
@@ -185,9 +233,13 @@ std::int64_t Database::Impl::InsertTrial(std::int64_t environment_id, const Tria
       .Run();
   const std::int64_t id = connection.last_insert_id();
   std::visit([&](const auto& config) { Insert(connection, id, config); }, trial.config);
-  Statement sample = connection.Prepare("INSERT INTO samples VALUES (?, ?, ?)");
-  std::int64_t position = 0;
-  for (const std::int64_t ns : trial.samples_ns) sample.Bind(id).Bind(position++).Bind(ns).Run();
+  const auto store = [&](const std::string& table, const std::vector<std::int64_t>& samples) {
+    Statement sample = connection.Prepare("INSERT INTO " + table + " VALUES (?, ?, ?)");
+    std::int64_t position = 0;
+    for (const std::int64_t ns : samples) sample.Bind(id).Bind(position++).Bind(ns).Run();
+  };
+  store("samples", trial.samples_ns);
+  store("alone_samples", trial.alone_ns);
   return id;
 }
 
@@ -221,9 +273,14 @@ std::optional<std::int64_t> Database::FindTrial(const std::string& key,
 std::vector<StoredTrial> Database::Trials() const {
   const Connection& connection = impl_->connection;
   Configs configs;
+  Configs exchanges;
   ReadAttention(connection, configs);
-  ReadOthers(connection, configs);
-  SampleReader samples(connection);
+  ReadExchanges(connection, exchanges);
+  ReadOverlaps(connection, exchanges, configs);
+  configs.merge(exchanges);
+  ReadLocals(connection, configs);
+  SampleReader samples(connection, "samples");
+  SampleReader alone(connection, "alone_samples");
   std::vector<StoredTrial> found;
   Statement rows = connection.Prepare(
       "SELECT id, environment_id, suite, outcome, detail, method, stop_reason, warmups, "
@@ -250,6 +307,7 @@ std::vector<StoredTrial> Database::Trials() const {
     trial.discarded = rows.Integer(8);
     trial.started_utc = rows.Text(9);
     trial.samples_ns = samples.Of(stored.id);
+    trial.alone_ns = alone.Of(stored.id);
     found.push_back(std::move(stored));
   }
   return found;

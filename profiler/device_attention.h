@@ -28,6 +28,8 @@ class DeviceAttention {
                   DeviceValues& values,
                   const runtime::CudaStream& stream);
 
+  /// Thread blocks of a launch; 0 = every SM.
+  void LimitSms(int sm_count) { call_.sm_count = sm_count; }
   /// Enqueues one call on the stream. errors as Variant::launch
   void Launch() const { variant_->launch(call_); }
 

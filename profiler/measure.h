@@ -47,6 +47,7 @@ struct Reading {
 
 struct Measurement {
   std::vector<std::int64_t> samples_ns = {};  ///< in order; never empty unless interrupted
+  std::vector<std::int64_t> alone_ns = {};  ///< as Trial's
   std::int64_t warmups = 0;
   std::int64_t discarded = 0;
   /// "spread", "budget", "max_samples", "interrupted", or "run_budget": the run's time ended it

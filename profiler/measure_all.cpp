@@ -22,7 +22,9 @@ void StoreKernel(const TrialConfig& config,
                  const std::vector<KernelVariant>& kernels,
                  std::set<std::string>& stored,
                  db::Database& database) {
-  const auto* attention = std::get_if<AttentionConfig>(&config);
+  const auto* overlap = std::get_if<OverlapConfig>(&config);
+  const auto* attention =
+      overlap != nullptr ? &overlap->attention : std::get_if<AttentionConfig>(&config);
   if (attention == nullptr || !stored.insert(attention->kernel).second) return;
   const auto kernel = std::find_if(kernels.begin(), kernels.end(), [&](const KernelVariant& k) {
     return k.name == attention->kernel;

@@ -39,10 +39,14 @@ struct Options {
   bool resume = true, dry_run = false, json = false, list = false, counters = false;
 };
 
+/// Suites of exchanges, between GPUs or between threads.
+bool BetweenRanks(const std::string& suite) { return suite == "collectives" || suite == "overlap"; }
+
 /// Quick: a minute on a CPU, two and a half on a GPU; full on a GPU: 14 (docs/profiling.md).
 std::string BudgetOf(const Options& options, const runtime::DeviceSpec& device) {
   if (!options.budget.empty()) return options.budget;
   if (device.kind == runtime::DeviceKind::kCpu || options.suite == "collectives") return "60s";
+  if (options.suite == "overlap") return "300s";
   return options.suite == "full" ? "840s" : "150s";
 }
 
@@ -53,7 +57,7 @@ const char* SuiteName(const Options& options) {
 /// The device that attention and local work are measured on; null for the CPU and for exchanges.
 /// errors  Error{kUnavailable} as OpenBench
 std::shared_ptr<DeviceBench> BenchOf(const Options& options, const runtime::DeviceSpec& device) {
-  if (device.kind == runtime::DeviceKind::kCpu || options.suite == "collectives") return nullptr;
+  if (device.kind == runtime::DeviceKind::kCpu || BetweenRanks(options.suite)) return nullptr;
   return OpenBench(device, {.limits = LimitsOf(SuiteName(options)), .counters = options.counters});
 }
 
@@ -82,10 +86,14 @@ SuiteOptions SuiteOf(const Options& options,
   suite.suite = options.suite;
   suite.ranks = options.ranks;
   suite.seed = options.seed;
-  suite.target =
-      gpu == nullptr
-          ? CpuTarget()
-          : GpuTarget(gpu->arch, static_cast<std::int64_t>(runtime::CudaMemory().free), "");
+  if (gpu == nullptr) {
+    suite.target = CpuTarget();
+  } else {
+    suite.target = GpuTarget(gpu->arch,
+                             static_cast<std::int64_t>(runtime::CudaMemory().free),
+                             options.suite == "overlap" ? "nccl" : "");
+    suite.target.sm_count = gpu->sm_count;
+  }
   const bool narrows = options.suite != "collectives" && !options.tune_kernels;
   if (narrows) KeepKernels(options.kernel, suite.target.kernels);
   suite.sweep = {.begin_bytes = ParseBytes(options.min_bytes, "--min-bytes"),
@@ -164,12 +172,18 @@ void WriteResults(const Options& options,
 }
 
 bool MeasuresExchanges(const Options& options, const runtime::DeviceSpec& device) {
-  const bool exchanges =
-      device.kind == runtime::DeviceKind::kCuda && options.suite == "collectives";
+  const bool exchanges = device.kind == runtime::DeviceKind::kCuda && BetweenRanks(options.suite);
   if (exchanges && device.index != 0) {
     Fail(ErrorCode::kInvalidArgument,
-         "--device {}: --suite collectives takes devices 0 to --ranks - 1; say cuda",
-         options.device);
+         "--device {}: --suite {} takes devices 0 to --ranks - 1; say cuda",
+         options.device,
+         options.suite);
+  }
+  if (options.suite == "overlap" && options.nccl_ctas != 0) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--nccl-ctas {}: --suite overlap has SM margins of its own, which NCCL is held to; leave "
+         "it out",
+         options.nccl_ctas);
   }
   return exchanges;
 }
@@ -205,11 +219,14 @@ int ProfileAsRankZero(const Options& options,
   const std::shared_ptr<DeviceBench> bench = BenchOf(options, device);
   if (options.counters && !bench) {
     Fail(ErrorCode::kInvalidArgument,
-         "--counters: counts attention on a GPU; give --device cuda and no --suite collectives");
+         "--counters: counts attention on a GPU; give --device cuda and --suite quick or full");
   }
   const std::string budget = BudgetOf(options, device);
   const std::int64_t budget_ns = ParseDurationNs(budget, "--budget");
-  const SuiteOptions suite = SuiteOf(options, bench ? &bench->device() : nullptr, ranks);
+  std::optional<runtime::CudaDeviceFacts> gpu;
+  if (bench) gpu = bench->device();
+  if (nccl && options.suite == "overlap") gpu = runtime::OpenCudaDevice(device.index);
+  const SuiteOptions suite = SuiteOf(options, gpu ? &*gpu : nullptr, ranks);
   if (ranks != nullptr && options.rank_flags.check) {
     return Check(options.rank_flags, *ranks, *nccl->processes, MakeSuite(suite), options.json);
   }
@@ -259,10 +276,10 @@ int TuneKernelsOf(const Options& options,
                   int argc,
                   const char* const* argv) {
   const bool dry_run = options.list || options.dry_run;
-  if (options.suite == "collectives" || HasSeveral(options.rank_flags)) {
+  if (BetweenRanks(options.suite) || HasSeveral(options.rank_flags)) {
     Fail(ErrorCode::kInvalidArgument,
-         "--tune-kernels measures attention on one device: leave out --suite collectives, "
-         "--processes and launchers");
+         "--tune-kernels measures attention on one device: leave out --suite collectives or "
+         "overlap, --processes and launchers");
   }
   if (options.db.empty() && !dry_run) {
     Fail(ErrorCode::kInvalidArgument, "--db is required; name the database");
@@ -306,13 +323,14 @@ int Profile(Options options, int argc, const char* const* argv) {
   options.rank_flags.check |= options.rank_flags.one_gpu;
   int code = 0;
   {
-    const std::unique_ptr<RankRun> ranks = RanksOf(options.rank_flags,
-                                                   {.exchanges = exchanges,
-                                                    .measures = measures,
-                                                    .ranks = options.ranks,
-                                                    .ranks_given = options.ranks_given,
-                                                    .database = options.db,
-                                                    .argv = {argv, argv + argc}});
+    const std::unique_ptr<RankRun> ranks =
+        RanksOf(options.rank_flags,
+                {.exchanges = exchanges && options.suite == "collectives",
+                 .measures = measures,
+                 .ranks = options.ranks,
+                 .ranks_given = options.ranks_given,
+                 .database = options.db,
+                 .argv = {argv, argv + argc}});
     if (ranks) options.ranks = ranks->size();
     std::shared_ptr<const NcclWorld> nccl;
     if (exchanges) {
@@ -341,7 +359,8 @@ int ProfileMain(int argc, const char* const* argv) {
                      options.ranks,
                      "Most ranks exchanges are measured between; a plan has its own")
           ->capture_default_str();
-  app.add_option("--suite", options.suite, "quick, full or collectives")->capture_default_str();
+  app.add_option("--suite", options.suite, "quick, full, collectives or overlap")
+      ->capture_default_str();
   app.add_option("-b,--min-bytes", options.min_bytes, "Collectives: first size: 32K, 8M")
       ->capture_default_str();
   app.add_option("-e,--max-bytes", options.max_bytes, "Collectives: last size")
@@ -357,9 +376,10 @@ int ProfileMain(int argc, const char* const* argv) {
                "Choose a kernel for every attention shape of the suite, each trial in a process of "
                "its own");
   AddRankFlags(app, options.rank_flags);
-  app.add_option("--budget",
-                 options.budget,
-                 "Time to spend: 500ms, 60s, 5m (default 60s; on a GPU 150s, full 840s)");
+  app.add_option(
+      "--budget",
+      options.budget,
+      "Time to spend: 500ms, 60s, 5m (default 60s; on a GPU 150s, full 840s, overlap 300s)");
   app.add_option("--kernel", options.kernel, "Only attention kernels with this in their names");
   app.add_option("--workload", options.workload, "Measure this workload's shapes first");
   app.add_option("--refine", options.refine, "Measure only what this plan's strategies use");

@@ -29,6 +29,14 @@ std::string BandwidthText(const TrialConfig& config, std::int64_t median_ns) {
   return fmt::format(", algbw {:.4g} busbw {:.4g} GB/s", speed.algorithm, speed.bus);
 }
 
+/// ", 1.31 times as long as alone" of an overlap, "" of others.
+std::string SlowdownText(const Trial& trial, std::int64_t median_ns) {
+  if (trial.alone_ns.empty()) return "";
+  return fmt::format(
+      ", {:.3g} times as long as alone",
+      static_cast<double>(median_ns) / static_cast<double>(MedianOf(trial.alone_ns)));
+}
+
 std::string Row(const Result& result) {
   const std::string what = Describe(result.config);
   if (!result.trial) return fmt::format("{:>12}  {}\n", NameOf(result.status), what);
@@ -37,10 +45,11 @@ std::string Row(const Result& result) {
     return fmt::format("{:>12}  {}: {}\n", NameOf(result.status), what, trial.detail);
   }
   const std::int64_t median = MedianOf(trial.samples_ns);
-  return fmt::format("{:>9.4g} ms  {}{}  ({} samples, stop: {})\n",
+  return fmt::format("{:>9.4g} ms  {}{}{}  ({} samples, stop: {})\n",
                      static_cast<double>(median) / 1e6,
                      what,
                      BandwidthText(result.config, median),
+                     SlowdownText(trial, median),
                      trial.samples_ns.size(),
                      trial.stop_reason);
 }
@@ -61,6 +70,13 @@ Json TrialJson(const Result& result) {
   if (trial.samples_ns.empty()) return entry;
   entry["median_ns"] = MedianOf(trial.samples_ns);
   entry["relative_error"] = RelativeError(trial.samples_ns);
+  if (!trial.alone_ns.empty()) {
+    const std::int64_t alone = MedianOf(trial.alone_ns);
+    entry["alone_ns"] = trial.alone_ns;
+    entry["alone_median_ns"] = alone;
+    entry["slowdown"] =
+        static_cast<double>(MedianOf(trial.samples_ns)) / static_cast<double>(alone);
+  }
   if (const auto* exchange = std::get_if<ExchangeConfig>(&result.config)) {
     const Bandwidth speed = BandwidthOf(*exchange, MedianOf(trial.samples_ns));
     entry["algbw_gbps"] = speed.algorithm;

@@ -6,38 +6,19 @@
 #include <algorithm>
 #include <atomic>
 #include <new>
-#include <random>
 #include <vector>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "kernels/attention.h"
+#include "profiler/cpu_attention.h"
 #include "profiler/exchange_rank.h"
-#include "profiler/pattern.h"
+#include "profiler/overlap_trial.h"
 #include "runtime/clock.h"
 #include "runtime/communicator.h"
 
 namespace dbsp::profiler {
 namespace {
-
-constexpr std::size_t kColdBytes = 64U << 20U;  // more than the caches a core can use
-constexpr std::size_t kMaxCopies = 8;
-
-std::size_t CopiesFor(std::size_t bytes) {
-  return std::clamp<std::size_t>(kColdBytes / std::max<std::size_t>(bytes, 1), 1, kMaxCopies);
-}
-
-/// Values like those of normalised activations; the same seed gives the same ones. A prime number
-/// of them is drawn and repeated: drawing millions would take longer than measuring.
-std::vector<float> Values(std::size_t count, std::uint64_t seed) {
-  constexpr std::size_t kDrawn = 65'521;
-  std::mt19937 random(static_cast<std::uint32_t>(seed));
-  std::uniform_real_distribution<float> draw(-1.0F, 1.0F);
-  std::vector<float> values(count);
-  for (std::size_t i = 0; i < count; ++i)
-    values[i] = i < kDrawn ? draw(random) : values[i - kDrawn];
-  return values;
-}
 
 /// Measures `run` on this thread, several calls a sample where one is too short for the clock.
 Measurement MeasureCalls(const RunSettings& settings, const std::function<void()>& run) {
@@ -59,64 +40,9 @@ Measurement MeasureCalls(const RunSettings& settings, const std::function<void()
   return measured;
 }
 
-struct AttentionBuffers {
-  std::vector<float> q, k, v, o, lse;
-};
-
-std::vector<AttentionBuffers> MakeBuffers(const AttentionConfig& c) {
-  const auto dim = static_cast<std::size_t>(c.head_dim);
-  const auto q_rows = static_cast<std::size_t>(c.heads) * c.q_blocks * c.block.q;
-  const auto k_rows = static_cast<std::size_t>(c.heads) * c.k_blocks * c.block.k;
-  AttentionBuffers buffers{Values(q_rows * dim, c.seed),
-                           Values(k_rows * dim, c.seed + 1),
-                           Values(k_rows * dim, c.seed + 2),
-                           std::vector<float>(q_rows * dim),
-                           std::vector<float>(q_rows)};
-  return {CopiesFor((2 * q_rows + 2 * k_rows) * dim * sizeof(float)), buffers};
-}
-
 Measurement RunAttention(const AttentionConfig& c, const RunSettings& settings) {
-  const kernels::AttentionVariant& variant = kernels::FindCpuAttention(c.kernel);
-  const BlockLists lists = MakeLists(c);
-  std::vector<AttentionBuffers> buffers = MakeBuffers(c);
-  const std::vector<int> q_tokens(static_cast<std::size_t>(c.q_blocks), c.block.q);
-  const std::vector<int> k_tokens(static_cast<std::size_t>(c.k_blocks), c.block.k);
-  // Every head's offsets start at 0 of its own part of the list.
-  const auto rows = static_cast<std::size_t>(c.q_blocks);
-  std::vector<std::int64_t> begins;
-  for (std::size_t head = 0; head < static_cast<std::size_t>(c.heads); ++head) {
-    for (std::size_t i = 0; i <= rows; ++i) {
-      begins.push_back(lists.begin[head * rows + i] - lists.begin[head * rows]);
-    }
-  }
-  std::size_t turn = 0;
-  const auto run = [&] {
-    AttentionBuffers& b = buffers[turn++ % buffers.size()];
-    for (std::size_t head = 0; head < static_cast<std::size_t>(c.heads); ++head) {
-      const auto q_floats = rows * c.block.q * c.head_dim;
-      const auto k_floats = static_cast<std::size_t>(c.k_blocks) * c.block.k * c.head_dim;
-      kernels::AttentionArgs args;
-      args.head_dim = c.head_dim;
-      args.block = c.block;
-      args.scale = 0.125F;
-      args.q_blocks = c.q_blocks;
-      args.k_blocks = c.k_blocks;
-      args.q = b.q.data() + head * q_floats;
-      args.k = b.k.data() + head * k_floats;
-      args.v = b.v.data() + head * k_floats;
-      args.q_tokens = q_tokens;
-      args.k_tokens = k_tokens;
-      args.list_begin = std::span(begins).subspan(head * (rows + 1), rows + 1);
-      args.list = std::span(lists.list)
-                      .subspan(static_cast<std::size_t>(lists.begin[head * rows]),
-                               static_cast<std::size_t>(lists.begin[(head + 1) * rows] -
-                                                        lists.begin[head * rows]));
-      args.o = b.o.data() + head * q_floats;
-      args.lse = b.lse.data() + head * rows * c.block.q;
-      variant.run(args);
-    }
-  };
-  return MeasureCalls(settings, run);
+  CpuAttention attention(c);
+  return MeasureCalls(settings, [&] { attention.Run(); });
 }
 
 /// Gathers blocks of one head after another from the home layout [token][heads][head_dim].
@@ -165,12 +91,16 @@ Measurement RunMerge(const LocalConfig& c, const RunSettings& settings) {
   return MeasureCalls(settings, run);
 }
 
+const NcclWorld& WorldOf(const RunSettings& settings) {
+  if (!settings.nccl) Fail(ErrorCode::kUnavailable, "exchanges over NCCL take --device cuda");
+  return *settings.nccl;
+}
+
 /// Rank 0 measures; the others repeat the exchange until rank 0 says that it is done.
 Measurement RunExchange(const ExchangeConfig& c, const RunSettings& settings) {
   const int size = RanksTakingPart(c, settings.ranks);
   if (c.transport == "nccl") {
-    if (!settings.nccl) Fail(ErrorCode::kUnavailable, "exchanges over NCCL take --device cuda");
-    return MeasureNccl(c, size, *settings.nccl, settings.limits, settings.interrupted);
+    return MeasureNccl(c, size, WorldOf(settings), settings.limits, settings.interrupted);
   }
   Measurement result;
   std::atomic<bool> done{false};
@@ -214,6 +144,12 @@ struct Runner {
     return RunAttention(c, settings);
   }
   Measurement operator()(const ExchangeConfig& c) const { return RunExchange(c, settings); }
+  Measurement operator()(const OverlapConfig& c) const {
+    if (c.exchange.transport != "nccl") {
+      return MeasureOverlapOnThreads(c, settings.limits, settings.interrupted);
+    }
+    return MeasureOverlapOverNccl(c, WorldOf(settings), settings.limits, settings.interrupted);
+  }
   Measurement operator()(const LocalConfig& c) const {
     if (settings.bench) return settings.bench->Measure(c, settings.limits, settings.interrupted);
     return c.op == "pack" ? RunPack(c, settings) : RunMerge(c, settings);
@@ -226,6 +162,9 @@ std::string MethodOf(const TrialConfig& config,
                      int ranks,
                      const NcclWorld* nccl,
                      const DeviceBench* bench) {
+  if (const auto* overlap = std::get_if<OverlapConfig>(&config)) {
+    return overlap->exchange.transport == "nccl" ? "cuda.events.overlap" : "cpu.wall.overlap";
+  }
   const auto* exchange = std::get_if<ExchangeConfig>(&config);
   if (exchange == nullptr) return bench == nullptr ? "cpu.thread_time" : DeviceMethod(config);
   const int size = RanksTakingPart(*exchange, ranks);
@@ -245,6 +184,7 @@ std::optional<Trial> RunTrial(const TrialConfig& config, const RunSettings& sett
     Measurement measured = std::visit(Runner{settings}, config);
     if (measured.stop_reason == "interrupted") return std::nullopt;
     trial.samples_ns = std::move(measured.samples_ns);
+    trial.alone_ns = std::move(measured.alone_ns);
     trial.warmups = measured.warmups;
     trial.discarded = measured.discarded;
     trial.stop_reason = measured.stop_reason;

@@ -35,6 +35,7 @@ struct RunSettings {
 ///                    and head groups of U x R ranks do; from the first start to the last end of
 ///                    all groups. Not for allgather and reducescatter.
 ///   nccl.wall20      profiler/nccl_trial.h; .busyN as above
+///   cpu.wall.overlap, cuda.events.overlap  profiler/overlap_trial.h
 ///   cuda.events.*    attention and local where there is a bench, profiler/device_bench.h
 [[nodiscard]] std::string MethodOf(const TrialConfig& config,
                                    int ranks,
@@ -45,8 +46,7 @@ struct RunSettings {
 /// outcome (kFailed, detail), so that one bad trial does not end a run.
 /// samples  time of one call; where calls are shorter than kShortestSampleNs, the mean of as many
 ///          as fill it, which the detail says
-/// memory   buffers take turns, up to kMaxCopies of them or 64 MiB: small ones stay in the cache,
-///          as those that were just packed or received do
+/// memory   buffers take turns (CopiesFor)
 [[nodiscard]] std::optional<Trial> RunTrial(const TrialConfig& config, const RunSettings& settings);
 
 }  // namespace dbsp::profiler

@@ -17,12 +17,13 @@
 #include "profiler/pattern.h"
 #include "profiler/plan_amounts.h"
 #include "profiler/suite_calls.h"
+#include "profiler/suite_overlap.h"
 
 namespace dbsp::profiler {
 namespace {
 
 /// Configurations of one level of value, by category.
-using Level = std::array<std::vector<TrialConfig>, 3>;
+using Level = std::array<std::vector<TrialConfig>, 4>;
 
 void AddExchange(const SuiteTarget& target,
                  Level& level,
@@ -126,6 +127,7 @@ Level WorkloadLevel(const SuiteOptions& options) {
     const Draws draws = cfg_degree == 1 ? AllDraws() : Draws{AllDraws().front()};
     AddCalls(options, kernels, shape, calls, draws, level);
   }
+  level[3] = FewestOverlaps(options);
   return level;
 }
 
@@ -221,6 +223,7 @@ Level GeneralLevel(const SuiteOptions& options) {
   } else {
     AddGeneralAttention(options, full, level);
   }
+  if (!options.workload) level[3] = FewestOverlaps(options);
   std::set<int> counts{options.ranks};
   for (int ranks = 2; ranks < options.ranks; ranks *= 2) counts.insert(ranks);
   if (full && options.ranks > 3) counts.insert(3);
@@ -297,6 +300,17 @@ std::vector<TrialConfig> CollectivesSuite(const SuiteOptions& options) {
   return suite;
 }
 
+std::vector<TrialConfig> CheckedOverlapSuite(const SuiteOptions& options) {
+  if (options.plan) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--suite overlap measures a workload's shape or its own, not a plan; leave --refine out");
+  }
+  if (options.ranks < 2) {
+    Fail(ErrorCode::kInvalidArgument, "--suite overlap: expected --ranks of 2 or more");
+  }
+  return OverlapSuite(options);
+}
+
 struct Describer {
   std::string operator()(const AttentionConfig& c) const {
     const double blocks = static_cast<double>(c.heads) * c.q_blocks * c.k_blocks;
@@ -325,6 +339,13 @@ struct Describer {
     return fmt::format(
         "{} {} {}, head_dim {}", c.op, c.amount, c.op == "pack" ? "bytes" : "rows", c.head_dim);
   }
+  std::string operator()(const OverlapConfig& c) const {
+    const std::string margin = c.sm_margin == 0 ? "" : fmt::format(", SM margin {}", c.sm_margin);
+    if (c.timed == TimedSide::kAttention) {
+      return fmt::format("{} under {}{}", (*this)(c.attention), (*this)(c.exchange), margin);
+    }
+    return fmt::format("{} under {}{}", (*this)(c.exchange), (*this)(c.attention), margin);
+  }
 };
 
 }  // namespace
@@ -345,7 +366,7 @@ SuiteTarget GpuTarget(int arch, std::int64_t free_bytes, std::string transport) 
 }
 
 std::vector<TrialConfig> MakeSuite(const SuiteOptions& options) {
-  const std::vector<std::string> known{"quick", "full", "collectives"};
+  const std::vector<std::string> known{"quick", "full", "collectives", "overlap"};
   if (std::find(known.begin(), known.end(), options.suite) == known.end()) {
     throw Error(ErrorCode::kInvalidArgument, UnknownName("suite", options.suite, known));
   }
@@ -353,6 +374,7 @@ std::vector<TrialConfig> MakeSuite(const SuiteOptions& options) {
     Fail(ErrorCode::kInvalidArgument, "--ranks: expected 1 to 1024, found {}", options.ranks);
   }
   if (options.suite == "collectives") return CollectivesSuite(options);
+  if (options.suite == "overlap") return CheckedOverlapSuite(options);
   std::vector<TrialConfig> suite;
   std::set<std::string> keys;
   if (options.plan) {

@@ -38,6 +38,7 @@ struct SuiteTarget {
   /// Most device memory of one trial, DeviceBytes(); 0 = no limit.
   std::int64_t most_bytes = 0;
   std::string transport = "threads";  ///< of exchanges, "" = none are measured
+  int sm_count = 0;  ///< of a GPU that attention and exchanges share; 0: there is nothing to share
 };
 /// The CPU and its default kernel.
 [[nodiscard]] SuiteTarget CpuTarget();
@@ -46,7 +47,7 @@ struct SuiteTarget {
 [[nodiscard]] SuiteTarget GpuTarget(int arch, std::int64_t free_bytes, std::string transport);
 
 struct SuiteOptions {
-  std::string suite = "quick";  ///< "quick", "full" or "collectives"
+  std::string suite = "quick";  ///< "quick", "full", "collectives" or "overlap"
   int ranks = 8;  ///< exchanges go up to this many ranks; a plan has its own number
   SuiteTarget target = {};
   std::uint64_t seed = 1;
@@ -62,6 +63,8 @@ struct SuiteOptions {
 /// is linear in kept blocks.
 /// "collectives" is every exchange (even and uneven all-to-all, ring hop, all-gather,
 /// reduce-scatter, grouped needed-only) at every size, between 2, 4, ... and all ranks.
+/// "overlap" is attention while ranks exchange and exchanges while they attend
+/// (profiler/suite_overlap.h); quick and full hold the few that condition a plan.
 /// errors  Error{kInvalidArgument} for an unknown suite, ranks < 1, a plan without cells, or a
 ///         workload or plan whose head_dim and blocks no kernel takes, naming what there is
 [[nodiscard]] std::vector<TrialConfig> MakeSuite(const SuiteOptions& options);

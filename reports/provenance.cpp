@@ -95,6 +95,13 @@ struct ConfigWriter {
     out["head_dim"] = c.head_dim;
     out["block"] = BlockText(c.block);
   }
+  void operator()(const OverlapConfig& c) const {
+    (*this)(c.attention);
+    (*this)(c.exchange);
+    out["kind"] = "overlap";
+    out["timed"] = NameOf(c.timed);
+    out["sm_margin"] = c.sm_margin;
+  }
 };
 
 }  // namespace

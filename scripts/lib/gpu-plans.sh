@@ -70,6 +70,28 @@ profile_device() {
   s=$(budget 110)
   [ ${#smoke[@]} -gt 0 ] && s=25  # the workload's own tiny shapes, and none of the general ones
   run_suite profile quick "$out/profile.db" "$s"
+  profile_overlap
+}
+
+# What attention and exchanges cost each other takes two GPUs; without nvidia-smi to count them, two are asked for.
+profile_overlap() {
+  [ -x "$bin/dbsp-profile" ] && [ -f "$out/radial.json" ] || return
+  local gpus s status
+  gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
+  [ "$gpus" -ge 2 ] || gpus=2
+  s=$(budget 90)
+  [ ${#smoke[@]} -gt 0 ] && s=25
+  if [ "$(left)" -lt 25 ]; then echo "overlap: not measured: out of time"; return; fi
+  timeout -k 5 "$s" "$bin/dbsp-profile" --db "$out/profile.db" --device cuda --suite overlap --ranks "$gpus" \
+    --workload "$out/radial.json" --budget $((s - 15))s >"$out/profile-overlap.txt" 2>&1
+  status=$?
+  if [ $status = 3 ]; then
+    echo "overlap: not measured: $(tail -n 1 "$out/profile-overlap.txt")"
+  else
+    grep 'times as long as alone' "$out/profile-overlap.txt" | head -n 8
+    tail -n 1 "$out/profile-overlap.txt"
+  fi
+  note overlap $status
 }
 profile_full() {
   local s

@@ -187,6 +187,8 @@ TEST(GpuCheckEmulatedTest, PlansOfWhatWasProfiledAreReplayedAndVerified) {
   if (!DBSP_HAVE_NCCL) return;
   EXPECT_EQ(verdict("replay over NCCL, one rank"), "met");
   EXPECT_EQ(verdict("two ranks on one GPU"), "met");
+  EXPECT_THAT(run.out, HasSubstr("times as long as alone"));
+  EXPECT_THAT(run.out, ::testing::ContainsRegex("overlap +[0-9]+s  ok"));
   EXPECT_THAT(run.out, ::testing::ContainsRegex("one rank nccl .*verified"));
   EXPECT_THAT(run.out, HasSubstr("two ranks on one GPU: every exchange is right"));
 }

@@ -87,6 +87,35 @@ TEST(DbspProfileTest, CollectivesAreMeasuredBySizeWithTheirBandwidths) {
   EXPECT_EQ(RunProfile("--suite collectives --ranks 1 --list").code, 2);
 }
 
+TEST(DbspProfileTest, OverlapsAreStoredWithWhatTheyTakeAlone) {
+  const TempFolder folder;
+  const std::string db = (folder / "p.db").string();
+  const Output run =
+      RunProfile("--suite overlap --ranks 2 --budget 6s --json --db " + db, "/dev/null");
+  ASSERT_EQ(run.code, 0) << run.text;
+  const Json document = Json::parse(run.text);
+  EXPECT_EQ(document["suite"], "overlap");
+  ASSERT_EQ(document["trials"].size(), 24U);  // three sizes, two calls, two exchanges, two sides
+  std::size_t measured = 0;
+  for (const Json& trial : document["trials"]) {
+    if (trial["status"] != "measured") continue;
+    ++measured;
+    EXPECT_EQ(trial["alone_ns"].size(), trial["samples_ns"].size()) << trial;
+    EXPECT_GT(trial["slowdown"].get<double>(), 0) << trial;
+  }
+  ASSERT_GT(measured, 0U);
+  EXPECT_EQ(TrialsIn(db), measured);
+  for (const auto& [flags, words] :
+       {std::pair{"--ranks 1", "--suite overlap: expected --ranks of 2 or more"},
+        std::pair{"--nccl-ctas 4", "--nccl-ctas 4: --suite overlap has SM margins of its own"},
+        std::pair{"--tune-kernels", "leave out --suite collectives or overlap"},
+        std::pair{"--counters", "--counters: counts attention on a GPU"}}) {
+    const Output refused = RunProfile(std::string("--suite overlap --list ") + flags);
+    EXPECT_EQ(refused.code, 2) << flags;
+    EXPECT_THAT(refused.text, HasSubstr(words));
+  }
+}
+
 TEST(DbspProfileTest, ListAndDryRunWriteNothing) {
   const TempFolder folder;
   EXPECT_EQ(RunProfile("--list --ranks 2").code, 0);

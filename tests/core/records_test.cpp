@@ -66,6 +66,17 @@ TEST(KeyOfTest, EveryFieldChangesTheKey) {
   add(LocalConfig{"pack", 101, 128, {128, 128}});
   add(LocalConfig{"pack", 100, 64, {128, 128}});
   add(LocalConfig{"pack", 100, 128, {128, 64}});
+  const OverlapConfig both{a, {"hop", "threads", 2, 100, 1.0}, 0, TimedSide::kAttention};
+  add(both);
+  const auto overlap = [&](auto change) {
+    OverlapConfig copy = both;
+    change(copy);
+    add(copy);
+  };
+  overlap([](auto& c) { c.attention.heads = 4; });
+  overlap([](auto& c) { c.exchange.bytes_per_rank = 101; });
+  overlap([](auto& c) { c.sm_margin = 8; });
+  overlap([](auto& c) { c.timed = TimedSide::kExchange; });
   EXPECT_EQ(keys.size(), count);
 }
 
@@ -81,6 +92,8 @@ TEST(KeyOfTest, WhatIsNoKeyIsRefused) {
                            "[1]",
                            R"({"kind":"other"})",
                            R"({"kind":"local"})",
+                           R"({"kind":"overlap","timed":"both"})",
+                           R"({"kind":"overlap","timed":"exchange","sm_margin":0})",
                            R"({"kind":"exchange","op":"hop","transport":"nccl","ranks":-1})"}) {
     EXPECT_THROW((void)ConfigOf(text), Error) << text;
   }

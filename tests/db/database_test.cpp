@@ -25,6 +25,7 @@ void ExpectSameTrial(const Trial& a, const Trial& b) {
   EXPECT_EQ(a.warmups, b.warmups);
   EXPECT_EQ(a.discarded, b.discarded);
   EXPECT_EQ(a.samples_ns, b.samples_ns);
+  EXPECT_EQ(a.alone_ns, b.alone_ns);
   EXPECT_EQ(a.started_utc, b.started_utc);
 }
 
@@ -105,6 +106,16 @@ TEST(DatabaseTest, RefusedTrialsLeaveNothing) {
   EXPECT_THROW(database.AddTrial(environment, SomeAttention(1, {})), Error);
   EXPECT_THROW(database.AddTrial(environment + 1, SomeAttention(1, {5})),
                Error);  // no such machine
+  Trial overlap = SomeAttention(1, {5, 6});
+  overlap.config =
+      OverlapConfig{.attention = std::get<AttentionConfig>(overlap.config), .exchange = {}};
+  overlap.alone_ns = {4};  // not one for each
+  EXPECT_THROW(database.AddTrial(environment, overlap), Error);
+  overlap.alone_ns = {4, 0};
+  EXPECT_THROW(database.AddTrial(environment, overlap), Error);
+  Trial lonely = SomeAttention(1, {5});
+  lonely.alone_ns = {4};
+  EXPECT_THROW(database.AddTrial(environment, lonely), Error);
   EXPECT_TRUE(database.Trials().empty());
   EXPECT_EQ(ShellText(folder / "p.db", "SELECT count(*) FROM samples"), "0");
 }
@@ -392,6 +403,28 @@ TEST(DatabaseViewTest, ExchangeBandwidthsFollowTheUsualRule) {
   EXPECT_EQ(ShellText(folder / "p.db", sql + "'alltoall'"), "4.0 3.0");
   EXPECT_EQ(ShellText(folder / "p.db", sql + "'hop'"), "3.0 3.0");
   EXPECT_EQ(ShellText(folder / "p.db", sql + "'needed'"), "3.0 3.0");
+}
+
+TEST(DatabaseViewTest, OverlapsShowTheirSlowdownAndStayOutOfWhatRunsAlone) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  Trial trial = SomeAttention(1, {300, 100, 500, 100});
+  trial.config = OverlapConfig{
+      .attention = std::get<AttentionConfig>(trial.config),
+      .exchange = {.op = "hop", .transport = "nccl", .ranks = 4, .bytes_per_rank = 3000},
+      .sm_margin = 8};
+  trial.alone_ns = {100, 160, 200, 150};
+  database.AddTrial(environment, trial);
+  EXPECT_EQ(ShellText(folder / "p.db",
+                      "SELECT timed || ' ' || op || ' ' || ranks || ' ' || sm_margin || ' ' || "
+                      "kernel || ' ' || alone_ns || ' ' || beside_ns || ' ' || slowdown FROM "
+                      "v_overlap"),
+            "attention hop 4 8 cpu.block_sparse 155.0 200.0 1.29");
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT count(*) FROM v_attention"), "0");
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT count(*) FROM v_exchange"), "0");
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT trials || ' ' || refused FROM v_kernels"), "0 0");
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT kind FROM trials"), "attention");
 }
 
 TEST(DatabaseViewTest, LedgerErrorsAreSignedAndLeaveUnpredictedSegmentsApart) {

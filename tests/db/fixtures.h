@@ -91,14 +91,26 @@ inline Trial RandomTrial(std::uint64_t seed) {
   for (auto& ns : samples) ns = 1 + static_cast<std::int64_t>(random() >> 2);
   Trial trial = SomeAttention(random(), std::move(samples));
   std::get<AttentionConfig>(trial.config).dtype = pick(0, 1) == 0 ? DType::kF32 : DType::kBf16;
-  switch (pick(0, 2)) {
+  const auto exchange = [&] {
+    return ExchangeConfig{.op = pick(0, 1) == 0 ? "alltoall" : "hop",
+                          .transport = "threads",
+                          .ranks = pick(1, 64),
+                          .bytes_per_rank = static_cast<std::int64_t>(random() >> 3),
+                          .unevenness = 1.0 + pick(0, 100) / 7.0,
+                          .nodes = pick(1, 3)};
+  };
+  switch (pick(0, 3)) {
     case 0:
-      trial.config = ExchangeConfig{.op = pick(0, 1) == 0 ? "alltoall" : "hop",
-                                    .transport = "threads",
-                                    .ranks = pick(1, 64),
-                                    .bytes_per_rank = static_cast<std::int64_t>(random() >> 3),
-                                    .unevenness = 1.0 + pick(0, 100) / 7.0,
-                                    .nodes = pick(1, 3)};
+      trial.config = exchange();
+      break;
+    case 2:
+      trial.config =
+          OverlapConfig{.attention = std::get<AttentionConfig>(trial.config),
+                        .exchange = exchange(),
+                        .sm_margin = pick(0, 16),
+                        .timed = pick(0, 1) == 0 ? TimedSide::kAttention : TimedSide::kExchange};
+      for (std::size_t i = 0; i < trial.samples_ns.size(); ++i)
+        trial.alone_ns.push_back(pick(1, 99));
       break;
     case 1:
       trial.config = LocalConfig{.op = "pack",
@@ -113,6 +125,7 @@ inline Trial RandomTrial(std::uint64_t seed) {
     trial.outcome = TrialOutcome::kFailed;
     trial.detail = "it's \"broken\"; \xC3\xA9";
     trial.samples_ns.resize(static_cast<std::size_t>(pick(0, 1)), 5);
+    if (!trial.alone_ns.empty()) trial.alone_ns.resize(trial.samples_ns.size(), 7);
   }
   return trial;
 }

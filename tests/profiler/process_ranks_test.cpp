@@ -293,6 +293,10 @@ TEST(LaunchedRanksTest, WhatCannotBeIsRefusedBeforeAnythingStarts) {
   const auto quick = StartTool({kTool, "--suite", "quick", "--db", "p.db"}, launched);
   EXPECT_EQ(quick->Code(), 2);
   EXPECT_THAT(quick->Err(), HasSubstr("only --suite collectives --device cuda"));
+  const auto overlap = StartTool(
+      {kTool, "--suite", "overlap", "--device", "cuda", "--db", "p.db", "--processes"}, {});
+  EXPECT_EQ(overlap->Code(), 2);
+  EXPECT_THAT(overlap->Err(), HasSubstr("only --suite collectives --device cuda"));
   code("--check", {{"OMPI_COMM_WORLD_RANK", "2"}, {"OMPI_COMM_WORLD_SIZE", "2"}}, "=2 of OMPI");
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "build_config.h"
 #include "core/json.h"
 #include "core/plan.h"
 #include "core/workload.h"
@@ -200,6 +201,22 @@ TEST_F(ProfileDeviceTest, TheSuiteIsListedForTheDeviceAtHand) {
   const Output none = RunTool({"--device", "cuda:9", "--list"});
   EXPECT_EQ(none.code, 3);
   EXPECT_THAT(none.err, HasSubstr("--device cuda:9: unavailable: no device 9; there are 8"));
+  if (DBSP_HAVE_NCCL) {
+    emulated_gpu::Configure({.devices = 2, .sm_count = 132, .memory_bytes = std::size_t{1} << 34U});
+    const Output overlap =
+        RunTool({"--device", "cuda", "--suite", "overlap", "--ranks", "2", "--list", "--json"});
+    ASSERT_EQ(overlap.code, 0) << overlap.err;
+    EXPECT_THAT(overlap.out, HasSubstr("SM margin 16"));
+    EXPECT_THAT(overlap.out, HasSubstr("sm90."));
+    const Output few =
+        RunTool({"--device", "cuda", "--suite", "overlap", "--ranks", "3", "--list"});
+    EXPECT_EQ(few.code, 3);
+    EXPECT_THAT(few.err,
+                HasSubstr("--ranks 3: exchanges over NCCL take a GPU per rank; there are 2"));
+    const Output one = RunTool({"--device", "cuda:1", "--suite", "overlap", "--list"});
+    EXPECT_EQ(one.code, 2);
+    EXPECT_THAT(one.err, HasSubstr("--suite overlap takes devices 0 to --ranks - 1"));
+  }
 }
 
 }  // namespace

@@ -37,6 +37,13 @@ void ExpectSane(const std::vector<TrialConfig>& suite, int ranks) {
       EXPECT_LE(x->ranks, ranks);
       EXPECT_GT(x->bytes_per_rank, 0);
       EXPECT_EQ(x->bytes_per_rank % 4, 0);
+    } else if (const auto* o = std::get_if<OverlapConfig>(&config)) {
+      EXPECT_GE(o->exchange.ranks, 2);
+      EXPECT_LE(o->exchange.ranks, ranks);
+      EXPECT_GT(o->exchange.bytes_per_rank, 0);
+      EXPECT_EQ(o->exchange.bytes_per_rank % 4, 0);
+      EXPECT_GT(o->attention.kept_blocks, 0);
+      EXPECT_EQ(o->sm_margin, 0) << "a CPU has no SMs";
     } else {
       EXPECT_GT(std::get<LocalConfig>(config).amount, 0);
     }
@@ -44,8 +51,9 @@ void ExpectSane(const std::vector<TrialConfig>& suite, int ranks) {
 }
 
 TEST(SuiteTest, EverySuiteHasSaneTrialsOnceEach) {
-  for (const char* name : {"quick", "full"}) {
+  for (const char* name : {"quick", "full", "overlap"}) {
     for (const int ranks : {1, 2, 3, 6, 8}) {
+      if (ranks == 1 && std::string(name) == "overlap") continue;
       SCOPED_TRACE(std::string(name) + " " + std::to_string(ranks));
       SuiteOptions options{.suite = name, .ranks = ranks};
       ExpectSane(MakeSuite(options), ranks);
@@ -79,8 +87,76 @@ TEST(SuiteTest, CollectivesHaveEveryExchangeAtEverySizeAndRankCount) {
 TEST(SuiteTest, TheBeginningHasSomeOfEveryCategory) {
   const auto suite = MakeSuite({.ranks = 4, .workload = SmallWorkload()});
   std::set<std::size_t> categories;
-  for (std::size_t i = 0; i < 3; ++i) categories.insert(suite[i].index());
-  EXPECT_EQ(categories.size(), 3U);
+  for (std::size_t i = 0; i < 4; ++i) categories.insert(suite[i].index());
+  EXPECT_EQ(categories.size(), 4U);
+}
+
+/// op, timed side and ranks of the overlaps.
+std::multiset<std::string> Overlaps(const std::vector<TrialConfig>& suite) {
+  std::multiset<std::string> found;
+  for (const TrialConfig& config : suite) {
+    if (const auto* o = std::get_if<OverlapConfig>(&config)) {
+      found.insert(o->exchange.op + " " + NameOf(o->timed) + " " +
+                   std::to_string(o->exchange.ranks));
+    }
+  }
+  return found;
+}
+
+TEST(SuiteTest, WhatAPlanIsConditionedOnIsInQuickAndFull) {
+  const std::multiset<std::string> four{
+      "alltoall attention 6", "alltoall exchange 6", "hop attention 6", "hop exchange 6"};
+  for (const char* name : {"quick", "full"}) {
+    SuiteOptions options{.suite = name, .ranks = 6};
+    EXPECT_EQ(Overlaps(MakeSuite(options)), four);
+    options.workload = SmallWorkload();
+    EXPECT_EQ(Overlaps(MakeSuite(options)), four);
+    options.ranks = 1;
+    EXPECT_TRUE(Overlaps(MakeSuite(options)).empty());
+  }
+}
+
+TEST(SuiteTest, OverlapsAreOfEveryOpSideAndRankCountTheUsefulFirst) {
+  SuiteOptions options{.suite = "overlap", .ranks = 6};
+  const auto suite = MakeSuite(options);
+  EXPECT_EQ(suite.size(), 3U * 2 * 3 * 4);  // bytes, calls, ranks 6, 4 and 2, ops and sides
+  const auto found = Overlaps(suite);
+  EXPECT_EQ(found.size(), suite.size());
+  for (const std::string& one : std::set<std::string>(found.begin(), found.end())) {
+    EXPECT_EQ(found.count(one), 6U) << one;
+  }
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(std::get<OverlapConfig>(suite[i]).exchange.ranks, 6);
+  }
+  options.workload = SmallWorkload();
+  for (const TrialConfig& config : MakeSuite(options)) {
+    EXPECT_EQ(std::get<OverlapConfig>(config).attention.head_dim, 32);
+  }
+  options.ranks = 1;
+  EXPECT_THROW((void)MakeSuite(options), Error);
+  options.ranks = 2;
+  options.plan = Plan{};
+  EXPECT_THROW((void)MakeSuite(options), Error);
+}
+
+TEST(SuiteTest, OnAGpuOverlapsAreMeasuredAtMarginsThatLeaveMostOfIt) {
+  for (const auto& [sms, margins] :
+       {std::pair{132, std::set{0, 4, 8, 16}}, std::pair{24, std::set{0, 4, 8}}}) {
+    SuiteOptions options{.suite = "overlap", .ranks = 2};
+    options.target = GpuTarget(90, std::int64_t{100} << 30, "nccl");
+    options.target.sm_count = sms;
+    const auto suite = MakeSuite(options);
+    std::set<int> found;
+    std::set<std::string> keys;
+    for (const TrialConfig& config : suite) {
+      const auto& o = std::get<OverlapConfig>(config);
+      found.insert(o.sm_margin);
+      EXPECT_EQ(o.exchange.transport, "nccl");
+      EXPECT_TRUE(keys.insert(KeyOf(config)).second) << "twice";
+    }
+    EXPECT_EQ(found, margins);
+    EXPECT_EQ(std::get<OverlapConfig>(suite.front()).sm_margin, 0);
+  }
 }
 
 TEST(SuiteTest, AWorkloadsShapesComeFirstForEveryDegree) {

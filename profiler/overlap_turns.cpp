@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/overlap_turns.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "runtime/clock.h"
+
+namespace dbsp::profiler {
+namespace {
+
+/// Twice the doublings that the longest sensible pair needs.
+constexpr int kMostRepeats = 1 << 14;
+
+}  // namespace
+
+Measurement MeasureByTurns(const MeasureLimits& limits,
+                           const std::function<std::int64_t()>& alone,
+                           const std::function<std::optional<std::int64_t>()>& beside,
+                           const std::function<bool()>& interrupted) {
+  std::vector<std::int64_t> alone_ns;
+  std::int64_t uncovered = 0;
+  const auto pair = [&] {
+    const std::int64_t before = alone();
+    for (int tries = 1;; ++tries) {
+      if (const auto ns = beside()) {
+        alone_ns.push_back(std::max<std::int64_t>(before, 1));
+        return Reading{*ns};
+      }
+      ++uncovered;
+      if (tries < kMostUncovered) continue;
+      Fail(ErrorCode::kMeasurement,
+           "in {} tries what runs beside it never ran from before its start until after its end",
+           kMostUncovered);
+    }
+  };
+  Measurement measured = Measure(limits, pair, runtime::SteadyNs, interrupted);
+  // Warm-ups came first and are in no list.
+  const auto kept = static_cast<std::ptrdiff_t>(measured.samples_ns.size());
+  measured.alone_ns.assign(alone_ns.end() - kept, alone_ns.end());
+  measured.discarded += uncovered;
+  if (uncovered > 0) {
+    if (!measured.detail.empty()) measured.detail += "; ";
+    measured.detail +=
+        fmt::format("{} samples discarded: what runs beside them ended before they did", uncovered);
+  }
+  return measured;
+}
+
+RankTurns::RankTurns(int ranks, MeasureLimits limits, std::function<bool()> interrupted)
+    : limits_(limits),
+      interrupted_(std::move(interrupted)),
+      took_(static_cast<std::size_t>(ranks)) {}
+
+void RankTurns::Do(int rank, const Sides& sides) {
+  const auto ns = turn_ == Turn::kAlone ? sides.alone() : sides.beside(repeats_);
+  took_[static_cast<std::size_t>(rank)] = ns ? std::max<std::int64_t>(*ns, 1) : 0;
+}
+
+std::optional<std::int64_t> RankTurns::Take(Turn turn,
+                                            const std::function<void()>& barrier,
+                                            const Sides& sides) {
+  turn_ = turn;
+  barrier();
+  Do(0, sides);
+  barrier();
+  std::int64_t slowest = 0;
+  for (const auto& took : took_) {
+    if (took == 0) return std::nullopt;
+    slowest = std::max<std::int64_t>(slowest, took);
+  }
+  return slowest;
+}
+
+void RankTurns::Run(int rank, const std::function<void()>& barrier, const Sides& sides) {
+  if (rank != 0) {
+    for (barrier(); turn_ != Turn::kDone; barrier()) {
+      Do(rank, sides);
+      barrier();
+    }
+    return;
+  }
+  const auto more = [&] { repeats_ = std::min(2 * repeats_, kMostRepeats); };
+  // How often the other side must run is found first, so that it costs no sample.
+  while (!interrupted_() && repeats_ < kMostRepeats && !Take(Turn::kBeside, barrier, sides)) more();
+  more();
+  result_ = MeasureByTurns(
+      limits_,
+      [&] { return Take(Turn::kAlone, barrier, sides).value(); },
+      [&] {
+        const auto ns = Take(Turn::kBeside, barrier, sides);
+        if (!ns) more();
+        return ns;
+      },
+      interrupted_);
+  turn_ = Turn::kDone;
+  barrier();
+}
+
+}  // namespace dbsp::profiler
