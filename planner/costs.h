@@ -19,6 +19,22 @@ struct Estimate {
   double high_ns = 0;
 };
 
+/// How many times longer something takes; always finite, 1 <= low <= value <= high.
+struct Factor {
+  double value = 1;
+  double low = 1;
+  double high = 1;
+};
+
+/// What attention and traffic lose while they run at once on one rank, against each alone.
+struct Contention {
+  Factor attention;  ///< of attention while the rank's link carries traffic
+  Factor exchange;  ///< of the traffic while a rank that it moves for attends
+};
+
+/// What a link may carry beside attention.
+enum class Traffic : std::uint8_t { kAllToAll, kHop };
+
 class Costs {
  public:
   virtual ~Costs() = default;
@@ -41,6 +57,11 @@ class Costs {
   /// The same in a ring of these ranks.
   [[nodiscard]] virtual Estimate HopAround(std::span<const int> ring, std::int64_t bytes) const {
     return Hop(static_cast<int>(ring.size()), bytes);
+  }
+  /// Of all-to-alls between, or hops in a ring of, `ranks` ranks. Costs that know of none lose
+  /// nothing.
+  [[nodiscard]] virtual Contention Contended(Traffic /*traffic*/, int /*ranks*/) const {
+    return {};
   }
   /// Lowest time any exchange of `bytes` per rank can take (bandwidth only), for lower bounds.
   [[nodiscard]] virtual double BandwidthBoundNs(std::int64_t bytes) const = 0;

@@ -2,7 +2,9 @@
 // Prices of a layer's amounts, and what a plan says about them.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <span>
+#include <utility>
 
 #include "core/error.h"
 #include "planner/timeline.h"
@@ -10,16 +12,25 @@
 namespace dbsp::planner {
 namespace {
 
-double Pick(const Estimate& estimate, Bound bound) {
+double At(Bound bound, double low, double expected, double high) {
   switch (bound) {
     case Bound::kLow:
-      return estimate.low_ns;
+      return low;
     case Bound::kHigh:
-      return estimate.high_ns;
+      return high;
     case Bound::kExpected:
       break;
   }
-  return estimate.ns;
+  return expected;
+}
+
+double Pick(const Estimate& estimate, Bound bound) {
+  return At(bound, estimate.low_ns, estimate.ns, estimate.high_ns);
+}
+
+Slowdown Pick(const Contention& contention, Bound bound) {
+  const auto pick = [bound](const Factor& f) { return At(bound, f.low, f.value, f.high); };
+  return {pick(contention.attention), pick(contention.exchange)};
 }
 
 /// Ranks in the ring of `rank`, that one first.
@@ -58,6 +69,45 @@ std::vector<double> PriceRound(const TrafficMatrix& traffic,
     for (const int rank : ranks) price[static_cast<std::size_t>(rank)] = ns;
   }
   return price;
+}
+
+/// What exchanges and hops lose and cost where attention runs beside them: those of layers with
+/// head chunks, and those of rings. Left empty where nothing is lost.
+void AddSlowdowns(const LayerWork& work, const Costs& costs, Bound bound, LayerDurations& out) {
+  const Slowdown none;
+  const auto ranks = static_cast<std::size_t>(work.ranks);
+  std::map<std::pair<Traffic, int>, Slowdown> known;  // the same few are asked for many times
+  const auto price = [&](Traffic traffic, int members) {
+    const auto [found, fresh] = known.try_emplace({traffic, members});
+    if (fresh) found->second = Pick(costs.Contended(traffic, members), bound);
+    return found->second;
+  };
+  bool loses = false;
+  if (work.chunks > 1) {
+    for (const std::vector<int>& component : work.component) {
+      std::vector<int> members(ranks, 0);
+      for (const int c : component) ++members[static_cast<std::size_t>(c)];
+      std::vector<Slowdown> round(ranks);
+      for (std::size_t r = 0; r < ranks; ++r) {
+        const int size = members[static_cast<std::size_t>(component[r])];
+        if (size > 1) round[r] = price(Traffic::kAllToAll, size);
+        loses = loses || round[r] != none;
+      }
+      out.exchange_slowdown.push_back(std::move(round));
+    }
+    if (!loses) out.exchange_slowdown.clear();
+    return;
+  }
+  if (work.steps == 1) return;
+  std::vector<int> ring;
+  out.hop_slowdown.resize(ranks);
+  for (std::size_t r = 0; r < ranks; ++r) {
+    if (work.ring_next[r] < 0) continue;
+    RingOf(work, static_cast<int>(r), ring);
+    out.hop_slowdown[r] = price(Traffic::kHop, static_cast<int>(ring.size()));
+    loses = loses || out.hop_slowdown[r] != none;
+  }
+  if (!loses) out.hop_slowdown.clear();
 }
 
 }  // namespace
@@ -151,6 +201,7 @@ LayerDurations PriceLayer(const LayerWork& work, const Costs& costs, Bound bound
       out.hop.back()[r] = Pick(costs.HopAround(ring, hop[r]), bound);
     }
   }
+  AddSlowdowns(work, costs, bound, out);
   return out;
 }
 

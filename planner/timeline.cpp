@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "planner/event_clock.h"
 
 namespace dbsp::planner {
 namespace {
@@ -55,14 +56,62 @@ std::vector<std::vector<int>> RingsOf(const LayerWork& work) {
   return rings;
 }
 
+/// Times where nothing slows anything down: they are known at once.
+class PlainClock {
+ public:
+  using Moment = double;
+  static constexpr Moment kStart = 0;
+
+  PlainClock(int /*ranks*/, std::size_t /*rounds*/, std::size_t /*steps*/) {}
+
+  static Moment Later(Moment a, Moment b) { return std::max(a, b); }
+  Moment Run(const Segment& segment, double duration, Moment start) {
+    const Moment end = start + duration;
+    if (duration == 0 && segment.bytes == 0) return end;  // nothing happens: idle steps are none
+    const std::int64_t begin = std::llround(start);
+    timeline_.segments.push_back({segment.rank,
+                                  segment.kind,
+                                  segment.index,
+                                  begin,
+                                  std::llround(end) - begin,
+                                  segment.bytes});
+    return end;
+  }
+  Moment Exchange(
+      const Segment& segment, double duration, Moment start, const Slowdown&, int /*component*/) {
+    return Run(segment, duration, start);
+  }
+  Moment Hop(
+      const Segment& segment, double duration, Moment start, const Slowdown&, int /*sender*/) {
+    return Run(segment, duration, start);
+  }
+  void NextRound() {}
+
+  Timeline Finish(const std::vector<Moment>& device, const std::vector<Moment>& link) {
+    for (std::size_t r = 0; r < device.size(); ++r) {
+      timeline_.makespan_ns =
+          std::max<std::int64_t>(timeline_.makespan_ns, std::llround(std::max(device[r], link[r])));
+    }
+    return std::move(timeline_);
+  }
+
+ private:
+  Timeline timeline_;
+};
+
+/// What every rank does and waits for; when that is, is the clock's.
+template <typename Clock>
 class Simulator {
  public:
+  using Moment = typename Clock::Moment;
+
   Simulator(const LayerWork& work, const LayerDurations& durations)
       : work_(work),
         durations_(durations),
         ranks_(static_cast<std::size_t>(work.ranks)),
-        device_(ranks_, 0.0),
-        link_(ranks_, 0.0) {}
+        clock_(work.ranks, work.rounds.size(), static_cast<std::size_t>(work.steps)),
+        device_(ranks_, Clock::kStart),
+        link_(ranks_, Clock::kStart) {}
 
   Timeline Run(RingSync sync) {
     if (work_.chunks > 1) {
@@ -82,65 +131,56 @@ class Simulator {
 
  private:
   Timeline Finish() {
-    std::stable_sort(timeline_.segments.begin(),
-                     timeline_.segments.end(),
-                     [](const Segment& a, const Segment& b) {
-                       return a.rank != b.rank ? a.rank < b.rank : a.start_ns < b.start_ns;
-                     });
-    for (std::size_t r = 0; r < ranks_; ++r) {
-      timeline_.makespan_ns = std::max<std::int64_t>(timeline_.makespan_ns,
-                                                     std::llround(std::max(device_[r], link_[r])));
-    }
-    return std::move(timeline_);
+    Timeline timeline = clock_.Finish(device_, link_);
+    std::stable_sort(
+        timeline.segments.begin(), timeline.segments.end(), [](const Segment& a, const Segment& b) {
+          return a.rank != b.rank ? a.rank < b.rank : a.start_ns < b.start_ns;
+        });
+    return timeline;
   }
 
-  void Emit(std::size_t rank,
-            SegmentKind kind,
-            std::size_t index,
-            double start,
-            double duration,
-            std::int64_t bytes) {
-    if (duration == 0 && bytes == 0) return;  // nothing happens: idle steps are no segments
-    const std::int64_t begin = std::llround(start);
-    timeline_.segments.push_back({static_cast<int>(rank),
-                                  kind,
-                                  static_cast<int>(index),
-                                  begin,
-                                  std::llround(start + duration) - begin,
-                                  bytes});
+  static Segment Of(std::size_t rank, SegmentKind kind, std::size_t index, std::int64_t bytes) {
+    return {.rank = static_cast<int>(rank),
+            .kind = kind,
+            .index = static_cast<int>(index),
+            .bytes = bytes};
   }
 
   /// pack -> exchange -> unpack; a component's exchange starts when its last rank has packed.
   void Round(std::size_t round) { Unpack(round, PackAndSend(round)); }
 
   /// Packs on the devices, then the exchange on the links. Returns when each rank has received.
-  std::vector<double> PackAndSend(std::size_t round) {
+  std::vector<Moment> PackAndSend(std::size_t round) {
     const TrafficMatrix& traffic = work_.rounds[round];
     const std::vector<int>& component = work_.component[round];
-    std::vector<double> ready(ranks_, 0.0);  // per component number
+    std::vector<Moment> ready(ranks_, Clock::kStart);  // per component number
     for (std::size_t r = 0; r < ranks_; ++r) {
-      const double duration = durations_.pack[round][r];
-      Emit(r, SegmentKind::kPack, round, device_[r], duration, traffic.Packed(static_cast<int>(r)));
-      device_[r] += duration;
-      double& start = ready[static_cast<std::size_t>(component[r])];
-      start = std::max({start, device_[r], link_[r]});
+      device_[r] = clock_.Run(Of(r, SegmentKind::kPack, round, traffic.Packed(static_cast<int>(r))),
+                              durations_.pack[round][r],
+                              device_[r]);
+      Moment& start = ready[static_cast<std::size_t>(component[r])];
+      start = clock_.Later(clock_.Later(start, device_[r]), link_[r]);
     }
+    clock_.NextRound();
+    const auto& slowdowns = durations_.exchange_slowdown;
     for (std::size_t r = 0; r < ranks_; ++r) {
-      const double start = ready[static_cast<std::size_t>(component[r])];
-      const double duration = durations_.exchange[round][r];
-      Emit(r, SegmentKind::kExchange, round, start, duration, traffic.Sent(static_cast<int>(r)));
-      link_[r] = start + duration;
+      link_[r] =
+          clock_.Exchange(Of(r, SegmentKind::kExchange, round, traffic.Sent(static_cast<int>(r))),
+                          durations_.exchange[round][r],
+                          ready[static_cast<std::size_t>(component[r])],
+                          slowdowns.empty() ? Slowdown{} : slowdowns[round][r],
+                          component[r]);
     }
     return link_;
   }
 
-  void Unpack(std::size_t round, const std::vector<double>& received) {
+  void Unpack(std::size_t round, const std::vector<Moment>& received) {
     const TrafficMatrix& traffic = work_.rounds[round];
     for (std::size_t r = 0; r < ranks_; ++r) {
-      const double start = std::max(device_[r], received[r]);
-      const double copy = durations_.unpack[round][r];
-      Emit(r, SegmentKind::kUnpack, round, start, copy, traffic.Unpacked(static_cast<int>(r)));
-      device_[r] = start + copy;
+      device_[r] =
+          clock_.Run(Of(r, SegmentKind::kUnpack, round, traffic.Unpacked(static_cast<int>(r))),
+                     durations_.unpack[round][r],
+                     clock_.Later(device_[r], received[r]));
     }
   }
 
@@ -148,8 +188,8 @@ class Simulator {
   /// its O packed and sent. What comes home is unpacked at the end, under the last exchange.
   void Pipeline() {
     const auto chunks = static_cast<std::size_t>(work_.chunks);
-    std::vector<std::vector<double>> received{PackAndSend(0)};
-    std::vector<std::vector<double>> home;
+    std::vector<std::vector<Moment>> received{PackAndSend(0)};
+    std::vector<std::vector<Moment>> home;
     for (std::size_t c = 0; c < chunks; ++c) {
       if (c + 1 < chunks) received.push_back(PackAndSend(c + 1));
       Unpack(c, received[c]);
@@ -160,35 +200,41 @@ class Simulator {
   }
 
   /// Attention and merge of one step on one rank, not before `start`. Returns attention's end.
-  double Compute(std::size_t r, std::size_t t, double start) {
-    const double attention = durations_.attention[t][r];
-    const double merge = durations_.merge[t][r];
-    const double end = start + attention;
-    Emit(r, SegmentKind::kAttention, t, start, attention, 0);
-    Emit(r, SegmentKind::kMerge, t, end, merge, 0);
-    device_[r] = end + merge;
+  Moment Compute(std::size_t r, std::size_t t, Moment start) {
+    const Moment end =
+        clock_.Run(Of(r, SegmentKind::kAttention, t, 0), durations_.attention[t][r], start);
+    device_[r] = clock_.Run(Of(r, SegmentKind::kMerge, t, 0), durations_.merge[t][r], end);
     return end;
+  }
+
+  /// The hop of step `t` to rank `r` from the next one of its ring.
+  Moment Hop(std::size_t r, std::size_t t, Moment start) {
+    const auto& slowdowns = durations_.hop_slowdown;
+    return clock_.Hop(Of(r, SegmentKind::kHop, t, work_.hop_bytes[t][r]),
+                      durations_.hop[t][r],
+                      start,
+                      slowdowns.empty() ? Slowdown{} : slowdowns[r],
+                      work_.ring_next[r]);
   }
 
   void NeighbourRing() {
     const auto steps = static_cast<std::size_t>(work_.steps);
-    std::vector<double> have = device_;  // when the K/V of this step are at hand
-    std::vector<double> spare = device_;  // when the buffer of the step before is free
+    std::vector<Moment> have = device_;  // when the K/V of this step are at hand
+    std::vector<Moment> spare = device_;  // when the buffer of the step before is free
     for (std::size_t t = 0; t < steps; ++t) {
-      std::vector<double> arrived = have;
-      std::vector<double> link = link_;
+      std::vector<Moment> arrived = have;
+      std::vector<Moment> link = link_;
       for (std::size_t r = 0; t + 1 < steps && r < ranks_; ++r) {
         if (work_.ring_next[r] < 0) continue;
         const auto sender = static_cast<std::size_t>(work_.ring_next[r]);
-        const double start = std::max({have[sender], spare[r], link_[sender], link_[r]});
-        const double duration = durations_.hop[t][r];
-        Emit(r, SegmentKind::kHop, t, start, duration, work_.hop_bytes[t][r]);
-        arrived[r] = start + duration;
-        link[r] = std::max(link[r], arrived[r]);
-        link[sender] = std::max(link[sender], arrived[r]);
+        const Moment start = clock_.Later(clock_.Later(have[sender], spare[r]),
+                                          clock_.Later(link_[sender], link_[r]));
+        arrived[r] = Hop(r, t, start);
+        link[r] = clock_.Later(link[r], arrived[r]);
+        link[sender] = clock_.Later(link[sender], arrived[r]);
       }
       for (std::size_t r = 0; r < ranks_; ++r) {
-        spare[r] = Compute(r, t, std::max(device_[r], have[r]));
+        spare[r] = Compute(r, t, clock_.Later(device_[r], have[r]));
       }
       have = arrived;
       link_ = link;
@@ -198,22 +244,20 @@ class Simulator {
   void BarrierRing() {
     const auto steps = static_cast<std::size_t>(work_.steps);
     for (const std::vector<int>& ring : RingsOf(work_)) {
-      double now = 0;
+      Moment now = Clock::kStart;
       for (const int r : ring) {
         const auto rank = static_cast<std::size_t>(r);
-        now = std::max({now, device_[rank], link_[rank]});
+        now = clock_.Later(clock_.Later(now, device_[rank]), link_[rank]);
       }
       for (std::size_t t = 0; t < steps; ++t) {
-        double end = now;
+        Moment end = now;
         for (const int r : ring) {
           const auto rank = static_cast<std::size_t>(r);
           if (t + 1 < steps && work_.ring_next[rank] >= 0) {
-            const double hop = durations_.hop[t][rank];
-            Emit(rank, SegmentKind::kHop, t, now, hop, work_.hop_bytes[t][rank]);
-            end = std::max(end, now + hop);
+            end = clock_.Later(end, Hop(rank, t, now));
           }
           Compute(rank, t, now);
-          end = std::max(end, device_[rank]);
+          end = clock_.Later(end, device_[rank]);
         }
         now = end;
       }
@@ -227,10 +271,27 @@ class Simulator {
   const LayerWork& work_;
   const LayerDurations& durations_;
   std::size_t ranks_;
-  std::vector<double> device_;  // when the rank's device is free
-  std::vector<double> link_;  // when its link is free
-  Timeline timeline_;
+  Clock clock_;
+  std::vector<Moment> device_;  // when the rank's device is free
+  std::vector<Moment> link_;  // when its link is free
 };
+
+void CheckSlowdowns(const std::vector<Slowdown>& slowdowns, int ranks) {
+  if (!slowdowns.empty() && slowdowns.size() != static_cast<std::size_t>(ranks)) {
+    Fail(ErrorCode::kInvalidArgument,
+         "durations: slowdowns of {} ranks, expected {}",
+         slowdowns.size(),
+         ranks);
+  }
+  for (const Slowdown& slowdown : slowdowns) {
+    for (const double factor : {slowdown.attention, slowdown.exchange}) {
+      if (std::isfinite(factor) && factor >= 1) continue;
+      Fail(ErrorCode::kInvalidArgument,
+           "durations: a slowdown of {}, expected finite and at least 1",
+           factor);
+    }
+  }
+}
 
 }  // namespace
 
@@ -242,7 +303,19 @@ Timeline Simulate(const LayerWork& work, const LayerDurations& durations, RingSy
   CheckGrid(durations.attention, "attention", steps, work.ranks);
   CheckGrid(durations.merge, "merge", steps, work.ranks);
   CheckGrid(durations.hop, "hop", steps - 1, work.ranks);
-  return Simulator(work, durations).Run(sync);
+  CheckSlowdowns(durations.hop_slowdown, work.ranks);
+  const auto& exchange_slowdown = durations.exchange_slowdown;
+  if (!exchange_slowdown.empty() && exchange_slowdown.size() != work.rounds.size()) {
+    Fail(ErrorCode::kInvalidArgument,
+         "durations: slowdowns of {} rounds, expected {}",
+         exchange_slowdown.size(),
+         work.rounds.size());
+  }
+  for (const auto& round : exchange_slowdown) CheckSlowdowns(round, work.ranks);
+  if (durations.hop_slowdown.empty() && exchange_slowdown.empty()) {
+    return Simulator<PlainClock>(work, durations).Run(sync);
+  }
+  return Simulator<EventClock>(work, durations).Run(sync);
 }
 
 }  // namespace dbsp::planner

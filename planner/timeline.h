@@ -12,7 +12,15 @@
 
 namespace dbsp::planner {
 
-/// Duration of every segment of a layer, nanoseconds; the same index order as LayerWork.
+/// How many times longer work takes while a rank's attention and its link's traffic run at once.
+struct Slowdown {
+  double attention = 1;  ///< of the rank's attention, under this traffic
+  double exchange = 1;  ///< of this traffic, while a rank that it moves for attends
+  bool operator==(const Slowdown&) const = default;
+};
+
+/// Duration of every segment of a layer with nothing beside it, nanoseconds; the same index order
+/// as LayerWork.
 struct LayerDurations {
   std::vector<std::vector<double>> pack;  ///< [rounds][rank]
   std::vector<std::vector<double>> exchange;  ///< [rounds][rank], equal inside a component
@@ -20,6 +28,10 @@ struct LayerDurations {
   std::vector<std::vector<double>> attention;  ///< [steps][rank]
   std::vector<std::vector<double>> merge;  ///< [steps][rank], 0 in step 0
   std::vector<std::vector<double>> hop;  ///< [steps - 1][rank]
+  /// [rounds][rank], equal inside a component; empty: exchanges and attention do not meet, or
+  /// without loss.
+  std::vector<std::vector<Slowdown>> exchange_slowdown = {};
+  std::vector<Slowdown> hop_slowdown = {};  ///< [rank]; empty as above
 };
 
 enum class Bound : std::uint8_t { kExpected, kLow, kHigh };
@@ -34,7 +46,13 @@ enum class Bound : std::uint8_t { kExpected, kLow, kHigh };
 /// equal to block counts and no exchange, makespan * U * R / total = rho of db-SP.
 enum class RingSync : std::uint8_t { kNeighbour, kBarrier };
 
-/// errors  Error{kInvalidArgument} when durations have another shape, are negative or not finite
+/// Where there are slowdowns, attention and traffic that run at once each advance at their reduced
+/// rates, an exchange for all ranks of its component alike. The makespan is then never below that
+/// without slowdowns, and never above that with every attention and all traffic at their slowest
+/// throughout; between those it need not grow with a slowdown, because what is late may miss what
+/// would have slowed it.
+/// errors  Error{kInvalidArgument} when durations have another shape, are negative or not finite,
+///         or a slowdown is below 1 or not finite
 [[nodiscard]] Timeline Simulate(const LayerWork& work,
                                 const LayerDurations& durations,
                                 RingSync sync);

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <map>
 #include <set>
@@ -16,6 +15,7 @@
 #include "core/error.h"
 #include "planner/families.h"
 #include "tests/planner/fake_costs.h"
+#include "tests/planner/layer_events.h"
 #include "tests/planner/random_case.h"
 
 namespace dbsp::planner {
@@ -26,163 +26,36 @@ LayerWork WorkOf(const RandomCase& made) {
       made.layer.shape, made.layer.masks, made.partition, made.strategy, made.home, DType::kF32);
 }
 
-/// Calls `change` for every duration grid.
-void ForEachGrid(LayerDurations& durations,
-                 const std::function<void(std::vector<std::vector<double>>&)>& change) {
-  for (auto* grid : {&durations.pack,
-                     &durations.exchange,
-                     &durations.unpack,
-                     &durations.attention,
-                     &durations.merge,
-                     &durations.hop}) {
-    change(*grid);
+/// Relaxed until nothing moves.
+double RelaxedMakespan(const LayerWork& work, const LayerDurations& durations) {
+  LayerEvents layer(work, durations);
+  auto& events = layer.events();
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (auto& [id, event] : events) {
+      double start = 0;
+      for (const LayerEvents::Id& before : event.after) {
+        start = std::max(start, events.at(before).end);
+      }
+      if (start + event.duration > event.end) {
+        event.end = start + event.duration;
+        moved = true;
+      }
+    }
   }
+  double last = 0;
+  for (const auto& [id, event] : events) last = std::max(last, event.end);
+  return last;
 }
-
-LayerDurations Shaped(const LayerWork& work, const std::function<double()>& value) {
-  LayerDurations out;
-  const auto ranks = static_cast<std::size_t>(work.ranks);
-  const auto steps = static_cast<std::size_t>(work.steps);
-  out.pack.assign(work.rounds.size(), std::vector<double>(ranks, 0.0));
-  out.exchange = out.unpack = out.pack;
-  out.attention.assign(steps, std::vector<double>(ranks, 0.0));
-  out.merge = out.attention;
-  out.hop.assign(steps - 1, std::vector<double>(ranks, 0.0));
-  ForEachGrid(out, [&](auto& grid) {
-    for (auto& row : grid) {
-      for (double& entry : row) entry = value();
-    }
-  });
-  for (double& entry : out.merge.front()) entry = 0;
-  for (std::size_t round = 0; round < work.rounds.size(); ++round) {
-    std::map<int, double> shared;  // equal inside a component
-    for (std::size_t r = 0; r < ranks; ++r) {
-      out.exchange[round][r] =
-          shared.try_emplace(work.component[round][r], out.exchange[round][r]).first->second;
-    }
-  }
-  for (auto& hop : out.hop) {
-    for (std::size_t r = 0; r < ranks; ++r) {
-      if (work.ring_next[r] < 0) hop[r] = 0;
-    }
-  }
-  return out;
-}
-
-/// The rules of timeline.h as a set of constraints, relaxed until nothing moves: an event has an
-/// end no earlier than every predecessor's end plus its own duration.
-class Relaxation {
- public:
-  Relaxation(const LayerWork& work, const LayerDurations& durations) : work_(work), d_(durations) {}
-
-  double Makespan() {
-    Declare();
-    for (bool moved = true; moved;) {
-      moved = false;
-      for (auto& [id, event] : events_) {
-        double start = 0;
-        for (const Id& before : event.after) start = std::max(start, events_.at(before).end);
-        if (start + event.duration > event.end) {
-          event.end = start + event.duration;
-          moved = true;
-        }
-      }
-    }
-    double last = 0;
-    for (const auto& [id, event] : events_) last = std::max(last, event.end);
-    return last;
-  }
-
- private:
-  using Id = std::tuple<char, int, int>;  // kind, index, rank
-  struct Event {
-    double duration = 0;
-    double end = 0;
-    std::vector<Id> after;
-  };
-
-  void Add(char kind, int index, int rank, double duration, std::vector<Id> after) {
-    Event event;
-    event.duration = duration;
-    for (const Id& id : after) {
-      if (std::get<1>(id) >= 0) event.after.push_back(id);
-    }
-    events_[{kind, index, rank}] = std::move(event);
-  }
-  static double At(const std::vector<std::vector<double>>& grid, int i, int r) {
-    return grid[static_cast<std::size_t>(i)][static_cast<std::size_t>(r)];
-  }
-
-  void Declare() {
-    const int rounds = static_cast<int>(work_.rounds.size());
-    for (int r = 0; r < work_.ranks; ++r) {
-      for (int round = 0; round < rounds; ++round) DeclareRound(round, r);
-      for (int t = 0; t < work_.steps; ++t) DeclareStep(t, r);
-    }
-  }
-
-  void DeclareRound(int round, int r) {
-    const int last = work_.steps - 1;
-    std::vector<Id> free{{'u', round - 1, r}};
-    if (round == work_.rounds_before) free = {{'m', last, r}};
-    Add('p', round, r, At(d_.pack, round, r), free);
-    std::vector<Id> ready;
-    for (int other = 0; other < work_.ranks; ++other) {
-      const auto& component = work_.component[static_cast<std::size_t>(round)];
-      if (component[static_cast<std::size_t>(other)] != component[static_cast<std::size_t>(r)]) {
-        continue;
-      }
-      ready.push_back({'p', round, other});
-      if (round < work_.rounds_before || work_.ring_next[static_cast<std::size_t>(other)] < 0) {
-        continue;
-      }
-      ready.push_back({'h', last - 1, other});
-      ready.push_back({'h', last - 1, Prev(other)});
-    }
-    Add('x', round, r, At(d_.exchange, round, r), ready);
-    Add('u', round, r, At(d_.unpack, round, r), {{'x', round, r}});
-  }
-
-  void DeclareStep(int t, int r) {
-    const int before = work_.rounds_before - 1;
-    const int next = work_.ring_next[static_cast<std::size_t>(r)];
-    std::vector<Id> ready{{'u', before, r}, {'m', t - 1, r}};
-    if (next >= 0) ready.push_back({'h', t - 1, r});
-    Add('a', t, r, At(d_.attention, t, r), ready);
-    Add('m', t, r, At(d_.merge, t, r), {{'a', t, r}});
-    if (next < 0 || t + 1 == work_.steps) return;
-    Add('h',
-        t,
-        r,
-        At(d_.hop, t, r),
-        {{'u', before, r},
-         {'u', before, next},
-         {'h', t - 1, r},
-         {'h', t - 1, next},  // the sender has the K/V, and has received on its link
-         {'h', t - 1, Prev(r)},  // this rank's link has sent
-         {'a', t - 1, r}});
-  }
-
-  int Prev(int rank) const {
-    for (int r = 0; r < work_.ranks; ++r) {
-      if (work_.ring_next[static_cast<std::size_t>(r)] == rank) return r;
-    }
-    return -1;
-  }
-
-  const LayerWork& work_;
-  const LayerDurations& d_;
-  std::map<Id, Event> events_;
-};
 
 TEST(TimelineTest, AgreesWithRelaxingTheRulesOneByOne) {
   std::mt19937_64 random(21);
   for (int trial = 0; trial < 300; ++trial) {
-    const LayerWork work = WorkOf(MakeRandomLayerCase(random));
+    const LayerWork work = WorkOf(MakeRandomCase(random));
     const LayerDurations durations =
         Shaped(work, [&] { return static_cast<double>(Draw(random, 0, 50)); });
     const Timeline timeline = Simulate(work, durations, RingSync::kNeighbour);
-    ASSERT_EQ(static_cast<double>(timeline.makespan_ns), Relaxation(work, durations).Makespan())
+    ASSERT_EQ(static_cast<double>(timeline.makespan_ns), RelaxedMakespan(work, durations))
         << "trial " << trial;
   }
 }
