@@ -12,6 +12,7 @@ using planner::Estimate;
 
 /// A year in nanoseconds: anything above is a fault, and sums stay far from 2^63.
 constexpr double kMostNs = 3.2e16;
+constexpr double kMostFactor = 1e6;
 
 Estimate Checked(const Estimate& e, const char* operation) {
   const bool good = std::isfinite(e.ns) && std::isfinite(e.low_ns) && std::isfinite(e.high_ns) &&
@@ -50,6 +51,21 @@ Estimate CheckedCosts::AllToAllAmong(std::span<const int> ranks,
 }
 Estimate CheckedCosts::HopAround(std::span<const int> ring, std::int64_t bytes) const {
   return Checked(costs_.HopAround(ring, bytes), "hop");
+}
+planner::Contention CheckedCosts::Contended(planner::Traffic traffic, int ranks) const {
+  const planner::Contention contention = costs_.Contended(traffic, ranks);
+  for (const planner::Factor& f : {contention.attention, contention.exchange}) {
+    const bool good = std::isfinite(f.low) && std::isfinite(f.value) && std::isfinite(f.high) &&
+                      1 <= f.low && f.low <= f.value && f.value <= f.high && f.high < kMostFactor;
+    if (good) continue;
+    Fail(ErrorCode::kMeasurement,
+         "the cost model's slowdown is {} in [{}, {}], expected finite, ordered and from 1 to {}",
+         f.value,
+         f.low,
+         f.high,
+         kMostFactor);
+  }
+  return contention;
 }
 double CheckedCosts::BandwidthBoundNs(std::int64_t bytes) const {
   const double ns = costs_.BandwidthBoundNs(bytes);

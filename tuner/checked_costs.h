@@ -9,7 +9,7 @@ namespace dbsp::tuner {
 
 /// Passes every question to `costs` and checks the answer.
 /// errors  Error{kMeasurement} naming the operation and the numbers, when an answer is not finite
-///         or not 0 <= low <= ns <= high
+///         or not 0 <= low <= ns <= high, or a slowdown is not 1 <= low <= value <= high
 /// owns    nothing: `costs` must outlive it
 class CheckedCosts : public planner::Costs {
  public:
@@ -23,6 +23,7 @@ class CheckedCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Hop(int ranks, std::int64_t bytes) const override;
   [[nodiscard]] planner::Estimate HopAround(std::span<const int> ring,
                                             std::int64_t bytes) const override;
+  [[nodiscard]] planner::Contention Contended(planner::Traffic traffic, int ranks) const override;
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override;
   [[nodiscard]] CostSource source() const override { return costs_.source(); }
 

@@ -50,6 +50,10 @@ constexpr int kFullBlock = 128;
 constexpr double kComputeHalf = 0.25;
 constexpr double kExchangeHalf = 0.30;
 
+// No figure of attention beside an exchange is published for these. Assumed: at worst attention
+// loses 32 multiprocessors to NCCL's kernels, and an exchange as much as its interval.
+constexpr int kMostNcclSms = 32;
+
 /// GB/s are bytes per nanosecond.
 double NsOf(double bytes, double gb_per_s) { return bytes / gb_per_s; }
 
@@ -130,6 +134,12 @@ Estimate ClusterCosts::AllToAll(int ranks, std::int64_t max_rank_bytes) const {
 
 Estimate ClusterCosts::Hop(int ranks, std::int64_t bytes) const { return AllToAll(ranks, bytes); }
 
+planner::Contention ClusterCosts::Contended(planner::Traffic /*traffic*/, int ranks) const {
+  if (ranks < 2) return {};
+  const double sms = cluster_.gpu.multiprocessors;
+  return {{1, 1, sms / (sms - kMostNcclSms)}, {1, 1, 1 + kExchangeHalf}};
+}
+
 double ClusterCosts::BandwidthBoundNs(std::int64_t bytes) const {
   return bytes > 0 ? NsOf(static_cast<double>(bytes), cluster_.gpu.link_gb_per_s) : 0;
 }
@@ -139,22 +149,28 @@ std::vector<std::string> ClusterCosts::Remarks() const {
   return {fmt::format(
       "analytic costs of {}: bf16, {:.0f} TFLOP/s peak, attention at {:.0f} (d 128), {:.2f} TB/s "
       "memory, {:.0f} GB/s links; intervals of +-{:.0f}% (compute) and +-{:.0f}% (exchange) are "
-      "assumed, nothing was measured",
+      "assumed, nothing was measured; attention and exchanges that run at once are taken to cost "
+      "each other nothing, at worst attention {:.0f}% and exchanges {:.0f}%",
       cluster_.name,
       gpu.peak_tflops,
       gpu.attention_tflops_d128,
       gpu.hbm_gb_per_s / 1e3,
       gpu.link_gb_per_s,
       100 * kComputeHalf,
+      100 * kExchangeHalf,
+      100 * (Contended(planner::Traffic::kHop, 2).attention.high - 1),
       100 * kExchangeHalf)};
 }
 
 std::string ClusterCosts::ExchangeRemark() const {
   return fmt::format(
       "exchanges are those of {}: {:.0f} GB/s links, published and not measured, an interval of "
-      "+-{:.0f}% assumed; everything else is the database's",
+      "+-{:.0f}% assumed, and beside attention nothing lost, at worst {:.0f}% of attention and "
+      "{:.0f}% of exchanges; everything else is the database's",
       cluster_.name,
       cluster_.gpu.link_gb_per_s,
+      100 * kExchangeHalf,
+      100 * (Contended(planner::Traffic::kHop, 2).attention.high - 1),
       100 * kExchangeHalf);
 }
 

@@ -45,6 +45,7 @@ class ClusterCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Merge(std::int64_t rows, int head_dim) const override;
   [[nodiscard]] planner::Estimate AllToAll(int ranks, std::int64_t max_rank_bytes) const override;
   [[nodiscard]] planner::Estimate Hop(int ranks, std::int64_t bytes) const override;
+  [[nodiscard]] planner::Contention Contended(planner::Traffic traffic, int ranks) const override;
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override;
   [[nodiscard]] CostSource source() const override { return CostSource::kAnalytic; }
 

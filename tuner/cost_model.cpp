@@ -107,6 +107,8 @@ FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
   }
   FillRankCurves(selection, "alltoall", request.ranks_per_node, all_to_all_, remarks_);
   FillRankCurves(selection, "hop", request.ranks_per_node, hop_, remarks_);
+  beside_all_to_all_.emplace(selection, planner::Traffic::kAllToAll);
+  beside_hop_.emplace(selection, planner::Traffic::kHop);
   remarks_.push_back(Describe(all_to_all_));
   remarks_.push_back(Describe(hop_));
 }
@@ -211,6 +213,10 @@ Estimate FittedCosts::HopAround(std::span<const int> ring, std::int64_t bytes) c
       hop_, static_cast<int>(ring.size()), hop_.Hosts(ring), static_cast<double>(bytes));
 }
 
+planner::Contention FittedCosts::Contended(planner::Traffic traffic, int ranks) const {
+  return (traffic == planner::Traffic::kHop ? beside_hop_ : beside_all_to_all_)->At(ranks);
+}
+
 double FittedCosts::BandwidthBoundNs(std::int64_t bytes) const {
   double best = 0;
   for (const RankCurves* curves : {&all_to_all_, &hop_}) {
@@ -240,6 +246,8 @@ std::vector<std::string> FittedCosts::Remarks() const {
           profile_command_));
     }
   }
+  beside_all_to_all_->AddRemarks(profile_command_, remarks);
+  beside_hop_->AddRemarks(profile_command_, remarks);
   if (copy_outside_) remarks.push_back("pack: sizes outside the measured ones were needed");
   if (merge_outside_) remarks.push_back("merge: sizes outside the measured ones were needed");
   return remarks;

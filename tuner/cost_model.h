@@ -7,6 +7,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "core/shape.h"
 #include "db/database.h"
 #include "planner/costs.h"
+#include "tuner/contention_fit.h"
 #include "tuner/curve.h"
 #include "tuner/rank_curves.h"
 #include "tuner/statistics.h"
@@ -80,6 +82,7 @@ class FittedCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Hop(int ranks, std::int64_t bytes) const override;
   [[nodiscard]] planner::Estimate HopAround(std::span<const int> ring,
                                             std::int64_t bytes) const override;
+  [[nodiscard]] planner::Contention Contended(planner::Traffic traffic, int ranks) const override;
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override;
   [[nodiscard]] CostSource source() const override { return CostSource::kFitted; }
 
@@ -111,6 +114,8 @@ class FittedCosts : public planner::Costs {
   int merge_head_dim_ = 0;
   RankCurves all_to_all_;
   RankCurves hop_;
+  std::optional<ContentionFit> beside_all_to_all_;
+  std::optional<ContentionFit> beside_hop_;
   bool allow_scaled_ = false;
   std::string profile_command_;
   std::vector<std::string> remarks_;

@@ -38,7 +38,8 @@ bool NowhereAbove(const Prices& a, const Prices& b) {
   return true;
 }
 
-/// Kernels that another one does not make superfluous; of equal ones the first.
+/// Kernels that another one does not make superfluous; of equal ones the first. Beside exchanges
+/// that slow attention down an earlier end may meet a later exchange; that is not looked for.
 std::vector<std::size_t> WorthSimulating(const std::vector<Prices>& prices) {
   std::vector<std::size_t> kept;
   for (std::size_t k = 0; k < prices.size(); ++k) {

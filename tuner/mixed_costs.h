@@ -34,6 +34,10 @@ class MixedCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Hop(int ranks, std::int64_t bytes) const override {
     return cluster_.Hop(ranks, bytes);
   }
+  /// The database's is of another exchange.
+  [[nodiscard]] planner::Contention Contended(planner::Traffic traffic, int ranks) const override {
+    return cluster_.Contended(traffic, ranks);
+  }
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override {
     return cluster_.BandwidthBoundNs(bytes);
   }

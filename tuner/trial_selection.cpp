@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "core/error.h"
 #include "tuner/statistics.h"
@@ -14,18 +15,29 @@ namespace dbsp::tuner {
 namespace {
 
 bool Usable(const Trial& trial) {
+  const auto positive = [](const std::vector<std::int64_t>& samples) {
+    return std::all_of(samples.begin(), samples.end(), [](std::int64_t s) { return s > 0; });
+  };
   return trial.outcome == TrialOutcome::kOk && !trial.samples_ns.empty() &&
-         std::all_of(trial.samples_ns.begin(), trial.samples_ns.end(), [](std::int64_t sample) {
-           return sample > 0;
-         });
+         positive(trial.samples_ns) && positive(trial.alone_ns);
 }
 
-UsableTrial Summarise(const Trial& trial) {
-  const std::vector<double> samples(trial.samples_ns.begin(), trial.samples_ns.end());
+/// Median, and how far the middle half reaches from it.
+std::pair<double, double> MiddleOf(const std::vector<std::int64_t>& samples_ns) {
+  const std::vector<double> samples(samples_ns.begin(), samples_ns.end());
   const double median = Quantile(samples, 0.5);
   const double above = Quantile(samples, 0.75) - median;
   const double below = median - Quantile(samples, 0.25);
-  return {&trial, median, std::max(above, below) / median};
+  return {median, std::max(above, below) / median};
+}
+
+UsableTrial Summarise(const Trial& trial) {
+  UsableTrial usable{.trial = &trial};
+  std::tie(usable.ns, usable.spread) = MiddleOf(trial.samples_ns);
+  if (!trial.alone_ns.empty()) {
+    std::tie(usable.alone_ns, usable.alone_spread) = MiddleOf(trial.alone_ns);
+  }
+  return usable;
 }
 
 std::string DeviceName(const Provenance& p) {

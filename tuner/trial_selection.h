@@ -18,6 +18,9 @@ struct UsableTrial {
   const Trial* trial = nullptr;
   double ns = 0;
   double spread = 0;
+  /// Of an overlap: the same of the samples with nothing beside; 0 of others.
+  double alone_ns = 0;
+  double alone_spread = 0;
 };
 
 struct TrialSelection {

@@ -109,5 +109,17 @@ TEST(ClusterCostsTest, FewRowsLeaveMultiprocessorsIdle) {
   EXPECT_NEAR(costs.Attention(fewer).ns, costs.Attention(few).ns, 0.01 * costs.Attention(few).ns);
 }
 
+TEST(ClusterCostsTest, BesideExchangesNothingIsLostAndTheIntervalAndTheRemarkSaySo) {
+  const ClusterCosts costs(ParseCluster("h100x8"));
+  const auto contention = costs.Contended(planner::Traffic::kAllToAll, 8);
+  EXPECT_EQ(contention.attention.value, 1);
+  EXPECT_NEAR(contention.attention.high, 1.32, 1e-9);
+  EXPECT_EQ(contention.exchange.value, 1);
+  EXPECT_NEAR(contention.exchange.high, 1.3, 1e-9);
+  EXPECT_NE(costs.Remarks().front().find("at worst attention 32% and exchanges 30%"),
+            std::string::npos)
+      << costs.Remarks().front();
+}
+
 }  // namespace
 }  // namespace dbsp::tuner

@@ -18,6 +18,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 FitRequest RequestFor(const SyntheticTrials& made) {
   FitRequest request;
@@ -114,6 +115,81 @@ TEST(FittedCostsTest, WhatIsMeasuredInsteadIsNamed) {
   EXPECT_THAT(message, HasSubstr("measured are cpu.block_sparse on 64x64 of 64 (26 trials)"));
   EXPECT_THAT(message, HasSubstr("cpu.other on 64x64 of 64"));
   EXPECT_THAT(message, HasSubstr("measure: dbsp-profile --db p.db"));
+}
+
+/// An overlap whose timed side takes `slowdown` times as long as alone.
+void AddOverlap(SyntheticTrials& made,
+                const std::string& op,
+                int ranks,
+                TimedSide timed,
+                double slowdown,
+                std::int64_t bytes = 1000,
+                int margin = 0) {
+  Trial trial;
+  OverlapConfig config;
+  config.attention.kernel = made.kernel;
+  config.exchange = {.op = op, .transport = "threads", .ranks = ranks, .bytes_per_rank = bytes};
+  config.timed = timed;
+  config.sm_margin = margin;
+  trial.config = config;
+  for (const std::int64_t alone : {990, 1000, 1010}) {
+    trial.alone_ns.push_back(alone);
+    trial.samples_ns.push_back(std::llround(slowdown * static_cast<double>(alone)));
+  }
+  made.Add(trial);
+}
+
+TEST(FittedCostsTest, SlowdownsAreTheMedianOfTheirTrialsWithAnIntervalThatHoldsThem) {
+  SyntheticTrials made;
+  made.AddAll({2, 4});
+  for (int i = 0; i < 5; ++i) {
+    AddOverlap(made, "hop", 4, TimedSide::kAttention, 1.2 + 0.1 * i, 1000 + i);
+    AddOverlap(made, "hop", 4, TimedSide::kExchange, 2.0, 1000 + i);
+  }
+  // Noise may say that something gets faster: then it loses nothing.
+  AddOverlap(made, "alltoall", 2, TimedSide::kAttention, 0.9);
+  AddOverlap(made, "alltoall", 2, TimedSide::kExchange, 1.5);
+  AddOverlap(made, "alltoall", 2, TimedSide::kExchange, 9.0, 1000, 8);  // another set-up
+  AddOverlap(made, "alltoall", 8, TimedSide::kAttention, 3.0);  // one side is not enough
+  const FittedCosts costs = Fit(made, RequestFor(made));
+  const auto hop = costs.Contended(planner::Traffic::kHop, 4);
+  EXPECT_NEAR(hop.attention.value, 1.4, 1e-9);
+  EXPECT_LE(hop.attention.low, 1.25);
+  EXPECT_GE(hop.attention.low, 1.0);
+  EXPECT_GE(hop.attention.high, 1.55);
+  EXPECT_LE(hop.attention.high, 1.7);
+  EXPECT_NEAR(hop.exchange.value, 2.0, 1e-9);
+  const auto all = costs.Contended(planner::Traffic::kAllToAll, 2);
+  EXPECT_EQ(all.attention.value, 1);
+  EXPECT_NEAR(all.exchange.value, 1.5, 1e-9);
+  EXPECT_THAT(costs.Remarks(),
+              Contains(HasSubstr("attention beside hop between 4 ranks: it takes 1.40 (")));
+  EXPECT_THAT(costs.Remarks(), Not(Contains(HasSubstr("not measured"))));
+
+  const auto other = costs.Contended(planner::Traffic::kAllToAll, 4);
+  EXPECT_EQ(other.exchange.value, all.exchange.value);
+  EXPECT_EQ(other.exchange.low, 1);
+  EXPECT_GT(other.exchange.high, all.exchange.high);
+  EXPECT_THAT(costs.Remarks(),
+              Contains(HasSubstr("attention beside alltoall: a rank count that was not measured "
+                                 "was needed (measured: 2)")));
+}
+
+TEST(FittedCostsTest, WithoutOverlapsNothingIsLostAtBestAndEverythingAtWorstAndItIsSaid) {
+  SyntheticTrials made;
+  made.AddAll({2});
+  const FittedCosts costs = Fit(made, RequestFor(made));
+  EXPECT_THAT(costs.Remarks(), Not(Contains(HasSubstr("beside"))));  // nobody asked
+  for (const auto traffic : {planner::Traffic::kAllToAll, planner::Traffic::kHop}) {
+    const planner::Contention contention = costs.Contended(traffic, 2);
+    for (const planner::Factor& f : {contention.attention, contention.exchange}) {
+      EXPECT_EQ(f.value, 1);
+      EXPECT_EQ(f.low, 1);
+      EXPECT_EQ(f.high, 2);
+    }
+  }
+  EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("attention beside hop: not measured")));
+  EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("attention beside alltoall: not measured")));
 }
 
 TEST(FittedCostsTest, IntervalCoversFreshMeasurements) {
