@@ -62,6 +62,12 @@ void AddSamples(const Trial& trial, Json& out) {
   out["q25_ns"] = low;
   out["q75_ns"] = high;
   if (median > 0) out["spread"] = (high - low) / median;
+  if (trial.alone_ns.empty()) return;
+  std::vector<std::int64_t> alone = trial.alone_ns;
+  std::sort(alone.begin(), alone.end());
+  const double alone_median = Quantile(alone, 0.5);
+  out["alone_median_ns"] = alone_median;
+  if (alone_median > 0) out["slowdown"] = median / alone_median;
 }
 
 struct ConfigWriter {

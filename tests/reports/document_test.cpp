@@ -305,6 +305,25 @@ TEST(ReportDocumentTest, QuartilesAreOfTheKeptSamples) {
   EXPECT_TRUE(Document(FixtureInputs())["trials"][4]["median_ns"].is_null());
 }
 
+TEST(ReportDocumentTest, AnOverlapShowsBothItsSidesAndItsSlowdown) {
+  ReportInputs inputs = FixtureInputs();
+  Trial& trial = inputs.trials[0].trial;
+  trial.config = OverlapConfig{.attention = std::get<AttentionConfig>(trial.config),
+                               .exchange = {.op = "hop", .transport = "nccl", .ranks = 4},
+                               .sm_margin = 8,
+                               .timed = TimedSide::kExchange};
+  trial.samples_ns = {300, 100, 200};
+  trial.alone_ns = {90, 80, 70};
+  const Json shown = Document(inputs)["trials"][0];
+  EXPECT_EQ(shown["kind"], "overlap");
+  EXPECT_EQ(shown["timed"], "exchange");
+  EXPECT_EQ(shown["sm_margin"], 8);
+  EXPECT_EQ(shown["op"], "hop");
+  EXPECT_TRUE(shown.contains("kernel"));
+  EXPECT_EQ(shown["alone_median_ns"], 80.0);
+  EXPECT_EQ(shown["slowdown"], 2.5);
+}
+
 TEST(ReportDocumentTest, CompareOfAnotherWorkloadGivesNoGainAndIsNamed) {
   ReportInputs inputs = FixtureInputs();
   inputs.other_plans.clear();

@@ -33,6 +33,14 @@ const KINDS = {
     { name: 'Operation', value: (t) => t.op },
     { name: 'Amount', value: (t) => t.amount, text: (v, t) => (t.op === 'merge' ? plural(v, 'row') : bytes(v)), number: true },
     { name: 'Head dim', value: (t) => t.head_dim, number: true }, { name: 'Block', value: (t) => t.block }]],
+  overlap: ['Attention and exchanges at once', [id,
+    { name: 'Timed', value: (t) => t.timed }, { name: 'Kernel', value: (t) => t.kernel },
+    { name: 'Kept blocks', value: (t) => t.kept_blocks, text: count, number: true },
+    { name: 'Operation', value: (t) => t.op }, { name: 'Ranks', value: (t) => t.ranks, number: true },
+    { name: 'Bytes per rank', value: (t) => t.bytes_per_rank, text: bytes, number: true },
+    { name: 'SM margin', value: (t) => t.sm_margin, number: true, hint: 'SMs that attention leaves free and NCCL may take' },
+    { name: 'Alone', value: (t) => t.alone_median_ns, text: time, number: true, hint: 'Median of the same call with nothing beside it' },
+    { name: 'Slowdown', value: (t) => t.slowdown, text: (v) => v.toFixed(2), number: true, hint: 'Median over the median alone' }]],
 };
 
 export function measurementsSection(data) {
