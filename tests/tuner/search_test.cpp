@@ -165,7 +165,8 @@ TEST(PartitionOfTest, RowsWeighWhereAPercentOfTheTimeIsToBeHad) {
     EXPECT_EQ(PartitionOf(workload.shape(), masks, strategy, costs, options), even);
     costs.row_ns = 40;
     const Partition weighed = PartitionOf(workload.shape(), masks, strategy, costs, options);
-    EXPECT_TRUE(weighed == even || total_ns(weighed) < 0.99 * static_cast<double>(total_ns(even)));
+    EXPECT_TRUE(weighed == even || static_cast<double>(total_ns(weighed)) <
+                                       0.99 * static_cast<double>(total_ns(even)));
     gained += weighed == even ? 0 : 1;
   }
   EXPECT_GT(gained, 0);
