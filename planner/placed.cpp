@@ -30,8 +30,10 @@ constexpr double kFilled = 0.6;
 constexpr double kFine = 1.03;
 /// The same beyond which ranks may be less even, to which part of PlacedOptions::part_tolerance.
 constexpr double kMuch = 1.1;
-/// A head stays at home where that is less than this part of its traffic as a whole.
-constexpr double kStays = 0.95;
+/// A head stays at home where its K and V there, and no Q or O, are less than this part of its
+/// traffic as a whole: blocks for many ranks, its own among them, are also packed and unpacked for
+/// each.
+constexpr double kStays = 0.7;
 constexpr double kWide = 0.8;
 
 struct Layer {

@@ -2,6 +2,7 @@
 #include "planner/traffic_bound.h"
 
 #include <algorithm>
+#include <bit>
 #include <bitset>
 #include <cmath>
 #include <limits>
@@ -21,26 +22,48 @@ constexpr std::size_t kSums = 1 << 16;
 constexpr double kStep = 1e-4;
 constexpr double kNone = std::numeric_limits<double>::max();
 
-/// Row sizes, and of every row the sums of its largest intersections with others.
+/// Rows of a mask cut down to some columns, their sizes, and of every row the sums of its largest
+/// intersections with others.
 struct Overlaps {
-  explicit Overlaps(const BlockMask& mask) : rows(static_cast<std::size_t>(mask.rows())) {
-    std::vector<std::int64_t> common;
+  Overlaps(const BlockMask& mask, std::span<const std::uint64_t> select)
+      : rows(static_cast<std::size_t>(mask.rows())),
+        words(select.size()),
+        bits(rows * words),
+        kept(static_cast<std::size_t>(mask.cols()), 0) {
     for (std::size_t i = 0; i < rows; ++i) {
-      common.clear();
-      for (std::size_t j = 0; j < rows; ++j) {
-        if (j != i) {
-          common.push_back(CountBits(mask.row(static_cast<int>(i)), mask.row(static_cast<int>(j))));
+      const auto row = mask.row(static_cast<int>(i));
+      for (std::size_t w = 0; w < words; ++w) {
+        bits[i * words + w] = row[w] & select[w];
+        for (std::uint64_t left = bits[i * words + w]; left != 0; left &= left - 1) {
+          ++kept[w * 64 + static_cast<std::size_t>(std::countr_zero(left))];
         }
       }
-      std::ranges::sort(common, std::greater<>());
-      size.push_back(CountBits(mask.row(static_cast<int>(i))));
+      size.push_back(CountBits(Row(i)));
+    }
+    std::vector<std::int64_t> with(kept.size() + 1);  // rows with as many columns in common
+    for (std::size_t i = 0; i < rows; ++i) {
+      std::ranges::fill(with, 0);
+      for (std::size_t j = 0; j < rows; ++j) {
+        if (j != i) ++with[static_cast<std::size_t>(CountBits(Row(i), Row(j)))];
+      }
       most.push_back(0);
-      for (const std::int64_t c : common) most.push_back(most.back() + c);
+      for (std::size_t common = with.size(); common-- > 0;) {
+        for (std::int64_t n = 0; n < with[common]; ++n) {
+          most.push_back(most.back() + static_cast<std::int64_t>(common));
+        }
+      }
     }
   }
+  [[nodiscard]] std::span<const std::uint64_t> Row(std::size_t i) const {
+    return std::span(bits).subspan(i * words, words);
+  }
+
   std::size_t rows;
+  std::size_t words;
+  std::vector<std::uint64_t> bits;  ///< [row][word]
+  std::vector<std::int64_t> kept;  ///< [column] rows that keep it
   std::vector<std::int64_t> size;  ///< [row]
-  std::vector<std::int64_t> most;  ///< [row][n] sum of the n largest
+  std::vector<std::int64_t> most;  ///< [row][n] sum of the n largest, n below rows
 };
 
 /// de Caen's bound for the n rows for which it is least.
@@ -51,10 +74,27 @@ std::int64_t UnionOf(const Overlaps& overlaps, std::size_t n) {
     const auto common = static_cast<double>(overlaps.most[i * overlaps.rows + n - 1]);
     terms.push_back(size > 0 ? size * size / (size + common) : 0);
   }
-  std::ranges::sort(terms);
-  const double sum =
-      std::accumulate(terms.begin(), terms.begin() + static_cast<std::ptrdiff_t>(n), 0.0);
-  return static_cast<std::int64_t>(std::ceil(sum - 1e-6));
+  const auto end = terms.begin() + static_cast<std::ptrdiff_t>(n);
+  if (n < terms.size()) std::nth_element(terms.begin(), end, terms.end());
+  return static_cast<std::int64_t>(std::ceil(std::accumulate(terms.begin(), end, 0.0) - 1e-6));
+}
+
+/// LeastColumns of those selected.
+std::vector<std::int64_t> LeastOf(const BlockMask& mask, std::span<const std::uint64_t> select) {
+  const auto rows = static_cast<std::size_t>(mask.rows());
+  std::vector<std::int64_t> least(rows + 1, 0);
+  const Overlaps overlaps(mask, select);
+  std::vector<std::int64_t> sizes = overlaps.size;
+  std::ranges::sort(sizes);
+  for (std::size_t n = 1; n <= rows; ++n) {
+    // The largest of n rows is no smaller than the n-th smallest of all; a column that more than
+    // the other rows keep is needed in any case.
+    const auto sure = std::ranges::count_if(overlaps.kept, [&](std::int64_t count) {
+      return count > static_cast<std::int64_t>(rows - n);
+    });
+    least[n] = std::max({least[n - 1], sizes[n - 1], sure, UnionOf(overlaps, n)});
+  }
+  return least;
 }
 
 /// A head's parts: what a rank receives for n rows of it, O that does not come back taken off. 1 is
@@ -75,21 +115,42 @@ struct HeadCosts {
   }
 };
 
-HeadCosts CostsOf(const BlockMask& mask,
-                  std::int64_t rows_home,
-                  std::int64_t cols_home,
-                  double limit) {
+/// Where rows and columns are at home.
+struct Homes {
+  std::vector<std::int64_t> rows;  ///< [rank] rows at home there
+  std::vector<std::vector<std::uint64_t>> away;  ///< [rank][word] columns at home elsewhere
+};
+
+Homes HomesOf(std::span<const int> row_home, std::span<const int> col_home, int ranks) {
+  const auto parts = static_cast<std::size_t>(ranks);
+  Homes homes{std::vector<std::int64_t>(parts, 0),
+              std::vector(parts, std::vector<std::uint64_t>((col_home.size() + 63) / 64, 0))};
+  for (const int rank : row_home) ++homes.rows[static_cast<std::size_t>(rank)];
+  for (std::size_t j = 0; j < col_home.size(); ++j) {
+    for (std::size_t p = 0; p < parts; ++p) {
+      if (col_home[j] != static_cast<int>(p)) homes.away[p][j / 64] |= 1ULL << (j % 64);
+    }
+  }
+  return homes;
+}
+
+HeadCosts CostsOf(const BlockMask& mask, const Homes& homes, double limit) {
   const auto rows = static_cast<std::size_t>(mask.rows());
-  const std::vector<std::int64_t> columns = LeastColumns(mask);
-  HeadCosts costs{std::vector<double>(rows + 1, 0), 0, kNone, 0};
+  HeadCosts costs{std::vector<double>(rows + 1, kNone), 0, kNone, 0};
+  costs.part[0] = 0;
+  for (std::size_t p = 0; p < homes.rows.size(); ++p) {
+    const std::vector<std::int64_t> columns = LeastOf(mask, homes.away[p]);
+    for (std::size_t n = 1; n <= rows; ++n) {
+      const auto own = std::min(static_cast<std::int64_t>(n), homes.rows[p]);
+      const auto more = static_cast<double>(static_cast<std::int64_t>(n) - 2 * own);
+      const double part =
+          2 * static_cast<double>(columns[n]) / mask.cols() + more / static_cast<double>(rows);
+      costs.part[n] = std::min(costs.part[n], part);
+    }
+  }
   for (std::size_t n = 1; n <= rows; ++n) {
-    const auto held = static_cast<std::int64_t>(n);
-    const auto fetched = static_cast<double>(std::max<std::int64_t>(0, columns[n] - cols_home));
-    const std::int64_t rows_more = std::max<std::int64_t>(0, held - rows_home);
-    const double back = static_cast<double>(std::min(held, rows_home) - rows_more);
-    costs.part[n] = 2 * fetched / mask.cols() - back / static_cast<double>(rows);
-    const double per_row = costs.part[n] * static_cast<double>(rows) / static_cast<double>(n);
-    costs.rate = std::min(costs.rate, per_row);
+    costs.rate =
+        std::min(costs.rate, costs.part[n] * static_cast<double>(rows) / static_cast<double>(n));
   }
   std::vector<std::int32_t> loads = RowCounts(mask);
   std::ranges::sort(loads);
@@ -150,36 +211,12 @@ class Wholes {
   std::bitset<kSums> reach_;
 };
 
-std::int64_t MostAtHome(std::span<const int> home, int ranks) {
-  std::vector<std::int64_t> count(static_cast<std::size_t>(ranks), 0);
-  for (const int rank : home) ++count[static_cast<std::size_t>(rank)];
-  return *std::ranges::max_element(count);
-}
-
-std::int64_t FewestAtHome(std::span<const int> home, int ranks) {
-  std::vector<std::int64_t> count(static_cast<std::size_t>(ranks), 0);
-  for (const int rank : home) ++count[static_cast<std::size_t>(rank)];
-  return *std::ranges::min_element(count);
-}
-
 }  // namespace
 
 std::vector<std::int64_t> LeastColumns(const BlockMask& mask) {
-  const auto rows = static_cast<std::size_t>(mask.rows());
-  std::vector<std::int64_t> least(rows + 1, 0);
-  if (rows == 0) return least;
-  const Overlaps overlaps(mask);
-  const std::vector<std::int64_t> kept = ColumnSums({{std::make_shared<const BlockMask>(mask)}});
-  std::vector<std::int64_t> sizes = overlaps.size;
-  std::ranges::sort(sizes);
-  for (std::size_t n = 1; n <= rows; ++n) {
-    // The largest of n rows is no smaller than the n-th smallest of all; a column that more than
-    // the other rows keep is needed in any case.
-    const auto sure = std::ranges::count_if(
-        kept, [&](std::int64_t count) { return count > static_cast<std::int64_t>(rows - n); });
-    least[n] = std::max({least[n - 1], sizes[n - 1], sure, UnionOf(overlaps, n)});
-  }
-  return least;
+  return LeastOf(mask,
+                 std::vector<std::uint64_t>(static_cast<std::size_t>(mask.words_per_row()),
+                                            ~std::uint64_t{0}));
 }
 
 double LeastBusiest(const LayerMasks& masks,
@@ -190,14 +227,14 @@ double LeastBusiest(const LayerMasks& masks,
   DBSP_CHECK(masks.heads() > 0 && ranks >= 1);
   const double units = static_cast<double>(row_home.size()) * static_cast<double>(col_home.size());
   if (units == 0) return 0;
+  const Homes homes = HomesOf(row_home, col_home, ranks);
   std::vector<HeadCosts> heads;
   double sum = 0;
   for (const auto& mask : masks.head) {
-    heads.push_back(
-        CostsOf(*mask, MostAtHome(row_home, ranks), MostAtHome(col_home, ranks), limit));
+    heads.push_back(CostsOf(*mask, homes, limit));
     sum += 1 + heads.back().least;  // O of all its rows, in parts at home
   }
-  const double idle = static_cast<double>(FewestAtHome(row_home, ranks)) * masks.heads() /
+  const double idle = static_cast<double>(*std::ranges::min_element(homes.rows)) * masks.heads() /
                       static_cast<double>(row_home.size());
   const double mean = sum / ranks;
   const Wholes wholes(heads, ranks);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What no placement of a layer can do without: a bound on the traffic of its busiest rank, from the
-// masks themselves. It says how much a search leaves, and takes milliseconds: no search waits for
+// masks themselves. It says how much a search leaves, and takes up to seconds: no search waits for
 // it.
 #pragma once
 
@@ -21,10 +21,10 @@ namespace dbsp::planner {
 
 /// Traffic of the busiest rank, in TrafficOf's units, that no placement of (head, row) pairs has
 /// less of as long as no rank computes more than `limit` kept blocks.
-/// Mean     a part of n rows fetches LeastColumns(n) less the most columns any rank is home of, and
-///          Q of the rows beyond the most any rank is home of; O of rows that their home computes
-///          does not come back. Every head in the parts that cost least, none above the limit, is
-///          what all ranks receive together.
+/// Mean     a part of n rows on a rank fetches what any n rows need at least (LeastColumns) of the
+///          columns that are at home elsewhere, and Q of the rows beyond its own; O of its own rows
+///          does not come back. Every head in the parts that cost least, on the rank where they do,
+///          none above the limit, is what all ranks receive together.
 /// Wholes   a rank with a part receives more for the same heads than one with whole heads, whose
 ///          sums are few. Where a head is above the limit some rank has a part of it of at least
 ///          rows / ranks rows. The bound is the least that lets all ranks together take all heads.
