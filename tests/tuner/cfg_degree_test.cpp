@@ -8,6 +8,7 @@
 #include <random>
 #include <set>
 
+#include "planner/layout.h"
 #include "planner/validate.h"
 #include "tests/core/expect_error.h"
 #include "tuner/cluster_costs.h"
@@ -235,31 +236,33 @@ TEST(SearchSpaceTest, LayoutsAreMadeForTheRanksOfAPassGroup) {
   SearchOptions options = OptionsFor(workload, 8);
   options.steps = {workload.model.steps - 2, workload.model.steps};
   options.layers = {1, 3};
-  const auto space_of = [&](std::vector<int> degrees) {
-    return MakeSearchSpace({{Family::kRing}, std::move(degrees), {}, "auto", ""},
-                           workload,
-                           *masks,
-                           PairCosts(),
-                           options);
+  const auto space_of = [&](const std::string& layout) {
+    return MakeSearchSpace(
+        {{Family::kRing}, {1, 2}, {}, layout, ""}, workload, *masks, H200Costs(), options);
   };
-  const SearchSpace four = space_of({2});
-  ASSERT_EQ(four.layouts.size(), 2U);
-  EXPECT_TRUE(four.layouts[1].name.ends_with(":4") || four.layouts[1].name.ends_with(":2"))
-      << four.layouts[1].name;
-  const SearchSpace both = space_of({1, 2});
-  ASSERT_GE(both.layouts.size(), 2U);
-  EXPECT_EQ(both.layouts[0].name, "given");
+  // A ring of 8 gains by another order of tokens, one of 4 may not; none takes the other's.
+  const SearchSpace own = space_of("auto");
+  ASSERT_GE(own.layouts.size(), 2U);
   std::set<std::string> names;
-  for (const Candidate& candidate : both.candidates) {
+  for (const Candidate& candidate : own.candidates) {
     const auto layout = static_cast<std::size_t>(candidate.strategy.layout);
-    ASSERT_LT(layout, both.layouts.size());
-    EXPECT_EQ(candidate.layout, both.layouts[layout].name);
+    ASSERT_LT(layout, own.layouts.size());
+    EXPECT_EQ(candidate.layout, own.layouts[layout].name);
+    EXPECT_THAT(planner::LayoutNames(PassRanks(8, candidate.strategy.cfg_degree)),
+                ::testing::Contains(candidate.layout));
     EXPECT_TRUE(names.insert(NameOfCandidate(candidate)).second) << "twice";
-    if (candidate.strategy.cfg_degree == 2 && layout > 0) {
-      EXPECT_EQ(candidate.layout, four.layouts[1].name);
-    }
   }
-  EXPECT_EQ(names.size(), 4U);  // two degrees, each with two layouts
+  EXPECT_TRUE(names.contains("ring 1x8"));
+  EXPECT_TRUE(names.contains("ring 1x4 cfg 2"));
+  // A layout that is asked for is one, whatever the degree.
+  const SearchSpace named = space_of("strided:4");
+  EXPECT_EQ(named.layouts.size(), 2U);
+  std::vector<std::string> of_named;
+  for (const Candidate& candidate : named.candidates)
+    of_named.push_back(NameOfCandidate(candidate));
+  EXPECT_EQ(of_named,
+            (std::vector<std::string>{
+                "ring 1x8", "ring 1x8 strided:4", "ring 1x4 cfg 2", "ring 1x4 cfg 2 strided:4"}));
 }
 
 }  // namespace
