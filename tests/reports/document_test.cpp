@@ -10,6 +10,7 @@
 #include <numeric>
 #include <string>
 
+#include "core/file.h"
 #include "core/json.h"
 #include "planner/masks.h"
 #include "tests/core/expect_error.h"
