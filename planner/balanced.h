@@ -22,8 +22,8 @@ struct BalancedOptions {
 };
 
 /// heads        SearchHeadOwners, rows weighed at their price: at most ceil(heads / U) + 1 in a
-/// group rows, cols   SearchCells from home; where that ends above 1.003 of even, from i mod R too,
-/// and
+///              group
+/// rows, cols   SearchCells from home; where that ends above 1.003 of even, from i mod R too, and
 ///              above 1.005 from db-SP's greedy without reward; the cheapest, the price included. A
 ///              rank holds at most a sixteenth (one at least) more than ceil(n / R) rows, and
 ///              columns, unless it does so at home

@@ -18,9 +18,9 @@ namespace dbsp::tuner {
 /// beside "given". "auto": of planner::LayoutNames for the ranks of a pass group the one under
 /// which the candidates that a layout makes a difference to (rows in contiguous parts, K/V round a
 /// ring) cost least, on a few of the workload's own cells; "given" alone where none of those beats
-/// whole heads by kLeastGain there. requires options.layouts is {"given"}; ranges of options inside
-/// the workload; candidates, at
-///          least one, of one cfg degree
+/// whole heads by kLeastGain there.
+/// requires options.layouts is {"given"}; ranges of options inside the workload; at least one
+///          candidate, all of one cfg degree
 /// errors   Error{kInvalidArgument} for an unknown name; whatever MaskSource::At throws
 [[nodiscard]] std::vector<TokenLayout> ChooseLayouts(std::string_view text,
                                                      const Workload& workload,
