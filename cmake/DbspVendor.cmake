@@ -55,6 +55,16 @@ if(NOT DBSP_ENABLE_NVML STREQUAL "OFF")
   dbsp_vendor_result(NVML TRUE "nothing")
 endif()
 if(NOT DBSP_ENABLE_MPI STREQUAL "OFF")
-  find_package(MPI COMPONENTS C QUIET)
-  dbsp_vendor_result(MPI "${MPI_C_FOUND}" "an MPI C compiler")
+  # FindMPI ends the configuration where a compiler wrapper names a folder of headers that is not
+  # there, as on machines with Open MPI's programs alone: ask the wrapper first.
+  find_program(DBSP_MPICC mpicc)
+  set(headers 0)
+  if(DBSP_MPICC)
+    execute_process(COMMAND "${DBSP_MPICC}" -E -x c -include mpi.h /dev/null
+                    RESULT_VARIABLE headers OUTPUT_QUIET ERROR_QUIET)
+  endif()
+  if(headers EQUAL 0)
+    find_package(MPI COMPONENTS C QUIET)
+  endif()
+  dbsp_vendor_result(MPI "${MPI_C_FOUND}" "an MPI C compiler with mpi.h")
 endif()

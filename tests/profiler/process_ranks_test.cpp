@@ -235,6 +235,73 @@ TEST(LaunchedRanksTest, RanksOfALauncherMeetBesideTheDatabase) {
   EXPECT_FALSE(std::filesystem::exists(db + ".ranks"));
 }
 
+/// A launcher that this machine may have.
+struct RealLauncher {
+  const char* name;  ///< as dbsp knows it
+  const char* package;  ///< Debian's
+  std::vector<std::string> command;
+};
+
+class LaunchedBy : public ::testing::TestWithParam<RealLauncher> {
+ protected:
+  void SetUp() override {
+    if (::access(GetParam().command.front().c_str(), X_OK) != 0) {
+      GTEST_SKIP() << GetParam().command.front() << " is not here (package " << GetParam().package
+                   << "); RanksOfALauncherMeetBesideTheDatabase sets what it would";
+    }
+  }
+  /// `ranks` processes of the tool.
+  [[nodiscard]] std::unique_ptr<BackgroundProcess> Launch(int ranks,
+                                                          const std::string& flags) const {
+    std::vector<std::string> argv = GetParam().command;
+    argv.insert(argv.end(), {"-n", std::to_string(ranks)});
+    const std::vector<std::string> tool = Command(flags);
+    argv.insert(argv.end(), tool.begin(), tool.end());
+    return StartTool(argv, {});
+  }
+};
+
+TEST_P(LaunchedBy, ItsOwnProcessesExchangeAndAreStored) {
+  const TemporaryFolder folder;
+  const std::string db = (folder / "p.db").string();
+  const auto run = Launch(3, "-b 4K -e 4K --budget 2s --db " + db);
+  ASSERT_EQ(run->Code(), 0) << run->Out() << run->Err();
+  EXPECT_THAT(run->Out(), HasSubstr("alltoall 3 ranks"));
+  EXPECT_FALSE(std::filesystem::exists(db + ".ranks"));
+  const db::Database stored = db::Database::Open(db, db::OpenMode::kReadOnly);
+  ASSERT_FALSE(stored.Trials().empty());
+  for (const db::StoredTrial& trial : stored.Trials()) {
+    EXPECT_EQ(trial.trial.outcome, TrialOutcome::kOk) << trial.trial.detail;
+  }
+  const Provenance machine = stored.Environments().at(0).provenance;
+  EXPECT_THAT(machine.extra.at("ranks"), HasSubstr("3 processes on 1 host"));
+  EXPECT_THAT(machine.extra.at("launcher"), HasSubstr(GetParam().name));
+}
+
+TEST_P(LaunchedBy, AKilledProcessEndsTheRunAndLeavesFinishedTrials) {
+  const TemporaryFolder folder;
+  const std::string db = (folder / "p.db").string();
+  const auto run = Launch(3, "-b 4K -e 64K --budget 50s --db " + db);
+  ASSERT_TRUE(Eventually([&] { return TrialsIn(db) >= 2; })) << run->Err();
+  run->Signal(SIGTERM);  // launchers pass it on
+  EXPECT_NE(run->Code(), 0);
+  EXPECT_GE(TrialsIn(db), 2U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Real,
+                         LaunchedBy,
+                         ::testing::Values(RealLauncher{"Open MPI",
+                                                        "openmpi-bin",
+                                                        {"/usr/bin/mpirun.openmpi",
+                                                         "--allow-run-as-root",
+                                                         "--oversubscribe"}},
+                                           RealLauncher{"PMI", "mpich", {"/usr/bin/mpirun.mpich"}}),
+                         [](const auto& launcher) {
+                           std::string name = launcher.param.name;
+                           std::erase(name, ' ');
+                           return name;
+                         });
+
 TEST(LaunchedRanksTest, TwoProcessesOfOneRankAreRefused) {
   const TemporaryFolder folder;
   const std::string flags = "--check --rendezvous file:" + (folder / "meet").string();
