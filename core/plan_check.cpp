@@ -189,6 +189,16 @@ void PlanChecker::OneSegment(const std::string& key, const Segment& segment) con
   Time(key + "[3]", segment.start_ns);
   Time(key + "[4]", segment.duration_ns);
   Time(key + "[5]", segment.bytes);
+  if (segment.alone_ns) {
+    Time(key + "[6]", *segment.alone_ns);
+    if (segment.kind != SegmentKind::kAttention || *segment.alone_ns > segment.duration_ns) {
+      Wrong(key + "[6]",
+            "expected attention, alone no longer than its {} ns, found {} of {} ns",
+            segment.duration_ns,
+            NameOf(segment.kind),
+            *segment.alone_ns);
+    }
+  }
   if (segment.start_ns > std::numeric_limits<std::int64_t>::max() - segment.duration_ns) {
     Wrong(key, "start plus duration is beyond 64 bits");
   }

@@ -148,6 +148,7 @@ Json ToJson(const Prediction& prediction) {
   Json segments = Json::array();
   for (const Segment& s : prediction.segments) {
     segments.push_back({s.rank, NameOf(s.kind), s.index, s.start_ns, s.duration_ns, s.bytes});
+    if (s.alone_ns) segments.back().push_back(*s.alone_ns);
   }
   return {{"total_ns", prediction.total_ns},
           {"low_ns", prediction.low_ns},
@@ -163,13 +164,16 @@ Json ToJson(const Prediction& prediction) {
 }
 
 Segment SegmentFrom(const JsonView& view) {
-  if (view.size() != 6) view.Wrong("[rank, kind, index, start_ns, duration_ns, bytes]");
+  if (view.size() != 6 && view.size() != 7) {
+    view.Wrong("[rank, kind, index, start_ns, duration_ns, bytes], alone_ns after them or not");
+  }
   return {IntAt(view[0]),
           EnumAt(view[1], ParseSegmentKind),
           IntAt(view[2]),
           view[3].Int(0),
           view[4].Int(0),
-          view[5].Int(0)};
+          view[5].Int(0),
+          view.size() == 7 ? std::optional(view[6].Int(0)) : std::nullopt};
 }
 
 Prediction PredictionFrom(const JsonView& view) {

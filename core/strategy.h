@@ -59,6 +59,8 @@ struct Segment {
   std::int64_t start_ns = 0;  ///< from the start of the layer
   std::int64_t duration_ns = 0;
   std::int64_t bytes = 0;  ///< moved between ranks or copied; 0 for attention
+  /// Of predicted attention that traffic beside it slows down: its duration with nothing beside it.
+  std::optional<std::int64_t> alone_ns = std::nullopt;
   bool operator==(const Segment&) const = default;
 };
 

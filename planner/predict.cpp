@@ -214,6 +214,14 @@ Prediction Predict(const LayerWork& work,
   Prediction out;
   out.total_ns = timeline.makespan_ns;
   out.segments = std::move(timeline.segments);
+  for (Segment& segment : out.segments) {
+    if (segment.kind != SegmentKind::kAttention) continue;
+    const std::int64_t alone =
+        std::llround(expected.attention[static_cast<std::size_t>(segment.index)]
+                                       [static_cast<std::size_t>(segment.rank)]);
+    // A nanosecond less is where start and end were rounded.
+    if (alone + 1 < segment.duration_ns) segment.alone_ns = alone;
+  }
   const auto makespan = [&](Bound bound) {
     return Simulate(work, PriceLayer(work, costs, bound), RingSync::kNeighbour).makespan_ns;
   };

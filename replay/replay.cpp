@@ -233,7 +233,14 @@ std::string ExchangeSourceOf(const Plan& plan, TransportKind transport) {
   if (transport != TransportKind::kSerial) return "measured in this run";
   const std::string costs =
       plan.cluster.empty() ? "database " + plan.database_hash : "cluster " + plan.cluster;
-  return fmt::format("composed from the plan's predictions ({}, {})", NameOf(plan.costs), costs);
+  const bool slowed = std::ranges::any_of(plan.predictions, [](const Prediction& prediction) {
+    return std::ranges::any_of(prediction.segments,
+                               [](const Segment& s) { return s.alone_ns.has_value(); });
+  });
+  return fmt::format("composed from the plan's predictions ({}, {}){}",
+                     NameOf(plan.costs),
+                     costs,
+                     slowed ? ", as is how much they slow attention down" : "");
 }
 
 ReplayOutcome Replay(const Plan& plan, planner::MaskSource& masks, const ReplayOptions& options) {

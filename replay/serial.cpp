@@ -27,11 +27,24 @@ planner::LayerDurations NoDurations(const Cell& cell) {
   return durations;
 }
 
-/// Exchange and hop durations that a plan predicted.
+/// Exchange and hop durations that a plan predicted, and what they cost the attention beside them.
 class PredictedTimes {
  public:
   explicit PredictedTimes(std::span<const Segment> segments) {
-    for (const Segment& s : segments) times_[{s.rank, s.kind, s.index}] = s.duration_ns;
+    for (const Segment& s : segments) {
+      times_[{s.rank, s.kind, s.index}] = s.duration_ns;
+      if (s.alone_ns.value_or(0) == 0) continue;
+      slowed_.push_back(
+          {s.rank, s.index, static_cast<double>(s.duration_ns) / static_cast<double>(*s.alone_ns)});
+    }
+  }
+
+  /// Attention ran alone here; beside the exchanges of the plan it takes longer.
+  void SlowDown(std::vector<std::vector<double>>& attention) const {
+    for (const Slowed& s : slowed_) {
+      attention.at(static_cast<std::size_t>(s.step)).at(static_cast<std::size_t>(s.rank)) *=
+          s.factor;
+    }
   }
 
   [[nodiscard]] std::optional<std::int64_t> Find(int rank, SegmentKind kind, int index) const {
@@ -41,7 +54,14 @@ class PredictedTimes {
   }
 
  private:
+  struct Slowed {
+    int rank = 0;
+    int step = 0;
+    double factor = 1;
+  };
+
   std::map<std::tuple<int, SegmentKind, int>, std::int64_t> times_;
+  std::vector<Slowed> slowed_;
 };
 
 [[noreturn]] void FailMissing(SegmentKind kind, int index, int rank, std::int64_t bytes) {
@@ -303,7 +323,9 @@ Timeline RunSerialOn(SerialDevice& device,
     Player(device, cell, ranks, observer, durations).Run();
     if (run >= repeats.warmups) kept.push_back(durations);
   }
-  return planner::Simulate(cell.work, MedianDurations(kept), planner::RingSync::kNeighbour);
+  planner::LayerDurations medians = MedianDurations(kept);
+  times.SlowDown(medians.attention);
+  return planner::Simulate(cell.work, medians, planner::RingSync::kNeighbour);
 }
 
 Timeline RunSerial(const Cell& cell,

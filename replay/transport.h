@@ -43,7 +43,9 @@ struct Repeats {
 /// One thread plays all ranks one after the other, phase by phase. Packs, attention, merges and
 /// unpacks are timed; data go from rank to rank by untimed copies, and the time of exchanges and
 /// hops is taken from `predicted` (a plan's segments, matched by rank, kind and index; segments
-/// that move nothing need no prediction). planner::Simulate composes the timeline.
+/// that move nothing need no prediction). Attention that the plan has slowed down by what runs
+/// beside it (Segment::alone_ns) counts as much more than it took here, where nothing did.
+/// planner::Simulate composes the timeline.
 /// returns  the timeline of every segment's median over the kept runs: ranks that run one after
 ///          the other are disturbed independently, and the slowest of many disturbed ranks in one
 ///          run would be later than any undisturbed one

@@ -74,6 +74,9 @@ Prediction DrawPrediction(Random& random, int ranks) {
                                    Draw(random, 0, 1 << 30),
                                    Draw(random, 0, 1 << 30),
                                    Draw(random, 0, 1 << 30)});
+    Segment& segment = prediction.segments.back();
+    if (segment.kind != SegmentKind::kAttention || Draw(random, 0, 1) == 0) continue;
+    segment.alone_ns = segment.duration_ns / 2;
   }
   return prediction;
 }

@@ -5,7 +5,9 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
+#include <tuple>
 
 #include "core/error.h"
 #include "planner/timeline.h"
@@ -341,6 +343,7 @@ class SlowCosts : public FakeCosts {
 
 TEST(ContentionTest, PricesAskForTheTrafficAndTheRanksThatMeet) {
   std::mt19937_64 random(36);
+  int slowed = 0;
   for (int trial = 0; trial < 200; ++trial) {
     SCOPED_TRACE(trial);
     const RandomCase made = MakeRandomCase(random);
@@ -376,7 +379,25 @@ TEST(ContentionTest, PricesAskForTheTrafficAndTheRanksThatMeet) {
     if (!chunked && work.steps == 1) {
       EXPECT_EQ(slow.segments, free.segments);
     }
+    // What a segment would take alone is told where it takes longer, and nowhere else.
+    std::map<std::tuple<int, SegmentKind, int>, std::int64_t> alone;
+    for (const Segment& s : free.segments) {
+      EXPECT_FALSE(s.alone_ns);
+      alone[{s.rank, s.kind, s.index}] = s.duration_ns;
+    }
+    for (const Segment& s : slow.segments) {
+      if (s.kind != SegmentKind::kAttention) {
+        EXPECT_FALSE(s.alone_ns);
+        continue;
+      }
+      const std::int64_t own = alone.at({s.rank, s.kind, s.index});
+      EXPECT_NEAR(static_cast<double>(s.alone_ns.value_or(s.duration_ns)),
+                  static_cast<double>(own),
+                  2);  // starts and ends are rounded, and a nanosecond more is not told
+      slowed += s.alone_ns ? 1 : 0;
+    }
   }
+  EXPECT_GT(slowed, 100);
 }
 
 }  // namespace

@@ -35,7 +35,11 @@ Workload Video(int heads, Grid grid, std::int64_t text, BlockSize block) {
   return workload;
 }
 /// Wan 2.1 14B at 720p, 75600 tokens; HunyuanVideo at 720p, 119056.
-Workload Wan(BlockSize block = {128, 128}) { return Video(40, {21, 45, 80}, 0, block); }
+Workload Wan(BlockSize block = {128, 128}) {
+  Workload workload = Video(40, {21, 45, 80}, 0, block);
+  workload.model.passes = 2;
+  return workload;
+}
 Workload Hunyuan() { return Video(24, {33, 45, 80}, 256, {128, 128}); }
 
 SuiteOptions On(int arch, const std::string& suite, std::int64_t free_bytes = 130 * kGb) {

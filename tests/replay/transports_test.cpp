@@ -224,6 +224,34 @@ TEST(SerialTransportTest, ExchangeTimesAreThePredictedOnes) {
   EXPECT_GE(compared, 3 * 4);
 }
 
+TEST(SerialTransportTest, AttentionTakesAsMuchLongerAsThePlanSaysItDoesBesideTraffic) {
+  const Cell cell = RingOfFour();
+  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<Segment> predicted = Predicted(cell);
+  const auto slowed = [](const Segment& s) {
+    return s.kind == SegmentKind::kAttention && s.rank == 2 && s.index == 1;
+  };
+  constexpr std::int64_t kFactor = 1'000'000'000;  // no kernel of this size takes a second
+  for (Segment& s : predicted) {
+    if (!slowed(s)) continue;
+    s.alone_ns = 7;
+    s.duration_ns = 7 * kFactor;
+  }
+  const Timeline timeline = RunSerial(cell, ranks, predicted, kOnce, {});
+  int found = 0;
+  for (const Segment& s : timeline.segments) {
+    if (s.kind != SegmentKind::kAttention) continue;
+    if (slowed(s)) {
+      EXPECT_GE(s.duration_ns, kFactor);
+      EXPECT_EQ(s.duration_ns % kFactor, 0);  // whole nanoseconds were measured
+      ++found;
+    } else {
+      EXPECT_LT(s.duration_ns, kFactor);
+    }
+  }
+  EXPECT_EQ(found, 1);
+}
+
 TEST(SerialTransportTest, AMissingPredictionIsAnErrorThatNamesTheSegment) {
   const Cell cell = RingOfFour();
   std::vector<RankExecutor> ranks = MakeRanks(cell);
