@@ -8,12 +8,16 @@
 
 #include "core/base64.h"
 #include "core/error.h"
+#include "profiler/overlap_turns.h"
 #include "runtime/clock.h"
 
 // Messages, each with the number of its trial:
 //   rank 0   {"do": "begin", "config": key, "size": n, "id": base64 where a communicator is joined}
 //            {"do": "sample"}  {"do": "leave"}  {"do": "abort", "why": text}  {"do": "end"}
-//   others   {"did": the same, "took": ns or "wrong": text}
+//            {"do": "overlap", "config": key, "id": base64}, then {"do": "alone"}, {"do": "beside",
+//            "repeats": n} and {"do": "check"}
+//   others   {"did": the same, "took": ns or "wrong": text}; "took" is absent where the other side
+//            did not run all the time
 //            {"failed": why}, once, instead of that; then only "abort" is answered
 //            {"interrupted": true}, at any time
 namespace dbsp::profiler {
@@ -222,11 +226,22 @@ void ExchangeLeader::Check(const ExchangeConfig& config, int size) {
   WithAllOrNone(size, [&] { Begin(config, size); });
 }
 
+Measurement ExchangeLeader::OrInterrupted(const std::function<Measurement()>& measure) {
+  try {
+    return measure();
+  } catch (const Error&) {
+    if (!Interrupted()) throw;
+    Measurement result;
+    result.stop_reason = "interrupted";
+    return result;
+  }
+}
+
 Measurement ExchangeLeader::Measure(const ExchangeConfig& config,
                                     int size,
                                     const MeasureLimits& limits) {
-  Measurement result;
-  try {
+  return OrInterrupted([&] {
+    Measurement result;
     WithAllOrNone(size, [&] {
       Begin(config, size);
       result = profiler::Measure(
@@ -235,12 +250,61 @@ Measurement ExchangeLeader::Measure(const ExchangeConfig& config,
           runtime::SteadyNs,
           [&] { return Interrupted(); });
     });
-  } catch (const Error&) {
-    if (!Interrupted()) throw;
-    result = {};
-    result.stop_reason = "interrupted";
+    return result;
+  });
+}
+
+void ExchangeLeader::BeginOverlap(const OverlapConfig& config) {
+  const int size = config.exchange.ranks;
+  LeaveCommunicator();
+  const runtime::NcclId id = runtime::NcclCommunicator::MakeId(world_.options.library);
+  joined_ = size;
+  Tell(size, {{"do", "overlap"}, {"config", KeyOf(config)}, {"id", EncodeId(id)}});
+  session_.BeginOverlap(config, id);
+  for (int r = 1; r < size; ++r) (void)Await(r, "overlap");
+}
+
+std::optional<std::int64_t> ExchangeLeader::SampleOverlap(int size, std::optional<int> repeats) {
+  const char* what = repeats ? "beside" : "alone";
+  Json order{{"do", what}};
+  if (repeats) order["repeats"] = *repeats;
+  Tell(size, order);
+  std::optional<std::int64_t> slowest =
+      repeats ? session_.Beside(*repeats) : std::optional(session_.Alone());
+  for (int r = 1; r < size; ++r) {
+    const Json answer = Await(r, what);
+    if (!answer.contains("took")) {
+      slowest = std::nullopt;  // the others' answers are still to be read
+    } else if (slowest) {
+      slowest = std::max<std::int64_t>(*slowest, answer.value("took", std::int64_t{0}));
+    }
   }
-  return result;
+  return slowest;
+}
+
+Measurement ExchangeLeader::MeasureOverlap(const OverlapConfig& config,
+                                           const MeasureLimits& limits) {
+  const int size = config.exchange.ranks;
+  return OrInterrupted([&] {
+    Measurement result;
+    WithAllOrNone(size, [&] {
+      BeginOverlap(config);
+      result = MeasureByRepeats(
+          limits,
+          [&] { return SampleOverlap(size, std::nullopt).value(); },
+          [&](int repeats) { return SampleOverlap(size, repeats); },
+          [&] { return Interrupted(); });
+      Tell(size, {{"do", "check"}});
+      std::optional<std::string> wrong = session_.WrongOverlap();
+      for (int r = 1; r < size; ++r) {
+        const std::string theirs = Await(r, "check").value("wrong", "");
+        if (!wrong && !theirs.empty()) wrong = theirs;
+      }
+      LeaveCommunicator();  // its streams and limits are this overlap's
+      if (wrong) throw WrongResult(*wrong);
+    });
+    return result;
+  });
 }
 
 void ExchangeLeader::End() noexcept {
@@ -308,6 +372,15 @@ class Follower {
       if (const auto wrong = session_.Check()) answer["wrong"] = *wrong;
     } else if (what == "sample") {
       answer["took"] = session_.Sample();
+    } else if (what == "overlap") {
+      const TrialConfig config = ConfigOf(order.value("config", ""));
+      session_.BeginOverlap(std::get<OverlapConfig>(config), DecodeId(order.value("id", "")));
+    } else if (what == "alone") {
+      answer["took"] = session_.Alone();
+    } else if (what == "beside") {
+      if (const auto took = session_.Beside(order.value("repeats", 1))) answer["took"] = *took;
+    } else if (what == "check") {
+      if (const auto wrong = session_.WrongOverlap()) answer["wrong"] = *wrong;
     } else if (what == "leave") {
       session_.Leave();
     } else {

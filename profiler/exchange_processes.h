@@ -45,6 +45,10 @@ class ExchangeLeader {
   [[nodiscard]] Measurement Measure(const ExchangeConfig& config,
                                     int size,
                                     const MeasureLimits& limits);
+  /// Attention of config.exchange.ranks ranks while they exchange, or the reverse; the slowest
+  /// rank's time by its device's events. errors as Measure()'s, and OpenOverlapRank()'s
+  [[nodiscard]] Measurement MeasureOverlap(const OverlapConfig& config,
+                                           const MeasureLimits& limits);
   /// One exchange of known values. errors as Measure()'s
   void Check(const ExchangeConfig& config, int size);
   /// Lets the others go; later calls do nothing.
@@ -58,6 +62,10 @@ class ExchangeLeader {
  private:
   void Begin(const ExchangeConfig& config, int size);
   [[nodiscard]] std::int64_t Sample(int size);
+  void BeginOverlap(const OverlapConfig& config);
+  /// The slowest rank's time; nothing where the other side did not run all the time on some rank.
+  [[nodiscard]] std::optional<std::int64_t> SampleOverlap(int size, std::optional<int> repeats);
+  [[nodiscard]] Measurement OrInterrupted(const std::function<Measurement()>& measure);
   void LeaveCommunicator();
   void Tell(int size, Json message);
   [[nodiscard]] Json Await(int rank, const char* did);

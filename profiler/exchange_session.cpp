@@ -22,6 +22,7 @@ void ExchangeSession::Begin(const ExchangeConfig& config,
   mine_.emplace(config, rank_, size, stride);
   if (id) {
     communicator_.reset();
+    overlap_.reset();
     // A new one with every communicator: buffers go with it, and an aborted one's stream too.
     device_.reset();
     send_ = recv_ = {};
@@ -35,6 +36,17 @@ void ExchangeSession::Begin(const ExchangeConfig& config,
   Grow(send_, mine_->send_floats(), "an exchange's send buffer");
   Grow(recv_, mine_->recv_floats(), "an exchange's receive buffer");
   communicator_->Wait();  // for the buffers
+}
+
+void ExchangeSession::BeginOverlap(const OverlapConfig& config, const runtime::NcclId& id) {
+  communicator_.reset();
+  overlap_.reset();
+  device_.reset();
+  send_ = recv_ = {};
+  overlap_ = OpenOverlapRank(config, rank_, device_index_);
+  communicator_ = runtime::NcclCommunicator::Join(
+      id, rank_, config.exchange.ranks, overlap_->Queue(), OverlapOptions(options_, config));
+  overlap_->WarmUp(*communicator_);
 }
 
 /// A device frees its buffers when it goes. At least doubled, so that what is left behind in a

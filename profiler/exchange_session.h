@@ -12,6 +12,7 @@
 #include "core/records.h"
 #include "profiler/exchange_rank.h"
 #include "profiler/nccl_trial.h"
+#include "profiler/overlap_rank.h"
 #include "runtime/nccl_communicator.h"
 
 namespace dbsp::profiler {
@@ -36,6 +37,14 @@ class ExchangeSession {
   /// Nanoseconds of kExchangesPerSample exchanges one behind the other, by this rank's clock, after
   /// a barrier.
   [[nodiscard]] std::int64_t Sample();
+  /// Joins the communicator `id` of the overlap's ranks, with streams and limits of its own, and
+  /// runs both sides once. What is called until the next Begin() is the three below.
+  void BeginOverlap(const OverlapConfig& config, const runtime::NcclId& id);
+  [[nodiscard]] std::int64_t Alone() { return overlap_->Alone(*communicator_); }
+  [[nodiscard]] std::optional<std::int64_t> Beside(int repeats) {
+    return overlap_->Beside(*communicator_, repeats);
+  }
+  [[nodiscard]] std::optional<std::string> WrongOverlap() const { return overlap_->Wrong(); }
   /// Leaves the communicator in order.
   void Leave();
   /// Leaves it now; nothing when there is none.
@@ -53,6 +62,7 @@ class ExchangeSession {
   int rank_;
   int device_index_;
   std::unique_ptr<ExchangeDevice> device_;
+  std::unique_ptr<OverlapRank> overlap_;
   std::unique_ptr<runtime::NcclCommunicator> communicator_;
   std::optional<ExchangeRank> mine_;
   Buffer send_, recv_;

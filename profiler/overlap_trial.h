@@ -22,8 +22,9 @@ namespace dbsp::profiler {
                                                   const MeasureLimits& limits,
                                                   const std::function<bool()>& interrupted);
 
-/// A rank is a GPU of this process: a stream for its kernel, one for NCCL. With an SM margin the
-/// kernel leaves so many SMs and NCCL takes at most as many. Times are those of device events.
+/// A rank is a GPU of this process, or of one of its own: a stream for its kernel, one for NCCL.
+/// With an SM margin the kernel leaves so many SMs and NCCL takes at most as many. Times are those
+/// of device events, of the slowest rank.
 /// errors  Error{kUnavailable} with fewer devices than ranks, without NCCL, or for a kernel that
 ///         they do not run; Error{kInvalidArgument} for a margin that leaves no SM;
 ///         Error{kNotFound} for an unknown kernel; Error{kMeasurement} when a rank fails or the

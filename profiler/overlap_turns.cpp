@@ -50,6 +50,22 @@ Measurement MeasureByTurns(const MeasureLimits& limits,
   return measured;
 }
 
+Measurement MeasureByRepeats(const MeasureLimits& limits,
+                             const std::function<std::int64_t()>& alone,
+                             const std::function<std::optional<std::int64_t>(int repeats)>& beside,
+                             const std::function<bool()>& interrupted) {
+  int repeats = 1;
+  const auto more = [&] { repeats = std::min(2 * repeats, kMostRepeats); };
+  while (!interrupted() && repeats < kMostRepeats && !beside(repeats)) more();
+  more();
+  const auto enough = [&] {
+    const auto ns = beside(repeats);
+    if (!ns) more();
+    return ns;
+  };
+  return MeasureByTurns(limits, alone, enough, interrupted);
+}
+
 RankTurns::RankTurns(int ranks, MeasureLimits limits, std::function<bool()> interrupted)
     : limits_(limits),
       interrupted_(std::move(interrupted)),
@@ -83,17 +99,12 @@ void RankTurns::Run(int rank, const std::function<void()>& barrier, const Sides&
     }
     return;
   }
-  const auto more = [&] { repeats_ = std::min(2 * repeats_, kMostRepeats); };
-  // How often the other side must run is found first, so that it costs no sample.
-  while (!interrupted_() && repeats_ < kMostRepeats && !Take(Turn::kBeside, barrier, sides)) more();
-  more();
-  result_ = MeasureByTurns(
+  result_ = MeasureByRepeats(
       limits_,
       [&] { return Take(Turn::kAlone, barrier, sides).value(); },
-      [&] {
-        const auto ns = Take(Turn::kBeside, barrier, sides);
-        if (!ns) more();
-        return ns;
+      [&](int repeats) {
+        repeats_ = repeats;
+        return Take(Turn::kBeside, barrier, sides);
       },
       interrupted_);
   turn_ = Turn::kDone;

@@ -29,6 +29,15 @@ inline constexpr int kMostUncovered = 20;
                                          const std::function<std::optional<std::int64_t>()>& beside,
                                          const std::function<bool()>& interrupted);
 
+/// The same where the other side has to be run again and again: how often, the same on all ranks,
+/// is found before the first sample, by doubling, so that it costs none.
+/// beside    `repeats` is for how often the other side is to be run
+[[nodiscard]] Measurement MeasureByRepeats(
+    const MeasureLimits& limits,
+    const std::function<std::int64_t()>& alone,
+    const std::function<std::optional<std::int64_t>(int repeats)>& beside,
+    const std::function<bool()>& interrupted);
+
 /// The ranks of one process that take samples together, the slowest one's time counting. Rank 0
 /// decides what is done next, the others follow.
 /// threads  one per rank, in Run()

@@ -44,7 +44,7 @@ std::unique_ptr<RankRun> RanksOf(const RankFlags& flags, const RankedRun& run) {
   if (!run.measures || !several) return nullptr;
   if (!run.exchanges) {
     Fail(ErrorCode::kInvalidArgument,
-         "{}: only --suite collectives --device cuda is measured between processes",
+         "{}: only --suite collectives or overlap with --device cuda is measured between processes",
          flags.processes ? "--processes"
                          : fmt::format("{} started {} ranks", place->launcher, place->size));
   }

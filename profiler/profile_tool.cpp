@@ -185,6 +185,11 @@ bool MeasuresExchanges(const Options& options, const runtime::DeviceSpec& device
          "it out",
          options.nccl_ctas);
   }
+  if (options.suite == "overlap" && options.rank_flags.check) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--check, --one-gpu: check the exchanges of --suite collectives; overlaps are checked "
+         "whenever they are measured");
+  }
   return exchanges;
 }
 
@@ -314,23 +319,22 @@ int TuneKernelsOf(const Options& options,
 int Profile(Options options, int argc, const char* const* argv) {
   const runtime::DeviceSpec device = runtime::ParseDevice(options.device);
   if (options.tune_kernels) return TuneKernelsOf(options, device, argc, argv);
+  options.rank_flags.check |= options.rank_flags.one_gpu;
   const bool exchanges = MeasuresExchanges(options, device);
   const bool measures = !options.list && !options.dry_run;
   if (!measures) {
     const auto place = runtime::FindRankPlace();
     if (place && place->rank > 0) return 0;  // rank 0 prints it
   }
-  options.rank_flags.check |= options.rank_flags.one_gpu;
   int code = 0;
   {
-    const std::unique_ptr<RankRun> ranks =
-        RanksOf(options.rank_flags,
-                {.exchanges = exchanges && options.suite == "collectives",
-                 .measures = measures,
-                 .ranks = options.ranks,
-                 .ranks_given = options.ranks_given,
-                 .database = options.db,
-                 .argv = {argv, argv + argc}});
+    const std::unique_ptr<RankRun> ranks = RanksOf(options.rank_flags,
+                                                   {.exchanges = exchanges,
+                                                    .measures = measures,
+                                                    .ranks = options.ranks,
+                                                    .ranks_given = options.ranks_given,
+                                                    .database = options.db,
+                                                    .argv = {argv, argv + argc}});
     if (ranks) options.ranks = ranks->size();
     std::shared_ptr<const NcclWorld> nccl;
     if (exchanges) {

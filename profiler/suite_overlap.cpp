@@ -82,7 +82,8 @@ void AddBoth(const SuiteOptions& options,
                                        .exchange = {.op = op,
                                                     .transport = options.target.transport,
                                                     .ranks = ranks,
-                                                    .bytes_per_rank = bytes / 4 * 4},
+                                                    .bytes_per_rank = bytes / 4 * 4,
+                                                    .nodes = options.sweep.nodes_of(ranks)},
                                        .sm_margin = margin,
                                        .timed = timed});
     }

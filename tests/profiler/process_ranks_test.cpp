@@ -2,14 +2,17 @@
 // Exchanges between processes, the whole tool: emulated GPUs, real processes, real sockets, and a
 // NCCL that really moves bytes from process to process. What is killed, stopped or started wrongly
 // must end in one line and a clean machine.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 
 #include "core/error.h"
 #include "core/json.h"
+#include "core/workload.h"
 #include "db/database.h"
 #include "runtime/rendezvous.h"
 #include "tests/runtime/background_process.h"
@@ -167,6 +170,78 @@ TEST(ProcessRanksTest, TrialsAreStoredWithWhereTheyRanAndReused) {
   const auto again = Start(flags + " --dry-run");
   EXPECT_EQ(again->Code(), 0);
   EXPECT_THAT(again->Out(), HasSubstr(std::to_string(trials.size()) + " reused"));
+}
+
+/// The tool on the suite of overlaps, of a layer that an emulated GPU computes in a moment.
+std::unique_ptr<BackgroundProcess> StartOverlaps(const TemporaryFolder& folder,
+                                                 const std::string& flags,
+                                                 const Variables& variables = {}) {
+  Workload workload;
+  workload.model.name = "small";
+  workload.model.heads = 2;
+  workload.model.head_dim = 64;
+  workload.model.grid = {2, 10, 10};
+  workload.block = {64, 64};
+  workload.rules = {{"dense", {}, {}}};
+  workload.assignments = {{0, 0, workload.model.steps, 0, workload.model.layers}};
+  WriteWorkload(workload, folder / "w.json");
+  std::vector<std::string> argv = Command(flags + " --workload " + (folder / "w.json").string() +
+                                          " --db " + (folder / "p.db").string());
+  *std::ranges::find(argv, "collectives") = "overlap";
+  return StartTool(argv, variables);
+}
+
+TEST(ProcessRanksTest, OverlapsAreMeasuredBetweenProcesses) {
+  for (const int ranks : {2, 3}) {
+    SCOPED_TRACE(ranks);
+    const TemporaryFolder folder;
+    const std::string db = (folder / "p.db").string();
+    const auto tool =
+        StartOverlaps(folder, fmt::format("--processes --ranks {} --budget 10s", ranks));
+    ASSERT_EQ(tool->Code(), 0) << tool->Out() << tool->Err();
+    const db::Database stored = db::Database::Open(db, db::OpenMode::kReadOnly);
+    ASSERT_FALSE(stored.Trials().empty());
+    std::set<TimedSide> timed;
+    for (const db::StoredTrial& trial : stored.Trials()) {
+      const auto& overlap = std::get<OverlapConfig>(trial.trial.config);
+      EXPECT_EQ(trial.trial.outcome, TrialOutcome::kOk) << trial.trial.detail;
+      EXPECT_EQ(trial.trial.method, "cuda.events.overlap");
+      EXPECT_EQ(overlap.exchange.nodes, 1);
+      EXPECT_EQ(trial.trial.alone_ns.size(), trial.trial.samples_ns.size());
+      EXPECT_FALSE(trial.trial.samples_ns.empty());
+      timed.insert(overlap.timed);
+    }
+    EXPECT_EQ(timed.size(), 2U);
+    EXPECT_THAT(SegmentsOf(tool->pid()), IsEmpty());
+  }
+}
+
+TEST(ProcessRanksTest, AnOverlapWithAWrongValueIsStoredAsWrong) {
+  const TemporaryFolder folder;
+  const std::string db = (folder / "p.db").string();
+  const auto tool =
+      StartOverlaps(folder, "--processes --ranks 2 --budget 3s", {{"DBSP_FAKE_NCCL_WRONG", "1"}});
+  EXPECT_EQ(tool->Code(), 1) << tool->Err();
+  const db::Database stored = db::Database::Open(db, db::OpenMode::kReadOnly);
+  ASSERT_FALSE(stored.Trials().empty());
+  for (const db::StoredTrial& trial : stored.Trials()) {
+    EXPECT_EQ(trial.trial.outcome, TrialOutcome::kWrong) << trial.trial.detail;
+    EXPECT_THAT(trial.trial.detail, HasSubstr("rank 1: "));
+  }
+}
+
+TEST(ProcessRanksTest, ARankKilledInAnOverlapIsNamedAndFinishedOnesAreKept) {
+  const TemporaryFolder folder;
+  const std::string db = (folder / "p.db").string();
+  const auto tool = StartOverlaps(folder, "--processes --ranks 2 --budget 50s");
+  ASSERT_TRUE(Eventually([&] { return TrialsIn(db) >= 1; })) << tool->Err();
+  const std::vector<pid_t> others = tool->Children();
+  ASSERT_EQ(others.size(), 1U);
+  ::kill(others.front(), SIGKILL);
+  EXPECT_EQ(tool->Code(), 1) << tool->Err();
+  EXPECT_THAT(tool->Err(), HasSubstr("was killed by signal 9"));
+  EXPECT_GE(TrialsIn(db), 1U);
+  EXPECT_THAT(SegmentsOf(tool->pid()), IsEmpty());
 }
 
 TEST(ProcessRanksTest, AKilledRankIsNamedAndEndsTheRun) {
@@ -359,11 +434,11 @@ TEST(LaunchedRanksTest, WhatCannotBeIsRefusedBeforeAnythingStarts) {
   code("--processes --check --ranks 1", {}, "2 or more");
   const auto quick = StartTool({kTool, "--suite", "quick", "--db", "p.db"}, launched);
   EXPECT_EQ(quick->Code(), 2);
-  EXPECT_THAT(quick->Err(), HasSubstr("only --suite collectives --device cuda"));
-  const auto overlap = StartTool(
-      {kTool, "--suite", "overlap", "--device", "cuda", "--db", "p.db", "--processes"}, {});
+  EXPECT_THAT(quick->Err(), HasSubstr("only --suite collectives or overlap"));
+  const auto overlap =
+      StartTool({kTool, "--suite", "overlap", "--device", "cuda", "--processes", "--check"}, {});
   EXPECT_EQ(overlap->Code(), 2);
-  EXPECT_THAT(overlap->Err(), HasSubstr("only --suite collectives --device cuda"));
+  EXPECT_THAT(overlap->Err(), HasSubstr("the exchanges of --suite collectives"));
   code("--check", {{"OMPI_COMM_WORLD_RANK", "2"}, {"OMPI_COMM_WORLD_SIZE", "2"}}, "=2 of OMPI");
 }
 
