@@ -15,11 +15,12 @@
 namespace dbsp::profiler {
 
 void AddRankFlags(CLI::App& app, RankFlags& flags) {
-  app.add_flag(
-      "--processes", flags.processes, "Collectives: start a process for each rank, on this host");
+  app.add_flag("--processes",
+               flags.processes,
+               "Collectives, overlaps: start a process for each rank, on this host");
   app.add_option("--rendezvous",
                  flags.rendezvous,
-                 "Collectives under mpirun or srun: where ranks meet, host:port or file:PATH");
+                 "Under mpirun or srun: where ranks meet, host:port or file:PATH");
   app.add_option("--deadline",
                  flags.deadline,
                  "Longest wait for a rank, or for a trial of --tune-kernels past its time")

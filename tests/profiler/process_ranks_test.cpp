@@ -15,6 +15,7 @@
 #include "core/workload.h"
 #include "db/database.h"
 #include "runtime/rendezvous.h"
+#include "tests/profiler/small_workload.h"
 #include "tests/runtime/background_process.h"
 #include "tests/runtime/fake_vendor.h"
 
@@ -176,15 +177,7 @@ TEST(ProcessRanksTest, TrialsAreStoredWithWhereTheyRanAndReused) {
 std::unique_ptr<BackgroundProcess> StartOverlaps(const TemporaryFolder& folder,
                                                  const std::string& flags,
                                                  const Variables& variables = {}) {
-  Workload workload;
-  workload.model.name = "small";
-  workload.model.heads = 2;
-  workload.model.head_dim = 64;
-  workload.model.grid = {2, 10, 10};
-  workload.block = {64, 64};
-  workload.rules = {{"dense", {}, {}}};
-  workload.assignments = {{0, 0, workload.model.steps, 0, workload.model.layers}};
-  WriteWorkload(workload, folder / "w.json");
+  WriteWorkload(testing::SmallWorkload(), folder / "w.json");
   std::vector<std::string> argv = Command(flags + " --workload " + (folder / "w.json").string() +
                                           " --db " + (folder / "p.db").string());
   *std::ranges::find(argv, "collectives") = "overlap";

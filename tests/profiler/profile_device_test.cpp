@@ -16,6 +16,7 @@
 #include "profiler/profile_tool.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/emulated_gpu/emulated_gpu.h"
+#include "tests/profiler/small_workload.h"
 #include "tuner/tune_tool.h"
 
 namespace dbsp::profiler {
@@ -45,12 +46,7 @@ Output RunTool(std::vector<std::string> flags) {
 class ProfileDeviceTest : public ::testing::Test {
  protected:
   ProfileDeviceTest() {
-    Workload workload;
-    workload.model.name = "small";
-    workload.model.heads = 2;
-    workload.model.head_dim = 64;
-    workload.model.grid = {2, 10, 10};
-    workload.block = {64, 64};
+    Workload workload = testing::SmallWorkload();
     planner::ApplyMaskFlag("random:density=0.6,seed=3", workload);
     WriteWorkload(workload, folder_ / "w.json");
     tuner::TuneFlags flags;

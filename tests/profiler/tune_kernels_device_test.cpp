@@ -8,6 +8,7 @@
 #include "db/database.h"
 #include "planner/masks.h"
 #include "profiler/tune_kernels.h"
+#include "tests/profiler/small_workload.h"
 #include "tests/runtime/background_process.h"
 #include "tests/runtime/fake_vendor.h"
 #include "tuner/tune_tool.h"
@@ -22,12 +23,7 @@ using ::testing::HasSubstr;
 class TuneKernelsDeviceTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    Workload workload;
-    workload.model.name = "small";
-    workload.model.heads = 2;
-    workload.model.head_dim = 64;
-    workload.model.grid = {2, 10, 10};
-    workload.block = {64, 64};
+    Workload workload = testing::SmallWorkload();
     planner::ApplyMaskFlag("random:density=0.6,seed=3", workload);
     WriteWorkload(workload, folder_ / "w.json");
     tuner::TuneFlags flags;
