@@ -6,9 +6,9 @@
 #include <memory>
 #include <random>
 
-#include "planner/families.h"
-#include "planner/layer_work.h"
-#include "planner/mask_counts.h"
+#include "planner/placement/families.h"
+#include "planner/timeline/layer_volumes.h"
+#include "planner/workload/mask_counts.h"
 
 namespace dbsp::planner {
 namespace {
@@ -74,7 +74,7 @@ void LayerWorkOf(benchmark::State& state, Family family, Exchange exchange = Exc
   }
   for (auto _ : state) {
     benchmark::DoNotOptimize(
-        BuildLayerWork(layer.shape, layer.masks, partition, strategy, layer.home, DType::kBf16));
+        BuildLayerVolumes(layer.shape, layer.masks, partition, strategy, layer.home, DType::kBf16));
   }
 }
 void LayerWorkUsp(benchmark::State& state) { LayerWorkOf(state, Family::kUsp); }

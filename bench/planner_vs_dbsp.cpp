@@ -17,23 +17,27 @@
 #include <random>
 
 #include "bench/reuse_rows.h"
-#include "core/array.h"
+#include "core/arrays/array.h"
 #include "core/file.h"
-#include "planner/balanced.h"
-#include "planner/cell_search.h"
-#include "planner/drift.h"
-#include "planner/families.h"
-#include "planner/head_balance.h"
-#include "planner/head_search.h"
-#include "planner/home_ring.h"
-#include "planner/layer_work.h"
-#include "planner/mask_counts.h"
-#include "planner/mask_sum.h"
-#include "planner/masks.h"
-#include "planner/placed.h"
-#include "planner/rules/density_table.h"
-#include "planner/rules/synthetic.h"
-#include "planner/traffic_bound.h"
+#include "planner/placement/balanced.h"
+#include "planner/placement/cell_search.h"
+#include "planner/placement/drift.h"
+#include "planner/placement/families.h"
+#include "planner/placement/head_balance.h"
+#include "planner/placement/head_search.h"
+#include "planner/placement/placed.h"
+#include "planner/placement/traffic_bound.h"
+#include "planner/timeline/barrier.h"
+#include "planner/timeline/home_ring.h"
+#include "planner/timeline/layer_volumes.h"
+#include "planner/workload/mask_counts.h"
+#include "planner/workload/mask_flag.h"
+#include "planner/workload/mask_source.h"
+#include "planner/workload/mask_sum.h"
+#include "planner/workload/presets.h"
+#include "planner/workload/row_loads.h"
+#include "planner/workload/rules/density_table.h"
+#include "planner/workload/rules/synthetic.h"
 
 namespace dbsp::planner {
 namespace {
@@ -190,7 +194,8 @@ struct Bytes {
   double total = 0;
 };
 
-/// LeastBusiest of a layer, in bytes; ranks compute at most half a percent more than the mean.
+/// MaxTrafficLowerBound of a layer, in bytes; ranks compute at most half a percent more than the
+/// mean.
 double BoundBytes(const AttentionShape& shape, const LayerMasks& masks, const HomeLayout& home) {
   const std::vector<int> rows = HomeRing(shape.q_blocks(), shape.block.q, home, 1);
   const std::vector<int> cols = HomeRing(shape.k_blocks(), shape.block.k, home, 1);
@@ -201,10 +206,10 @@ double BoundBytes(const AttentionShape& shape, const LayerMasks& masks, const Ho
   const double unit_bytes = static_cast<double>(shape.tokens) * shape.head_dim *
                             BytesOf(DType::kBf16) /
                             (static_cast<double>(shape.q_blocks()) * shape.k_blocks());
-  return LeastBusiest(masks, rows, cols, home.ranks(), 1.005 * mean) * unit_bytes;
+  return MaxTrafficLowerBound(masks, rows, cols, home.ranks(), 1.005 * mean) * unit_bytes;
 }
 
-/// Bytes of placed and needed against ulysses and alltoall, BuildLayerWork's: mean over every
+/// Bytes of placed and needed against ulysses and alltoall, BuildLayerVolumes's: mean over every
 /// `stride`-th pair of (most bytes a rank sends or receives, bytes of all ranks), and the worst of
 /// the first; and what no placement can do without (kBoundEvery).
 void TrafficRow(const std::string& name, const Profile& profile, int ranks, std::size_t stride) {
@@ -228,13 +233,13 @@ void TrafficRow(const std::string& name, const Profile& profile, int ranks, std:
       strategy.exchange = ExchangeOf(family, 1);
       PartitionOptions options;
       options.placed_scans = PlacedOptions().traffic_scans;
-      const LayerWork work =
-          BuildLayerWork(shape,
-                         masks,
-                         MakePartition(family, shape, masks, ranks, ranks, 1, home, options),
-                         strategy,
-                         home,
-                         DType::kBf16);
+      const LayerVolumes work =
+          BuildLayerVolumes(shape,
+                            masks,
+                            MakePartition(family, shape, masks, ranks, ranks, 1, home, options),
+                            strategy,
+                            home,
+                            DType::kBf16);
       return Bytes{static_cast<double>(work.MaxBytesOneWay()),
                    static_cast<double>(work.TotalBytesSent())};
     };
@@ -324,7 +329,7 @@ void SlidingTileRow() {
         "{}{:.4f} of {:.4f}",
         ring == 2 ? "" : ", ",
         BarrierRho(masks, made),
-        static_cast<double>(LeastHeaviest(rows, ring) * ring) / static_cast<double>(kept));
+        static_cast<double>(MaxLoadLowerBound(rows, ring) * ring) / static_cast<double>(kept));
   }
   Print("sliding tiles 3x3x5, wan2.1-t2v-14b-768p-69f, balanced U4R2, U2R4, U1R8, of the least",
         "-",

@@ -7,10 +7,11 @@
 #include <chrono>
 #include <numeric>
 
-#include "planner/contract.h"
-#include "planner/drift.h"
-#include "planner/placed.h"
-#include "planner/reuse.h"
+#include "planner/placement/drift.h"
+#include "planner/placement/placed.h"
+#include "planner/placement/reuse.h"
+#include "planner/timeline/contract.h"
+#include "planner/workload/row_loads.h"
 
 namespace dbsp::planner {
 namespace {

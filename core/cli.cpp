@@ -14,7 +14,7 @@
 
 #include "build_config.h"
 #include "core/error.h"
-#include "core/nearest.h"
+#include "core/suggest.h"
 #include "git_info.h"
 
 namespace dbsp {

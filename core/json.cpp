@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "core/nearest.h"
+#include "core/suggest.h"
 
 namespace dbsp {
 namespace {

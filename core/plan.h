@@ -45,7 +45,7 @@ struct HeadShares {
 };
 
 /// How far a cell's masks may change before its strategy should no longer be used.
-/// planner/contract.h says what follows from it and checks it.
+/// planner/timeline/contract.h says what follows from it and checks it.
 struct Contract {
   double rho_limit = 1.0;  ///< the strategy holds while rho_barrier of the masks is at most this
   /// Strategy for masks that break the contract where no new plan is made: one that looks at no
@@ -102,7 +102,7 @@ struct Plan {
   /// Ranks that share one pass: what partitions and predictions are of.
   [[nodiscard]] int pass_ranks() const { return PassRanks(ranks, cfg_degree()); }
   /// Turns in which the passes run, one after the other.
-  [[nodiscard]] int pass_turns() const { return PassTurns(passes, cfg_degree()); }
+  [[nodiscard]] int sequential_waves() const { return SequentialWaves(passes, cfg_degree()); }
   /// Sum over cells of total_ns, times the turns.
   [[nodiscard]] double total_ms() const;
 };

@@ -296,7 +296,7 @@ double Plan::total_ms() const {
     total_ns +=
         static_cast<double>(predictions[static_cast<std::size_t>(cell.prediction)].total_ns);
   }
-  return total_ns * pass_turns() / kNsPerMs;
+  return total_ns * sequential_waves() / kNsPerMs;
 }
 
 std::string PlanToJson(const Plan& plan) {

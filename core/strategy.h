@@ -42,7 +42,7 @@ struct Strategy {
 [[nodiscard]] constexpr int PassRanks(int ranks, int cfg_degree) { return ranks / cfg_degree; }
 /// Turns that the passes of a step take one after the other, C of them at the same time: what the
 /// time of one pass is multiplied by.
-[[nodiscard]] constexpr int PassTurns(int passes, int cfg_degree) {
+[[nodiscard]] constexpr int SequentialWaves(int passes, int cfg_degree) {
   return (passes + cfg_degree - 1) / cfg_degree;
 }
 

@@ -5,8 +5,8 @@
 #include <array>
 
 #include "core/error.h"
-#include "core/nearest.h"
-#include "kernels/variants.h"
+#include "core/suggest.h"
+#include "kernels/cpu_variants.h"
 
 namespace dbsp::kernels {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "kernels/variants.h"
+#include "kernels/cpu_variants.h"
 
 namespace dbsp::kernels {
 namespace {

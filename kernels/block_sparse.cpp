@@ -16,7 +16,7 @@
 #include <hwy/aligned_allocator.h>
 
 #include "core/error.h"
-#include "kernels/variants.h"
+#include "kernels/cpu_variants.h"
 
 namespace dbsp::kernels {
 namespace {

@@ -11,9 +11,9 @@
 
 #include "core/cli.h"
 #include "core/json.h"
-#include "profiler/device_measure.h"
+#include "profiler/gpu/device_measure.h"
 #include "profiler/interrupt.h"
-#include "profiler/suite.h"
+#include "profiler/suites/suite.h"
 #include "profiler/trial_worker.h"
 #include "runtime/clock.h"
 

@@ -9,20 +9,20 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "db/database.h"
-#include "profiler/device_bench.h"
 #include "profiler/duration.h"
-#include "profiler/exchange_rank.h"
+#include "profiler/gpu/device_bench.h"
 #include "profiler/interrupt.h"
-#include "profiler/measure_all.h"
-#include "profiler/nccl_trial.h"
 #include "profiler/profile_kernels.h"
-#include "profiler/profile_ranks.h"
+#include "profiler/ranks/exchange_rank.h"
+#include "profiler/ranks/nccl_trial.h"
+#include "profiler/ranks/profile_ranks.h"
 #include "profiler/result.h"
 #include "profiler/run_trial.h"
-#include "profiler/suite.h"
+#include "profiler/suites/measure_all.h"
+#include "profiler/suites/suite.h"
 #include "profiler/trial_worker.h"
 #include "runtime/child_process.h"
-#include "runtime/cuda_device.h"
+#include "runtime/cuda/cuda_device.h"
 #include "runtime/device.h"
 
 namespace dbsp::profiler {
@@ -81,7 +81,7 @@ void KeepKernels(const std::string& text, std::vector<KernelVariant>& kernels) {
 
 SuiteOptions SuiteOf(const Options& options,
                      const runtime::CudaDeviceFacts* gpu,
-                     const RankRun* ranks) {
+                     const LaunchedRank* ranks) {
   SuiteOptions suite;
   suite.suite = options.suite;
   suite.ranks = options.ranks;
@@ -196,7 +196,7 @@ bool MeasuresExchanges(const Options& options, const runtime::DeviceSpec& device
 /// The GPUs of this host that exchanges are measured between.
 /// errors  Error{kUnavailable} without any, or with fewer than ranks that are threads of this
 ///         process
-NcclWorld WorldOf(const Options& options, const RankRun* ranks) {
+NcclWorld WorldOf(const Options& options, const LaunchedRank* ranks) {
   NcclWorld world;
   try {
     world = CudaWorld();
@@ -217,7 +217,7 @@ NcclWorld WorldOf(const Options& options, const RankRun* ranks) {
 /// Everything of a run whose ranks, if there are any, have met.
 int ProfileAsRankZero(const Options& options,
                       const runtime::DeviceSpec& device,
-                      RankRun* ranks,
+                      LaunchedRank* ranks,
                       const std::shared_ptr<const NcclWorld>& nccl,
                       int argc,
                       const char* const* argv) {
@@ -328,13 +328,13 @@ int Profile(Options options, int argc, const char* const* argv) {
   }
   int code = 0;
   {
-    const std::unique_ptr<RankRun> ranks = RanksOf(options.rank_flags,
-                                                   {.exchanges = exchanges,
-                                                    .measures = measures,
-                                                    .ranks = options.ranks,
-                                                    .ranks_given = options.ranks_given,
-                                                    .database = options.db,
-                                                    .argv = {argv, argv + argc}});
+    const std::unique_ptr<LaunchedRank> ranks = RanksOf(options.rank_flags,
+                                                        {.exchanges = exchanges,
+                                                         .measures = measures,
+                                                         .ranks = options.ranks,
+                                                         .ranks_given = options.ranks_given,
+                                                         .database = options.db,
+                                                         .argv = {argv, argv + argc}});
     if (ranks) options.ranks = ranks->size();
     std::shared_ptr<const NcclWorld> nccl;
     if (exchanges) {

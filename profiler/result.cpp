@@ -6,9 +6,9 @@
 #include <algorithm>
 
 #include "core/json.h"
-#include "profiler/exchange_rank.h"
 #include "profiler/measure.h"
-#include "profiler/suite.h"
+#include "profiler/ranks/exchange_rank.h"
+#include "profiler/suites/suite.h"
 
 namespace dbsp::profiler {
 namespace {

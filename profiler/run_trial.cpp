@@ -11,11 +11,11 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "kernels/attention.h"
-#include "profiler/cpu_attention.h"
-#include "profiler/exchange_rank.h"
-#include "profiler/overlap_trial.h"
+#include "profiler/cpu/cpu_attention.h"
+#include "profiler/ranks/exchange_rank.h"
+#include "profiler/ranks/overlap_trial.h"
 #include "runtime/clock.h"
-#include "runtime/communicator.h"
+#include "runtime/ranks/communicator.h"
 
 namespace dbsp::profiler {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs one configuration as replay runs it. On the CPU attention of all heads is on one thread with
 // buffers that were not just used, exchanges are between as many threads as ranks; on a CUDA device
-// see profiler/device_bench.h.
+// see profiler/gpu/device_bench.h.
 #pragma once
 
 #include <functional>
@@ -10,9 +10,9 @@
 #include <string>
 
 #include "core/records.h"
-#include "profiler/device_bench.h"
+#include "profiler/gpu/device_bench.h"
 #include "profiler/measure.h"
-#include "profiler/nccl_trial.h"
+#include "profiler/ranks/nccl_trial.h"
 
 namespace dbsp::profiler {
 
@@ -34,9 +34,9 @@ struct RunSettings {
 ///   cpu.wall.busyN   the same while the other groups of N ranks in all do the same, as the rings
 ///                    and head groups of U x R ranks do; from the first start to the last end of
 ///                    all groups. Not for allgather and reducescatter.
-///   nccl.wall20      profiler/nccl_trial.h; .busyN as above
-///   cpu.wall.overlap, cuda.events.overlap  profiler/overlap_trial.h
-///   cuda.events.*    attention and local where there is a bench, profiler/device_bench.h
+///   nccl.wall20      profiler/ranks/nccl_trial.h; .busyN as above
+///   cpu.wall.overlap, cuda.events.overlap  profiler/ranks/overlap_trial.h
+///   cuda.events.*    attention and local where there is a bench, profiler/gpu/device_bench.h
 [[nodiscard]] std::string MethodOf(const TrialConfig& config,
                                    int ranks,
                                    const NcclWorld* nccl = nullptr,

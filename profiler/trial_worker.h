@@ -14,7 +14,7 @@
 #include "core/records.h"
 #include "profiler/measure.h"
 #include "runtime/child_process.h"
-#include "runtime/line_channel.h"
+#include "runtime/ranks/line_channel.h"
 
 namespace dbsp::profiler {
 

@@ -12,9 +12,9 @@
 #include "core/file.h"
 #include "kernels/attention.h"
 #include "kernels/gpu/check_call.h"
-#include "kernels/gpu/variants.h"
-#include "profiler/device_measure.h"
-#include "profiler/kernel_table.h"
+#include "kernels/gpu/gpu_variants.h"
+#include "profiler/gpu/device_measure.h"
+#include "profiler/suites/kernel_table.h"
 #include "runtime/clock.h"
 
 namespace dbsp::profiler {

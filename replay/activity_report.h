@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "core/segment_id.h"
-#include "runtime/activity.h"
-#include "runtime/cupti_activity.h"
+#include "runtime/cupti/activity.h"
+#include "runtime/cupti/cupti_activity.h"
 
 namespace dbsp::replay {
 

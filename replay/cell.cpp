@@ -8,14 +8,14 @@
 
 #include "core/error.h"
 #include "core/units.h"
-#include "planner/layout.h"
+#include "planner/workload/token_layout.h"
 
 namespace dbsp::replay {
 namespace {
 
 constexpr std::int64_t kFloat = sizeof(float);
 
-std::int64_t KvBytes(const Cell& cell, const planner::RankProgram& program) {
+std::int64_t KvBytes(const Cell& cell, const planner::RankSchedule& program) {
   std::int64_t most = 0;
   for (const auto& heads : program.columns) {
     std::int64_t tokens = cell.shape.block.k;  // slack, see executor
@@ -37,7 +37,7 @@ std::int64_t ListBytes(const Cell& cell, std::size_t rank) {
 }
 
 std::int64_t RankBytes(const Cell& cell, int rank) {
-  const planner::RankProgram& program = cell.schedule.rank[static_cast<std::size_t>(rank)];
+  const planner::RankSchedule& program = cell.schedule.rank[static_cast<std::size_t>(rank)];
   std::int64_t slots = 0;
   for (const planner::HeadRows& head : program.heads) {
     slots += static_cast<std::int64_t>(head.rows.size());
@@ -99,7 +99,8 @@ Cell MakeCell(const AttentionShape& shape,
   cell.strategy = strategy;
   cell.home = MakeHomeLayout(shape, partition.ranks);
   cell.schedule = planner::BuildSchedule(shape, cell.masks, partition, strategy, cell.home);
-  cell.work = planner::BuildLayerWork(shape, cell.masks, partition, strategy, cell.home, key.dtype);
+  cell.work =
+      planner::BuildLayerVolumes(shape, cell.masks, partition, strategy, cell.home, key.dtype);
   cell.key = key;
   if (!layout.block_order.empty()) {
     cell.key.order = std::make_shared<const planner::TokenOrder>(layout, shape);

@@ -11,8 +11,8 @@
 #include "core/plan.h"
 #include "core/shape.h"
 #include "core/strategy.h"
-#include "planner/layer_work.h"
-#include "planner/schedule.h"
+#include "planner/timeline/layer_volumes.h"
+#include "planner/timeline/schedule.h"
 #include "replay/fill.h"
 
 namespace dbsp::replay {
@@ -25,7 +25,7 @@ struct Cell {
   Strategy strategy;
   HomeLayout home;
   planner::Schedule schedule;
-  planner::LayerWork work;  ///< in bytes of dtype(): what runs here, whatever the plan's type
+  planner::LayerVolumes work;  ///< in bytes of dtype(): what runs here, whatever the plan's type
   FillKey key;
 
   /// Type of Q, K, V and O in this run: fp32 on a CPU, bf16 on a GPU.

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/attention.h"
-#include "planner/schedule.h"
+#include "planner/timeline/schedule.h"
 
 namespace dbsp::replay {
 

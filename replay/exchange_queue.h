@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "replay/executor.h"
-#include "runtime/communicator.h"
+#include "replay/cpu_rank.h"
+#include "runtime/ranks/communicator.h"
 
 namespace dbsp::replay {
 

@@ -9,8 +9,8 @@
 #include <span>
 
 #include "core/shape.h"
-#include "planner/layout.h"
-#include "planner/schedule.h"
+#include "planner/timeline/schedule.h"
+#include "planner/workload/token_layout.h"
 
 namespace dbsp::replay {
 

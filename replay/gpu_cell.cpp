@@ -15,8 +15,8 @@
 #include "replay/fill.h"
 #include "replay/parallel.h"
 #include "replay/rank.h"
-#include "runtime/cuda_buffer.h"
-#include "runtime/cuda_device.h"
+#include "runtime/cuda/cuda_buffer.h"
+#include "runtime/cuda/cuda_device.h"
 
 namespace dbsp::replay {
 namespace {
@@ -102,8 +102,8 @@ std::uint32_t BitsOf(float value) { return std::bit_cast<std::uint32_t>(value); 
 
 }  // namespace
 
-std::vector<RankPlan> MakeDevicePlans(const Cell& cell) {
-  std::vector<RankPlan> plans(static_cast<std::size_t>(cell.ranks()));
+std::vector<RankBuffers> MakeDevicePlans(const Cell& cell) {
+  std::vector<RankBuffers> plans(static_cast<std::size_t>(cell.ranks()));
   ForEachParallel(cell.ranks(), 0, [&](int rank) {
     plans[static_cast<std::size_t>(rank)] = MakeRankPlan(cell, rank, BlockLayout::kUniform);
   });

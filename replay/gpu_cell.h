@@ -9,19 +9,19 @@
 
 #include "kernels/gpu/attention.h"
 #include "replay/cell.h"
-#include "replay/rank_plan.h"
+#include "replay/rank_buffers.h"
 #include "replay/verify.h"
-#include "runtime/cuda_stream.h"
+#include "runtime/cuda/cuda_stream.h"
 
 namespace dbsp::replay {
 
 /// Plans of all ranks in the layout of GPUs, made on the host's threads.
-[[nodiscard]] std::vector<RankPlan> MakeDevicePlans(const Cell& cell);
+[[nodiscard]] std::vector<RankBuffers> MakeDevicePlans(const Cell& cell);
 
 /// errors  Error{kUnavailable} when `bytes` for `what` are more than the current device has free
 void RequireDeviceMemory(std::int64_t bytes, const std::string& what);
 
-/// What the ranks' memory held after a run, as DeviceRank gives it.
+/// What the ranks' memory held after a run, as GpuRank gives it.
 struct DeviceResults {
   std::vector<std::vector<std::uint16_t>> o;  ///< [ranks] at home
   std::vector<std::vector<float>> lse;  ///< [ranks] where rows were computed
@@ -57,7 +57,7 @@ struct UnsplitResults {
 
 /// The layer as one launch over the tokens where they live, with lists straight from the masks: no
 /// schedule, copy or merge has a part in it.
-/// errors  as DeviceRank
+/// errors  as GpuRank
 [[nodiscard]] UnsplitResults RunUnsplit(const Cell& cell,
                                         const kernels::gpu::Variant& kernel,
                                         const runtime::CudaStream& stream);

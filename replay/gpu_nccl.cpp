@@ -13,16 +13,16 @@
 
 #include "core/error.h"
 #include "core/segment_id.h"
-#include "replay/device_rank.h"
+#include "replay/abortable_barrier.h"
 #include "replay/gpu_cell.h"
-#include "replay/kernel_choice.h"
+#include "replay/gpu_rank.h"
+#include "replay/kernel_lookup.h"
 #include "replay/parallel.h"
-#include "replay/rank_steps.h"
-#include "replay/run_gate.h"
+#include "replay/rank_driver.h"
 #include "replay/runner.h"
-#include "runtime/cuda_device.h"
-#include "runtime/cuda_driver.h"
-#include "runtime/cuda_event.h"
+#include "runtime/cuda/cuda_device.h"
+#include "runtime/cuda/cuda_driver.h"
+#include "runtime/cuda/cuda_event.h"
 
 namespace dbsp::replay {
 namespace {
@@ -40,7 +40,7 @@ struct RankOnGpu {
   CudaStream compute;
   CudaStream link;
   CudaBuffer meeting;  ///< one word per rank
-  std::unique_ptr<DeviceRank> rank;
+  std::unique_ptr<GpuRank> rank;
   std::vector<std::uint16_t> output;
   std::vector<float> lse;
 };
@@ -50,7 +50,7 @@ const Observer kNobody;
 std::int64_t Ns(double ns) { return std::llround(ns); }
 
 /// Drives one rank through one run.
-class NcclRun final : private RankSteps {
+class NcclRun final : private RankDriver {
  public:
   /// session  what is launched is tied to its segments; null where nobody traces
   NcclRun(const Cell& cell,
@@ -70,10 +70,10 @@ class NcclRun final : private RankSteps {
     attended_.resize(static_cast<std::size_t>(cell.schedule.steps), nullptr);
   }
 
-  RankLog Run() {
+  RankTrace Run() {
     rank_.Reset();
-    if (repeats_.gate != nullptr && rank_.rank() == 0) repeats_.gate->Meet();
-    Meet();
+    if (repeats_.gate != nullptr && rank_.rank() == 0) repeats_.gate->Arrive();
+    Arrive();
     RunSteps(cell_, rank_.in_ring(), *this);
     communicator_.Wait();
     at_.compute.Synchronize();
@@ -97,7 +97,7 @@ class NcclRun final : private RankSteps {
   }
 
   /// No device passes its start before all have come: where every rank's clock is set to zero.
-  void Meet() {
+  void Arrive() {
     at_.link.WaitFor(*Record(at_.compute));
     const std::vector<std::int64_t> counts(static_cast<std::size_t>(cell_.ranks()), 1);
     std::vector<std::int64_t> offsets(counts.size());
@@ -198,8 +198,8 @@ class NcclRun final : private RankSteps {
     rank_.HopDone(step);
   }
 
-  [[nodiscard]] RankLog Log() const {
-    RankLog log;
+  [[nodiscard]] RankTrace Log() const {
+    RankTrace log;
     for (const Mark& mark : marks_) {
       if (!mark.busy) continue;
       log.segments.push_back({.rank = rank_.rank(),
@@ -218,7 +218,7 @@ class NcclRun final : private RankSteps {
 
   const Cell& cell_;
   RankOnGpu& at_;
-  DeviceRank& rank_;
+  GpuRank& rank_;
   NcclCommunicator& communicator_;
   const Repeats& repeats_;
   const Observer& observer_;
@@ -235,7 +235,7 @@ class NcclRun final : private RankSteps {
 
 class NcclRunner final : public CellRunner {
  public:
-  NcclRunner(const Cell& cell, const RunOn& on, bool verify)
+  NcclRunner(const Cell& cell, const ExecutionTarget& on, bool verify)
       : cell_(cell), on_(on), verify_(verify), device_(OpenDevices(cell, on)) {
     kernel_ = &ChooseGpuKernel(
         cell.strategy.kernel, on.kernel, cell.shape.block, cell.shape.head_dim, device_.arch);
@@ -247,7 +247,7 @@ class NcclRunner final : public CellRunner {
     }
     if (on.sm_margin > 0) on_.nccl.most_ctas = on.sm_margin;
     plans_ = MakeDevicePlans(cell);
-    for (const RankPlan& plan : plans_) memory_bytes_ += DeviceBytes(plan);
+    for (const RankBuffers& plan : plans_) memory_bytes_ += DeviceBytes(plan);
     at_.resize(plans_.size());
   }
 
@@ -255,7 +255,7 @@ class NcclRunner final : public CellRunner {
                             const Repeats& repeats,
                             const Observer& observer) override {
     const auto total = static_cast<std::size_t>(repeats.warmups + repeats.runs);
-    std::vector<std::vector<RankLog>> logs(total, std::vector<RankLog>(at_.size()));
+    std::vector<std::vector<RankTrace>> logs(total, std::vector<RankTrace>(at_.size()));
     runtime::RunNcclRanks(
         cell_.ranks(),
         on_.nccl,
@@ -309,7 +309,7 @@ class NcclRunner final : public CellRunner {
 
  private:
   /// Opens the first rank's device; the ranks open theirs.
-  static runtime::CudaDeviceFacts OpenDevices(const Cell& cell, const RunOn& on) {
+  static runtime::CudaDeviceFacts OpenDevices(const Cell& cell, const ExecutionTarget& on) {
     const int here = runtime::CudaDriver::Load().device_count();
     if (on.device.index + cell.all_ranks() > here) {
       Fail(
@@ -330,7 +330,7 @@ class NcclRunner final : public CellRunner {
 
   /// Runs again, on the memory of before; one session is that of all ranks' threads.
   std::int64_t Play(const runtime::ActivitySession* session, int runs) {
-    std::vector<RankLog> logs(at_.size());
+    std::vector<RankTrace> logs(at_.size());
     runtime::RunNcclRanks(
         cell_.ranks(),
         on_.nccl,
@@ -371,19 +371,19 @@ class NcclRunner final : public CellRunner {
         "rank " + std::to_string(cell_.first_rank() + rank) + " of this cell");
     at_[r] = std::make_unique<RankOnGpu>(cell_.ranks());
     RankOnGpu& at = *at_[r];
-    at.rank = std::make_unique<DeviceRank>(std::move(plans_[r]), *kernel_, at.compute);
+    at.rank = std::make_unique<GpuRank>(std::move(plans_[r]), *kernel_, at.compute);
     if (on_.sm_margin > 0) at.rank->LimitSms(device_.sm_count - on_.sm_margin);
     at.rank->Fill(std::max(1, ThreadCount(0) / cell_.all_ranks()));
     return QueueOf(at);
   }
 
   const Cell& cell_;
-  RunOn on_;
+  ExecutionTarget on_;
   bool verify_;
   runtime::CudaDeviceFacts device_;
   const kernels::gpu::Variant* kernel_ = nullptr;
   std::int64_t memory_bytes_ = 0;
-  std::vector<RankPlan> plans_;
+  std::vector<RankBuffers> plans_;
   std::vector<std::unique_ptr<RankOnGpu>> at_;
   DeviceResults results_;
 };
@@ -391,7 +391,7 @@ class NcclRunner final : public CellRunner {
 }  // namespace
 
 std::unique_ptr<CellRunner> internal::MakeNcclRunner(const Cell& cell,
-                                                     const RunOn& on,
+                                                     const ExecutionTarget& on,
                                                      bool verify) {
   return std::make_unique<NcclRunner>(cell, on, verify);
 }

@@ -7,15 +7,15 @@
 
 #include "core/error.h"
 #include "core/segment_id.h"
-#include "replay/device_rank.h"
 #include "replay/gpu_cell.h"
-#include "replay/kernel_choice.h"
+#include "replay/gpu_rank.h"
+#include "replay/kernel_lookup.h"
 #include "replay/runner.h"
 #include "replay/serial_device.h"
 #include "runtime/clock.h"
-#include "runtime/cuda_device.h"
-#include "runtime/cuda_event.h"
-#include "runtime/cuda_graph.h"
+#include "runtime/cuda/cuda_device.h"
+#include "runtime/cuda/cuda_event.h"
+#include "runtime/cuda/cuda_graph.h"
 
 namespace dbsp::replay {
 namespace {
@@ -26,9 +26,9 @@ using runtime::CudaStream;
 
 constexpr std::size_t kWord = 4;  ///< bytes
 
-DeviceResults ResultsOf(std::span<const DeviceRank> ranks) {
+DeviceResults ResultsOf(std::span<const GpuRank> ranks) {
   DeviceResults results;
-  for (const DeviceRank& rank : ranks) {
+  for (const GpuRank& rank : ranks) {
     results.o.push_back(rank.Output());
     results.lse.push_back(rank.LogSumExp());
   }
@@ -38,7 +38,7 @@ DeviceResults ResultsOf(std::span<const DeviceRank> ranks) {
 /// Phases between events on one stream; nothing waits within a run.
 class GpuSerialDevice final : public SerialDevice {
  public:
-  GpuSerialDevice(std::span<const DeviceRank> ranks, const CudaStream& stream, GraphMode mode)
+  GpuSerialDevice(std::span<const GpuRank> ranks, const CudaStream& stream, GraphMode mode)
       : ranks_(ranks), stream_(stream), mode_(mode) {}
 
   void Run(const std::function<void()>& program) override {
@@ -86,8 +86,8 @@ class GpuSerialDevice final : public SerialDevice {
                  int dst,
                  std::int64_t to_word,
                  std::int64_t words) override {
-    const DeviceRank& from = ranks_[static_cast<std::size_t>(src)];
-    const DeviceRank& to = ranks_[static_cast<std::size_t>(dst)];
+    const GpuRank& from = ranks_[static_cast<std::size_t>(src)];
+    const GpuRank& to = ranks_[static_cast<std::size_t>(dst)];
     to.recv(to.plan().BufferOf(round))
         .CopyPart(from.send(from.plan().BufferOf(round)),
                   static_cast<std::size_t>(from_word) * kWord,
@@ -97,8 +97,8 @@ class GpuSerialDevice final : public SerialDevice {
   }
 
   void CopyHop(int step, int src, int dst, std::int64_t words) override {
-    const DeviceRank& from = ranks_[static_cast<std::size_t>(src)];
-    const DeviceRank& to = ranks_[static_cast<std::size_t>(dst)];
+    const GpuRank& from = ranks_[static_cast<std::size_t>(src)];
+    const GpuRank& to = ranks_[static_cast<std::size_t>(dst)];
     to.blocks().CopyPart(from.blocks(),
                          static_cast<std::size_t>(from.plan().Bytes(from.plan().StepKv(step))),
                          static_cast<std::size_t>(to.plan().Bytes(to.plan().StepKv(step + 1))),
@@ -137,7 +137,7 @@ class GpuSerialDevice final : public SerialDevice {
     return !timed_.empty() && 2 * enqueue_ns > SpanNs();
   }
 
-  std::span<const DeviceRank> ranks_;
+  std::span<const GpuRank> ranks_;
   const CudaStream& stream_;
   GraphMode mode_;
   std::deque<Pair> events_;
@@ -151,26 +151,26 @@ class GpuSerialDevice final : public SerialDevice {
 
 class SerialGpuRunner final : public CellRunner {
  public:
-  SerialGpuRunner(const Cell& cell, const RunOn& on, bool verify)
+  SerialGpuRunner(const Cell& cell, const ExecutionTarget& on, bool verify)
       : cell_(cell),
         graph_(on.graph),
         device_(runtime::OpenCudaDevice(on.device.index)),
         kernel_(ChooseGpuKernel(
             cell.strategy.kernel, on.kernel, cell.shape.block, cell.shape.head_dim, device_.arch)) {
-    std::vector<RankPlan> plans = MakeDevicePlans(cell);
-    for (const RankPlan& plan : plans) memory_bytes_ += DeviceBytes(plan);
+    std::vector<RankBuffers> plans = MakeDevicePlans(cell);
+    for (const RankBuffers& plan : plans) memory_bytes_ += DeviceBytes(plan);
     RequireDeviceMemory(memory_bytes_ + (verify ? UnsplitBytes(cell.shape, cell.masks) : 0),
                         "replaying this cell with all its ranks on one GPU");
     ranks_.reserve(plans.size());
-    for (RankPlan& plan : plans) ranks_.emplace_back(std::move(plan), kernel_, stream_);
+    for (RankBuffers& plan : plans) ranks_.emplace_back(std::move(plan), kernel_, stream_);
   }
 
   std::vector<Timeline> Run(std::span<const Segment> predicted,
                             const Repeats& repeats,
                             const Observer& observer) override {
-    for (DeviceRank& rank : ranks_) rank.Fill(0);
+    for (GpuRank& rank : ranks_) rank.Fill(0);
     GpuSerialDevice device(ranks_, stream_, graph_);
-    const std::vector<Rank*> pointers = RanksOf(std::span<DeviceRank>(ranks_));
+    const std::vector<Rank*> pointers = RanksOf(std::span<GpuRank>(ranks_));
     Timeline timeline = RunSerialOn(device, cell_, pointers, predicted, repeats, observer);
     results_ = ResultsOf(ranks_);
     graph_runs_ = device.graph_runs();
@@ -182,7 +182,7 @@ class SerialGpuRunner final : public CellRunner {
   }
 
   [[nodiscard]] std::vector<const Rank*> ranks() const override {
-    return RanksOf(std::span<const DeviceRank>(ranks_));
+    return RanksOf(std::span<const GpuRank>(ranks_));
   }
   VerifyResult Judge(const VerifyOptions& options) override {
     const std::vector<const Rank*> pointers = ranks();
@@ -194,7 +194,7 @@ class SerialGpuRunner final : public CellRunner {
       GpuSerialDevice device(ranks_, stream_, GraphMode::kOff);
       if (session != nullptr) device.Trace(*session, cell_);
       for (int run = 0; run < runs; ++run) {
-        PlayOnce(device, cell_, RanksOf(std::span<DeviceRank>(ranks_)));
+        PlayOnce(device, cell_, RanksOf(std::span<GpuRank>(ranks_)));
       }
       runtime::SynchronizeCudaDevice("the traced run");
       return device.SpanNs();
@@ -211,7 +211,7 @@ class SerialGpuRunner final : public CellRunner {
   const kernels::gpu::Variant& kernel_;
   CudaStream stream_;
   std::int64_t memory_bytes_ = 0;
-  std::vector<DeviceRank> ranks_;
+  std::vector<GpuRank> ranks_;
   DeviceResults results_;
   int graph_runs_ = 0;
 };
@@ -219,7 +219,7 @@ class SerialGpuRunner final : public CellRunner {
 }  // namespace
 
 std::unique_ptr<CellRunner> internal::MakeSerialGpuRunner(const Cell& cell,
-                                                          const RunOn& on,
+                                                          const ExecutionTarget& on,
                                                           bool verify) {
   return std::make_unique<SerialGpuRunner>(cell, on, verify);
 }

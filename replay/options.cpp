@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/nearest.h"
+#include "core/suggest.h"
 #include "replay/replay.h"
 
 namespace dbsp::replay {
@@ -112,7 +112,7 @@ std::vector<SelectedCell> SelectCells(const Plan& plan, const CellSelection& sel
         if (fresh) {
           selected.push_back({i, 1});
         } else {
-          ++selected[at->second].stands_for;
+          ++selected[at->second].multiplicity;
         }
         break;
       }

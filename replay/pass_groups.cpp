@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "replay/run_gate.h"
+#include "replay/abortable_barrier.h"
 
 namespace dbsp::replay {
 namespace {
@@ -29,7 +29,7 @@ Cell OfPassGroup(const Cell& cell, int group) {
 }
 
 PassGroups::PassGroups(std::span<const Cell> cells,
-                       const RunOn& on,
+                       const ExecutionTarget& on,
                        bool verify,
                        const VerifyOptions& limits,
                        std::optional<std::int64_t> memory_limit)
@@ -63,7 +63,7 @@ std::vector<std::vector<Timeline>> PassGroups::RunAll(std::span<const Segment> p
     timelines[0] = runners_[0]->Run(predicted, repeats, InPlan(observer, cells_[0].first_rank()));
     return timelines;
   }
-  RunGate gate(groups);
+  AbortableBarrier gate(groups);
   Repeats together = repeats;
   together.gate = &gate;
   std::vector<std::exception_ptr> failures(runners_.size());

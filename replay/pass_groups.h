@@ -23,7 +23,7 @@ class PassGroups {
   /// cells  of GroupsAtOnce() groups, in order; must outlive this
   /// errors as MakeRunner()
   PassGroups(std::span<const Cell> cells,
-             const RunOn& on,
+             const ExecutionTarget& on,
              bool verify,
              const VerifyOptions& limits,
              std::optional<std::int64_t> memory_limit);

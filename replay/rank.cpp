@@ -11,7 +11,7 @@ std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); 
 
 }  // namespace
 
-Rank::Rank(RankPlan plan) : plan_(std::move(plan)) {
+Rank::Rank(RankBuffers plan) : plan_(std::move(plan)) {
   const AttentionShape& shape = plan_.cell->shape;
   writes_.resize(Index((plan_.local_tokens + shape.block.q - 1) / shape.block.q * shape.heads));
 }

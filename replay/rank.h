@@ -8,9 +8,9 @@
 // With heads in chunks, round c before, step c and round c after belong together, and the
 // transports interleave the chunks; every round then has send and receive buffers of its own.
 //
-// Everything it does comes from planner::Schedule (replay/rank_plan.h), so all families are the
+// Everything it does comes from planner::Schedule (replay/rank_buffers.h), so all families are the
 // same code. It neither talks to other ranks nor looks at the clock: transports do. Whoever derives
-// brings memory and kernels: RankExecutor a CPU's, DeviceRank a GPU's.
+// brings memory and kernels: CpuRank a CPU's, GpuRank a GPU's.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "replay/rank_plan.h"
+#include "replay/rank_buffers.h"
 
 namespace dbsp::replay {
 
@@ -79,14 +79,14 @@ class Rank {
   [[nodiscard]] const ExecutedWork& executed() const { return executed_; }
   /// How often O of (head, query block) was written at home since Reset(): 1 when all is well.
   [[nodiscard]] int Writes(int head, int q_block) const;
-  [[nodiscard]] const RankPlan& plan() const { return plan_; }
+  [[nodiscard]] const RankBuffers& plan() const { return plan_; }
   /// Send and receive buffer `index`, and the K/V of `step`, as words.
   [[nodiscard]] virtual float* SendWords(std::size_t index) = 0;
   [[nodiscard]] virtual float* RecvWords(std::size_t index) = 0;
   [[nodiscard]] virtual float* KvWords(int step) = 0;
 
  protected:
-  explicit Rank(RankPlan plan);
+  explicit Rank(RankBuffers plan);
   Rank(Rank&&) = default;
   Rank& operator=(Rank&&) = default;
 
@@ -103,13 +103,13 @@ class Rank {
  private:
   void CountWrites(int round);
 
-  RankPlan plan_;
+  RankBuffers plan_;
   ExecutedWork executed_;
   std::vector<int> writes_;  ///< [local query blocks][heads]
 };
 
-/// Why what the ranks did differs from the cell's LayerWork (bytes of every round and hop, blocks
-/// computed, rows merged), naming rank, what, expected and found; "" when it does not.
+/// Why what the ranks did differs from the cell's LayerVolumes (bytes of every round and hop,
+/// blocks computed, rows merged), naming rank, what, expected and found; "" when it does not.
 [[nodiscard]] std::string WorkProblem(const Cell& cell, std::span<const Rank* const> ranks);
 
 /// Pointers to ranks of one kind, as transports and checks take them.

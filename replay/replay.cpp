@@ -13,7 +13,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "replay/kernel_choice.h"
+#include "replay/kernel_lookup.h"
 #include "replay/pass_groups.h"
 
 namespace dbsp::replay {
@@ -74,7 +74,7 @@ class CellReplay {
             options.sm_margin,
             options.nccl} {
     outcome_.plan_cell = selected.cell;
-    outcome_.stands_for = selected.stands_for;
+    outcome_.multiplicity = selected.multiplicity;
   }
 
   void Run() {
@@ -213,7 +213,7 @@ class CellReplay {
   const Prediction& prediction_;
   planner::MaskSource& masks_;
   const ReplayOptions& options_;
-  RunOn on_;
+  ExecutionTarget on_;
   std::vector<Timeline> runs_;  ///< kept ones, of all pass groups so far
 };
 

@@ -12,7 +12,7 @@
 
 #include "core/plan.h"
 #include "core/records.h"
-#include "planner/masks.h"
+#include "planner/workload/mask_source.h"
 #include "replay/runner.h"
 #include "replay/transport.h"
 #include "replay/verify.h"
@@ -43,7 +43,7 @@ struct CellSelection {
 /// A cell that runs, and how many cells of the plan it stands for.
 struct SelectedCell {
   std::size_t cell = 0;  ///< index into Plan::cells
-  std::int64_t stands_for = 1;
+  std::int64_t multiplicity = 1;
 };
 /// distinct: the first cell of every (strategy, prediction) stands for all of them, since cells
 /// share a prediction exactly when masks and strategy are equal.
@@ -54,9 +54,9 @@ struct SelectedCell {
 struct ReplayOptions {
   runtime::DeviceSpec device;
   TransportKind transport = TransportKind::kSerial;
-  std::string kernel;  ///< "" = the planned one (replay/kernel_choice.h)
+  std::string kernel;  ///< "" = the planned one (replay/kernel_lookup.h)
   GraphMode graph = GraphMode::kAuto;
-  int sm_margin = 0;  ///< as RunOn's
+  int sm_margin = 0;  ///< as ExecutionTarget's
   runtime::NcclOptions nccl;
   /// One more run of every cell under CUPTI Activity.
   std::optional<runtime::ActivityOptions> cupti;
@@ -74,7 +74,7 @@ struct ReplayOptions {
 /// What a ReplayCell of the record does not hold.
 struct CellOutcome {
   std::size_t plan_cell = 0;  ///< index into Plan::cells
-  std::int64_t stands_for = 1;
+  std::int64_t multiplicity = 1;
   std::int64_t memory_bytes = 0;  ///< buffers of all ranks that have them at the same time
   std::string planned_kernel;  ///< "" = the device's default
   std::string kernel;  ///< that ran

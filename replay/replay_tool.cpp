@@ -13,11 +13,11 @@
 #include "core/plan.h"
 #include "core/workload.h"
 #include "db/database.h"
-#include "planner/masks.h"
+#include "planner/workload/mask_source.h"
 #include "replay/replay.h"
 #include "replay/summary.h"
 #include "replay/trace.h"
-#include "runtime/cuda_device.h"
+#include "runtime/cuda/cuda_device.h"
 #include "runtime/device.h"
 
 namespace dbsp::replay {

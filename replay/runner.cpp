@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "replay/executor.h"
+#include "replay/cpu_rank.h"
 #include "replay/parallel.h"
 
 namespace dbsp::replay {
@@ -23,7 +23,7 @@ class CpuRunner final : public CellRunner {
     return {RunSerial(cell_, ranks_, predicted, repeats, observer)};
   }
   [[nodiscard]] std::vector<const Rank*> ranks() const override {
-    return RanksOf(std::span<const RankExecutor>(ranks_));
+    return RanksOf(std::span<const CpuRank>(ranks_));
   }
   VerifyResult Judge(const VerifyOptions& options) override {
     return Verify(cell_, ranks_, options);
@@ -36,7 +36,7 @@ class CpuRunner final : public CellRunner {
  private:
   const Cell& cell_;
   TransportKind transport_;
-  std::vector<RankExecutor> ranks_;
+  std::vector<CpuRank> ranks_;
 };
 
 /// Host memory that a GPU's replay takes: outputs and log-sum-exp, twice with an unsplit run to
@@ -63,7 +63,7 @@ int GroupsAtOnce(TransportKind transport, const Strategy& strategy) {
 }
 
 std::unique_ptr<CellRunner> MakeRunner(const Cell& cell,
-                                       const RunOn& on,
+                                       const ExecutionTarget& on,
                                        bool verify,
                                        const VerifyOptions& limits,
                                        std::optional<std::int64_t> memory_limit) {

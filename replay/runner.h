@@ -13,9 +13,9 @@
 #include "replay/rank.h"
 #include "replay/transport.h"
 #include "replay/verify.h"
-#include "runtime/cupti_activity.h"
+#include "runtime/cupti/cupti_activity.h"
 #include "runtime/device.h"
-#include "runtime/nccl_communicator.h"
+#include "runtime/nccl/nccl_communicator.h"
 
 namespace dbsp::replay {
 
@@ -27,10 +27,10 @@ enum class TransportKind : std::uint8_t { kSerial, kThreads, kMpi, kNccl };
 enum class GraphMode : std::uint8_t { kAuto, kOn, kOff };
 
 /// Where and how cells run.
-struct RunOn {
+struct ExecutionTarget {
   runtime::DeviceSpec device;  ///< nccl: of the plan's rank 0, the others on those that follow
   TransportKind transport = TransportKind::kSerial;
-  std::string kernel = {};  ///< "" = the planned one (replay/kernel_choice.h)
+  std::string kernel = {};  ///< "" = the planned one (replay/kernel_lookup.h)
   GraphMode graph = GraphMode::kAuto;
   /// SMs that attention leaves to an exchange that runs beside it, which takes no more than these;
   /// 0 leaves it to both how they share. Over nccl only.
@@ -73,17 +73,17 @@ class CellRunner {
 /// memory_limit  bytes of host memory; asked of the system when absent
 /// errors  Error{kUnavailable} not enough memory, or a kernel, device or transport that is not here
 [[nodiscard]] std::unique_ptr<CellRunner> MakeRunner(const Cell& cell,
-                                                     const RunOn& on,
+                                                     const ExecutionTarget& on,
                                                      bool verify,
                                                      const VerifyOptions& limits,
                                                      std::optional<std::int64_t> memory_limit);
 
 namespace internal {
 [[nodiscard]] std::unique_ptr<CellRunner> MakeSerialGpuRunner(const Cell& cell,
-                                                              const RunOn& on,
+                                                              const ExecutionTarget& on,
                                                               bool verify);
 [[nodiscard]] std::unique_ptr<CellRunner> MakeNcclRunner(const Cell& cell,
-                                                         const RunOn& on,
+                                                         const ExecutionTarget& on,
                                                          bool verify);
 }  // namespace internal
 

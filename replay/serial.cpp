@@ -5,7 +5,7 @@
 #include <tuple>
 
 #include "core/error.h"
-#include "planner/timeline.h"
+#include "planner/timeline/timeline.h"
 #include "replay/serial_device.h"
 #include "runtime/clock.h"
 
@@ -329,11 +329,11 @@ Timeline RunSerialOn(SerialDevice& device,
 }
 
 Timeline RunSerial(const Cell& cell,
-                   std::span<RankExecutor> ranks,
+                   std::span<CpuRank> ranks,
                    std::span<const Segment> predicted,
                    const Repeats& repeats,
                    const Observer& observer) {
-  for (RankExecutor& rank : ranks) rank.Fill();
+  for (CpuRank& rank : ranks) rank.Fill();
   const std::vector<Rank*> pointers = RanksOf(ranks);
   CpuSerialDevice device(pointers);
   return RunSerialOn(device, cell, pointers, predicted, repeats, observer);

@@ -7,7 +7,7 @@
 #include <span>
 
 #include "core/strategy.h"
-#include "planner/timeline.h"
+#include "planner/timeline/timeline.h"
 #include "replay/rank.h"
 #include "replay/transport.h"
 

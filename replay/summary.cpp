@@ -245,16 +245,17 @@ ReplaySummary Summarize(const Plan& plan, const ReplayOutcome& outcome) {
   for (std::size_t i = 0; i < outcome.cells.size(); ++i) {
     const CellOutcome& cell = outcome.cells[i];
     const ReplayCell& record = outcome.record.cells[i];
-    const auto times = static_cast<double>(cell.stands_for);
+    const auto times = static_cast<double>(cell.multiplicity);
     const auto predicted = static_cast<double>(record.predicted_ns);
     const auto replayed = static_cast<double>(record.replayed_ns);
-    summary.cells_meant += cell.stands_for;
-    summary.predicted_ns += times * predicted * plan.pass_turns();
-    summary.replayed_ns += times * replayed * plan.pass_turns();
+    summary.cells_meant += cell.multiplicity;
+    summary.predicted_ns += times * predicted * plan.sequential_waves();
+    summary.replayed_ns += times * replayed * plan.sequential_waves();
     AddKinds(record, times, summary.kind);
     time.Add(cell.attention_ns, times);
     blocks.Add(cell.kept_blocks, times);
-    for (const std::int64_t bytes : cell.bytes_sent) summary.bytes_moved += cell.stands_for * bytes;
+    for (const std::int64_t bytes : cell.bytes_sent)
+      summary.bytes_moved += cell.multiplicity * bytes;
     summary.memory_bytes = std::max(summary.memory_bytes, cell.memory_bytes);
     const double error = std::abs(RelativeError(predicted, replayed).value_or(0));
     if (error > worst) {

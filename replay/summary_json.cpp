@@ -94,7 +94,7 @@ Json ActivityJson(const ActivityReport& activity) {
 Json CellJson(const ReplayCell& record, const CellOutcome& cell) {
   return {{"step", record.step},
           {"layer", record.layer},
-          {"stands_for", cell.stands_for},
+          {"stands_for", cell.multiplicity},
           {"planned_kernel", cell.planned_kernel},
           {"kernel", cell.kernel},
           {"graph_runs", cell.graph_runs},

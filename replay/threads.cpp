@@ -3,25 +3,25 @@
 #include <cstdint>
 
 #include "core/error.h"
+#include "replay/abortable_barrier.h"
 #include "replay/exchange_queue.h"
-#include "replay/rank_steps.h"
-#include "replay/run_gate.h"
+#include "replay/rank_driver.h"
 #include "replay/transport.h"
 #include "runtime/clock.h"
-#include "runtime/communicator.h"
+#include "runtime/ranks/communicator.h"
 
 namespace dbsp::replay {
 namespace {
 
 /// Drives one rank through one run.
-class RankRun final : private RankSteps {
+class ThreadRankDriver final : private RankDriver {
  public:
-  RankRun(const Cell& cell,
-          Rank& rank,
-          runtime::Communicator& communicator,
-          const Repeats& repeats,
-          const Observer& observer,
-          RankLog& log)
+  ThreadRankDriver(const Cell& cell,
+                   Rank& rank,
+                   runtime::Communicator& communicator,
+                   const Repeats& repeats,
+                   const Observer& observer,
+                   RankTrace& log)
       : cell_(cell),
         rank_(rank),
         communicator_(communicator),
@@ -49,7 +49,7 @@ class RankRun final : private RankSteps {
     communicator_.Barrier();
     if (repeats_.gate != nullptr) {
       // No rank has anything to do that may fail until the first one is back.
-      if (rank_.rank() == 0) repeats_.gate->Meet();
+      if (rank_.rank() == 0) repeats_.gate->Arrive();
       communicator_.Barrier();
     }
     log_.start_ns = runtime::SteadyNs();
@@ -145,7 +145,7 @@ class RankRun final : private RankSteps {
   runtime::Communicator& communicator_;
   const Repeats& repeats_;
   const Observer& observer_;
-  RankLog& log_;
+  RankTrace& log_;
   ExchangeQueue* queue_ = nullptr;  ///< with chunks
   RoundBuffers buffers_;  ///< of the exchange that was started last
   HopBuffers hop_;
@@ -155,17 +155,17 @@ class RankRun final : private RankSteps {
 }  // namespace
 
 std::vector<Timeline> RunThreads(const Cell& cell,
-                                 std::span<RankExecutor> ranks,
+                                 std::span<CpuRank> ranks,
                                  const Repeats& repeats,
                                  const Observer& observer) {
   const auto total = static_cast<std::size_t>(repeats.warmups + repeats.runs);
-  std::vector<std::vector<RankLog>> logs(total, std::vector<RankLog>(ranks.size()));
+  std::vector<std::vector<RankTrace>> logs(total, std::vector<RankTrace>(ranks.size()));
   runtime::RunRanks(cell.ranks(), [&](runtime::Communicator& communicator) {
     const auto r = static_cast<std::size_t>(communicator.rank());
     try {
       ranks[r].Fill();
       for (std::size_t run = 0; run < total; ++run) {
-        RankRun(cell, ranks[r], communicator, repeats, observer, logs[run][r]).Run();
+        ThreadRankDriver(cell, ranks[r], communicator, repeats, observer, logs[run][r]).Run();
       }
     } catch (const std::exception& error) {
       Fail(ErrorCode::kMeasurement,

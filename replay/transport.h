@@ -9,12 +9,12 @@
 
 #include "core/plan.h"
 #include "core/strategy.h"
-#include "planner/timeline.h"
-#include "replay/executor.h"
+#include "planner/timeline/timeline.h"
+#include "replay/cpu_rank.h"
 
 namespace dbsp::replay {
 
-class RunGate;
+class AbortableBarrier;
 
 /// Called before each attention call of a rank; throwing stops the run. For tests and progress.
 /// threads  in the threads transport, concurrently from every rank's thread
@@ -26,7 +26,7 @@ struct Repeats {
   int runs = 3;
   /// Where pass groups run side by side: rank 0 of each meets the others before every run, while
   /// its own group waits for it.
-  RunGate* gate = nullptr;
+  AbortableBarrier* gate = nullptr;
 };
 
 /// One thread per rank, exchanges through runtime::Communicator, wall-clock times of one common
@@ -36,7 +36,7 @@ struct Repeats {
 /// returns  one timeline per kept run
 /// errors   Error{kMeasurement} "rank N: ..." when a rank fails; every rank has then stopped
 [[nodiscard]] std::vector<Timeline> RunThreads(const Cell& cell,
-                                               std::span<RankExecutor> ranks,
+                                               std::span<CpuRank> ranks,
                                                const Repeats& repeats,
                                                const Observer& observer);
 
@@ -53,7 +53,7 @@ struct Repeats {
 ///          Error{kInternal} when two ranks disagree on what is exchanged;
 ///          Error{kMeasurement} "rank N: ..." when a rank fails
 [[nodiscard]] Timeline RunSerial(const Cell& cell,
-                                 std::span<RankExecutor> ranks,
+                                 std::span<CpuRank> ranks,
                                  std::span<const Segment> predicted,
                                  const Repeats& repeats,
                                  const Observer& observer);

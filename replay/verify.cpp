@@ -211,7 +211,7 @@ std::string DescribeRow(const Cell& cell, int head, int q_block) {
                      cell.first_rank() + HomeOf(cell, q_block));
 }
 
-RankOutputs::RankOutputs(const Cell& cell, std::span<const RankExecutor> ranks)
+RankOutputs::RankOutputs(const Cell& cell, std::span<const CpuRank> ranks)
     : cell_(cell), ranks_(ranks), index_(cell, RanksOf(ranks)) {}
 
 void RankOutputs::Row(int head, std::int64_t token, std::span<float> row) const {
@@ -235,7 +235,7 @@ RowIndex::RowIndex(const Cell& cell, std::span<const Rank* const> ranks)
       places_(static_cast<std::size_t>(cell.shape.heads) *
               static_cast<std::size_t>(cell.shape.q_blocks())) {
   for (const Rank* rank : ranks) {
-    const RankPlan& plan = rank->plan();
+    const RankBuffers& plan = rank->plan();
     const std::vector<planner::HeadRows>& heads = plan.program().heads;
     for (std::size_t h = 0; h < heads.size(); ++h) {
       std::int64_t slot = plan.slots[h].first;
@@ -258,7 +258,7 @@ RowIndex::Place RowIndex::Of(int head, std::int64_t token) const {
 double LseDistance(double a, double b) { return a == b ? 0 : std::abs(a - b); }
 
 VerifyResult Verify(const Cell& cell,
-                    std::span<const RankExecutor> ranks,
+                    std::span<const CpuRank> ranks,
                     const VerifyOptions& options) {
   return Verify(cell, RankOutputs(cell, ranks), options);
 }

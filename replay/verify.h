@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "replay/executor.h"
+#include "replay/cpu_rank.h"
 
 namespace dbsp::replay {
 
@@ -74,14 +74,14 @@ class RowIndex {
 class RankOutputs final : public HomeOutputs {
  public:
   /// Both must outlive this.
-  RankOutputs(const Cell& cell, std::span<const RankExecutor> ranks);
+  RankOutputs(const Cell& cell, std::span<const CpuRank> ranks);
   void Row(int head, std::int64_t token, std::span<float> row) const override;
   [[nodiscard]] float LogSumExp(int head, std::int64_t token) const override;
   [[nodiscard]] int Writes(int head, int q_block) const override;
 
  private:
   const Cell& cell_;
-  std::span<const RankExecutor> ranks_;
+  std::span<const CpuRank> ranks_;
   RowIndex index_;
 };
 
@@ -97,7 +97,7 @@ class RankOutputs final : public HomeOutputs {
                                   const HomeOutputs& outputs,
                                   const VerifyOptions& options);
 [[nodiscard]] VerifyResult Verify(const Cell& cell,
-                                  std::span<const RankExecutor> ranks,
+                                  std::span<const CpuRank> ranks,
                                   const VerifyOptions& options);
 
 /// A row's place in words: "head 3, query block 7 (computed by rank 2, home rank 0)".

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "reports/sections.h"
+#include "reports/document_parts.h"
 
 namespace dbsp::reports {
 namespace {

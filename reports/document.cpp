@@ -3,7 +3,7 @@
 
 #include "core/cli.h"
 #include "core/error.h"
-#include "reports/sections.h"
+#include "reports/document_parts.h"
 
 namespace dbsp::reports {
 namespace {

@@ -5,16 +5,16 @@
 #include <memory>
 
 #include "core/error.h"
-#include "planner/families.h"
-#include "planner/layer_work.h"
-#include "planner/layout.h"
-#include "planner/masks.h"
-#include "reports/sections.h"
+#include "planner/placement/families.h"
+#include "planner/timeline/layer_volumes.h"
+#include "planner/workload/mask_source.h"
+#include "planner/workload/token_layout.h"
+#include "reports/document_parts.h"
 
 namespace dbsp::reports {
 namespace {
 
-std::vector<std::int64_t> BlocksPerRank(const planner::LayerWork& work) {
+std::vector<std::int64_t> BlocksPerRank(const planner::LayerVolumes& work) {
   std::vector<std::int64_t> blocks(static_cast<std::size_t>(work.ranks), 0);
   for (const auto& step : work.attention) {
     for (std::size_t rank = 0; rank < step.size(); ++rank) blocks[rank] += step[rank].kept_blocks;
@@ -50,7 +50,7 @@ Json PlainChart(
         family, shape, masks, ranks, strategy.ulysses_degree, strategy.ring_degree, home);
     return ChartJson(
         name,
-        BlocksPerRank(planner::BuildLayerWork(shape, masks, partition, strategy, home, dtype)));
+        BlocksPerRank(planner::BuildLayerVolumes(shape, masks, partition, strategy, home, dtype)));
   } catch (const Error& error) {
     return {{"name", name}, {"missing", error.what()}};
   }
@@ -92,7 +92,7 @@ Json LoadView::At(const PlanCell& cell) const {
         masks, plan.layouts[static_cast<std::size_t>(strategy.layout)], plan.shape);
     const HomeLayout home = MakeHomeLayout(plan.shape, partition.ranks);
     const std::vector<std::int64_t> blocks = BlocksPerRank(
-        planner::BuildLayerWork(plan.shape, moved, partition, strategy, home, plan.dtype));
+        planner::BuildLayerVolumes(plan.shape, moved, partition, strategy, home, plan.dtype));
     Json charts = Json::array();
     for (const Family family : {Family::kUlysses, Family::kRing}) {
       charts.push_back(PlainChart(family, plan.shape, masks, partition.ranks, plan.dtype));

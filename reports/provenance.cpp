@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <map>
 
-#include "reports/sections.h"
+#include "reports/document_parts.h"
 
 namespace dbsp::reports {
 namespace {

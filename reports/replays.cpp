@@ -4,7 +4,7 @@
 #include <array>
 #include <optional>
 
-#include "reports/sections.h"
+#include "reports/document_parts.h"
 
 namespace dbsp::reports {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/units.h"
-#include "reports/sections.h"
+#include "reports/document_parts.h"
 
 namespace dbsp::reports {
 namespace {
@@ -103,7 +103,7 @@ Json StrategiesJson(const Plan& plan, const StrategyTable& table) {
         sums[static_cast<std::size_t>(table.of[static_cast<std::size_t>(cell.strategy)])]);
   }
   Json out = Json::array();
-  const double all_passes = static_cast<double>(plan.pass_turns()) / kNsPerMs;
+  const double all_passes = static_cast<double>(plan.sequential_waves()) / kNsPerMs;
   for (std::size_t i = 0; i < sums.size(); ++i) {
     const Strategy& s = table.distinct[i];
     const Sums& sum = sums[i];

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "core/units.h"
-#include "reports/sections.h"
+#include "reports/document_parts.h"
 
 namespace dbsp::reports {
 namespace {
@@ -99,7 +99,7 @@ std::map<CellKey, CellTimes> TimesOf(const ReportInputs& inputs,
                                      const PlanInput& input,
                                      const std::string& transport) {
   std::map<CellKey, CellTimes> times;
-  const double turns = input.plan.pass_turns();
+  const double turns = input.plan.sequential_waves();
   for (const PlanCell& cell : input.plan.cells) {
     const Prediction& p = input.plan.predictions[static_cast<std::size_t>(cell.prediction)];
     times[{cell.step, cell.layer}].predicted = {static_cast<double>(p.total_ns) * turns,
@@ -291,7 +291,7 @@ Json VerdictJson(const ReportInputs& inputs,
   return {{"predicted_ms", times.total},
           {"low_ms", times.low},
           {"high_ms", times.high},
-          {"lower_bound_ms", bound * plan.pass_turns() / kNsPerMs},
+          {"lower_bound_ms", bound * plan.sequential_waves() / kNsPerMs},
           {"cells", plan.cells.size()},
           {"passes", plan.passes},
           {"cfg_degree", plan.cfg_degree()},

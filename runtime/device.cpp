@@ -16,12 +16,12 @@
 #include "build_config.h"
 #include "core/cli.h"
 #include "core/error.h"
-#include "runtime/cuda_driver.h"
-#include "runtime/cupti_library.h"
-#include "runtime/gpu_facts.h"
+#include "runtime/cuda/cuda_driver.h"
+#include "runtime/cupti/cupti_library.h"
 #include "runtime/host.h"
-#include "runtime/nccl_library.h"
-#include "runtime/nvml_library.h"
+#include "runtime/nccl/nccl_library.h"
+#include "runtime/nvml/gpu_facts.h"
+#include "runtime/nvml/nvml_library.h"
 
 namespace dbsp::runtime {
 namespace {

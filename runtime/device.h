@@ -26,10 +26,9 @@ void RequireDevice(const DeviceSpec& device);
 /// Machine, build and process facts; argv as given to main. What is here of the vendors' libraries
 /// stands in `extra` ("cuda_driver", "cuda_header", "nvml_driver", "nccl_runtime", "nccl_header",
 /// "cupti_runtime", "cupti_header", and every NCCL_* variable of the environment) and is left out
-/// where absent; for a CUDA device also "gpu_index", "gpu_pci" and what runtime/gpu_facts.h names,
-/// or "nvml" with the reason why NVML does not say.
-/// errors  Error{kUnavailable} for a CUDA device that is not here
-/// threads not while another thread changes the environment
+/// where absent; for a CUDA device also "gpu_index", "gpu_pci" and what runtime/nvml/gpu_facts.h
+/// names, or "nvml" with the reason why NVML does not say. errors  Error{kUnavailable} for a CUDA
+/// device that is not here threads not while another thread changes the environment
 [[nodiscard]] Provenance CollectProvenance(const DeviceSpec& device,
                                            int argc,
                                            const char* const* argv);

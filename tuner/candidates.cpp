@@ -7,7 +7,8 @@
 #include <limits>
 
 #include "core/error.h"
-#include "planner/chunks.h"
+#include "planner/placement/chunked.h"
+#include "planner/timeline/chunks.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -227,7 +228,7 @@ int BestUniform(const std::vector<Candidate>& candidates,
 }
 
 std::vector<Candidate> OfResidence(const std::vector<Candidate>& candidates,
-                                   const Residence& residence) {
+                                   const TokenDistribution& residence) {
   std::vector<Candidate> own = candidates;
   for (Candidate& candidate : own) {
     if (ResidenceOf(candidate.strategy) != residence && candidate.excluded.empty()) {

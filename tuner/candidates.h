@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "core/strategy.h"
-#include "planner/families.h"
+#include "planner/placement/families.h"
+#include "planner/timeline/barrier.h"
 
 namespace dbsp::tuner {
 
@@ -101,17 +102,17 @@ struct Choice {
                               const std::vector<std::int64_t>& cells);
 
 /// What all cells of a plan have in common, because it says where tokens live.
-struct Residence {
+struct TokenDistribution {
   int cfg_degree = 1;
   int layout = 0;
-  bool operator==(const Residence&) const = default;
+  bool operator==(const TokenDistribution&) const = default;
 };
-[[nodiscard]] inline Residence ResidenceOf(const Strategy& strategy) {
+[[nodiscard]] inline TokenDistribution ResidenceOf(const Strategy& strategy) {
   return {strategy.cfg_degree, strategy.layout};
 }
 /// The candidates of one residence; those of others are excluded.
 [[nodiscard]] std::vector<Candidate> OfResidence(const std::vector<Candidate>& candidates,
-                                                 const Residence& residence);
+                                                 const TokenDistribution& residence);
 
 /// Smallest total, except that `uniform` is kept where it is a tie or too close to call, so that
 /// a plan does not change strategy from cell to cell for noise. Never worse than `uniform`.

@@ -52,9 +52,11 @@ Estimate CheckedCosts::AllToAllAmong(std::span<const int> ranks,
 Estimate CheckedCosts::HopAround(std::span<const int> ring, std::int64_t bytes) const {
   return Checked(costs_.HopAround(ring, bytes), "hop");
 }
-planner::Contention CheckedCosts::Contended(planner::Traffic traffic, int ranks) const {
-  const planner::Contention contention = costs_.Contended(traffic, ranks);
-  for (const planner::Factor& f : {contention.attention, contention.exchange}) {
+planner::OverlapSlowdownEstimate CheckedCosts::EstimateOverlapSlowdown(planner::Traffic traffic,
+                                                                       int ranks) const {
+  const planner::OverlapSlowdownEstimate contention =
+      costs_.EstimateOverlapSlowdown(traffic, ranks);
+  for (const planner::RatioEstimate& f : {contention.attention, contention.exchange}) {
     const bool good = std::isfinite(f.low) && std::isfinite(f.value) && std::isfinite(f.high) &&
                       1 <= f.low && f.low <= f.value && f.value <= f.high && f.high < kMostFactor;
     if (good) continue;

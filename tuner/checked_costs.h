@@ -3,7 +3,7 @@
 // order stop here.
 #pragma once
 
-#include "planner/costs.h"
+#include "planner/timeline/costs.h"
 
 namespace dbsp::tuner {
 
@@ -23,7 +23,8 @@ class CheckedCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Hop(int ranks, std::int64_t bytes) const override;
   [[nodiscard]] planner::Estimate HopAround(std::span<const int> ring,
                                             std::int64_t bytes) const override;
-  [[nodiscard]] planner::Contention Contended(planner::Traffic traffic, int ranks) const override;
+  [[nodiscard]] planner::OverlapSlowdownEstimate EstimateOverlapSlowdown(planner::Traffic traffic,
+                                                                         int ranks) const override;
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override;
   [[nodiscard]] CostSource source() const override { return costs_.source(); }
 

@@ -6,7 +6,7 @@
 #include <charconv>
 
 #include "core/error.h"
-#include "core/nearest.h"
+#include "core/suggest.h"
 #include "core/units.h"
 #include "tuner/curve.h"
 
@@ -134,7 +134,8 @@ Estimate ClusterCosts::AllToAll(int ranks, std::int64_t max_rank_bytes) const {
 
 Estimate ClusterCosts::Hop(int ranks, std::int64_t bytes) const { return AllToAll(ranks, bytes); }
 
-planner::Contention ClusterCosts::Contended(planner::Traffic /*traffic*/, int ranks) const {
+planner::OverlapSlowdownEstimate ClusterCosts::EstimateOverlapSlowdown(planner::Traffic /*traffic*/,
+                                                                       int ranks) const {
   if (ranks < 2) return {};
   const double sms = cluster_.gpu.multiprocessors;
   return {{1, 1, sms / (sms - kMostNcclSms)}, {1, 1, 1 + kExchangeHalf}};
@@ -158,7 +159,7 @@ std::vector<std::string> ClusterCosts::Remarks() const {
       gpu.link_gb_per_s,
       100 * kComputeHalf,
       100 * kExchangeHalf,
-      100 * (Contended(planner::Traffic::kHop, 2).attention.high - 1),
+      100 * (EstimateOverlapSlowdown(planner::Traffic::kHop, 2).attention.high - 1),
       100 * kExchangeHalf)};
 }
 
@@ -170,7 +171,7 @@ std::string ClusterCosts::ExchangeRemark() const {
       cluster_.name,
       cluster_.gpu.link_gb_per_s,
       100 * kExchangeHalf,
-      100 * (Contended(planner::Traffic::kHop, 2).attention.high - 1),
+      100 * (EstimateOverlapSlowdown(planner::Traffic::kHop, 2).attention.high - 1),
       100 * kExchangeHalf);
 }
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "planner/costs.h"
+#include "planner/timeline/costs.h"
 
 namespace dbsp::tuner {
 
@@ -45,7 +45,8 @@ class ClusterCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Merge(std::int64_t rows, int head_dim) const override;
   [[nodiscard]] planner::Estimate AllToAll(int ranks, std::int64_t max_rank_bytes) const override;
   [[nodiscard]] planner::Estimate Hop(int ranks, std::int64_t bytes) const override;
-  [[nodiscard]] planner::Contention Contended(planner::Traffic traffic, int ranks) const override;
+  [[nodiscard]] planner::OverlapSlowdownEstimate EstimateOverlapSlowdown(planner::Traffic traffic,
+                                                                         int ranks) const override;
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override;
   [[nodiscard]] CostSource source() const override { return CostSource::kAnalytic; }
 

@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "core/error.h"
-#include "core/nearest.h"
+#include "core/suggest.h"
 #include "tuner/fit_kernels.h"
 #include "tuner/trial_selection.h"
 
@@ -213,7 +213,8 @@ Estimate FittedCosts::HopAround(std::span<const int> ring, std::int64_t bytes) c
       hop_, static_cast<int>(ring.size()), hop_.Hosts(ring), static_cast<double>(bytes));
 }
 
-planner::Contention FittedCosts::Contended(planner::Traffic traffic, int ranks) const {
+planner::OverlapSlowdownEstimate FittedCosts::EstimateOverlapSlowdown(planner::Traffic traffic,
+                                                                      int ranks) const {
   return (traffic == planner::Traffic::kHop ? beside_hop_ : beside_all_to_all_)->At(ranks);
 }
 

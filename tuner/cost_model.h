@@ -15,9 +15,9 @@
 #include "core/records.h"
 #include "core/shape.h"
 #include "db/database.h"
-#include "planner/costs.h"
-#include "tuner/contention_fit.h"
+#include "planner/timeline/costs.h"
 #include "tuner/curve.h"
+#include "tuner/overlap_slowdown_fit.h"
 #include "tuner/rank_curves.h"
 #include "tuner/statistics.h"
 
@@ -82,7 +82,8 @@ class FittedCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Hop(int ranks, std::int64_t bytes) const override;
   [[nodiscard]] planner::Estimate HopAround(std::span<const int> ring,
                                             std::int64_t bytes) const override;
-  [[nodiscard]] planner::Contention Contended(planner::Traffic traffic, int ranks) const override;
+  [[nodiscard]] planner::OverlapSlowdownEstimate EstimateOverlapSlowdown(planner::Traffic traffic,
+                                                                         int ranks) const override;
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override;
   [[nodiscard]] CostSource source() const override { return CostSource::kFitted; }
 
@@ -114,8 +115,8 @@ class FittedCosts : public planner::Costs {
   int merge_head_dim_ = 0;
   RankCurves all_to_all_;
   RankCurves hop_;
-  std::optional<ContentionFit> beside_all_to_all_;
-  std::optional<ContentionFit> beside_hop_;
+  std::optional<OverlapSlowdownFit> beside_all_to_all_;
+  std::optional<OverlapSlowdownFit> beside_hop_;
   bool allow_scaled_ = false;
   std::string profile_command_;
   std::vector<std::string> remarks_;

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "planner/costs.h"
+#include "planner/timeline/costs.h"
 
 namespace dbsp::tuner {
 

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "core/error.h"
-#include "planner/families.h"
-#include "planner/layer_work.h"
-#include "planner/peak_bytes.h"
+#include "planner/placement/families.h"
+#include "planner/timeline/layer_volumes.h"
+#include "planner/timeline/peak_bytes.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -29,12 +29,12 @@ LayerMasks FullMasks(const AttentionShape& shape) {
   return masks;
 }
 
-planner::LayerWork FullWork(const AttentionShape& shape,
-                            const Partition& partition,
-                            const Strategy& strategy,
-                            DType dtype) {
+planner::LayerVolumes FullWork(const AttentionShape& shape,
+                               const Partition& partition,
+                               const Strategy& strategy,
+                               DType dtype) {
   const HomeLayout home = MakeHomeLayout(shape, partition.ranks);
-  return planner::BuildLayerWork(shape, FullMasks(shape), partition, strategy, home, dtype, 0);
+  return planner::BuildLayerVolumes(shape, FullMasks(shape), partition, strategy, home, dtype, 0);
 }
 
 /// Searched strategies that look at no mask, the cheapest over the workload first.

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "core/plan.h"
-#include "planner/costs.h"
+#include "planner/timeline/costs.h"
 #include "tuner/search.h"
 
 namespace dbsp::tuner {

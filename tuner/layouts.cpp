@@ -6,7 +6,7 @@
 #include <string>
 
 #include "core/error.h"
-#include "planner/layout.h"
+#include "planner/workload/token_layout.h"
 
 namespace dbsp::tuner {
 namespace {

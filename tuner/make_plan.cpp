@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "planner/contract.h"
+#include "planner/timeline/contract.h"
 #include "tuner/fallback.h"
 #include "tuner/parallel.h"
 #include "tuner/reuse.h"

@@ -7,8 +7,8 @@
 
 #include "core/plan.h"
 #include "core/workload.h"
-#include "planner/costs.h"
-#include "planner/masks.h"
+#include "planner/timeline/costs.h"
+#include "planner/workload/mask_source.h"
 #include "tuner/search.h"
 
 namespace dbsp::tuner {

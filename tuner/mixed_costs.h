@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "planner/costs.h"
+#include "planner/timeline/costs.h"
 #include "tuner/cluster_costs.h"
 
 namespace dbsp::tuner {
@@ -35,8 +35,9 @@ class MixedCosts : public planner::Costs {
     return cluster_.Hop(ranks, bytes);
   }
   /// The database's is of another exchange.
-  [[nodiscard]] planner::Contention Contended(planner::Traffic traffic, int ranks) const override {
-    return cluster_.Contended(traffic, ranks);
+  [[nodiscard]] planner::OverlapSlowdownEstimate EstimateOverlapSlowdown(planner::Traffic traffic,
+                                                                         int ranks) const override {
+    return cluster_.EstimateOverlapSlowdown(traffic, ranks);
   }
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override {
     return cluster_.BandwidthBoundNs(bytes);

@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "planner/reuse.h"
+#include "planner/placement/reuse.h"
 #include "tuner/parallel.h"
 
 namespace dbsp::tuner {

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "planner/masks.h"
+#include "planner/workload/mask_source.h"
 #include "tuner/search.h"
 
 namespace dbsp::tuner {

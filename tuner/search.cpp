@@ -13,16 +13,17 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "planner/layer_work.h"
-#include "planner/layout.h"
-#include "planner/mask_counts.h"
-#include "planner/move_price.h"
-#include "planner/moved_bytes.h"
-#include "planner/peak_bytes.h"
-#include "planner/placed.h"
-#include "planner/timeline.h"
+#include "planner/placement/move_price.h"
+#include "planner/placement/placed.h"
+#include "planner/timeline/layer_volumes.h"
+#include "planner/timeline/moved_bytes.h"
+#include "planner/timeline/peak_bytes.h"
+#include "planner/timeline/timeline.h"
+#include "planner/workload/mask_counts.h"
+#include "planner/workload/row_loads.h"
+#include "planner/workload/token_layout.h"
 #include "tuner/checked_costs.h"
-#include "tuner/kernel_choice.h"
+#include "tuner/kernel_selection.h"
 #include "tuner/parallel.h"
 
 namespace dbsp::tuner {
@@ -64,7 +65,7 @@ Score ScoreOf(const Prediction& prediction, const planner::BarrierLoad& load) {
 
 /// Do two strategies run alike on equal partitions, which are of equal ranks? Families are names
 /// for partitions, except that dbsp with heads and blocks split moves blocks in a round of its own
-/// (planner/routes.h).
+/// (planner/timeline/routes.h).
 bool SameRun(const Strategy& a, const Strategy& b) {
   const bool own_round = a.ulysses_degree > 1 && a.ring_degree > 1 &&
                          (a.family == Family::kDbsp) != (b.family == Family::kDbsp);
@@ -110,7 +111,7 @@ class Searcher {
         options_(options),
         excluded_(candidates.size()) {
     for (const Candidate& candidate : candidates) {
-      const Residence residence = ResidenceOf(candidate.strategy);
+      const TokenDistribution residence = ResidenceOf(candidate.strategy);
       const auto same = std::ranges::find(places_, residence, &Place::residence);
       place_of_.push_back(static_cast<std::size_t>(same - places_.begin()));
       if (same != places_.end()) continue;
@@ -172,7 +173,7 @@ class Searcher {
  private:
   /// Where tokens live under a residence that some candidate has.
   struct Place {
-    Residence residence;
+    TokenDistribution residence;
     HomeLayout home;
   };
   /// Masks in the order of one layout.
@@ -241,7 +242,7 @@ class Searcher {
       same_as = scores[j].same_as;
     }
     if (same_as == static_cast<int>(i)) {
-      auto work = planner::BuildLayerWork(
+      auto work = planner::BuildLayerVolumes(
           shape_, masks, partitions[i], strategy, home, options_.dtype, at.must_move);
       if (const std::int64_t cap = options_.partition.memory_per_rank; cap > 0) {
         const std::string problem = planner::MemoryProblem(work, cap);
@@ -279,9 +280,9 @@ void ChooseAll(const std::vector<std::vector<Score>>& scores,
                const std::vector<std::int64_t>& cells,
                SearchResult& result) {
   double least = std::numeric_limits<double>::infinity();
-  std::vector<Residence> tried;
+  std::vector<TokenDistribution> tried;
   for (std::size_t i = 0; i < result.candidates.size(); ++i) {
-    const Residence residence = ResidenceOf(result.candidates[i].strategy);
+    const TokenDistribution residence = ResidenceOf(result.candidates[i].strategy);
     if (std::ranges::find(tried, residence) != tried.end()) continue;
     tried.push_back(residence);
     const std::vector<Candidate> own = OfResidence(result.candidates, residence);
@@ -349,7 +350,8 @@ Partition PartitionOf(const AttentionShape& shape,
     return made;  // it would not fit into memory
   }
   const auto total_ns = [&](const Partition& of) {
-    const auto work = planner::BuildLayerWork(shape, masks, of, strategy, home, options.dtype, 0);
+    const auto work =
+        planner::BuildLayerVolumes(shape, masks, of, strategy, home, options.dtype, 0);
     return static_cast<double>(planner::Predict(work, shape, options.dtype, costs).total_ns);
   };
   return total_ns(weighed) < (1 - kRowsMatter) * total_ns(made) ? weighed : made;
@@ -370,7 +372,7 @@ Prediction PredictOn(const AttentionShape& shape,
                      const planner::Costs& costs,
                      const SearchOptions& options) {
   const HomeLayout home = HomeOf(shape, strategy, options);
-  const auto work = planner::BuildLayerWork(
+  const auto work = planner::BuildLayerVolumes(
       shape, LaidOut(shape, masks, strategy, options), partition, strategy, home, options.dtype);
   return planner::Predict(work, shape, options.dtype, CheckedCosts(costs));
 }
@@ -385,7 +387,8 @@ CellPlan PlanCellOf(const AttentionShape& shape,
   const LayerMasks laid = LaidOut(shape, masks, strategy, options);
   plan.partition = PartitionOf(shape, laid, strategy, CheckedCosts(costs), options);
   const CheckedCosts checked(costs);
-  auto work = planner::BuildLayerWork(shape, laid, plan.partition, strategy, home, options.dtype);
+  auto work =
+      planner::BuildLayerVolumes(shape, laid, plan.partition, strategy, home, options.dtype);
   plan.kernel =
       options.kernels.empty()
           ? strategy.kernel

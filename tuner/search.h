@@ -8,9 +8,9 @@
 
 #include "core/plan.h"
 #include "core/workload.h"
-#include "planner/costs.h"
-#include "planner/families.h"
-#include "planner/masks.h"
+#include "planner/placement/families.h"
+#include "planner/timeline/costs.h"
+#include "planner/workload/mask_source.h"
 #include "tuner/candidates.h"
 
 namespace dbsp::tuner {
@@ -33,7 +33,7 @@ struct SearchOptions {
   /// of a moved block (MovePrice), whichever kernel a cell then runs. Empty: every strategy's own.
   std::vector<std::string> kernels = {};
   int threads = 1;
-  /// Contracts let rho grow by this part (planner/contract.h).
+  /// Contracts let rho grow by this part (planner/timeline/contract.h).
   double contract_tolerance = 0.05;
   /// What a new plan costs a run; 0 = plans are made ahead, every cell has its own.
   double replan_ns = 0;
@@ -62,7 +62,7 @@ struct SearchResult {
   std::vector<std::string> kernels;  ///< as SearchOptions::kernels
   std::vector<CellClass> classes;  ///< by first cell
   std::vector<SearchCell> cells;  ///< by step, then layer
-  Residence residence;  ///< of all chosen strategies: tokens have one place in a whole plan
+  TokenDistribution residence;  ///< of all chosen strategies: tokens have one place in a whole plan
   int uniform = 0;  ///< best candidate of the residence when one is used everywhere
 
   /// Kernel of a candidate on a class.
@@ -72,7 +72,7 @@ struct SearchResult {
   }
   /// What the scores of a candidate, of one pass, are multiplied by to compare cfg degrees.
   [[nodiscard]] int TurnsOf(std::size_t candidate) const {
-    return PassTurns(passes, candidates[candidate].strategy.cfg_degree);
+    return SequentialWaves(passes, candidates[candidate].strategy.cfg_degree);
   }
 };
 

@@ -11,7 +11,7 @@
 #include "bench/gpu_check/context.h"
 #include "bench/gpu_check/device_data.h"
 #include "core/error.h"
-#include "kernels/gpu/variants.h"
+#include "kernels/gpu/gpu_variants.h"
 
 namespace dbsp::gpu_check {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "bench/gpu_check/check_attention.h"
 #include "kernels/key_lists.h"
-#include "planner/rules/prng.h"
+#include "planner/workload/rules/prng.h"
 
 namespace dbsp::gpu_check {
 namespace {

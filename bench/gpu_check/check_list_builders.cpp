@@ -11,7 +11,7 @@
 #include "core/bf16.h"
 #include "kernels/gpu/gather/list_builders.h"
 #include "kernels/key_lists.h"
-#include "planner/rules/prng.h"
+#include "planner/workload/rules/prng.h"
 
 namespace dbsp::gpu_check {
 namespace {

@@ -12,7 +12,7 @@
 #include "core/bf16.h"
 #include "core/error.h"
 #include "kernels/gpu/memory.h"
-#include "planner/rules/prng.h"
+#include "planner/workload/rules/prng.h"
 
 namespace dbsp::gpu_check {
 namespace {

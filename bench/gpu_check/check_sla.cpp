@@ -8,8 +8,8 @@
 #include "bench/gpu_check/device_case.h"
 #include "bench/gpu_check/sla_cases.h"
 #include "core/bf16.h"
+#include "kernels/gpu/gpu_variants.h"
 #include "kernels/gpu/sla.h"
-#include "kernels/gpu/variants.h"
 
 namespace dbsp::gpu_check {
 namespace {

@@ -8,8 +8,8 @@
 #include "bench/gpu_check/options.h"
 #include "bench/gpu_check/results.h"
 #include "kernels/gpu/attention.h"
-#include "profiler/device_timer.h"
-#include "runtime/cuda_device.h"
+#include "profiler/gpu/device_timer.h"
+#include "runtime/cuda/cuda_device.h"
 
 namespace dbsp::gpu_check {
 

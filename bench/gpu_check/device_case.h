@@ -9,8 +9,8 @@
 #include "bench/gpu_check/lists.h"
 #include "kernels/gpu/attention.h"
 #include "kernels/gpu/device_lists.h"
-#include "runtime/cuda_buffer.h"
-#include "runtime/cuda_stream.h"
+#include "runtime/cuda/cuda_buffer.h"
+#include "runtime/cuda/cuda_stream.h"
 
 namespace dbsp::gpu_check {
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "planner/rules/prng.h"
+#include "planner/workload/rules/prng.h"
 
 namespace dbsp::gpu_check {
 namespace {

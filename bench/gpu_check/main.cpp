@@ -6,7 +6,7 @@
 #include "bench/gpu_check/context.h"
 #include "core/error.h"
 #include "kernels/gpu/check_call.h"
-#include "kernels/gpu/variants.h"
+#include "kernels/gpu/gpu_variants.h"
 #include "runtime/clock.h"
 
 namespace dbsp::gpu_check {

@@ -9,7 +9,7 @@
 #include "bench/gpu_check/compare.h"
 #include "core/bf16.h"
 #include "core/error.h"
-#include "planner/rules/prng.h"
+#include "planner/workload/rules/prng.h"
 
 namespace dbsp::gpu_check {
 namespace {

@@ -12,8 +12,8 @@ list(TRANSFORM DBSP_GPU_CHECK_DEVICE_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/
 set(DBSP_GPU_CHECK_SHARED_SOURCES
   core/block_mask.cpp core/error.cpp
   kernels/key_lists.cpp kernels/key_predictors.cpp kernels/sla.cpp
-  planner/rules/radial_mask.cpp planner/rules/sta_mask.cpp
-  profiler/device_measure.cpp profiler/device_timer.cpp
-  runtime/clock.cpp runtime/cuda_buffer.cpp runtime/cuda_check.cpp runtime/cuda_device.cpp
-  runtime/cuda_driver.cpp runtime/cuda_event.cpp runtime/cuda_stream.cpp runtime/dynamic_library.cpp)
+  planner/workload/rules/radial_mask.cpp planner/workload/rules/sta_mask.cpp
+  profiler/gpu/device_measure.cpp profiler/gpu/device_timer.cpp
+  runtime/clock.cpp runtime/cuda/cuda_buffer.cpp runtime/cuda/cuda_check.cpp runtime/cuda/cuda_device.cpp
+  runtime/cuda/cuda_driver.cpp runtime/cuda/cuda_event.cpp runtime/cuda/cuda_stream.cpp runtime/dynamic_library.cpp)
 list(TRANSFORM DBSP_GPU_CHECK_SHARED_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/../../")

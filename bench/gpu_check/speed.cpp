@@ -7,7 +7,7 @@
 #include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/device_data.h"
 #include "core/error.h"
-#include "planner/rules/prng.h"
+#include "planner/workload/rules/prng.h"
 #include "runtime/clock.h"
 
 namespace dbsp::gpu_check {

@@ -6,8 +6,8 @@
 
 #include "core/error.h"
 #include "core/shape.h"
-#include "planner/rules/radial.h"
-#include "planner/rules/sta.h"
+#include "planner/workload/rules/radial.h"
+#include "planner/workload/rules/sta.h"
 
 namespace dbsp::gpu_check {
 namespace {

@@ -7,8 +7,8 @@
 #include <span>
 
 #include "kernels/gpu/attention.h"
-#include "runtime/cuda_buffer.h"
-#include "runtime/cuda_stream.h"
+#include "runtime/cuda/cuda_buffer.h"
+#include "runtime/cuda/cuda_stream.h"
 
 namespace dbsp::kernels::gpu {
 

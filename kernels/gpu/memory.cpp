@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "core/error.h"
-#include "kernels/gpu/memory_kernels.h"
+#include "kernels/gpu/memory_arguments.h"
 
 namespace dbsp::kernels::gpu {
 namespace {

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "kernels/gpu/isa/isa.h"
-#include "kernels/gpu/memory.h"
+#include "kernels/gpu/memory_arguments.h"
 #include "kernels/gpu/memory_index.h"
 
 namespace dbsp::kernels::gpu {
@@ -14,17 +14,6 @@ namespace dbsp::kernels::gpu {
 /// Offset of a (batch, head) pass, in elements.
 DBSP_KERNEL_CODE std::int64_t PassOffset(const TensorView& view, int pass, int heads) {
   return pass / heads * view.batch_stride + pass % heads * view.head_stride;
-}
-
-struct MergeArguments {
-  MergeCall call;
-  int blocks_per_pass = 0;
-};
-inline MergeArguments ArgumentsOf(const MergeCall& call) {
-  return {call, static_cast<int>(BlocksPerUnit(call.tokens, call.head_dim))};
-}
-inline std::int64_t MergeBlocks(const MergeArguments& args) {
-  return std::int64_t{args.call.batch} * args.call.heads * args.blocks_per_pass;
 }
 
 /// e^(l - max), 0 where l is -infinity and also where max is.
@@ -175,23 +164,6 @@ DBSP_KERNEL_CODE void MergeKernel(const MergeArguments& args) {
   }
 }
 
-struct CopyArguments {
-  CopyCall call;
-  std::array<int, CopyCall::kMaxLists> first_block = {};  ///< of each list
-  std::array<int, CopyCall::kMaxLists> blocks_per_item = {};
-  int blocks = 0;
-};
-inline CopyArguments ArgumentsOf(const CopyCall& call) {
-  CopyArguments args{.call = call};
-  for (int i = 0; i < call.lists; ++i) {
-    const CopyList& list = call.list[i];
-    args.first_block[i] = args.blocks;
-    args.blocks_per_item[i] = static_cast<int>(BlocksPerUnit(list.max_tokens, call.head_dim));
-    args.blocks += static_cast<int>(list.item_count) * args.blocks_per_item[i];
-  }
-  return args;
-}
-
 /// Loads of all rows, then their stores: `from` and `to` give a row's element offset.
 template <int kHeadDim, class From, class To>
 DBSP_KERNEL_CODE void CopyRowsInFlight(const std::uint16_t* from,
@@ -230,17 +202,6 @@ DBSP_KERNEL_CODE void CopyKernel(const CopyArguments& args) {
       tokens,
       [&](int row) { return item_from + row * list.from_stride; },
       [&](int row) { return item_to + row * list.to_stride; });
-}
-
-struct PermuteArguments {
-  PermuteCall call;
-  int blocks_per_pass = 0;
-};
-inline PermuteArguments ArgumentsOf(const PermuteCall& call) {
-  return {call, static_cast<int>(BlocksPerUnit(call.tokens, call.head_dim))};
-}
-inline std::int64_t PermuteBlocks(const PermuteArguments& args) {
-  return std::int64_t{args.call.batch} * args.call.heads * args.blocks_per_pass;
 }
 
 /// requires  kUndo = call.undo

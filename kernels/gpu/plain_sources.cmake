@@ -4,11 +4,11 @@ set(DBSP_GPU_PLAIN_SOURCES
   check_call.cpp
   device_lists.cpp
   gather/list_builders.cpp
-  gather/variants.cpp
+  gather/gather_variants.cpp
   memory.cpp
   sla/check.cpp
-  sm80/variants.cpp
-  sm90/variants.cpp
+  sm80/sm80_variants.cpp
+  sm90/sm90_variants.cpp
   tile_order.cpp
-  variants.cpp)
+  gpu_variants.cpp)
 list(TRANSFORM DBSP_GPU_PLAIN_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")

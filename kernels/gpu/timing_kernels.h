@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two small kernels that timing on a device needs; profiler/device_timer.h uses them.
+// Two small kernels that timing on a device needs; profiler/gpu/device_timer.h uses them.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,7 @@
 #include "bench/gpu_check/options.h"
 #include "bench/gpu_check/speed_groups.h"
 #include "core/error.h"
-#include "kernels/gpu/variants.h"
+#include "kernels/gpu/gpu_variants.h"
 #include "tests/core/expect_error.h"
 
 namespace dbsp::gpu_check {

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/gpu_check/results.h"
-#include "core/array.h"
+#include "core/arrays/array.h"
 #include "core/error.h"
 #include "tests/cli/run_tool.h"
 #include "tests/core/expect_error.h"

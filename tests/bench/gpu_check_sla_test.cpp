@@ -11,7 +11,7 @@
 #include "bench/gpu_check/sla_cases.h"
 #include "core/bf16.h"
 #include "core/error.h"
-#include "kernels/gpu/variants.h"
+#include "kernels/gpu/gpu_variants.h"
 #include "tests/core/expect_error.h"
 
 namespace dbsp::gpu_check {

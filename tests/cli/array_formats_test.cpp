@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/array.h"
+#include "core/arrays/array.h"
 #include "core/file.h"
 #include "tests/cli/run_tool.h"
 #include "tests/core/file_bytes.h"

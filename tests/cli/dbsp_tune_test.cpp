@@ -14,7 +14,7 @@
 #include "core/plan.h"
 #include "core/workload.h"
 #include "db/database.h"
-#include "planner/masks.h"
+#include "planner/workload/mask_flag.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/tuner/synthetic_trials.h"
 

@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "core/array.h"
+#include "core/arrays/array.h"
 #include "core/file.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/shared_data.h"

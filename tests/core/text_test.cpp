@@ -4,10 +4,10 @@
 
 #include "core/error.h"
 #include "core/json.h"
-#include "core/nearest.h"
 #include "core/plan.h"
 #include "core/records.h"
 #include "core/strategy.h"
+#include "core/suggest.h"
 #include "tests/core/expect_error.h"
 
 namespace dbsp {

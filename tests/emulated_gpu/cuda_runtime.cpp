@@ -5,13 +5,13 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "runtime/cuda_buffer.h"
-#include "runtime/cuda_check.h"
-#include "runtime/cuda_device.h"
-#include "runtime/cuda_driver.h"
-#include "runtime/cuda_event.h"
-#include "runtime/cuda_graph.h"
-#include "runtime/cuda_stream.h"
+#include "runtime/cuda/cuda_buffer.h"
+#include "runtime/cuda/cuda_check.h"
+#include "runtime/cuda/cuda_device.h"
+#include "runtime/cuda/cuda_driver.h"
+#include "runtime/cuda/cuda_event.h"
+#include "runtime/cuda/cuda_graph.h"
+#include "runtime/cuda/cuda_stream.h"
 #include "tests/emulated_gpu/machine.h"
 
 struct CUgraph_st {};  // a graph is ready to run as soon as it is recorded

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/gpu/isa/emulator.h"
 #include "tests/emulated_gpu/emulated_gpu.h"
+#include "tests/gpu_emulator/emulator.h"
 
 struct CUstream_st;
 struct CUevent_st;

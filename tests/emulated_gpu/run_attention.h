@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "kernels/gpu/attention.h"
-#include "kernels/gpu/isa/emulator.h"
 #include "kernels/gpu/tensor_map.h"
+#include "tests/gpu_emulator/emulator.h"
 
 namespace dbsp::emulated_gpu {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gpu/gather/kernel.h"
-#include "kernels/gpu/sm90/variants.h"
+#include "kernels/gpu/sm90/sm90_variants.h"
 #include "tests/emulated_gpu/run_attention.h"
 
 namespace dbsp::emulated_gpu {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gpu/sm80/block_sparse.h"
-#include "kernels/gpu/sm80/variants.h"
+#include "kernels/gpu/sm80/sm80_variants.h"
 #include "tests/emulated_gpu/run_attention.h"
 
 namespace dbsp::emulated_gpu {

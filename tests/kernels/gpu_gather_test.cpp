@@ -8,7 +8,7 @@
 #include "core/block_mask.h"
 #include "gpu_case.h"
 #include "kernels/gpu/gather/tiles.h"
-#include "kernels/gpu/sm90/variants.h"
+#include "kernels/gpu/sm90/sm90_variants.h"
 #include "kernels/key_lists.h"
 #include "tests/emulated_gpu/run_attention.h"
 

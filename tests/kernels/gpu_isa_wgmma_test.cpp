@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "kernels/gpu/isa/emulator/wgmma_product.h"
+#include "tests/gpu_emulator/wgmma_product.h"
 #include "tests/kernels/isa_case.h"
 
 namespace dbsp::kernels::gpu::isa {

@@ -12,7 +12,7 @@
 #include "gpu_case.h"
 #include "kernels/gpu/sla/kernels.h"
 #include "kernels/gpu/sm80/block_sparse.h"
-#include "kernels/gpu/sm80/variants.h"
+#include "kernels/gpu/sm80/sm80_variants.h"
 #include "kernels/sla.h"
 
 namespace dbsp::kernels::gpu {

@@ -10,7 +10,7 @@
 
 #include "gpu_case.h"
 #include "kernels/gpu/sm80/block_sparse.h"
-#include "kernels/gpu/sm80/variants.h"
+#include "kernels/gpu/sm80/sm80_variants.h"
 #include "tests/emulated_gpu/run_attention.h"
 
 namespace dbsp::kernels::gpu::sm80 {

@@ -6,8 +6,8 @@
 #include <random>
 
 #include "gpu_case.h"
-#include "kernels/gpu/sm90/layout.h"
-#include "kernels/gpu/sm90/variants.h"
+#include "kernels/gpu/sm90/sm90_layout.h"
+#include "kernels/gpu/sm90/sm90_variants.h"
 #include "tests/emulated_gpu/run_attention.h"
 
 namespace dbsp::kernels::gpu::sm90 {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/gpu/gpu_variants.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,8 +9,7 @@
 
 #include "build_config.h"
 #include "core/error.h"
-#include "kernels/gpu/sm90/layout.h"
-#include "kernels/gpu/variants.h"
+#include "kernels/gpu/sm90/sm90_layout.h"
 
 namespace dbsp::kernels::gpu {
 namespace {

@@ -2,7 +2,7 @@
 // A cost model whose numbers are easy to reason about: a fixed part and a rate for everything.
 #pragma once
 
-#include "planner/costs.h"
+#include "planner/timeline/costs.h"
 
 namespace dbsp::planner {
 

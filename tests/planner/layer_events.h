@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules of planner/timeline.h written down one by one: what every segment of a layer waits for.
+// The rules of planner/timeline/timeline.h written down one by one: what every segment of a layer
+// waits for.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +9,7 @@
 #include <tuple>
 #include <vector>
 
-#include "planner/timeline.h"
+#include "planner/timeline/timeline.h"
 
 namespace dbsp::planner {
 
@@ -25,7 +26,7 @@ inline void ForEachGrid(LayerDurations& durations,
   }
 }
 
-inline LayerDurations Shaped(const LayerWork& work, const std::function<double()>& value) {
+inline LayerDurations Shaped(const LayerVolumes& work, const std::function<double()>& value) {
   LayerDurations out;
   const auto ranks = static_cast<std::size_t>(work.ranks);
   const auto steps = static_cast<std::size_t>(work.steps);
@@ -66,7 +67,8 @@ class LayerEvents {
     std::vector<Id> after;
   };
 
-  LayerEvents(const LayerWork& work, const LayerDurations& durations) : work_(work), d_(durations) {
+  LayerEvents(const LayerVolumes& work, const LayerDurations& durations)
+      : work_(work), d_(durations) {
     if (work.chunks > 1) {
       for (int r = 0; r < work_.ranks; ++r) DeclareChunks(r);
       return;
@@ -195,7 +197,7 @@ class LayerEvents {
     return -1;
   }
 
-  const LayerWork& work_;
+  const LayerVolumes& work_;
   const LayerDurations& d_;
   std::map<Id, Event> events_;
 };

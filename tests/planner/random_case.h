@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "planner/families.h"
+#include "planner/placement/families.h"
 #include "tests/planner/random_layer.h"
 #include "tests/planner/random_placed.h"
 

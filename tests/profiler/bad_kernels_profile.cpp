@@ -12,7 +12,7 @@
 
 #include "core/error.h"
 #include "kernels/attention.h"
-#include "kernels/variants.h"
+#include "kernels/cpu_variants.h"
 #include "profiler/profile_tool.h"
 
 namespace dbsp::kernels {

@@ -12,7 +12,7 @@
 #include "core/plan.h"
 #include "core/workload.h"
 #include "db/database.h"
-#include "planner/masks.h"
+#include "planner/workload/mask_flag.h"
 #include "profiler/profile_tool.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/emulated_gpu/emulated_gpu.h"

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/attention.h"
-#include "profiler/suite.h"
+#include "profiler/suites/suite.h"
 
 namespace dbsp::profiler {
 namespace {

@@ -6,7 +6,7 @@
 #include "core/json.h"
 #include "core/workload.h"
 #include "db/database.h"
-#include "planner/masks.h"
+#include "planner/workload/mask_flag.h"
 #include "profiler/tune_kernels.h"
 #include "tests/profiler/small_workload.h"
 #include "tests/runtime/background_process.h"

@@ -6,7 +6,7 @@
 
 #include <map>
 
-#include "profiler/pattern.h"
+#include "profiler/suites/pattern.h"
 
 namespace dbsp::profiler {
 namespace {

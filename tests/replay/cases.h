@@ -11,12 +11,12 @@
 #include "core/block_mask.h"
 #include "core/shape.h"
 #include "core/strategy.h"
-#include "planner/costs.h"
-#include "planner/families.h"
-#include "planner/layout.h"
-#include "planner/timeline.h"
+#include "planner/placement/families.h"
+#include "planner/timeline/costs.h"
+#include "planner/timeline/timeline.h"
+#include "planner/workload/token_layout.h"
 #include "replay/cell.h"
-#include "replay/executor.h"
+#include "replay/cpu_rank.h"
 #include "replay/transport.h"
 
 namespace dbsp::replay::testing {
@@ -122,8 +122,8 @@ inline Cell MakeTestCell(const Scenario& scenario,
       scenario.shape, masks, partition, strategy, {.seed = seed, .step = 1, .layer = 2}, layout);
 }
 
-inline std::vector<RankExecutor> MakeRanks(const Cell& cell) {
-  std::vector<RankExecutor> ranks;
+inline std::vector<CpuRank> MakeRanks(const Cell& cell) {
+  std::vector<CpuRank> ranks;
   ranks.reserve(static_cast<std::size_t>(cell.ranks()));
   for (int rank = 0; rank < cell.ranks(); ++rank) ranks.emplace_back(cell, rank);
   return ranks;

@@ -11,7 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "planner/chunks.h"
+#include "planner/placement/chunked.h"
+#include "planner/timeline/chunks.h"
 #include "replay/replay.h"
 #include "replay/runner.h"
 #include "tests/emulated_gpu/emulated_gpu.h"
@@ -97,8 +98,8 @@ inline std::vector<Segment> PredictedBf16(const Cell& cell) {
 
 inline VerifyOptions Limits() { return LimitsOf({runtime::DeviceKind::kCuda, 0}); }
 
-inline RunOn OnGpu(TransportKind transport) {
-  RunOn on{.device = {runtime::DeviceKind::kCuda, 0}, .transport = transport};
+inline ExecutionTarget OnGpu(TransportKind transport) {
+  ExecutionTarget on{.device = {runtime::DeviceKind::kCuda, 0}, .transport = transport};
   if (transport == TransportKind::kNccl) {
     on.nccl.library = dbsp::testing::FakeLibrary("libnccl.so.2");
     emulated_gpu::UseFakeNccl(on.nccl.library);
@@ -113,7 +114,7 @@ struct Case {
         masks(MakeMasks(scenario, 7)),
         split(Made(scenario, masks, family, ranks, degrees)),
         cell(CellOf(scenario, masks, split, DType::kBf16)) {}
-  [[nodiscard]] std::unique_ptr<CellRunner> Runner(const RunOn& on) const {
+  [[nodiscard]] std::unique_ptr<CellRunner> Runner(const ExecutionTarget& on) const {
     return MakeRunner(cell, on, true, Limits(), std::nullopt);
   }
   Scenario scenario;

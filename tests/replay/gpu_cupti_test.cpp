@@ -99,7 +99,7 @@ TEST(GpuCuptiTest, RanksOverNcclAreTiedByTheirThreadsAndToldApartByTheirDevices)
   const runtime::ActivityOptions options = FakeCupti();
   emulated_gpu::UseFakeCupti(options.library);
   const Case c(Family::kRing, 2, {1, 2});  // it is played 21 times
-  RunOn on = OnGpu(TransportKind::kNccl);
+  ExecutionTarget on = OnGpu(TransportKind::kNccl);
   on.device.index = 2;
   const auto runner = c.Runner(on);
   (void)runner->Run(PredictedBf16(c.cell), testing::kOnce, {});

@@ -48,7 +48,7 @@ TEST(GpuErrorsTest, SayWhatIsMissing) {
   });
   EXPECT_EQ(emulated_gpu::BytesAlive(), 0U);
   emulated_gpu::Configure({});
-  RunOn on = OnGpu(TransportKind::kSerial);
+  ExecutionTarget on = OnGpu(TransportKind::kSerial);
   on.device.index = 8;
   ExpectError(ErrorCode::kUnavailable, {"no device 8"}, [&] { (void)c.Runner(on); });
   if (!DBSP_HAVE_NCCL) return;
@@ -80,7 +80,7 @@ TEST(GpuErrorsTest, AnExchangeThatHangsEndsEveryRankAtTheDeadline) {
   emulated_gpu::Configure({});
   const Case c;
   {
-    RunOn on = OnGpu(TransportKind::kNccl);
+    ExecutionTarget on = OnGpu(TransportKind::kNccl);
     on.nccl.deadline_ns = 1'000'000'000;
     const auto runner = c.Runner(on);
     // Rank 1 comes to no further exchange until the others have given up.

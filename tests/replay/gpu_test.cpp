@@ -16,10 +16,10 @@
 
 #include "build_config.h"
 #include "core/bf16.h"
-#include "kernels/gpu/variants.h"
-#include "planner/layout.h"
-#include "replay/device_rank.h"
-#include "replay/executor.h"
+#include "kernels/gpu/gpu_variants.h"
+#include "planner/workload/token_layout.h"
+#include "replay/cpu_rank.h"
+#include "replay/gpu_rank.h"
 #include "replay/pass_groups.h"
 #include "tests/core/expect_error.h"
 #include "tests/replay/gpu_cases.h"
@@ -92,7 +92,7 @@ constexpr std::array kSchedules{Schedule::kEarly, Schedule::kLate, Schedule::kRa
 TEST(GpuTransportsTest, AgreeWithTheCpuAndWithEachOtherWhateverTheDeviceDoesFirst) {
   const Case c;
   const Cell on_cpu = CellOf(c.scenario, c.masks, c.split, DType::kF32);
-  std::vector<RankExecutor> cpu = testing::MakeRanks(on_cpu);
+  std::vector<CpuRank> cpu = testing::MakeRanks(on_cpu);
   (void)RunThreads(on_cpu, cpu, testing::kOnce, {});
   std::vector<std::uint16_t> first;
   for (const Schedule schedule : kSchedules) {
@@ -106,7 +106,7 @@ TEST(GpuTransportsTest, AgreeWithTheCpuAndWithEachOtherWhateverTheDeviceDoesFirs
       double error = 0;
       double reference = 0;
       for (std::size_t r = 0; r < cpu.size(); ++r) {
-        const auto& rank = dynamic_cast<const DeviceRank&>(*runner->ranks()[r]);
+        const auto& rank = dynamic_cast<const GpuRank&>(*runner->ranks()[r]);
         const std::vector<std::uint16_t> out = rank.Output();
         const std::span<const float> expected(cpu[r].Output(0, on_cpu.home.begin[r]).data(),
                                               out.size());
@@ -128,7 +128,7 @@ TEST(GpuTransportsTest, ARunAsAGraphLeavesTheSameAndCountsTheSame) {
   const Case c;
   for (const GraphMode mode : {GraphMode::kOn, GraphMode::kOff}) {
     emulated_gpu::Configure({});
-    RunOn on = OnGpu(TransportKind::kSerial);
+    ExecutionTarget on = OnGpu(TransportKind::kSerial);
     on.graph = mode;
     const auto runner = c.Runner(on);
     ExpectGood(c.cell, *runner, {.warmups = 1, .runs = 2});
@@ -202,7 +202,7 @@ TEST(GpuTransportsTest, AttentionLeavesSmsToTheExchangeBesideIt) {
   if (!DBSP_HAVE_NCCL) GTEST_SKIP() << "this build has no NCCL";
   emulated_gpu::Configure({.sm_count = 3});
   const Case c;
-  RunOn on = OnGpu(TransportKind::kNccl);
+  ExecutionTarget on = OnGpu(TransportKind::kNccl);
   on.sm_margin = 2;
   ExpectGood(c.cell, *c.Runner(on), {.warmups = 0, .runs = 1});
   on.sm_margin = 3;
@@ -258,7 +258,7 @@ TEST(GpuKernelsTest, EveryBlockKernelPlaysAUlyssesAndARing) {
           family == Family::kUlysses ? std::pair(ranks, 1) : std::pair(1, ranks);
       const Split split = Made(scenario, masks, family, ranks, degrees);
       const Cell cell = CellOf(scenario, masks, split, DType::kBf16);
-      RunOn on = OnGpu(TransportKind::kSerial);
+      ExecutionTarget on = OnGpu(TransportKind::kSerial);
       on.kernel = variant.name;
       ExpectGood(cell, *MakeRunner(cell, on, true, Limits(), std::nullopt), {0, 1});
     }

@@ -10,7 +10,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/plan.h"
-#include "planner/masks.h"
+#include "planner/workload/mask_source.h"
 #include "replay/replay.h"
 #include "replay/replay_tool.h"
 #include "replay/summary.h"

@@ -71,7 +71,7 @@ void ForEveryCell(int ranks, const Body& body) {
   }
 }
 
-std::vector<float> AllOutputs(const Cell& cell, std::span<const RankExecutor> ranks) {
+std::vector<float> AllOutputs(const Cell& cell, std::span<const CpuRank> ranks) {
   std::vector<float> all;
   for (int head = 0; head < cell.shape.heads; ++head) {
     for (std::int64_t token = 0; token < cell.shape.tokens; ++token) {
@@ -83,11 +83,11 @@ std::vector<float> AllOutputs(const Cell& cell, std::span<const RankExecutor> ra
   return all;
 }
 
-void ExpectVerified(const Cell& cell, std::span<const RankExecutor> ranks) {
+void ExpectVerified(const Cell& cell, std::span<const CpuRank> ranks) {
   EXPECT_EQ(WorkProblem(cell, ranks), "");
   std::int64_t sent = 0;
   std::int64_t computed = 0;
-  for (const RankExecutor& rank : ranks) {
+  for (const CpuRank& rank : ranks) {
     const ExecutedWork& done = rank.executed();
     sent = std::accumulate(done.sent_bytes.begin(), done.sent_bytes.end(), sent);
     computed = std::accumulate(done.kept_blocks.begin(), done.kept_blocks.end(), computed);
@@ -105,10 +105,10 @@ class OnceTest : public ::testing::TestWithParam<int> {};
 
 TEST_P(OnceTest, NeededAndAllgatherAgreeWithTheReferenceOnBothTransports) {
   ForEveryCell(GetParam(), [](const Cell& cell) {
-    std::vector<RankExecutor> threads = MakeRanks(cell);
+    std::vector<CpuRank> threads = MakeRanks(cell);
     ASSERT_EQ(RunThreads(cell, threads, kOnce, {}).size(), 1U);
     ExpectVerified(cell, threads);
-    std::vector<RankExecutor> serial = MakeRanks(cell);
+    std::vector<CpuRank> serial = MakeRanks(cell);
     ASSERT_GT(RunSerial(cell, serial, Predicted(cell), kOnce, {}).makespan_ns, 0);
     ExpectVerified(cell, serial);
     const std::vector<float> a = AllOutputs(cell, threads);
@@ -135,7 +135,7 @@ TEST(OnceVerifyTest, FindsANeededBlockThatNeverArrivedAtOneOfItsRanks) {
     if (pair % 4 == 2) std::erase(items, item);
   }
   ASSERT_EQ(copies, 2U);  // both ranks of the head's group
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   (void)RunThreads(cell, ranks, kOnce, {});
   const VerifyResult result = Verify(cell, ranks, {.threads = 1});
   EXPECT_FALSE(result.passed);
@@ -157,7 +157,7 @@ TEST(OncePlanTest, APlanOfPlacedHeadsReplaysAndVerifiesThroughTheTool) {
       strategy.exchange = Exchange::kNeeded;
       partition = MakeRandomPlaced(random, plan.shape, plan.ranks);
       plan.predictions[static_cast<std::size_t>(cell.prediction)] = planner::Predict(
-          planner::BuildLayerWork(
+          planner::BuildLayerVolumes(
               plan.shape, masks->At(cell.step, cell.layer), partition, strategy, home, DType::kF32),
           plan.shape,
           DType::kF32,

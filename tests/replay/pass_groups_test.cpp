@@ -17,9 +17,9 @@
 
 #include "core/file.h"
 #include "core/json.h"
-#include "planner/validate.h"
+#include "planner/timeline/validate.h"
+#include "replay/abortable_barrier.h"
 #include "replay/replay.h"
-#include "replay/run_gate.h"
 #include "replay/summary.h"
 #include "replay/trace.h"
 #include "tests/core/expect_error.h"
@@ -211,7 +211,7 @@ TEST(PassGroupsTest, AWrongOutputOfEitherPassFailsTheCell) {
                              c.plan.strategies[0],
                              {.seed = 1, .step = 0, .layer = 0});
   const Cell other = OfPassGroup(cell, 1);
-  std::vector<RankExecutor> ranks;
+  std::vector<CpuRank> ranks;
   for (int rank = 0; rank < other.ranks(); ++rank) ranks.emplace_back(other, rank);
   (void)RunThreads(other, ranks, testing::kOnce, {});
   EXPECT_TRUE(Verify(other, ranks, {}).passed);
@@ -253,7 +253,7 @@ TEST(PassGroupsTest, EveryRankOfThePlanHasATrace) {
 TEST(RunGateTest, OpensWhenAllHaveComeAsOftenAsTheyCome) {
   constexpr int kGroups = 3;
   constexpr int kTimes = 50;
-  RunGate gate(kGroups);
+  AbortableBarrier gate(kGroups);
   std::atomic<int> came{0};
   std::atomic<bool> early{false};
   std::vector<std::thread> threads;
@@ -261,7 +261,7 @@ TEST(RunGateTest, OpensWhenAllHaveComeAsOftenAsTheyCome) {
     threads.emplace_back([&] {
       for (int n = 1; n <= kTimes; ++n) {
         ++came;
-        gate.Meet();
+        gate.Arrive();
         if (came < n * kGroups) early = true;
       }
     });
@@ -272,11 +272,11 @@ TEST(RunGateTest, OpensWhenAllHaveComeAsOftenAsTheyCome) {
 }
 
 TEST(RunGateTest, AFailureEndsTheWaitOfTheOthersAndTheFirstOneCounts) {
-  RunGate gate(2);
+  AbortableBarrier gate(2);
   std::string problem;
   std::thread waiting([&] {
     try {
-      gate.Meet();
+      gate.Arrive();
     } catch (const Error& error) {
       problem = error.what();
     }
@@ -286,7 +286,7 @@ TEST(RunGateTest, AFailureEndsTheWaitOfTheOthersAndTheFirstOneCounts) {
   waiting.join();
   EXPECT_THAT(problem, HasSubstr("pass group 1 failed: rank 5: no more heads"));
   EXPECT_EQ(gate.failed(), 1);
-  ExpectError(ErrorCode::kMeasurement, {"pass group 1"}, [&] { gate.Meet(); });
+  ExpectError(ErrorCode::kMeasurement, {"pass group 1"}, [&] { gate.Arrive(); });
 }
 
 }  // namespace

@@ -8,7 +8,8 @@
 
 #include "core/plan.h"
 #include "core/workload.h"
-#include "planner/masks.h"
+#include "planner/workload/mask_flag.h"
+#include "planner/workload/mask_source.h"
 #include "tests/replay/cases.h"
 
 namespace dbsp::replay::testing {
@@ -58,7 +59,7 @@ inline Plan SmallPlan(const Workload& workload,
       strategy.partition = static_cast<int>(plan.partitions.size());
       plan.partitions.push_back(planner::MakePartition(
           family, plan.shape, cell, home.ranks(), degrees.first, degrees.second, home));
-      const planner::LayerWork work = planner::BuildLayerWork(
+      const planner::LayerVolumes work = planner::BuildLayerVolumes(
           plan.shape, cell, plan.partitions.back(), strategy, home, DType::kF32);
       const auto index = static_cast<int>(plan.strategies.size());
       plan.strategies.push_back(strategy);

@@ -8,7 +8,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
-#include "planner/validate.h"
+#include "planner/timeline/validate.h"
 #include "replay/summary.h"
 #include "replay/trace.h"
 #include "tests/core/expect_error.h"
@@ -91,8 +91,8 @@ TEST(ReplayTest, DistinctCellsStandForTheirEqualsInTheTotals) {
   c.plan.cells[2].strategy = c.plan.cells[2].prediction = 2;
   const ReplayOutcome outcome = c.Run();
   ASSERT_EQ(outcome.cells.size(), 2U);
-  EXPECT_EQ(outcome.cells[0].stands_for, 4);
-  EXPECT_EQ(outcome.cells[1].stands_for, 1);
+  EXPECT_EQ(outcome.cells[0].multiplicity, 4);
+  EXPECT_EQ(outcome.cells[1].multiplicity, 1);
   EXPECT_EQ(outcome.record.cells[1].layer, 2);
   const ReplaySummary summary = Summarize(c.plan, outcome);
   EXPECT_EQ(summary.cells_meant, 5);
@@ -132,12 +132,12 @@ TEST(ReplayTest, ExecutedBalanceAndBytesAreThePlans) {
   EXPECT_EQ(*std::max_element(cell.bytes_sent.begin(), cell.bytes_sent.end()),
             planned.bytes_per_rank);
   const HomeLayout home = MakeHomeLayout(c.plan.shape, c.plan.ranks);
-  const planner::LayerWork work = planner::BuildLayerWork(c.plan.shape,
-                                                          c.masks->At(0, 0),
-                                                          c.plan.partitions[0],
-                                                          c.plan.strategies[0],
-                                                          home,
-                                                          DType::kF32);
+  const planner::LayerVolumes work = planner::BuildLayerVolumes(c.plan.shape,
+                                                                c.masks->At(0, 0),
+                                                                c.plan.partitions[0],
+                                                                c.plan.strategies[0],
+                                                                home,
+                                                                DType::kF32);
   for (std::size_t rank = 0; rank < 4; ++rank) {
     std::int64_t kept = 0;
     for (const auto& step : work.attention) kept += step[rank].kept_blocks;

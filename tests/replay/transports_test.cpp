@@ -7,7 +7,8 @@
 #include <cstring>
 #include <numeric>
 
-#include "planner/chunks.h"
+#include "planner/placement/chunked.h"
+#include "planner/timeline/chunks.h"
 #include "replay/verify.h"
 #include "tests/core/expect_error.h"
 #include "tests/replay/cases.h"
@@ -61,7 +62,7 @@ void ForEveryCell(int ranks, const Body& body) {
   }
 }
 
-std::vector<float> AllOutputs(const Cell& cell, std::span<const RankExecutor> ranks) {
+std::vector<float> AllOutputs(const Cell& cell, std::span<const CpuRank> ranks) {
   std::vector<float> all;
   for (int head = 0; head < cell.shape.heads; ++head) {
     for (std::int64_t token = 0; token < cell.shape.tokens; ++token) {
@@ -73,7 +74,7 @@ std::vector<float> AllOutputs(const Cell& cell, std::span<const RankExecutor> ra
   return all;
 }
 
-void ExpectVerified(const Cell& cell, std::span<const RankExecutor> ranks) {
+void ExpectVerified(const Cell& cell, std::span<const CpuRank> ranks) {
   EXPECT_EQ(WorkProblem(cell, ranks), "");
   const VerifyResult result = Verify(cell, ranks, {.threads = 1});
   EXPECT_TRUE(result.passed) << result.problem;
@@ -89,10 +90,10 @@ TEST_P(TransportsTest, EveryFamilyAgreesWithTheReferenceAndTheTransportsWithEach
   int cells = 0;
   ForEveryCell(GetParam(), [&](const Cell& cell) {
     ++cells;
-    std::vector<RankExecutor> threads = MakeRanks(cell);
+    std::vector<CpuRank> threads = MakeRanks(cell);
     ASSERT_EQ(RunThreads(cell, threads, kOnce, {}).size(), 1U);
     ExpectVerified(cell, threads);
-    std::vector<RankExecutor> serial = MakeRanks(cell);
+    std::vector<CpuRank> serial = MakeRanks(cell);
     ASSERT_GT(RunSerial(cell, serial, Predicted(cell), kOnce, {}).makespan_ns, 0);
     ExpectVerified(cell, serial);
     const std::vector<float> a = AllOutputs(cell, threads);
@@ -104,10 +105,10 @@ TEST_P(TransportsTest, EveryFamilyAgreesWithTheReferenceAndTheTransportsWithEach
 
 TEST_P(TransportsTest, EveryRankSpendsItsBlocksAndEveryKeptBlockIsComputedOnce) {
   ForEveryCell(GetParam(), [&](const Cell& cell) {
-    std::vector<RankExecutor> ranks = MakeRanks(cell);
+    std::vector<CpuRank> ranks = MakeRanks(cell);
     (void)RunSerial(cell, ranks, Predicted(cell), kOnce, {});
     std::int64_t computed = 0;
-    for (const RankExecutor& rank : ranks) {
+    for (const CpuRank& rank : ranks) {
       const auto& kept = rank.executed().kept_blocks;
       computed += std::accumulate(kept.begin(), kept.end(), std::int64_t{0});
     }
@@ -132,10 +133,10 @@ TEST_P(TransportsTest, TokensInAnotherOrderComeBackAsTheirOwnOutputs) {
                                    layout));
           const Cell cell =
               MakeTestCell(scenario, split.family, GetParam(), degrees, split.reward, 7, 1, layout);
-          std::vector<RankExecutor> threads = MakeRanks(cell);
+          std::vector<CpuRank> threads = MakeRanks(cell);
           (void)RunThreads(cell, threads, kOnce, {});
           ExpectVerified(cell, threads);
-          std::vector<RankExecutor> serial = MakeRanks(cell);
+          std::vector<CpuRank> serial = MakeRanks(cell);
           (void)RunSerial(cell, serial, Predicted(cell), kOnce, {});
           ExpectVerified(cell, serial);
         }
@@ -148,7 +149,7 @@ INSTANTIATE_TEST_SUITE_P(Ranks, TransportsTest, ::testing::Values(1, 2, 3, 4, 6,
 
 TEST(LayoutTest, OutputsLeftInTheOrderTheyRanInAreFound) {
   Cell cell = MakeTestCell(Scenarios().front(), Family::kRing, 4, {1, 4}, 0, 7, 1, "strided:4");
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   (void)RunThreads(cell, ranks, kOnce, {});
   EXPECT_TRUE(Verify(cell, ranks, {.threads = 1}).passed);
   cell.key.order = nullptr;  // as if nothing were undone at the output
@@ -159,7 +160,7 @@ Cell RingOfFour() { return MakeTestCell(Scenarios().front(), Family::kRing, 4, {
 
 TEST(ThreadsTransportTest, SegmentsOfARankFollowEachOtherAndEndWithTheMakespan) {
   const Cell cell = RingOfFour();
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   const std::vector<Timeline> runs = RunThreads(cell, ranks, {.warmups = 1, .runs = 2}, {});
   ASSERT_EQ(runs.size(), 2U);
   for (const Timeline& run : runs) {
@@ -185,7 +186,7 @@ TEST(ThreadsTransportTest, SegmentsOfARankFollowEachOtherAndEndWithTheMakespan) 
 
 TEST(ThreadsTransportTest, ARankThatThrowsStopsAllAndSaysWhy) {
   const Cell cell = RingOfFour();
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   const Observer fail = [](int rank, int step) {
     if (rank == 2 && step == 1) throw std::runtime_error("the lights went out");
   };
@@ -197,7 +198,7 @@ TEST(ThreadsTransportTest, ARankThatThrowsStopsAllAndSaysWhy) {
 
 TEST(SerialTransportTest, ARankThatThrowsIsNamed) {
   const Cell cell = RingOfFour();
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   const Observer fail = [](int rank, int) {
     if (rank == 3) throw std::runtime_error("out of paper");
   };
@@ -208,7 +209,7 @@ TEST(SerialTransportTest, ARankThatThrowsIsNamed) {
 
 TEST(SerialTransportTest, ExchangeTimesAreThePredictedOnes) {
   const Cell cell = RingOfFour();
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   const std::vector<Segment> predicted = Predicted(cell);
   const Timeline timeline = RunSerial(cell, ranks, predicted, kOnce, {});
   int compared = 0;
@@ -226,7 +227,7 @@ TEST(SerialTransportTest, ExchangeTimesAreThePredictedOnes) {
 
 TEST(SerialTransportTest, AttentionTakesAsMuchLongerAsThePlanSaysItDoesBesideTraffic) {
   const Cell cell = RingOfFour();
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   std::vector<Segment> predicted = Predicted(cell);
   const auto slowed = [](const Segment& s) {
     return s.kind == SegmentKind::kAttention && s.rank == 2 && s.index == 1;
@@ -254,7 +255,7 @@ TEST(SerialTransportTest, AttentionTakesAsMuchLongerAsThePlanSaysItDoesBesideTra
 
 TEST(SerialTransportTest, AMissingPredictionIsAnErrorThatNamesTheSegment) {
   const Cell cell = RingOfFour();
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   std::vector<Segment> predicted = Predicted(cell);
   std::erase_if(predicted,
                 [](const Segment& s) { return s.kind == SegmentKind::kHop && s.index == 1; });

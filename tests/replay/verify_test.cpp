@@ -30,7 +30,7 @@ using testing::Scenarios;
 Cell UlyssesOfThree() { return MakeTestCell(Scenarios().front(), Family::kUlysses, 3, {3, 1}); }
 
 VerifyResult RunAndVerify(const Cell& cell, const VerifyOptions& options = {}) {
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   (void)RunThreads(cell, ranks, kOnce, {});
   return Verify(cell, ranks, options);
 }
@@ -53,7 +53,7 @@ TEST(VerifyTest, FindsAColumnMissingFromTheLists) {
   Cell cell = UlyssesOfThree();
   int head = -1;
   int column = -1;
-  for (planner::RankProgram& rank : cell.schedule.rank) {
+  for (planner::RankSchedule& rank : cell.schedule.rank) {
     if (rank.heads.empty()) continue;
     head = rank.columns[0][0].head;
     const BlockMask& mask = *cell.masks.head[static_cast<std::size_t>(head)];
@@ -133,7 +133,7 @@ TEST(VerifyTest, FindsAQueryBlockInTheWrongPlace) {
 
 TEST(VerifyTest, WorkThatDiffersFromTheAmountsIsNamed) {
   Cell cell = UlyssesOfThree();
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   (void)RunThreads(cell, ranks, kOnce, {});
   EXPECT_EQ(WorkProblem(cell, ranks), "");
   cell.work.rounds[0].bytes[1] += 64;  // rank 0 to rank 1
@@ -147,7 +147,7 @@ TEST(VerifyTest, AScheduleThatSendsWhatARankLacksIsRefused) {
   Cell cell = UlyssesOfThree();
   cell.schedule.after[0].items[1].push_back({Tensor::kO, 0, 10000});
   dbsp::testing::ExpectError(ErrorCode::kInternal, {"rank 0", "O of head 0, block 10000"}, [&] {
-    const RankExecutor rank(cell, 0);
+    const CpuRank rank(cell, 0);
   });
 }
 
@@ -168,7 +168,7 @@ TEST(VerifyTest, SamplesRowsAboveTheWorkLimitAndSaysHowMany) {
 
 TEST(VerifyTest, TheResultDoesNotDependOnTheNumberOfThreads) {
   const Cell cell = UlyssesOfThree();
-  std::vector<RankExecutor> ranks = MakeRanks(cell);
+  std::vector<CpuRank> ranks = MakeRanks(cell);
   (void)RunThreads(cell, ranks, kOnce, {});
   const VerifyResult one = Verify(cell, ranks, {.threads = 1});
   const VerifyResult four = Verify(cell, ranks, {.threads = 4});
@@ -220,7 +220,7 @@ class Altered final : public HomeOutputs {
     return head == head_ && token / cell_.shape.block.q == q_block_;
   }
   const Cell& cell_;
-  std::vector<RankExecutor> ranks_;
+  std::vector<CpuRank> ranks_;
   RankOutputs sound_;
   int head_ = -1;
   int q_block_ = -1;

@@ -12,7 +12,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
-#include "planner/masks.h"
+#include "planner/workload/mask_source.h"
 #include "tests/core/expect_error.h"
 #include "tests/reports/fixture.h"
 

@@ -8,11 +8,12 @@
 #include "core/json.h"
 #include "core/units.h"
 #include "db/database.h"
-#include "planner/costs.h"
-#include "planner/families.h"
-#include "planner/layer_work.h"
-#include "planner/masks.h"
-#include "planner/timeline.h"
+#include "planner/placement/families.h"
+#include "planner/timeline/costs.h"
+#include "planner/timeline/layer_volumes.h"
+#include "planner/timeline/timeline.h"
+#include "planner/workload/mask_flag.h"
+#include "planner/workload/mask_source.h"
 
 namespace dbsp::reports {
 namespace {
@@ -62,7 +63,7 @@ void AddCell(const LayerMasks& masks, Choice choice, int step, int layer, Plan& 
   strategy.partition = static_cast<int>(plan.partitions.size());
   plan.partitions.push_back(planner::MakePartition(
       choice.family, plan.shape, masks, home.ranks(), choice.ulysses, choice.ring, home));
-  const planner::LayerWork work = planner::BuildLayerWork(
+  const planner::LayerVolumes work = planner::BuildLayerVolumes(
       plan.shape, masks, plan.partitions.back(), strategy, home, plan.dtype);
   plan.cells.push_back({step,
                         layer,
@@ -135,7 +136,7 @@ double Milliseconds(const Plan& plan, std::int64_t Prediction::*member) {
   for (const PlanCell& cell : plan.cells) {
     sum += static_cast<double>(plan.predictions[static_cast<std::size_t>(cell.prediction)].*member);
   }
-  return sum * plan.pass_turns() / kNsPerMs;
+  return sum * plan.sequential_waves() / kNsPerMs;
 }
 
 std::int64_t Stretch(std::int64_t ns, double factor) {

@@ -14,10 +14,10 @@
 #include "build_config.h"
 #include "core/cli.h"
 #include "core/error.h"
-#include "runtime/cuda_driver.h"
+#include "runtime/cuda/cuda_driver.h"
 #include "runtime/dynamic_library.h"
 #include "runtime/host.h"
-#include "runtime/nccl_library.h"
+#include "runtime/nccl/nccl_library.h"
 #include "tests/cli/run_tool.h"
 #include "tests/runtime/fake_vendor.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "runtime/dynamic_library.h"
-#include "runtime/nccl_communicator.h"
+#include "runtime/nccl/nccl_communicator.h"
 #include "tests/runtime/fake_vendor.h"
 
 namespace dbsp::testing {

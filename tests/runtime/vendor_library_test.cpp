@@ -11,11 +11,11 @@
 
 #include "build_config.h"
 #include "core/error.h"
-#include "runtime/cuda_driver.h"
-#include "runtime/cupti_library.h"
+#include "runtime/cuda/cuda_driver.h"
+#include "runtime/cupti/cupti_library.h"
 #include "runtime/dynamic_library.h"
-#include "runtime/nccl_library.h"
-#include "runtime/nvml_library.h"
+#include "runtime/nccl/nccl_library.h"
+#include "runtime/nvml/nvml_library.h"
 #include "tests/core/expect_error.h"
 #include "tests/runtime/fake_vendor.h"
 

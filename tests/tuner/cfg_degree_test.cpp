@@ -8,11 +8,11 @@
 #include <random>
 #include <set>
 
-#include "planner/layout.h"
-#include "planner/validate.h"
+#include "planner/timeline/validate.h"
+#include "planner/workload/token_layout.h"
 #include "tests/core/expect_error.h"
 #include "tuner/cluster_costs.h"
-#include "tuner/compare.h"
+#include "tuner/comparison.h"
 #include "tuner/make_plan.h"
 #include "tuner/search_space.h"
 

@@ -111,7 +111,7 @@ TEST(ClusterCostsTest, FewRowsLeaveMultiprocessorsIdle) {
 
 TEST(ClusterCostsTest, BesideExchangesNothingIsLostAndTheIntervalAndTheRemarkSaySo) {
   const ClusterCosts costs(ParseCluster("h100x8"));
-  const auto contention = costs.Contended(planner::Traffic::kAllToAll, 8);
+  const auto contention = costs.EstimateOverlapSlowdown(planner::Traffic::kAllToAll, 8);
   EXPECT_EQ(contention.attention.value, 1);
   EXPECT_NEAR(contention.attention.high, 1.32, 1e-9);
   EXPECT_EQ(contention.exchange.value, 1);

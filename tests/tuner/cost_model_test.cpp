@@ -152,21 +152,21 @@ TEST(FittedCostsTest, SlowdownsAreTheMedianOfTheirTrialsWithAnIntervalThatHoldsT
   AddOverlap(made, "alltoall", 2, TimedSide::kExchange, 9.0, 1000, 8);  // another set-up
   AddOverlap(made, "alltoall", 8, TimedSide::kAttention, 3.0);  // one side is not enough
   const FittedCosts costs = Fit(made, RequestFor(made));
-  const auto hop = costs.Contended(planner::Traffic::kHop, 4);
+  const auto hop = costs.EstimateOverlapSlowdown(planner::Traffic::kHop, 4);
   EXPECT_NEAR(hop.attention.value, 1.4, 1e-9);
   EXPECT_LE(hop.attention.low, 1.25);
   EXPECT_GE(hop.attention.low, 1.0);
   EXPECT_GE(hop.attention.high, 1.55);
   EXPECT_LE(hop.attention.high, 1.7);
   EXPECT_NEAR(hop.exchange.value, 2.0, 1e-9);
-  const auto all = costs.Contended(planner::Traffic::kAllToAll, 2);
+  const auto all = costs.EstimateOverlapSlowdown(planner::Traffic::kAllToAll, 2);
   EXPECT_EQ(all.attention.value, 1);
   EXPECT_NEAR(all.exchange.value, 1.5, 1e-9);
   EXPECT_THAT(costs.Remarks(),
               Contains(HasSubstr("attention beside hop between 4 ranks: it takes 1.40 (")));
   EXPECT_THAT(costs.Remarks(), Not(Contains(HasSubstr("not measured"))));
 
-  const auto other = costs.Contended(planner::Traffic::kAllToAll, 4);
+  const auto other = costs.EstimateOverlapSlowdown(planner::Traffic::kAllToAll, 4);
   EXPECT_EQ(other.exchange.value, all.exchange.value);
   EXPECT_EQ(other.exchange.low, 1);
   EXPECT_GT(other.exchange.high, all.exchange.high);
@@ -181,8 +181,8 @@ TEST(FittedCostsTest, WithoutOverlapsNothingIsLostAtBestAndEverythingAtWorstAndI
   const FittedCosts costs = Fit(made, RequestFor(made));
   EXPECT_THAT(costs.Remarks(), Not(Contains(HasSubstr("beside"))));  // nobody asked
   for (const auto traffic : {planner::Traffic::kAllToAll, planner::Traffic::kHop}) {
-    const planner::Contention contention = costs.Contended(traffic, 2);
-    for (const planner::Factor& f : {contention.attention, contention.exchange}) {
+    const planner::OverlapSlowdownEstimate contention = costs.EstimateOverlapSlowdown(traffic, 2);
+    for (const planner::RatioEstimate& f : {contention.attention, contention.exchange}) {
       EXPECT_EQ(f.value, 1);
       EXPECT_EQ(f.low, 1);
       EXPECT_EQ(f.high, 2);

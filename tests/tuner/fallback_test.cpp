@@ -9,10 +9,11 @@
 #include <set>
 #include <utility>
 
-#include "planner/layer_work.h"
-#include "planner/masks.h"
-#include "planner/peak_bytes.h"
-#include "planner/validate.h"
+#include "planner/timeline/layer_volumes.h"
+#include "planner/timeline/peak_bytes.h"
+#include "planner/timeline/validate.h"
+#include "planner/workload/mask_flag.h"
+#include "planner/workload/mask_source.h"
 #include "tuner/cluster_costs.h"
 #include "tuner/make_plan.h"
 
@@ -66,13 +67,13 @@ std::int64_t MostBytes(const Searched& made, const Strategy& strategy, const Par
       static_cast<std::size_t>(shape.heads),
       std::make_shared<BlockMask>(BlockMask::Full(shape.q_blocks(), shape.k_blocks())));
   const auto peak =
-      planner::PeakBytes(planner::BuildLayerWork(shape,
-                                                 full,
-                                                 partition,
-                                                 strategy,
-                                                 MakeHomeLayout(shape, made.options.ranks),
-                                                 made.options.dtype,
-                                                 0));
+      planner::PeakBytes(planner::BuildLayerVolumes(shape,
+                                                    full,
+                                                    partition,
+                                                    strategy,
+                                                    MakeHomeLayout(shape, made.options.ranks),
+                                                    made.options.dtype,
+                                                    0));
   return *std::ranges::max_element(peak);
 }
 

@@ -8,10 +8,11 @@
 #include <limits>
 #include <map>
 
-#include "planner/contract.h"
-#include "planner/families.h"
-#include "planner/layout.h"
-#include "planner/validate.h"
+#include "planner/placement/families.h"
+#include "planner/timeline/barrier.h"
+#include "planner/timeline/contract.h"
+#include "planner/timeline/validate.h"
+#include "planner/workload/token_layout.h"
 #include "tests/core/expect_error.h"
 #include "tests/planner/fake_costs.h"
 #include "tuner/cluster_costs.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cuda_runtime.h>
 
+#include "kernels/gpu/gather/gather_variants.h"
 #include "kernels/gpu/gather/kernel.h"
-#include "kernels/gpu/gather/variants.h"
 #include "kernels/gpu/launch.h"
 #include "kernels/gpu/sm90/prepare.h"
-#include "kernels/gpu/sm90/variants.h"
+#include "kernels/gpu/sm90/sm90_variants.h"
 
 namespace dbsp::kernels::gpu::gather {
 namespace {

@@ -13,8 +13,8 @@
 
 #include "kernels/gpu/gather/piece.h"
 #include "kernels/gpu/isa/isa.h"
-#include "kernels/gpu/sm90/layout.h"
 #include "kernels/gpu/sm90/message.h"
+#include "kernels/gpu/sm90/sm90_layout.h"
 #include "kernels/gpu/sm90/work.h"
 
 namespace dbsp::kernels::gpu::gather {

@@ -7,7 +7,7 @@
 // for.
 #pragma once
 
-#include "kernels/gpu/sm90/layout.h"
+#include "kernels/gpu/sm90/sm90_layout.h"
 
 namespace dbsp::kernels::gpu::gather {
 

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The instructions the GPU kernels are written in, one function each. Compiled by nvcc the
-// functions are inline PTX (isa/device.cuh); compiled by the host compiler they are an emulator
-// (isa/emulator.h) that runs a kernel's own source, thread by thread, so that lists, barriers,
+// functions are inline PTX (isa/device.cuh); in tests, the host compiler takes an emulator instead
+// (tests/gpu_emulator) that runs a kernel's own source, thread by thread, so that lists, barriers,
 // descriptors, fragments and tails are tested on a machine without a GPU.
 //
 // A kernel body is a template or inline function marked DBSP_KERNEL_CODE in a header that both
 // compilers see; a .cu file holds its __global__ entry and launcher, a test calls
-// isa::RunGrid(grid, threads, shared_bytes, options, body) (isa/emulator.h).
+// isa::RunGrid(grid, threads, shared_bytes, options, body) (tests/gpu_emulator/emulator.h).
 #pragma once
 
 #include "kernels/gpu/isa/types.h"
 
 #if defined(__CUDACC__)
 #include "kernels/gpu/isa/device.cuh"
+#elif defined(DBSP_GPU_EMULATOR_HEADER)
+#include DBSP_GPU_EMULATOR_HEADER
 #else
-#include "kernels/gpu/isa/emulator.h"
+#error "Kernel code is compiled by nvcc, or in tests against the emulator (tests/gpu_emulator)."
 #endif

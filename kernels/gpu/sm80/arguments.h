@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "kernels/gpu/attention.h"
-#include "kernels/gpu/isa/isa.h"
+#include "kernels/gpu/isa/types.h"
 
 namespace dbsp::kernels::gpu::sm80 {
 

@@ -8,7 +8,7 @@
 #include "kernels/gpu/launch.h"
 #include "kernels/gpu/sm80/block_sparse.h"
 #include "kernels/gpu/sm80/prepare.h"
-#include "kernels/gpu/sm80/variants.h"
+#include "kernels/gpu/sm80/sm80_variants.h"
 
 namespace dbsp::kernels::gpu::sm80 {
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "kernels/gpu/isa/isa.h"
-#include "kernels/gpu/sm80/layout.h"
+#include "kernels/gpu/sm80/sm80_layout.h"
 
 namespace dbsp::kernels::gpu::sm80 {
 

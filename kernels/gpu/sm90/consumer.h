@@ -12,8 +12,8 @@
 
 #include "kernels/gpu/isa/isa.h"
 #include "kernels/gpu/sm90/epilogue.h"
-#include "kernels/gpu/sm90/layout.h"
 #include "kernels/gpu/sm90/message.h"
+#include "kernels/gpu/sm90/sm90_layout.h"
 #include "kernels/gpu/sm90/softmax.h"
 #include "kernels/gpu/sm90/work.h"
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "kernels/gpu/isa/isa.h"
-#include "kernels/gpu/sm90/layout.h"
+#include "kernels/gpu/sm90/sm90_layout.h"
 #include "kernels/gpu/sm90/softmax.h"
 #include "kernels/gpu/sm90/work.h"
 

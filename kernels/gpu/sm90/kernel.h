@@ -12,8 +12,8 @@
 #include "kernels/gpu/isa/isa.h"
 #include "kernels/gpu/sm90/consumer.h"
 #include "kernels/gpu/sm90/fill_empty.h"
-#include "kernels/gpu/sm90/layout.h"
 #include "kernels/gpu/sm90/producer.h"
+#include "kernels/gpu/sm90/sm90_layout.h"
 #include "kernels/gpu/sm90/work.h"
 
 namespace dbsp::kernels::gpu::sm90 {

@@ -7,7 +7,7 @@
 #include "kernels/gpu/launch.h"
 #include "kernels/gpu/sm90/kernel.h"
 #include "kernels/gpu/sm90/prepare.h"
-#include "kernels/gpu/sm90/variants.h"
+#include "kernels/gpu/sm90/sm90_variants.h"
 
 namespace dbsp::kernels::gpu::sm90 {
 

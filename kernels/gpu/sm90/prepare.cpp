@@ -3,7 +3,7 @@
 
 #include "kernels/gpu/check_call.h"
 #include "kernels/gpu/device_query.h"
-#include "kernels/gpu/sm90/variants.h"
+#include "kernels/gpu/sm90/sm90_variants.h"
 #include "kernels/gpu/tensor_map_encode.h"
 
 namespace dbsp::kernels::gpu::sm90 {

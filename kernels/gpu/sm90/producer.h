@@ -7,8 +7,8 @@
 #include <cstdint>
 
 #include "kernels/gpu/isa/isa.h"
-#include "kernels/gpu/sm90/layout.h"
 #include "kernels/gpu/sm90/message.h"
+#include "kernels/gpu/sm90/sm90_layout.h"
 #include "kernels/gpu/sm90/work.h"
 
 namespace dbsp::kernels::gpu::sm90 {

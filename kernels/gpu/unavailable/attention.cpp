@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The attention launches of a build without CUDA.
+#include "kernels/gpu/gather/gather_variants.h"
 #include "kernels/gpu/gather/tiles.h"
-#include "kernels/gpu/gather/variants.h"
-#include "kernels/gpu/sm80/variants.h"
-#include "kernels/gpu/sm90/variants.h"
-#include "kernels/gpu/variants.h"
+#include "kernels/gpu/gpu_variants.h"
+#include "kernels/gpu/sm80/sm80_variants.h"
+#include "kernels/gpu/sm90/sm90_variants.h"
 
 namespace dbsp::kernels::gpu::sm80 {
 template <class Kernel>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The list builders and SLA's linear part of a build without CUDA.
 #include "kernels/gpu/gather/list_args.h"
+#include "kernels/gpu/gpu_variants.h"
 #include "kernels/gpu/sla.h"
-#include "kernels/gpu/variants.h"
 
 namespace dbsp::kernels::gpu {
 

@@ -3,8 +3,8 @@
 #include "kernels/gpu/memory.h"
 
 #include "kernels/gpu/device_query.h"
+#include "kernels/gpu/gpu_variants.h"
 #include "kernels/gpu/timing_kernels.h"
-#include "kernels/gpu/variants.h"
 
 namespace dbsp::kernels::gpu {
 

@@ -3,7 +3,8 @@
 #include <cstdio>
 #include <memory>
 
-#include "planner/families.h"
+#include "planner/placement/families.h"
+#include "planner/timeline/barrier.h"
 
 int main() {
   const dbsp::AttentionShape shape{2, 64, 3 * 128, {128, 128}};

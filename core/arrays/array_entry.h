@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where an array lies inside a file: what each format's reader finds, and array.cpp reads.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/arrays/array.h"
+#include "core/arrays/byte_source.h"
+
+namespace dbsp {
+
+struct ArrayEntry {
+  ArrayInfo info;
+  std::vector<std::int64_t> strides;  ///< elements, [rank], >= 0
+  std::int64_t offset = 0;  ///< bytes before element 0
+  bool swapped = false;  ///< big-endian
+  ByteSourcePtr source;
+};
+
+/// Strides of a C-order array.
+[[nodiscard]] std::vector<std::int64_t> CStrides(const std::vector<std::int64_t>& shape);
+
+/// Checks that every element lies inside the source, with no overflow on the way.
+/// errors   Error{kCorruptInput} naming origin and array
+void CheckEntry(const ArrayEntry& entry, const std::string& origin);
+
+/// Arrays of one file of each format; entries are checked.
+[[nodiscard]] std::vector<ArrayEntry> NpyEntries(const std::filesystem::path& path);
+[[nodiscard]] std::vector<ArrayEntry> NpzEntries(const std::filesystem::path& path);
+[[nodiscard]] std::vector<ArrayEntry> TorchEntries(const std::filesystem::path& path);
+[[nodiscard]] std::vector<ArrayEntry> SafetensorsEntries(const std::filesystem::path& path);
+
+/// A tensor of a checkpoint, as its pickle describes it.
+struct PickledTensor {
+  std::string name;
+  ArrayType type = ArrayType::kF4;
+  std::string storage;  ///< member data/STORAGE
+  std::int64_t storage_elements = 0;
+  std::int64_t offset = 0;  ///< elements
+  std::vector<std::int64_t> shape;
+  std::vector<std::int64_t> strides;  ///< elements
+};
+
+/// Tensors reachable from the pickle's object through dicts, lists and tuples, named by the path
+/// to them ("a.b", "layers.0"); "" for a single tensor.
+/// errors   Error{kCorruptInput} "ORIGIN: pickle byte N: ..."
+[[nodiscard]] std::vector<PickledTensor> TensorsOfPickle(std::string_view pickle,
+                                                         const std::string& origin);
+
+}  // namespace dbsp

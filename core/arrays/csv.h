@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers in .csv files. Every error names file, line and column.
+#pragma once
+
+#include <filesystem>
+
+#include "core/arrays/array.h"
+
+namespace dbsp {
+
+/// A sparsity profile: header `Step,Layer,Head,Sparsity`, one row per head of a complete grid, in
+/// any order; Step counts from 1, Layer and Head from 0. The last column is the KEPT fraction
+/// (0 to 1), whatever its name says.
+/// returns  f8 [steps, layers, heads]
+/// errors   Error{kCorruptInput} "FILE: line L, column C: ..." for a malformed number, a cell that
+///          appears twice, or a missing cell; Error{kNotFound, kIo}
+[[nodiscard]] Array ReadSparsityCsv(const std::filesystem::path& path);
+
+/// Any table of numbers; a first line with a field that is no number is a heading and left out.
+/// returns  f8 [rows, columns]
+/// errors   Error{kCorruptInput} for rows of unequal length, no rows, or a field that is no finite
+///          number; Error{kNotFound, kIo}
+[[nodiscard]] Array ReadNumericCsv(const std::filesystem::path& path);
+
+/// Whether the first line is the heading ReadSparsityCsv expects.
+[[nodiscard]] bool IsSparsityCsv(const std::filesystem::path& path);
+
+}  // namespace dbsp

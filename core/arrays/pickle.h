@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a checkpoint's pickle describes, as values that nothing has been run to make.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/arrays/array.h"
+
+namespace dbsp::pickle {
+
+/// The functions and classes a pickle may name.
+enum class Global : std::uint8_t { kTensor, kParameter, kOrderedDict, kSize, kStorage, kDtype };
+
+/// One object of a pickle; others are referred to, not owned.
+struct Value {
+  enum class Kind : std::uint8_t {
+    kOther,
+    kInt,
+    kString,
+    kTuple,
+    kList,
+    kDict,
+    kGlobal,
+    kStorage,
+    kTensor
+  };
+  Kind kind = Kind::kOther;
+  Global global = Global::kDtype;
+  ArrayType type = ArrayType::kF4;  ///< of a storage class or tensor
+  std::int64_t number = 0;  ///< of an int; elements of a storage; offset of a tensor
+  std::string text;  ///< of a string; key of a storage
+  std::vector<const Value*> items;  ///< of containers; a dict's keys and values alternate;
+                                    ///< of a tensor: storage, size, stride
+};
+
+/// The object a pickle makes, with the arena that owns everything it refers to.
+struct Object {
+  std::deque<Value> arena;
+  const Value* root = nullptr;
+};
+
+/// Runs the opcodes. It runs no code: a global is a name out of a short list.
+/// errors   Error{kCorruptInput} "ORIGIN: pickle byte N: ..."
+[[nodiscard]] Object Run(std::string_view pickle, const std::string& origin);
+
+}  // namespace dbsp::pickle

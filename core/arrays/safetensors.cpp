@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// .safetensors: 8 bytes of header length, a JSON header, one buffer that the tensors tile.
+#include <algorithm>
+#include <limits>
+
+#include "core/arrays/array_entry.h"
+#include "core/error.h"
+#include "core/json.h"
+#include "core/suggest.h"
+
+namespace dbsp {
+namespace {
+
+/// The format's own limit.
+constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
+
+ArrayType TypeAt(const JsonView& view) {
+  struct Known {
+    const char* name;
+    ArrayType type;
+  };
+  constexpr Known kKnown[] = {{"BOOL", ArrayType::kB1},
+                              {"U8", ArrayType::kU1},
+                              {"I8", ArrayType::kI1},
+                              {"I16", ArrayType::kI2},
+                              {"I32", ArrayType::kI4},
+                              {"I64", ArrayType::kI8},
+                              {"F16", ArrayType::kF2},
+                              {"BF16", ArrayType::kBf16},
+                              {"F32", ArrayType::kF4},
+                              {"F64", ArrayType::kF8}};  // NOLINT: a table of literals
+  const std::string name = view.String();
+  for (const Known& known : kKnown) {
+    if (name == known.name) return known.type;
+  }
+  view.Wrong("one of BOOL, U8, I8, I16, I32, I64, F16, BF16, F32, F64");
+}
+
+ArrayEntry EntryAt(const std::string& name,
+                   const JsonView& view,
+                   std::int64_t buffer,
+                   const ByteSourcePtr& source,
+                   const std::string& origin) {
+  view.RefuseOtherKeys({"dtype", "shape", "data_offsets"});
+  ArrayEntry entry;
+  entry.info.name = name;
+  entry.info.type = TypeAt(view["dtype"]);
+  for (const JsonView& size : view["shape"].Items()) entry.info.shape.push_back(size.Int(0));
+  entry.strides = CStrides(entry.info.shape);
+  entry.source = source;
+  const JsonView offsets = view["data_offsets"];
+  if (offsets.size() != 2) offsets.Wrong("a pair [begin, end]");
+  const std::int64_t room = source->size() - buffer;
+  const std::int64_t begin = offsets[0].Int(0, room);
+  const std::int64_t end = offsets[1].Int(begin, room);
+  entry.offset = buffer + begin;
+  CheckEntry(entry, origin);
+  const std::int64_t bytes = ElementCount(entry.info.shape) * BytesOf(entry.info.type);
+  if (bytes != end - begin) {
+    offsets.Wrong(fmt::format("{} bytes, as the shape needs", bytes));
+  }
+  return entry;
+}
+
+void RefuseOverlaps(const std::vector<ArrayEntry>& entries, const std::string& origin) {
+  std::vector<const ArrayEntry*> sorted;
+  for (const ArrayEntry& entry : entries) {
+    if (ElementCount(entry.info.shape) > 0) sorted.push_back(&entry);
+  }
+  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
+    return a->offset < b->offset;
+  });
+  for (std::size_t i = 1; i < sorted.size(); ++i) {
+    const ArrayEntry& before = *sorted[i - 1];
+    const std::int64_t end =
+        before.offset + ElementCount(before.info.shape) * BytesOf(before.info.type);
+    if (sorted[i]->offset < end) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: arrays '{}' and '{}' overlap",
+           origin,
+           before.info.name,
+           sorted[i]->info.name);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<ArrayEntry> SafetensorsEntries(const std::filesystem::path& path) {
+  const std::string origin = path.string();
+  const ByteSourcePtr source = OpenFile(path);
+  const std::string start = source->Read(0, 8);
+  std::uint64_t length = 0;
+  for (std::size_t i = 8; i-- > 0;) length = length << 8 | static_cast<unsigned char>(start[i]);
+  if (length > kMaxHeaderBytes || length > static_cast<std::uint64_t>(source->size() - 8)) {
+    Fail(ErrorCode::kCorruptInput,
+         "{}: header of {} bytes in a file of {}",
+         origin,
+         length,
+         source->size());
+  }
+  const auto header = static_cast<std::int64_t>(length);
+  const Json json = ParseJson(source->Read(8, header), origin);
+  const JsonView document(json, origin);
+  if (!json.is_object()) document.Wrong("an object");
+  std::vector<ArrayEntry> entries;
+  for (const auto& [name, value] : json.items()) {
+    if (name == "__metadata__") continue;
+    entries.push_back(EntryAt(name, document[name], 8 + header, source, origin));
+  }
+  RefuseOverlaps(entries, origin);
+  return entries;
+}
+
+}  // namespace dbsp

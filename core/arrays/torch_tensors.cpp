@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tensors inside a checkpoint's object, each under the path to it.
+#include "core/arrays/array_entry.h"
+#include "core/arrays/pickle.h"
+#include "core/error.h"
+
+namespace dbsp {
+namespace {
+
+using pickle::Value;
+using Kind = Value::Kind;
+
+constexpr int kMaxDepth = 32;  ///< nesting of containers that hold tensors
+constexpr std::size_t kMaxVisits = 1'000'000;  ///< shared containers are visited per path to them
+constexpr std::size_t kMaxNameBytes = 1 << 26;  ///< of all tensors, with the path to each
+
+/// Walks containers and collects tensors under their path.
+class Collector {
+ public:
+  explicit Collector(const std::string& origin) : origin_(origin) {}
+
+  void Visit(const Value* value, const std::string& name, int depth) {
+    name_bytes_ += name.size();
+    if (depth > kMaxDepth || ++visits_ > kMaxVisits || name_bytes_ > kMaxNameBytes) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: pickle: objects are nested more than {} deep, more than {} in number "
+           "or have names of more than {} bytes",
+           origin_,
+           kMaxDepth,
+           kMaxVisits,
+           kMaxNameBytes);
+    }
+    const std::string prefix = name.empty() ? "" : name + ".";
+    if (value->kind == Kind::kTensor) {
+      Add(*value, name);
+    } else if (value->kind == Kind::kDict) {
+      for (std::size_t i = 0; i + 1 < value->items.size(); i += 2) {
+        const Value* key = value->items[i];
+        if (key->kind != Kind::kString && key->kind != Kind::kInt) continue;
+        const std::string word =
+            key->kind == Kind::kString ? key->text : std::to_string(key->number);
+        Visit(value->items[i + 1], prefix + word, depth + 1);
+      }
+    } else if (value->kind == Kind::kList || value->kind == Kind::kTuple) {
+      for (std::size_t i = 0; i < value->items.size(); ++i) {
+        Visit(value->items[i], prefix + std::to_string(i), depth + 1);
+      }
+    }
+  }
+  std::vector<PickledTensor> tensors;
+
+ private:
+  void Add(const Value& value, const std::string& name) {
+    const Value& storage = *value.items[0];
+    PickledTensor tensor{name, value.type, storage.text, storage.number, value.number, {}, {}};
+    for (const Value* size : value.items[1]->items) tensor.shape.push_back(size->number);
+    for (const Value* stride : value.items[2]->items) tensor.strides.push_back(stride->number);
+    tensors.push_back(std::move(tensor));
+  }
+  const std::string& origin_;
+  std::size_t visits_ = 0;
+  std::size_t name_bytes_ = 0;
+};
+
+}  // namespace
+
+std::vector<PickledTensor> TensorsOfPickle(std::string_view pickle, const std::string& origin) {
+  const pickle::Object object = pickle::Run(pickle, origin);
+  Collector collector(origin);
+  collector.Visit(object.root, "", 0);
+  return std::move(collector.tensors);
+}
+
+}  // namespace dbsp

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// Members of zip archives through libzip (stored, deflated, zip64).
+#include <zip.h>
+
+#include <mutex>
+
+#include "core/arrays/byte_source.h"
+#include "core/error.h"
+#include "core/file.h"
+
+namespace dbsp {
+namespace {
+
+/// Bytes a header of any supported format fits in; such reads do not inflate the whole member.
+constexpr std::int64_t kPrefixBytes = 1 << 17;
+/// Deflate cannot do better than 1032 : 1, so a larger claim is false.
+constexpr std::int64_t kMaxDeflateRatio = 1032;
+
+/// libzip's archive; one thread at a time.
+struct Archive {
+  explicit Archive(const std::filesystem::path& path) : origin(path.string()) {
+    int error = 0;
+    zip = ::zip_open(path.c_str(), ZIP_RDONLY, &error);
+    if (zip == nullptr) {
+      zip_error_t text;
+      ::zip_error_init_with_code(&text, error);
+      const std::string words = ::zip_error_strerror(&text);
+      ::zip_error_fini(&text);
+      Fail(error == ZIP_ER_NOENT ? ErrorCode::kNotFound : ErrorCode::kCorruptInput,
+           "{}: cannot open as a zip archive: {}",
+           origin,
+           words);
+    }
+  }
+  ~Archive() { ::zip_discard(zip); }
+  Archive(const Archive&) = delete;
+  Archive& operator=(const Archive&) = delete;
+
+  std::string origin;
+  std::mutex mutex;
+  zip_t* zip = nullptr;
+};
+
+class OpenMember {
+ public:
+  OpenMember(Archive& archive, std::uint64_t index, const std::string& origin)
+      : file_(::zip_fopen_index(archive.zip, index, 0)), origin_(origin) {
+    if (file_ == nullptr) {
+      Fail(ErrorCode::kCorruptInput, "{}: cannot open: {}", origin, ::zip_strerror(archive.zip));
+    }
+  }
+  ~OpenMember() { ::zip_fclose(file_); }
+  OpenMember(const OpenMember&) = delete;
+  OpenMember& operator=(const OpenMember&) = delete;
+
+  void Seek(std::int64_t offset) {
+    if (offset != 0 && ::zip_fseek(file_, offset, SEEK_SET) != 0) FailHere();
+  }
+  void Read(char* out, std::int64_t count) {
+    while (count > 0) {
+      const zip_int64_t got = ::zip_fread(file_, out, static_cast<zip_uint64_t>(count));
+      if (got < 0) FailHere();
+      if (got == 0) Fail(ErrorCode::kCorruptInput, "{}: holds less than it declares", origin_);
+      out += got;
+      count -= got;
+    }
+  }
+  /// Reading on at the end makes libzip compare the checksum.
+  void ExpectEnd() {
+    char extra = 0;
+    const zip_int64_t got = ::zip_fread(file_, &extra, 1);
+    if (got < 0) FailHere();
+    if (got > 0) Fail(ErrorCode::kCorruptInput, "{}: holds more than it declares", origin_);
+  }
+
+ private:
+  [[noreturn]] void FailHere() {
+    Fail(ErrorCode::kCorruptInput, "{}: cannot read: {}", origin_, ::zip_file_strerror(file_));
+  }
+  zip_file_t* file_;
+  const std::string& origin_;
+};
+
+class ZipBytes : public ByteSource {
+ public:
+  ZipBytes(std::shared_ptr<Archive> archive, const zip_stat_t& stat)
+      : archive_(std::move(archive)),
+        origin_(fmt::format("{}: member '{}'", archive_->origin, stat.name)),
+        index_(stat.index),
+        size_(static_cast<std::int64_t>(stat.size)),
+        stored_(stat.comp_method == ZIP_CM_STORE) {}
+
+  [[nodiscard]] std::int64_t size() const override { return size_; }
+
+ protected:
+  void ReadInto(std::int64_t offset, char* out, std::int64_t count) const override {
+    if (count == 0) return;
+    const std::lock_guard lock(archive_->mutex);
+    if (inflated_.empty() && !stored_ && offset + count > kPrefixBytes) Inflate();
+    if (!inflated_.empty()) {
+      inflated_.copy(out, static_cast<std::size_t>(count), static_cast<std::size_t>(offset));
+      return;
+    }
+    OpenMember member(*archive_, index_, origin_);
+    if (stored_) {
+      member.Seek(offset);
+    } else {
+      std::string skipped(static_cast<std::size_t>(offset), '\0');
+      member.Read(skipped.data(), offset);
+    }
+    member.Read(out, count);
+    if (offset + count == size_) member.ExpectEnd();
+  }
+  [[nodiscard]] const std::string& origin() const override { return origin_; }
+
+ private:
+  void Inflate() const {
+    // Stored members have no limit: they are read where they lie.
+    if (size_ > kMaxInflatedBytes) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: {} bytes once inflated, at most {} are; store it uncompressed, then slices are "
+           "read where they lie",
+           origin_,
+           size_,
+           kMaxInflatedBytes);
+    }
+    std::string bytes(static_cast<std::size_t>(size_), '\0');
+    OpenMember member(*archive_, index_, origin_);
+    member.Read(bytes.data(), size_);
+    member.ExpectEnd();
+    inflated_ = std::move(bytes);
+  }
+
+  std::shared_ptr<Archive> archive_;
+  std::string origin_;
+  std::uint64_t index_;
+  std::int64_t size_;
+  bool stored_;
+  mutable std::string inflated_;  ///< under archive_->mutex
+};
+
+/// Refuses what cannot be true or is not supported, before anything is allocated for it.
+void CheckMember(const zip_stat_t& stat, std::int64_t file_size, const std::string& origin) {
+  constexpr zip_uint64_t kNeeded =
+      ZIP_STAT_NAME | ZIP_STAT_INDEX | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
+  if ((stat.valid & kNeeded) != kNeeded) {
+    Fail(ErrorCode::kCorruptInput, "{}: a member has no name or size", origin);
+  }
+  if (stat.encryption_method != ZIP_EM_NONE) {
+    Fail(ErrorCode::kCorruptInput, "{}: member '{}' is encrypted", origin, stat.name);
+  }
+  const auto room = static_cast<zip_uint64_t>(file_size);
+  const bool stored = stat.comp_method == ZIP_CM_STORE;
+  if (!stored && stat.comp_method != ZIP_CM_DEFLATE) {
+    Fail(ErrorCode::kCorruptInput,
+         "{}: member '{}' has compression method {}, expected stored (0) or deflated (8)",
+         origin,
+         stat.name,
+         stat.comp_method);
+  }
+  const bool fits = stat.comp_size <= room &&
+                    (stored ? stat.size == stat.comp_size
+                            : stat.size <= stat.comp_size * kMaxDeflateRatio + kMaxDeflateRatio);
+  if (!fits) {
+    Fail(ErrorCode::kCorruptInput,
+         "{}: member '{}' declares {} bytes in {}, which a file of {} bytes cannot hold",
+         origin,
+         stat.name,
+         stat.size,
+         stat.comp_size,
+         file_size);
+  }
+}
+
+}  // namespace
+
+std::vector<ZipMember> OpenZip(const std::filesystem::path& path) {
+  const std::int64_t file_size = OpenFile(path)->size();
+  const auto archive = std::make_shared<Archive>(path);
+  std::vector<ZipMember> members;
+  const zip_int64_t count = ::zip_get_num_entries(archive->zip, 0);
+  for (zip_int64_t i = 0; i < count; ++i) {
+    zip_stat_t stat;
+    if (::zip_stat_index(archive->zip, static_cast<zip_uint64_t>(i), 0, &stat) != 0) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: member {}: {}",
+           archive->origin,
+           i,
+           ::zip_strerror(archive->zip));
+    }
+    CheckMember(stat, file_size, archive->origin);
+    members.push_back({stat.name, std::make_shared<const ZipBytes>(archive, stat)});
+  }
+  return members;
+}
+
+}  // namespace dbsp

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The portable block-sparse kernels as rows of the variant table.
+#pragma once
+
+#include <span>
+
+#include "kernels/gpu/attention.h"
+#include "kernels/gpu/sm80/sm80_layout.h"
+
+namespace dbsp::kernels::gpu::sm80 {
+
+std::span<const Variant> Variants();
+
+/// Checks, then enqueues kernel `Kernel` of layout.h on sm_count SMs (0 = all), as many thread
+/// blocks on each as fit. Instantiated in head_dim_*.cu.
+template <class Kernel>
+void Launch(const AttentionCall& call);
+
+/// A row of the table, launch left out.
+template <class Kernel>
+constexpr Variant VariantOf() {
+  return {.name = Kernel::kName,
+          .list = ListKind::kBlocks,
+          .min_arch = 80,
+          .head_dim = Kernel::kHeadDim,
+          .q_block = Kernel::kRows,
+          .k_block = Kernel::kKBlock,
+          .tile_m = Kernel::kRows,
+          .tile_n = kStepKeys,
+          .stages = 2,
+          .threads = Kernel::kThreads,
+          .shared_bytes = Kernel::kSharedBytes,
+          .deterministic = true,
+          .launch = nullptr};
+}
+
+}  // namespace dbsp::kernels::gpu::sm80

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/gpu/sm90/sm90_variants.h"
+
+#include <array>
+
+namespace dbsp::kernels::gpu::sm90 {
+namespace {
+
+template <class Kernel>
+constexpr Variant RowOf() {
+  Variant variant = VariantOf<Kernel>();
+  variant.launch = &Launch<Kernel>;
+  return variant;
+}
+
+#define DBSP_ROW(Kernel) RowOf<Kernel>(),
+constexpr std::array kVariants{DBSP_SM90_KERNELS(DBSP_ROW)};
+#undef DBSP_ROW
+
+}  // namespace
+
+std::span<const Variant> Variants() { return kVariants; }
+
+}  // namespace dbsp::kernels::gpu::sm90

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/placement/balanced.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/error.h"
+#include "planner/placement/cell_search.h"
+#include "planner/placement/head_balance.h"
+#include "planner/placement/head_search.h"
+#include "planner/placement/placed.h"
+#include "planner/timeline/home_ring.h"
+#include "planner/workload/mask_counts.h"
+#include "planner/workload/mask_sum.h"
+#include "planner/workload/popcount.h"
+#include "planner/workload/row_loads.h"
+
+namespace dbsp::planner {
+namespace {
+
+/// Where the search stops: what is left is less than what a kernel's time varies by.
+constexpr double kEnough = 1.001;
+/// Other starts, from which most items move, are tried only where the search from home ends above
+/// this.
+constexpr double kTryOthers = 1.003;
+/// Nor where it ends this near to the least that whole rows allow.
+constexpr double kAtLeast = 1.0003;
+/// Where moving most items costs less than this part of the mean, home gets a third of the scans:
+/// it is the slowest start for masks along the diagonal.
+constexpr double kMovesAreFree = 0.002;
+
+/// Distinct masks among the group's heads, each with as many heads as it has there. Where all
+/// numbers share a factor it is taken out, so that groups alike but in size are searched alike.
+std::vector<DistinctMask> MasksOf(const LayerMasks& masks, const std::vector<int>& heads) {
+  LayerMasks part;
+  for (const int head : heads) part.head.push_back(masks.head[static_cast<std::size_t>(head)]);
+  std::vector<DistinctMask> distinct = DistinctMasks(part);
+  std::size_t factor = 0;
+  for (const DistinctMask& entry : distinct) factor = std::gcd(factor, entry.heads.size());
+  for (DistinctMask& entry : distinct) entry.heads.resize(entry.heads.size() / factor);
+  return distinct;
+}
+
+bool Same(const std::vector<DistinctMask>& a, const std::vector<DistinctMask>& b) {
+  return std::ranges::equal(a, b, [](const DistinctMask& x, const DistinctMask& y) {
+    return x.mask == y.mask && x.heads.size() == y.heads.size();
+  });
+}
+
+std::vector<int> Strided(std::size_t items, int ring) {
+  const auto parts = static_cast<std::size_t>(ring);
+  const std::size_t left = items % parts;
+  std::vector<int> owner(items);
+  for (std::size_t i = 0; i < items; ++i) {
+    const std::size_t over = i - (items - left);  // of the last, incomplete round
+    const bool whole = i < items - left;
+    owner[i] = static_cast<int>(whole ? i % parts : over * parts / left);
+  }
+  return owner;
+}
+
+/// db-SP's own, from the sums of rows and columns.
+RingOwners Greedy(const MaskSum& masks, int ring) {
+  const std::vector<int> rows(static_cast<std::size_t>(masks.rows()), 0);
+  const std::vector<int> cols(static_cast<std::size_t>(masks.cols()), 0);
+  return {GreedyOwners(masks.RowParts(cols, 1), ring),
+          GreedyOwners(masks.ColumnParts(rows, 1), ring)};
+}
+
+std::int64_t HeadsIn(const std::vector<DistinctMask>& masks) {
+  std::int64_t heads = 0;
+  for (const DistinctMask& entry : masks) heads += static_cast<std::int64_t>(entry.heads.size());
+  return heads;
+}
+
+std::int64_t Kept(const std::vector<DistinctMask>& masks) {
+  std::int64_t kept = 0;
+  for (const DistinctMask& entry : masks) {
+    kept += CountBits(entry.mask->words()) * static_cast<std::int64_t>(entry.heads.size());
+  }
+  return kept;
+}
+
+RingOwners SearchGroup(const std::vector<DistinctMask>& masks,
+                       const RingOwners& home,
+                       int ulysses,
+                       int ring,
+                       const BalancedOptions& options) {
+  if (masks.empty() || home.row.empty() || home.col.empty()) return home;
+  const MaskSum sum(masks);
+  CellSearchOptions search;
+  search.move_price = options.move_price * static_cast<double>(HeadsIn(masks)) / (ring * ulysses);
+  search.scans = options.scans;
+  search.good_enough = kEnough;
+  const int items = static_cast<int>(std::max(home.row.size(), home.col.size()));
+  search.extra_items = std::max(1, (items / ring + 15) / 16);
+  const std::size_t rows = home.row.size();
+  const std::size_t cols = home.col.size();
+  // (R - 1) / R of the items leave home in the other starts.
+  const double leaving = search.move_price * static_cast<double>(rows + cols) * (ring - 1) / ring;
+  const double mean = static_cast<double>(Kept(masks)) / ring;
+  CellSearchOptions from_home = search;
+  if (leaving < kMovesAreFree * mean) from_home.scans /= 3;
+  FoundOwners best = SearchCells(sum, home, home, ring, from_home);
+  for (const bool greedy : {false, true}) {
+    if (best.cost <= kTryOthers * mean || best.cost - best.least <= leaving) break;
+    if (best.cost <= kAtLeast * best.least) break;
+    const RingOwners start =
+        greedy ? Greedy(sum, ring) : RingOwners{Strided(rows, ring), Strided(cols, ring)};
+    FoundOwners found = SearchCells(sum, home, start, ring, search);
+    if (found.cost < best.cost) best = std::move(found);
+  }
+  return best.owners;
+}
+
+}  // namespace
+
+Partition MakeBalanced(const AttentionShape& shape,
+                       const LayerMasks& masks,
+                       int ulysses,
+                       int ring,
+                       const HomeLayout& home,
+                       const BalancedOptions& options) {
+  DBSP_CHECK(ulysses >= 1 && ring >= 1 && ulysses * ring == home.ranks());
+  Partition partition{ulysses * ring, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
+  partition.groups.resize(static_cast<std::size_t>(ulysses));
+  const std::vector<std::int64_t> weights =
+      options.row_price > 0 ? RowLoadsOf(masks, options.row_price).HeadTotals() : HeadCounts(masks);
+  const std::vector<int> group_of = SearchHeadOwners(weights, ulysses);
+  for (int h = 0; h < shape.heads; ++h) {
+    partition.groups[static_cast<std::size_t>(group_of[static_cast<std::size_t>(h)])]
+        .heads.push_back(h);
+  }
+  const RingOwners at_home{HomeRing(shape.q_blocks(), shape.block.q, home, ulysses),
+                           HomeRing(shape.k_blocks(), shape.block.k, home, ulysses)};
+  std::vector<std::vector<DistinctMask>> searched;
+  for (std::size_t g = 0; g < partition.groups.size(); ++g) {
+    HeadGroup& group = partition.groups[g];
+    for (int i = 0; i < ring; ++i) group.ranks.push_back(i * ulysses + static_cast<int>(g));
+    if (ring == 1) continue;
+    searched.push_back(MasksOf(masks, group.heads));
+    std::size_t same = 0;
+    while (!Same(searched[same], searched[g])) ++same;
+    if (same < g) {
+      group.row_owner = partition.groups[same].row_owner;
+      group.col_owner = partition.groups[same].col_owner;
+      continue;
+    }
+    RingOwners owners = SearchGroup(searched[g], at_home, ulysses, ring, options);
+    group.row_owner = std::move(owners.row);
+    group.col_owner = std::move(owners.col);
+  }
+  return partition;
+}
+
+}  // namespace dbsp::planner

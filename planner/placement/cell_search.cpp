@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/placement/cell_search.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/error.h"
+#include "planner/placement/ring_axis_partition.h"
+
+namespace dbsp::planner {
+namespace {
+
+/// Turns of rows and columns; the search ends earlier after kIdlePhases in a row that gain less
+/// than kGain of the mean.
+constexpr int kPhases = 10;
+constexpr int kIdlePhases = 3;
+constexpr double kGain = 0.0001;
+/// Phases of n items cost as much as n does: kMoreFor / n more of them, three times as many in all.
+constexpr std::size_t kMoreFor = 200;
+constexpr int kKickSwaps = 2;
+/// Scans of one phase, the first two thirds for RingAxisPartition::MinimizeSquares.
+constexpr std::int64_t kPhaseScans = 60000;
+/// Items in a row for which nothing is found before a side is left as it is.
+constexpr int kPatience = 100;
+/// A side is not sharpened once this near to what the other side allows.
+constexpr double kAtBound = 1.0003;
+/// Items are taken home after the search where all that are away cost more than this part.
+constexpr double kPriceThatCounts = 0.001;
+
+std::int64_t BarrierOf(const std::vector<std::int64_t>& row_parts,
+                       const std::vector<int>& row_owner,
+                       int ring) {
+  const auto parts = static_cast<std::size_t>(ring);
+  std::vector<std::int64_t> cell(parts * parts, 0);  // [ring step][row part]
+  for (std::size_t i = 0; i < row_owner.size(); ++i) {
+    const auto part = static_cast<std::size_t>(row_owner[i]);
+    for (std::size_t k = 0; k < parts; ++k) {
+      cell[(k >= part ? k - part : k + parts - part) * parts + part] += row_parts[i * parts + k];
+    }
+  }
+  std::int64_t barrier = 0;
+  for (auto step = cell.begin(); step != cell.end(); step += ring) {
+    barrier += *std::max_element(step, step + ring);
+  }
+  return barrier;
+}
+
+std::int64_t AwayOf(const std::vector<int>& owner, const std::vector<int>& home) {
+  std::int64_t away = 0;
+  for (std::size_t i = 0; i < owner.size(); ++i) away += owner[i] == home[i] ? 0 : 1;
+  return away;
+}
+
+class Search {
+ public:
+  Search(const MaskSum& masks,
+         const RingOwners& home,
+         const RingOwners& start,
+         int ring,
+         const CellSearchOptions& options)
+      : masks_(masks), home_(home), ring_(ring), options_(options), now_(start) {
+    first_ = masks.RowParts(start.col, ring);
+    best_.owners = start;
+    best_.mean =
+        static_cast<double>(std::accumulate(first_.begin(), first_.end(), std::int64_t{0})) / ring;
+    std::vector<std::int64_t> rows;
+    for (auto row = first_.begin(); row != first_.end(); row += ring) {
+      rows.push_back(std::accumulate(row, row + ring, std::int64_t{0}));
+    }
+    const auto heaviest = static_cast<double>(MaxLoadLowerBound(std::move(rows), ring));
+    best_.least = std::max(best_.mean, heaviest);
+    const std::int64_t away = AwayOf(start.row, home.row) + AwayOf(start.col, home.col);
+    best_.cost = static_cast<double>(BarrierOf(first_, start.row, ring)) +
+                 options.move_price * static_cast<double>(away);
+  }
+
+  FoundOwners Run() {
+    const double enough = std::max(options_.good_enough * best_.mean, best_.least);
+    std::int64_t left = options_.scans;
+    Prng prng{0x63656C6C, now_.row.size(), now_.col.size(), static_cast<std::uint64_t>(ring_)};
+    const auto more = static_cast<int>(kMoreFor / std::max(now_.row.size(), now_.col.size()));
+    int idle = 0;
+    for (int phase = 0; phase < kPhases + 3 * more && best_.cost > enough; ++phase) {
+      if (idle == kIdlePhases + more) break;
+      const bool rows = phase % 2 == 0;
+      RingAxisPartition side = phase == 0 ? SideOf(now_, rows, first_) : SideOf(now_, rows);
+      const std::int64_t part = std::min(left, kPhaseScans);
+      side.MinimizeSquares({part * 2 / 3, OwnEnough(enough, rows), kPatience}, prng);
+      if (side.cost() > kAtBound * side.Bound()) {
+        side.MinimizeBarrier({part / 3, OwnEnough(enough, rows), kPatience}, prng);
+      }
+      const double before = best_.cost;
+      Keep(side, rows);
+      idle = before - best_.cost > kGain * best_.mean ? 0 : idle + 1;
+      (rows ? now_.row : now_.col) = side.owner();
+      if (idle > 0) Kick(rows ? now_.row : now_.col, prng);
+      left -= side.scanned();
+      if (left <= 0) break;
+    }
+    TakeHome();
+    return std::move(best_);
+  }
+
+ private:
+  [[nodiscard]] RingAxisPartition SideOf(const RingOwners& owners, bool rows) const {
+    return SideOf(
+        owners,
+        rows,
+        rows ? masks_.RowParts(owners.col, ring_) : masks_.ColumnParts(owners.row, ring_));
+  }
+  [[nodiscard]] RingAxisPartition SideOf(const RingOwners& owners,
+                                         bool rows,
+                                         const std::vector<std::int64_t>& weight) const {
+    return RingAxisPartition(weight,
+                             rows ? owners.row : owners.col,
+                             rows ? home_.row : home_.col,
+                             ring_,
+                             options_.extra_items,
+                             options_.move_price);
+  }
+  /// What the items of the other side that are away from home cost.
+  [[nodiscard]] double OtherPrice(bool rows) const {
+    const std::int64_t away = rows ? AwayOf(now_.col, home_.col) : AwayOf(now_.row, home_.row);
+    return options_.move_price * static_cast<double>(away);
+  }
+  [[nodiscard]] double OwnEnough(double enough, bool rows) const {
+    return enough - OtherPrice(rows);
+  }
+  /// A side that found nothing is left by a few exchanges at random.
+  static void Kick(std::vector<int>& owner, Prng& prng) {
+    for (int n = 0; n < kKickSwaps; ++n) {
+      std::swap(owner[prng.Below(owner.size())], owner[prng.Below(owner.size())]);
+    }
+  }
+  void Keep(const RingAxisPartition& side, bool rows) {
+    const double cost = side.best() + OtherPrice(rows);
+    if (cost >= best_.cost) return;
+    best_.cost = cost;
+    best_.owners = now_;
+    (rows ? best_.owners.row : best_.owners.col) = side.BestOwner();
+  }
+  void TakeHome() {
+    for (const bool rows : {true, false}) {
+      const std::int64_t away =
+          AwayOf(best_.owners.row, home_.row) + AwayOf(best_.owners.col, home_.col);
+      if (options_.move_price * static_cast<double>(away) <= kPriceThatCounts * best_.mean) return;
+      now_ = best_.owners;
+      RingAxisPartition side = SideOf(now_, rows);
+      side.RestoreHomes();
+      Keep(side, rows);
+    }
+  }
+
+  const MaskSum& masks_;
+  const RingOwners& home_;
+  int ring_;
+  const CellSearchOptions& options_;
+  RingOwners now_;
+  std::vector<std::int64_t> first_;  ///< RowParts of the start
+  FoundOwners best_;
+};
+
+}  // namespace
+
+std::int64_t MaxLoadLowerBound(std::vector<std::int64_t> weights, int parts) {
+  std::ranges::sort(weights, std::greater<>());
+  std::int64_t least = 0;
+  const auto stride = static_cast<std::size_t>(parts);
+  for (std::size_t last = 0; last < weights.size(); last += stride) {
+    const std::size_t fewest = last / stride + 1;  // of the items up to `last`, on some part
+    const auto end = weights.begin() + static_cast<std::ptrdiff_t>(last + 1);
+    least = std::max(
+        least, std::accumulate(end - static_cast<std::ptrdiff_t>(fewest), end, std::int64_t{0}));
+  }
+  return least;
+}
+
+std::int64_t RingBarrier(const MaskSum& masks, const RingOwners& owners, int ring) {
+  return BarrierOf(masks.RowParts(owners.col, ring), owners.row, ring);
+}
+
+FoundOwners SearchCells(const MaskSum& masks,
+                        const RingOwners& home,
+                        const RingOwners& start,
+                        int ring,
+                        const CellSearchOptions& options) {
+  DBSP_CHECK(ring >= 1 && home.row.size() == start.row.size() &&
+             home.col.size() == start.col.size());
+  if (ring == 1 || start.row.empty() || start.col.empty()) return {start, 0, 0, 0};
+  return Search(masks, home, start, ring, options).Run();
+}
+
+}  // namespace dbsp::planner

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/placement/move_price.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "planner/workload/mask_counts.h"
+
+namespace dbsp::planner {
+
+namespace {
+
+/// An even share of the layer as one call; every row that can keep a block is taken to.
+AttentionWork EvenShare(const AttentionShape& shape,
+                        const LayerMasks& masks,
+                        const Strategy& strategy,
+                        int ranks) {
+  const std::vector<std::int64_t> counts = HeadCounts(masks);
+  const std::int64_t kept = std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) / ranks;
+  AttentionWork work;
+  work.kernel = strategy.kernel;
+  work.head_dim = shape.head_dim;
+  work.block = shape.block;
+  work.heads = shape.heads;
+  work.kept_blocks = kept;
+  work.kept_pairs = kept * shape.block.q * shape.block.k;
+  work.rows = (std::int64_t{shape.heads} * shape.q_blocks() + ranks - 1) / ranks;
+  work.active_rows = std::min(work.rows, kept);
+  return work;
+}
+
+}  // namespace
+
+double MovePrice(const AttentionShape& shape,
+                 const LayerMasks& masks,
+                 const Strategy& strategy,
+                 int ranks,
+                 DType dtype,
+                 const Costs& costs) {
+  const AttentionWork work = EvenShare(shape, masks, strategy, ranks);
+  const std::int64_t kept = work.kept_blocks;
+  if (kept == 0) return 0;
+  const double block_ns = costs.Attention(work).ns / static_cast<double>(kept);
+  if (block_ns <= 0) return 0;
+  const std::int64_t token_bytes = std::int64_t{shape.head_dim} * BytesOf(dtype);
+  const std::int64_t share = 4 * shape.heads * token_bytes * shape.tokens / ranks;
+  const double more = costs.AllToAll(ranks, 2 * share).ns - costs.AllToAll(ranks, share).ns;
+  const std::int64_t moved =
+      token_bytes * (shape.block.q + shape.block.k);  // of the two kinds, 2/2
+  return std::max(0.0, more) / static_cast<double>(share) * static_cast<double>(moved) / block_ns;
+}
+
+double RowPrice(const AttentionShape& shape,
+                const LayerMasks& masks,
+                const Strategy& strategy,
+                int ranks,
+                const Costs& costs) {
+  const AttentionWork even = EvenShare(shape, masks, strategy, ranks);
+  if (even.kept_blocks == 0) return 0;
+  AttentionWork rows = even;
+  const std::int64_t more_rows = std::max<std::int64_t>(1, even.active_rows / 8);
+  rows.active_rows += more_rows;
+  rows.rows += more_rows;
+  AttentionWork blocks = even;
+  const std::int64_t more_blocks = std::max<std::int64_t>(1, even.kept_blocks / 8);
+  blocks.kept_blocks += more_blocks;
+  blocks.kept_pairs += more_blocks * shape.block.q * shape.block.k;
+  const double now = costs.Attention(even).ns;
+  const double row_ns = (costs.Attention(rows).ns - now) / static_cast<double>(more_rows);
+  const double block_ns = (costs.Attention(blocks).ns - now) / static_cast<double>(more_blocks);
+  return row_ns > 0 && block_ns > 0 ? row_ns / block_ns : 0;
+}
+
+}  // namespace dbsp::planner

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/placement/placed.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+#include "core/error.h"
+#include "planner/placement/head_balance.h"
+#include "planner/placement/head_fill.h"
+#include "planner/placement/head_needs.h"
+#include "planner/placement/head_search.h"
+#include "planner/placement/placed_traffic.h"
+#include "planner/placement/placement.h"
+#include "planner/timeline/home_ring.h"
+#include "planner/workload/mask_counts.h"
+#include "planner/workload/row_loads.h"
+
+namespace dbsp::planner {
+namespace {
+
+std::vector<int> HomeRanks(int blocks, int block_tokens, const HomeLayout& home) {
+  return HomeRing(blocks, block_tokens, home, 1);
+}
+
+/// Busiest rank's traffic, in even shares of ulysses', beyond which the search by heads is tried.
+constexpr double kGoodEnough = 1.01;
+/// Part of the tolerance that the search by heads fills ranks up to; whole rows take the rest.
+constexpr double kFilled = 0.6;
+/// Busiest rank's traffic, of that of ulysses, beyond which the search by heads runs again.
+constexpr double kFine = 1.03;
+/// The same beyond which ranks may be less even, to which part of PlacedOptions::part_tolerance.
+constexpr double kMuch = 1.1;
+/// A head stays at home where its K and V there, and no Q or O, are less than this part of its
+/// traffic as a whole: blocks for many ranks, its own among them, are also packed and unpacked for
+/// each.
+constexpr double kStays = 0.7;
+constexpr double kWide = 0.8;
+
+struct Layer {
+  const RowLoads& loads;
+  const LayerMasks& masks;
+  std::span<const int> row_home;
+  std::span<const int> col_home;
+  int ranks;
+  const PlacedOptions& options;
+};
+
+void CheckSizes(const Layer& layer) {
+  const RowLoads& loads = layer.loads;
+  const LayerMasks& masks = layer.masks;
+  const std::size_t rows = layer.row_home.size();
+  const bool masks_fit =
+      masks.heads() == 0 || (masks.heads() == loads.heads && masks.rows() == loads.rows &&
+                             static_cast<std::size_t>(masks.cols()) == layer.col_home.size());
+  if (layer.ranks >= 1 && rows == static_cast<std::size_t>(loads.rows) && masks_fit &&
+      loads.blocks.size() == static_cast<std::size_t>(loads.heads) * rows) {
+    return;
+  }
+  Fail(ErrorCode::kInvalidArgument,
+       "placed: {} heads x {} rows on {} ranks; masks are {} x {} x {}, homes {} x {}",
+       loads.heads,
+       loads.rows,
+       layer.ranks,
+       masks.heads(),
+       masks.rows(),
+       masks.cols(),
+       rows,
+       layer.col_home.size());
+}
+
+/// Whole heads on their ranks.
+Placement NewPlacement(const Layer& layer,
+                       std::span<const int> owner,
+                       std::span<const std::int64_t> totals) {
+  return {layer.loads,
+          layer.masks,
+          layer.row_home,
+          layer.col_home,
+          layer.ranks,
+          layer.options,
+          owner,
+          totals};
+}
+
+/// Heads that the busiest rank of ulysses has more than an even share.
+double HeadsBeyondEven(const Layer& layer) {
+  const int heads = layer.loads.heads;
+  return (heads + layer.ranks - 1) / layer.ranks - static_cast<double>(heads) / layer.ranks;
+}
+
+/// Heads of which every row stays at home, and their load there; none, or [heads] and [ranks].
+struct AtHome {
+  std::vector<bool> heads;
+  std::vector<double> load;
+};
+
+/// Those that ranks fetch less for in parts at home than one rank would for the whole.
+AtHome StayingHome(const Layer& layer, std::span<const double> needs, double mean) {
+  AtHome home;
+  const auto ranks = static_cast<std::size_t>(layer.ranks);
+  const auto rows = layer.row_home.size();
+  if (needs.empty() || ranks < 2) return home;
+  for (std::size_t h = 0; h < static_cast<std::size_t>(layer.loads.heads); ++h) {
+    const double* need = needs.data() + h * (ranks + 1);
+    const auto parts = static_cast<double>(ranks);
+    const double at_home = parts * 2 * need[1];
+    const double whole = 2 * need[ranks] + 2 * (1 - 1 / parts);  // Q there and O back
+    home.heads.push_back(at_home < kStays * whole);
+  }
+  home.load.assign(ranks, 0);
+  for (std::size_t h = 0; h < home.heads.size(); ++h) {
+    for (std::size_t r = 0; home.heads[h] && r < rows; ++r) {
+      home.load[static_cast<std::size_t>(layer.row_home[r])] += layer.loads.blocks[h * rows + r];
+    }
+  }
+  return std::ranges::max(home.load) <= mean ? home : AtHome{};
+}
+
+/// The placement by heads with the least traffic, none where it is not below `least`, or no rank
+/// keeps below `most` blocks.
+std::optional<Placement> FillRanks(const Layer& layer,
+                                   std::span<const std::int64_t> totals,
+                                   const std::vector<int>& owner,
+                                   double mean,
+                                   double most,
+                                   TrafficCounter& traffic,
+                                   std::int64_t least) {
+  const PlacedOptions& options = layer.options;
+  const double away = 1 - 1.0 / layer.ranks;
+  const double even = 4 * away * layer.loads.heads / layer.ranks;  // heads' rows
+  const double ulysses = even + (3 * away - 1.0 / layer.ranks) * HeadsBeyondEven(layer);
+  const double unit = static_cast<double>(layer.row_home.size() * layer.col_home.size());
+  std::optional<Placement> best;
+  if (static_cast<double>(least) <= kGoodEnough * even * unit) return best;
+  const std::vector<double> needs =
+      NeedsOf(layer.masks, layer.row_home, layer.col_home, layer.ranks);
+  const AtHome home = StayingHome(layer, needs, mean);
+  const double columns = static_cast<double>(layer.col_home.size()) * options.load_per_block;
+  for (const double tolerance : {options.tolerance, kWide * options.part_tolerance}) {
+    const bool wide = tolerance > options.tolerance;
+    if (wide && (needs.empty() || static_cast<double>(least) <= kMuch * ulysses * unit)) break;
+    const HeadFillOptions fill{mean * (1 + tolerance * kFilled),
+                               columns,
+                               options.traffic_scans,
+                               options.traffic_runs,
+                               kGoodEnough * even,
+                               needs,
+                               home.heads,
+                               home.load};
+    const double limit = mean * (1 + tolerance);
+    const auto take = [&](const HeadFill& found) {
+      Placement placement = NewPlacement(layer, found.owner, totals);
+      for (std::size_t h = 0; h < home.heads.size(); ++h) {
+        if (home.heads[h]) placement.TakeHome(h);
+      }
+      placement.Fill(found.shares);
+      placement.LevelShared(limit);
+      if (static_cast<double>(placement.Heaviest()) > most) placement.Level(mean, limit);
+      if (placement.WithinMemory() && static_cast<double>(placement.Heaviest()) <= most) {
+        const std::int64_t busiest = traffic.Of(placement.owner()).Busiest();
+        if (busiest < least) best.emplace(std::move(placement));
+        least = std::min(least, busiest);
+      }
+      return static_cast<double>(least) <= kFine * ulysses * unit;
+    };
+    SearchHeadFills(totals, owner, layer.ranks, fill, take);
+  }
+  return best;
+}
+
+}  // namespace
+
+Partition PlaceHeads(const RowLoads& loads,
+                     const LayerMasks& masks,
+                     std::span<const int> row_home,
+                     std::span<const int> col_home,
+                     int ranks,
+                     const PlacedOptions& options) {
+  const Layer layer{loads, masks, row_home, col_home, ranks, options};
+  CheckSizes(layer);
+  const std::vector<std::int64_t> totals = loads.HeadTotals();
+  const std::int64_t total = std::accumulate(totals.begin(), totals.end(), std::int64_t{0});
+  const double mean = static_cast<double>(total) / ranks;
+  const double limit = mean * (1 + options.tolerance);
+  const std::vector<int> contiguous = ContiguousOwners(loads.heads, ranks);
+  const double ulysses = MaxOverMean(totals, contiguous, ranks) * mean;
+  HeadSearchOptions search;
+  search.extra_heads = 0;  // rows even out what equal counts leave, and equal counts move evenly
+  search.kicks = 0;
+  std::vector<int> owner = ulysses <= limit ? contiguous : SearchHeadOwners(totals, ranks, search);
+  if (ulysses < MaxOverMean(totals, owner, ranks) * mean) owner = contiguous;
+  Placement by_rows = NewPlacement(layer, owner, totals);
+  by_rows.Relieve();
+  by_rows.Level(mean, limit);
+  if (options.traffic_scans == 0 || total == 0 || ulysses <= limit) return by_rows.Build();
+  const double most = std::min(mean * (1 + options.part_tolerance), ulysses);
+  TrafficCounter traffic(masks, row_home, col_home, ranks);
+  const std::int64_t least = traffic.Of(by_rows.owner()).Busiest();
+  const auto by_heads = FillRanks(layer, totals, owner, mean, most, traffic, least);
+  return by_heads ? by_heads->Build() : by_rows.Build();
+}
+
+Partition MakePlaced(const AttentionShape& shape,
+                     const LayerMasks& masks,
+                     const HomeLayout& home,
+                     const PlacedOptions& options) {
+  const RowLoads loads = RowLoadsOf(masks, options.row_price);
+  PlacedOptions weighed = options;
+  if (options.row_price > 0) {
+    const std::vector<std::int64_t> blocks = HeadCounts(masks);
+    const std::vector<std::int64_t> totals = loads.HeadTotals();
+    const auto sum = [](const std::vector<std::int64_t>& of) {
+      return static_cast<double>(std::accumulate(of.begin(), of.end(), std::int64_t{0}));
+    };
+    weighed.load_per_block = sum(totals) / std::max(1.0, sum(blocks));
+  }
+  return PlaceHeads(loads,
+                    masks,
+                    HomeRanks(shape.q_blocks(), shape.block.q, home),
+                    HomeRanks(shape.k_blocks(), shape.block.k, home),
+                    home.ranks(),
+                    weighed);
+}
+
+}  // namespace dbsp::planner

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/timeline/layer_volumes.h"
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <memory>
+#include <numeric>
+
+#include "core/error.h"
+#include "planner/timeline/chunks.h"
+#include "planner/timeline/moved_bytes.h"
+#include "planner/timeline/routes.h"
+#include "planner/workload/mask_counts.h"
+
+namespace dbsp::planner {
+namespace {
+
+void Append(std::vector<TrafficMatrix>& rounds,
+            const std::vector<TrafficMatrix>& more,
+            bool after) {
+  const auto half = static_cast<std::ptrdiff_t>(more.size() / 2);
+  rounds.insert(rounds.end(),
+                after ? more.begin() + half : more.begin(),
+                after ? more.end() : more.begin() + half);
+}
+
+void AddTo(AttentionWork& sum, const AttentionWork& part) {
+  sum.kept_blocks += part.kept_blocks;
+  sum.kept_pairs += part.kept_pairs;
+  sum.active_rows += part.active_rows;
+  sum.rows += part.rows;
+  sum.heads += part.heads;
+}
+
+/// Volumes of a layer from those of its chunks, in order.
+/// shape  rounds before of every chunk, then rounds after of every chunk; attention [chunk][rank]
+LayerVolumes JoinVolumes(std::vector<LayerVolumes> chunks) {
+  LayerVolumes work;
+  work.ranks = chunks.front().ranks;
+  work.chunks = work.rounds_before = work.steps = static_cast<int>(chunks.size());
+  work.ring_next.assign(static_cast<std::size_t>(work.ranks), -1);
+  const std::vector<std::int64_t> none(static_cast<std::size_t>(work.ranks), 0);
+  work.merge_rows.assign(chunks.size(), none);
+  work.hop_bytes.assign(chunks.size() - 1, none);
+  work.whole = chunks.front().whole;
+  for (std::size_t c = 0; c < chunks.size(); ++c) {
+    if (c > 0) AddTo(work.whole, chunks[c].whole);
+    work.must_move_bytes += chunks[c].must_move_bytes;
+    work.attention.push_back(std::move(chunks[c].attention.front()));
+  }
+  for (const bool after : {false, true}) {
+    for (const LayerVolumes& chunk : chunks) {
+      Append(work.rounds, chunk.rounds, after);
+      work.component.push_back(chunk.component[after ? 1 : 0]);
+    }
+  }
+  return work;
+}
+
+/// Tokens on their way between a home rank and a ring index of a group, [home * ring + index].
+using Flow = std::vector<std::int64_t>;
+
+Flow RowFlow(const AttentionShape& shape, const HeadGroup& group, const Routes& routes, int ranks) {
+  const std::size_t ring = group.ranks.size();
+  Flow flow(static_cast<std::size_t>(ranks) * ring, 0);
+  for (std::size_t i = 0; i < routes.home_q.size(); ++i) {
+    const auto index = static_cast<std::size_t>(ring == 1 ? 0 : group.row_owner[i]);
+    flow[static_cast<std::size_t>(routes.home_q[i]) * ring + index] +=
+        shape.q_tokens(static_cast<int>(i));
+  }
+  return flow;
+}
+
+/// K tokens that go to each ring index before attention, whatever the masks keep.
+Flow ColumnFlow(const AttentionShape& shape,
+                const HeadGroup& group,
+                const Routes& routes,
+                int ranks) {
+  const std::size_t ring = group.ranks.size();
+  Flow flow(static_cast<std::size_t>(ranks) * ring, 0);
+  for (std::size_t j = 0; j < routes.home_k.size(); ++j) {
+    const int col = static_cast<int>(j);
+    for (std::size_t index = 0; index < ring; ++index) {
+      if (!GetsColumn(routes, group, index, col)) continue;
+      flow[static_cast<std::size_t>(routes.home_k[j]) * ring + index] += shape.k_tokens(col);
+    }
+  }
+  return flow;
+}
+
+/// K tokens of the columns that each ring index's rows keep. `homes` splits the columns by home.
+Flow NeededFlow(const AttentionShape& shape,
+                const BlockMask& mask,
+                const RingSplit& split,
+                const RingSplit& homes) {
+  const auto ring = static_cast<std::size_t>(split.ring());
+  const auto words = static_cast<std::size_t>(mask.words_per_row());
+  const std::vector<std::uint64_t> needed = NeededColumns(mask, split);
+  const auto last = static_cast<std::size_t>(mask.cols() - 1);
+  const std::int64_t missing = shape.block.k - shape.k_tokens(mask.cols() - 1);
+  Flow flow(static_cast<std::size_t>(homes.ring()) * ring, 0);
+  for (int home = 0; home < homes.ring(); ++home) {
+    const std::vector<WordBits>& part = homes.part(home);
+    for (std::size_t index = 0; index < ring; ++index) {
+      const std::uint64_t* row = needed.data() + index * words;
+      std::int64_t& tokens = flow[static_cast<std::size_t>(home) * ring + index];
+      for (const WordBits& p : part) {
+        const std::uint64_t bits = row[p.word] & p.bits;
+        tokens += static_cast<std::int64_t>(std::popcount(bits)) * shape.block.k;
+        if (p.word == last / 64 && ((bits >> (last % 64)) & 1U) != 0) tokens -= missing;
+      }
+    }
+  }
+  return flow;
+}
+
+/// Components of ranks joined by traffic, numbered by their lowest rank's order.
+std::vector<int> Components(const TrafficMatrix& traffic) {
+  std::vector<int> root(static_cast<std::size_t>(traffic.ranks));
+  std::iota(root.begin(), root.end(), 0);
+  const auto find = [&](int r) {
+    while (root[static_cast<std::size_t>(r)] != r) r = root[static_cast<std::size_t>(r)];
+    return r;
+  };
+  for (int a = 0; a < traffic.ranks; ++a) {
+    for (int b = 0; b < traffic.ranks; ++b) {
+      if (a == b || traffic.At(a, b) == 0) continue;
+      const int first = find(a);
+      const int second = find(b);
+      root[static_cast<std::size_t>(std::max(first, second))] = std::min(first, second);
+    }
+  }
+  std::vector<int> number(root.size(), -1);
+  std::vector<int> component(root.size());
+  int next = 0;
+  for (int r = 0; r < traffic.ranks; ++r) {
+    int& id = number[static_cast<std::size_t>(find(r))];
+    if (id < 0) id = next++;
+    component[static_cast<std::size_t>(r)] = id;
+  }
+  return component;
+}
+
+class Builder {
+ public:
+  Builder(const AttentionShape& shape,
+          const LayerMasks& masks,
+          const Partition& partition,
+          const Strategy& strategy,
+          const Routes& routes,
+          DType dtype)
+      : shape_(shape),
+        masks_(masks),
+        partition_(partition),
+        routes_(routes),
+        homes_(shape, {}, routes.home_k, partition.ranks),
+        token_bytes_(static_cast<std::int64_t>(shape.head_dim) * BytesOf(dtype)) {
+    work_.ranks = partition.ranks;
+    work_.steps = routes.steps;
+    work_.rounds_before = routes.two_rounds ? 2 : 1;
+    work_.ring_next = routes.ring_next;
+    const auto ranks = static_cast<std::size_t>(partition.ranks);
+    const auto steps = static_cast<std::size_t>(routes.steps);
+    TrafficMatrix none{partition.ranks, std::vector<std::int64_t>(ranks * ranks, 0)};
+    work_.rounds.assign(static_cast<std::size_t>(work_.rounds_before) * 2, none);
+    AttentionWork idle;
+    idle.kernel = strategy.kernel;
+    idle.head_dim = shape.head_dim;
+    idle.block = shape.block;
+    work_.whole = idle;
+    work_.attention.assign(steps, std::vector<AttentionWork>(ranks, idle));
+    work_.merge_rows.assign(steps, std::vector<std::int64_t>(ranks, 0));
+    work_.hop_bytes.assign(steps - 1, std::vector<std::int64_t>(ranks, 0));
+  }
+
+  void AddGroup(std::size_t g) {
+    const HeadGroup& group = partition_.groups[g];
+    if (group.heads.empty()) return;
+    const int id = static_cast<int>(g);
+    const auto heads = static_cast<std::int64_t>(group.heads.size());
+    AddRows(group, id);
+    if (!Needed()) AddColumns(group, id, ColumnFlow(shape_, group, routes_, work_.ranks), heads);
+    AddHops(group);
+    AddPresence(group);
+    std::size_t same = 0;  // first group that splits its blocks alike: its counts are reused
+    while (partition_.groups[same].row_owner != group.row_owner ||
+           partition_.groups[same].col_owner != group.col_owner ||
+           partition_.groups[same].ranks.size() != group.ranks.size()) {
+      ++same;
+    }
+    std::optional<RingSplit> split;  // made where some mask is new
+    for (const int head : group.heads) {
+      const BlockMask* mask = masks_.head[static_cast<std::size_t>(head)].get();
+      auto [at, fresh] = cells_.try_emplace({same, mask});
+      if (fresh) {
+        if (!split) {
+          split.emplace(
+              shape_, group.row_owner, group.col_owner, static_cast<int>(group.ranks.size()));
+        }
+        at->second.cells = CountCells(shape_, *mask, *split);
+        if (Needed()) at->second.columns = NeededFlow(shape_, *mask, *split, homes_);
+      }
+      AddCells(group, at->second.cells);
+      if (Needed()) AddColumns(group, id, at->second.columns, 1);
+    }
+  }
+
+  LayerVolumes Finish(std::int64_t must_move) {
+    for (const TrafficMatrix& round : work_.rounds) work_.component.push_back(Components(round));
+    AttentionWork& whole = work_.whole;
+    for (const auto& step : work_.attention) {
+      for (const AttentionWork& part : step) {
+        whole.kept_blocks += part.kept_blocks;
+        whole.kept_pairs += part.kept_pairs;
+      }
+    }
+    whole.heads = shape_.heads;
+    whole.rows = static_cast<std::int64_t>(shape_.heads) * shape_.q_blocks();
+    for (const DistinctMask& entry : DistinctMasks(masks_)) {
+      const auto times = static_cast<std::int64_t>(entry.heads.size());
+      whole.active_rows += times * ActiveRows(*entry.mask);
+    }
+    work_.must_move_bytes = must_move;
+    return std::move(work_);
+  }
+
+ private:
+  struct Counts {
+    MaskCells cells;
+    Flow columns;  // exchange needed
+  };
+
+  [[nodiscard]] bool Needed() const { return routes_.exchange == Exchange::kNeeded; }
+
+  static std::int64_t ActiveRows(const BlockMask& mask) {
+    std::int64_t active = 0;
+    for (int i = 0; i < mask.rows(); ++i) {
+      const auto row = mask.row(i);
+      active += std::any_of(row.begin(), row.end(), [](std::uint64_t w) { return w != 0; }) ? 1 : 0;
+    }
+    return active;
+  }
+
+  /// Q to the rank that computes the row, O back.
+  void AddRows(const HeadGroup& group, int g) {
+    const Flow flow = RowFlow(shape_, group, routes_, work_.ranks);
+    const std::int64_t bytes = static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
+    ForEachPair(group, [&](std::size_t at, int home, int rank) {
+      MoveIn(home, rank, g, flow[at] * bytes);
+      if (!routes_.two_rounds) return Add(1, rank, home, flow[at] * bytes);
+      Add(2, rank, routes_.Middle(home, g), flow[at] * bytes);
+      Add(3, routes_.Middle(home, g), home, flow[at] * bytes);
+    });
+  }
+
+  /// K and V of `heads` heads.
+  void AddColumns(const HeadGroup& group, int g, const Flow& flow, std::int64_t heads) {
+    ForEachPair(group, [&](std::size_t at, int home, int rank) {
+      MoveIn(home, rank, g, 2 * flow[at] * heads * token_bytes_);
+    });
+  }
+
+  template <typename Body>
+  void ForEachPair(const HeadGroup& group, const Body& body) {
+    const std::size_t ring = group.ranks.size();
+    for (int home = 0; home < work_.ranks; ++home) {
+      for (std::size_t index = 0; index < ring; ++index) {
+        body(static_cast<std::size_t>(home) * ring + index, home, group.ranks[index]);
+      }
+    }
+  }
+  void MoveIn(int home, int rank, int g, std::int64_t bytes) {
+    if (!routes_.two_rounds) return Add(0, home, rank, bytes);
+    Add(0, home, routes_.Middle(home, g), bytes);
+    Add(1, routes_.Middle(home, g), rank, bytes);
+  }
+  void Add(std::size_t round, int from, int to, std::int64_t bytes) {
+    work_.rounds[round].bytes[static_cast<std::size_t>(from) * work_.ranks + to] += bytes;
+  }
+
+  /// Hop t brings ring index i the K/V of ring index i + t + 1.
+  void AddHops(const HeadGroup& group) {
+    if (group.col_owner.empty()) return;
+    const std::size_t ring = group.ranks.size();
+    std::vector<std::int64_t> tokens(ring, 0);
+    for (int j = 0; j < partition_.k_blocks; ++j) {
+      tokens[static_cast<std::size_t>(group.col_owner[static_cast<std::size_t>(j)])] +=
+          shape_.k_tokens(j);
+    }
+    const std::int64_t bytes = 2 * static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
+    for (std::size_t t = 0; t + 1 < ring; ++t) {
+      for (std::size_t i = 0; i < ring; ++i) {
+        work_.hop_bytes[t][static_cast<std::size_t>(group.ranks[i])] +=
+            tokens[(i + t + 1) % ring] * bytes;
+      }
+    }
+  }
+
+  /// Rows and heads at hand, whatever the masks keep of them.
+  void AddPresence(const HeadGroup& group) {
+    const std::size_t ring = group.ranks.size();
+    std::vector<std::int64_t> rows(ring, ring == 1 ? partition_.q_blocks : 0);
+    for (const int owner : group.row_owner) ++rows[static_cast<std::size_t>(owner)];
+    const std::size_t steps = std::min(ring, work_.attention.size());
+    for (std::size_t t = 0; t < steps; ++t) {
+      for (std::size_t i = 0; i < ring; ++i) {
+        if (rows[i] == 0) continue;
+        AttentionWork& part = work_.attention[t][static_cast<std::size_t>(group.ranks[i])];
+        part.rows += rows[i] * static_cast<std::int64_t>(group.heads.size());
+        part.heads += static_cast<int>(group.heads.size());
+      }
+    }
+  }
+
+  void AddCells(const HeadGroup& group, const MaskCells& cells) {
+    const std::size_t ring = group.ranks.size();
+    for (std::size_t c = 0; c < cells.kept.size(); ++c) {
+      const std::size_t step = c / ring;
+      const auto rank = static_cast<std::size_t>(group.ranks[c % ring]);
+      AttentionWork& part = work_.attention[step][rank];
+      part.kept_blocks += cells.kept[c];
+      part.kept_pairs += cells.pairs[c];
+      part.active_rows += cells.active_rows[c];
+      if (step > 0) work_.merge_rows[step][rank] += cells.active_tokens[c];
+    }
+  }
+
+  const AttentionShape& shape_;
+  const LayerMasks& masks_;
+  const Partition& partition_;
+  const Routes& routes_;
+  RingSplit homes_;  // columns by home rank
+  std::int64_t token_bytes_;  // of one head
+  LayerVolumes work_;
+  std::map<std::pair<std::size_t, const BlockMask*>, Counts> cells_;
+};
+
+}  // namespace
+
+std::int64_t TrafficMatrix::Packed(int src) const {
+  std::int64_t sum = 0;
+  for (int dst = 0; dst < ranks; ++dst) sum += At(src, dst);
+  return sum;
+}
+
+std::int64_t TrafficMatrix::Unpacked(int dst) const {
+  std::int64_t sum = 0;
+  for (int src = 0; src < ranks; ++src) sum += At(src, dst);
+  return sum;
+}
+
+std::int64_t TrafficMatrix::Sent(int src) const { return Packed(src) - At(src, src); }
+std::int64_t TrafficMatrix::Received(int dst) const { return Unpacked(dst) - At(dst, dst); }
+
+namespace {
+
+std::vector<std::int64_t> BytesSent(const LayerVolumes& work) {
+  std::vector<std::int64_t> sent(static_cast<std::size_t>(work.ranks), 0);
+  for (const TrafficMatrix& round : work.rounds) {
+    for (int r = 0; r < work.ranks; ++r) sent[static_cast<std::size_t>(r)] += round.Sent(r);
+  }
+  for (const auto& hop : work.hop_bytes) {
+    for (std::size_t r = 0; r < hop.size(); ++r) {
+      if (work.ring_next[r] >= 0) sent[static_cast<std::size_t>(work.ring_next[r])] += hop[r];
+    }
+  }
+  return sent;
+}
+
+}  // namespace
+
+std::int64_t LayerVolumes::MaxBytesSent() const {
+  const auto sent = BytesSent(*this);
+  return *std::max_element(sent.begin(), sent.end());
+}
+
+std::int64_t LayerVolumes::TotalBytesSent() const {
+  const auto sent = BytesSent(*this);
+  return std::accumulate(sent.begin(), sent.end(), std::int64_t{0});
+}
+
+std::int64_t LayerVolumes::MaxBytesOneWay() const {
+  std::vector<std::int64_t> received(static_cast<std::size_t>(ranks), 0);
+  for (const TrafficMatrix& round : rounds) {
+    for (int r = 0; r < ranks; ++r) received[static_cast<std::size_t>(r)] += round.Received(r);
+  }
+  for (const auto& hop : hop_bytes) {
+    for (std::size_t r = 0; r < hop.size(); ++r) received[r] += hop[r];
+  }
+  return std::max(MaxBytesSent(), *std::max_element(received.begin(), received.end()));
+}
+
+LayerVolumes BuildLayerVolumes(const AttentionShape& shape,
+                               const LayerMasks& masks,
+                               const Partition& partition,
+                               const Strategy& strategy,
+                               const HomeLayout& home,
+                               DType dtype,
+                               std::optional<std::int64_t> must_move) {
+  const Routes routes = MakeRoutes(shape, masks, partition, strategy, home);
+  if (strategy.chunks > 1) {
+    Strategy single = strategy;
+    single.chunks = 1;
+    std::vector<LayerVolumes> parts;
+    for (int c = 0; c < strategy.chunks; ++c) {
+      const ChunkLayer layer = ChunkOf(shape, masks, partition, c);
+      parts.push_back(
+          BuildLayerVolumes(layer.shape, layer.masks, layer.partition, single, home, dtype, 0));
+    }
+    LayerVolumes work = JoinVolumes(std::move(parts));
+    work.must_move_bytes = must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype);
+    return work;
+  }
+  Builder builder(shape, masks, partition, strategy, routes, dtype);
+  for (std::size_t g = 0; g < partition.groups.size(); ++g) builder.AddGroup(g);
+  return builder.Finish(must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype));
+}
+
+}  // namespace dbsp::planner

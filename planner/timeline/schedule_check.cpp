@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/timeline/schedule_check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <span>
+#include <vector>
+
+#include "planner/timeline/chunks.h"
+
+namespace dbsp::planner {
+namespace {
+
+using Bits = std::vector<std::uint64_t>;
+
+/// Which ranks have every block, as the rounds move it. Q and O have one place each; K and V may go
+/// to several ranks, and to none where no row needs them. O is nowhere until it is computed.
+class Places {
+ public:
+  Places(const AttentionShape& shape, const HomeLayout& home)
+      : shape_(shape), home_(home), words_(static_cast<std::size_t>(home.ranks() + 63) / 64) {
+    for (const Tensor tensor : {Tensor::kQ, Tensor::kK, Tensor::kV, Tensor::kO}) {
+      Clear(tensor);
+      for (int head = 0; tensor != Tensor::kO && head < shape.heads; ++head) {
+        for (int block = 0; block < Blocks(tensor); ++block) {
+          Add({tensor, head, block}, Home(tensor, block));
+        }
+      }
+    }
+  }
+
+  [[nodiscard]] int Blocks(Tensor tensor) const {
+    return Query(tensor) ? shape_.q_blocks() : shape_.k_blocks();
+  }
+  [[nodiscard]] int Home(Tensor tensor, int block) const {
+    return home_.RankOf(static_cast<std::int64_t>(block) *
+                        (Query(tensor) ? shape_.block.q : shape_.block.k));
+  }
+  [[nodiscard]] bool Has(const BlockItem& item, int rank) const {
+    return ((Ranks(item)[static_cast<std::size_t>(rank) / 64] >> (rank % 64)) & 1U) != 0;
+  }
+  [[nodiscard]] int Count(const BlockItem& item) const {
+    int count = 0;
+    for (const std::uint64_t word : Ranks(item)) count += std::popcount(word);
+    return count;
+  }
+  void Add(const BlockItem& item, int rank) {
+    at_[Index(item.tensor)][Offset(item) + static_cast<std::size_t>(rank) / 64] |= 1ULL
+                                                                                   << (rank % 64);
+  }
+
+  /// One round: blocks of `tensors` go from ranks that have them to the ranks that have them next.
+  std::string Move(const ExchangeRound& round, int ranks, std::initializer_list<Tensor> tensors) {
+    if (round.items.size() != static_cast<std::size_t>(ranks) * ranks) {
+      return fmt::format("{} lists, expected {}", round.items.size(), ranks * ranks);
+    }
+    Places next(*this);
+    std::array<bool, 4> moves{};
+    std::int64_t left = 0;
+    for (const Tensor tensor : tensors) {
+      next.Clear(tensor);
+      moves[Index(tensor)] = true;
+      if (Query(tensor)) left += static_cast<std::int64_t>(shape_.heads) * Blocks(tensor);
+    }
+    for (std::size_t pair = 0; pair < round.items.size(); ++pair) {
+      const int source = static_cast<int>(pair) / ranks;
+      const int target = static_cast<int>(pair) % ranks;
+      for (const BlockItem& item : round.items[pair]) {
+        if (Index(item.tensor) >= moves.size() || !moves[Index(item.tensor)] || item.head < 0 ||
+            item.head >= shape_.heads || item.block < 0 || item.block >= Blocks(item.tensor)) {
+          return fmt::format("an item that is no block of this round from rank {}", source);
+        }
+        const bool query = Query(item.tensor);
+        if (next.Has(item, target) || (query && next.Count(item) > 0)) {
+          return BlockName(item) + " is sent twice";
+        }
+        if (!Has(item, source)) {
+          return fmt::format(
+              "{} is sent by rank {}, which does not have it", BlockName(item), source);
+        }
+        next.Add(item, target);
+        left -= query ? 1 : 0;
+      }
+    }
+    at_ = std::move(next.at_);
+    return left == 0 ? "" : fmt::format("{} blocks are not sent", left);
+  }
+
+  static std::string BlockName(const BlockItem& item) {
+    constexpr std::array<const char*, 4> kNames{"Q", "K", "V", "O"};
+    return fmt::format("{} head {} block {}", kNames[Index(item.tensor)], item.head, item.block);
+  }
+
+ private:
+  static bool Query(Tensor tensor) { return tensor == Tensor::kQ || tensor == Tensor::kO; }
+  static std::size_t Index(Tensor tensor) { return static_cast<std::size_t>(tensor); }
+  [[nodiscard]] std::size_t Offset(const BlockItem& item) const {
+    return (static_cast<std::size_t>(item.head) * Blocks(item.tensor) +
+            static_cast<std::size_t>(item.block)) *
+           words_;
+  }
+  [[nodiscard]] std::span<const std::uint64_t> Ranks(const BlockItem& item) const {
+    return std::span(at_[Index(item.tensor)]).subspan(Offset(item), words_);
+  }
+  void Clear(Tensor tensor) {
+    at_[Index(tensor)].assign(static_cast<std::size_t>(shape_.heads) * Blocks(tensor) * words_, 0);
+  }
+
+  const AttentionShape& shape_;
+  const HomeLayout& home_;
+  std::size_t words_;  // of one block: a bit per rank
+  std::array<Bits, 4> at_;
+};
+
+/// Checks what the ranks compute, between the rounds.
+class ProgramChecker {
+ public:
+  ProgramChecker(const AttentionShape& shape,
+                 const LayerMasks& masks,
+                 const Schedule& schedule,
+                 Places& places)
+      : shape_(shape), masks_(masks), schedule_(schedule), places_(places) {
+    row_seen_.assign(static_cast<std::size_t>(shape.heads) * shape.q_blocks(), false);
+    listed_.assign(static_cast<std::size_t>(shape.heads) * shape.k_blocks(), 0);
+  }
+
+  std::string Check() {
+    if (schedule_.rank.size() != static_cast<std::size_t>(schedule_.ranks)) {
+      return "the ranks' programs are not one per rank";
+    }
+    for (int r = 0; r < schedule_.ranks; ++r) {
+      std::string problem = CheckRank(r);
+      if (!problem.empty()) return fmt::format("rank {}: {}", r, problem);
+    }
+    std::string idle = CheckListed();
+    if (!idle.empty()) return idle;
+    const auto missing = std::find(row_seen_.begin(), row_seen_.end(), false);
+    if (missing == row_seen_.end()) return CheckHops();
+    const auto at = static_cast<int>(missing - row_seen_.begin());
+    return fmt::format(
+        "head {} row {} is computed nowhere", at / shape_.q_blocks(), at % shape_.q_blocks());
+  }
+
+ private:
+  std::string CheckRank(int r) {
+    const RankSchedule& program = schedule_.rank[static_cast<std::size_t>(r)];
+    if (program.columns.size() != static_cast<std::size_t>(schedule_.steps)) {
+      return fmt::format("{} ring steps, expected {}", program.columns.size(), schedule_.steps);
+    }
+    for (std::size_t h = 0; h < program.heads.size(); ++h) {
+      if (program.heads[h].head < 0 || program.heads[h].head >= shape_.heads) {
+        return fmt::format("head {} does not exist", program.heads[h].head);
+      }
+      if (h > 0 && program.heads[h].head <= program.heads[h - 1].head) {
+        return fmt::format("head {} stands after head {}, expected rising heads",
+                           program.heads[h].head,
+                           program.heads[h - 1].head);
+      }
+      Bits columns(static_cast<std::size_t>(shape_.k_blocks() + 63) / 64, 0);
+      int holder = r;
+      for (std::size_t t = 0; t < program.columns.size(); ++t) {
+        std::string problem = AddColumns(program, t, h, holder, columns);
+        if (!problem.empty()) return fmt::format("step {}: {}", t, problem);
+        if (holder >= 0) holder = schedule_.rank[static_cast<std::size_t>(holder)].ring_next;
+        if (holder >= schedule_.ranks) return fmt::format("ring neighbour {}", holder);
+      }
+      std::string problem = CheckRows(r, program.heads[h], columns);
+      if (!problem.empty()) return problem;
+    }
+    return {};
+  }
+
+  /// K/V at step t started on the rank t places on.
+  std::string AddColumns(
+      const RankSchedule& program, std::size_t t, std::size_t h, int holder, Bits& columns) {
+    const int head = program.heads[h].head;
+    if (program.columns[t].size() != program.heads.size() || program.columns[t][h].head != head) {
+      return "columns and rows are not of the same heads";
+    }
+    for (const int j : program.columns[t][h].cols) {
+      if (j < 0 || j >= shape_.k_blocks()) return fmt::format("column {} does not exist", j);
+      for (const Tensor tensor : {Tensor::kK, Tensor::kV}) {
+        if (holder < 0 || !places_.Has({tensor, head, j}, holder)) {
+          return Places::BlockName({tensor, head, j}) + " is not at hand";
+        }
+      }
+      if (t == 0) ++listed_[static_cast<std::size_t>(head) * shape_.k_blocks() + j];
+      std::uint64_t& word = columns[static_cast<std::size_t>(j) / 64];
+      const std::uint64_t bit = 1ULL << (j % 64);
+      if ((word & bit) != 0) return fmt::format("head {} column {} is used twice", head, j);
+      word |= bit;
+    }
+    return {};
+  }
+
+  std::string CheckHops() const {
+    for (int r = 0; r < schedule_.ranks; ++r) {
+      const RankSchedule& program = schedule_.rank[static_cast<std::size_t>(r)];
+      for (std::size_t t = 1; t < program.columns.size(); ++t) {
+        for (std::size_t h = 0; h < program.heads.size(); ++h) {
+          const std::string problem = CheckHop(program, t, h);
+          if (!problem.empty()) return fmt::format("rank {}: step {}: {}", r, t, problem);
+        }
+      }
+    }
+    return {};
+  }
+
+  /// What a hop brings lies as it lay on the neighbour, one step before: the receiver's list must
+  /// be the neighbour's, in its order.
+  [[nodiscard]] std::string CheckHop(const RankSchedule& program,
+                                     std::size_t t,
+                                     std::size_t h) const {
+    const std::vector<int>& cols = program.columns[t][h].cols;
+    if (cols.empty() || program.ring_next < 0 || program.ring_next >= schedule_.ranks) {
+      return {};
+    }
+    const int head = program.heads[h].head;
+    const RankSchedule& next = schedule_.rank[static_cast<std::size_t>(program.ring_next)];
+    if (next.columns.size() >= t) {
+      for (const HeadColumns& had : next.columns[t - 1]) {
+        if (had.head == head && had.cols == cols) return {};
+      }
+    }
+    return fmt::format("columns of head {} are not those rank {} had a step before, in its order",
+                       head,
+                       program.ring_next);
+  }
+
+  /// A rank has a place only for the K/V that its columns of step 0 name.
+  std::string CheckListed() {
+    for (int head = 0; head < shape_.heads; ++head) {
+      for (int j = 0; j < shape_.k_blocks(); ++j) {
+        const int listed = listed_[static_cast<std::size_t>(head) * shape_.k_blocks() + j];
+        for (const Tensor tensor : {Tensor::kK, Tensor::kV}) {
+          if (places_.Count({tensor, head, j}) == listed) continue;
+          return Places::BlockName({tensor, head, j}) + " is sent to a rank that does not use it";
+        }
+      }
+    }
+    return {};
+  }
+
+  std::string CheckRows(int r, const HeadRows& rows, const Bits& columns) {
+    const BlockMask& mask = *masks_.head[static_cast<std::size_t>(rows.head)];
+    for (const int i : rows.rows) {
+      if (i < 0 || i >= shape_.q_blocks()) return fmt::format("row {} does not exist", i);
+      const std::size_t at = static_cast<std::size_t>(rows.head) * shape_.q_blocks() + i;
+      if (row_seen_[at]) return fmt::format("head {} row {} is computed twice", rows.head, i);
+      row_seen_[at] = true;
+      if (!places_.Has({Tensor::kQ, rows.head, i}, r)) {
+        return Places::BlockName({Tensor::kQ, rows.head, i}) + " is not at hand";
+      }
+      places_.Add({Tensor::kO, rows.head, i}, r);
+      const auto kept = mask.row(i);
+      for (std::size_t w = 0; w < kept.size(); ++w) {
+        if ((kept[w] & ~columns[w]) != 0) {
+          return fmt::format("head {} row {}: a kept block is not computed", rows.head, i);
+        }
+      }
+    }
+    return {};
+  }
+
+  const AttentionShape& shape_;
+  const LayerMasks& masks_;
+  const Schedule& schedule_;
+  Places& places_;
+  std::vector<bool> row_seen_;
+  std::vector<int> listed_;  // [heads][k_blocks] ranks that name the column at step 0
+};
+
+/// Every chunk is a layer of its own.
+std::string ChunksProblem(const AttentionShape& shape,
+                          const LayerMasks& masks,
+                          const HomeLayout& home,
+                          const Schedule& schedule) {
+  const auto chunks = static_cast<std::size_t>(schedule.steps);
+  if (schedule.chunk_of_head.size() != static_cast<std::size_t>(shape.heads) ||
+      schedule.before.size() != chunks || schedule.after.size() != chunks) {
+    return fmt::format("{} chunks of {} heads, {} rounds before and {} after",
+                       chunks,
+                       schedule.chunk_of_head.size(),
+                       schedule.before.size(),
+                       schedule.after.size());
+  }
+  for (int chunk = 0; chunk < schedule.steps; ++chunk) {
+    std::vector<int> heads;
+    LayerMasks own;
+    for (int h = 0; h < shape.heads; ++h) {
+      const int of_head = schedule.chunk_of_head[static_cast<std::size_t>(h)];
+      if (of_head < 0 || of_head >= schedule.steps) {
+        return fmt::format("head {} is in chunk {}", h, of_head);
+      }
+      if (of_head != chunk) continue;
+      heads.push_back(h);
+      own.head.push_back(masks.head[static_cast<std::size_t>(h)]);
+    }
+    AttentionShape part = shape;
+    part.heads = static_cast<int>(heads.size());
+    Schedule lists;
+    std::string problem = TakeChunk(schedule, chunk, heads, lists);
+    if (problem.empty()) problem = ScheduleProblem(part, own, home, lists);
+    if (!problem.empty()) return fmt::format("chunk {}: {}", chunk, problem);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string ScheduleProblem(const AttentionShape& shape,
+                            const LayerMasks& masks,
+                            const HomeLayout& home,
+                            const Schedule& schedule) {
+  if (home.ranks() != schedule.ranks) {
+    return fmt::format("the home layout has {} ranks, the lists {}", home.ranks(), schedule.ranks);
+  }
+  if (!schedule.chunk_of_head.empty()) return ChunksProblem(shape, masks, home, schedule);
+  Places places(shape, home);
+  for (std::size_t i = 0; i < schedule.before.size(); ++i) {
+    const std::string problem =
+        places.Move(schedule.before[i], schedule.ranks, {Tensor::kQ, Tensor::kK, Tensor::kV});
+    if (!problem.empty()) return fmt::format("round {} before: {}", i, problem);
+  }
+  std::string problem = ProgramChecker(shape, masks, schedule, places).Check();
+  if (!problem.empty()) return problem;
+  for (std::size_t i = 0; i < schedule.after.size(); ++i) {
+    problem = places.Move(schedule.after[i], schedule.ranks, {Tensor::kO});
+    if (!problem.empty()) return fmt::format("round {} after: {}", i, problem);
+  }
+  for (int head = 0; head < shape.heads; ++head) {
+    for (int i = 0; i < shape.q_blocks(); ++i) {
+      if (!places.Has({Tensor::kO, head, i}, places.Home(Tensor::kO, i))) {
+        return Places::BlockName({Tensor::kO, head, i}) + " does not come home";
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace dbsp::planner

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/workload/mask_flag.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/suggest.h"
+#include "planner/workload/rules/rule.h"
+
+namespace dbsp::planner {
+namespace {
+
+struct ParsedFlag {
+  const MaskRuleType* type = nullptr;
+  std::map<std::string, std::string> options;
+};
+
+ParsedFlag ParseFlag(const std::string& flag) {
+  ParsedFlag parsed;
+  const std::size_t colon = flag.find(':');
+  parsed.type = &FindRule(flag.substr(0, colon));
+  std::string rest = colon == std::string::npos ? "" : flag.substr(colon + 1);
+  if (colon != std::string::npos && rest.empty()) {
+    Fail(ErrorCode::kInvalidArgument, "mask '{}': expected options after ':', found nothing", flag);
+  }
+  while (!rest.empty()) {
+    const std::size_t comma = rest.find(',');
+    const std::string item = rest.substr(0, comma);
+    rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
+    const std::size_t equals = item.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == item.size()) {
+      Fail(ErrorCode::kInvalidArgument, "mask '{}': expected option=value, found '{}'", flag, item);
+    }
+    if (!parsed.options.emplace(item.substr(0, equals), item.substr(equals + 1)).second) {
+      Fail(ErrorCode::kInvalidArgument,
+           "mask '{}': option {} is given twice",
+           flag,
+           item.substr(0, equals));
+    }
+  }
+  return parsed;
+}
+
+/// dense_steps and dense_layers, taken out of `options`; the method's own where not given. More
+/// than there are means all.
+WarmUp TakeWarmUp(const ModelShape& model, ParsedFlag& parsed) {
+  const WarmUp method = parsed.type->DefaultWarmUp(model, parsed.options);
+  constexpr double kMax = 1 << 20;
+  const std::vector<OptionSpec> specs{
+      {"dense_layers", OptionKind::kInt, 0, kMax, std::to_string(method.layers), {}},
+      {"dense_steps", OptionKind::kInt, 0, kMax, std::to_string(method.steps), {}}};
+  std::map<std::string, std::string> given;
+  for (const OptionSpec& spec : specs) {
+    auto node = parsed.options.extract(spec.name);
+    if (!node.empty()) given.insert(std::move(node));
+  }
+  const RuleOptions options(parsed.type->name(), specs, given);
+  return {static_cast<int>(std::min<std::int64_t>(options.Int("dense_steps"), model.steps)),
+          static_cast<int>(std::min<std::int64_t>(options.Int("dense_layers"), model.layers))};
+}
+
+/// The rule's options with the names of the warm-up options, which every rule takes.
+void RefuseUnknownOptions(const ModelShape& model, const ParsedFlag& parsed) {
+  std::vector<std::string> known{"dense_layers", "dense_steps"};
+  for (const OptionSpec& spec : parsed.type->Specs(model)) known.push_back(spec.name);
+  for (const auto& [name, value] : parsed.options) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("mask rule '{}': {}", parsed.type->name(), UnknownName("option", name, known)));
+  }
+}
+
+}  // namespace
+
+BlockSize DefaultBlock(const std::string& flag, const ModelShape& model) {
+  ParsedFlag parsed = ParseFlag(flag);
+  RefuseUnknownOptions(model, parsed);
+  TakeWarmUp(model, parsed);
+  return parsed.type->DefaultBlock(model, parsed.options);
+}
+
+void ApplyMaskFlag(const std::string& flag, Workload& workload) {
+  const ModelShape& model = workload.model;
+  ParsedFlag parsed = ParseFlag(flag);
+  RefuseUnknownOptions(model, parsed);
+  const WarmUp warm_up = TakeWarmUp(model, parsed);
+  const RuleContext context{model, workload.block, workload.directory};
+  MaskRule rule;
+  rule.rule = parsed.type->name();
+  rule.options = RuleOptions(rule.rule, parsed.type->Specs(model), parsed.options).text();
+  parsed.type->Resolve(context, rule);
+  static_cast<void>(parsed.type->Open(context, rule));  // refuses shapes that do not suit the rule
+
+  std::vector<MaskRule> rules{rule};
+  std::vector<MaskAssignment> assignments{{0, 0, model.steps, 0, model.layers}};
+  const int dense = rule.rule == "dense" ? 0 : 1;
+  if (warm_up.steps > 0) assignments.push_back({dense, 0, warm_up.steps, 0, model.layers});
+  if (warm_up.layers > 0) assignments.push_back({dense, 0, model.steps, 0, warm_up.layers});
+  if (dense == 1 && assignments.size() > 1) rules.push_back({"dense", {}, ""});
+  workload.rules = std::move(rules);
+  workload.assignments = std::move(assignments);
+}
+
+}  // namespace dbsp::planner

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/workload/mask_source.h"
+
+#include <utility>
+
+#include "core/error.h"
+#include "planner/workload/rules/rule.h"
+
+namespace dbsp::planner {
+namespace {
+
+// Bounds a layer's masks to what 32-bit positions of made-up masks can say.
+constexpr std::int64_t kMaxBlocks = (1LL << 32) - 1;
+
+class RuleSource : public MaskSource {
+ public:
+  explicit RuleSource(const Workload& workload) : workload_(workload) {
+    const RuleContext context{workload.model, workload.block, workload.directory};
+    const AttentionShape shape = workload.shape();
+    if (static_cast<std::int64_t>(shape.q_blocks()) * shape.k_blocks() > kMaxBlocks) {
+      Fail(ErrorCode::kInvalidArgument,
+           "workload '{}': {} x {} blocks per head, at most {} in all; use larger blocks",
+           workload.model.name,
+           shape.q_blocks(),
+           shape.k_blocks(),
+           kMaxBlocks);
+    }
+    for (const MaskRule& rule : workload.rules) {
+      masks_.push_back(FindRule(rule.rule).Open(context, rule));
+    }
+  }
+
+  LayerMasks At(int step, int layer) override {
+    return masks_[Index(step, layer)]->Make(step, layer);
+  }
+
+  [[nodiscard]] std::string KeyAt(int step, int layer) const override {
+    const std::size_t index = Index(step, layer);
+    const std::string key = masks_[index]->Key(step, layer);
+    return key.empty() ? key : fmt::format("{}:{}", index, key);
+  }
+
+  std::vector<std::int64_t> KeptAt(int step, int layer) override {
+    return masks_[Index(step, layer)]->Kept(step, layer);
+  }
+
+ private:
+  [[nodiscard]] std::size_t Index(int step, int layer) const {
+    return static_cast<std::size_t>(&workload_.RuleAt(step, layer) - workload_.rules.data());
+  }
+
+  Workload workload_;
+  std::vector<std::unique_ptr<RuleMasks>> masks_;
+};
+
+}  // namespace
+
+std::vector<std::int64_t> MaskSource::KeptAt(int step, int layer) {
+  std::vector<std::int64_t> kept;
+  for (const BlockMaskPtr& mask : At(step, layer).head) kept.push_back(mask->Count());
+  return kept;
+}
+
+bool PositionsAreReal(const MaskRule& rule) { return FindRule(rule.rule).PositionsAreReal(); }
+
+std::unique_ptr<MaskSource> OpenMasks(const Workload& workload) {
+  return std::make_unique<RuleSource>(workload);
+}
+
+}  // namespace dbsp::planner

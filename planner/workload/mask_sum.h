@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The masks of one head group added up, bit-sliced: what a split of rows and columns does to a
+// group depends on the sum alone, and a pass over the sum of 40 masks costs as much as one over 6.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "planner/workload/mask_counts.h"
+
+namespace dbsp::planner {
+
+class MaskSum {
+ public:
+  /// Sum over the masks of (heads that share it) times the mask.
+  /// requires masks not empty, of one size
+  explicit MaskSum(std::span<const DistinctMask> masks);
+
+  [[nodiscard]] int rows() const { return rows_; }
+  [[nodiscard]] int cols() const { return cols_; }
+
+  /// [row * parts + k] kept blocks of the row in columns with owner k.
+  /// requires col_owner of cols() entries in [0, parts)
+  [[nodiscard]] std::vector<std::int64_t> RowParts(std::span<const int> col_owner, int parts) const;
+  /// [col * parts + k] kept blocks of the column in rows with owner k.
+  /// requires row_owner of rows() entries in [0, parts)
+  [[nodiscard]] std::vector<std::int64_t> ColumnParts(std::span<const int> row_owner,
+                                                      int parts) const;
+
+ private:
+  int rows_;
+  int cols_;
+  std::size_t words_;  ///< of a row of one plane
+  std::size_t planes_ = 0;
+  std::vector<std::uint64_t> bits_;  ///< [row][plane][word]
+};
+
+}  // namespace dbsp::planner

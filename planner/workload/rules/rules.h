@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules there are; planner/workload/rules/registry.cpp puts them in order.
+#pragma once
+
+#include "planner/workload/rules/rule.h"
+
+namespace dbsp::planner {
+
+[[nodiscard]] const MaskRuleType& ArrayRuleType();
+[[nodiscard]] const MaskRuleType& DenseRuleType();
+[[nodiscard]] const MaskRuleType& DensityRuleType();
+[[nodiscard]] const MaskRuleType& RadialRuleType();
+[[nodiscard]] const MaskRuleType& RandomRuleType();
+[[nodiscard]] const MaskRuleType& StaRuleType();
+[[nodiscard]] const MaskRuleType& Svg1RuleType();
+[[nodiscard]] const MaskRuleType& VsaRuleType();
+
+}  // namespace dbsp::planner

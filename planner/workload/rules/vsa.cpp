@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// VSA: tiles of 4 x 4 x 4 = 64 tokens; each query tile keeps the k key tiles with the highest score
+// of pooled queries and keys. The scores here are made up from a seed: k is exact, positions are
+// not. Scores are integers, so that equal seeds give equal masks on every machine.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+
+#include "core/error.h"
+#include "planner/workload/rules/prng.h"
+#include "planner/workload/rules/rules.h"
+
+namespace dbsp::planner {
+namespace {
+
+constexpr int kTileTokens = 64;
+constexpr int kFeatures = 8;
+constexpr int kFeatureRange = 256;
+// Separates these streams from those of other rules with the same seed.
+constexpr std::uint64_t kStream = 0x05A;
+
+using Features = std::array<std::int32_t, kFeatures>;
+
+/// Pooled queries or keys of one head: one vector per tile.
+std::vector<Features> MakeFeatures(int tiles, Prng& prng) {
+  std::vector<Features> features(static_cast<std::size_t>(tiles));
+  for (Features& tile : features) {
+    for (std::int32_t& feature : tile) {
+      feature = static_cast<std::int32_t>(prng.Below(2 * kFeatureRange)) - kFeatureRange;
+    }
+  }
+  return features;
+}
+
+class VsaMasks : public RuleMasks {
+ public:
+  VsaMasks(const RuleContext& context, const RuleOptions& options)
+      : shape_(context.shape()),
+        tiles_(static_cast<int>(context.model.text_tokens == 0
+                                    ? (shape_.tokens + kTileTokens - 1) / kTileTokens
+                                    : context.model.grid.tokens() / kTileTokens)),
+        top_(static_cast<int>(std::ceil((1 - options.Number("sparsity")) * tiles_))),
+        seed_(static_cast<std::uint64_t>(options.Int("seed"))) {}
+
+  LayerMasks Make(int step, int layer) override {
+    LayerMasks masks;
+    for (int h = 0; h < shape_.heads; ++h) {
+      Prng prng{kStream,
+                seed_,
+                static_cast<std::uint64_t>(step),
+                static_cast<std::uint64_t>(layer),
+                static_cast<std::uint64_t>(h)};
+      masks.head.push_back(std::make_shared<const BlockMask>(
+          RefineMask(HeadMask(prng), kTileTokens, shape_.block, shape_.tokens)));
+    }
+    return masks;
+  }
+  [[nodiscard]] std::string Key(int step, int layer) const override {
+    return fmt::format("{},{}", step, layer);
+  }
+  std::vector<std::int64_t> Kept(int step, int layer) override {
+    if (shape_.block.q != kTileTokens || shape_.block.k != kTileTokens) {
+      return RuleMasks::Kept(step, layer);
+    }
+    const std::int64_t all = shape_.q_blocks();
+    const std::int64_t text = all - tiles_;
+    const std::int64_t kept = static_cast<std::int64_t>(tiles_) * (top_ + text) + text * all;
+    return std::vector<std::int64_t>(static_cast<std::size_t>(shape_.heads), kept);
+  }
+
+ private:
+  [[nodiscard]] BlockMask HeadMask(Prng& prng) const {
+    const auto all = static_cast<int>((shape_.tokens + kTileTokens - 1) / kTileTokens);
+    const std::vector<Features> queries = MakeFeatures(tiles_, prng);
+    const std::vector<Features> keys = MakeFeatures(tiles_, prng);
+    BlockMask mask(all, all);
+    std::vector<std::int64_t> ranked(static_cast<std::size_t>(tiles_));
+    for (int i = 0; i < tiles_; ++i) {
+      const Features& query = queries[static_cast<std::size_t>(i)];
+      for (int j = 0; j < tiles_; ++j) {
+        const Features& key = keys[static_cast<std::size_t>(j)];
+        const std::int64_t score =
+            std::inner_product(query.begin(), query.end(), key.begin(), std::int64_t{0});
+        // Score first, then the lower tile: one number, unique per tile.
+        ranked[static_cast<std::size_t>(j)] = score * tiles_ - j;
+      }
+      KeepTop(ranked, i, mask);
+      mask.SetRange(i, tiles_, all);
+    }
+    for (int i = tiles_; i < all; ++i) mask.SetRange(i, 0, all);
+    return mask;
+  }
+
+  /// Sets the top_ tiles of `ranked` in row i.
+  void KeepTop(const std::vector<std::int64_t>& ranked, int i, BlockMask& mask) const {
+    if (top_ == 0) return;
+    std::vector<std::int64_t> sorted = ranked;
+    const auto last = sorted.begin() + (top_ - 1);
+    std::nth_element(sorted.begin(), last, sorted.end(), std::greater<>());
+    for (int j = 0; j < tiles_; ++j) {
+      if (ranked[static_cast<std::size_t>(j)] >= *last) mask.Set(i, j);
+    }
+  }
+
+  AttentionShape shape_;
+  int tiles_;
+  int top_;
+  std::uint64_t seed_;
+};
+
+class VsaRule : public MaskRuleType {
+ public:
+  [[nodiscard]] std::string name() const override { return "vsa"; }
+  [[nodiscard]] bool PositionsAreReal() const override { return false; }
+  [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
+    return {{"seed", OptionKind::kInt, 0, kMaxSeed, "0", {}},
+            {"sparsity", OptionKind::kNumber, 0, 1, "0.9", {}}};
+  }
+  [[nodiscard]] BlockSize DefaultBlock(
+      const ModelShape& /*model*/,
+      const std::map<std::string, std::string>& /*given*/) const override {
+    return {kTileTokens, kTileTokens};
+  }
+  [[nodiscard]] std::unique_ptr<RuleMasks> Open(const RuleContext& context,
+                                                const MaskRule& rule) const override {
+    const RuleOptions options(name(), Specs(context.model), rule.options);
+    RequireBlockDivides(name(), kTileTokens, context.block);
+    return std::make_unique<VsaMasks>(context, options);
+  }
+};
+
+}  // namespace
+
+const MaskRuleType& VsaRuleType() {
+  static const VsaRule rule;
+  return rule;
+}
+
+}  // namespace dbsp::planner

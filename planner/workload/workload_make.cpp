@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <charconv>
+#include <vector>
+
+#include "core/cli.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "planner/workload/mask_flag.h"
+#include "planner/workload/presets.h"
+#include "planner/workload/workload_tool.h"
+
+namespace dbsp::tuner {
+namespace {
+
+constexpr int kMaxSide = 1 << 20;
+
+/// `count` integers from 1 to 2^20 with `separator` between them.
+std::vector<int> ParseSides(const std::string& flag,
+                            const std::string& text,
+                            char separator,
+                            std::size_t count,
+                            const char* expected) {
+  std::vector<int> sides;
+  const char* at = text.data();
+  const char* end = at + text.size();
+  bool good = true;
+  while (good && sides.size() < count) {
+    int side = 0;
+    const auto [stop, problem] = std::from_chars(at, end, side);
+    good = problem == std::errc() && side >= 1 && side <= kMaxSide;
+    const bool last = sides.size() + 1 == count;
+    good = good && (last ? stop == end : stop != end && *stop == separator);
+    sides.push_back(side);
+    at = last ? stop : stop + (good ? 1 : 0);
+  }
+  if (!good) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{}: expected {}, each side from 1 to {}, found '{}'",
+         flag,
+         expected,
+         kMaxSide,
+         text);
+  }
+  return sides;
+}
+
+void RequireShapeFlags(const MakeFlags& flags) {
+  if (flags.model) return;
+  if (!flags.heads) {
+    Fail(ErrorCode::kInvalidArgument, "without --model the shape needs --heads");
+  }
+  if (!flags.grid && !flags.tokens) {
+    Fail(ErrorCode::kInvalidArgument, "without --model the shape needs --grid T,H,W or --tokens");
+  }
+}
+
+/// Grid and text from --grid, --tokens and --text-tokens, which must agree.
+void ApplyTokens(const MakeFlags& flags, ModelShape& model) {
+  if (flags.text_tokens) model.text_tokens = *flags.text_tokens;
+  if (flags.grid) {
+    const std::vector<int> sides = ParseSides("--grid", *flags.grid, ',', 3, "T,H,W");
+    model.grid = {sides[0], sides[1], sides[2]};
+  }
+  if (!flags.tokens) return;
+  if (flags.grid) {
+    if (model.tokens() == *flags.tokens) return;
+    Fail(ErrorCode::kInvalidArgument,
+         "--tokens {}: --grid {} with {} text tokens has {}; leave --tokens out",
+         *flags.tokens,
+         *flags.grid,
+         model.text_tokens,
+         model.tokens());
+  }
+  const std::int64_t video = *flags.tokens - model.text_tokens;
+  if (video < 1) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--tokens {}: expected more than the {} text tokens",
+         *flags.tokens,
+         model.text_tokens);
+  }
+  if (video != model.grid.tokens()) model.grid = {1, 1, static_cast<int>(video)};
+}
+
+ModelShape ShapeOf(const MakeFlags& flags) {
+  RequireShapeFlags(flags);
+  ModelShape model;
+  model.name = "custom";
+  if (flags.model) model = planner::ModelPreset(*flags.model);
+  if (flags.layers) model.layers = *flags.layers;
+  if (flags.heads) model.heads = *flags.heads;
+  if (flags.head_dim) model.head_dim = *flags.head_dim;
+  if (flags.steps) model.steps = *flags.steps;
+  if (flags.passes) model.passes = *flags.passes;
+  ApplyTokens(flags, model);
+  return model;
+}
+
+/// The name shown: --name, else the preset's with a mark when its shape was changed.
+std::string NameFor(const MakeFlags& flags, const ModelShape& model) {
+  if (flags.name) return *flags.name;
+  const bool changed = flags.model && !(model == planner::ModelPreset(*flags.model));
+  return model.name + (changed ? " (changed)" : "");
+}
+
+}  // namespace
+
+void MakeWorkload(const MakeFlags& flags) {
+  Workload workload;
+  workload.model = ShapeOf(flags);
+  workload.directory = flags.output.parent_path();
+  if (flags.block) {
+    const std::vector<int> sides = ParseSides("--block", *flags.block, 'x', 2, "QxK");
+    workload.block = {sides[0], sides[1]};
+  } else {
+    workload.block = planner::DefaultBlock(flags.mask, workload.model);
+  }
+  planner::ApplyMaskFlag(flags.mask, workload);
+  // Rules go by the preset's name, so the shown name comes last.
+  workload.model.name = NameFor(flags, workload.model);
+  const std::string text = WorkloadToJson(workload);
+  static_cast<void>(WorkloadFromJson(text, flags.output.string()));  // shapes past the limits
+  WriteFileAtomically(flags.output, text);
+  const ModelShape& model = workload.model;
+  WriteStdout(fmt::format("{}: {}, {} layers x {} steps x {} heads, {} tokens, mask {}, hash {}\n",
+                          flags.output.string(),
+                          model.name,
+                          model.layers,
+                          model.steps,
+                          model.heads,
+                          model.tokens(),
+                          flags.mask,
+                          HashOf(workload)));
+}
+
+}  // namespace dbsp::tuner

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/gpu/device_bench.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "kernels/gpu/check_call.h"
+#include "profiler/gpu/device_attention.h"
+#include "profiler/gpu/device_bytes.h"
+#include "profiler/gpu/device_local.h"
+#include "runtime/clock.h"
+#include "runtime/cuda/cuda_driver.h"
+#include "runtime/cupti/counters.h"
+#include "runtime/nvml/gpu_facts.h"
+
+namespace dbsp::profiler {
+namespace {
+
+using kernels::gpu::Variant;
+
+/// Short work is repeated until it fills this: four hundred times an event's resolution.
+constexpr double kBatchNs = 200'000;
+constexpr int kMostLaunches = 256;
+constexpr int kMostSets = 8;
+constexpr double kBytesPerGb = 1e9;
+
+/// Leaves MeasureInTurns, which knows no interrupts.
+struct Interrupted {};
+
+void Join(std::string& text, const std::string& more) {
+  if (!text.empty() && !more.empty()) text += "; ";
+  text += more;
+}
+
+}  // namespace
+
+DeviceLimits LimitsOf(const std::string& suite) {
+  const bool quick = suite == "quick";
+  DeviceLimits limits;
+  limits.min_time_ns = quick ? 100'000'000 : 300'000'000;
+  limits.max_time_ns = quick ? 1'000'000'000 : 3'000'000'000;
+  return limits;
+}
+
+const char* DeviceMethod(const TrialConfig& config) {
+  return std::holds_alternative<AttentionConfig>(config) ? "cuda.events.cold"
+                                                         : "cuda.events.batched";
+}
+
+DeviceBench::DeviceBench(const runtime::CudaDeviceFacts& device, DeviceBenchOptions options)
+    : device_(device), options_(std::move(options)), timer_(device) {}
+
+const Variant& DeviceBench::Find(const std::string& kernel) const {
+  for (const Variant& variant : options_.kernels) {
+    if (kernel == variant.name) {
+      kernels::gpu::CheckArch(variant, device_.arch);
+      return variant;
+    }
+  }
+  Fail(ErrorCode::kNotFound, "no GPU kernel is called '{}'; gpu_check list names them", kernel);
+}
+
+void DeviceBench::RequireMemory(std::int64_t bytes, const char* what) const {
+  const std::size_t free = runtime::CudaMemory().free;
+  if (static_cast<std::size_t>(bytes) <= free) return;
+  Fail(ErrorCode::kUnavailable,
+       "{} need {:.3f} GB of device memory, {:.3f} GB are free; take a smaller shape or a device "
+       "that nothing else uses",
+       what,
+       static_cast<double>(bytes) / kBytesPerGb,
+       static_cast<double>(free) / kBytesPerGb);
+}
+
+std::string DeviceBench::SlowWords(const DeviceMeasurement& measured) const {
+  if (measured.slow_ns.empty()) return "";
+  std::string words = fmt::format("{} samples discarded: clock below {:.0f}% of {} MHz",
+                                  measured.slow_ns.size(),
+                                  100 * options_.limits.min_clock_ratio,
+                                  device_.sm_clock_khz / 1000);
+  if (measured.slow_kept > 0) {
+    words += fmt::format(", {} more kept because it stays there", measured.slow_kept);
+  }
+  if (options_.pci.empty()) return words;
+  try {
+    const auto facts = runtime::GpuFacts(options_.pci);
+    const auto events = facts.find("gpu_clock_events");
+    if (events != facts.end()) words += fmt::format("; NVML names: {}", events->second);
+  } catch (const Error& error) {
+    words += fmt::format("; why is not known: {}", error.what());
+  }
+  return words;
+}
+
+Measurement DeviceBench::Sample(const std::function<DeviceReading()>& sample,
+                                const MeasureLimits& limits,
+                                const std::function<bool()>& interrupted) const {
+  DeviceLimits mine = options_.limits;
+  mine.budget_ns = std::max<std::int64_t>(
+      0, std::min(limits.budget_ns, limits.deadline_ns - runtime::SteadyNs()));
+  std::vector<DeviceMeasurement> measured;
+  try {
+    measured = MeasureInTurns(mine,
+                              {{"trial",
+                                [&] {
+                                  if (interrupted()) throw Interrupted{};
+                                  return sample();
+                                }}},
+                              runtime::SteadyNs);
+  } catch (const Interrupted&) {
+    return {.stop_reason = "interrupted"};
+  }
+  const DeviceMeasurement& one = measured.front();
+  Measurement result{.warmups = 1,
+                     .discarded = static_cast<std::int64_t>(one.slow_ns.size()),
+                     .stop_reason = one.stop_reason,
+                     .detail = SlowWords(one)};
+  for (const double ns : one.samples_ns) {
+    result.samples_ns.push_back(std::max<std::int64_t>(std::llround(ns), 1));
+  }
+  return result;
+}
+
+Measurement DeviceBench::Measure(const AttentionConfig& config,
+                                 const MeasureLimits& limits,
+                                 const std::function<bool()>& interrupted) {
+  const Variant& variant = Find(config.kernel);
+  RequireMemory(DeviceBytes(config), "Q, K, V, O and lists");
+  const DeviceAttention attention(config, variant, values_, timer_.stream());
+  const DeviceWork work = [&](void*) { attention.Launch(); };
+  timer_.WarmUp(work, variant.name);
+  Measurement measured = Sample([&] { return timer_.Cold(work); }, limits, interrupted);
+  if (measured.stop_reason == "interrupted") return measured;
+  if (const std::string problem = attention.Problem(); !problem.empty()) throw WrongResult(problem);
+  return measured;
+}
+
+Measurement DeviceBench::Measure(const LocalConfig& config,
+                                 const MeasureLimits& limits,
+                                 const std::function<bool()>& interrupted) {
+  const std::int64_t bytes = std::max<std::int64_t>(DeviceBytes(config), 1);
+  RequireMemory(bytes, "the buffers");
+  const auto wanted = 2 * static_cast<std::int64_t>(device_.l2_bytes) / bytes;
+  const int sets = static_cast<int>(std::clamp<std::int64_t>(wanted, 1, kMostSets));
+  const auto local = MakeDeviceLocal(config, sets, values_, timer_.stream());
+  int turn = 0;
+  const DeviceWork work = [&](void*) { local->Launch(turn++ % local->sets()); };
+  for (int set = 0; set < sets; ++set) timer_.WarmUp(work, config.op.c_str());
+  const double once = std::max(timer_.Batched(work, sets).duration_ns, 1.0);
+  const int rounds = static_cast<int>(
+      std::clamp(std::ceil(kBatchNs / (once * sets)), 1.0, double{kMostLaunches} / sets));
+  const int count = rounds * sets;
+  Measurement measured = Sample([&] { return timer_.Batched(work, count); }, limits, interrupted);
+  if (measured.stop_reason == "interrupted") return measured;
+  measured.warmups = 2 * sets;
+  Join(measured.detail,
+       fmt::format("each sample is the mean of {} launches over {} sets of buffers", count, sets));
+  if (const std::string problem = local->Problem(); !problem.empty()) throw WrongResult(problem);
+  return measured;
+}
+
+CounterRecord DeviceBench::Count(const AttentionConfig& config) {
+  const Variant& variant = Find(config.kernel);
+  RequireMemory(DeviceBytes(config), "Q, K, V, O and lists");
+  const DeviceAttention attention(config, variant, values_, timer_.stream());
+  const DeviceWork work = [&](void*) { attention.Launch(); };
+  timer_.WarmUp(work, variant.name);
+  runtime::CounterReading reading = runtime::ReadCounters({.device = device_.index}, [&] {
+    attention.Launch();
+    timer_.stream().Synchronize();
+  });
+  CounterRecord record{runtime::NameOf(reading.source), std::move(reading.why), {}};
+  // A metric without a value (a count of zero cycles to divide by) is left out.
+  for (const auto& [name, value] : reading.values) {
+    if (std::isfinite(value)) record.values.emplace(name, value);
+  }
+  return record;
+}
+
+std::shared_ptr<DeviceBench> OpenBench(const runtime::DeviceSpec& device,
+                                       DeviceBenchOptions options) {
+  try {
+    const runtime::CudaDeviceFacts facts = runtime::OpenCudaDevice(device.index);
+    options.pci = runtime::CudaDriver::Load().device_pci(device.index);
+    return std::make_shared<DeviceBench>(facts, std::move(options));
+  } catch (const Error& error) {
+    const std::string index = device.index == 0 ? "" : fmt::format(":{}", device.index);
+    Fail(error.code(), "--device cuda{}: unavailable: {}", index, error.what());
+  }
+}
+
+}  // namespace dbsp::profiler

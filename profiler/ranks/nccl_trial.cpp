@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/ranks/nccl_trial.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "core/error.h"
+#include "profiler/ranks/exchange_processes.h"
+#include "profiler/ranks/exchange_rank.h"
+#include "runtime/clock.h"
+
+namespace dbsp::profiler {
+namespace {
+
+/// When each rank began and ended the sample that is being taken.
+struct Clock {
+  explicit Clock(int size)
+      : begin(static_cast<std::size_t>(size)), end(static_cast<std::size_t>(size)) {}
+  [[nodiscard]] std::int64_t Took() const {
+    std::int64_t first = begin[0];
+    std::int64_t last = end[0];
+    for (std::size_t r = 1; r < begin.size(); ++r) {
+      first = std::min<std::int64_t>(first, begin[r]);
+      last = std::max<std::int64_t>(last, end[r]);
+    }
+    return last - first;
+  }
+
+  std::vector<std::atomic<std::int64_t>> begin;
+  std::vector<std::atomic<std::int64_t>> end;
+};
+
+}  // namespace
+
+std::string NcclMethod(const NcclWorld& world) {
+  const std::string method =
+      fmt::format("nccl.{}{}",
+                  world.processes || world.will_be_processes ? "slowest" : "wall",
+                  kExchangesPerSample);
+  const int ctas = world.options.most_ctas;
+  return ctas == 0 ? method : fmt::format("{}.ctas{}", method, ctas);
+}
+
+Measurement MeasureNccl(const ExchangeConfig& config,
+                        int size,
+                        const NcclWorld& world,
+                        const MeasureLimits& limits,
+                        const std::function<bool()>& interrupted) {
+  if (world.processes) return world.processes->Measure(config, size, limits);
+  if (size > world.devices) {
+    Fail(ErrorCode::kUnavailable,
+         "exchanges between {} ranks take a GPU each; there are {}",
+         size,
+         world.devices);
+  }
+  Measurement result;
+  std::atomic<bool> done{false};
+  Clock clock(size);
+  std::vector<std::unique_ptr<ExchangeDevice>> devices(static_cast<std::size_t>(size));
+  const auto queue_of = [&](int rank) {
+    devices[rank] = world.open(rank);
+    return devices[rank]->Queue(size);
+  };
+  runtime::RunNcclRanks(size, world.options, queue_of, [&](runtime::NcclCommunicator& comm) {
+    const int rank = comm.rank();
+    const ExchangeRank mine(config, rank, size);
+    const float* send = devices[rank]->Buffer(mine.send_floats(), "an exchange's send buffer");
+    float* recv = devices[rank]->Buffer(mine.recv_floats(), "an exchange's receive buffer");
+    comm.Wait();  // for the buffers
+    const auto once = [&] {
+      clock.begin[rank] = runtime::SteadyNs();
+      for (int i = 0; i < kExchangesPerSample; ++i) mine.Enqueue(comm, send, recv);
+      comm.Wait();
+      clock.end[rank] = runtime::SteadyNs();
+      comm.Barrier();
+    };
+    if (rank != 0) {
+      for (comm.Barrier(); !done; comm.Barrier()) once();
+      return;
+    }
+    const auto sample = [&] {
+      comm.Barrier();
+      once();
+      return Reading{clock.Took() / kExchangesPerSample};
+    };
+    result = Measure(limits, sample, runtime::SteadyNs, interrupted);
+    done = true;
+    comm.Barrier();
+  });
+  return result;
+}
+
+}  // namespace dbsp::profiler

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/suites/kernel_table.h"
+
+#include "kernels/gpu/check_call.h"
+#include "kernels/gpu/gpu_variants.h"
+
+namespace dbsp::profiler {
+
+KernelVariant RecordOf(const kernels::AttentionVariant& variant) {
+  return {.name = variant.name, .list = "blocks", .deterministic = variant.deterministic};
+}
+
+KernelVariant RecordOf(const kernels::gpu::Variant& variant) {
+  const bool keys = variant.list == kernels::gpu::ListKind::kKeys;
+  return {.name = variant.name,
+          .list = keys ? "keys" : "blocks",
+          .arch = variant.min_arch,
+          .head_dim = variant.head_dim,
+          .q_block = variant.q_block,
+          .k_block = variant.k_block,
+          .tile_m = variant.tile_m,
+          .tile_n = variant.tile_n,
+          .stages = variant.stages,
+          .threads = variant.threads,
+          .shared_bytes = variant.shared_bytes,
+          .deterministic = variant.deterministic};
+}
+
+std::vector<KernelVariant> CpuKernels() { return {RecordOf(kernels::FindCpuAttention(""))}; }
+
+std::vector<KernelVariant> GpuKernels(int arch) {
+  std::vector<KernelVariant> found;
+  for (const kernels::gpu::Variant& variant : kernels::gpu::Variants()) {
+    if (kernels::gpu::RunsOn(variant, arch)) found.push_back(RecordOf(variant));
+  }
+  return found;
+}
+
+}  // namespace dbsp::profiler

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/suites/measure_all.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "core/cli.h"
+#include "core/error.h"
+#include "profiler/interrupt.h"
+#include "profiler/ranks/profile_ranks.h"
+#include "profiler/suites/suite.h"
+#include "runtime/clock.h"
+
+namespace dbsp::profiler {
+namespace {
+
+/// What is known of the kernel that a trial ran, once in a run; nothing for other trials and
+/// unknown names.
+void StoreKernel(const TrialConfig& config,
+                 const std::vector<KernelVariant>& kernels,
+                 std::set<std::string>& stored,
+                 db::Database& database) {
+  const auto* overlap = std::get_if<OverlapConfig>(&config);
+  const auto* attention =
+      overlap != nullptr ? &overlap->attention : std::get_if<AttentionConfig>(&config);
+  if (attention == nullptr || !stored.insert(attention->kernel).second) return;
+  const auto kernel = std::find_if(kernels.begin(), kernels.end(), [&](const KernelVariant& k) {
+    return k.name == attention->kernel;
+  });
+  if (kernel != kernels.end()) database.AddKernel(*kernel);
+}
+
+/// Of attention that was measured, where they are wanted; nothing for other trials, and in words on
+/// stderr when the pass fails: the trial's times stand.
+std::optional<CounterRecord> CountersOf(const Trial& trial, const RunSettings& settings) {
+  const auto* attention = std::get_if<AttentionConfig>(&trial.config);
+  const bool wanted = settings.bench && settings.bench->counters();
+  if (attention == nullptr || trial.outcome != TrialOutcome::kOk || !wanted) {
+    return std::nullopt;
+  }
+  try {
+    return settings.bench->Count(*attention);
+  } catch (const Error& error) {
+    Progress(fmt::format("no counters: {}", error.what()));
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::set<std::pair<std::string, std::string>> Finished(const db::Database& database,
+                                                       const Provenance& machine) {
+  std::set<std::int64_t> here;
+  for (const db::StoredEnvironment& stored : database.Environments()) {
+    const Provenance& p = stored.provenance;
+    if (p.device_kind == machine.device_kind && p.device_name == machine.device_name &&
+        p.device_uuid == machine.device_uuid && p.git_commit == machine.git_commit) {
+      here.insert(stored.id);
+    }
+  }
+  std::set<std::pair<std::string, std::string>> finished;
+  for (const db::StoredTrial& stored : database.Trials()) {
+    if (stored.trial.outcome == TrialOutcome::kOk && here.contains(stored.environment_id)) {
+      finished.insert({KeyOf(stored.trial.config), stored.trial.method});
+    }
+  }
+  return finished;
+}
+
+void MeasureAll(RunSettings settings,
+                const Provenance& machine,
+                const std::vector<KernelVariant>& kernels,
+                db::Database& database,
+                std::int64_t budget_ns,
+                std::vector<Result>& results) {
+  settings.limits.deadline_ns = runtime::SteadyNs() + budget_ns;
+  settings.interrupted = [nccl = settings.nccl] { return InterruptedAnywhere(nccl.get()); };
+  const std::int64_t most_ns = settings.limits.budget_ns;
+  const int total = Count(results, ResultStatus::kToMeasure);
+  int left = total;
+  std::set<std::string> stored;
+  std::int64_t environment = 0;
+  for (Result& result : results) {
+    if (result.status != ResultStatus::kToMeasure) continue;
+    const std::int64_t remaining = settings.limits.deadline_ns - runtime::SteadyNs();
+    result.status = ResultStatus::kLeftOut;
+    if (remaining <= 0 || settings.interrupted() || LostRank(settings.nccl.get())) continue;
+    settings.limits.budget_ns = std::min(most_ns, 2 * remaining / left--);
+    result.trial = RunTrial(result.config, settings);
+    if (!result.trial) continue;
+    if (environment == 0) environment = database.AddEnvironment(machine);
+    StoreKernel(result.config, kernels, stored, database);
+    database.AddTrial(environment, *result.trial, CountersOf(*result.trial, settings));
+    result.status = result.trial->outcome == TrialOutcome::kOk ? ResultStatus::kMeasured
+                                                               : ResultStatus::kFailed;
+    Progress(fmt::format("[{}/{}] {}", total - left, total, Describe(result.config)));
+  }
+}
+
+}  // namespace dbsp::profiler

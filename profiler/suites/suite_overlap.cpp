@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/suites/suite_overlap.h"
+
+#include <algorithm>
+#include <set>
+
+#include "profiler/suites/suite_calls.h"
+
+namespace dbsp::profiler {
+namespace {
+
+constexpr double kDensity = 0.3;
+constexpr const char* kOps[] = {"alltoall", "hop"};
+constexpr TimedSide kSides[] = {TimedSide::kAttention, TimedSide::kExchange};
+/// MagiAttention leaves 4 to 8 SMs.
+constexpr int kMargins[] = {0, 8, 16, 4};
+
+/// A call that takes about as long as a middle-sized exchange, one eight times shorter.
+struct Sizes {
+  std::vector<AttentionConfig> calls;
+  std::vector<std::int64_t> bytes;
+};
+
+bool Gpu(const SuiteOptions& options) { return options.target.dtype == DType::kBf16; }
+
+/// One rank's heads over all rows, and an eighth of them; Q, K and V of a rank's home, a sixteenth
+/// and four times that.
+Sizes OfWorkload(const SuiteOptions& options, const std::string& kernel) {
+  const AttentionShape s = options.workload->shape();
+  const int heads = (s.heads + options.ranks - 1) / options.ranks;
+  const Draw draw{"uniform", kDensity, 1.0};
+  const Call call{heads, s.q_blocks(), s.k_blocks()};
+  const Call shorter{heads, std::max(1, s.q_blocks() / 8), s.k_blocks()};
+  const std::int64_t home =
+      std::int64_t{3} * s.tokens * heads * s.head_dim * BytesOf(options.target.dtype);
+  const std::int64_t sent = std::max<std::int64_t>(home / options.ranks, 4096);
+  return {{CallOf(options, kernel, s, call, draw), CallOf(options, kernel, s, shorter, draw)},
+          {sent, sent / 16, 4 * sent}};
+}
+
+/// Two heads over 2048 keys and 8 MB are milliseconds of a core each; 8 heads over 16384 keys and
+/// 64 MB the same of a GPU and its links, in tenths.
+Sizes General(const SuiteOptions& options, const KernelVariant& kernel) {
+  const bool gpu = Gpu(options);
+  const int head_dim = kernel.head_dim.value_or(64);
+  const BlockSize block{kernel.q_block.value_or(64), kernel.k_block.value_or(64)};
+  const int keys = gpu ? 16384 : 2048;
+  Sizes sizes;
+  for (const int tokens : {keys, keys / 8}) {
+    sizes.calls.push_back(AttentionOf(options,
+                                      kernel.name,
+                                      gpu ? 8 : 2,
+                                      head_dim,
+                                      block,
+                                      tokens / block.q,
+                                      keys / block.k,
+                                      "uniform",
+                                      kDensity));
+  }
+  const std::int64_t middle = gpu ? 64 << 20 : 8 << 20;
+  sizes.bytes = {middle, middle / 16, 4 * middle};
+  return sizes;
+}
+
+Sizes SizesOf(const SuiteOptions& options) {
+  if (options.workload) {
+    return OfWorkload(options,
+                      KernelsFor(options.target, options.workload->shape(), "--workload").front());
+  }
+  return General(options, options.target.kernels.front());
+}
+
+void AddBoth(const SuiteOptions& options,
+             const AttentionConfig& attention,
+             std::int64_t bytes,
+             int ranks,
+             int margin,
+             std::vector<TrialConfig>& suite) {
+  for (const char* op : kOps) {
+    for (const TimedSide timed : kSides) {
+      suite.emplace_back(OverlapConfig{.attention = attention,
+                                       .exchange = {.op = op,
+                                                    .transport = options.target.transport,
+                                                    .ranks = ranks,
+                                                    .bytes_per_rank = bytes / 4 * 4,
+                                                    .nodes = options.sweep.nodes_of(ranks)},
+                                       .sm_margin = margin,
+                                       .timed = timed});
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<TrialConfig> OverlapSuite(const SuiteOptions& options) {
+  const Sizes sizes = SizesOf(options);
+  std::set<int, std::greater<>> counts{options.ranks};
+  for (int ranks = 2; ranks < options.ranks; ranks *= 2) counts.insert(ranks);
+  std::vector<TrialConfig> suite;
+  for (const int margin : kMargins) {
+    // A margin of half the device or more is another device.
+    if (margin > 0 && 2 * margin >= options.target.sm_count) continue;
+    for (const std::int64_t bytes : sizes.bytes) {
+      for (const AttentionConfig& call : sizes.calls) {
+        for (const int ranks : counts) AddBoth(options, call, bytes, ranks, margin, suite);
+      }
+    }
+  }
+  return suite;
+}
+
+std::vector<TrialConfig> FewestOverlaps(const SuiteOptions& options) {
+  std::vector<TrialConfig> suite;
+  if (options.ranks < 2 || options.target.transport.empty()) return suite;
+  const Sizes sizes = SizesOf(options);
+  AddBoth(options, sizes.calls.front(), sizes.bytes.front(), options.ranks, 0, suite);
+  return suite;
+}
+
+}  // namespace dbsp::profiler

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// A rank on a CPU: fp32 memory and the kernels of kernels/attention.h.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "replay/rank.h"
+
+namespace dbsp::replay {
+
+/// owns     its buffers; keeps a reference to the cell, which must outlive it
+/// threads  as Rank
+class CpuRank final : public Rank {
+ public:
+  /// Allocates, builds copy lists and attention lists.
+  /// errors  Error{kInternal} as MakeRankPlan; Error{kInvalidArgument} for an unknown kernel
+  CpuRank(const Cell& cell, int rank);
+
+  /// Makes this rank's part of Q, K and V; call once, before the first run.
+  void Fill();
+  /// O of a token that lives here. shape [head_dim]
+  [[nodiscard]] std::span<const float> Output(int head, std::int64_t token) const;
+  /// Natural log-sum-exp of the rows computed here, [row slots][block.q].
+  [[nodiscard]] std::span<const float> log_sum_exp() const { return lse_; }
+  [[nodiscard]] float* SendWords(std::size_t index) override { return send_[index].data(); }
+  [[nodiscard]] float* RecvWords(std::size_t index) override { return recv_[index].data(); }
+  [[nodiscard]] float* KvWords(int step) override { return blocks_.data() + plan().StepKv(step); }
+
+ private:
+  void PoisonMemory() override;
+  void PackBlocks(int round) override;
+  void UnpackBlocks(int round) override;
+  void RunAttention(int step) override;
+  void RunMerge(int step) override;
+  void OnHop(int step) override { ClearSlack(step); }
+
+  void ClearSlack(int step);
+  [[nodiscard]] float* Base(const RoundMemory& memory);
+
+  const kernels::AttentionVariant* kernel_;
+  std::vector<float> home_in_;  ///< [Q, K, V][local tokens][heads][head_dim]
+  std::vector<float> home_out_;  ///< [local tokens][heads][head_dim]
+  std::vector<float> blocks_;  ///< Q slots, then K/V buffers
+  std::vector<float> o_, lse_, part_o_, part_lse_;  ///< [slots][block.q]([head_dim])
+  std::vector<std::vector<float>> between_;  ///< [rounds] blocks between two rounds
+  std::vector<std::vector<float>> send_, recv_;
+};
+
+[[nodiscard]] std::string WorkProblem(const Cell& cell, std::span<const CpuRank> ranks);
+
+}  // namespace dbsp::replay

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay/kernel_lookup.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "kernels/attention.h"
+#include "kernels/gpu/gpu_variants.h"
+
+namespace dbsp::replay {
+namespace {
+
+using kernels::gpu::ListKind;
+using kernels::gpu::Variant;
+
+bool RunsOn(const Variant& variant, int arch) {
+  return variant.min_arch == 90 ? arch == 90 : arch >= variant.min_arch;
+}
+
+bool Takes(const Variant& variant, const BlockSize& block, int head_dim) {
+  return variant.list == ListKind::kBlocks && variant.q_block == block.q &&
+         variant.k_block == block.k && variant.head_dim == head_dim;
+}
+
+/// Names of the kernels for which `good` holds.
+template <typename Good>
+std::string Names(const Good& good) {
+  std::string names;
+  for (const Variant& variant : kernels::gpu::Variants()) {
+    if (good(variant)) names += fmt::format("{}{}", names.empty() ? "" : ", ", variant.name);
+  }
+  return names.empty() ? "none" : names;
+}
+
+[[noreturn]] void FailNoKernel(const BlockSize& block, int head_dim, int arch) {
+  Fail(ErrorCode::kUnavailable,
+       "no GPU kernel takes {}x{} blocks of head_dim {} on compute capability {}.{}; there are: "
+       "{}; make the workload with the --block of one of them",
+       block.q,
+       block.k,
+       head_dim,
+       arch / 10,
+       arch % 10,
+       Names([&](const Variant& v) { return v.list == ListKind::kBlocks && RunsOn(v, arch); }));
+}
+
+/// errors  unless the named kernel runs these blocks here
+const Variant& Named(const std::string& name, const BlockSize& block, int head_dim, int arch) {
+  const Variant& variant = kernels::gpu::VariantNamed(name);
+  if (Takes(variant, block, head_dim) && RunsOn(variant, arch)) return variant;
+  Fail(ErrorCode::kUnavailable,
+       "kernel {} does not take {}x{} blocks of head_dim {} on compute capability {}.{}; --kernel "
+       "names one that does: {}",
+       name,
+       block.q,
+       block.k,
+       head_dim,
+       arch / 10,
+       arch % 10,
+       Names([&](const Variant& v) { return Takes(v, block, head_dim) && RunsOn(v, arch); }));
+}
+
+bool IsCpuKernel(const std::string& name) {
+  return name.empty() ||
+         std::ranges::any_of(kernels::CpuAttentionVariants(),
+                             [&](const auto& variant) { return variant.name == name; });
+}
+
+}  // namespace
+
+const Variant& ChooseGpuKernel(const std::string& planned,
+                               const std::string& wanted,
+                               const BlockSize& block,
+                               int head_dim,
+                               int arch) {
+  if (!wanted.empty()) return Named(wanted, block, head_dim, arch);
+  if (!IsCpuKernel(planned)) return Named(planned, block, head_dim, arch);
+  for (const Variant& variant : kernels::gpu::Variants()) {
+    if (Takes(variant, block, head_dim) && RunsOn(variant, arch)) return variant;
+  }
+  FailNoKernel(block, head_dim, arch);
+}
+
+std::string ChooseCpuKernel(const std::string& planned, const std::string& wanted) {
+  if (!wanted.empty()) return wanted;
+  const bool of_gpu = std::ranges::any_of(
+      kernels::gpu::Variants(), [&](const Variant& variant) { return planned == variant.name; });
+  return of_gpu ? std::string() : planned;
+}
+
+}  // namespace dbsp::replay

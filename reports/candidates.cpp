@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compare documents ("dbsp.compare/1"): checked, and matched with the plans of the page.
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "core/error.h"
+#include "reports/document_parts.h"
+
+namespace dbsp::reports {
+namespace {
+
+enum class Column { kText, kNumber, kAny };
+
+struct Field {
+  const char* name;
+  Column type;
+};
+
+/// Keys of a candidate that the page shows; DESIGN lists them. Others are ignored.
+constexpr std::array<Field, 22> kFields{{{"family", Column::kText},
+                                         {"cfg_degree", Column::kNumber},
+                                         {"ulysses_degree", Column::kNumber},
+                                         {"ring_degree", Column::kNumber},
+                                         {"exchange", Column::kText},
+                                         {"chunks", Column::kAny},
+                                         {"layout", Column::kAny},
+                                         {"kernels", Column::kAny},
+                                         {"rho_barrier", Column::kNumber},
+                                         {"rho_barrier_mean", Column::kNumber},
+                                         {"rho_barrier_worst", Column::kNumber},
+                                         {"rho_timeline", Column::kNumber},
+                                         {"compute_ms", Column::kNumber},
+                                         {"exchange_ms", Column::kNumber},
+                                         {"total_ms", Column::kNumber},
+                                         {"total_ms_low", Column::kNumber},
+                                         {"total_ms_high", Column::kNumber},
+                                         {"bytes_per_rank", Column::kNumber},
+                                         {"moved_fraction", Column::kNumber},
+                                         {"lower_bound_ms", Column::kNumber},
+                                         {"chosen", Column::kNumber},
+                                         {"verdict", Column::kText}}};
+
+/// One line for the table: lists and objects (kernels per head, for example) are written out.
+Json AnyJson(const Json& value) {
+  if (value.is_string() || value.is_number() || value.is_null()) return value;
+  if (!value.is_array()) return value.dump();
+  std::string line;
+  for (const Json& item : value) {
+    if (!line.empty()) line += ", ";
+    line += item.is_string() ? item.get<std::string>() : item.dump();
+  }
+  return line;
+}
+
+Json FieldJson(const JsonView& view, const Field& field) {
+  if (!view.Has(field.name) || view[field.name].raw().is_null()) return nullptr;
+  switch (field.type) {
+    case Column::kText:
+      return view[field.name].String();
+    case Column::kNumber:
+      return view[field.name].Number(0);
+    case Column::kAny:
+      break;
+  }
+  return AnyJson(view[field.name].raw());
+}
+
+/// Hash or name the document gives its workload; it may be a string or an object with both.
+std::vector<std::string> WorkloadNames(const JsonView& workload) {
+  if (workload.raw().is_string()) return {workload.String()};
+  std::vector<std::string> names;
+  if (workload.raw().is_object()) {
+    for (const char* key : {"hash", "workload_hash", "name"}) {
+      if (workload.Has(key) && workload[key].raw().is_string())
+        names.push_back(workload[key].String());
+      if (!names.empty()) return names;  // a hash says more than a name
+    }
+  }
+  workload.Wrong("a workload hash, or an object with 'hash' or 'name'");
+}
+
+/// Cells the document's sums are over, where it says so.
+std::optional<std::int64_t> CellsOf(const JsonView& workload) {
+  if (!workload.raw().is_object() || !workload.Has("cells")) return std::nullopt;
+  return workload["cells"].Int(0);
+}
+
+/// Sums over other cells than the plan's would make gains that nothing measured.
+bool Belongs(const PlanInput& input,
+             const std::vector<std::string>& names,
+             std::int64_t ranks,
+             std::optional<std::int64_t> cells) {
+  if (input.plan.ranks != ranks) return false;
+  if (cells && !std::cmp_equal(*cells, input.plan.cells.size())) return false;
+  for (const std::string& name : names) {
+    if (name == input.plan.workload_hash || name == input.plan.workload_name) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+CompareDocument ReadCompare(const CompareInput& input, const ReportInputs& inputs) {
+  const Json json = ParseJson(input.json, input.name);
+  const JsonView view(json, input.name);
+  view.RequireSchema("dbsp.compare/1");
+  CompareDocument document;
+  document.name = input.name;
+  document.ranks = view["ranks"].Int(1);
+  if (view.Has("costs")) {
+    const JsonView costs = view["costs"];
+    document.costs =
+        costs.raw().is_object() && costs.Has("source") ? costs["source"].String() : costs.String();
+  }
+  const std::vector<std::string> names = WorkloadNames(view["workload"]);
+  const std::optional<std::int64_t> cells = CellsOf(view["workload"]);
+  for (std::size_t i = 0; i < inputs.plans.size(); ++i) {
+    if (Belongs(inputs.plans[i], names, document.ranks, cells)) document.plans.push_back(i);
+  }
+  document.candidates = Json::array();
+  for (const JsonView& candidate : view["candidates"].Items()) {
+    Json row = Json::object();
+    row["family"] = candidate["family"].String();
+    for (const Field& field : kFields) row[field.name] = FieldJson(candidate, field);
+    document.candidates.push_back(std::move(row));
+  }
+  return document;
+}
+
+Json CompareJson(const CompareDocument& document) {
+  return {{"name", document.name},
+          {"ranks", document.ranks},
+          {"costs", document.costs},
+          {"plans", document.plans},
+          {"candidates", document.candidates}};
+}
+
+}  // namespace dbsp::reports

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// The records of cupti.h as those of runtime/cupti/activity.h. The structs are CUPTI 13's; a later
+// minor version only appends fields, and the library that is opened knows by how many bytes to
+// step.
+#include <cupti.h>
+
+#include <utility>
+
+#include "runtime/cupti/cupti_activity.h"
+#include "runtime/cupti/cupti_check.h"
+
+namespace dbsp::runtime {
+namespace {
+
+std::string TextOf(const char* text) { return text == nullptr ? "" : text; }
+
+Interval TimeOf(std::uint64_t start, std::uint64_t end) {
+  return {static_cast<std::int64_t>(start), static_cast<std::int64_t>(end)};
+}
+
+const char* CopyKindName(std::uint8_t kind) {
+  switch (kind) {
+    case CUPTI_ACTIVITY_MEMCPY_KIND_HTOD:
+      return "host to device";
+    case CUPTI_ACTIVITY_MEMCPY_KIND_DTOH:
+      return "device to host";
+    case CUPTI_ACTIVITY_MEMCPY_KIND_DTOD:
+      return "device to device";
+    case CUPTI_ACTIVITY_MEMCPY_KIND_HTOH:
+      return "host to host";
+    case CUPTI_ACTIVITY_MEMCPY_KIND_PTOP:
+      return "peer to peer";
+    default:
+      return "other";
+  }
+}
+
+void AddKernel(const CUpti_ActivityKernel10& record, ActivityCollector& collector) {
+  KernelRecord kernel;
+  kernel.name = TextOf(record.name);
+  kernel.time = TimeOf(record.start, record.end);
+  kernel.device = record.deviceId;
+  kernel.stream = record.streamId;
+  kernel.correlation = record.correlationId;
+  kernel.grid[0] = record.gridX;
+  kernel.grid[1] = record.gridY;
+  kernel.grid[2] = record.gridZ;
+  kernel.block[0] = record.blockX;
+  kernel.block[1] = record.blockY;
+  kernel.block[2] = record.blockZ;
+  kernel.registers_per_thread = record.registersPerThread;
+  kernel.shared_bytes = std::int64_t{record.staticSharedMemory} + record.dynamicSharedMemory;
+  collector.Add(std::move(kernel));
+}
+
+/// Copies, peer copies and sets name these fields alike.
+template <typename Record>
+void AddCopy(const Record& record, const char* kind, ActivityCollector& collector) {
+  CopyRecord copy;
+  copy.kind = kind;
+  copy.time = TimeOf(record.start, record.end);
+  copy.device = record.deviceId;
+  copy.stream = record.streamId;
+  copy.correlation = record.correlationId;
+  copy.bytes = static_cast<std::int64_t>(record.bytes);
+  collector.Add(std::move(copy));
+}
+
+void AddMarker(const CUpti_ActivityMarker2& record, ActivityCollector& collector) {
+  const auto flags = static_cast<unsigned>(record.flags);
+  const bool point = (flags & CUPTI_ACTIVITY_FLAG_MARKER_INSTANTANEOUS) != 0;
+  const bool start = point || (flags & CUPTI_ACTIVITY_FLAG_MARKER_START) != 0;
+  const bool end = point || (flags & CUPTI_ACTIVITY_FLAG_MARKER_END) != 0;
+  if (!start && !end) {
+    ++collector.losses().other_kinds;
+    return;
+  }
+  const bool on_thread = record.objectKind == CUPTI_ACTIVITY_OBJECT_THREAD;
+  collector.Add(ActivityCollector::MarkerEvent{
+      .id = record.id,
+      .start = start,
+      .end = end,
+      .time_ns = static_cast<std::int64_t>(record.timestamp),
+      .thread = on_thread ? static_cast<std::uint32_t>(record.objectId.pt.threadId) : 0,
+      .name = TextOf(record.name),
+      .domain = TextOf(record.domain)});
+}
+
+/// Bytes of a record of the kinds a session enables, 0 for others.
+std::size_t SizeOf(CUpti_ActivityKind kind) {
+  switch (kind) {
+    case CUPTI_ACTIVITY_KIND_KERNEL:
+    case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
+      return sizeof(CUpti_ActivityKernel10);
+    case CUPTI_ACTIVITY_KIND_MEMCPY:
+      return sizeof(CUpti_ActivityMemcpy6);
+    case CUPTI_ACTIVITY_KIND_MEMCPY2:
+      return sizeof(CUpti_ActivityMemcpyPtoP4);
+    case CUPTI_ACTIVITY_KIND_MEMSET:
+      return sizeof(CUpti_ActivityMemset4);
+    case CUPTI_ACTIVITY_KIND_MARKER:
+      return sizeof(CUpti_ActivityMarker2);
+    case CUPTI_ACTIVITY_KIND_RUNTIME:
+    case CUPTI_ACTIVITY_KIND_DRIVER:
+      return sizeof(CUpti_ActivityAPI);
+    case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION:
+      return sizeof(CUpti_ActivityExternalCorrelation);
+    default:
+      return 0;
+  }
+}
+
+template <typename Record>
+const Record& As(const CUpti_Activity* record) {
+  return *reinterpret_cast<const Record*>(record);
+}
+
+void AddRecord(const CUpti_Activity* record, ActivityCollector& collector) {
+  switch (record->kind) {
+    case CUPTI_ACTIVITY_KIND_KERNEL:
+    case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
+      return AddKernel(As<CUpti_ActivityKernel10>(record), collector);
+    case CUPTI_ACTIVITY_KIND_MEMCPY: {
+      const auto& copy = As<CUpti_ActivityMemcpy6>(record);
+      return AddCopy(copy, CopyKindName(copy.copyKind), collector);
+    }
+    case CUPTI_ACTIVITY_KIND_MEMCPY2:
+      return AddCopy(As<CUpti_ActivityMemcpyPtoP4>(record), "peer to peer", collector);
+    case CUPTI_ACTIVITY_KIND_MEMSET:
+      return AddCopy(As<CUpti_ActivityMemset4>(record), "set", collector);
+    case CUPTI_ACTIVITY_KIND_MARKER:
+      return AddMarker(As<CUpti_ActivityMarker2>(record), collector);
+    case CUPTI_ACTIVITY_KIND_RUNTIME:
+    case CUPTI_ACTIVITY_KIND_DRIVER: {
+      const auto& call = As<CUpti_ActivityAPI>(record);
+      return collector.AddCall(call.correlationId, call.threadId, TimeOf(call.start, call.end));
+    }
+    case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION: {
+      const auto& tie = As<CUpti_ActivityExternalCorrelation>(record);
+      // The other kinds belong to whoever else pushes ids in this process.
+      if (tie.externalKind == CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0) {
+        collector.AddSegment(tie.correlationId, tie.externalId);
+      }
+      return;
+    }
+    default:
+      ++collector.losses().other_kinds;
+  }
+}
+
+}  // namespace
+
+struct ActivityDecoder::Api {
+  explicit Api(const std::string& name) : library(internal::OpenCupti(name)) {}
+
+  DynamicLibrary library;
+  decltype(::cuptiActivityGetNextRecord)* GetNextRecord =
+      library.Get<decltype(::cuptiActivityGetNextRecord)>("cuptiActivityGetNextRecord");
+};
+
+ActivityDecoder::ActivityDecoder(std::unique_ptr<Api> api) : api_(std::move(api)) {}
+ActivityDecoder::~ActivityDecoder() = default;
+ActivityDecoder::ActivityDecoder(ActivityDecoder&&) noexcept = default;
+ActivityDecoder& ActivityDecoder::operator=(ActivityDecoder&&) noexcept = default;
+
+ActivityDecoder ActivityDecoder::Load(const std::string& library) {
+  return ActivityDecoder(std::make_unique<Api>(library));
+}
+
+void ActivityDecoder::Decode(std::span<const std::byte> buffer,
+                             ActivityCollector& collector) const {
+  // The function takes a buffer it may write to, and writes nothing.
+  auto* begin = const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(buffer.data()));
+  CUpti_Activity* record = nullptr;
+  std::size_t read_to = 0;  // end of the last record whose size is known
+  bool size_known = true;
+  CUptiResult result = CUPTI_SUCCESS;
+  while ((result = api_->GetNextRecord(begin, buffer.size(), &record)) == CUPTI_SUCCESS) {
+    const auto at = static_cast<std::size_t>(reinterpret_cast<std::uint8_t*>(record) - begin);
+    const std::size_t bytes = SizeOf(record->kind);
+    size_known = bytes != 0;
+    read_to = at + bytes;
+    AddRecord(record, collector);
+  }
+  // At the end CUPTI answers MAX_LIMIT_REACHED, also where the last record is cut short; at a kind
+  // that it does not know it stops with another result.
+  const bool stopped_early = result != CUPTI_ERROR_MAX_LIMIT_REACHED;
+  if (read_to < buffer.size() && (size_known || stopped_early)) {
+    collector.losses().undecoded_bytes += static_cast<std::int64_t>(buffer.size() - read_to);
+  }
+}
+
+}  // namespace dbsp::runtime

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/nccl/nccl_communicator.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstring>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "runtime/clock.h"
+#include "runtime/nccl/nccl_api.h"
+#include "runtime/nccl/nccl_failures.h"
+#include "runtime/ranks/exchange.h"
+
+namespace dbsp::runtime {
+namespace {
+
+using internal::NcclApi;
+
+static_assert(sizeof(NcclId) == sizeof(ncclUniqueId), "an id is NCCL's, byte for byte");
+
+/// Between two looks at a wait; exchanges that are timed are timed by events, not by this.
+constexpr auto kPollEvery = std::chrono::microseconds(20);
+
+class NcclRank final : public NcclCommunicator {
+ public:
+  NcclRank(int rank,
+           int size,
+           NcclQueue queue,
+           const NcclOptions& options,
+           std::shared_ptr<NcclFailures> failures)
+      : api_(options.library),
+        rank_(rank),
+        size_(size),
+        queue_(std::move(queue)),
+        deadline_ns_(options.deadline_ns),
+        must_stop_(options.must_stop),
+        failures_(failures ? std::move(failures) : std::make_shared<NcclFailures>()) {}
+
+  ~NcclRank() override {
+    if (comm_ == nullptr) return;
+    // Leaving is a collective as well: when a rank has failed, only aborting cannot wait for it.
+    if (failures_->rank() || !FinalizeInTime()) {
+      (void)api_.Abort(comm_);
+    } else {
+      (void)api_.Destroy(comm_);
+    }
+  }
+  NcclRank(const NcclRank&) = delete;
+  NcclRank& operator=(const NcclRank&) = delete;
+
+  void JoinAs(const NcclId& id, int most_ctas) {
+    ncclUniqueId unique{};
+    std::memcpy(unique.internal, id.data(), id.size());
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    if (most_ctas > 0) config.maxCTAs = most_ctas;
+    Finish(api_.InitRank(&comm_, size_, unique, rank_, &config), "ncclCommInitRankConfig");
+  }
+
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return size_; }
+
+  void EnqueueAllToAllV(const float* send,
+                        std::span<const std::int64_t> send_counts,
+                        std::span<const std::int64_t> send_offsets,
+                        float* recv,
+                        std::span<const std::int64_t> recv_counts,
+                        std::span<const std::int64_t> recv_offsets) override {
+    RequireCounts("AllToAllV send", rank_, size_, send_counts, send_offsets);
+    RequireCounts("AllToAllV recv", rank_, size_, recv_counts, recv_offsets);
+    const auto steps = AllToAllSteps(rank_, send_counts, send_offsets, recv_counts, recv_offsets);
+    EnqueueSteps("AllToAllV", send, steps, recv);
+  }
+
+  void EnqueueAllGatherV(const float* send,
+                         std::int64_t send_count,
+                         float* recv,
+                         std::span<const std::int64_t> counts,
+                         std::span<const std::int64_t> offsets) override {
+    RequireCounts("AllGatherV", rank_, size_, counts, offsets);
+    if (!IsEven(counts, offsets)) {
+      EnqueueSteps("AllGatherV", send, AllGatherSteps(rank_, send_count, counts, offsets), recv);
+      return;
+    }
+    Begin("AllGatherV");
+    Finish(api_.AllGather(send, recv, Count(send_count), ncclFloat32, comm_, stream()),
+           "ncclAllGather");
+  }
+
+  void EnqueueReduceScatter(const float* send, float* recv, std::int64_t count) override {
+    Begin("ReduceScatter");
+    Finish(api_.ReduceScatter(send, recv, Count(count), ncclFloat32, ncclSum, comm_, stream()),
+           "ncclReduceScatter");
+  }
+
+  void Wait() override {
+    WaitFor("the exchange", [&] { return queue_.idle(); });
+    waiting_for_ = "";
+  }
+
+  void AllToAllV(const float* send,
+                 std::span<const std::int64_t> send_counts,
+                 std::span<const std::int64_t> send_offsets,
+                 float* recv,
+                 std::span<const std::int64_t> recv_counts,
+                 std::span<const std::int64_t> recv_offsets) override {
+    EnqueueAllToAllV(send, send_counts, send_offsets, recv, recv_counts, recv_offsets);
+    Wait();
+  }
+
+  void AllGatherV(const float* send,
+                  std::int64_t send_count,
+                  float* recv,
+                  std::span<const std::int64_t> counts,
+                  std::span<const std::int64_t> offsets) override {
+    EnqueueAllGatherV(send, send_count, recv, counts, offsets);
+    Wait();
+  }
+
+  void ReduceScatter(const float* send, float* recv, std::int64_t count) override {
+    EnqueueReduceScatter(send, recv, count);
+    Wait();
+  }
+
+  void EnqueueSendRecv(const float* send,
+                       std::int64_t send_count,
+                       int dst,
+                       float* recv,
+                       std::int64_t recv_count,
+                       int src) override {
+    const Transfer hop{.send_to = dst,
+                       .send_offset = 0,
+                       .send_count = send_count,
+                       .receive_from = src,
+                       .recv_offset = 0,
+                       .recv_count = recv_count};
+    RequireHop(rank_, size_, hop);
+    EnqueueSteps("SendRecv", send, std::span(&hop, 1), recv);
+  }
+
+  void StartSendRecv(const float* send,
+                     std::int64_t send_count,
+                     int dst,
+                     float* recv,
+                     std::int64_t recv_count,
+                     int src) override {
+    if (hop_in_flight_) {
+      Fail(ErrorCode::kInternal,
+           "StartSendRecv on rank {}: an exchange is in flight already; call WaitSendRecv first",
+           rank_);
+    }
+    EnqueueSendRecv(send, send_count, dst, recv, recv_count, src);
+    hop_in_flight_ = true;
+  }
+
+  void WaitSendRecv() override {
+    if (!hop_in_flight_) {
+      Fail(ErrorCode::kInternal, "WaitSendRecv on rank {}: no StartSendRecv before it", rank_);
+    }
+    hop_in_flight_ = false;
+    Wait();
+  }
+
+  void Barrier() override {
+    // No rank has everyone's float before everyone has come.
+    Begin("Barrier");
+    Finish(api_.AllGather(queue_.scratch + rank_, queue_.scratch, 1, ncclFloat32, comm_, stream()),
+           "ncclAllGather");
+    Wait();
+  }
+
+  void Abort(const std::string& reason) noexcept override {
+    failures_->Report(rank_, reason);
+    if (comm_ != nullptr) (void)api_.Abort(std::exchange(comm_, nullptr));
+  }
+
+ private:
+  [[nodiscard]] cudaStream_t stream() const { return static_cast<cudaStream_t>(queue_.stream); }
+  static std::size_t Count(std::int64_t count) { return static_cast<std::size_t>(count); }
+
+  /// One group: NCCL starts its sends and receives together, so their order cannot deadlock.
+  void EnqueueSteps(const char* call,
+                    const float* send,
+                    std::span<const Transfer> steps,
+                    float* recv) {
+    Begin(call);
+    Require(api_.GroupStart(), "ncclGroupStart");
+    ncclResult_t result = ncclSuccess;
+    for (const Transfer& step : steps) {
+      if (step.send_count > 0 && Usable(result)) {
+        result = api_.Send(send + step.send_offset,
+                           Count(step.send_count),
+                           ncclFloat32,
+                           step.send_to,
+                           comm_,
+                           stream());
+      }
+      if (step.recv_count > 0 && Usable(result)) {
+        result = api_.Recv(recv + step.recv_offset,
+                           Count(step.recv_count),
+                           ncclFloat32,
+                           step.receive_from,
+                           comm_,
+                           stream());
+      }
+    }
+    // Also after a failure: the group is the thread's, and would swallow what comes next.
+    const ncclResult_t ended = api_.GroupEnd();
+    Require(result, "ncclSend or ncclRecv");
+    Finish(ended, "ncclGroupEnd");
+  }
+
+  void Begin(const char* call) {
+    ThrowIfFailed();
+    if (comm_ == nullptr) {
+      Fail(ErrorCode::kMeasurement, "rank {}: {} after the communicator was aborted", rank_, call);
+    }
+    waiting_for_ = call;
+  }
+
+  static bool Usable(ncclResult_t result) {
+    return result == ncclSuccess || result == ncclInProgress;
+  }
+
+  void Require(ncclResult_t result, const char* call) {
+    if (Usable(result)) return;
+    GiveUp(fmt::format(
+        "NCCL: {}: {} (NCCL error {})", call, api_.ErrorString(result), static_cast<int>(result)));
+  }
+
+  /// Waits until a call of a non-blocking communicator has done its part on the host.
+  void Finish(ncclResult_t result, const char* call) {
+    Require(result, call);
+    if (result == ncclInProgress) WaitFor(call, [] { return true; });
+  }
+
+  /// Until `done` and NCCL has nothing in progress on the host.
+  template <typename Done>
+  void WaitFor(const char* what, Done done) {
+    const std::int64_t deadline = SteadyNs() + deadline_ns_;
+    for (;;) {
+      ThrowIfFailed();
+      if (comm_ == nullptr) {
+        Fail(ErrorCode::kMeasurement, "rank {}: the communicator was aborted", rank_);
+      }
+      ncclResult_t state = ncclSuccess;
+      Require(api_.AsyncError(comm_, &state), "ncclCommGetAsyncError");
+      Require(state, what);
+      if (state == ncclSuccess && done()) return;
+      if (SteadyNs() > deadline) {
+        GiveUp(fmt::format("{}{}{} took more than {:g} s; a rank is gone or the counts differ",
+                           what,
+                           waiting_for_.empty() ? "" : " of ",
+                           waiting_for_,
+                           static_cast<double>(deadline_ns_) * 1e-9));
+      }
+      std::this_thread::sleep_for(kPollEvery);
+    }
+  }
+
+  /// Another rank has failed: its reason is the one to tell.
+  void ThrowIfFailed() {
+    std::optional<std::string> message;
+    if (failures_->rank()) message = failures_->Message();
+    if (!message && must_stop_) message = must_stop_();
+    if (!message) return;
+    Abort(*message);
+    throw Error(ErrorCode::kMeasurement, *message);
+  }
+
+  [[noreturn]] void GiveUp(const std::string& reason) {
+    Abort(reason);
+    throw Error(ErrorCode::kMeasurement, fmt::format("rank {}: {}", rank_, reason));
+  }
+
+  /// False when the others do not come within the deadline.
+  bool FinalizeInTime() noexcept {
+    ncclResult_t state = api_.Finalize(comm_);
+    const std::int64_t deadline = SteadyNs() + deadline_ns_;
+    while (state == ncclInProgress && SteadyNs() < deadline && !failures_->rank() &&
+           !(must_stop_ && must_stop_())) {
+      std::this_thread::sleep_for(kPollEvery);
+      if (api_.AsyncError(comm_, &state) != ncclSuccess) return false;
+    }
+    return state == ncclSuccess;
+  }
+
+  NcclApi api_;
+  ncclComm_t comm_ = nullptr;
+  int rank_;
+  int size_;
+  NcclQueue queue_;
+  std::int64_t deadline_ns_;
+  std::function<std::optional<std::string>()> must_stop_;
+  std::shared_ptr<NcclFailures> failures_;
+  std::string waiting_for_;  ///< the call whose work is enqueued
+  bool hop_in_flight_ = false;
+};
+
+}  // namespace
+
+NcclId NcclCommunicator::MakeId(const std::string& library) {
+  const NcclApi api(library);
+  ncclUniqueId unique{};
+  const ncclResult_t result = api.GetUniqueId(&unique);
+  if (result != ncclSuccess) {
+    Fail(ErrorCode::kUnavailable,
+         "NCCL: unavailable: ncclGetUniqueId: {} (NCCL error {})",
+         api.ErrorString(result),
+         static_cast<int>(result));
+  }
+  NcclId id{};
+  std::memcpy(id.data(), unique.internal, id.size());
+  return id;
+}
+
+std::unique_ptr<NcclCommunicator> NcclCommunicator::Join(const NcclId& id,
+                                                         int rank,
+                                                         int size,
+                                                         NcclQueue queue,
+                                                         const NcclOptions& options,
+                                                         std::shared_ptr<NcclFailures> failures) {
+  if (size < 1 || rank < 0 || rank >= size) {
+    Fail(ErrorCode::kInvalidArgument, "NCCL: rank {} of {} ranks", rank, size);
+  }
+  auto joined =
+      std::make_unique<NcclRank>(rank, size, std::move(queue), options, std::move(failures));
+  joined->JoinAs(id, options.most_ctas);
+  return joined;
+}
+
+}  // namespace dbsp::runtime

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// One process that drives several GPUs, a thread each.
+#include <exception>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
+#include "runtime/nccl/nccl_communicator.h"
+#include "runtime/nccl/nccl_failures.h"
+
+namespace dbsp::runtime {
+namespace {
+
+/// One rank from start to end; never throws. What it throws while leaving another rank's failure is
+/// that failure again, so the caller rethrows the first one's.
+void RunRank(int rank,
+             NcclFailures& failures,
+             std::exception_ptr& failure,
+             const std::function<void()>& run) noexcept {
+  try {
+    run();
+  } catch (const std::exception& error) {
+    failure = std::current_exception();
+    failures.Report(rank, error.what());
+  } catch (...) {
+    failure = std::current_exception();
+    failures.Report(rank, "an exception of unknown type");
+  }
+}
+
+}  // namespace
+
+void RunNcclRanks(int ranks,
+                  const NcclOptions& options,
+                  const std::function<NcclQueue(int rank)>& queue_of,
+                  const std::function<void(NcclCommunicator&)>& body) {
+  if (ranks < 1) Fail(ErrorCode::kInvalidArgument, "RunNcclRanks: {} ranks; at least 1", ranks);
+  const NcclId id = NcclCommunicator::MakeId(options.library);
+  const auto failures = std::make_shared<NcclFailures>();
+  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(ranks));
+  std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(ranks));
+  try {
+    for (int r = 0; r < ranks; ++r) {
+      threads.emplace_back([&, r] {
+        RunRank(r, *failures, errors[r], [&] {
+          const auto communicator =
+              NcclCommunicator::Join(id, r, ranks, queue_of(r), options, failures);
+          try {
+            body(*communicator);
+          } catch (const std::exception& error) {
+            // Now, and not when the communicator goes: the others wait for this rank.
+            communicator->Abort(error.what());
+            throw;
+          }
+        });
+      });
+    }
+  } catch (const std::system_error& error) {
+    failures->Report(static_cast<int>(threads.size()), error.what());
+    for (std::thread& thread : threads) thread.join();
+    Fail(ErrorCode::kUnavailable, "cannot start {} threads: {}", ranks, error.what());
+  }
+  for (std::thread& thread : threads) thread.join();
+  const auto first = failures->rank();
+  if (first && errors[*first]) std::rethrow_exception(errors[*first]);
+  if (first) throw Error(ErrorCode::kMeasurement, failures->Message());
+}
+
+}  // namespace dbsp::runtime

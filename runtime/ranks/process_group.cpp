@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/ranks/process_group.h"
+
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "core/error.h"
+#include "runtime/clock.h"
+#include "runtime/host.h"
+#include "runtime/ranks/rank_bootstrap.h"
+
+namespace dbsp::runtime {
+namespace {
+
+/// A process that closed its connection is reaped about then.
+constexpr std::int64_t kUntilReapedNs = 500'000'000;
+
+std::string EndedWords(const std::function<std::optional<std::string>(int)>& ended, int rank) {
+  const std::int64_t until = SteadyNs() + kUntilReapedNs;
+  do {
+    if (const auto how = ended(rank)) return "; it " + *how;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  } while (SteadyNs() < until);
+  return "";
+}
+
+}  // namespace
+
+std::string HostId() {
+  std::string id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+  if (id.empty()) id = HostName();
+  std::error_code absent;
+  const auto network = std::filesystem::read_symlink("/proc/self/ns/net", absent);
+  return absent ? id : id + " " + network.string();
+}
+
+ProcessGroup::ProcessGroup(GroupOptions options) : options_(std::move(options)) {}
+ProcessGroup::~ProcessGroup() = default;
+
+std::unique_ptr<ProcessGroup> ProcessGroup::Join(GroupOptions options) {
+  if (options.size < 1 || options.rank < 0 || options.rank >= options.size) {
+    Fail(ErrorCode::kInvalidArgument, "rank {} of {} ranks", options.rank, options.size);
+  }
+  std::unique_ptr<ProcessGroup> group(new ProcessGroup(std::move(options)));
+  if (group->rank() == 0) {
+    group->Gather();
+  } else {
+    group->MeetRankZero();
+  }
+  group->Number();
+  return group;
+}
+
+void ProcessGroup::Gather() {
+  RankBootstrap gathering(options_);
+  gathering.Run();
+  ranks_ = gathering.TakeRanks();
+  links_.resize(static_cast<std::size_t>(size()));
+  for (int r = 1; r < size(); ++r) links_[r].channel = gathering.TakeChannel(r);
+}
+
+void ProcessGroup::MeetRankZero() {
+  links_.resize(1);
+  links_[0].channel = internal::MeetRankZero(options_, ranks_);
+}
+
+void ProcessGroup::Number() {
+  std::map<std::string, std::pair<int, int>> hosts;  // node and ranks so far
+  for (RankProcess& process : ranks_) {
+    auto& [node, count] =
+        hosts.try_emplace(process.host_id, static_cast<int>(hosts.size()), 0).first->second;
+    process.node = node;
+    process.local_rank = count++;
+  }
+}
+
+std::string ProcessGroup::NameOf(int rank) const {
+  const RankProcess& process = ranks_.at(static_cast<std::size_t>(rank));
+  return fmt::format("rank {} ({}, pid {})", rank, process.host, process.pid);
+}
+
+ProcessGroup::Link& ProcessGroup::LinkTo(int rank) {
+  DBSP_CHECK(this->rank() == 0 ? rank > 0 && rank < size() : rank == 0);
+  return links_[static_cast<std::size_t>(rank)];
+}
+
+const std::deque<Json>& ProcessGroup::Pending(int from) const {
+  return links_.at(static_cast<std::size_t>(from)).messages;
+}
+
+void ProcessGroup::Break(const std::string& why) {
+  if (!broken_) broken_ = why;
+}
+
+void ProcessGroup::PumpLink(int rank) {
+  Link& link = LinkTo(rank);
+  link.channel.Pump();
+  while (auto line = link.channel.Take()) {
+    try {
+      Json message = ParseJson(*line, NameOf(rank));
+      if (!message.is_object()) Fail(ErrorCode::kCorruptInput, "expected an object");
+      link.messages.push_back(std::move(message));
+    } catch (const Error& error) {
+      link.channel.Close(fmt::format("sent no message of dbsp's: {}", error.what()));
+    }
+  }
+  if (!link.channel.problem().empty() && !broken_) {
+    Break(fmt::format("{} is gone: {}{}",
+                      NameOf(rank),
+                      link.channel.problem(),
+                      EndedWords(options_.ended, rank)));
+  }
+}
+
+void ProcessGroup::Pump() {
+  if (rank() != 0) {
+    PumpLink(0);
+    return;
+  }
+  for (int r = 1; r < size(); ++r) PumpLink(r);
+}
+
+void ProcessGroup::Send(int to, const Json& message) {
+  Link& link = LinkTo(to);
+  if (link.channel.Send(DumpJson(message), options_.deadline_ns)) return;
+  Break(fmt::format(
+      "{} is gone: {}{}", NameOf(to), link.channel.problem(), EndedWords(options_.ended, to)));
+  throw Error(ErrorCode::kMeasurement, *broken_);
+}
+
+Json ProcessGroup::Receive(int from, std::int64_t deadline_ns, const std::string& what) {
+  const std::int64_t end = SteadyNs() + deadline_ns;
+  Link& link = LinkTo(from);
+  for (;;) {
+    Pump();
+    if (!link.messages.empty()) {
+      Json message = std::move(link.messages.front());
+      link.messages.pop_front();
+      return message;
+    }
+    if (broken_) throw Error(ErrorCode::kMeasurement, *broken_);
+    if (SteadyNs() >= end) {
+      Break(fmt::format("{} did not answer within {:g} s: {}",
+                        NameOf(from),
+                        static_cast<double>(deadline_ns) * 1e-9,
+                        what));
+      throw Error(ErrorCode::kMeasurement, *broken_);
+    }
+    // Not for long: another rank may end meanwhile, or the user end the run.
+    WaitFor(from, 5'000'000);
+  }
+}
+
+void ProcessGroup::WaitFor(int from, std::int64_t longest_ns) {
+  Link& link = LinkTo(from);
+  if (link.messages.empty() && link.channel.problem().empty()) {
+    (void)WaitForFile(link.channel.fd(), WaitTo::kRead, longest_ns);
+  }
+}
+
+}  // namespace dbsp::runtime

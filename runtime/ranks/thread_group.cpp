@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/ranks/thread_group.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace dbsp::runtime::internal {
+
+const char* NameOf(Collective op) {
+  switch (op) {
+    case Collective::kBarrier:
+      return "Barrier";
+    case Collective::kAllToAllV:
+      return "AllToAllV";
+    case Collective::kAllGatherV:
+      return "AllGatherV";
+    case Collective::kReduceScatter:
+      return "ReduceScatter";
+    case Collective::kNone:
+      break;
+  }
+  return "no call";
+}
+
+ThreadGroup::ThreadGroup(int ranks) : running_(ranks) {
+  members_.reserve(static_cast<std::size_t>(ranks));
+  for (int r = 0; r < ranks; ++r) members_.push_back(std::make_unique<Member>());
+}
+
+std::string ThreadGroup::AbortMessage() const {
+  return fmt::format("rank {} aborted: {}", abort_rank_.value_or(-1), abort_reason_);
+}
+
+void ThreadGroup::ThrowIfAborted() const {
+  if (abort_rank_) throw Error(ErrorCode::kMeasurement, AbortMessage());
+}
+
+std::string ThreadGroup::DescribeStall() const {
+  std::string text = "no rank can go on:";
+  for (int r = 0; r < size(); ++r) {
+    const Member& member = *members_[r];
+    text += fmt::format(
+        "{} rank {} {}",
+        r == 0 ? "" : ",",
+        r,
+        member.left ? std::string("has returned") : fmt::format("waits in {}", member.waits_in));
+  }
+  return text + " (every rank must make the same calls in the same order)";
+}
+
+/// Blocks `rank` until ready(). When the last running rank blocks, nobody is left who could wake
+/// anybody: the group fails at once, so that no wrong order of calls can hang.
+template <typename Ready>
+void ThreadGroup::WaitUntil(std::unique_lock<std::mutex>& lock,
+                            int rank,
+                            const char* call,
+                            Ready ready) {
+  Member& me = *members_[rank];
+  while (!ready()) {
+    ThrowIfAborted();
+    me.waits_in = call;
+    if (--running_ == 0) {
+      const std::string stall = DescribeStall();
+      AbortLocked(rank, stall);
+      throw Error(ErrorCode::kInternal, fmt::format("{}: {}", call, stall));
+    }
+    me.wake.wait(lock, [&] { return me.waits_in == nullptr; });
+  }
+}
+
+void ThreadGroup::Wake(int rank) {
+  Member& member = *members_[rank];
+  if (member.waits_in != nullptr) {
+    member.waits_in = nullptr;
+    ++running_;
+  }
+  member.wake.notify_one();
+}
+
+void ThreadGroup::WakeAll() {
+  for (int r = 0; r < size(); ++r) Wake(r);
+}
+
+void ThreadGroup::Arrive(int rank, const Contribution& offer) {
+  std::unique_lock lock(mutex_);
+  ThrowIfAborted();
+  members_[rank]->offer = offer;
+  const std::uint64_t meeting = meetings_;
+  if (++arrived_ == size()) {
+    arrived_ = 0;
+    ++meetings_;
+    // Lent on behalf of all before anybody goes on: a rank that fails right after this meeting
+    // still waits for those that have not woken up yet.
+    for (const auto& member : members_) member->readers = size();
+    WakeAll();
+    return;
+  }
+  WaitUntil(lock, rank, NameOf(offer.op), [&] { return meetings_ != meeting; });
+}
+
+void ThreadGroup::EndRead(int rank) noexcept {
+  std::unique_lock lock(mutex_);
+  for (const auto& member : members_) {
+    if (--member->readers == 0) member->wake.notify_one();
+  }
+  // Bounded: every other rank is past the meeting and only copies.
+  members_[rank]->wake.wait(lock, [&] { return members_[rank]->readers == 0; });
+}
+
+void ThreadGroup::Post(int rank, const float* data, std::int64_t count, int dst) {
+  const std::unique_lock lock(mutex_);
+  ThrowIfAborted();
+  Member& me = *members_[rank];
+  if (me.post != PostState::kIdle) {
+    Fail(ErrorCode::kInternal,
+         "StartSendRecv on rank {}: an exchange is in flight already; call WaitSendRecv first",
+         rank);
+  }
+  me.post = PostState::kPosted;
+  me.data = data;
+  me.count = count;
+  me.dst = dst;
+  Wake(dst);
+}
+
+void ThreadGroup::Receive(int rank, float* recv, std::int64_t recv_count, int src) {
+  std::unique_lock lock(mutex_);
+  Member& sender = *members_[src];
+  WaitUntil(lock, rank, "WaitSendRecv", [&] {
+    return sender.post == PostState::kPosted && sender.dst == rank;
+  });
+  if (sender.count != recv_count) {
+    sender.post = PostState::kMismatch;
+    sender.expected = recv_count;
+    const std::string text =
+        fmt::format("WaitSendRecv: rank {} sends {} elements, but rank {} expects {}",
+                    src,
+                    sender.count,
+                    rank,
+                    recv_count);
+    AbortLocked(rank, text);
+    throw Error(ErrorCode::kInternal, text);
+  }
+  sender.post = PostState::kReading;
+  lock.unlock();
+  if (recv_count > 0) {
+    std::memcpy(recv, sender.data, static_cast<std::size_t>(recv_count) * sizeof(float));
+  }
+  lock.lock();
+  sender.post = PostState::kRead;
+  Wake(src);
+}
+
+void ThreadGroup::FinishPost(int rank) {
+  std::unique_lock lock(mutex_);
+  Member& me = *members_[rank];
+  WaitUntil(lock, rank, "WaitSendRecv", [&] {
+    return me.post == PostState::kRead || me.post == PostState::kMismatch;
+  });
+  ThrowIfMismatched(rank);
+  me.post = PostState::kIdle;
+}
+
+void ThreadGroup::ThrowIfMismatched(int rank) {
+  Member& me = *members_[rank];
+  if (me.post != PostState::kMismatch) return;
+  me.post = PostState::kIdle;
+  Fail(ErrorCode::kInternal,
+       "WaitSendRecv: rank {} sends {} elements, but rank {} expects {}",
+       rank,
+       me.count,
+       me.dst,
+       me.expected);
+}
+
+void ThreadGroup::CancelSend(int rank) {
+  std::unique_lock lock(mutex_);
+  ThrowIfMismatched(rank);
+  WithdrawLocked(lock, rank);
+}
+
+void ThreadGroup::WithdrawLocked(std::unique_lock<std::mutex>& lock, int rank) noexcept {
+  Member& me = *members_[rank];
+  me.wake.wait(lock, [&] { return me.post != PostState::kReading; });
+  me.post = PostState::kIdle;
+}
+
+void ThreadGroup::AbortLocked(int rank, const std::string& reason) noexcept {
+  if (!abort_rank_) {
+    abort_rank_ = rank;
+    try {
+      abort_reason_ = reason;
+    } catch (...) {  // Out of memory: the rank alone must do.
+      abort_reason_.clear();
+    }
+  }
+  WakeAll();
+}
+
+void ThreadGroup::Abort(int rank, const std::string& reason) noexcept {
+  std::unique_lock lock(mutex_);
+  AbortLocked(rank, reason);
+  WithdrawLocked(lock, rank);
+}
+
+void ThreadGroup::Detach(int rank) noexcept {
+  std::unique_lock lock(mutex_);
+  WithdrawLocked(lock, rank);
+  members_[rank]->left = true;
+  const bool others = std::any_of(
+      members_.begin(), members_.end(), [](const auto& member) { return !member->left; });
+  if (--running_ == 0 && others) {
+    try {
+      AbortLocked(rank, DescribeStall());
+    } catch (...) {
+      AbortLocked(rank, std::string());
+    }
+  }
+}
+
+}  // namespace dbsp::runtime::internal

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "planner/workload/mask_flag.h"
+#include "planner/workload/mask_source.h"
+#include "planner/workload/presets.h"
+#include "planner/workload/rules/sta.h"
+#include "planner/workload/rules/svg1.h"
+#include "planner/workload/rules/synthetic.h"
+#include "tests/shared_data.h"
+
+namespace dbsp::planner {
+namespace {
+
+Workload Make(const std::string& preset, const std::string& flag) {
+  Workload workload;
+  workload.model = ModelPreset(preset);
+  ApplyMaskFlag(flag, workload);
+  return workload;
+}
+
+double Round(double value, int digits) {
+  const double scale = std::pow(10.0, digits);
+  return std::round(value * scale) / scale;
+}
+
+TEST(MaskSvg1Test, DensitiesOfTheReferenceComeOut) {
+  const Workload wan = Make("wan2.1-t2v-14b-720p", "svg1");
+  const Workload hunyuan = Make("hunyuanvideo-768p-117f", "svg1");
+  EXPECT_EQ(Round(OpenMasks(wan)->At(49, 39).head[0]->Density(), 2), 0.34);
+  EXPECT_EQ(Round(OpenMasks(hunyuan)->At(49, 59).head[0]->Density(), 3), 0.249);
+  EXPECT_EQ(wan.RuleAt(9, 5).rule, "dense");
+  EXPECT_EQ(wan.RuleAt(10, 1).rule, "svg1");
+  EXPECT_EQ(hunyuan.RuleAt(4, 5).rule, "dense");
+  EXPECT_EQ(hunyuan.RuleAt(5, 1).rule, "svg1");
+  EXPECT_EQ(hunyuan.RuleAt(40, 0).rule, "dense");
+}
+
+TEST(MaskSvg1Test, BlocksAreThoseThatHoldAKeptPair) {
+  const std::vector<BlockSize> blocks{{64, 64}, {128, 48}, {30, 100}};
+  for (const Svg1Form form : {Svg1Form::kFirstFrame, Svg1Form::kText}) {
+    for (const BlockSize block : blocks) {
+      const Grid grid{9, 7, 11};
+      const int text = form == Svg1Form::kText ? 21 : 0;
+      const auto video = static_cast<int>(grid.tokens());
+      const int tokens = video + text;
+      const std::int64_t reach = Svg1Reach(grid, text, 0.6, form);
+      const BlockMask mask = Svg1Mask(grid, text, 0.6, form, block);
+      BlockMask expected(mask.rows(), mask.cols());
+      for (int q = 0; q < tokens; ++q) {
+        for (int k = 0; k < tokens; ++k) {
+          const bool beside =
+              form == Svg1Form::kText ? q >= video || k >= video : k < grid.height * grid.width;
+          if (beside || std::abs(q - k) <= reach) expected.Set(q / block.q, k / block.k);
+        }
+      }
+      EXPECT_EQ(mask, expected) << block.q << "x" << block.k;
+    }
+  }
+}
+
+TEST(MaskSvg1Test, TextThatTakesMoreThanTheKeptFractionIsRefused) {
+  EXPECT_THROW(static_cast<void>(Svg1Reach({2, 4, 4}, 32, 0.25, Svg1Form::kText)), Error);
+}
+
+TEST(MaskStaTest, WindowsFollowTheClampRule) {
+  for (int n = 1; n <= 10; ++n) {
+    for (int k = 1; k <= n; ++k) {
+      for (int q = 0; q < n; ++q) {
+        int kept = 0;
+        for (int kv = 0; kv < n; ++kv) kept += StaKeeps(q, kv, n, k) ? 1 : 0;
+        // An even window below n is one wider; a window of an even n itself is all of it.
+        EXPECT_EQ(kept, k == n ? n : k % 2 == 0 ? std::min(k + 1, n) : k) << n << k << q;
+      }
+    }
+  }
+  EXPECT_TRUE(StaKeeps(0, 2, 10, 5));  // clamped to centre 2: tiles 0..4
+  EXPECT_TRUE(StaKeeps(0, 4, 10, 5));
+  EXPECT_FALSE(StaKeeps(0, 5, 10, 5));
+}
+
+TEST(MaskStaTest, TextIsKeptBothWaysAndFinerBlocksSayTheSame) {
+  const Grid tiles{2, 3, 2};
+  const BlockMask coarse = StaMask(tiles, {1, 3, 1}, 100, {384, 384});
+  const BlockMask fine = StaMask(tiles, {1, 3, 1}, 100, {128, 64});
+  ASSERT_EQ(coarse.rows(), 13);
+  ASSERT_EQ(fine.rows(), 37);
+  ASSERT_EQ(fine.cols(), 74);
+  for (int i = 0; i < fine.rows(); ++i) {
+    for (int j = 0; j < fine.cols(); ++j) {
+      EXPECT_EQ(fine.Get(i, j), coarse.Get(i / 3, j / 6)) << i << "," << j;
+    }
+  }
+  for (int i = 0; i < 13; ++i) {
+    EXPECT_TRUE(coarse.Get(i, 12));
+    EXPECT_TRUE(coarse.Get(12, i));
+    EXPECT_EQ(coarse.RowCount(i), i < 12 ? 3 + 1 : 13);
+  }
+}
+
+TEST(MaskStaTest, DensitiesOfThePublishedStrategiesComeOut) {
+  struct Case {
+    const char* preset;
+    const char* file;
+    int first_sparse;
+    double sparse;
+    double overall;
+  };
+  const std::vector<Case> cases{
+      {"wan2.1-t2v-14b-768p-69f", "mask_strategy_wan.json", 12, 0.165, 0.37},
+      {"hunyuanvideo-768p-117f", "mask_strategy_hunyuan.json", 15, 0.165, 0.42}};
+  for (const Case& c : cases) {
+    const auto path = testing::SharedData(std::string("sta/") + c.file);
+    if (path.empty()) GTEST_SKIP() << "shared data is absent";
+    SCOPED_TRACE(c.preset);
+    const Workload workload = Make(c.preset, "sta:file=" + path.string());
+    const AttentionShape shape = workload.shape();
+    // Video to video, as published: text is kept whatever the window.
+    const std::int64_t video = workload.model.grid.tokens() / shape.block.q;
+    const std::int64_t text_blocks =
+        shape.q_blocks() * static_cast<std::int64_t>(shape.q_blocks()) - video * video;
+    const auto source = OpenMasks(workload);
+    double sparse = 0;
+    double overall = 0;
+    for (int step = 0; step < workload.model.steps; ++step) {
+      for (int layer = 0; layer < workload.model.layers; ++layer) {
+        for (const std::int64_t kept : source->KeptAt(step, layer)) {
+          const double density =
+              static_cast<double>(kept - text_blocks) / static_cast<double>(video * video);
+          overall += density;
+          if (step < c.first_sparse) {
+            EXPECT_EQ(density, 1.0);
+          } else {
+            sparse += density;
+            EXPECT_GE(Round(density, 2), 0.10);
+            EXPECT_LE(Round(density, 2), 0.20);
+          }
+        }
+      }
+    }
+    const double heads = static_cast<double>(workload.model.layers) * workload.model.heads;
+    EXPECT_NEAR(sparse / heads / (workload.model.steps - c.first_sparse), c.sparse, 0.005);
+    EXPECT_EQ(Round(overall / heads / workload.model.steps, 2), c.overall);
+  }
+}
+
+TEST(MaskStaTest, KeysAndCountsAgreeWithTheMasks) {
+  const auto path = testing::SharedData("sta/mask_strategy_wan.json");
+  if (path.empty()) GTEST_SKIP() << "shared data is absent";
+  const auto source = OpenMasks(Make("wan2.1-t2v-14b-768p-69f", "sta:file=" + path.string()));
+  for (const int step : {0, 13, 27, 49}) {
+    const LayerMasks masks = source->At(step, 7);
+    std::vector<std::int64_t> counts;
+    for (const BlockMaskPtr& mask : masks.head) counts.push_back(mask->Count());
+    EXPECT_EQ(source->KeptAt(step, 7), counts);
+    EXPECT_EQ(source->KeyAt(step, 7) == source->KeyAt(0, 7), masks.head == source->At(0, 7).head);
+  }
+}
+
+TEST(MaskVsaTest, EveryRowOfEveryHeadKeepsTheSameNumberOfTiles) {
+  Workload workload;
+  workload.model = ModelPreset("wan2.1-t2v-1.3b-480p");
+  workload.model.grid = {4, 8, 12};
+  workload.model.heads = 3;
+  workload.block = DefaultBlock("vsa:sparsity=0.75", workload.model);
+  EXPECT_EQ(workload.block, (BlockSize{64, 64}));
+  ApplyMaskFlag("vsa:sparsity=0.75,seed=5", workload);
+  const auto source = OpenMasks(workload);
+  const LayerMasks masks = source->At(2, 3);
+  ASSERT_EQ(masks.rows(), 6);
+  for (const BlockMaskPtr& mask : masks.head) {
+    for (int i = 0; i < mask->rows(); ++i) EXPECT_EQ(mask->RowCount(i), 2);  // ceil(0.25 * 6)
+    EXPECT_EQ(mask->Count(), source->KeptAt(2, 3)[0]);
+  }
+  EXPECT_NE(*masks.head[0], *masks.head[1]);
+  EXPECT_EQ(*masks.head[0], *OpenMasks(workload)->At(2, 3).head[0]);
+  workload.model.text_tokens = 100;
+  ApplyMaskFlag("vsa:sparsity=0.75", workload);
+  const auto with_text = OpenMasks(workload);
+  const LayerMasks text = with_text->At(0, 0);
+  EXPECT_EQ(text.head[0]->RowCount(0), 2 + 2);
+  EXPECT_EQ(text.head[0]->RowCount(7), 8);
+  EXPECT_EQ(text.head[0]->Count(), with_text->KeptAt(0, 0)[0]);
+}
+
+TEST(MaskSyntheticTest, CountsAreExactForEveryPattern) {
+  for (const auto& [rows, cols] :
+       std::vector<std::pair<int, int>>{{1, 1}, {5, 9}, {70, 33}, {64, 130}}) {
+    for (const Pattern pattern : {Pattern::kRandom, Pattern::kBand}) {
+      const std::int64_t all = static_cast<std::int64_t>(rows) * cols;
+      for (std::int64_t kept = 0; kept <= all; kept += 1 + all / 13) {
+        Prng prng{7, static_cast<std::uint64_t>(kept)};
+        EXPECT_EQ(SyntheticMask(rows, cols, kept, pattern, prng).Count(), kept);
+      }
+    }
+  }
+}
+
+TEST(MaskSyntheticTest, BandsKeepTheDiagonalAndRandomMasksCoverEverything) {
+  Prng prng{1};
+  const BlockMask band = SyntheticMask(40, 80, 800, Pattern::kBand, prng);
+  for (int i = 0; i < 40; ++i) EXPECT_TRUE(band.Get(i, 2 * i));
+  BlockMask seen(20, 20);
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Prng each{seed};
+    seen.Or(SyntheticMask(20, 20, 100, Pattern::kRandom, each));
+  }
+  EXPECT_EQ(seen.Count(), 400);
+}
+
+TEST(MaskRandomTest, DensityIsExactAndEveryCellAndHeadDiffers) {
+  Workload workload = Make("wan2.1-t2v-1.3b-480p", "random:density=0.3,seed=1");
+  workload.model.grid = {2, 32, 40};
+  const auto source = OpenMasks(workload);
+  const LayerMasks masks = source->At(1, 2);
+  std::set<std::vector<std::uint64_t>> distinct;
+  for (const BlockMaskPtr& mask : masks.head) {
+    EXPECT_EQ(mask->Count(), std::llround(0.3 * 20 * 20));
+    distinct.insert({mask->words().begin(), mask->words().end()});
+  }
+  EXPECT_EQ(distinct.size(), 12U);
+  EXPECT_NE(*source->At(1, 3).head[0], *masks.head[0]);
+  EXPECT_NE(*source->At(2, 2).head[0], *masks.head[0]);
+  EXPECT_EQ(*OpenMasks(workload)->At(1, 2).head[4], *masks.head[4]);
+}
+
+TEST(MaskRandomTest, SpreadMakesHeadsDifferAroundTheDensity) {
+  const auto source =
+      OpenMasks(Make("wan2.1-t2v-14b-480p", "random:density=0.4,spread=0.5,pattern=band"));
+  const std::vector<std::int64_t> kept = source->KeptAt(3, 3);
+  const auto [low, high] = std::minmax_element(kept.begin(), kept.end());
+  EXPECT_GE(static_cast<double>(*low) / 65536, 0.2);
+  EXPECT_LE(static_cast<double>(*high) / 65536, 0.6);
+  EXPECT_GT(*high - *low, 65536 / 10);
+  EXPECT_EQ(source->At(3, 3).head[5]->Count(), kept[5]);
+}
+
+}  // namespace
+}  // namespace dbsp::planner

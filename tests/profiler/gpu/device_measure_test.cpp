@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/gpu/device_measure.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <random>
+
+#include "core/error.h"
+#include "tests/core/expect_error.h"
+
+namespace dbsp::profiler {
+namespace {
+
+/// A device whose clock moves by what is run on it.
+class FakeDevice {
+ public:
+  [[nodiscard]] std::function<std::int64_t()> clock() {
+    return [this] { return now_; };
+  }
+  /// Runs of mean `ns` and relative standard deviation `noise`.
+  DeviceCandidate Candidate(const std::string& name, double ns, double noise) {
+    return {name, [this, name, ns, noise] {
+              order_ += name;
+              const double took = ns * (1.0 + noise * normal_(random_));
+              now_ += static_cast<std::int64_t>(took);
+              return DeviceReading{took, 1.0};
+            }};
+  }
+  [[nodiscard]] const std::string& order() const { return order_; }
+  void Spend(std::int64_t ns) { now_ += ns; }
+
+ private:
+  std::int64_t now_ = 0;
+  std::string order_;
+  std::mt19937 random_{7};
+  std::normal_distribution<double> normal_;
+};
+
+TEST(DeviceMeasureTest, QuartilesAreInterpolated) {
+  const Quartiles q = QuartilesOf({4, 1, 3, 2});
+  EXPECT_DOUBLE_EQ(q.first, 1.75);
+  EXPECT_DOUBLE_EQ(q.median, 2.5);
+  EXPECT_DOUBLE_EQ(q.third, 3.25);
+  EXPECT_DOUBLE_EQ(QuartilesOf({7}).median, 7);
+  dbsp::testing::ExpectError(
+      ErrorCode::kInvalidArgument, {"found none"}, [] { (void)QuartilesOf({}); });
+}
+
+TEST(DeviceMeasureTest, CandidatesTakeTurnsToTheEnd) {
+  FakeDevice device;
+  DeviceLimits limits;
+  limits.min_time_ns = 20'000'000;
+  const auto results =
+      MeasureInTurns(limits,
+                     {device.Candidate("a", 1e6, 0.001), device.Candidate("b", 5e6, 0.001)},
+                     device.clock());
+  ASSERT_EQ(results.size(), 2U);
+  for (std::size_t i = 0; i < device.order().size(); ++i) {
+    ASSERT_EQ(device.order()[i], i % 2 == 0 ? 'a' : 'b') << i;
+  }
+  // The slow one was done long before, and was still run beside the fast one.
+  EXPECT_EQ(results[0].samples_ns.size(), results[1].samples_ns.size());
+  EXPECT_EQ(results[0].stop_reason, "noise");
+  EXPECT_EQ(results[1].stop_reason, "noise");
+  EXPECT_NEAR(QuartilesOf(results[1].samples_ns).median, 5e6, 5e4);
+}
+
+TEST(DeviceMeasureTest, QuietSamplesStopOnlyAfterTheLeastTime) {
+  FakeDevice device;
+  DeviceLimits limits;
+  limits.min_time_ns = 100'000'000;
+  const auto results = MeasureInTurns(limits, {device.Candidate("a", 1e6, 0.0)}, device.clock());
+  EXPECT_EQ(results[0].samples_ns.size(), 100U);
+}
+
+TEST(DeviceMeasureTest, NoiseThatNoLongerChangesIsAnEnd) {
+  FakeDevice device;
+  DeviceLimits limits;
+  limits.min_time_ns = 0;
+  const auto results = MeasureInTurns(limits, {device.Candidate("a", 1e6, 0.05)}, device.clock());
+  EXPECT_EQ(results[0].stop_reason, "stable");
+  EXPECT_GE(results[0].samples_ns.size(), 32U);
+  EXPECT_GT(RelativeDeviation(results[0].samples_ns), 0.03);
+}
+
+TEST(DeviceMeasureTest, TimeAndSamplesAndBudgetAreLimits) {
+  FakeDevice device;
+  DeviceLimits limits;
+  limits.min_time_ns = limits.max_time_ns = 50'000'000;
+  limits.target_noise = 0.0;
+  auto results = MeasureInTurns(limits, {device.Candidate("a", 1e6, 0.3)}, device.clock());
+  EXPECT_EQ(results[0].stop_reason, "time");
+
+  limits.max_samples = 9;
+  results = MeasureInTurns(limits, {device.Candidate("a", 1e6, 0.3)}, device.clock());
+  EXPECT_EQ(results[0].stop_reason, "max_samples");
+  EXPECT_EQ(results[0].samples_ns.size(), 9U);
+
+  limits.budget_ns = 6'500'000;
+  results = MeasureInTurns(
+      limits, {device.Candidate("a", 1e6, 0.0), device.Candidate("b", 2e6, 0.0)}, device.clock());
+  EXPECT_EQ(results[0].stop_reason, "budget");
+  EXPECT_EQ(results[0].samples_ns.size(), 3U);
+  EXPECT_EQ(results[1].samples_ns.size(), 2U);
+}
+
+TEST(DeviceMeasureTest, EveryCandidateIsSampledWhateverTheBudget) {
+  FakeDevice device;
+  DeviceLimits limits;
+  limits.budget_ns = 1;
+  const auto results = MeasureInTurns(
+      limits, {device.Candidate("a", 1e6, 0.0), device.Candidate("b", 1e6, 0.0)}, device.clock());
+  EXPECT_EQ(results[0].samples_ns.size(), 1U);
+  EXPECT_EQ(results[1].samples_ns.size(), 1U);
+}
+
+TEST(DeviceMeasureTest, SamplesAtALowClockAreKeptApartAndCounted) {
+  FakeDevice device;
+  int run = 0;
+  const DeviceCandidate candidate{"a", [&] {
+                                    const bool slow = run++ % 3 == 1;
+                                    device.Spend(1'000'000);
+                                    return DeviceReading{slow ? 2e6 : 1e6, slow ? 0.7 : 0.95};
+                                  }};
+  DeviceLimits limits;
+  limits.min_time_ns = 30'000'000;
+  const auto results = MeasureInTurns(limits, {candidate}, device.clock());
+  EXPECT_GT(results[0].slow_ns.size(), 5U);
+  EXPECT_EQ(results[0].slow_kept, 0);
+  for (const double ns : results[0].samples_ns) EXPECT_EQ(ns, 1e6);
+}
+
+TEST(DeviceMeasureTest, ADeviceThatIsAlwaysSlowIsMeasuredAsItIs) {
+  FakeDevice device;
+  const DeviceCandidate candidate{"a", [&] {
+                                    device.Spend(2'000'000);
+                                    return DeviceReading{2e6, 0.5};
+                                  }};
+  DeviceLimits limits;
+  limits.min_time_ns = 100'000'000;
+  limits.max_discards = 20;
+  const auto results = MeasureInTurns(limits, {candidate}, device.clock());
+  EXPECT_EQ(results[0].slow_ns.size(), 20U);
+  EXPECT_EQ(results[0].slow_kept, static_cast<int>(results[0].samples_ns.size()));
+  EXPECT_GE(results[0].samples_ns.size(), 5U);
+}
+
+TEST(DeviceMeasureTest, AReadingWithoutAClockCounts) {
+  FakeDevice device;
+  const DeviceCandidate candidate{"a", [&] {
+                                    device.Spend(1'000);
+                                    return DeviceReading{1e3, std::nullopt};
+                                  }};
+  DeviceLimits limits;
+  limits.max_samples = 50;
+  const auto results = MeasureInTurns(limits, {candidate}, device.clock());
+  EXPECT_EQ(results[0].samples_ns.size(), 50U);
+}
+
+TEST(DeviceMeasureTest, TheClockIsCyclesOverTime) {
+  // 1.485 GHz of 1.98 GHz over a millisecond.
+  ASSERT_TRUE(ClockRatio(1'000'000, 1'485'000, 1'980'000));
+  EXPECT_DOUBLE_EQ(*ClockRatio(1'000'000, 1'485'000, 1'980'000), 0.75);
+  EXPECT_FALSE(ClockRatio(50'000, 99'000, 1'980'000)) << "too short for a timer of microseconds";
+  EXPECT_FALSE(ClockRatio(1'000'000, 1'485'000, 0)) << "a device that does not tell its clock";
+}
+
+TEST(DeviceMeasureTest, WrongLimitsAreRefused) {
+  FakeDevice device;
+  dbsp::testing::ExpectError(ErrorCode::kInvalidArgument, {"expected candidates"}, [&] {
+    (void)MeasureInTurns({}, {}, device.clock());
+  });
+}
+
+}  // namespace
+}  // namespace dbsp::profiler

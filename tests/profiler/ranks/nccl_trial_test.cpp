@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exchanges over NCCL are measured here on a NCCL that moves bytes between threads of this process.
+#include "profiler/ranks/nccl_trial.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "build_config.h"
+#include "core/error.h"
+#include "profiler/run_trial.h"
+#include "tests/core/expect_error.h"
+#include "tests/runtime/fake_nccl_ranks.h"
+
+namespace dbsp::profiler {
+namespace {
+
+using testing::EnvironmentVariable;
+using testing::FakeNcclRanks;
+using ::testing::HasSubstr;
+
+class HostDevice final : public ExchangeDevice {
+ public:
+  explicit HostDevice(runtime::NcclQueue queue) : queue_(std::move(queue)) {}
+  runtime::NcclQueue Queue(int) override { return queue_; }
+  float* Buffer(std::int64_t floats, const std::string&) override {
+    return buffers_.emplace_back(static_cast<std::size_t>(floats)).data();
+  }
+  void Write(float* to, std::span<const float> values) override {
+    std::copy(values.begin(), values.end(), to);
+  }
+  void Read(std::span<float> values, const float* from) override {
+    std::copy_n(from, values.size(), values.begin());
+  }
+
+ private:
+  runtime::NcclQueue queue_;
+  std::deque<std::vector<float>> buffers_;
+};
+
+class NcclTrialTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!DBSP_HAVE_NCCL) GTEST_SKIP() << "this build has no NCCL";
+  }
+  [[nodiscard]] RunSettings Settings(std::int64_t deadline_ns = 60'000'000'000) {
+    nccl_.emplace(8, deadline_ns);
+    const auto world = std::make_shared<NcclWorld>();
+    world->devices = 8;
+    world->options = nccl_->options();
+    world->open = [this](int rank) { return std::make_unique<HostDevice>(nccl_->Queue(rank)); };
+    RunSettings settings;
+    settings.suite = "collectives";
+    settings.ranks = 8;
+    settings.limits = {.warmups = 1, .min_samples = 2, .max_samples = 3};
+    settings.nccl = world;
+    return settings;
+  }
+  static ExchangeConfig Config(const std::string& op, int ranks) {
+    return {.op = op,
+            .transport = "nccl",
+            .ranks = ranks,
+            .bytes_per_rank = 4000,
+            .unevenness = op == "alltoall" ? 1.5 : 1.0};
+  }
+  std::optional<FakeNcclRanks> nccl_;
+};
+
+TEST_F(NcclTrialTest, EveryExchangeIsMeasuredBetweenEightRanks) {
+  const RunSettings settings = Settings();
+  for (const char* op : {"alltoall", "hop", "allgather", "reducescatter", "needed"}) {
+    const auto trial = RunTrial(Config(op, 8), settings);
+    ASSERT_TRUE(trial.has_value());
+    EXPECT_EQ(trial->outcome, TrialOutcome::kOk) << op << ": " << trial->detail;
+    EXPECT_EQ(trial->method, "nccl.wall20");
+    EXPECT_GE(trial->samples_ns.size(), 2U);
+  }
+  EXPECT_EQ(nccl_->CommunicatorsAlive(), 0);
+}
+
+TEST_F(NcclTrialTest, ASampleIsTwentyExchangesOfOneGroupEach) {
+  RunSettings settings = Settings();
+  settings.limits = {.warmups = 0, .min_samples = 1, .max_samples = 1};
+  ExchangeConfig config = Config("needed", 8);
+  config.bytes_per_rank = 2400;
+  ASSERT_EQ(RunTrial(config, settings)->outcome, TrialOutcome::kOk);
+  const std::string group = "[ s7:200 r1:200 s6:100 r2:100 s2:100 r6:100 s1:200 r7:200 ] ";
+  std::string expected = "allgather ";  // the barrier before the sample, the one after, the end's
+  for (int i = 0; i < kExchangesPerSample; ++i) expected += group;
+  EXPECT_EQ(nccl_->Calls(0), expected + "allgather allgather ");
+}
+
+TEST_F(NcclTrialTest, AHangBecomesAFailedTrialAndTheNextOneRuns) {
+  const RunSettings settings = Settings(300'000'000);
+  {
+    const EnvironmentVariable hang("DBSP_FAKE_NCCL_HANG", "5");
+    const auto trial = RunTrial(Config("hop", 8), settings);
+    ASSERT_TRUE(trial.has_value());
+    EXPECT_EQ(trial->outcome, TrialOutcome::kFailed);
+    EXPECT_THAT(trial->detail, HasSubstr("took more than 0.3 s"));
+  }
+  // After an abort the fake's streams are idle, as a device's are.
+  const RunSettings again = Settings();
+  EXPECT_EQ(RunTrial(Config("hop", 8), again)->outcome, TrialOutcome::kOk);
+}
+
+TEST_F(NcclTrialTest, MoreRanksThanDevicesAreUnavailable) {
+  RunSettings settings = Settings();
+  settings.ranks = 9;
+  const auto trial = RunTrial(Config("allgather", 9), settings);
+  EXPECT_EQ(trial->outcome, TrialOutcome::kUnavailable);
+  EXPECT_THAT(trial->detail, HasSubstr("there are 8"));
+  settings.nccl = nullptr;
+  EXPECT_EQ(RunTrial(Config("hop", 8), settings)->outcome, TrialOutcome::kUnavailable);
+}
+
+TEST_F(NcclTrialTest, TheMethodSaysHowManySmsNcclMayTake) {
+  NcclWorld world;
+  EXPECT_EQ(NcclMethod(world), "nccl.wall20");
+  world.options.most_ctas = 8;
+  EXPECT_EQ(NcclMethod(world), "nccl.wall20.ctas8");
+  EXPECT_EQ(MethodOf(Config("hop", 4), 8), "nccl.wall20.busy8");
+}
+
+}  // namespace
+}  // namespace dbsp::profiler

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/comparison.h"
+
+#include <algorithm>
+#include <map>
+
+#include "core/error.h"
+#include "core/units.h"
+
+namespace dbsp::tuner {
+namespace {
+
+const Score& ScoreAt(const CellClass& cls, std::size_t candidate) { return cls.scores[candidate]; }
+
+/// Scores of one candidate added up over all cells and the turns of its passes, so that MayFlip can
+/// judge whole workloads, whichever cfg degrees.
+Score TotalScore(const SearchResult& result, std::size_t candidate) {
+  Score sum;
+  for (const CellClass& cls : result.classes) {
+    const Score& score = ScoreAt(cls, candidate);
+    const std::int64_t times = cls.cells * result.TurnsOf(candidate);
+    sum.total_ns += score.total_ns * times;
+    sum.low_ns += score.low_ns * times;
+    sum.high_ns += score.high_ns * times;
+    sum.compute_ns += score.compute_ns * times;
+    sum.exchange_ns += score.exchange_ns * times;
+    sum.lower_bound_ns += score.lower_bound_ns * times;
+    sum.bytes_per_rank += score.bytes_per_rank * times;
+    sum.load.barrier += score.load.barrier * static_cast<double>(times);
+    sum.load.mean += score.load.mean * static_cast<double>(times);
+  }
+  return sum;
+}
+
+/// Earlier candidate that this one equals on every cell, or -1.
+int TwinOf(const SearchResult& result, std::size_t candidate) {
+  const int twin = ScoreAt(result.classes.front(), candidate).same_as;
+  if (twin == static_cast<int>(candidate)) return -1;
+  const bool everywhere =
+      std::all_of(result.classes.begin(), result.classes.end(), [&](const CellClass& cls) {
+        return ScoreAt(cls, candidate).same_as == twin;
+      });
+  return everywhere ? twin : -1;
+}
+
+std::string VerdictOf(const SearchResult& result, std::size_t i, std::int64_t chosen) {
+  const Candidate& candidate = result.candidates[i];
+  if (!candidate.excluded.empty()) return "excluded: " + candidate.excluded;
+  const auto uniform = static_cast<std::size_t>(result.uniform);
+  std::string words;
+  if (i == uniform) {
+    words = "best uniform";
+  } else if (const int twin = TwinOf(result, i); twin >= 0) {
+    words = "same as " + NameOfCandidate(result.candidates[static_cast<std::size_t>(twin)]);
+  } else {
+    const Score mine = TotalScore(result, i);
+    const Score best = TotalScore(result, uniform);
+    const double slower =
+        best.total_ns > 0
+            ? 100.0 * (static_cast<double>(mine.total_ns) / static_cast<double>(best.total_ns) - 1)
+            : 0.0;
+    words = mine.total_ns == best.total_ns
+                ? "costs the same as the best"
+                : fmt::format("{:.1f}% slower{}", slower, MayFlip(mine, best) ? ", may flip" : "");
+  }
+  if (chosen > 0 && i != uniform) words += fmt::format(", faster in {} cells", chosen);
+  return words;
+}
+
+/// Kernels of a candidate over all cells, those it never runs left out.
+std::vector<std::string> KernelsOf(const SearchResult& result, std::size_t candidate) {
+  const Candidate& one = result.candidates[candidate];
+  if (result.kernels.empty() || !one.excluded.empty()) return {one.strategy.kernel};
+  std::vector<std::string> used;
+  for (const std::string& kernel : result.kernels) {
+    const bool runs =
+        std::any_of(result.classes.begin(), result.classes.end(), [&](const CellClass& cls) {
+          return result.KernelOf(cls, candidate) == kernel;
+        });
+    if (runs) used.push_back(kernel);
+  }
+  return used;
+}
+
+/// "plan: kernels: a in 12 cells, b in 3", where there was a choice.
+std::string KernelLine(const SearchResult& result) {
+  if (result.kernels.size() < 2) return "";
+  std::string text;
+  for (const std::string& kernel : result.kernels) {
+    std::int64_t cells = 0;
+    for (const CellClass& cls : result.classes) {
+      const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
+      if (result.KernelOf(cls, chosen) == kernel) cells += cls.cells;
+    }
+    text += fmt::format("{}{} in {}", text.empty() ? "" : ", ", kernel, cells);
+  }
+  return fmt::format("plan: kernels by cells: {}\n", text);
+}
+
+CandidateSummary SummariseOne(const SearchResult& result, std::size_t i) {
+  CandidateSummary summary;
+  summary.candidate = result.candidates[i];
+  summary.kernels = KernelsOf(result, i);
+  std::int64_t cells = 0;
+  double rho_sum = 0;
+  double plan_sum = 0;
+  double moved_sum = 0;
+  summary.rho_barrier_worst = 0;
+  for (const CellClass& cls : result.classes) {
+    const Score& score = ScoreAt(cls, i);
+    const auto weight = static_cast<double>(cls.cells);
+    cells += cls.cells;
+    rho_sum += score.rho_barrier * weight;
+    moved_sum += score.moved_fraction * weight;
+    plan_sum += score.plan_us;
+    summary.rho_barrier_worst = std::max(summary.rho_barrier_worst, score.rho_barrier);
+    if (cls.choice.chosen == static_cast<int>(i)) summary.chosen += cls.cells;
+  }
+  const Score sum = TotalScore(result, i);
+  const double ms = 1 / kNsPerMs;
+  summary.rho_barrier = sum.load.mean > 0 ? sum.load.barrier / sum.load.mean : 1;
+  summary.rho_barrier_mean = rho_sum / static_cast<double>(cells);
+  summary.compute_ms = static_cast<double>(sum.compute_ns) * ms;
+  summary.exchange_ms = static_cast<double>(sum.exchange_ns) * ms;
+  summary.total_ms = static_cast<double>(sum.total_ns) * ms;
+  summary.total_ms_low = static_cast<double>(sum.low_ns) * ms;
+  summary.total_ms_high = static_cast<double>(sum.high_ns) * ms;
+  summary.lower_bound_ms = static_cast<double>(sum.lower_bound_ns) * ms;
+  if (sum.lower_bound_ns > 0) {
+    summary.rho_timeline =
+        static_cast<double>(sum.total_ns) / static_cast<double>(sum.lower_bound_ns);
+  }
+  summary.bytes_per_rank = sum.bytes_per_rank;
+  summary.moved_fraction = moved_sum / static_cast<double>(cells);
+  summary.plan_us = plan_sum / static_cast<double>(result.classes.size());
+  summary.verdict = VerdictOf(result, i, summary.chosen);
+  return summary;
+}
+
+}  // namespace
+
+std::vector<CandidateSummary> Summarise(const SearchResult& result) {
+  std::vector<CandidateSummary> summaries;
+  for (std::size_t i = 0; i < result.candidates.size(); ++i) {
+    if (result.candidates[i].excluded.empty()) {
+      summaries.push_back(SummariseOne(result, i));
+    } else {
+      CandidateSummary summary;
+      summary.candidate = result.candidates[i];
+      summary.kernels = KernelsOf(result, i);
+      summary.verdict = VerdictOf(result, i, 0);
+      summaries.push_back(std::move(summary));
+    }
+  }
+  return summaries;
+}
+
+PlanSummary SummarisePlan(const SearchResult& result) {
+  PlanSummary plan;
+  plan.classes = result.classes.size();
+  for (const CellClass& cls : result.classes) {
+    const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
+    const Score& score = ScoreAt(cls, chosen);
+    const double weight =
+        static_cast<double>(cls.cells) * static_cast<double>(result.TurnsOf(chosen)) / kNsPerMs;
+    plan.total_ms += static_cast<double>(score.total_ns) * weight;
+    plan.total_ms_low += static_cast<double>(score.low_ns) * weight;
+    plan.total_ms_high += static_cast<double>(score.high_ns) * weight;
+    plan.lower_bound_ms += static_cast<double>(score.lower_bound_ns) * weight;
+    plan.cells += cls.cells;
+    if (cls.choice.close) plan.close_cells += cls.cells;
+  }
+  return plan;
+}
+
+namespace {
+
+/// Unit that a table's or a sentence's times are read in; JSON always says milliseconds.
+struct Unit {
+  const char* name;
+  double ms;  ///< of one unit
+};
+
+Unit UnitFor(double largest_ms) {
+  constexpr double kReadableMs = 1e4;
+  return largest_ms < kReadableMs ? Unit{"ms", 1.0} : Unit{"s", 1e3};
+}
+
+/// Plain ulysses or ring, of the smallest cfg degree that was searched: a runtime that knows no
+/// other split runs one pass after the other.
+const CandidateSummary* Find(const std::vector<CandidateSummary>& summaries, bool ring) {
+  const CandidateSummary* plain = nullptr;
+  for (const CandidateSummary& summary : summaries) {
+    const Strategy& s = summary.candidate.strategy;
+    if (!summary.candidate.excluded.empty()) continue;
+    if (s.layout > 0 || s.chunks > 1 || s.exchange != planner::ExchangeOf(s.family, s.ring_degree))
+      continue;
+    const bool contiguous =
+        s.family == Family::kUsp || s.family == (ring ? Family::kRing : Family::kUlysses);
+    if (!contiguous || (ring ? s.ulysses_degree : s.ring_degree) != 1) continue;
+    if (plain == nullptr || s.cfg_degree < plain->candidate.strategy.cfg_degree) plain = &summary;
+  }
+  return plain;
+}
+
+bool AnySplitsPasses(const std::vector<CandidateSummary>& summaries) {
+  return std::ranges::any_of(summaries, [](const CandidateSummary& summary) {
+    return summary.candidate.strategy.cfg_degree > 1;
+  });
+}
+
+/// "plan: cfg degree 2: 2 passes at the same time, on 4 ranks each; ..." where there was a choice.
+std::string CfgLine(const SearchResult& result,
+                    const std::vector<CandidateSummary>& summaries,
+                    const Unit& unit) {
+  if (!AnySplitsPasses(summaries)) return "";
+  const int chosen = result.residence.cfg_degree;
+  std::string text =
+      chosen == 1
+          ? fmt::format("plan: cfg degree 1, one pass after the other on all {} ranks",
+                        result.ranks)
+          : fmt::format("plan: cfg degree {0}, {0} passes at the same time on {1} ranks each",
+                        chosen,
+                        PassRanks(result.ranks, chosen));
+  std::map<int, const CandidateSummary*> best;  // of the other degrees
+  for (const CandidateSummary& summary : summaries) {
+    const int degree = summary.candidate.strategy.cfg_degree;
+    if (degree == chosen || !summary.candidate.excluded.empty()) continue;
+    const CandidateSummary*& least = best[degree];
+    if (least == nullptr || summary.total_ms < least->total_ms) least = &summary;
+  }
+  for (const auto& [degree, least] : best) {
+    text += fmt::format("; best uniform of degree {} {}, {:.3f} {}",
+                        degree,
+                        NameOfCandidate(least->candidate),
+                        least->total_ms / unit.ms,
+                        unit.name);
+  }
+  return text + "\n";
+}
+
+std::string Row(const CandidateSummary& summary, bool with_cfg, double best_ms, const Unit& unit) {
+  const Strategy& s = summary.candidate.strategy;
+  const std::string degrees = fmt::format("{}{}x{}{}",
+                                          with_cfg ? fmt::format("{}x", s.cfg_degree) : "",
+                                          s.ulysses_degree,
+                                          s.ring_degree,
+                                          s.chunks > 1 ? fmt::format("/{}", s.chunks) : "");
+  const std::string verdict =
+      (s.layout > 0 ? summary.candidate.layout + ", " : "") + summary.verdict;
+  if (!summary.candidate.excluded.empty()) {
+    return fmt::format("{:<8} {:>7}  {}\n", NameOf(s.family), degrees, verdict);
+  }
+  return fmt::format(
+      "{:<8} {:>7}  {:<8} {:>6.3f} {:>11.3f} {:>11.3f} {:>11.3f}  [{:>9.3f}, {:>9.3f}] {:>7} "
+      "{:>6}  {}\n",
+      NameOf(s.family),
+      degrees,
+      NameOf(s.exchange),
+      summary.rho_barrier,
+      summary.compute_ms / unit.ms,
+      summary.exchange_ms / unit.ms,
+      summary.total_ms / unit.ms,
+      summary.total_ms_low / unit.ms,
+      summary.total_ms_high / unit.ms,
+      best_ms > 0 ? fmt::format("{:.3f}x", summary.total_ms / best_ms) : "-",
+      summary.chosen,
+      verdict);
+}
+
+}  // namespace
+
+std::string CompareTable(const SearchResult& result, CostSource costs, bool with_cells) {
+  const auto summaries = Summarise(result);
+  const double best = summaries[static_cast<std::size_t>(result.uniform)].total_ms;
+  const Unit unit = UnitFor(best);
+  const bool with_cfg = AnySplitsPasses(summaries);
+  std::string text = fmt::format("{} ranks, {} costs, {} cells, {} distinct, {} pass{} per step\n",
+                                 result.ranks,
+                                 NameOf(costs),
+                                 result.cells.size(),
+                                 result.classes.size(),
+                                 result.passes,
+                                 result.passes == 1 ? "" : "es");
+  text += fmt::format("{:<8} {:>7}  {:<8} {:>6} {:>11} {:>11} {:>11}  {:^22} {:>7} {:>6}  {}\n",
+                      "family",
+                      with_cfg ? "CxUxR/n" : "UxR/n",
+                      "exchange",
+                      "rho",
+                      fmt::format("compute {}", unit.name),
+                      fmt::format("exchange {}", unit.name),
+                      fmt::format("total {}", unit.name),
+                      fmt::format("interval {}", unit.name),
+                      "vs best",
+                      "chosen",
+                      "verdict");
+  for (const CandidateSummary& summary : summaries) text += Row(summary, with_cfg, best, unit);
+  if (!with_cells) return text;
+  text += fmt::format("\n{:>5} {:>5}  {:<14} {:>11} {:>11} {:>11} {:>6}  {}\n",
+                      "step",
+                      "layer",
+                      "chosen",
+                      "total ms",
+                      "low ms",
+                      "high ms",
+                      "rho",
+                      "close");
+  for (const SearchCell& cell : result.cells) {
+    const CellClass& cls = result.classes[static_cast<std::size_t>(cell.cls)];
+    const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
+    const Score& score = ScoreAt(cls, chosen);
+    text += fmt::format("{:>5} {:>5}  {:<14} {:>11.3f} {:>11.3f} {:>11.3f} {:>6.3f}  {}\n",
+                        cell.step,
+                        cell.layer,
+                        NameOfCandidate(result.candidates[chosen]),
+                        static_cast<double>(score.total_ns) / kNsPerMs,
+                        static_cast<double>(score.low_ns) / kNsPerMs,
+                        static_cast<double>(score.high_ns) / kNsPerMs,
+                        score.rho_barrier,
+                        cls.choice.close ? "yes" : "no");
+  }
+  return text;
+}
+
+std::string VerdictLines(const SearchResult& result, CostSource costs) {
+  const auto summaries = Summarise(result);
+  const CandidateSummary& uniform = summaries[static_cast<std::size_t>(result.uniform)];
+  const PlanSummary plan = SummarisePlan(result);
+  const auto ratio = [](double a, double b) { return b > 0 ? a / b : 1.0; };
+  const Unit unit = UnitFor(plan.total_ms);
+  std::string text = fmt::format("plan: best uniform strategy {}, {:.3f} {} [{:.3f}, {:.3f}]\n",
+                                 NameOfCandidate(uniform.candidate),
+                                 uniform.total_ms / unit.ms,
+                                 unit.name,
+                                 uniform.total_ms_low / unit.ms,
+                                 uniform.total_ms_high / unit.ms);
+  text += fmt::format(
+      "plan: per cell {:.3f} {} [{:.3f}, {:.3f}], {:.3f}x the best uniform's speed; {} of {} cells "
+      "are close calls\n",
+      plan.total_ms / unit.ms,
+      unit.name,
+      plan.total_ms_low / unit.ms,
+      plan.total_ms_high / unit.ms,
+      ratio(uniform.total_ms, plan.total_ms),
+      plan.close_cells,
+      plan.cells);
+  text += CfgLine(result, summaries, unit);
+  for (const bool ring : {false, true}) {
+    const char* name = ring ? "plain ring" : "plain ulysses";
+    if (const CandidateSummary* plain = Find(summaries, ring)) {
+      text += fmt::format("plan: {:.3f}x the speed of {} ({:.3f} {})\n",
+                          ratio(plain->total_ms, plan.total_ms),
+                          name,
+                          plain->total_ms / unit.ms,
+                          unit.name);
+    } else {
+      text += fmt::format("plan: {} was no candidate\n", name);
+    }
+  }
+  text += fmt::format("plan: {:.3f}x the lower bound of {:.3f} {}\n",
+                      ratio(plan.total_ms, plan.lower_bound_ms),
+                      plan.lower_bound_ms / unit.ms,
+                      unit.name);
+  text += KernelLine(result);
+  text += fmt::format("plan: costs are {}\n", NameOf(costs));
+  return text;
+}
+
+}  // namespace dbsp::tuner

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tuner/kernel_selection.h"
+
+#include <cstdint>
+#include <vector>
+
+#include "core/error.h"
+#include "planner/timeline/timeline.h"
+
+namespace dbsp::tuner {
+namespace {
+
+using Prices = std::vector<std::vector<double>>;  ///< [steps][rank] of attention
+
+void SetKernel(planner::LayerVolumes& work, const std::string& kernel) {
+  for (auto& step : work.attention) {
+    for (planner::AttentionWork& part : step) part.kernel = kernel;
+  }
+}
+
+Prices PriceAttention(const planner::LayerVolumes& work, const planner::Costs& costs) {
+  Prices prices;
+  for (const auto& step : work.attention) {
+    prices.emplace_back();
+    for (const planner::AttentionWork& part : step) {
+      prices.back().push_back(part.kept_blocks > 0 ? costs.Attention(part).ns : 0.0);
+    }
+  }
+  return prices;
+}
+
+bool NowhereAbove(const Prices& a, const Prices& b) {
+  for (std::size_t t = 0; t < a.size(); ++t) {
+    for (std::size_t r = 0; r < a[t].size(); ++r) {
+      if (a[t][r] > b[t][r]) return false;
+    }
+  }
+  return true;
+}
+
+/// Kernels that another one does not make superfluous; of equal ones the first. Beside exchanges
+/// that slow attention down an earlier end may meet a later exchange; that is not looked for.
+std::vector<std::size_t> WorthSimulating(const std::vector<Prices>& prices) {
+  std::vector<std::size_t> kept;
+  for (std::size_t k = 0; k < prices.size(); ++k) {
+    bool superfluous = false;
+    for (std::size_t other = 0; other < prices.size() && !superfluous; ++other) {
+      if (other == k || !NowhereAbove(prices[other], prices[k])) continue;
+      superfluous = other < k || !NowhereAbove(prices[k], prices[other]);
+    }
+    if (!superfluous) kept.push_back(k);
+  }
+  return kept;
+}
+
+std::size_t FastestOnTheWhole(const planner::AttentionWork& whole,
+                              std::span<const std::string> kernels,
+                              const planner::Costs& costs) {
+  std::size_t fastest = 0;
+  double least = 0;
+  planner::AttentionWork work = whole;
+  for (std::size_t k = 0; k < kernels.size(); ++k) {
+    work.kernel = kernels[k];
+    const double ns = work.kept_blocks > 0 ? costs.Attention(work).ns : 0.0;
+    if (k > 0 && ns >= least) continue;
+    least = ns;
+    fastest = k;
+  }
+  return fastest;
+}
+
+}  // namespace
+
+int ChooseKernel(planner::LayerVolumes& work,
+                 std::span<const std::string> kernels,
+                 const planner::Costs& costs) {
+  DBSP_CHECK(!kernels.empty());
+  if (kernels.size() == 1) {
+    SetKernel(work, kernels.front());
+    work.whole.kernel = kernels.front();
+    return 0;
+  }
+  std::vector<Prices> prices;
+  for (const std::string& kernel : kernels) {
+    SetKernel(work, kernel);
+    prices.push_back(PriceAttention(work, costs));
+  }
+  const std::vector<std::size_t> candidates = WorthSimulating(prices);
+  std::size_t best = candidates.front();
+  if (candidates.size() > 1) {
+    planner::LayerDurations durations = planner::PriceLayer(work, costs, planner::Bound::kExpected);
+    std::int64_t shortest = 0;
+    for (const std::size_t k : candidates) {
+      durations.attention = prices[k];
+      const std::int64_t makespan =
+          planner::Simulate(work, durations, planner::RingSync::kNeighbour).makespan_ns;
+      if (k != candidates.front() && makespan >= shortest) continue;
+      shortest = makespan;
+      best = k;
+    }
+  }
+  SetKernel(work, kernels[best]);
+  work.whole.kernel = kernels[FastestOnTheWhole(work.whole, kernels, costs)];
+  return static_cast<int>(best);
+}
+
+}  // namespace dbsp::tuner
