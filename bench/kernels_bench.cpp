@@ -102,8 +102,8 @@ struct Call {
     k = Random(q.size(), 4);
     v = Random(q.size(), 5);
     o.resize(q.size());
-    lse.resize(static_cast<std::size_t>(tokens));
-    valid.assign(static_cast<std::size_t>(blocks), block);
+    lse.resize(tokens);
+    valid.assign(blocks, block);
     begin.push_back(0);
     for (int i = 0; i < blocks; ++i) {
       for (int j = 0; j < blocks; ++j) {

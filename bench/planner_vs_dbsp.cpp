@@ -123,9 +123,9 @@ Balance Over(const Profile& profile,
 std::vector<std::int64_t> WholeHeads(const std::vector<std::int64_t>& counts,
                                      const std::vector<int>& owner,
                                      int ranks) {
-  std::vector<std::int64_t> load(static_cast<std::size_t>(ranks), 0);
+  std::vector<std::int64_t> load(ranks, 0);
   for (std::size_t h = 0; h < counts.size(); ++h) {
-    load[static_cast<std::size_t>(owner[h])] += counts[h];
+    load[owner[h]] += counts[h];
   }
   return load;
 }
@@ -322,7 +322,7 @@ void SlidingTileRow() {
   for (const int ring : {2, 4, 8}) {
     const Partition made = MakeBalanced(shape, masks, 8 / ring, ring, home);
     LayerMasks group;
-    group.head.assign(static_cast<std::size_t>(ring), masks.head[0]);
+    group.head.assign(ring, masks.head[0]);
     const std::vector<std::int64_t> rows = RowSums(group);
     const auto kept = std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
     reached += fmt::format(
@@ -389,8 +389,7 @@ void GroupPasses(const AttentionShape& shape,
     const int ring = static_cast<int>(group.ranks.size());
     if (ring == 1) continue;
     LayerMasks own;
-    for (const int head : group.heads)
-      own.head.push_back(masks.head[static_cast<std::size_t>(head)]);
+    for (const int head : group.heads) own.head.push_back(masks.head[head]);
     const MaskSum sum(DistinctMasks(own));
     const int ulysses = made.ranks / ring;
     (void)sum.RowParts(HomeRing(shape.k_blocks(), shape.block.k, home, ulysses), ring);

@@ -45,7 +45,7 @@ void BlockMask::SetRange(int i, int begin, int end) {
   for (int w = begin / 64; w <= (end - 1) / 64; ++w) {
     const int low = w == begin / 64 ? begin % 64 : 0;
     const int high = w == (end - 1) / 64 ? (end - 1) % 64 + 1 : 64;
-    words[static_cast<std::size_t>(w)] |= WordRange(low, high);
+    words[w] |= WordRange(low, high);
   }
 }
 
@@ -68,7 +68,7 @@ int BlockMask::RowCount(int i, int begin, int end) const {
   for (int w = begin / 64; w <= (end - 1) / 64; ++w) {
     const int low = w == begin / 64 ? begin % 64 : 0;
     const int high = w == (end - 1) / 64 ? (end - 1) % 64 + 1 : 64;
-    count += std::popcount(words[static_cast<std::size_t>(w)] & WordRange(low, high));
+    count += std::popcount(words[w] & WordRange(low, high));
   }
   return count;
 }

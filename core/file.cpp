@@ -68,7 +68,7 @@ std::string ReadFile(const std::filesystem::path& path) {
   if (S_ISDIR(info.st_mode))
     Fail(ErrorCode::kIo, "{}: is a folder, expected a file", path.string());
   std::string bytes;
-  bytes.resize(static_cast<std::size_t>(info.st_size));
+  bytes.resize(info.st_size);
   std::size_t done = 0;
   // Reads until end of file: pipes and /proc report a size of 0.
   while (true) {

@@ -32,14 +32,13 @@ std::string OwnerProblem(const std::vector<int>& owner,
 std::string GroupProblem(const Partition& partition, std::size_t g, bool needs_columns) {
   const HeadGroup& group = partition.groups[g];
   if (group.ranks.empty()) return fmt::format("group {} has no rank", g);
-  std::vector<bool> seen(static_cast<std::size_t>(partition.ranks), false);
+  std::vector<bool> seen(partition.ranks, false);
   for (const int rank : group.ranks) {
     if (rank < 0 || rank >= partition.ranks) {
       return fmt::format("group {}: rank {} is out of range (ranks: {})", g, rank, partition.ranks);
     }
-    if (seen[static_cast<std::size_t>(rank)])
-      return fmt::format("group {}: rank {} twice", g, rank);
-    seen[static_cast<std::size_t>(rank)] = true;
+    if (seen[rank]) return fmt::format("group {}: rank {} twice", g, rank);
+    seen[rank] = true;
   }
   const bool split = group.ranks.size() > 1;
   if (split) {
@@ -70,11 +69,11 @@ std::string ChunkProblem(const Partition& partition) {
     if (chunk[h] < 0 || chunk[h] >= partition.heads) {
       return fmt::format("chunk_of_head[{}] = {} is out of range", h, chunk[h]);
     }
-    used[static_cast<std::size_t>(chunk[h])] = true;
+    used[chunk[h]] = true;
     last = std::max(last, chunk[h]);
   }
   for (int c = 0; c <= std::max(last, 1); ++c) {
-    if (static_cast<std::size_t>(c) >= used.size() || !used[static_cast<std::size_t>(c)]) {
+    if (static_cast<std::size_t>(c) >= used.size() || !used[c]) {
       return fmt::format("chunk {} has no head", c);
     }
   }
@@ -87,14 +86,14 @@ std::string PartitionProblem(const Partition& partition, bool needs_columns) {
   if (partition.ranks < 1 || partition.heads < 1) {
     return fmt::format("{} heads on {} ranks", partition.heads, partition.ranks);
   }
-  std::vector<int> uses(static_cast<std::size_t>(partition.heads), 0);
+  std::vector<int> uses(partition.heads, 0);
   for (std::size_t g = 0; g < partition.groups.size(); ++g) {
     for (const int head : partition.groups[g].heads) {
       if (head < 0 || head >= partition.heads) {
         return fmt::format(
             "group {}: head {} is out of range (heads: {})", g, head, partition.heads);
       }
-      ++uses[static_cast<std::size_t>(head)];
+      ++uses[head];
     }
     std::string problem = GroupProblem(partition, g, needs_columns);
     if (!problem.empty()) return problem;
@@ -112,7 +111,7 @@ std::vector<std::int64_t> CeilSplit(std::int64_t items, int parts) {
   const std::int64_t each = (items + parts - 1) / parts;
   std::vector<std::int64_t> begin(static_cast<std::size_t>(parts) + 1);
   for (int p = 0; p <= parts; ++p) {
-    begin[static_cast<std::size_t>(p)] = std::min(items, each * p);
+    begin[p] = std::min(items, each * p);
   }
   return begin;
 }

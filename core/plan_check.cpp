@@ -102,10 +102,10 @@ void PlanChecker::Permutation(const std::string& key, const std::vector<int>& or
             order.size() - 1,
             block);
     }
-    if (seen[static_cast<std::size_t>(block)]) {
+    if (seen[block]) {
       Wrong(fmt::format("{}[{}]", key, i), "block {} appears twice", block);
     }
-    seen[static_cast<std::size_t>(block)] = true;
+    seen[block] = true;
   }
 }
 
@@ -152,7 +152,7 @@ void PlanChecker::Strategies() const {
     Range(key + ".chunks", strategy.chunks, 1, plan_.shape.heads);
     Index(key + ".layout", strategy.layout, plan_.layouts.size(), "layouts");
     Index(key + ".partition", strategy.partition, plan_.partitions.size(), "partitions");
-    const Partition& partition = plan_.partitions[static_cast<std::size_t>(strategy.partition)];
+    const Partition& partition = plan_.partitions[strategy.partition];
     if (partition.ranks * strategy.cfg_degree != plan_.ranks) {
       Wrong(key + ".partition",
             "partition {} is for {} ranks, expected {} ranks / cfg_degree {}",
@@ -248,11 +248,11 @@ void PlanChecker::Contracts() const {
 /// The contract's shares must be of the heads that the cell's partition splits, ring by ring.
 void PlanChecker::CellContract(const std::string& key, const PlanCell& cell) const {
   Index(key, *cell.contract, plan_.contracts.size(), "contracts");
-  const Strategy& strategy = plan_.strategies[static_cast<std::size_t>(cell.strategy)];
-  const Contract& contract = plan_.contracts[static_cast<std::size_t>(*cell.contract)];
+  const Strategy& strategy = plan_.strategies[cell.strategy];
+  const Contract& contract = plan_.contracts[*cell.contract];
   std::map<int, std::size_t> ring;  // of every head that shares are expected of
   if (strategy.exchange != Exchange::kRing) {
-    const Partition& partition = plan_.partitions[static_cast<std::size_t>(strategy.partition)];
+    const Partition& partition = plan_.partitions[strategy.partition];
     for (const HeadGroup& group : partition.groups) {
       for (const int head : group.heads) {
         if (group.ranks.size() > 1) ring[head] = group.ranks.size();

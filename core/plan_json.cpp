@@ -293,8 +293,7 @@ bool IsCompressed(const std::filesystem::path& path) { return path.extension() =
 double Plan::total_ms() const {
   double total_ns = 0;
   for (const PlanCell& cell : cells) {
-    total_ns +=
-        static_cast<double>(predictions[static_cast<std::size_t>(cell.prediction)].total_ns);
+    total_ns += static_cast<double>(predictions[cell.prediction].total_ns);
   }
   return total_ns * sequential_waves() / kNsPerMs;
 }

@@ -147,7 +147,7 @@ const MaskRule& Workload::RuleAt(int step, int layer) const {
          step,
          layer);
   }
-  return rules.at(static_cast<std::size_t>(found->rule));
+  return rules.at(found->rule);
 }
 
 std::string WorkloadToJson(const Workload& workload) {

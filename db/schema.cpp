@@ -64,7 +64,7 @@ void Migrate(Connection& connection, int version) {
     const int from = VersionOf(connection);
     if (from >= version) return;
     CheckIdentity(connection, EmptyFile::kAllowed);
-    connection.Run(kMigrations.at(static_cast<std::size_t>(from)));
+    connection.Run(kMigrations.at(from));
     connection.Run(fmt::format("PRAGMA user_version = {}", from + 1));
     if (from == 0) connection.Run(fmt::format("PRAGMA application_id = {}", kApplicationId));
     transaction.Commit();

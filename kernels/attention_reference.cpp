@@ -41,7 +41,7 @@ void Row(
     scores[j] = dot * args.scale;
     max = std::max(max, scores[j]);
   }
-  std::vector<double> sum_o(static_cast<std::size_t>(d), 0.0);
+  std::vector<double> sum_o(d, 0.0);
   double sum = 0.0;
   for (std::size_t j = 0; j < keys.size() && max > kMinusInfinity; ++j) {
     const double p = std::exp(scores[j] - max);

@@ -107,7 +107,7 @@ void AppendKeyLists(const BlockMask& bits, KeyLists& lists) {
          total);
   }
   const std::size_t old = lists.list.size();
-  lists.list.resize(static_cast<std::size_t>(total));
+  lists.list.resize(total);
   std::int32_t* to = lists.list.data() + old;
   for (int i = 0; i < bits.rows(); ++i) {
     to = WriteKeys(bits.row(i), to);
@@ -153,7 +153,7 @@ BlockMask KeyBlocksOf(const BlockMask& bits, int k_block) {
 void ArrangeRuns(KeyLists& lists) {
   std::vector<std::int32_t> rest;
   for (int r = 0; r < lists.rows(); ++r) {
-    std::int32_t* row = lists.list.data() + lists.begin[static_cast<std::size_t>(r)];
+    std::int32_t* row = lists.list.data() + lists.begin[r];
     const auto keys = static_cast<std::int64_t>(lists.row(r).size());
     rest.clear();
     std::int64_t front = 0;

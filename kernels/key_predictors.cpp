@@ -86,7 +86,7 @@ BlockMask KeysAboveThreshold(const ScoreInput& input, int q_block, float thresho
   }
   BlockMask bits(sizes.rows, sizes.keys);
   if (sizes.keys == 0) return bits;
-  std::vector<float> scores(static_cast<std::size_t>(sizes.keys));
+  std::vector<float> scores(sizes.keys);
   for (int i = 0; i < sizes.queries; ++i) {
     Scores(input, input.q.data() + static_cast<std::size_t>(i) * input.head_dim, scores);
     OrAbove(scores,
@@ -130,7 +130,7 @@ BlockMask KeysOfTopCdf(const ScoreInput& input, int q_block, float tau) {
   }
   BlockMask bits(sizes.rows, sizes.keys);
   const auto dim = static_cast<std::size_t>(input.head_dim);
-  std::vector<float> scores(static_cast<std::size_t>(sizes.keys));
+  std::vector<float> scores(sizes.keys);
   std::vector<float> pooled(dim);
   for (int b = 0; b < sizes.rows; ++b) {
     const int first = b * q_block;

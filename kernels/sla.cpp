@@ -47,7 +47,7 @@ std::vector<double> Exact(const SlaArgs& args, const float* q, const std::vector
     max = std::max(max, score.back());
   }
   double sum = 0.0;
-  std::vector<double> o(static_cast<std::size_t>(d), 0.0);
+  std::vector<double> o(d, 0.0);
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const double weight = std::exp(score[i] - max);
     sum += weight;
@@ -130,8 +130,8 @@ SlaBlocks ClassifyBlocks(std::span<const float> q_mean,
   const int critical = std::max(count(shares.critical), 1);
   const int negligible = std::min(count(shares.negligible), k_blocks - critical);
   SlaBlocks blocks{BlockMask(q_blocks, k_blocks), BlockMask(q_blocks, k_blocks)};
-  std::vector<double> score(static_cast<std::size_t>(k_blocks));
-  std::vector<int> rank(static_cast<std::size_t>(k_blocks));
+  std::vector<double> score(k_blocks);
+  std::vector<int> rank(k_blocks);
   for (int i = 0; i < q_blocks; ++i) {
     const float* q = q_mean.data() + static_cast<std::ptrdiff_t>(i) * head_dim;
     for (int j = 0; j < k_blocks; ++j) {

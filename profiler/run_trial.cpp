@@ -104,13 +104,13 @@ Measurement RunExchange(const ExchangeConfig& c, const RunSettings& settings) {
   }
   Measurement result;
   std::atomic<bool> done{false};
-  std::vector<std::int64_t> begin(static_cast<std::size_t>(size));
-  std::vector<std::int64_t> end(static_cast<std::size_t>(size));
+  std::vector<std::int64_t> begin(size);
+  std::vector<std::int64_t> end(size);
   runtime::RunRanks(size, [&](runtime::Communicator& communicator) {
     const auto rank = static_cast<std::size_t>(communicator.rank());
     const ExchangeRank mine(c, communicator.rank(), size);
-    const std::vector<float> send(static_cast<std::size_t>(mine.send_floats()), 1.0F);
-    std::vector<float> recv(static_cast<std::size_t>(mine.recv_floats()));
+    const std::vector<float> send(mine.send_floats(), 1.0F);
+    std::vector<float> recv(mine.recv_floats());
     const auto once = [&] {
       begin[rank] = runtime::SteadyNs();
       mine.Run(communicator, send.data(), recv.data());

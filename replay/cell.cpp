@@ -37,7 +37,7 @@ std::int64_t ListBytes(const Cell& cell, std::size_t rank) {
 }
 
 std::int64_t RankBytes(const Cell& cell, int rank) {
-  const planner::RankSchedule& program = cell.schedule.rank[static_cast<std::size_t>(rank)];
+  const planner::RankSchedule& program = cell.schedule.rank[rank];
   std::int64_t slots = 0;
   for (const planner::HeadRows& head : program.heads) {
     slots += static_cast<std::int64_t>(head.rows.size());

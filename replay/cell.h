@@ -44,9 +44,8 @@ struct Cell {
   }
   /// Lists of a round, the rounds before attention first.
   [[nodiscard]] const planner::ExchangeRound& round(int index) const {
-    return index < rounds_before()
-               ? schedule.before[static_cast<std::size_t>(index)]
-               : schedule.after[static_cast<std::size_t>(index - rounds_before())];
+    return index < rounds_before() ? schedule.before[index]
+                                   : schedule.after[index - rounds_before()];
   }
 };
 

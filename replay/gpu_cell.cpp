@@ -71,9 +71,9 @@ Distance DistanceOf(const AttentionShape& shape,
                     const UnsplitResults& unsplit,
                     int threads) {
   const auto dim = static_cast<std::size_t>(shape.head_dim);
-  std::vector<Distance> per_head(static_cast<std::size_t>(shape.heads));
+  std::vector<Distance> per_head(shape.heads);
   ForEachParallel(shape.heads, threads, [&](int head) {
-    Distance& sum = per_head[static_cast<std::size_t>(head)];
+    Distance& sum = per_head[head];
     for (std::int64_t token = 0; token < shape.tokens; ++token) {
       const std::span<const std::uint16_t> got = outputs.Bits(head, token);
       const auto expected =
@@ -103,9 +103,9 @@ std::uint32_t BitsOf(float value) { return std::bit_cast<std::uint32_t>(value); 
 }  // namespace
 
 std::vector<RankBuffers> MakeDevicePlans(const Cell& cell) {
-  std::vector<RankBuffers> plans(static_cast<std::size_t>(cell.ranks()));
+  std::vector<RankBuffers> plans(cell.ranks());
   ForEachParallel(cell.ranks(), 0, [&](int rank) {
-    plans[static_cast<std::size_t>(rank)] = MakeRankPlan(cell, rank, BlockLayout::kUniform);
+    plans[rank] = MakeRankPlan(cell, rank, BlockLayout::kUniform);
   });
   return plans;
 }
@@ -136,7 +136,7 @@ void DeviceOutputs::Row(int head, std::int64_t token, std::span<float> row) cons
 float DeviceOutputs::LogSumExp(int head, std::int64_t token) const {
   const RowIndex::Place place = index_.Of(head, token);
   if (place.rank < 0) return std::numeric_limits<float>::quiet_NaN();
-  return results_.lse[static_cast<std::size_t>(place.rank)][Index(place.row)];
+  return results_.lse[place.rank][Index(place.row)];
 }
 
 bool SameBits(const DeviceResults& a, const DeviceResults& b) {
@@ -147,7 +147,7 @@ bool SameBits(const DeviceResults& a, const DeviceResults& b) {
 
 int DeviceOutputs::Writes(int head, int q_block) const {
   const int home = cell_.home.RankOf(static_cast<std::int64_t>(q_block) * cell_.shape.block.q);
-  return ranks_[static_cast<std::size_t>(home)]->Writes(head, q_block);
+  return ranks_[home]->Writes(head, q_block);
 }
 
 std::int64_t UnsplitBytes(const AttentionShape& shape, const LayerMasks& masks) {

@@ -66,8 +66,8 @@ class NcclRun final : private RankDriver {
         repeats_(repeats),
         observer_(observer),
         session_(session) {
-    exchanged_.resize(static_cast<std::size_t>(cell.rounds()), nullptr);
-    attended_.resize(static_cast<std::size_t>(cell.schedule.steps), nullptr);
+    exchanged_.resize(cell.rounds(), nullptr);
+    attended_.resize(cell.schedule.steps, nullptr);
   }
 
   RankTrace Run() {
@@ -99,7 +99,7 @@ class NcclRun final : private RankDriver {
   /// No device passes its start before all have come: where every rank's clock is set to zero.
   void Arrive() {
     at_.link.WaitFor(*Record(at_.compute));
-    const std::vector<std::int64_t> counts(static_cast<std::size_t>(cell_.ranks()), 1);
+    const std::vector<std::int64_t> counts(cell_.ranks(), 1);
     std::vector<std::int64_t> offsets(counts.size());
     std::iota(offsets.begin(), offsets.end(), std::int64_t{0});
     auto* words = at_.meeting.As<float>();
@@ -128,7 +128,7 @@ class NcclRun final : private RankDriver {
   void Pack(int round) override {
     packed_ = Timed(SegmentKind::kPack, round, at_.compute, [&] {
       rank_.Pack(round);
-      const std::int64_t bytes = rank_.executed().packed_bytes[static_cast<std::size_t>(round)];
+      const std::int64_t bytes = rank_.executed().packed_bytes[round];
       return std::pair(bytes > 0, bytes);
     });
   }
@@ -149,31 +149,28 @@ class NcclRun final : private RankDriver {
     });
   }
 
-  void FinishExchange(int round) override {
-    at_.compute.WaitFor(*exchanged_[static_cast<std::size_t>(round)]);
-  }
+  void FinishExchange(int round) override { at_.compute.WaitFor(*exchanged_[round]); }
 
   void Unpack(int round) override {
     (void)Timed(SegmentKind::kUnpack, round, at_.compute, [&] {
       rank_.Unpack(round);
-      const std::int64_t bytes = rank_.executed().unpacked_bytes[static_cast<std::size_t>(round)];
+      const std::int64_t bytes = rank_.executed().unpacked_bytes[round];
       return std::pair(bytes > 0, bytes);
     });
   }
 
   void Attend(int step) override {
     if (observer_) observer_(rank_.rank(), step);
-    attended_[static_cast<std::size_t>(step)] =
-        Timed(SegmentKind::kAttention, step, at_.compute, [&] {
-          rank_.Attend(step);
-          return std::pair(rank_.has_rows(step), std::int64_t{0});
-        });
+    attended_[step] = Timed(SegmentKind::kAttention, step, at_.compute, [&] {
+      rank_.Attend(step);
+      return std::pair(rank_.has_rows(step), std::int64_t{0});
+    });
   }
 
   void Merge(int step) override {
     (void)Timed(SegmentKind::kMerge, step, at_.compute, [&] {
       rank_.Merge(step);
-      const bool merged = rank_.executed().merged_rows[static_cast<std::size_t>(step)] > 0;
+      const bool merged = rank_.executed().merged_rows[step] > 0;
       return std::pair(merged, std::int64_t{0});
     });
   }
@@ -336,7 +333,7 @@ class NcclRunner final : public CellRunner {
         on_.nccl,
         [&](int rank) {
           (void)runtime::OpenCudaDevice(DeviceOf(rank));
-          return QueueOf(*at_[static_cast<std::size_t>(rank)]);
+          return QueueOf(*at_[rank]);
         },
         [&](NcclCommunicator& communicator) {
           const auto r = static_cast<std::size_t>(communicator.rank());

@@ -321,8 +321,8 @@ void GpuRank::RunMerge(int step) {
   };
   // Step 1 merges the first two parts; later ones what was summed and the next part. The sum stays
   // in fp32 and is rounded once, at the end of the ring.
-  if (step == 1) call.part[static_cast<std::size_t>(call.parts++)] = view(part_[0]);
-  call.part[static_cast<std::size_t>(call.parts++)] = view(part_[1]);
+  if (step == 1) call.part[call.parts++] = view(part_[0]);
+  call.part[call.parts++] = view(part_[1]);
   call.read_sum = step > 1;
   if (sum_.bytes() > 0) {
     call.sum = sum_.As<float>() + first * plan().slot_elements();

@@ -86,8 +86,8 @@ class GpuSerialDevice final : public SerialDevice {
                  int dst,
                  std::int64_t to_word,
                  std::int64_t words) override {
-    const GpuRank& from = ranks_[static_cast<std::size_t>(src)];
-    const GpuRank& to = ranks_[static_cast<std::size_t>(dst)];
+    const GpuRank& from = ranks_[src];
+    const GpuRank& to = ranks_[dst];
     to.recv(to.plan().BufferOf(round))
         .CopyPart(from.send(from.plan().BufferOf(round)),
                   static_cast<std::size_t>(from_word) * kWord,
@@ -97,8 +97,8 @@ class GpuSerialDevice final : public SerialDevice {
   }
 
   void CopyHop(int step, int src, int dst, std::int64_t words) override {
-    const GpuRank& from = ranks_[static_cast<std::size_t>(src)];
-    const GpuRank& to = ranks_[static_cast<std::size_t>(dst)];
+    const GpuRank& from = ranks_[src];
+    const GpuRank& to = ranks_[dst];
     to.blocks().CopyPart(from.blocks(),
                          static_cast<std::size_t>(from.plan().Bytes(from.plan().StepKv(step))),
                          static_cast<std::size_t>(to.plan().Bytes(to.plan().StepKv(step + 1))),

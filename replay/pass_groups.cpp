@@ -92,7 +92,7 @@ std::vector<std::vector<Timeline>> PassGroups::RunAll(std::span<const Segment> p
   for (std::thread& thread : threads) thread.join();
   // The group that failed first made the others fail: its own error says why.
   if (const auto first = gate.failed()) {
-    std::rethrow_exception(failures[static_cast<std::size_t>(*first)]);
+    std::rethrow_exception(failures[*first]);
   }
   return timelines;
 }

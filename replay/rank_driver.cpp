@@ -66,12 +66,11 @@ Timeline Compose(const Cell& cell, std::span<const RankTrace> logs, bool one_clo
   std::int64_t first = std::numeric_limits<std::int64_t>::max();
   for (const RankTrace& log : logs) first = std::min(first, log.start_ns);
   const auto zero = [&](const RankTrace& log) { return one_clock ? first : log.start_ns; };
-  std::vector<std::int64_t> arrived(static_cast<std::size_t>(cell.rounds()),
-                                    std::numeric_limits<std::int64_t>::min());
+  std::vector<std::int64_t> arrived(cell.rounds(), std::numeric_limits<std::int64_t>::min());
   for (const RankTrace& log : logs) {
     for (const Segment& segment : log.segments) {
       if (segment.kind != SegmentKind::kExchange) continue;
-      std::int64_t& last = arrived[static_cast<std::size_t>(segment.index)];
+      std::int64_t& last = arrived[segment.index];
       last = std::max(last, segment.start_ns - zero(log));
     }
   }

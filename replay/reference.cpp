@@ -50,7 +50,7 @@ double HeadReference::Row(std::int64_t token,
   mask_->AppendRow(static_cast<int>(token / shape_.block.q), columns);
   if (columns.empty()) return -std::numeric_limits<double>::infinity();
 
-  std::vector<float> query(static_cast<std::size_t>(dim));
+  std::vector<float> query(dim);
   FillRow(key_, planner::Tensor::kQ, head_, token, query);
   const std::vector<double> q(query.begin(), query.end());
   const double scale = 1.0 / std::sqrt(static_cast<double>(dim));
@@ -72,7 +72,7 @@ double HeadReference::Row(std::int64_t token,
     for (std::int64_t key = first; key < first + shape_.k_tokens(column); ++key) {
       const double weight = scratch[next++] / sum;
       const double* v = v_.data() + key * dim;
-      for (int i = 0; i < dim; ++i) out[static_cast<std::size_t>(i)] += weight * v[i];
+      for (int i = 0; i < dim; ++i) out[i] += weight * v[i];
     }
   }
   return top + std::log(sum);

@@ -64,7 +64,7 @@ class CellReplay {
              const ReplayOptions& options)
       : plan_(plan),
         planned_(plan.cells.at(selected.cell)),
-        prediction_(plan.predictions.at(static_cast<std::size_t>(planned_.prediction))),
+        prediction_(plan.predictions.at(planned_.prediction)),
         masks_(masks),
         options_(options),
         on_{options.device,
@@ -78,7 +78,7 @@ class CellReplay {
   }
 
   void Run() {
-    Strategy strategy = plan_.strategies.at(static_cast<std::size_t>(planned_.strategy));
+    Strategy strategy = plan_.strategies.at(planned_.strategy);
     outcome_.planned_kernel = strategy.kernel;
     if (on_.device.kind == runtime::DeviceKind::kCpu) {
       strategy.kernel = ChooseCpuKernel(strategy.kernel, on_.kernel);
@@ -90,10 +90,10 @@ class CellReplay {
     RequireMemory(at_once * HomeBytes(plan_.shape, dtype), limit);
     const Cell cell = MakeCell(plan_.shape,
                                masks_.At(planned_.step, planned_.layer),
-                               plan_.partitions.at(static_cast<std::size_t>(strategy.partition)),
+                               plan_.partitions.at(strategy.partition),
                                strategy,
                                {options_.seed, planned_.step, planned_.layer, dtype},
-                               plan_.layouts.at(static_cast<std::size_t>(strategy.layout)));
+                               plan_.layouts.at(strategy.layout));
     for (int first = 0; first < strategy.cfg_degree; first += at_once) {
       std::vector<Cell> cells;
       for (int group = first; group < first + at_once; ++group) {
@@ -146,7 +146,7 @@ class CellReplay {
     outcome_.attention_ns.assign(outcome_.kept_blocks.size(), 0);
     for (const Segment& s : record_.segments) {
       if (s.kind != SegmentKind::kAttention) continue;
-      outcome_.attention_ns[static_cast<std::size_t>(s.rank)] += s.duration_ns;
+      outcome_.attention_ns[s.rank] += s.duration_ns;
     }
   }
 
@@ -162,7 +162,7 @@ class CellReplay {
       // A hop is counted where it arrives, and was sent by the next rank of the ring.
       const int sender = cell.schedule.rank[r].ring_next;
       if (sender >= 0 && sender != rank->rank()) {
-        sent[static_cast<std::size_t>(sender)] += Sum(rank->executed().hop_bytes);
+        sent[sender] += Sum(rank->executed().hop_bytes);
       }
     }
     RequirePlannedBytes(sent, cell.dtype(), plan_, prediction_);

@@ -12,7 +12,7 @@ namespace {
 class CpuRunner final : public CellRunner {
  public:
   CpuRunner(const Cell& cell, TransportKind transport) : cell_(cell), transport_(transport) {
-    ranks_.reserve(static_cast<std::size_t>(cell.ranks()));
+    ranks_.reserve(cell.ranks());
     for (int rank = 0; rank < cell.ranks(); ++rank) ranks_.emplace_back(cell, rank);
   }
 

@@ -15,8 +15,7 @@ namespace {
 using Grid2 = std::vector<std::vector<double>>;
 
 Grid2 Zeros(int outer, int ranks) {
-  return Grid2(static_cast<std::size_t>(outer),
-               std::vector<double>(static_cast<std::size_t>(ranks), 0.0));
+  return Grid2(static_cast<std::size_t>(outer), std::vector<double>(ranks, 0.0));
 }
 
 planner::LayerDurations NoDurations(const Cell& cell) {
@@ -42,8 +41,7 @@ class PredictedTimes {
   /// Attention ran alone here; beside the exchanges of the plan it takes longer.
   void SlowDown(std::vector<std::vector<double>>& attention) const {
     for (const Slowed& s : slowed_) {
-      attention.at(static_cast<std::size_t>(s.step)).at(static_cast<std::size_t>(s.rank)) *=
-          s.factor;
+      attention.at(s.step).at(s.rank) *= s.factor;
     }
   }
 
@@ -84,7 +82,7 @@ void SetExchange(const Cell& cell,
   std::map<int, std::optional<std::int64_t>> longest;
   for (int rank = 0; rank < cell.ranks(); ++rank) {
     const auto found = times.Find(rank, SegmentKind::kExchange, round);
-    auto& known = longest[component.at(static_cast<std::size_t>(rank))];
+    auto& known = longest[component.at(rank)];
     if (found) known = std::max(known.value_or(0), *found);
   }
   for (int rank = 0; rank < cell.ranks(); ++rank) {
@@ -99,7 +97,7 @@ void SetExchange(const Cell& cell,
 void SetHops(const Cell& cell, const PredictedTimes& times, int step, std::vector<double>& out) {
   for (int rank = 0; rank < cell.ranks(); ++rank) {
     const auto r = static_cast<std::size_t>(rank);
-    const std::int64_t bytes = cell.work.hop_bytes.at(static_cast<std::size_t>(step)).at(r);
+    const std::int64_t bytes = cell.work.hop_bytes.at(step).at(r);
     const auto found = times.Find(rank, SegmentKind::kHop, step);
     if (!found && bytes > 0) FailMissing(SegmentKind::kHop, step, rank, bytes);
     out[r] = static_cast<double>(found.value_or(0));
@@ -157,9 +155,8 @@ class Player {
   void ForRanks(SegmentKind kind, int index, std::vector<double>& times, const Phase& phase) {
     for (Rank* rank : ranks_) {
       try {
-        device_.Time({kind, index, rank->rank()},
-                     times[static_cast<std::size_t>(rank->rank())],
-                     [&] { return phase(*rank); });
+        device_.Time(
+            {kind, index, rank->rank()}, times[rank->rank()], [&] { return phase(*rank); });
       } catch (const std::exception& error) {
         FailRank(rank->rank(), error);
       }
@@ -224,7 +221,7 @@ class Player {
     for (Rank* rank : ranks_) {
       if (!rank->in_ring()) continue;
       const HopBuffers to = rank->Hop(step);
-      const HopBuffers from = ranks_[static_cast<std::size_t>(to.src)]->Hop(step);
+      const HopBuffers from = ranks_[to.src]->Hop(step);
       RequireEqual("hop", step, to.src, rank->rank(), from.send_count, to.recv_count);
       device_.CopyHop(step, to.src, rank->rank(), to.recv_count);
     }
@@ -259,17 +256,15 @@ class CpuSerialDevice final : public SerialDevice {
                  int dst,
                  std::int64_t to_word,
                  std::int64_t words) override {
-    Rank& from = *ranks_[static_cast<std::size_t>(src)];
-    Rank& to = *ranks_[static_cast<std::size_t>(dst)];
+    Rank& from = *ranks_[src];
+    Rank& to = *ranks_[dst];
     std::copy_n(from.SendWords(from.plan().BufferOf(round)) + from_word,
                 words,
                 to.RecvWords(to.plan().BufferOf(round)) + to_word);
   }
 
   void CopyHop(int step, int src, int dst, std::int64_t words) override {
-    std::copy_n(ranks_[static_cast<std::size_t>(src)]->KvWords(step),
-                words,
-                ranks_[static_cast<std::size_t>(dst)]->KvWords(step + 1));
+    std::copy_n(ranks_[src]->KvWords(step), words, ranks_[dst]->KvWords(step + 1));
   }
 
  private:
@@ -313,10 +308,10 @@ Timeline RunSerialOn(SerialDevice& device,
   const PredictedTimes times(predicted);
   planner::LayerDurations durations = NoDurations(cell);
   for (int round = 0; round < cell.rounds(); ++round) {
-    SetExchange(cell, times, round, durations.exchange[static_cast<std::size_t>(round)]);
+    SetExchange(cell, times, round, durations.exchange[round]);
   }
   for (int step = 0; step + 1 < cell.schedule.steps; ++step) {
-    SetHops(cell, times, step, durations.hop[static_cast<std::size_t>(step)]);
+    SetHops(cell, times, step, durations.hop[step]);
   }
   std::vector<planner::LayerDurations> kept;
   for (int run = 0; run < repeats.warmups + repeats.runs; ++run) {

@@ -72,7 +72,7 @@ std::string KindLines(const ReplaySummary& summary) {
   std::int64_t unpredicted = 0;
   double unpredicted_ns = 0;
   for (int k = 0; k < kSegmentKinds; ++k) {
-    const KindTotal& kind = summary.kind[static_cast<std::size_t>(k)];
+    const KindTotal& kind = summary.kind[k];
     unpredicted += kind.unpredicted_segments;
     unpredicted_ns += kind.unpredicted_ns;
     if (kind.segments == 0) continue;

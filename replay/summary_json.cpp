@@ -11,7 +11,7 @@ Json OrNull(std::optional<double> value) { return value ? Json(*value) : Json(nu
 Json KindsJson(const ReplaySummary& summary) {
   Json kinds = Json::array();
   for (int k = 0; k < kSegmentKinds; ++k) {
-    const KindTotal& kind = summary.kind[static_cast<std::size_t>(k)];
+    const KindTotal& kind = summary.kind[k];
     if (kind.segments == 0 && kind.unpredicted_segments == 0) continue;
     kinds.push_back({{"kind", NameOf(static_cast<SegmentKind>(k))},
                      {"segments", kind.segments},

@@ -76,7 +76,7 @@ class ThreadRankDriver final : private RankDriver {
 
   void FinishExchange(int round) override {
     // Also when nothing moved: every rank takes part in the meeting, and its arrival counts.
-    const std::int64_t sent = rank_.executed().sent_bytes[static_cast<std::size_t>(round)];
+    const std::int64_t sent = rank_.executed().sent_bytes[round];
     if (queue_ == nullptr) {
       const std::int64_t start = runtime::SteadyNs();
       communicator_.AllToAllV(buffers_.send,
@@ -100,14 +100,14 @@ class ThreadRankDriver final : private RankDriver {
   void Pack(int round) override {
     const std::int64_t start = runtime::SteadyNs();
     rank_.Pack(round);
-    const std::int64_t packed = rank_.executed().packed_bytes[static_cast<std::size_t>(round)];
+    const std::int64_t packed = rank_.executed().packed_bytes[round];
     Add(SegmentKind::kPack, round, start, packed, packed > 0);
   }
 
   void Unpack(int round) override {
     const std::int64_t start = runtime::SteadyNs();
     rank_.Unpack(round);
-    const std::int64_t unpacked = rank_.executed().unpacked_bytes[static_cast<std::size_t>(round)];
+    const std::int64_t unpacked = rank_.executed().unpacked_bytes[round];
     Add(SegmentKind::kUnpack, round, start, unpacked, unpacked > 0);
   }
 
@@ -121,7 +121,7 @@ class ThreadRankDriver final : private RankDriver {
   void Merge(int step) override {
     const std::int64_t start = runtime::SteadyNs();
     rank_.Merge(step);
-    const bool merged = rank_.executed().merged_rows[static_cast<std::size_t>(step)] > 0;
+    const bool merged = rank_.executed().merged_rows[step] > 0;
     Add(SegmentKind::kMerge, step, start, 0, merged);
   }
 

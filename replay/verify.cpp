@@ -40,12 +40,12 @@ bool IsLse(float lse, bool keys) {
 
 /// The first element that is not finite or log-sum-exp that is none, by head and token.
 std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int threads) {
-  std::vector<std::string> problems(static_cast<std::size_t>(cell.shape.heads));
+  std::vector<std::string> problems(cell.shape.heads);
   ForEachParallel(cell.shape.heads, threads, [&](int head) {
-    std::vector<float> row(static_cast<std::size_t>(cell.shape.head_dim));
+    std::vector<float> row(cell.shape.head_dim);
     for (std::int64_t token = 0; token < cell.shape.tokens; ++token) {
       outputs.Row(head, token, row);
-      std::string& problem = problems[static_cast<std::size_t>(head)];
+      std::string& problem = problems[head];
       const auto block = static_cast<int>(token / cell.shape.block.q);
       for (const float value : row) {
         if (std::isfinite(value)) continue;
@@ -54,7 +54,7 @@ std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int thre
         return;
       }
       const float lse = outputs.LogSumExp(head, token);
-      const bool keys = cell.masks.head[static_cast<std::size_t>(head)]->RowCount(block) > 0;
+      const bool keys = cell.masks.head[head]->RowCount(block) > 0;
       if (IsLse(lse, keys)) continue;
       problem = fmt::format("{}: log-sum-exp of token {} is {}, expected {}",
                             DescribeRow(cell, head, block),
@@ -74,7 +74,7 @@ std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int thre
 using Rows = std::vector<std::vector<std::int64_t>>;
 
 Rows AllRows(const Cell& cell) {
-  std::vector<std::int64_t> tokens(static_cast<std::size_t>(cell.shape.tokens));
+  std::vector<std::int64_t> tokens(cell.shape.tokens);
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int64_t>(i);
   return Rows(static_cast<std::size_t>(cell.shape.heads), tokens);
 }
@@ -95,12 +95,12 @@ Rows SampleRows(const Cell& cell, const VerifyOptions& options) {
   for (int pass = 0; pass < cell.shape.block.q; ++pass) {
     for (const auto& [head, block] : pairs) {
       if (work > options.work_limit) return rows;
-      const BlockMask& mask = *cell.masks.head[static_cast<std::size_t>(head)];
+      const BlockMask& mask = *cell.masks.head[head];
       const int tokens = cell.shape.q_tokens(block);
       if (pass >= tokens) continue;
       const std::int64_t token =
           static_cast<std::int64_t>(block) * cell.shape.block.q + (pass + shift) % tokens;
-      rows[static_cast<std::size_t>(head)].push_back(token);
+      rows[head].push_back(token);
       work += ReferenceRowWork(cell.shape, mask, block);
     }
   }
@@ -165,9 +165,8 @@ Differences CompareHead(const Cell& cell,
   if (tokens.empty()) return sum;
   FillKey given = cell.key;  // the reference knows nothing of token layouts
   given.order = nullptr;
-  const HeadReference reference(
-      cell.shape, *cell.given.head[static_cast<std::size_t>(head)], given, head);
-  std::vector<double> expected(static_cast<std::size_t>(cell.shape.head_dim));
+  const HeadReference reference(cell.shape, *cell.given.head[head], given, head);
+  std::vector<double> expected(cell.shape.head_dim);
   std::vector<double> scratch;
   std::vector<float> got(expected.size());
   for (const std::int64_t token : tokens) {
@@ -197,7 +196,7 @@ Differences Compare(const Cell& cell, const HomeOutputs& outputs, const Rows& ro
 std::string DescribeRow(const Cell& cell, int head, int q_block) {
   std::string computed;
   for (int rank = 0; rank < cell.ranks(); ++rank) {
-    for (const planner::HeadRows& rows : cell.schedule.rank[static_cast<std::size_t>(rank)].heads) {
+    for (const planner::HeadRows& rows : cell.schedule.rank[rank].heads) {
       if (rows.head == head && std::ranges::binary_search(rows.rows, q_block)) {
         computed += fmt::format(
             "{}computed by rank {}", computed.empty() ? "" : ", ", cell.first_rank() + rank);
@@ -215,19 +214,17 @@ RankOutputs::RankOutputs(const Cell& cell, std::span<const CpuRank> ranks)
     : cell_(cell), ranks_(ranks), index_(cell, RanksOf(ranks)) {}
 
 void RankOutputs::Row(int head, std::int64_t token, std::span<float> row) const {
-  std::ranges::copy(ranks_[static_cast<std::size_t>(cell_.home.RankOf(token))].Output(head, token),
-                    row.begin());
+  std::ranges::copy(ranks_[cell_.home.RankOf(token)].Output(head, token), row.begin());
 }
 
 float RankOutputs::LogSumExp(int head, std::int64_t token) const {
   const RowIndex::Place place = index_.Of(head, token);
   if (place.rank < 0) return std::numeric_limits<float>::quiet_NaN();
-  return ranks_[static_cast<std::size_t>(place.rank)]
-      .log_sum_exp()[static_cast<std::size_t>(place.row)];
+  return ranks_[place.rank].log_sum_exp()[place.row];
 }
 
 int RankOutputs::Writes(int head, int q_block) const {
-  return ranks_[static_cast<std::size_t>(HomeOf(cell_, q_block))].Writes(head, q_block);
+  return ranks_[HomeOf(cell_, q_block)].Writes(head, q_block);
 }
 
 RowIndex::RowIndex(const Cell& cell, std::span<const Rank* const> ranks)
@@ -250,7 +247,7 @@ RowIndex::RowIndex(const Cell& cell, std::span<const Rank* const> ranks)
 
 RowIndex::Place RowIndex::Of(int head, std::int64_t token) const {
   const std::int64_t block = token / shape_.block.q;
-  Place place = places_[static_cast<std::size_t>(head * shape_.q_blocks() + block)];
+  Place place = places_[head * shape_.q_blocks() + block];
   place.row += token % shape_.block.q;
   return place;
 }

@@ -51,8 +51,7 @@ std::vector<Group> GroupsOf(const Plan& plan,
     if (group.cell == nullptr || (has_replay && !group.replayed)) group.cell = &cell;
     group.replayed = group.replayed || has_replay;
     ++group.cells;
-    group.weight +=
-        static_cast<double>(plan.predictions[static_cast<std::size_t>(cell.prediction)].total_ns);
+    group.weight += static_cast<double>(plan.predictions[cell.prediction].total_ns);
   }
   std::vector<Group> ordered;
   for (const auto& [prediction, group] : groups) ordered.push_back(group);
@@ -109,8 +108,7 @@ void AddTimelines(const ReportInputs& inputs,
                   const std::vector<ReplayedCell>& replayed,
                   SegmentBudget& budget,
                   Json& out) {
-  const auto& predicted =
-      input.plan.predictions[static_cast<std::size_t>(cell.prediction)].segments;
+  const auto& predicted = input.plan.predictions[cell.prediction].segments;
   const int ranks = input.plan.pass_ranks();
   const char* const kTooMany =
       "This page holds no more segments: the plan is too large to show every timeline.";
@@ -156,11 +154,11 @@ void AddShownCells(const ReportInputs& inputs,
   Json shown = Json::array();
   for (std::size_t i = 0; i < std::min(limits.shown_cells, groups.size()); ++i) {
     const PlanCell& cell = *groups[i].cell;
-    const Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
+    const Strategy& strategy = plan.strategies[cell.strategy];
     Json entry = {{"step", cell.step},
                   {"layer", cell.layer},
                   {"same_cells", groups[i].cells},
-                  {"strategy", table.of[static_cast<std::size_t>(cell.strategy)]},
+                  {"strategy", table.of[cell.strategy]},
                   {"ranks", plan.pass_ranks()},
                   {"pass_groups", strategy.cfg_degree},
                   {"timeline_missing", nullptr},

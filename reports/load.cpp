@@ -15,7 +15,7 @@ namespace dbsp::reports {
 namespace {
 
 std::vector<std::int64_t> BlocksPerRank(const planner::LayerVolumes& work) {
-  std::vector<std::int64_t> blocks(static_cast<std::size_t>(work.ranks), 0);
+  std::vector<std::int64_t> blocks(work.ranks, 0);
   for (const auto& step : work.attention) {
     for (std::size_t rank = 0; rank < step.size(); ++rank) blocks[rank] += step[rank].kept_blocks;
   }
@@ -84,12 +84,11 @@ LoadView::~LoadView() = default;
 Json LoadView::At(const PlanCell& cell) const {
   if (!state_->masks) return {{"missing", state_->problem}};
   const Plan& plan = *state_->plan;
-  const Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
-  const Partition& partition = plan.partitions[static_cast<std::size_t>(strategy.partition)];
+  const Strategy& strategy = plan.strategies[cell.strategy];
+  const Partition& partition = plan.partitions[strategy.partition];
   try {
     const LayerMasks masks = state_->masks->At(cell.step, cell.layer);
-    const LayerMasks moved = planner::Permuted(
-        masks, plan.layouts[static_cast<std::size_t>(strategy.layout)], plan.shape);
+    const LayerMasks moved = planner::Permuted(masks, plan.layouts[strategy.layout], plan.shape);
     const HomeLayout home = MakeHomeLayout(plan.shape, partition.ranks);
     const std::vector<std::int64_t> blocks = BlocksPerRank(
         planner::BuildLayerVolumes(plan.shape, moved, partition, strategy, home, plan.dtype));

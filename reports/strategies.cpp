@@ -90,17 +90,14 @@ std::string LabelOf(const Strategy& strategy, const Plan& plan) {
     label += fmt::format(" {}", NameOf(strategy.exchange));
   }
   if (strategy.chunks > 1) label += fmt::format(", {} chunks", strategy.chunks);
-  if (strategy.layout > 0)
-    label +=
-        fmt::format(", layout {}", plan.layouts[static_cast<std::size_t>(strategy.layout)].name);
+  if (strategy.layout > 0) label += fmt::format(", layout {}", plan.layouts[strategy.layout].name);
   return label;
 }
 
 Json StrategiesJson(const Plan& plan, const StrategyTable& table) {
   std::vector<Sums> sums(table.distinct.size());
   for (const PlanCell& cell : plan.cells) {
-    Add(plan.predictions[static_cast<std::size_t>(cell.prediction)],
-        sums[static_cast<std::size_t>(table.of[static_cast<std::size_t>(cell.strategy)])]);
+    Add(plan.predictions[cell.prediction], sums[table.of[cell.strategy]]);
   }
   Json out = Json::array();
   const double all_passes = static_cast<double>(plan.sequential_waves()) / kNsPerMs;
@@ -152,13 +149,11 @@ void AddCells(const PlanInput& input,
   for (std::size_t i = 0; i < kept; ++i) {
     const PlanCell& cell = plan.cells[i];
     const auto [place, fresh] = places.emplace(cell.prediction, places.size());
-    if (fresh)
-      predictions.push_back(
-          PredictionJson(plan.predictions[static_cast<std::size_t>(cell.prediction)]));
+    if (fresh) predictions.push_back(PredictionJson(plan.predictions[cell.prediction]));
     const auto time = times.find({cell.step, cell.layer});
     cells["step"].push_back(cell.step);
     cells["layer"].push_back(cell.layer);
-    cells["strategy"].push_back(table.of[static_cast<std::size_t>(cell.strategy)]);
+    cells["strategy"].push_back(table.of[cell.strategy]);
     cells["prediction"].push_back(place->second);
     cells["replayed_ns"].push_back(time == times.end() ? Json(nullptr) : Json(time->second));
   }

@@ -51,7 +51,7 @@ Json BaselineJson(Family family,
 Times PlanTimes(const Plan& plan) {
   Times times;
   for (const PlanCell& cell : plan.cells) {
-    const Prediction& p = plan.predictions[static_cast<std::size_t>(cell.prediction)];
+    const Prediction& p = plan.predictions[cell.prediction];
     times.total += static_cast<double>(p.total_ns);
     times.low += static_cast<double>(p.low_ns);
     times.high += static_cast<double>(p.high_ns);
@@ -89,7 +89,7 @@ std::optional<Times> BestCandidate(const CompareDocument& document, Family famil
 bool IsPlain(const Plan& plan, Family family) {
   return !plan.cells.empty() &&
          std::all_of(plan.cells.begin(), plan.cells.end(), [&](const PlanCell& cell) {
-           return plan.strategies[static_cast<std::size_t>(cell.strategy)].family == family;
+           return plan.strategies[cell.strategy].family == family;
          });
 }
 
@@ -101,7 +101,7 @@ std::map<CellKey, CellTimes> TimesOf(const ReportInputs& inputs,
   std::map<CellKey, CellTimes> times;
   const double turns = input.plan.sequential_waves();
   for (const PlanCell& cell : input.plan.cells) {
-    const Prediction& p = input.plan.predictions[static_cast<std::size_t>(cell.prediction)];
+    const Prediction& p = input.plan.predictions[cell.prediction];
     times[{cell.step, cell.layer}].predicted = {static_cast<double>(p.total_ns) * turns,
                                                 static_cast<double>(p.low_ns) * turns,
                                                 static_cast<double>(p.high_ns) * turns};
@@ -282,7 +282,7 @@ Json VerdictJson(const ReportInputs& inputs,
   double bound = 0;
   double rho = 0;
   for (const PlanCell& cell : plan.cells) {
-    const Prediction& p = plan.predictions[static_cast<std::size_t>(cell.prediction)];
+    const Prediction& p = plan.predictions[cell.prediction];
     bound += static_cast<double>(p.lower_bound_ns);
     rho += p.rho_barrier;
   }

@@ -81,7 +81,7 @@ void AddGpuFacts(const CudaDriver& driver, int index, Provenance& facts) {
   std::vector<std::string> pcis;
   for (int i = 0; i < driver.device_count(); ++i) pcis.push_back(driver.device_pci(i));
   try {
-    facts.extra.merge(GpuFacts(pcis[static_cast<std::size_t>(index)]));
+    facts.extra.merge(GpuFacts(pcis[index]));
     facts.extra.merge(GpuLinks(pcis));
   } catch (const Error& error) {
     facts.extra["nvml"] = error.what();

@@ -149,8 +149,7 @@ std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
     for (const int chunks : options.chunks) {
       if (!TakesChunks(strategy.family, pass_ranks, strategy.ring_degree, heads, chunks)) continue;
       strategy.chunks = chunks;
-      candidates.push_back(
-          {strategy, {}, options.layouts[static_cast<std::size_t>(strategy.layout)]});
+      candidates.push_back({strategy, {}, options.layouts[strategy.layout]});
     }
   };
   const auto add_layouts = [&](Strategy strategy) {
@@ -245,7 +244,7 @@ Choice Choose(const std::vector<Candidate>& candidates,
   choice.best =
       Smallest(candidates, [&](std::size_t i) { return static_cast<double>(scores[i].total_ns); });
   DBSP_CHECK(choice.best >= 0);
-  const auto at = [&](int i) -> const Score& { return scores[static_cast<std::size_t>(i)]; };
+  const auto at = [&](int i) -> const Score& { return scores[i]; };
   choice.chosen = choice.best;
   if (choice.best != uniform && MayFlip(at(uniform), at(choice.best))) choice.chosen = uniform;
   const Score& chosen = at(choice.chosen);

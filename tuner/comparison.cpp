@@ -51,7 +51,7 @@ std::string VerdictOf(const SearchResult& result, std::size_t i, std::int64_t ch
   if (i == uniform) {
     words = "best uniform";
   } else if (const int twin = TwinOf(result, i); twin >= 0) {
-    words = "same as " + NameOfCandidate(result.candidates[static_cast<std::size_t>(twin)]);
+    words = "same as " + NameOfCandidate(result.candidates[twin]);
   } else {
     const Score mine = TotalScore(result, i);
     const Score best = TotalScore(result, uniform);
@@ -272,7 +272,7 @@ std::string Row(const CandidateSummary& summary, bool with_cfg, double best_ms, 
 
 std::string CompareTable(const SearchResult& result, CostSource costs, bool with_cells) {
   const auto summaries = Summarise(result);
-  const double best = summaries[static_cast<std::size_t>(result.uniform)].total_ms;
+  const double best = summaries[result.uniform].total_ms;
   const Unit unit = UnitFor(best);
   const bool with_cfg = AnySplitsPasses(summaries);
   std::string text = fmt::format("{} ranks, {} costs, {} cells, {} distinct, {} pass{} per step\n",
@@ -306,7 +306,7 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
                       "rho",
                       "close");
   for (const SearchCell& cell : result.cells) {
-    const CellClass& cls = result.classes[static_cast<std::size_t>(cell.cls)];
+    const CellClass& cls = result.classes[cell.cls];
     const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
     const Score& score = ScoreAt(cls, chosen);
     text += fmt::format("{:>5} {:>5}  {:<14} {:>11.3f} {:>11.3f} {:>11.3f} {:>6.3f}  {}\n",
@@ -324,7 +324,7 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
 
 std::string VerdictLines(const SearchResult& result, CostSource costs) {
   const auto summaries = Summarise(result);
-  const CandidateSummary& uniform = summaries[static_cast<std::size_t>(result.uniform)];
+  const CandidateSummary& uniform = summaries[result.uniform];
   const PlanSummary plan = SummarisePlan(result);
   const auto ratio = [](double a, double b) { return b > 0 ? a / b : 1.0; };
   const Unit unit = UnitFor(plan.total_ms);

@@ -52,7 +52,7 @@ Json CandidateJson(const CandidateSummary& s) {
 /// One (step, layer), one pass: the chosen strategy and every candidate's total and rho, in the
 /// order of "candidates".
 Json CellJson(const SearchResult& result, const SearchCell& cell) {
-  const CellClass& cls = result.classes[static_cast<std::size_t>(cell.cls)];
+  const CellClass& cls = result.classes[cell.cls];
   const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
   const Score& score = cls.scores[chosen];
   const Strategy& strategy = result.candidates[chosen].strategy;

@@ -24,7 +24,7 @@ bool IgnoresMasks(Family family) {
 LayerMasks FullMasks(const AttentionShape& shape) {
   LayerMasks masks;
   masks.head.assign(
-      static_cast<std::size_t>(shape.heads),
+      shape.heads,
       std::make_shared<BlockMask>(BlockMask::Full(shape.q_blocks(), shape.k_blocks())));
   return masks;
 }
@@ -106,9 +106,8 @@ Fallback ChooseFallback(const SearchResult& result,
 
 std::string FallbackProblem(const Plan& plan, std::int64_t memory_per_rank) {
   if (memory_per_rank == 0 || plan.contracts.empty()) return "";
-  const Strategy& strategy =
-      plan.strategies[static_cast<std::size_t>(plan.contracts.front().fallback)];
-  const Partition& partition = plan.partitions[static_cast<std::size_t>(strategy.partition)];
+  const Strategy& strategy = plan.strategies[plan.contracts.front().fallback];
+  const Partition& partition = plan.partitions[strategy.partition];
   return planner::MemoryProblem(FullWork(plan.shape, partition, strategy, plan.dtype),
                                 memory_per_rank);
 }

@@ -47,7 +47,7 @@ class PlanBuilder {
     strategy.partition = at->second;
     std::vector<int>& known = strategies_of_[at->second];
     for (const int index : known) {
-      if (plan_.strategies[static_cast<std::size_t>(index)] == strategy) return index;
+      if (plan_.strategies[index] == strategy) return index;
     }
     known.push_back(static_cast<int>(plan_.strategies.size()));
     plan_.strategies.push_back(std::move(strategy));

@@ -25,7 +25,7 @@ class LayerReuse {
         rule_(options.replan_ns) {}
 
   CellUse Next(const SearchCell& cell) {
-    const double own_ns = StepNs(planned_[static_cast<std::size_t>(cell.cls)].prediction, cell.cls);
+    const double own_ns = StepNs(planned_[cell.cls].prediction, cell.cls);
     if (rule_.plans() == 0 || cell.cls == in_use_) {
       if (rule_.Replan(own_ns, own_ns)) in_use_ = cell.cls;
       return {in_use_, std::nullopt};
@@ -42,8 +42,7 @@ class LayerReuse {
  private:
   /// All passes of a step: one plan serves them.
   [[nodiscard]] double StepNs(const Prediction& prediction, int cls) const {
-    const auto chosen =
-        static_cast<std::size_t>(result_.classes[static_cast<std::size_t>(cls)].choice.chosen);
+    const auto chosen = static_cast<std::size_t>(result_.classes[cls].choice.chosen);
     return static_cast<double>(prediction.total_ns) * result_.TurnsOf(chosen);
   }
 

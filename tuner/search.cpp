@@ -142,14 +142,14 @@ class Searcher {
       const std::lock_guard lock(mutex_);
       const auto [found, fresh] =
           class_of_content_.try_emplace(content, static_cast<int>(scores_.size()));
-      class_of_entry_[static_cast<std::size_t>(entry)] = found->second;
+      class_of_entry_[entry] = found->second;
       if (!fresh) return;
       cls = found->second;
       scores_.emplace_back();
     }
     std::vector<Score> scores = ScoreAll(masks);
     const std::lock_guard lock(mutex_);
-    scores_[static_cast<std::size_t>(cls)] = std::move(scores);
+    scores_[cls] = std::move(scores);
   }
 
   void Reserve(std::size_t cells) { entry_of_cell_.assign(cells, 0); }
@@ -166,7 +166,7 @@ class Searcher {
         result.classes.push_back({cell.step, cell.layer, 0, std::move(scores_[cls]), {}});
       }
       cell.cls = renumbered[cls];
-      ++result.classes[static_cast<std::size_t>(cell.cls)].cells;
+      ++result.classes[cell.cls].cells;
     }
   }
 
@@ -195,7 +195,7 @@ class Searcher {
     for (const auto& [residence, home] : places_) {
       std::unique_ptr<Laid>& own = laid[residence.layout];
       if (!own) {
-        const auto& layout = options_.layouts[static_cast<std::size_t>(residence.layout)];
+        const auto& layout = options_.layouts[residence.layout];
         own = std::make_unique<Laid>(planner::Permuted(masks, layout, shape_));
       }
       at.push_back({own.get(), planner::MustMoveBytes(shape_, own->masks, home, options_.dtype)});
@@ -292,7 +292,7 @@ void ChooseAll(const std::vector<std::vector<Score>>& scores,
     double sum = 0;
     for (std::size_t c = 0; c < scores.size(); ++c) {
       choices.push_back(Choose(own, scores[c], uniform));
-      const Score& chosen = scores[c][static_cast<std::size_t>(choices.back().chosen)];
+      const Score& chosen = scores[c][choices.back().chosen];
       sum += static_cast<double>(chosen.total_ns) * static_cast<double>(cells[c]);
     }
     sum *= result.TurnsOf(i);
@@ -361,8 +361,7 @@ LayerMasks LaidOut(const AttentionShape& shape,
                    const LayerMasks& masks,
                    const Strategy& strategy,
                    const SearchOptions& options) {
-  return planner::Permuted(
-      masks, options.layouts.at(static_cast<std::size_t>(strategy.layout)), shape);
+  return planner::Permuted(masks, options.layouts.at(strategy.layout), shape);
 }
 
 Prediction PredictOn(const AttentionShape& shape,
@@ -389,10 +388,9 @@ CellPlan PlanCellOf(const AttentionShape& shape,
   const CheckedCosts checked(costs);
   auto work =
       planner::BuildLayerVolumes(shape, laid, plan.partition, strategy, home, options.dtype);
-  plan.kernel =
-      options.kernels.empty()
-          ? strategy.kernel
-          : options.kernels[static_cast<std::size_t>(ChooseKernel(work, options.kernels, checked))];
+  plan.kernel = options.kernels.empty()
+                    ? strategy.kernel
+                    : options.kernels[ChooseKernel(work, options.kernels, checked)];
   plan.prediction = planner::Predict(work, shape, options.dtype, checked);
   return plan;
 }

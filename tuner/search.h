@@ -68,7 +68,7 @@ struct SearchResult {
   /// Kernel of a candidate on a class.
   [[nodiscard]] const std::string& KernelOf(const CellClass& cls, std::size_t candidate) const {
     if (kernels.empty()) return candidates[candidate].strategy.kernel;
-    return kernels[static_cast<std::size_t>(cls.scores[candidate].kernel)];
+    return kernels[cls.scores[candidate].kernel];
   }
   /// What the scores of a candidate, of one pass, are multiplied by to compare cfg degrees.
   [[nodiscard]] int TurnsOf(std::size_t candidate) const {

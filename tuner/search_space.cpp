@@ -42,7 +42,7 @@ SearchSpace MakeSearchSpace(const SpaceRequest& request,
     std::vector<int> place;
     for (const TokenLayout& layout : layouts) place.push_back(PlaceOf(layout, space));
     for (Candidate& candidate : candidates) {
-      candidate.strategy.layout = place[static_cast<std::size_t>(candidate.strategy.layout)];
+      candidate.strategy.layout = place[candidate.strategy.layout];
       space.candidates.push_back(std::move(candidate));
     }
   }

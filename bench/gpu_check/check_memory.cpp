@@ -149,7 +149,7 @@ Verdict CheckMergeOnce(
     call.sum = sum.As<float>();
     call.sum_lse = sum_lse.As<float>();
     for (int i = 0; i < count; ++i) {
-      call.part[0] = on_device[static_cast<std::size_t>(i)];
+      call.part[0] = on_device[i];
       call.parts = 1;
       call.read_sum = i > 0;
       LaunchMerge(call);
@@ -228,7 +228,7 @@ bool CheckPermuteOnce(Layout layout, int head_dim, Prng& prng, Context& context)
   const int heads = 1 + static_cast<int>(prng.Below(3));
   const int tokens = 1 + static_cast<int>(prng.Below(900));
   constexpr int kBlock = 64;
-  std::vector<int> order(static_cast<std::size_t>((tokens + kBlock - 1) / kBlock));
+  std::vector<int> order((tokens + kBlock - 1) / kBlock);
   std::iota(order.begin(), order.end(), 0);
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[prng.Below(i)]);
   const std::vector<std::int32_t> source = kernels::gpu::TokenSources(order, kBlock, tokens);
@@ -257,7 +257,7 @@ bool CheckPermuteOnce(Layout layout, int head_dim, Prng& prng, Context& context)
   back.Download(back_buffer, context);
   bool moved = true;
   there.ForRows([&](int b, int h, int t) {
-    const std::uint16_t* expected = from.Row(b, h, source[static_cast<std::size_t>(t)]);
+    const std::uint16_t* expected = from.Row(b, h, source[t]);
     moved = moved && std::equal(expected, expected + head_dim, there.Row(b, h, t));
   });
   return moved && back.values == from.values;

@@ -70,7 +70,7 @@ Reference ReferenceOnCpu(const HeadInput& input,
                          int threads) {
   Reference result;
   result.o.resize(static_cast<std::size_t>(blocks.q_tokens) * head_dim);
-  result.lse.resize(static_cast<std::size_t>(blocks.q_tokens));
+  result.lse.resize(blocks.q_tokens);
   const auto work = [&](int thread) {
     for (int block = thread; block < blocks.rows(); block += threads) {
       const std::vector<int> keys = KeysOf(lists.Tile(first_tile + block), blocks);

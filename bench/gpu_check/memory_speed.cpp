@@ -80,7 +80,7 @@ class Work {
     }
     sum_ = CudaBuffer(4 * static_cast<std::size_t>(size_.elements()), "the accumulator");
     sum_.Fill(0, context.stream());
-    std::vector<int> order(static_cast<std::size_t>((size_.tokens + kBlock - 1) / kBlock));
+    std::vector<int> order((size_.tokens + kBlock - 1) / kBlock);
     std::iota(order.rbegin(), order.rend(), 0);
     const auto source = kernels::gpu::TokenSources(order, kBlock, size_.tokens);
     source_ =

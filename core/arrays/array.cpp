@@ -181,7 +181,7 @@ Array MakeArray(ArrayType type, std::vector<std::int64_t> shape) {
     Fail(ErrorCode::kInvalidArgument, "shape {} is too large", ShapeText(shape));
   }
   Array array{type, std::move(shape), {}};
-  array.bytes.assign(static_cast<std::size_t>(count * BytesOf(type)), '\0');
+  array.bytes.assign(count * BytesOf(type), '\0');
   return array;
 }
 

@@ -135,7 +135,7 @@ Array ReadView(const ArrayEntry& entry, std::vector<std::int64_t> shape, std::in
            ShapeText(array.shape),
            window);
     }
-    array.bytes.assign(static_cast<std::size_t>(count * width), '\0');
+    array.bytes.assign(count * width, '\0');
     GatherAny(width, entry.source->Read(begin, window), array.shape, strides, array.bytes);
   }
   if (entry.swapped) SwapBytes(array.bytes, width);

@@ -165,10 +165,10 @@ Array ReadSparsityCsv(const std::filesystem::path& path) {
          cells.size());
   }
   Array array = MakeArray(ArrayType::kF8, shape);
-  std::vector<bool> seen(static_cast<std::size_t>(expected), false);
+  std::vector<bool> seen(expected, false);
   for (const Cell& cell : cells) {
     const auto at = (cell.index[0] * shape[1] + cell.index[1]) * shape[2] + cell.index[2];
-    if (seen[static_cast<std::size_t>(at)]) {
+    if (seen[at]) {
       Fail(ErrorCode::kCorruptInput,
            "{}: line {}, column 1: step {}, layer {}, head {} appears twice",
            origin,
@@ -177,7 +177,7 @@ Array ReadSparsityCsv(const std::filesystem::path& path) {
            cell.index[1],
            cell.index[2]);
     }
-    seen[static_cast<std::size_t>(at)] = true;
+    seen[at] = true;
     SetDouble(array, at, cell.kept);
   }
   return array;

@@ -138,17 +138,17 @@ std::vector<std::int32_t> TokenSources(std::span<const int> order, int block, in
   Require(block >= 1, "token layout", "block", block, "at least 1 token");
   Require(tokens >= 1, "token layout", "tokens", tokens, "at least 1");
   const std::int64_t blocks = (std::int64_t{tokens} - 1) / block + 1;
-  std::vector<bool> seen(static_cast<std::size_t>(blocks));
+  std::vector<bool> seen(blocks);
   std::vector<std::int32_t> source;
-  source.reserve(static_cast<std::size_t>(tokens));
+  source.reserve(tokens);
   for (const int old : order) {
-    if (old < 0 || old >= blocks || seen[static_cast<std::size_t>(old)]) {
+    if (old < 0 || old >= blocks || seen[old]) {
       Fail(ErrorCode::kInvalidArgument,
            "token layout: block {} is listed twice or is none of the {} there are; list each once",
            old,
            blocks);
     }
-    seen[static_cast<std::size_t>(old)] = true;
+    seen[old] = true;
     const std::int64_t first = std::int64_t{old} * block;
     const std::int64_t last = std::min<std::int64_t>(first + block, tokens);
     for (std::int64_t t = first; t < last; ++t) source.push_back(static_cast<std::int32_t>(t));

@@ -33,7 +33,7 @@ constexpr double kMovesAreFree = 0.002;
 /// numbers share a factor it is taken out, so that groups alike but in size are searched alike.
 std::vector<DistinctMask> MasksOf(const LayerMasks& masks, const std::vector<int>& heads) {
   LayerMasks part;
-  for (const int head : heads) part.head.push_back(masks.head[static_cast<std::size_t>(head)]);
+  for (const int head : heads) part.head.push_back(masks.head[head]);
   std::vector<DistinctMask> distinct = DistinctMasks(part);
   std::size_t factor = 0;
   for (const DistinctMask& entry : distinct) factor = std::gcd(factor, entry.heads.size());
@@ -61,8 +61,8 @@ std::vector<int> Strided(std::size_t items, int ring) {
 
 /// db-SP's own, from the sums of rows and columns.
 RingOwners Greedy(const MaskSum& masks, int ring) {
-  const std::vector<int> rows(static_cast<std::size_t>(masks.rows()), 0);
-  const std::vector<int> cols(static_cast<std::size_t>(masks.cols()), 0);
+  const std::vector<int> rows(masks.rows(), 0);
+  const std::vector<int> cols(masks.cols(), 0);
   return {GreedyOwners(masks.RowParts(cols, 1), ring),
           GreedyOwners(masks.ColumnParts(rows, 1), ring)};
 }
@@ -123,13 +123,12 @@ Partition MakeBalanced(const AttentionShape& shape,
                        const BalancedOptions& options) {
   DBSP_CHECK(ulysses >= 1 && ring >= 1 && ulysses * ring == home.ranks());
   Partition partition{ulysses * ring, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
-  partition.groups.resize(static_cast<std::size_t>(ulysses));
+  partition.groups.resize(ulysses);
   const std::vector<std::int64_t> weights =
       options.row_price > 0 ? RowLoadsOf(masks, options.row_price).HeadTotals() : HeadCounts(masks);
   const std::vector<int> group_of = SearchHeadOwners(weights, ulysses);
   for (int h = 0; h < shape.heads; ++h) {
-    partition.groups[static_cast<std::size_t>(group_of[static_cast<std::size_t>(h)])]
-        .heads.push_back(h);
+    partition.groups[group_of[h]].heads.push_back(h);
   }
   const RingOwners at_home{HomeRing(shape.q_blocks(), shape.block.q, home, ulysses),
                            HomeRing(shape.k_blocks(), shape.block.k, home, ulysses)};

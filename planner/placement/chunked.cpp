@@ -18,9 +18,7 @@ std::vector<int> ByLoad(const LayerMasks& masks) {
   const std::vector<std::int64_t> counts = HeadCounts(masks);
   std::vector<int> order(counts.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-    return counts[static_cast<std::size_t>(a)] > counts[static_cast<std::size_t>(b)];
-  });
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return counts[a] > counts[b]; });
   return order;
 }
 
@@ -33,14 +31,14 @@ std::vector<int> DivideHeads(const LayerMasks& masks, int chunks, int tier) {
     const int turn = static_cast<int>(i) / tier;
     const int place = turn % chunks;
     const bool back = turn / chunks % 2 == 1;
-    chunk[static_cast<std::size_t>(order[i])] = back ? chunks - 1 - place : place;
+    chunk[order[i]] = back ? chunks - 1 - place : place;
   }
   return chunk;
 }
 
 /// Every rank's contiguous heads in `chunks` runs.
 void ChunkRuns(Partition& partition, int chunks) {
-  partition.chunk_of_head.assign(static_cast<std::size_t>(partition.heads), 0);
+  partition.chunk_of_head.assign(partition.heads, 0);
   for (const HeadGroup& group : partition.groups) {
     const std::size_t heads = group.heads.size();
     for (std::size_t i = 0; i < heads; ++i) {
@@ -48,7 +46,7 @@ void ChunkRuns(Partition& partition, int chunks) {
       const std::size_t run = heads < static_cast<std::size_t>(chunks)
                                   ? i
                                   : i * static_cast<std::size_t>(chunks) / heads;
-      partition.chunk_of_head[static_cast<std::size_t>(group.heads[i])] = static_cast<int>(run);
+      partition.chunk_of_head[group.heads[i]] = static_cast<int>(run);
     }
   }
 }
@@ -56,12 +54,12 @@ void ChunkRuns(Partition& partition, int chunks) {
 /// Adds a chunk's groups: whole heads to the group of their rank, split heads as they are.
 void AddGroups(const ChunkLayer& layer, std::vector<HeadGroup>& whole, Partition& into) {
   for (HeadGroup group : layer.partition.groups) {
-    for (int& head : group.heads) head = layer.heads[static_cast<std::size_t>(head)];
+    for (int& head : group.heads) head = layer.heads[head];
     if (group.ranks.size() > 1) {
       into.groups.push_back(std::move(group));
       continue;
     }
-    std::vector<int>& heads = whole[static_cast<std::size_t>(group.ranks.front())].heads;
+    std::vector<int>& heads = whole[group.ranks.front()].heads;
     heads.insert(heads.end(), group.heads.begin(), group.heads.end());
   }
 }
@@ -98,8 +96,8 @@ Partition MakeChunked(Family family,
   }
   Partition partition{ranks, shape.heads, shape.q_blocks(), shape.k_blocks(), {}, {}};
   partition.chunk_of_head = DivideHeads(masks, chunks, family == Family::kPlaced ? 1 : ranks);
-  std::vector<HeadGroup> whole(static_cast<std::size_t>(ranks));
-  for (int r = 0; r < ranks; ++r) whole[static_cast<std::size_t>(r)].ranks = {r};
+  std::vector<HeadGroup> whole(ranks);
+  for (int r = 0; r < ranks; ++r) whole[r].ranks = {r};
   for (int chunk = 0; chunk < chunks; ++chunk) {
     ChunkLayer layer = ChunkOf(shape, masks, partition, chunk);
     layer.partition = place(layer.shape, layer.masks);

@@ -120,14 +120,13 @@ Partition MakePartition(Family family,
   }
   const bool dbsp = family == Family::kDbsp;
   Partition partition{ranks, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
-  partition.groups.resize(static_cast<std::size_t>(ulysses_degree));
+  partition.groups.resize(ulysses_degree);
 
   const std::vector<int> group_of = dbsp && ulysses_degree > 1
                                         ? GreedyOwners(HeadCounts(masks), ulysses_degree)
                                         : ContiguousOwners(shape.heads, ulysses_degree);
   for (int h = 0; h < shape.heads; ++h) {
-    partition.groups[static_cast<std::size_t>(group_of[static_cast<std::size_t>(h)])]
-        .heads.push_back(h);
+    partition.groups[group_of[h]].heads.push_back(h);
   }
   std::vector<int> rows;
   std::vector<int> cols;
@@ -142,7 +141,7 @@ Partition MakePartition(Family family,
     }
   }
   for (int g = 0; g < ulysses_degree; ++g) {
-    HeadGroup& group = partition.groups[static_cast<std::size_t>(g)];
+    HeadGroup& group = partition.groups[g];
     for (int i = 0; i < ring_degree; ++i) group.ranks.push_back(i * ulysses_degree + g);
     group.row_owner = rows;
     group.col_owner = cols;

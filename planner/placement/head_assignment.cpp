@@ -60,7 +60,7 @@ double ReceiveVolumeModel::LeastSplit(const std::vector<bool>& at_home) const {
   double placed = 0;
   double more = std::numeric_limits<double>::max();  // that two halves cost than the whole
   for (int head = 0; head < static_cast<int>(heads()); ++head) {
-    if (!at_home.empty() && at_home[static_cast<std::size_t>(head)]) {
+    if (!at_home.empty() && at_home[head]) {
       mean += AtHome(head);
       continue;
     }
@@ -94,9 +94,9 @@ HeadAssignment::HeadAssignment(const ReceiveVolumeModel& model,
   std::ranges::stable_sort(falling_, [&](int a, int b) { return model.Total(a) > model.Total(b); });
   double heads_load = 0;
   for (int head = 0; head < static_cast<int>(options.at_home.size()); ++head) {
-    if (!options.at_home[static_cast<std::size_t>(head)]) continue;
+    if (!options.at_home[head]) continue;
     std::erase(falling_, head);
-    owner_[static_cast<std::size_t>(head)] = kAtHome;
+    owner_[head] = kAtHome;
     for (double& cost : cost_) cost += model.AtHome(head);
   }
   for (std::size_t p = 0; p < options.home_load.size(); ++p) {
@@ -104,8 +104,8 @@ HeadAssignment::HeadAssignment(const ReceiveVolumeModel& model,
     heads_load += load_[p];
   }
   for (const int head : falling_) {
-    int& rank = owner_[static_cast<std::size_t>(head)];
-    if (load_[static_cast<std::size_t>(rank)] + model.Total(head) <= limit_) {
+    int& rank = owner_[head];
+    if (load_[rank] + model.Total(head) <= limit_) {
       Count(head, rank, 1);
     } else {
       rank = kFiller;
@@ -126,7 +126,7 @@ void HeadAssignment::Count(int head, int rank, double sign) {
 }
 
 int HeadAssignment::Fitting(int rank, int gone) const {
-  double room = limit_ - load_[static_cast<std::size_t>(rank)];
+  double room = limit_ - load_[rank];
   if (gone != kFiller) room += model_.Total(gone);
   auto at =
       std::ranges::partition_point(falling_, [&](int head) { return model_.Total(head) > room; });
@@ -137,7 +137,7 @@ int HeadAssignment::Fitting(int rank, int gone) const {
 bool HeadAssignment::HasRoom(int head, int gone, int rank) const {
   if (rank == kFiller) return true;
   const double leaves = gone < 0 ? 0 : model_.Total(gone);
-  return load_[static_cast<std::size_t>(rank)] - leaves + model_.Total(head) <= limit_;
+  return load_[rank] - leaves + model_.Total(head) <= limit_;
 }
 
 std::size_t HeadAssignment::PlaceOfFiller(int head) const {
@@ -164,8 +164,8 @@ bool HeadAssignment::SwapHeads(int a, int b) {
 }
 
 void HeadAssignment::Exchange(int a, int b) {
-  int& first = owner_[static_cast<std::size_t>(a)];
-  int& second = owner_[static_cast<std::size_t>(b)];
+  int& first = owner_[a];
+  int& second = owner_[b];
   if (first == kFiller) fillers_[PlaceOfFiller(a)] = b;
   if (second == kFiller) fillers_[PlaceOfFiller(b)] = a;
   Count(a, first, -1);
@@ -177,8 +177,7 @@ void HeadAssignment::Exchange(int a, int b) {
 
 void HeadAssignment::ExchangeRanks(std::size_t a, std::size_t b) {
   std::swap(order_[a], order_[b]);
-  std::swap(place_[static_cast<std::size_t>(order_[a])],
-            place_[static_cast<std::size_t>(order_[b])]);
+  std::swap(place_[order_[a]], place_[order_[b]]);
 }
 
 bool HeadAssignment::SwapRanks(std::size_t a, std::size_t b) {
@@ -209,7 +208,7 @@ bool HeadAssignment::Assign(int head, int rank, std::size_t n) {
 }
 
 void HeadAssignment::Put(int head, int rank, std::size_t n) {
-  int& owner = owner_[static_cast<std::size_t>(head)];
+  int& owner = owner_[head];
   const auto begin = fillers_.begin();
   const auto end = begin + static_cast<std::ptrdiff_t>(filling_);
   if (owner == kFiller) {
@@ -295,7 +294,7 @@ void HeadAssignment::Rollback() {
 std::vector<double> HeadAssignment::Received() const {
   std::vector<double> received(ranks_);
   for (std::size_t place = 0; place < ranks_; ++place) {
-    received[static_cast<std::size_t>(order_[place])] = received_[place];
+    received[order_[place]] = received_[place];
   }
   return received;
 }
@@ -317,7 +316,7 @@ HeadFill HeadAssignment::Finish() const {
     for (const HeadShare& part : parts) {
       if (part.head == head && (most == nullptr || part.load > most->load)) most = &part;
     }
-    fill.owner[static_cast<std::size_t>(head)] = most == nullptr ? 0 : most->rank;
+    fill.owner[head] = most == nullptr ? 0 : most->rank;
     for (const HeadShare& part : parts) {
       if (part.head == head && &part != most) fill.shares.push_back(part);
     }

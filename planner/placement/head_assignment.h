@@ -24,12 +24,12 @@ class ReceiveVolumeModel {
 
   [[nodiscard]] int ranks() const { return ranks_; }
   [[nodiscard]] std::size_t heads() const { return total_.size(); }
-  [[nodiscard]] double Total(int head) const { return total_[static_cast<std::size_t>(head)]; }
+  [[nodiscard]] double Total(int head) const { return total_[head]; }
   /// O of its own rows of every head: what a rank without work receives.
   [[nodiscard]] double Idle() const { return static_cast<double>(heads()) * home_; }
   /// Of a whole head, O of its own rows that does not come back taken off. A multiple of 2^-30, so
   /// that sums are exact in any order.
-  [[nodiscard]] double Whole(int head) const { return whole_[static_cast<std::size_t>(head)]; }
+  [[nodiscard]] double Whole(int head) const { return whole_[head]; }
   /// Of a part of `load` kept blocks, likewise. requires 0 < load <= Total(head)
   [[nodiscard]] double Part(double load, int head) const;
   /// On each rank, of a head of which every row stays at home. requires needs
@@ -92,7 +92,7 @@ class HeadAssignment {
   [[nodiscard]] int filler(std::size_t n) const { return fillers_[n]; }
   [[nodiscard]] int rank_at(std::size_t place) const { return order_[place]; }
   /// Rank of a whole head, else kFiller.
-  [[nodiscard]] int OwnerOf(int head) const { return owner_[static_cast<std::size_t>(head)]; }
+  [[nodiscard]] int OwnerOf(int head) const { return owner_[head]; }
   /// [rank] what each receives
   [[nodiscard]] std::vector<double> Received() const;
   /// The placement with its parts' loads, cut down to whole blocks.
@@ -125,9 +125,7 @@ class HeadAssignment {
     std::size_t n = 0;  ///< its place among the fillers
   };
 
-  [[nodiscard]] std::size_t PlaceOf(int rank) const {
-    return place_[static_cast<std::size_t>(rank)];
-  }
+  [[nodiscard]] std::size_t PlaceOf(int rank) const { return place_[rank]; }
   void Count(int head, int rank, double sign);
   [[nodiscard]] bool HasRoom(int head, int gone, int rank) const;
   void Exchange(int a, int b);

@@ -76,21 +76,20 @@ std::vector<int> ContiguousOwners(int items, int parts) {
   if (items < 0 || parts < 1) {
     Fail(ErrorCode::kInvalidArgument, "cannot split {} items into {} parts", items, parts);
   }
-  std::vector<int> owner(static_cast<std::size_t>(items));
+  std::vector<int> owner(items);
   for (int i = 0; i < items; ++i) {
-    owner[static_cast<std::size_t>(i)] =
-        static_cast<int>(static_cast<std::int64_t>(i) * parts / items);
+    owner[i] = static_cast<int>(static_cast<std::int64_t>(i) * parts / items);
   }
   return owner;
 }
 
 double MaxOverMean(std::span<const std::int64_t> weights, std::span<const int> owner, int parts) {
   DBSP_CHECK(parts >= 1 && owner.size() == weights.size());
-  std::vector<std::int64_t> load(static_cast<std::size_t>(parts), 0);
+  std::vector<std::int64_t> load(parts, 0);
   std::int64_t total = 0;
   for (std::size_t i = 0; i < weights.size(); ++i) {
     DBSP_CHECK(owner[i] >= 0 && owner[i] < parts);
-    load[static_cast<std::size_t>(owner[i])] += weights[i];
+    load[owner[i]] += weights[i];
     total += weights[i];
   }
   if (total == 0) return 1.0;

@@ -24,7 +24,7 @@ class Looker {
         need_(ranks_ * words_),
         run_(words_) {
     for (std::size_t r = 0; r < row_home.size(); ++r) {
-      rows_[static_cast<std::size_t>(row_home[r])].push_back(static_cast<int>(r));
+      rows_[row_home[r]].push_back(static_cast<int>(r));
     }
     for (std::vector<int>& rows : rows_) {
       const std::size_t all = rows.size();

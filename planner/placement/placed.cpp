@@ -111,7 +111,7 @@ AtHome StayingHome(const Layer& layer, std::span<const double> needs, double mea
   home.load.assign(ranks, 0);
   for (std::size_t h = 0; h < home.heads.size(); ++h) {
     for (std::size_t r = 0; home.heads[h] && r < rows; ++r) {
-      home.load[static_cast<std::size_t>(layer.row_home[r])] += layer.loads.blocks[h * rows + r];
+      home.load[layer.row_home[r]] += layer.loads.blocks[h * rows + r];
     }
   }
   return std::ranges::max(home.load) <= mean ? home : AtHome{};

@@ -42,7 +42,7 @@ TrafficCounter::TrafficCounter(const LayerMasks& masks,
     home_[rank * words_ + j / 64] |= 1ULL << (j % 64);
     ++cols_at_[rank];
   }
-  for (const int rank : row_home) ++rows_at_[static_cast<std::size_t>(rank)];
+  for (const int rank : row_home) ++rows_at_[rank];
 }
 
 PlacedTraffic TrafficCounter::Of(const RowOwners& owner) {
@@ -104,8 +104,8 @@ void TrafficCounter::AddSplit(std::size_t head,
     }
     if (owner[r] == row_home_[r]) continue;
     for (const int end : {owner[r], row_home_[r]}) {  // Q one way, O the other
-      traffic.sent[static_cast<std::size_t>(end)] += static_cast<std::int64_t>(cols_);
-      traffic.received[static_cast<std::size_t>(end)] += static_cast<std::int64_t>(cols_);
+      traffic.sent[end] += static_cast<std::int64_t>(cols_);
+      traffic.received[end] += static_cast<std::int64_t>(cols_);
     }
   }
   for (std::size_t rank = 0; rank < ranks_; ++rank) {

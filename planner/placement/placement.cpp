@@ -50,9 +50,9 @@ Placement::Placement(const RowLoads& loads,
   }
   first_home_.assign(ranks_, 0);
   last_home_.assign(ranks_, 0);
-  for (std::size_t r = 0; r < rows_; ++r) last_home_[static_cast<std::size_t>(row_home[r])] = r;
+  for (std::size_t r = 0; r < rows_; ++r) last_home_[row_home[r]] = r;
   for (std::size_t r = rows_; r-- > 0;) {
-    first_home_[static_cast<std::size_t>(row_home[r])] = r;
+    first_home_[row_home[r]] = r;
   }
   for (std::size_t h = 0; h < head_owner.size(); ++h) {
     const auto rank = static_cast<std::size_t>(head_owner[h]);
@@ -329,12 +329,12 @@ Partition Placement::Build() const {
   for (int h = 0; h < loads_.heads; ++h) {
     const auto head = static_cast<std::size_t>(h);
     if (owner_.IsWhole(head) && rows_ > 0) {
-      whole[static_cast<std::size_t>(owner_.RankOf(head))].push_back(h);
+      whole[owner_.RankOf(head)].push_back(h);
       continue;
     }
     const std::span<const int> owner = owner_.RowsOf(head);
     std::vector<int> index(ranks_, -1);  // ring index of a rank in this head's group
-    for (const int rank : owner) index[static_cast<std::size_t>(rank)] = 0;
+    for (const int rank : owner) index[rank] = 0;
     HeadGroup group{{h}, {}, {}, {}};
     for (std::size_t p = 0; p < ranks_; ++p) {
       if (index[p] < 0) continue;
@@ -342,11 +342,11 @@ Partition Placement::Build() const {
       group.ranks.push_back(static_cast<int>(p));
     }
     if (group.ranks.size() == 1) {
-      whole[static_cast<std::size_t>(group.ranks.front())].push_back(h);
+      whole[group.ranks.front()].push_back(h);
       continue;
     }
     for (const int rank : owner) {
-      group.row_owner.push_back(index[static_cast<std::size_t>(rank)]);
+      group.row_owner.push_back(index[rank]);
     }
     partition.groups.push_back(std::move(group));
   }

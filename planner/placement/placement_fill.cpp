@@ -16,7 +16,7 @@ void Placement::TakeHome(std::size_t head) {
   const auto from = static_cast<std::size_t>(OwnerOf(head, 0));
   std::vector<Rows> to(ranks_);
   for (std::size_t r = 0; r < rows_; ++r) {
-    Rows& rows = to[static_cast<std::size_t>(row_home_[r])];
+    Rows& rows = to[row_home_[r]];
     rows.rows.push_back(r);
     rows.load += loads_.blocks[head * rows_ + r];
   }
@@ -26,12 +26,12 @@ void Placement::TakeHome(std::size_t head) {
 }
 
 void Placement::Fill(std::vector<HeadShare> shares) {
-  std::vector<std::vector<char>> sharers(static_cast<std::size_t>(loads_.heads));
+  std::vector<std::vector<char>> sharers(loads_.heads);
   for (const HeadShare& share : shares) {
-    std::vector<char>& ranks = sharers[static_cast<std::size_t>(share.head)];
+    std::vector<char>& ranks = sharers[share.head];
     ranks.resize(ranks_, 0);
-    ranks[static_cast<std::size_t>(share.rank)] = 1;
-    ranks[static_cast<std::size_t>(OwnerOf(static_cast<std::size_t>(share.head), 0))] = 1;
+    ranks[share.rank] = 1;
+    ranks[OwnerOf(static_cast<std::size_t>(share.head), 0)] = 1;
   }
   std::ranges::stable_sort(shares,
                            [](const HeadShare& a, const HeadShare& b) { return a.load < b.load; });

@@ -31,7 +31,7 @@ RingAxisPartition::RingAxisPartition(std::span<const std::int64_t> weight,
       p_without_(ring_),
       q_with_(ring_) {
   const std::size_t items = owner_.size();
-  for (const int part : owner_) ++count_[static_cast<std::size_t>(part)];
+  for (const int part : owner_) ++count_[part];
   const auto slack = static_cast<std::size_t>(extra);
   most_ = std::max((items + ring_ - 1) / ring_ + slack, *std::ranges::max_element(count_));
   fewest_ =

@@ -44,7 +44,7 @@ struct Overlaps {
     for (std::size_t i = 0; i < rows; ++i) {
       std::ranges::fill(with, 0);
       for (std::size_t j = 0; j < rows; ++j) {
-        if (j != i) ++with[static_cast<std::size_t>(CountBits(Row(i), Row(j)))];
+        if (j != i) ++with[CountBits(Row(i), Row(j))];
       }
       most.push_back(0);
       for (std::size_t common = with.size(); common-- > 0;) {
@@ -125,7 +125,7 @@ Homes HomesOf(std::span<const int> row_home, std::span<const int> col_home, int 
   const auto parts = static_cast<std::size_t>(ranks);
   Homes homes{std::vector<std::int64_t>(parts, 0),
               std::vector(parts, std::vector<std::uint64_t>((col_home.size() + 63) / 64, 0))};
-  for (const int rank : row_home) ++homes.rows[static_cast<std::size_t>(rank)];
+  for (const int rank : row_home) ++homes.rows[rank];
   for (std::size_t j = 0; j < col_home.size(); ++j) {
     for (std::size_t p = 0; p < parts; ++p) {
       if (col_home[j] != static_cast<int>(p)) homes.away[p][j / 64] |= 1ULL << (j % 64);
@@ -198,7 +198,7 @@ class Wholes {
   [[nodiscard]] double Whole(double most) const {
     if (!few_ || most < 0) return most;
     auto sum = static_cast<std::ptrdiff_t>(std::min(most * kGrid, kSums - 1.0));
-    while (sum > 0 && !reach_[static_cast<std::size_t>(sum)]) --sum;
+    while (sum > 0 && !reach_[sum]) --sum;
     return std::min(most, static_cast<double>(sum) / kGrid + slack_);
   }
 
@@ -214,9 +214,7 @@ class Wholes {
 }  // namespace
 
 std::vector<std::int64_t> LeastColumns(const BlockMask& mask) {
-  return LeastOf(mask,
-                 std::vector<std::uint64_t>(static_cast<std::size_t>(mask.words_per_row()),
-                                            ~std::uint64_t{0}));
+  return LeastOf(mask, std::vector<std::uint64_t>(mask.words_per_row(), ~std::uint64_t{0}));
 }
 
 double MaxTrafficLowerBound(const LayerMasks& masks,

@@ -41,7 +41,7 @@ BarrierLoad BarrierLoadOf(const LayerMasks& masks, const Partition& partition) {
   }
   const AttentionShape shape = BlockShape(masks);
   std::map<std::pair<std::size_t, const BlockMask*>, std::vector<std::int64_t>> cache;
-  std::vector<std::int64_t> rank_total(static_cast<std::size_t>(partition.ranks), 0);
+  std::vector<std::int64_t> rank_total(partition.ranks, 0);
   std::int64_t barrier = 0;
   std::int64_t total = 0;
   for (std::size_t g = 0; g < partition.groups.size(); ++g) {
@@ -56,7 +56,7 @@ BarrierLoad BarrierLoadOf(const LayerMasks& masks, const Partition& partition) {
     const RingSplit split(shape, group.row_owner, group.col_owner, static_cast<int>(ring));
     std::vector<std::int64_t> cells(ring * static_cast<std::size_t>(split.steps()), 0);
     for (const int head : group.heads) {
-      const BlockMask* mask = masks.head[static_cast<std::size_t>(head)].get();
+      const BlockMask* mask = masks.head[head].get();
       auto [at, fresh] = cache.try_emplace({same, mask});
       if (fresh) at->second = CountKept(*mask, split);
       for (std::size_t c = 0; c < cells.size(); ++c) cells[c] += at->second[c];
@@ -66,7 +66,7 @@ BarrierLoad BarrierLoadOf(const LayerMasks& masks, const Partition& partition) {
       std::int64_t slowest = 0;
       for (std::size_t i = 0; i < ring; ++i) {
         slowest = std::max(slowest, cells[t + i]);
-        rank_total[static_cast<std::size_t>(group.ranks[i])] += cells[t + i];
+        rank_total[group.ranks[i]] += cells[t + i];
         total += cells[t + i];
       }
       ring_time += slowest;

@@ -15,20 +15,20 @@ ChunkLayer ChunkOf(const AttentionShape& shape,
                    const Partition& partition,
                    int chunk) {
   ChunkLayer layer{shape, {}, partition, {}};
-  std::vector<int> number(static_cast<std::size_t>(partition.heads), -1);
+  std::vector<int> number(partition.heads, -1);
   for (int h = 0; h < partition.heads; ++h) {
-    if (partition.chunk_of_head[static_cast<std::size_t>(h)] != chunk) continue;
-    number[static_cast<std::size_t>(h)] = static_cast<int>(layer.heads.size());
+    if (partition.chunk_of_head[h] != chunk) continue;
+    number[h] = static_cast<int>(layer.heads.size());
     layer.heads.push_back(h);
-    layer.masks.head.push_back(masks.head[static_cast<std::size_t>(h)]);
+    layer.masks.head.push_back(masks.head[h]);
   }
   layer.shape.heads = layer.partition.heads = static_cast<int>(layer.heads.size());
   layer.partition.chunk_of_head.clear();
   for (HeadGroup& group : layer.partition.groups) {
     std::vector<int> heads;
     for (const int head : group.heads) {
-      if (number[static_cast<std::size_t>(head)] >= 0) {
-        heads.push_back(number[static_cast<std::size_t>(head)]);
+      if (number[head] >= 0) {
+        heads.push_back(number[head]);
       }
     }
     group.heads = std::move(heads);

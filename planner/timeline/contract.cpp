@@ -22,7 +22,7 @@ HeadShares SharesOf(const RowLoads& loads, const HeadGroup& group, int head) {
   for (std::size_t row = 0; row < group.row_owner.size(); ++row) {
     const double blocks =
         loads.blocks[static_cast<std::size_t>(head) * group.row_owner.size() + row];
-    shares.share[static_cast<std::size_t>(group.row_owner[row])] += blocks;
+    shares.share[group.row_owner[row]] += blocks;
     total += blocks;
   }
   for (double& share : shares.share) {
@@ -76,7 +76,7 @@ ContractCheck::ContractCheck(const Partition& partition, const Contract& contrac
     : limit_(contract.rho_limit), heads_(static_cast<std::size_t>(partition.heads)) {
   std::map<int, const HeadShares*> of_head;
   for (const HeadShares& shares : contract.shares) of_head[shares.head] = &shares;
-  std::vector<std::vector<Part>> parts(static_cast<std::size_t>(partition.ranks));
+  std::vector<std::vector<Part>> parts(partition.ranks);
   for (const HeadGroup& group : partition.groups) {
     if (!group.col_owner.empty()) {
       Fail(ErrorCode::kInvalidArgument,
@@ -84,7 +84,7 @@ ContractCheck::ContractCheck(const Partition& partition, const Contract& contrac
     }
     for (const int head : group.heads) {
       if (group.ranks.size() == 1) {
-        parts[static_cast<std::size_t>(group.ranks.front())].push_back({head, 1.0});
+        parts[group.ranks.front()].push_back({head, 1.0});
         continue;
       }
       const auto found = of_head.find(head);
@@ -96,7 +96,7 @@ ContractCheck::ContractCheck(const Partition& partition, const Contract& contrac
       }
       for (std::size_t i = 0; i < group.ranks.size(); ++i) {
         const double share = found->second->share[i];
-        if (share > 0) parts[static_cast<std::size_t>(group.ranks[i])].push_back({head, share});
+        if (share > 0) parts[group.ranks[i]].push_back({head, share});
       }
     }
   }
@@ -114,8 +114,7 @@ double ContractCheck::LoadRatio(std::span<const std::int64_t> head_counts) const
   for (std::size_t rank = 0; rank + 1 < begin_.size(); ++rank) {
     double load = 0;
     for (std::size_t p = begin_[rank]; p < begin_[rank + 1]; ++p) {
-      load += parts_[p].share *
-              static_cast<double>(head_counts[static_cast<std::size_t>(parts_[p].head)]);
+      load += parts_[p].share * static_cast<double>(head_counts[parts_[p].head]);
     }
     busiest = std::max(busiest, load);
     total += load;

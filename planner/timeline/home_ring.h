@@ -15,10 +15,9 @@ namespace dbsp::planner {
                                                int block_tokens,
                                                const HomeLayout& home,
                                                int ulysses) {
-  std::vector<int> ring(static_cast<std::size_t>(blocks));
+  std::vector<int> ring(blocks);
   for (int i = 0; i < blocks; ++i) {
-    ring[static_cast<std::size_t>(i)] =
-        home.RankOf(static_cast<std::int64_t>(i) * block_tokens) / ulysses;
+    ring[i] = home.RankOf(static_cast<std::int64_t>(i) * block_tokens) / ulysses;
   }
   return ring;
 }

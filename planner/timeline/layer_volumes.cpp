@@ -39,8 +39,8 @@ LayerVolumes JoinVolumes(std::vector<LayerVolumes> chunks) {
   LayerVolumes work;
   work.ranks = chunks.front().ranks;
   work.chunks = work.rounds_before = work.steps = static_cast<int>(chunks.size());
-  work.ring_next.assign(static_cast<std::size_t>(work.ranks), -1);
-  const std::vector<std::int64_t> none(static_cast<std::size_t>(work.ranks), 0);
+  work.ring_next.assign(work.ranks, -1);
+  const std::vector<std::int64_t> none(work.ranks, 0);
   work.merge_rows.assign(chunks.size(), none);
   work.hop_bytes.assign(chunks.size() - 1, none);
   work.whole = chunks.front().whole;
@@ -117,10 +117,10 @@ Flow NeededFlow(const AttentionShape& shape,
 
 /// Components of ranks joined by traffic, numbered by their lowest rank's order.
 std::vector<int> Components(const TrafficMatrix& traffic) {
-  std::vector<int> root(static_cast<std::size_t>(traffic.ranks));
+  std::vector<int> root(traffic.ranks);
   std::iota(root.begin(), root.end(), 0);
   const auto find = [&](int r) {
-    while (root[static_cast<std::size_t>(r)] != r) r = root[static_cast<std::size_t>(r)];
+    while (root[r] != r) r = root[r];
     return r;
   };
   for (int a = 0; a < traffic.ranks; ++a) {
@@ -128,16 +128,16 @@ std::vector<int> Components(const TrafficMatrix& traffic) {
       if (a == b || traffic.At(a, b) == 0) continue;
       const int first = find(a);
       const int second = find(b);
-      root[static_cast<std::size_t>(std::max(first, second))] = std::min(first, second);
+      root[std::max(first, second)] = std::min(first, second);
     }
   }
   std::vector<int> number(root.size(), -1);
   std::vector<int> component(root.size());
   int next = 0;
   for (int r = 0; r < traffic.ranks; ++r) {
-    int& id = number[static_cast<std::size_t>(find(r))];
+    int& id = number[find(r)];
     if (id < 0) id = next++;
-    component[static_cast<std::size_t>(r)] = id;
+    component[r] = id;
   }
   return component;
 }
@@ -191,7 +191,7 @@ class Builder {
     }
     std::optional<RingSplit> split;  // made where some mask is new
     for (const int head : group.heads) {
-      const BlockMask* mask = masks_.head[static_cast<std::size_t>(head)].get();
+      const BlockMask* mask = masks_.head[head].get();
       auto [at, fresh] = cells_.try_emplace({same, mask});
       if (fresh) {
         if (!split) {
@@ -285,14 +285,12 @@ class Builder {
     const std::size_t ring = group.ranks.size();
     std::vector<std::int64_t> tokens(ring, 0);
     for (int j = 0; j < partition_.k_blocks; ++j) {
-      tokens[static_cast<std::size_t>(group.col_owner[static_cast<std::size_t>(j)])] +=
-          shape_.k_tokens(j);
+      tokens[group.col_owner[j]] += shape_.k_tokens(j);
     }
     const std::int64_t bytes = 2 * static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
     for (std::size_t t = 0; t + 1 < ring; ++t) {
       for (std::size_t i = 0; i < ring; ++i) {
-        work_.hop_bytes[t][static_cast<std::size_t>(group.ranks[i])] +=
-            tokens[(i + t + 1) % ring] * bytes;
+        work_.hop_bytes[t][group.ranks[i]] += tokens[(i + t + 1) % ring] * bytes;
       }
     }
   }
@@ -301,12 +299,12 @@ class Builder {
   void AddPresence(const HeadGroup& group) {
     const std::size_t ring = group.ranks.size();
     std::vector<std::int64_t> rows(ring, ring == 1 ? partition_.q_blocks : 0);
-    for (const int owner : group.row_owner) ++rows[static_cast<std::size_t>(owner)];
+    for (const int owner : group.row_owner) ++rows[owner];
     const std::size_t steps = std::min(ring, work_.attention.size());
     for (std::size_t t = 0; t < steps; ++t) {
       for (std::size_t i = 0; i < ring; ++i) {
         if (rows[i] == 0) continue;
-        AttentionWork& part = work_.attention[t][static_cast<std::size_t>(group.ranks[i])];
+        AttentionWork& part = work_.attention[t][group.ranks[i]];
         part.rows += rows[i] * static_cast<std::int64_t>(group.heads.size());
         part.heads += static_cast<int>(group.heads.size());
       }
@@ -356,13 +354,13 @@ std::int64_t TrafficMatrix::Received(int dst) const { return Unpacked(dst) - At(
 namespace {
 
 std::vector<std::int64_t> BytesSent(const LayerVolumes& work) {
-  std::vector<std::int64_t> sent(static_cast<std::size_t>(work.ranks), 0);
+  std::vector<std::int64_t> sent(work.ranks, 0);
   for (const TrafficMatrix& round : work.rounds) {
-    for (int r = 0; r < work.ranks; ++r) sent[static_cast<std::size_t>(r)] += round.Sent(r);
+    for (int r = 0; r < work.ranks; ++r) sent[r] += round.Sent(r);
   }
   for (const auto& hop : work.hop_bytes) {
     for (std::size_t r = 0; r < hop.size(); ++r) {
-      if (work.ring_next[r] >= 0) sent[static_cast<std::size_t>(work.ring_next[r])] += hop[r];
+      if (work.ring_next[r] >= 0) sent[work.ring_next[r]] += hop[r];
     }
   }
   return sent;
@@ -381,9 +379,9 @@ std::int64_t LayerVolumes::TotalBytesSent() const {
 }
 
 std::int64_t LayerVolumes::MaxBytesOneWay() const {
-  std::vector<std::int64_t> received(static_cast<std::size_t>(ranks), 0);
+  std::vector<std::int64_t> received(ranks, 0);
   for (const TrafficMatrix& round : rounds) {
-    for (int r = 0; r < ranks; ++r) received[static_cast<std::size_t>(r)] += round.Received(r);
+    for (int r = 0; r < ranks; ++r) received[r] += round.Received(r);
   }
   for (const auto& hop : hop_bytes) {
     for (std::size_t r = 0; r < hop.size(); ++r) received[r] += hop[r];

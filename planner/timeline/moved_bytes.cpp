@@ -14,8 +14,8 @@ std::int64_t MustMoveTokens(const AttentionShape& shape,
                             const BlockMask& mask,
                             std::span<const int> home_q,
                             std::span<const int> home_k) {
-  std::vector<std::int64_t> left(static_cast<std::size_t>(mask.cols()));  // unpacked column weight
-  std::vector<std::uint64_t> open(static_cast<std::size_t>(mask.words_per_row()), 0);
+  std::vector<std::int64_t> left(mask.cols());  // unpacked column weight
+  std::vector<std::uint64_t> open(mask.words_per_row(), 0);
   for (std::size_t j = 0; j < left.size(); ++j) {
     left[j] = 2 * shape.k_tokens(static_cast<int>(j));
     open[j / 64] |= 1ULL << (j % 64);
@@ -23,7 +23,7 @@ std::int64_t MustMoveTokens(const AttentionShape& shape,
   std::int64_t packed = 0;
   for (int i = 0; i < mask.rows(); ++i) {
     const auto row = mask.row(i);
-    const int home = home_q[static_cast<std::size_t>(i)];
+    const int home = home_q[i];
     std::int64_t weight = 2 * shape.q_tokens(i);
     for (std::size_t w = 0; w < row.size() && weight > 0; ++w) {
       for (std::uint64_t bits = row[w] & open[w]; bits != 0 && weight > 0; bits &= bits - 1) {

@@ -24,7 +24,7 @@ std::vector<std::int64_t> PeakBytes(const LayerVolumes& work) {
     std::int64_t at_hand = work.rounds[before - 1].Unpacked(r) - rows;
     std::int64_t columns = at_hand;
     for (const auto& hop : work.hop_bytes) {
-      const std::int64_t fetched = hop[static_cast<std::size_t>(r)];
+      const std::int64_t fetched = hop[r];
       columns = std::max(columns, at_hand + fetched);
       at_hand = fetched;
     }

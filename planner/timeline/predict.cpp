@@ -36,8 +36,7 @@ OverlapSlowdown Pick(const OverlapSlowdownEstimate& contention, Bound bound) {
 /// Ranks in the ring of `rank`, that one first.
 void RingOf(const LayerVolumes& work, int rank, std::vector<int>& ring) {
   ring.assign(1, rank);
-  for (int at = work.ring_next[static_cast<std::size_t>(rank)]; at >= 0 && at != rank;
-       at = work.ring_next[static_cast<std::size_t>(at)]) {
+  for (int at = work.ring_next[rank]; at >= 0 && at != rank; at = work.ring_next[at]) {
     ring.push_back(at);
   }
 }
@@ -54,7 +53,7 @@ std::vector<double> PriceRound(const TrafficMatrix& traffic,
   std::vector<int> members(count);
   std::vector<std::size_t> next(begin.begin(), begin.end() - 1);
   for (std::size_t r = 0; r < count; ++r) {
-    members[next[static_cast<std::size_t>(component[r])]++] = static_cast<int>(r);
+    members[next[component[r]]++] = static_cast<int>(r);
   }
   std::vector<double> price(count, 0.0);
   for (std::size_t c = 0; c < count; ++c) {
@@ -66,7 +65,7 @@ std::vector<double> PriceRound(const TrafficMatrix& traffic,
     }
     if (busiest == 0) continue;
     const double ns = Pick(costs.AllToAllAmong(ranks, busiest), bound);
-    for (const int rank : ranks) price[static_cast<std::size_t>(rank)] = ns;
+    for (const int rank : ranks) price[rank] = ns;
   }
   return price;
 }
@@ -87,10 +86,10 @@ void AddSlowdowns(const LayerVolumes& work, const Costs& costs, Bound bound, Lay
   if (work.chunks > 1) {
     for (const std::vector<int>& component : work.component) {
       std::vector<int> members(ranks, 0);
-      for (const int c : component) ++members[static_cast<std::size_t>(c)];
+      for (const int c : component) ++members[c];
       std::vector<OverlapSlowdown> round(ranks);
       for (std::size_t r = 0; r < ranks; ++r) {
-        const int size = members[static_cast<std::size_t>(component[r])];
+        const int size = members[component[r]];
         if (size > 1) round[r] = price(Traffic::kAllToAll, size);
         loses = loses || round[r] != none;
       }
@@ -116,18 +115,18 @@ void AddSlowdowns(const LayerVolumes& work, const Costs& costs, Bound bound, Lay
 BarrierLoad BarrierLoadOf(const LayerVolumes& work) {
   double barrier = 0;
   double total = 0;
-  std::vector<bool> seen(static_cast<std::size_t>(work.ranks), false);
+  std::vector<bool> seen(work.ranks, false);
   for (int first = 0; first < work.ranks; ++first) {
-    if (seen[static_cast<std::size_t>(first)]) continue;
+    if (seen[first]) continue;
     double time = 0;
     for (const auto& step : work.attention) {
       std::int64_t slowest = 0;
       int at = first;
       do {
-        seen[static_cast<std::size_t>(at)] = true;
-        slowest = std::max(slowest, step[static_cast<std::size_t>(at)].kept_blocks);
-        total += static_cast<double>(step[static_cast<std::size_t>(at)].kept_blocks);
-        at = work.ring_next[static_cast<std::size_t>(at)];
+        seen[at] = true;
+        slowest = std::max(slowest, step[at].kept_blocks);
+        total += static_cast<double>(step[at].kept_blocks);
+        at = work.ring_next[at];
       } while (at >= 0 && at != first);
       time += static_cast<double>(slowest);
     }
@@ -217,9 +216,7 @@ Prediction Predict(const LayerVolumes& work,
   out.segments = std::move(timeline.segments);
   for (Segment& segment : out.segments) {
     if (segment.kind != SegmentKind::kAttention) continue;
-    const std::int64_t alone =
-        std::llround(expected.attention[static_cast<std::size_t>(segment.index)]
-                                       [static_cast<std::size_t>(segment.rank)]);
+    const std::int64_t alone = std::llround(expected.attention[segment.index][segment.rank]);
     // A nanosecond less is where start and end were rounded.
     if (alone + 1 < segment.duration_ns) segment.alone_ns = alone;
   }

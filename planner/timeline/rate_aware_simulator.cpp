@@ -39,8 +39,8 @@ void RateAwareSimulator::Append(int& list, int value) {
 
 void RateAwareSimulator::After(int task, EventId start) {
   if (start == kStart) return;
-  Append(tasks_[static_cast<std::size_t>(start)].followers, task);
-  ++tasks_[static_cast<std::size_t>(task)].waits;
+  Append(tasks_[start].followers, task);
+  ++tasks_[task].waits;
 }
 
 void RateAwareSimulator::Declare(const Segment& segment, double duration, int task) {
@@ -72,12 +72,12 @@ RateAwareSimulator::EventId RateAwareSimulator::Exchange(const Segment& segment,
                                                          EventId start,
                                                          const OverlapSlowdown& slowdown,
                                                          int component) {
-  int& task = of_component_[static_cast<std::size_t>(component)];
+  int& task = of_component_[component];
   if (task < 0) {
     task = AddTraffic(segment.rank, 0, slowdown);
     After(task, start);
   }
-  Task& shared = tasks_[static_cast<std::size_t>(task)];
+  Task& shared = tasks_[task];
   shared.left = std::max(shared.left, duration);
   Append(shared.ranks, segment.rank);
   Declare(segment, duration, task);
@@ -102,7 +102,7 @@ void RateAwareSimulator::NextRound() {
 }
 
 void RateAwareSimulator::SetFactor(int index, double factor, double now) {
-  Task& task = tasks_[static_cast<std::size_t>(index)];
+  Task& task = tasks_[index];
   // What was never slowed keeps start + duration to the last bit.
   if (factor == task.factor) return;
   task.left = std::max(0.0, task.left - (now - task.since) / task.factor);
@@ -115,11 +115,11 @@ void RateAwareSimulator::SetFactor(int index, double factor, double now) {
 
 /// The rates of what runs on a rank, after its attention or its traffic began or ended.
 void RateAwareSimulator::Reconsider(int rank, double now) {
-  const int attention = attention_[static_cast<std::size_t>(rank)];
+  const int attention = attention_[rank];
   double most = 1;
-  for (const int index : traffic_[static_cast<std::size_t>(rank)]) {
-    const Task& traffic = tasks_[static_cast<std::size_t>(index)];
-    const OverlapSlowdown& slowdown = slowdowns_[static_cast<std::size_t>(traffic.slowdown)];
+  for (const int index : traffic_[rank]) {
+    const Task& traffic = tasks_[index];
+    const OverlapSlowdown& slowdown = slowdowns_[traffic.slowdown];
     most = std::max(most, slowdown.attention);
     SetFactor(index, traffic.attending > 0 ? slowdown.exchange : 1.0, now);
   }
@@ -127,7 +127,7 @@ void RateAwareSimulator::Reconsider(int rank, double now) {
 }
 
 void RateAwareSimulator::Begin(int index, double now) {
-  Task& task = tasks_[static_cast<std::size_t>(index)];
+  Task& task = tasks_[index];
   task.start = task.since = now;
   task.end = now + task.left;
   if (task.left == 0) {
@@ -138,39 +138,39 @@ void RateAwareSimulator::Begin(int index, double now) {
   ends_.push_back({task.end, index});
   std::push_heap(ends_.begin(), ends_.end());
   if (task.kind == Kind::kAttention) {
-    attention_[static_cast<std::size_t>(task.rank)] = index;
-    for (const int traffic : traffic_[static_cast<std::size_t>(task.rank)]) {
-      ++tasks_[static_cast<std::size_t>(traffic)].attending;
+    attention_[task.rank] = index;
+    for (const int traffic : traffic_[task.rank]) {
+      ++tasks_[traffic].attending;
     }
     Reconsider(task.rank, now);
   } else if (task.kind == Kind::kTraffic) {
     ForEach(task.ranks, [&](int rank) {
-      traffic_[static_cast<std::size_t>(rank)].push_back(index);
-      task.attending += attention_[static_cast<std::size_t>(rank)] >= 0 ? 1 : 0;
+      traffic_[rank].push_back(index);
+      task.attending += attention_[rank] >= 0 ? 1 : 0;
     });
     ForEach(task.ranks, [&](int rank) { Reconsider(rank, now); });
   }
 }
 
 void RateAwareSimulator::Complete(int index, double now) {
-  Task& task = tasks_[static_cast<std::size_t>(index)];
+  Task& task = tasks_[index];
   task.end = now;
   const bool ran = task.running;
   task.running = false;
   if (ran && task.kind == Kind::kAttention) {
-    attention_[static_cast<std::size_t>(task.rank)] = kNone;
-    for (const int traffic : traffic_[static_cast<std::size_t>(task.rank)]) {
-      --tasks_[static_cast<std::size_t>(traffic)].attending;
+    attention_[task.rank] = kNone;
+    for (const int traffic : traffic_[task.rank]) {
+      --tasks_[traffic].attending;
     }
     Reconsider(task.rank, now);
   } else if (ran && task.kind == Kind::kTraffic) {
     ForEach(task.ranks, [&](int rank) {
-      std::erase(traffic_[static_cast<std::size_t>(rank)], index);
+      std::erase(traffic_[rank], index);
       Reconsider(rank, now);
     });
   }
   ForEach(task.followers, [&](int follower) {
-    if (--tasks_[static_cast<std::size_t>(follower)].waits == 0) Begin(follower, now);
+    if (--tasks_[follower].waits == 0) Begin(follower, now);
   });
 }
 
@@ -192,7 +192,7 @@ void RateAwareSimulator::Play() {
     std::pop_heap(ends_.begin(), ends_.end());
     const End next = ends_.back();
     ends_.pop_back();
-    const Task& task = tasks_[static_cast<std::size_t>(next.task)];
+    const Task& task = tasks_[next.task];
     if (!task.running || task.end != next.at) continue;  // done, or moved
     Complete(next.task, next.at);
     complete_all();
@@ -205,7 +205,7 @@ Timeline RateAwareSimulator::Finish(const std::vector<EventId>& device,
   Timeline timeline;
   timeline.segments.reserve(declared_.size());
   for (Declared& declared : declared_) {
-    const Task& task = tasks_[static_cast<std::size_t>(declared.task)];
+    const Task& task = tasks_[declared.task];
     DBSP_CHECK(task.waits == 0);
     declared.segment.start_ns = std::llround(task.start);
     declared.segment.duration_ns = std::llround(task.end) - declared.segment.start_ns;
@@ -214,8 +214,8 @@ Timeline RateAwareSimulator::Finish(const std::vector<EventId>& device,
   for (const auto* moments : {&device, &link}) {
     for (const EventId moment : *moments) {
       if (moment == kStart) continue;
-      timeline.makespan_ns = std::max<std::int64_t>(
-          timeline.makespan_ns, std::llround(tasks_[static_cast<std::size_t>(moment)].end));
+      timeline.makespan_ns =
+          std::max<std::int64_t>(timeline.makespan_ns, std::llround(tasks_[moment].end));
     }
   }
   return timeline;

@@ -88,8 +88,8 @@ class RateAwareSimulator {
   void Append(int& list, int value);
   template <typename Visit>
   void ForEach(int list, const Visit& visit) const {
-    for (int at = list; at != kNone; at = entries_[static_cast<std::size_t>(at)].next) {
-      visit(entries_[static_cast<std::size_t>(at)].value);
+    for (int at = list; at != kNone; at = entries_[at].next) {
+      visit(entries_[at].value);
     }
   }
   void After(int task, EventId start);

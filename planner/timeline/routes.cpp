@@ -103,10 +103,10 @@ void CheckGrid(const Partition& partition, const Strategy& strategy) {
   bool grid = ulysses * ring == partition.ranks &&
               partition.groups.size() == static_cast<std::size_t>(ulysses);
   for (int g = 0; grid && g < ulysses; ++g) {
-    const HeadGroup& group = partition.groups[static_cast<std::size_t>(g)];
+    const HeadGroup& group = partition.groups[g];
     grid = group.ranks.size() == static_cast<std::size_t>(ring);
     for (int i = 0; grid && i < ring; ++i) {
-      grid = group.ranks[static_cast<std::size_t>(i)] == i * ulysses + g;
+      grid = group.ranks[i] == i * ulysses + g;
     }
   }
   if (!grid) {
@@ -129,7 +129,7 @@ Routes MakeRoutes(const AttentionShape& shape,
   CheckStrategy(partition, strategy);
   Routes routes;
   routes.exchange = strategy.exchange;
-  routes.ring_next.assign(static_cast<std::size_t>(partition.ranks), -1);
+  routes.ring_next.assign(partition.ranks, -1);
   routes.ring_prev = routes.ring_next;
   const bool ring = strategy.exchange == Exchange::kRing;
   if (ring) LinkRings(partition, routes);

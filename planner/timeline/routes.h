@@ -40,10 +40,7 @@ struct Routes {
 
 /// Rank that computes row `row` of the group's heads.
 [[nodiscard]] inline int RowRank(const HeadGroup& group, int row) {
-  return group.ranks.size() == 1
-             ? group.ranks[0]
-             : group
-                   .ranks[static_cast<std::size_t>(group.row_owner[static_cast<std::size_t>(row)])];
+  return group.ranks.size() == 1 ? group.ranks[0] : group.ranks[group.row_owner[row]];
 }
 
 /// Whether ring index `index` of the group gets column `col` before attention, where no mask
@@ -53,7 +50,7 @@ struct Routes {
                                      std::size_t index,
                                      int col) {
   return routes.exchange == Exchange::kAllGather || group.ranks.size() == 1 ||
-         group.col_owner[static_cast<std::size_t>(col)] == static_cast<int>(index);
+         group.col_owner[col] == static_cast<int>(index);
 }
 
 }  // namespace dbsp::planner

@@ -14,7 +14,7 @@ namespace {
 /// Renumbers the heads of a round's items. The numbers rise, so the items stay in order.
 ExchangeRound Renumbered(ExchangeRound round, const std::vector<int>& heads) {
   for (auto& items : round.items) {
-    for (BlockItem& item : items) item.head = heads[static_cast<std::size_t>(item.head)];
+    for (BlockItem& item : items) item.head = heads[item.head];
   }
   return round;
 }
@@ -24,7 +24,7 @@ Schedule JoinSchedules(std::vector<Schedule> chunks, const std::vector<ChunkLaye
   Schedule joined;
   joined.ranks = chunks.front().ranks;
   joined.steps = static_cast<int>(chunks.size());
-  joined.rank.resize(static_cast<std::size_t>(joined.ranks));
+  joined.rank.resize(joined.ranks);
   for (std::size_t c = 0; c < chunks.size(); ++c) {
     const std::vector<int>& heads = layers[c].heads;
     joined.before.push_back(Renumbered(std::move(chunks[c].before.front()), heads));
@@ -33,7 +33,7 @@ Schedule JoinSchedules(std::vector<Schedule> chunks, const std::vector<ChunkLaye
       if (static_cast<std::size_t>(head) >= joined.chunk_of_head.size()) {
         joined.chunk_of_head.resize(static_cast<std::size_t>(head) + 1, 0);
       }
-      joined.chunk_of_head[static_cast<std::size_t>(head)] = static_cast<int>(c);
+      joined.chunk_of_head[head] = static_cast<int>(c);
     }
     for (std::size_t r = 0; r < joined.rank.size(); ++r) {
       RankSchedule& program = joined.rank[r];
@@ -41,7 +41,7 @@ Schedule JoinSchedules(std::vector<Schedule> chunks, const std::vector<ChunkLaye
       for (std::size_t h = 0; h < chunks[c].rank[r].heads.size(); ++h) {
         HeadRows& rows = chunks[c].rank[r].heads[h];
         HeadColumns& columns = chunks[c].rank[r].columns.front()[h];
-        rows.head = columns.head = heads[static_cast<std::size_t>(rows.head)];
+        rows.head = columns.head = heads[rows.head];
         for (std::size_t t = 0; t < chunks.size(); ++t) {
           program.columns[t].push_back(t == c ? columns : HeadColumns{rows.head, {}});
         }
@@ -76,23 +76,23 @@ class Builder {
     for (std::size_t r = 0; r < ranks; ++r) {
       schedule_.rank[r].ring_next = routes.ring_next[r];
       schedule_.rank[r].ring_prev = routes.ring_prev[r];
-      schedule_.rank[r].columns.resize(static_cast<std::size_t>(routes.steps));
+      schedule_.rank[r].columns.resize(routes.steps);
     }
   }
 
   void AddGroup(int g) {
-    const HeadGroup& group = partition_.groups[static_cast<std::size_t>(g)];
+    const HeadGroup& group = partition_.groups[g];
     const RingSplit split(shape_, group.row_owner, {}, static_cast<int>(group.ranks.size()));
     for (const int head : group.heads) {
       for (int i = 0; i < partition_.q_blocks; ++i) {
-        const int home = routes_.home_q[static_cast<std::size_t>(i)];
+        const int home = routes_.home_q[i];
         Send({Tensor::kQ, head, i}, home, RowRank(group, i), g);
         Return({Tensor::kO, head, i}, home, RowRank(group, i), g);
       }
       const std::vector<std::vector<int>> arriving = ArrivingColumns(group, split, head);
       for (std::size_t i = 0; i < arriving.size(); ++i) {
         for (const int j : arriving[i]) {
-          const int home = routes_.home_k[static_cast<std::size_t>(j)];
+          const int home = routes_.home_k[j];
           Send({Tensor::kK, head, j}, home, group.ranks[i], g);
           Send({Tensor::kV, head, j}, home, group.ranks[i], g);
         }
@@ -139,7 +139,7 @@ class Builder {
   [[nodiscard]] std::vector<std::vector<int>> ArrivingColumns(const HeadGroup& group,
                                                               const RingSplit& split,
                                                               int head) const {
-    const BlockMask& mask = *masks_.head[static_cast<std::size_t>(head)];
+    const BlockMask& mask = *masks_.head[head];
     const bool by_mask = routes_.exchange == Exchange::kNeeded;
     std::vector<std::uint64_t> needed;
     if (by_mask) needed = NeededColumns(mask, split);
@@ -162,7 +162,7 @@ class Builder {
                   std::size_t index,
                   const std::vector<std::vector<int>>& arriving) {
     const std::size_t ring = group.ranks.size();
-    RankSchedule& program = schedule_.rank[static_cast<std::size_t>(group.ranks[index])];
+    RankSchedule& program = schedule_.rank[group.ranks[index]];
     HeadRows rows{head, {}};
     for (int i = 0; i < partition_.q_blocks; ++i) {
       if (RowRank(group, i) == group.ranks[index]) rows.rows.push_back(i);

@@ -146,7 +146,7 @@ class ProgramChecker {
 
  private:
   std::string CheckRank(int r) {
-    const RankSchedule& program = schedule_.rank[static_cast<std::size_t>(r)];
+    const RankSchedule& program = schedule_.rank[r];
     if (program.columns.size() != static_cast<std::size_t>(schedule_.steps)) {
       return fmt::format("{} ring steps, expected {}", program.columns.size(), schedule_.steps);
     }
@@ -164,7 +164,7 @@ class ProgramChecker {
       for (std::size_t t = 0; t < program.columns.size(); ++t) {
         std::string problem = AddColumns(program, t, h, holder, columns);
         if (!problem.empty()) return fmt::format("step {}: {}", t, problem);
-        if (holder >= 0) holder = schedule_.rank[static_cast<std::size_t>(holder)].ring_next;
+        if (holder >= 0) holder = schedule_.rank[holder].ring_next;
         if (holder >= schedule_.ranks) return fmt::format("ring neighbour {}", holder);
       }
       std::string problem = CheckRows(r, program.heads[h], columns);
@@ -198,7 +198,7 @@ class ProgramChecker {
 
   std::string CheckHops() const {
     for (int r = 0; r < schedule_.ranks; ++r) {
-      const RankSchedule& program = schedule_.rank[static_cast<std::size_t>(r)];
+      const RankSchedule& program = schedule_.rank[r];
       for (std::size_t t = 1; t < program.columns.size(); ++t) {
         for (std::size_t h = 0; h < program.heads.size(); ++h) {
           const std::string problem = CheckHop(program, t, h);
@@ -219,7 +219,7 @@ class ProgramChecker {
       return {};
     }
     const int head = program.heads[h].head;
-    const RankSchedule& next = schedule_.rank[static_cast<std::size_t>(program.ring_next)];
+    const RankSchedule& next = schedule_.rank[program.ring_next];
     if (next.columns.size() >= t) {
       for (const HeadColumns& had : next.columns[t - 1]) {
         if (had.head == head && had.cols == cols) return {};
@@ -245,7 +245,7 @@ class ProgramChecker {
   }
 
   std::string CheckRows(int r, const HeadRows& rows, const Bits& columns) {
-    const BlockMask& mask = *masks_.head[static_cast<std::size_t>(rows.head)];
+    const BlockMask& mask = *masks_.head[rows.head];
     for (const int i : rows.rows) {
       if (i < 0 || i >= shape_.q_blocks()) return fmt::format("row {} does not exist", i);
       const std::size_t at = static_cast<std::size_t>(rows.head) * shape_.q_blocks() + i;
@@ -291,13 +291,13 @@ std::string ChunksProblem(const AttentionShape& shape,
     std::vector<int> heads;
     LayerMasks own;
     for (int h = 0; h < shape.heads; ++h) {
-      const int of_head = schedule.chunk_of_head[static_cast<std::size_t>(h)];
+      const int of_head = schedule.chunk_of_head[h];
       if (of_head < 0 || of_head >= schedule.steps) {
         return fmt::format("head {} is in chunk {}", h, of_head);
       }
       if (of_head != chunk) continue;
       heads.push_back(h);
-      own.head.push_back(masks.head[static_cast<std::size_t>(h)]);
+      own.head.push_back(masks.head[h]);
     }
     AttentionShape part = shape;
     part.heads = static_cast<int>(heads.size());

@@ -43,13 +43,12 @@ void CheckGrid(const std::vector<std::vector<double>>& grid,
 /// Ranks of each ring, in ring order; a rank without a ring stands alone.
 std::vector<std::vector<int>> RingsOf(const LayerVolumes& work) {
   std::vector<std::vector<int>> rings;
-  std::vector<bool> seen(static_cast<std::size_t>(work.ranks), false);
+  std::vector<bool> seen(work.ranks, false);
   for (int r = 0; r < work.ranks; ++r) {
-    if (seen[static_cast<std::size_t>(r)]) continue;
+    if (seen[r]) continue;
     rings.emplace_back();
-    for (int at = r; at >= 0 && !seen[static_cast<std::size_t>(at)];
-         at = work.ring_next[static_cast<std::size_t>(at)]) {
-      seen[static_cast<std::size_t>(at)] = true;
+    for (int at = r; at >= 0 && !seen[at]; at = work.ring_next[at]) {
+      seen[at] = true;
       rings.back().push_back(at);
     }
   }
@@ -164,7 +163,7 @@ class Simulator {
       device_[r] = clock_.Run(Of(r, SegmentKind::kPack, round, traffic.Packed(static_cast<int>(r))),
                               durations_.pack[round][r],
                               device_[r]);
-      EventId& start = ready[static_cast<std::size_t>(component[r])];
+      EventId& start = ready[component[r]];
       start = clock_.Max(clock_.Max(start, device_[r]), link_[r]);
     }
     clock_.NextRound();
@@ -173,7 +172,7 @@ class Simulator {
       link_[r] =
           clock_.Exchange(Of(r, SegmentKind::kExchange, round, traffic.Sent(static_cast<int>(r))),
                           durations_.exchange[round][r],
-                          ready[static_cast<std::size_t>(component[r])],
+                          ready[component[r]],
                           slowdowns.empty() ? OverlapSlowdown{} : slowdowns[round][r],
                           component[r]);
     }
@@ -268,8 +267,8 @@ class Simulator {
         now = end;
       }
       for (const int r : ring) {
-        device_[static_cast<std::size_t>(r)] = now;
-        link_[static_cast<std::size_t>(r)] = now;
+        device_[r] = now;
+        link_[r] = now;
       }
     }
   }

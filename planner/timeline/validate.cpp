@@ -53,9 +53,7 @@ void CheckLayouts(const Plan& plan, const std::string& origin, ErrorCode code) {
       Fail(code, "{}: key 'layouts[{}]': {}", origin, i, error.what());
     }
   }
-  const auto layout_of = [&](int strategy) {
-    return plan.strategies[static_cast<std::size_t>(strategy)].layout;
-  };
+  const auto layout_of = [&](int strategy) { return plan.strategies[strategy].layout; };
   const int layout = layout_of(plan.cells.front().strategy);
   const auto check = [&](const char* key, std::size_t i, int strategy) {
     if (layout_of(strategy) == layout) return;
@@ -82,9 +80,7 @@ Partition OneHeadEach(const Partition& partition) {
   for (HeadGroup& group : small.groups) {
     std::set<int> chunks;
     for (const int head : group.heads) {
-      chunks.insert(partition.chunk_of_head.empty()
-                        ? 0
-                        : partition.chunk_of_head[static_cast<std::size_t>(head)]);
+      chunks.insert(partition.chunk_of_head.empty() ? 0 : partition.chunk_of_head[head]);
     }
     group.heads.clear();
     for (const int chunk : chunks) {
@@ -137,8 +133,7 @@ std::string StrategyProblem(const Plan& plan,
   }
   for (BlockMask& mask : kept) {
     LayerMasks masks;
-    masks.head.assign(static_cast<std::size_t>(shape.heads),
-                      std::make_shared<BlockMask>(std::move(mask)));
+    masks.head.assign(shape.heads, std::make_shared<BlockMask>(std::move(mask)));
     try {
       std::string problem = ScheduleProblem(
           shape, masks, home, BuildSchedule(shape, masks, partition, strategy, home));
@@ -161,7 +156,7 @@ void ValidatePlan(const Plan& plan, const std::string& origin, ErrorCode code) {
   std::multimap<std::size_t, std::pair<std::size_t, Partition>> checked;
   for (std::size_t i = 0; i < plan.strategies.size(); ++i) {
     const Strategy& strategy = plan.strategies[i];
-    Partition small = OneHeadEach(plan.partitions[static_cast<std::size_t>(strategy.partition)]);
+    Partition small = OneHeadEach(plan.partitions[strategy.partition]);
     const std::size_t key = KeyOf(small);
     const auto [first, last] = checked.equal_range(key);
     const bool seen = std::any_of(first, last, [&](const auto& entry) {

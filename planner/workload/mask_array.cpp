@@ -176,13 +176,13 @@ BlockMask MaskArrayFile::Impl::Dense(std::span<const std::int64_t> index) const 
   const bool maybe_nan = array.type == ArrayType::kF2 || array.type == ArrayType::kBf16 ||
                          array.type == ArrayType::kF4 || array.type == ArrayType::kF8;
   BlockMask mask(rows, cols);
-  std::vector<std::uint8_t> kept(static_cast<std::size_t>(cols));
+  std::vector<std::uint8_t> kept(cols);
   for (int i = 0; i < rows; ++i) {
     const std::int64_t begin = static_cast<std::int64_t>(i) * cols;
     array.NonZero(begin, kept);
     const auto words = mask.mutable_row(i);
     for (int j = 0; j < cols; ++j) {
-      if (kept[static_cast<std::size_t>(j)] == 0) continue;
+      if (kept[j] == 0) continue;
       if (maybe_nan && std::isnan(array.Double(begin + j))) {
         Corrupt("row {}, column {} is not a number", i, j);
       }
@@ -194,7 +194,7 @@ BlockMask MaskArrayFile::Impl::Dense(std::span<const std::int64_t> index) const 
 
 BlockMask MaskArrayFile::Impl::Bsr(std::int64_t matrix) const {
   const std::int64_t at = matrix * (static_cast<std::int64_t>(rows) + 1);
-  const std::int64_t base = bases[static_cast<std::size_t>(matrix)];
+  const std::int64_t base = bases[matrix];
   const std::int64_t begin = base + pointers.Int(at);
   const Array indices = second->Range(begin, base + pointers.Int(at + rows));
   BlockMask mask(rows, cols);
@@ -296,7 +296,7 @@ LayerMasks MaskArrayFile::Read(std::int64_t time, std::int64_t layer, std::int64
     masks.head.push_back(distinct.emplace(key, std::move(mask)).first->second);
   }
   if (dims.shared_by_heads) {
-    masks.head.assign(static_cast<std::size_t>(impl.heads), BlockMaskPtr(masks.head.front()));
+    masks.head.assign(impl.heads, BlockMaskPtr(masks.head.front()));
   }
   return masks;
 }

@@ -24,7 +24,7 @@ std::vector<DistinctMask> DistinctMasks(const LayerMasks& masks) {
   std::vector<DistinctMask> distinct;
   std::unordered_map<const BlockMask*, std::size_t> index;
   for (int h = 0; h < masks.heads(); ++h) {
-    const BlockMask* mask = masks.head[static_cast<std::size_t>(h)].get();
+    const BlockMask* mask = masks.head[h].get();
     if (mask == nullptr) Fail(ErrorCode::kInvalidArgument, "head {} has no mask", h);
     const auto [at, fresh] = index.try_emplace(mask, distinct.size());
     if (fresh) distinct.push_back({mask, {}});
@@ -46,7 +46,7 @@ std::vector<DistinctMask> DistinctMasks(const LayerMasks& masks) {
 }
 
 std::vector<std::int32_t> RowCounts(const BlockMask& mask) {
-  std::vector<std::int32_t> counts(static_cast<std::size_t>(mask.rows()));
+  std::vector<std::int32_t> counts(mask.rows());
   for (std::size_t i = 0; i < counts.size(); ++i) {
     counts[i] = static_cast<std::int32_t>(CountBits(mask.row(static_cast<int>(i))));
   }
@@ -54,16 +54,16 @@ std::vector<std::int32_t> RowCounts(const BlockMask& mask) {
 }
 
 std::vector<std::int64_t> HeadCounts(const LayerMasks& masks) {
-  std::vector<std::int64_t> counts(static_cast<std::size_t>(masks.heads()), 0);
+  std::vector<std::int64_t> counts(masks.heads(), 0);
   for (const DistinctMask& entry : DistinctMasks(masks)) {
     const std::int64_t count = CountBits(entry.mask->words());
-    for (const int head : entry.heads) counts[static_cast<std::size_t>(head)] = count;
+    for (const int head : entry.heads) counts[head] = count;
   }
   return counts;
 }
 
 std::vector<std::int64_t> RowSums(const LayerMasks& masks) {
-  std::vector<std::int64_t> sums(static_cast<std::size_t>(masks.rows()), 0);
+  std::vector<std::int64_t> sums(masks.rows(), 0);
   for (const DistinctMask& entry : DistinctMasks(masks)) {
     const auto times = static_cast<std::int64_t>(entry.heads.size());
     const std::vector<std::int32_t> counts = RowCounts(*entry.mask);
@@ -74,7 +74,7 @@ std::vector<std::int64_t> RowSums(const LayerMasks& masks) {
 
 std::vector<std::int64_t> ColumnSums(const LayerMasks& masks) {
   if (masks.head.empty()) return {};
-  const std::vector<int> rows(static_cast<std::size_t>(masks.rows()), 0);
+  const std::vector<int> rows(masks.rows(), 0);
   return MaskSum(DistinctMasks(masks)).ColumnParts(rows, 1);
 }
 
@@ -97,7 +97,7 @@ RingSplit::RingSplit(const AttentionShape& shape,
       row_owner_(row_owner.begin(), row_owner.end()) {
   const auto cols = static_cast<std::size_t>(shape.k_blocks());
   DBSP_CHECK(ring >= 1 && (col_owner.empty() || col_owner.size() == cols));
-  parts_.resize(static_cast<std::size_t>(steps_));
+  parts_.resize(steps_);
   std::vector<std::vector<std::uint64_t>> bits(parts_.size(),
                                                std::vector<std::uint64_t>((cols + 63) / 64, 0));
   for (std::size_t j = 0; j < cols; ++j) {

@@ -57,16 +57,12 @@ class RingSplit {
 
   [[nodiscard]] int ring() const { return ring_; }
   [[nodiscard]] int steps() const { return steps_; }
-  [[nodiscard]] int RowOwner(int row) const {
-    return row_owner_.empty() ? 0 : row_owner_[static_cast<std::size_t>(row)];
-  }
+  [[nodiscard]] int RowOwner(int row) const { return row_owner_.empty() ? 0 : row_owner_[row]; }
   /// Column part that ring index `rank` works on at `step`: db-SP's (i + t) mod R.
   [[nodiscard]] int PartAt(int rank, int step) const {
     return steps_ == 1 ? 0 : (rank + step) % ring_;
   }
-  [[nodiscard]] const std::vector<WordBits>& part(int p) const {
-    return parts_[static_cast<std::size_t>(p)];
-  }
+  [[nodiscard]] const std::vector<WordBits>& part(int p) const { return parts_[p]; }
   [[nodiscard]] std::span<const std::vector<WordBits>> parts() const { return parts_; }
 
  private:

@@ -90,7 +90,7 @@ std::vector<std::int64_t> MaskSum::ColumnParts(std::span<const int> row_owner, i
   std::vector<std::int64_t> sums(cols * stride, 0);
   std::vector<std::vector<const std::uint64_t*>> rows_of(stride);
   for (std::size_t i = 0; i < row_owner.size(); ++i) {
-    rows_of[static_cast<std::size_t>(row_owner[i])].push_back(&bits_[i * planes_ * words_]);
+    rows_of[row_owner[i]].push_back(&bits_[i * planes_ * words_]);
   }
   for (std::size_t k = 0; k < stride && words_ > 0; ++k) {
     // All planes of a row are one list: they are counted side by side, then put together.

@@ -50,14 +50,13 @@ RowLoads SpreadLoads(std::span<const std::int64_t> head_counts, int rows) {
 
 std::vector<std::int64_t> RankLoads(const RowLoads& loads, const Partition& partition) {
   DBSP_CHECK(partition.heads == loads.heads && partition.q_blocks == loads.rows);
-  std::vector<std::int64_t> load(static_cast<std::size_t>(partition.ranks), 0);
+  std::vector<std::int64_t> load(partition.ranks, 0);
   const auto rows = static_cast<std::size_t>(loads.rows);
   for (const HeadGroup& group : partition.groups) {
     for (const int head : group.heads) {
       for (std::size_t r = 0; r < rows; ++r) {
         const auto at = group.row_owner.empty() ? 0 : static_cast<std::size_t>(group.row_owner[r]);
-        load[static_cast<std::size_t>(group.ranks[at])] +=
-            loads.blocks[static_cast<std::size_t>(head) * rows + r];
+        load[group.ranks[at]] += loads.blocks[static_cast<std::size_t>(head) * rows + r];
       }
     }
   }

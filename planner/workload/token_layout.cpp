@@ -34,7 +34,7 @@ std::vector<int> Dealt(int units, int parts, bool back) {
     const int place = unit % parts;
     return back && unit / parts % 2 == 1 ? parts - 1 - place : place;
   };
-  std::vector<int> order(static_cast<std::size_t>(units));
+  std::vector<int> order(units);
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(
       order.begin(), order.end(), [&](int a, int b) { return part_of(a) < part_of(b); });
@@ -44,7 +44,7 @@ std::vector<int> Dealt(int units, int parts, bool back) {
 /// Old block of every new one: `each` blocks of a unit, the last unit with what is left.
 std::vector<int> BlockOrder(const std::vector<int>& units, int blocks, int each) {
   std::vector<int> order;
-  order.reserve(static_cast<std::size_t>(blocks));
+  order.reserve(blocks);
   for (const int unit : units) {
     const int end = std::min(blocks, (unit + 1) * each);
     for (int block = unit * each; block < end; ++block) order.push_back(block);
@@ -57,7 +57,7 @@ BlockMask Moved(const BlockMask& mask,
                 const std::vector<int>& place) {
   BlockMask moved(mask.rows(), mask.cols());
   for (int i = 0; i < mask.rows(); ++i) {
-    const auto from = mask.row(rows[static_cast<std::size_t>(i)]);
+    const auto from = mask.row(rows[i]);
     const auto to = moved.mutable_row(i);
     for (std::size_t w = 0; w < from.size(); ++w) {
       for (std::uint64_t bits = from[w]; bits != 0; bits &= bits - 1) {
@@ -73,7 +73,7 @@ BlockMask Moved(const BlockMask& mask,
 std::vector<int> Inverse(const std::vector<int>& order) {
   std::vector<int> place(order.size());
   for (std::size_t i = 0; i < order.size(); ++i) {
-    place[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
+    place[order[i]] = static_cast<int>(i);
   }
   return place;
 }
@@ -119,7 +119,7 @@ TokenOrder::TokenOrder(const TokenLayout& layout, const AttentionShape& shape)
   std::vector<int> sorted = order_;
   std::ranges::sort(sorted);
   bool fits = order_.size() == static_cast<std::size_t>(units);
-  for (int i = 0; fits && i < units; ++i) fits = sorted[static_cast<std::size_t>(i)] == i;
+  for (int i = 0; fits && i < units; ++i) fits = sorted[i] == i;
   if (!fits || (tail && order_.back() != units - 1)) {
     Fail(ErrorCode::kMismatch,
          "layout {} orders {} blocks, expected {} of {} tokens{}",
@@ -134,12 +134,12 @@ TokenOrder::TokenOrder(const TokenLayout& layout, const AttentionShape& shape)
 
 std::int64_t TokenOrder::TokenAt(std::int64_t position) const {
   if (order_.empty()) return position;
-  return order_[static_cast<std::size_t>(position / unit_)] * unit_ + position % unit_;
+  return order_[position / unit_] * unit_ + position % unit_;
 }
 
 std::int64_t TokenOrder::PositionOf(std::int64_t token) const {
   if (order_.empty()) return token;
-  return place_[static_cast<std::size_t>(token / unit_)] * unit_ + token % unit_;
+  return place_[token / unit_] * unit_ + token % unit_;
 }
 
 LayerMasks Permuted(const LayerMasks& masks,

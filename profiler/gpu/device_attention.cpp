@@ -157,7 +157,7 @@ std::string DeviceAttention::ReferenceProblem(const std::vector<Row>& rows) cons
   for (const Row& row : rows) {
     const auto query = values_->Row(config_.head_dim, 0, row.query);
     const std::int64_t first_key = row.tile / config_.q_blocks * Keys(config_);
-    const auto begin = static_cast<std::size_t>(lists_.begin[static_cast<std::size_t>(row.tile)]);
+    const auto begin = static_cast<std::size_t>(lists_.begin[row.tile]);
     std::vector<double> o(dim, 0.0);
     double sum = 0;  // Scores of normal values of up to 128 elements stay far below exp's limit.
     for (std::int64_t i = 0; i < KeysOf(row.tile); ++i) {

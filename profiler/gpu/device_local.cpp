@@ -60,9 +60,9 @@ class Pack : public DeviceLocal {
 
   void Launch(int set) const override {
     kernels::gpu::CopyCall call{.lists = 1, .head_dim = config_.head_dim, .stream = stream_.get()};
-    call.list[0] = {.from = from_[static_cast<std::size_t>(set)].data(),
+    call.list[0] = {.from = from_[set].data(),
                     .from_stride = kPackHeads * config_.head_dim,
-                    .to = to_[static_cast<std::size_t>(set)].data(),
+                    .to = to_[set].data(),
                     .to_stride = config_.head_dim,
                     .items = on_device_.As<CopyItem>(),
                     .item_count = static_cast<std::int64_t>(items_.size()),
@@ -73,7 +73,7 @@ class Pack : public DeviceLocal {
   /// The last row of up to 16 items of every set.
   [[nodiscard]] std::string Problem() const override {
     const std::size_t reads = std::min<std::size_t>(items_.size(), 16);
-    std::vector<std::uint16_t> row(static_cast<std::size_t>(config_.head_dim));
+    std::vector<std::uint16_t> row(config_.head_dim);
     for (const CudaBuffer& to : to_) {
       for (std::size_t i = 0; i < reads; ++i) {
         const CopyItem& item = items_[i * items_.size() / reads];

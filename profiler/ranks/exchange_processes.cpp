@@ -53,7 +53,7 @@ runtime::NcclOptions OptionsWith(const NcclWorld& world,
 }  // namespace
 
 int DeviceOfRank(const runtime::ProcessGroup& group, int devices) {
-  const runtime::RankProcess& me = group.ranks()[static_cast<std::size_t>(group.rank())];
+  const runtime::RankProcess& me = group.ranks()[group.rank()];
   if (me.local_rank < devices) return me.local_rank;
   // Launchers that bind devices show every process its own only, as number 0.
   if (devices == 1) return 0;
@@ -150,7 +150,7 @@ void ExchangeLeader::AbortAll(int size, const std::string& why) noexcept {
   try {
     const Json abort{{"do", "abort"}, {"trial", trial_}, {"why", why}};
     // One that is gone must not keep the others from being told.
-    std::vector<bool> told(static_cast<std::size_t>(size));
+    std::vector<bool> told(size);
     for (int r = 1; r < size; ++r) {
       try {
         group_.Send(r, abort);

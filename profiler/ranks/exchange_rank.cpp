@@ -48,7 +48,7 @@ ExchangeRank::ExchangeRank(const ExchangeConfig& config, int rank, int size, int
   const std::int64_t floats = config.bytes_per_rank / static_cast<std::int64_t>(sizeof(float));
   if (TakesAllRanks(config.op)) {
     part_ = floats / std::max(size - 1, 1);
-    send_counts_.assign(static_cast<std::size_t>(size), part_);
+    send_counts_.assign(size, part_);
     recv_counts_ = send_counts_;
   } else if (config.op == "hop") {
     part_ = first_ + (config.ranks - 1) * stride < size ? floats : 0;
@@ -117,8 +117,7 @@ int NodesOf(std::span<const int> node, int ranks, int stride) {
   for (int block = 0; block + ranks * stride <= size; block += ranks * stride) {
     for (int first = block; first < block + stride; ++first) {
       std::set<int> nodes;
-      for (int i = 0; i < ranks; ++i)
-        nodes.insert(node[static_cast<std::size_t>(first + i * stride)]);
+      for (int i = 0; i < ranks; ++i) nodes.insert(node[first + i * stride]);
       most = std::max(most, nodes.size());
     }
   }

@@ -59,7 +59,7 @@ void ExchangeSession::Grow(Buffer& buffer, std::int64_t floats, const char* what
 
 std::optional<std::string> ExchangeSession::Check() {
   const std::vector<float> values = mine_->KnownValues();
-  std::vector<float> received(static_cast<std::size_t>(mine_->recv_floats()), -1.0F);
+  std::vector<float> received(mine_->recv_floats(), -1.0F);
   device_->Write(send_.memory, values);
   device_->Write(recv_.memory, received);
   communicator_->Barrier();

@@ -16,7 +16,7 @@ float Value(int from, int to, std::int64_t i) {
 }  // namespace
 
 std::vector<float> ExchangeRank::KnownValues() const {
-  std::vector<float> values(static_cast<std::size_t>(send_floats_));
+  std::vector<float> values(send_floats_);
   if (config_.op == "hop" || config_.op == "allgather") {
     const int to = config_.op == "hop" ? previous_ : rank_;  // a gathered part is for all
     for (std::int64_t i = 0; i < part_; ++i) values[i] = Value(rank_, to, i);
@@ -33,7 +33,7 @@ std::vector<float> ExchangeRank::KnownValues() const {
 std::optional<std::string> ExchangeRank::WrongValue(std::span<const float> recv) const {
   const auto check = [&](int from, int to, std::int64_t offset, std::int64_t i, float expected)
       -> std::optional<std::string> {
-    const float found = recv[static_cast<std::size_t>(offset + i)];
+    const float found = recv[offset + i];
     if (found == expected) return std::nullopt;
     return fmt::format(
         "{} on rank {}: element {} of what rank {} has for rank {} is {:g}, expected {:g}",

@@ -73,7 +73,7 @@ LockstepSampler::LockstepSampler(int ranks, MeasureLimits limits, std::function<
 
 void LockstepSampler::Do(int rank, const Sides& sides) {
   const auto ns = turn_ == Turn::kAlone ? sides.alone() : sides.beside(repeats_);
-  took_[static_cast<std::size_t>(rank)] = ns ? std::max<std::int64_t>(*ns, 1) : 0;
+  took_[rank] = ns ? std::max<std::int64_t>(*ns, 1) : 0;
 }
 
 std::optional<std::int64_t> LockstepSampler::Take(Turn turn,

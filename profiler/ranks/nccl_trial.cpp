@@ -59,7 +59,7 @@ Measurement MeasureNccl(const ExchangeConfig& config,
   Measurement result;
   std::atomic<bool> done{false};
   Clock clock(size);
-  std::vector<std::unique_ptr<ExchangeDevice>> devices(static_cast<std::size_t>(size));
+  std::vector<std::unique_ptr<ExchangeDevice>> devices(size);
   const auto queue_of = [&](int rank) {
     devices[rank] = world.open(rank);
     return devices[rank]->Queue(size);

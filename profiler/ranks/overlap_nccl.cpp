@@ -24,15 +24,15 @@ Measurement MeasureOverlapOverNccl(const OverlapConfig& config,
          world.devices);
   }
   LockstepSampler turns(ranks, limits, interrupted);
-  std::vector<std::unique_ptr<OverlapRank>> at(static_cast<std::size_t>(ranks));
+  std::vector<std::unique_ptr<OverlapRank>> at(ranks);
   const auto queue_of = [&](int rank) {
-    auto& mine = at[static_cast<std::size_t>(rank)];
+    auto& mine = at[rank];
     mine = OpenOverlapRank(config, rank, rank);
     return mine->Queue();
   };
   runtime::RunNcclRanks(
       ranks, OverlapOptions(world.options, config), queue_of, [&](runtime::NcclCommunicator& comm) {
-        OverlapRank& rank = *at[static_cast<std::size_t>(comm.rank())];
+        OverlapRank& rank = *at[comm.rank()];
         rank.WarmUp(comm);
         turns.Run(comm.rank(),
                   [&] { comm.Barrier(); },

@@ -107,7 +107,7 @@ class RankOnGpu final : public OverlapRank {
   }
 
   [[nodiscard]] std::optional<std::string> Wrong() const override {
-    std::vector<float> received(static_cast<std::size_t>(exchange_.recv_floats()));
+    std::vector<float> received(exchange_.recv_floats());
     recv_.Download(received.data(), received.size() * sizeof(float), link_);
     if (const auto wrong = exchange_.WrongValue(received)) {
       return fmt::format("rank {}: {}", rank_, *wrong);

@@ -23,14 +23,14 @@ std::vector<int> RowCounts(const AttentionConfig& config) {
   const auto weight = [&](int row) { return skewed ? row % config.q_blocks : 1; };
   double total = 0;
   for (int row = 0; row < rows; ++row) total += weight(row);
-  std::vector<int> counts(static_cast<std::size_t>(rows));
+  std::vector<int> counts(rows);
   double share = 0;
   std::int64_t placed = 0;
   for (int row = 0; row < rows; ++row) {
     share += total > 0 ? weight(row) / total : 1.0 / rows;
     const auto until = std::llround(share * static_cast<double>(config.kept_blocks));
     const auto want = std::clamp<std::int64_t>(until - placed, 0, config.k_blocks);
-    counts[static_cast<std::size_t>(row)] = static_cast<int>(want);
+    counts[row] = static_cast<int>(want);
     placed += want;
   }
   for (auto row = counts.rbegin(); row != counts.rend(); ++row) {

@@ -19,14 +19,14 @@ class Meetings {
   void Meet(int a, int b) {
     const int first = Find(a);
     const int second = Find(b);
-    root_[static_cast<std::size_t>(std::max(first, second))] = std::min(first, second);
+    root_[std::max(first, second)] = std::min(first, second);
   }
   [[nodiscard]] std::vector<int> Numbers() const {
     std::vector<int> number(root_.size(), -1);
     std::vector<int> component;
     int next = 0;
     for (int r = 0; r < static_cast<int>(root_.size()); ++r) {
-      int& id = number[static_cast<std::size_t>(Find(r))];
+      int& id = number[Find(r)];
       if (id < 0) id = next++;
       component.push_back(id);
     }
@@ -35,15 +35,14 @@ class Meetings {
 
  private:
   [[nodiscard]] int Find(int r) const {
-    while (root_[static_cast<std::size_t>(r)] != r) r = root_[static_cast<std::size_t>(r)];
+    while (root_[r] != r) r = root_[r];
     return r;
   }
   std::vector<int> root_;
 };
 
 int OwnerRank(const HeadGroup& group, const std::vector<int>& owner, int block) {
-  return group
-      .ranks[owner.empty() ? 0U : static_cast<std::size_t>(owner[static_cast<std::size_t>(block)])];
+  return group.ranks[owner.empty() ? 0U : static_cast<std::size_t>(owner[block])];
 }
 
 /// The rounds of one item that lives on `home` and is used on `rank`.
@@ -121,12 +120,12 @@ void AddAllToAlls(const Prediction& prediction,
   std::map<std::pair<int, int>, std::int64_t> busiest;  // by (round, component)
   for (const auto& [at, moved] : bytes) {
     const auto [round, rank] = at;
-    const auto& component = components[static_cast<std::size_t>(round)];
-    std::int64_t& most = busiest[{round, component.at(static_cast<std::size_t>(rank))}];
+    const auto& component = components[round];
+    std::int64_t& most = busiest[{round, component.at(rank)}];
     most = std::max(most, moved.Busiest());
   }
   for (const auto& [at, most] : busiest) {
-    const auto& component = components[static_cast<std::size_t>(at.first)];
+    const auto& component = components[at.first];
     const auto members = std::count(component.begin(), component.end(), at.second);
     if (members > 1 && most > 0) amounts.all_to_alls.insert({static_cast<int>(members), most});
   }
@@ -144,7 +143,7 @@ int RingOf(const Partition& partition, int rank) {
 int MostOwned(const std::vector<int>& owner, std::size_t parts, int blocks) {
   if (owner.empty()) return blocks;
   std::vector<int> owned(parts, 0);
-  for (const int part : owner) ++owned.at(static_cast<std::size_t>(part));
+  for (const int part : owner) ++owned.at(part);
   return *std::max_element(owned.begin(), owned.end());
 }
 
@@ -156,9 +155,7 @@ int ChunksOf(const Partition& partition) {
 /// The groups with the heads of one chunk alone.
 Partition HeadsOf(Partition partition, int chunk) {
   for (HeadGroup& group : partition.groups) {
-    std::erase_if(group.heads, [&](int head) {
-      return partition.chunk_of_head.at(static_cast<std::size_t>(head)) != chunk;
-    });
+    std::erase_if(group.heads, [&](int head) { return partition.chunk_of_head.at(head) != chunk; });
   }
   partition.chunk_of_head.clear();
   return partition;
@@ -224,8 +221,8 @@ PlanAmounts AmountsOf(const Plan& plan) {
   std::set<std::pair<int, int>> seen;  // (strategy, prediction)
   for (const PlanCell& cell : plan.cells) {
     if (!seen.insert({cell.strategy, cell.prediction}).second) continue;
-    const Strategy& strategy = plan.strategies.at(static_cast<std::size_t>(cell.strategy));
-    const Partition& partition = plan.partitions.at(static_cast<std::size_t>(strategy.partition));
+    const Strategy& strategy = plan.strategies.at(cell.strategy);
+    const Partition& partition = plan.partitions.at(strategy.partition);
     const auto [known, fresh] = components.try_emplace(cell.strategy);
     if (fresh) {
       known->second = ExchangeComponents(plan.shape, strategy, partition);
@@ -235,7 +232,7 @@ PlanAmounts AmountsOf(const Plan& plan) {
         AddCalls(plan, strategy, HeadsOf(partition, chunk), amounts);
       }
     }
-    const Prediction& prediction = plan.predictions.at(static_cast<std::size_t>(cell.prediction));
+    const Prediction& prediction = plan.predictions.at(cell.prediction);
     AddAllToAlls(prediction, known->second, amounts);
     for (const Segment& s : prediction.segments) {
       if (s.bytes <= 0) continue;

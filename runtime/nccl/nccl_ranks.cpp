@@ -38,9 +38,9 @@ void RunNcclRanks(int ranks,
   if (ranks < 1) Fail(ErrorCode::kInvalidArgument, "RunNcclRanks: {} ranks; at least 1", ranks);
   const NcclId id = NcclCommunicator::MakeId(options.library);
   const auto failures = std::make_shared<NcclFailures>();
-  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(ranks));
+  std::vector<std::exception_ptr> errors(ranks);
   std::vector<std::thread> threads;
-  threads.reserve(static_cast<std::size_t>(ranks));
+  threads.reserve(ranks);
   try {
     for (int r = 0; r < ranks; ++r) {
       threads.emplace_back([&, r] {

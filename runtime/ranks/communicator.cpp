@@ -140,7 +140,7 @@ class ThreadCommunicator final : public Communicator {
   }
 
   void ReduceScatter(const float* send, float* recv, std::int64_t count) override {
-    const std::vector<std::int64_t> counts(static_cast<std::size_t>(size()), count);
+    const std::vector<std::int64_t> counts(size(), count);
     std::vector<std::int64_t> offsets;
     for (int r = 0; r < size(); ++r) offsets.push_back(r * count);
     RequireCounts("ReduceScatter", rank_, size(), counts, offsets);
@@ -204,9 +204,9 @@ void RunRank(ThreadGroup& group,
 void RunRanks(int ranks, const std::function<void(Communicator&)>& body) {
   if (ranks < 1) Fail(ErrorCode::kInvalidArgument, "RunRanks: {} ranks; at least 1", ranks);
   ThreadGroup group(ranks);
-  std::vector<std::exception_ptr> failures(static_cast<std::size_t>(ranks));
+  std::vector<std::exception_ptr> failures(ranks);
   std::vector<std::thread> threads;
-  threads.reserve(static_cast<std::size_t>(ranks));
+  threads.reserve(ranks);
   try {
     for (int r = 0; r < ranks; ++r) {
       threads.emplace_back([&, r] { RunRank(group, r, body, failures[r]); });

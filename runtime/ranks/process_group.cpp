@@ -64,7 +64,7 @@ void ProcessGroup::Gather() {
   RankBootstrap gathering(options_);
   gathering.Run();
   ranks_ = gathering.TakeRanks();
-  links_.resize(static_cast<std::size_t>(size()));
+  links_.resize(size());
   for (int r = 1; r < size(); ++r) links_[r].channel = gathering.TakeChannel(r);
 }
 
@@ -84,18 +84,16 @@ void ProcessGroup::Number() {
 }
 
 std::string ProcessGroup::NameOf(int rank) const {
-  const RankProcess& process = ranks_.at(static_cast<std::size_t>(rank));
+  const RankProcess& process = ranks_.at(rank);
   return fmt::format("rank {} ({}, pid {})", rank, process.host, process.pid);
 }
 
 ProcessGroup::Link& ProcessGroup::LinkTo(int rank) {
   DBSP_CHECK(this->rank() == 0 ? rank > 0 && rank < size() : rank == 0);
-  return links_[static_cast<std::size_t>(rank)];
+  return links_[rank];
 }
 
-const std::deque<Json>& ProcessGroup::Pending(int from) const {
-  return links_.at(static_cast<std::size_t>(from)).messages;
-}
+const std::deque<Json>& ProcessGroup::Pending(int from) const { return links_.at(from).messages; }
 
 void ProcessGroup::Break(const std::string& why) {
   if (!broken_) broken_ = why;

@@ -27,7 +27,7 @@ const char* NameOf(Collective op) {
 }
 
 ThreadGroup::ThreadGroup(int ranks) : running_(ranks) {
-  members_.reserve(static_cast<std::size_t>(ranks));
+  members_.reserve(ranks);
   for (int r = 0; r < ranks; ++r) members_.push_back(std::make_unique<Member>());
 }
 

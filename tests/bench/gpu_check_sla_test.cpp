@@ -104,7 +104,7 @@ TEST(GpuCheckSlaTest, BothLaunchesTakeTheReferencesMasks) {
     many_words = many_words || words > 1;
     ASSERT_EQ(masks.marginal.size(), masks.critical.tiles() * words);
     for (std::int64_t tile = 0; tile < masks.critical.tiles(); ++tile) {
-      const kernels::SlaBlocks& of = masks.passes[static_cast<std::size_t>(tile / blocks.rows())];
+      const kernels::SlaBlocks& of = masks.passes[tile / blocks.rows()];
       const int row = static_cast<int>(tile % blocks.rows());
       std::set<int> listed(masks.critical.Tile(tile).begin(), masks.critical.Tile(tile).end());
       for (int col = 0; col < static_cast<int>(words) * 64; ++col) {

@@ -199,7 +199,7 @@ TEST_F(DbspTuneTest, AFallbackAboveTheMemoryCapIsSaid) {
   EXPECT_THAT(ring.err, ::testing::Not(HasSubstr("fallback")));
   const Plan plan = ReadPlan(folder_ / "p.json");
   const int fallback = plan.contracts.front().fallback;
-  EXPECT_NE(plan.strategies[static_cast<std::size_t>(fallback)].family, Family::kUlysses);
+  EXPECT_NE(plan.strategies[fallback].family, Family::kUlysses);
   const Outcome none = Tune(placed + "400000");
   ASSERT_EQ(none.exit_code, 0) << none.err;
   EXPECT_THAT(none.err, HasSubstr("the fallback does not keep within --memory-per-rank"));

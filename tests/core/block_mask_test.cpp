@@ -18,11 +18,11 @@ using Reference = std::vector<std::vector<bool>>;
 void ExpectSame(const BlockMask& mask, const Reference& reference) {
   std::int64_t total = 0;
   for (int i = 0; i < mask.rows(); ++i) {
-    const auto& row = reference[static_cast<std::size_t>(i)];
+    const auto& row = reference[i];
     std::vector<int> set;
     for (int j = 0; j < mask.cols(); ++j) {
-      ASSERT_EQ(mask.Get(i, j), row[static_cast<std::size_t>(j)]) << i << ", " << j;
-      if (row[static_cast<std::size_t>(j)]) set.push_back(j);
+      ASSERT_EQ(mask.Get(i, j), row[j]) << i << ", " << j;
+      if (row[j]) set.push_back(j);
     }
     std::vector<int> appended = {-7};
     mask.AppendRow(i, appended);
@@ -50,19 +50,18 @@ TEST(BlockMaskTest, AgreesWithVectorsOfBoolAtAwkwardSizes) {
     for (const int rows : {1, 3}) {
       SCOPED_TRACE(cols);
       BlockMask mask(rows, cols);
-      Reference reference(static_cast<std::size_t>(rows),
-                          std::vector<bool>(static_cast<std::size_t>(cols)));
+      Reference reference(static_cast<std::size_t>(rows), std::vector<bool>(cols));
       for (int round = 0; round < 30; ++round) {
         const int i = static_cast<int>(random() % static_cast<unsigned>(rows));
         const int j = static_cast<int>(random() % static_cast<unsigned>(cols));
         const int end = j + static_cast<int>(random() % static_cast<unsigned>(cols - j + 1));
-        auto& row = reference[static_cast<std::size_t>(i)];
+        auto& row = reference[i];
         if (round % 3 == 0) {
           mask.SetRange(i, j, end);
           std::fill(row.begin() + j, row.begin() + end, true);
         } else {
           mask.Set(i, j, round % 3 == 1);
-          row[static_cast<std::size_t>(j)] = round % 3 == 1;
+          row[j] = round % 3 == 1;
         }
       }
       ExpectSame(mask, reference);
@@ -72,8 +71,7 @@ TEST(BlockMaskTest, AgreesWithVectorsOfBoolAtAwkwardSizes) {
       reference[0].back() = true;
       ExpectSame(mask, reference);
       ExpectSame(BlockMask::Full(rows, cols),
-                 Reference(static_cast<std::size_t>(rows),
-                           std::vector<bool>(static_cast<std::size_t>(cols), true)));
+                 Reference(static_cast<std::size_t>(rows), std::vector<bool>(cols, true)));
     }
   }
 }

@@ -26,7 +26,7 @@ int Draw(Random& random, int low, int high) {
 }
 
 std::vector<int> DrawOwners(Random& random, int blocks, int ring) {
-  std::vector<int> owners(static_cast<std::size_t>(blocks));
+  std::vector<int> owners(blocks);
   const bool runs = Draw(random, 0, 1) == 0;  // long runs and noise take different forms
   int owner = 0;
   for (int& entry : owners) {
@@ -38,9 +38,9 @@ std::vector<int> DrawOwners(Random& random, int blocks, int ring) {
 
 Partition DrawPartition(Random& random, const AttentionShape& shape, int ranks, bool columns) {
   Partition partition{ranks, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
-  partition.groups.resize(static_cast<std::size_t>(Draw(random, 1, ranks)));
+  partition.groups.resize(Draw(random, 1, ranks));
   for (HeadGroup& group : partition.groups) {
-    std::vector<int> all(static_cast<std::size_t>(ranks));
+    std::vector<int> all(ranks);
     std::iota(all.begin(), all.end(), 0);
     std::shuffle(all.begin(), all.end(), random);
     group.ranks.assign(all.begin(), all.begin() + Draw(random, 1, ranks));
@@ -50,7 +50,7 @@ Partition DrawPartition(Random& random, const AttentionShape& shape, int ranks, 
   }
   for (int head = 0; head < shape.heads; ++head) {
     const auto group = Draw(random, 0, static_cast<int>(partition.groups.size()) - 1);
-    partition.groups[static_cast<std::size_t>(group)].heads.push_back(head);
+    partition.groups[group].heads.push_back(head);
   }
   return partition;
 }

@@ -314,7 +314,7 @@ TEST(DatabaseFileTest, ManyWritersMakeTheFileTogetherAndLoseNothing) {
           database.AddTrial(environment, SomeAttention(static_cast<std::uint64_t>(w), {i + 1}));
         }
       } catch (const std::exception& error) {
-        problems[static_cast<std::size_t>(w)] = error.what();
+        problems[w] = error.what();
       }
     });
   }
@@ -329,7 +329,7 @@ TEST(DatabaseFileTest, ManyWritersMakeTheFileTogetherAndLoseNothing) {
   ASSERT_EQ(of.size(), static_cast<std::size_t>(kWriters));
   for (const auto& [environment, samples] : of) {
     ASSERT_EQ(samples.size(), static_cast<std::size_t>(kTrials));
-    for (int i = 0; i < kTrials; ++i) EXPECT_EQ(samples[static_cast<std::size_t>(i)], i + 1);
+    for (int i = 0; i < kTrials; ++i) EXPECT_EQ(samples[i], i + 1);
   }
 }
 

@@ -87,7 +87,7 @@ inline Trial RandomTrial(std::uint64_t seed) {
   const auto pick = [&](int low, int high) {
     return std::uniform_int_distribution<int>(low, high)(random);
   };
-  std::vector<std::int64_t> samples(static_cast<std::size_t>(pick(1, 40)));
+  std::vector<std::int64_t> samples(pick(1, 40));
   for (auto& ns : samples) ns = 1 + static_cast<std::int64_t>(random() >> 2);
   Trial trial = SomeAttention(random(), std::move(samples));
   std::get<AttentionConfig>(trial.config).dtype = pick(0, 1) == 0 ? DType::kF32 : DType::kBf16;
@@ -124,7 +124,7 @@ inline Trial RandomTrial(std::uint64_t seed) {
   if (pick(0, 3) == 0) {
     trial.outcome = TrialOutcome::kFailed;
     trial.detail = "it's \"broken\"; \xC3\xA9";
-    trial.samples_ns.resize(static_cast<std::size_t>(pick(0, 1)), 5);
+    trial.samples_ns.resize(pick(0, 1), 5);
     if (!trial.alone_ns.empty()) trial.alone_ns.resize(trial.samples_ns.size(), 7);
   }
   return trial;

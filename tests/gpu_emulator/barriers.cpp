@@ -21,7 +21,7 @@ std::uint64_t ArriveNamed(Thread& self, int id, int threads, const char* operati
                 threads,
                 block.threads.size());
   }
-  NamedBarrier& bar = block.named[static_cast<std::size_t>(id)];
+  NamedBarrier& bar = block.named[id];
   const std::uint64_t generation = bar.generation;
   if (bar.arrived == 0) {
     bar.expected = threads;
@@ -31,7 +31,7 @@ std::uint64_t ArriveNamed(Thread& self, int id, int threads, const char* operati
     self.Refuse(
         "{}({}, {}): the barrier is gathering {} threads", operation, id, threads, bar.expected);
   }
-  if (bar.has_arrived[static_cast<std::size_t>(self.index)]) {
+  if (bar.has_arrived[self.index]) {
     self.Refuse("{}({}, {}): the thread has arrived already and {} of {} are missing",
                 operation,
                 id,
@@ -39,7 +39,7 @@ std::uint64_t ArriveNamed(Thread& self, int id, int threads, const char* operati
                 threads - bar.arrived,
                 threads);
   }
-  bar.has_arrived[static_cast<std::size_t>(self.index)] = true;
+  bar.has_arrived[self.index] = true;
   if (++bar.arrived == bar.expected) {
     bar.arrived = 0;
     ++bar.generation;
@@ -51,7 +51,7 @@ std::uint64_t ArriveNamed(Thread& self, int id, int threads, const char* operati
 void SyncNamed(Thread& self, int id, int threads, const char* operation) {
   self.MaybeYield();
   const std::uint64_t generation = ArriveNamed(self, id, threads, operation);
-  NamedBarrier& bar = self.block->named[static_cast<std::size_t>(id)];
+  NamedBarrier& bar = self.block->named[id];
   const Describe describe = [&] {
     return fmt::format("in {}({}, {}): {} of {} threads have arrived",
                        operation,
@@ -92,7 +92,7 @@ void internal::SetRegisters(int count, bool increase) {
   const emulator::Describe describe = [&] {
     return fmt::format("in {}<{}>: {} registers are free", name, count, pool.free);
   };
-  int& own = pool.of_warp[static_cast<std::size_t>(self.warp())];
+  int& own = pool.of_warp[self.warp()];
   // The last lane takes or gives for its warp; the others wait until it has.
   emulator::Collective(self, name, count, nullptr, [](const auto& /*operands*/) {});
   if (self.lane() == 0) {

@@ -39,7 +39,7 @@ Block::Block(Machine* owner, int block_index, int thread_count, int shared_bytes
   registers.of_warp.assign(warps.size(), RegistersAtEntry(file, thread_count));
   registers.free = file - RegistersAtEntry(file, thread_count) * thread_count;
   for (int i = 0; i < thread_count; ++i) {
-    Thread& thread = threads[static_cast<std::size_t>(i)];
+    Thread& thread = threads[i];
     thread.machine = owner;
     thread.block = this;
     thread.index = i;

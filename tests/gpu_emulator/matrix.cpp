@@ -29,19 +29,14 @@ struct StoreOperand {
 
 template <typename Operand>
 Operand& Of(const std::array<void*, 32>& operands, int lane) {
-  return *static_cast<Operand*>(operands[static_cast<std::size_t>(lane)]);
+  return *static_cast<Operand*>(operands[lane]);
 }
 
 Matrices ReadRows(const std::array<void*, 32>& operands, const char* name) {
   Matrices m = {};
   for (int lane = 0; lane < kWarpLanes; ++lane) {
     const auto& own = Of<LoadOperand>(operands, lane);
-    own.self->block->shared.Load(
-        *own.self,
-        own.addr,
-        m[static_cast<std::size_t>(lane / 8)][static_cast<std::size_t>(lane % 8)].data(),
-        16,
-        name);
+    own.self->block->shared.Load(*own.self, own.addr, m[lane / 8][lane % 8].data(), 16, name);
   }
   return m;
 }

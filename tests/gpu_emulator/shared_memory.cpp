@@ -79,7 +79,7 @@ void SharedMemory::RefuseUse(const Thread& self,
 void SharedMemory::Store(
     const Thread& self, std::uint32_t addr, const void* from, int bytes, const char* what) {
   const int offset = Offset(self, addr, bytes, bytes, what);
-  Granule& granule = granules_[static_cast<std::size_t>(offset / kGranule)];
+  Granule& granule = granules_[offset / kGranule];
   const std::uint16_t mask = Mask(offset % kGranule, bytes);
   if ((granule.barrier & mask) != 0 || granule.writer != AsyncKind::kNone || granule.readers > 0) {
     RefuseUse(self, granule, offset, what);
@@ -93,7 +93,7 @@ void SharedMemory::Store(
 void SharedMemory::Load(
     const Thread& self, std::uint32_t addr, void* to, int bytes, const char* what) const {
   const int offset = Offset(self, addr, bytes, bytes, what);
-  const Granule& granule = granules_[static_cast<std::size_t>(offset / kGranule)];
+  const Granule& granule = granules_[offset / kGranule];
   const std::uint16_t mask = Mask(offset % kGranule, bytes);
   if ((granule.barrier & mask) != 0 || granule.writer != AsyncKind::kNone) {
     RefuseUse(self, granule, offset, what);
@@ -106,7 +106,7 @@ void SharedMemory::Load(
 
 void SharedMemory::ClaimWrite(const Thread& self, SharedSpan span, AsyncKind kind) {
   for (int at = span.offset; at < span.offset + span.bytes; at += kGranule) {
-    Granule& granule = granules_[static_cast<std::size_t>(at / kGranule)];
+    Granule& granule = granules_[at / kGranule];
     if (granule.barrier != 0 || granule.writer != AsyncKind::kNone || granule.readers > 0) {
       RefuseUse(self, granule, at, AsyncName(kind));
     }
@@ -117,7 +117,7 @@ void SharedMemory::ClaimWrite(const Thread& self, SharedSpan span, AsyncKind kin
 void SharedMemory::Land(SharedSpan span, const std::uint8_t* from, const Thread* generic_writer) {
   std::memcpy(data_ + span.offset, from, static_cast<std::size_t>(span.bytes));
   for (int at = span.offset; at < span.offset + span.bytes; at += kGranule) {
-    Granule& granule = granules_[static_cast<std::size_t>(at / kGranule)];
+    Granule& granule = granules_[at / kGranule];
     granule.writer = AsyncKind::kNone;
     granule.written = 0xFFFF;
     granule.generic_writer = generic_writer == nullptr ? -1 : generic_writer->index;
@@ -130,7 +130,7 @@ void SharedMemory::CheckAsyncRead(const Thread& self,
                                   std::uint64_t oldest_fence,
                                   AsyncKind kind) const {
   for (int at = span.offset; at < span.offset + span.bytes; at += kGranule) {
-    const Granule& granule = granules_[static_cast<std::size_t>(at / kGranule)];
+    const Granule& granule = granules_[at / kGranule];
     if (granule.barrier != 0 || granule.writer != AsyncKind::kNone) {
       RefuseUse(self, granule, at, AsyncName(kind));
     }
@@ -150,7 +150,7 @@ void SharedMemory::CheckAsyncRead(const Thread& self,
 
 void SharedMemory::ClaimRead(SharedSpan span, AsyncKind kind) {
   for (int at = span.offset; at < span.offset + span.bytes; at += kGranule) {
-    Granule& granule = granules_[static_cast<std::size_t>(at / kGranule)];
+    Granule& granule = granules_[at / kGranule];
     ++granule.readers;
     granule.reader = kind;
   }
@@ -158,12 +158,12 @@ void SharedMemory::ClaimRead(SharedSpan span, AsyncKind kind) {
 
 void SharedMemory::ReleaseRead(SharedSpan span) {
   for (int at = span.offset; at < span.offset + span.bytes; at += kGranule) {
-    --granules_[static_cast<std::size_t>(at / kGranule)].readers;
+    --granules_[at / kGranule].readers;
   }
 }
 
 void SharedMemory::MakeBarrier(const Thread& self, int offset) {
-  Granule& granule = granules_[static_cast<std::size_t>(offset / kGranule)];
+  Granule& granule = granules_[offset / kGranule];
   const std::uint16_t mask = Mask(offset % kGranule, 8);
   if ((granule.barrier & mask) != 0) {
     self.Refuse("BarrierInit: shared +{} is an mbarrier already", offset);

@@ -57,7 +57,7 @@ void ForEachRow(const TensorMap& map, const Position& at, const Visit& visit) {
 
 /// The box as TMA would leave it in shared memory, from `base` on.
 std::vector<std::uint8_t> Gather(const TensorMap& map, const Position& at, int base) {
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(BoxBytes(map)), 0);
+  std::vector<std::uint8_t> bytes(BoxBytes(map), 0);
   ForEachRow(map, at, [&](int linear, const std::uint8_t* row, int begin, int end) {
     if (row == nullptr) return;
     std::array<std::uint8_t, kPanelBytes> line = {};

@@ -11,7 +11,7 @@ void Collective(Thread& self,
                 int key,
                 void* operand,
                 const std::function<void(const std::array<void*, 32>&)>& all) {
-  WarpState& warp = self.block->warps[static_cast<std::size_t>(self.warp())];
+  WarpState& warp = self.block->warps[self.warp()];
   if (warp.arrived == 0) {
     warp.operation = operation;
     warp.key = key;
@@ -23,7 +23,7 @@ void Collective(Thread& self,
                 warp.operation,
                 warp.key);
   }
-  warp.operands[static_cast<std::size_t>(self.lane())] = operand;
+  warp.operands[self.lane()] = operand;
   const std::uint64_t generation = warp.generation;
   if (++warp.arrived == kWarpLanes) {
     all(warp.operands);
@@ -57,8 +57,8 @@ T Xor(T value, int lane_mask) {
   Exchange<T> own = {value, value};
   Collective(self, "ShuffleXor", lane_mask, &own, [lane_mask](const auto& operands) {
     for (int lane = 0; lane < kWarpLanes; ++lane) {
-      auto* to = static_cast<Exchange<T>*>(operands[static_cast<std::size_t>(lane)]);
-      to->out = static_cast<Exchange<T>*>(operands[static_cast<std::size_t>(lane ^ lane_mask)])->in;
+      auto* to = static_cast<Exchange<T>*>(operands[lane]);
+      to->out = static_cast<Exchange<T>*>(operands[lane ^ lane_mask])->in;
     }
   });
   return own.out;

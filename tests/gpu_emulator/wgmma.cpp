@@ -131,11 +131,11 @@ void RunNext(Block& block, WarpgroupState& group) {
   WgmmaChain& chain = *product.chain;
   const int n = product.n;
   if (chain.matrix.empty()) {
-    chain.matrix.resize(static_cast<std::size_t>(kProductRows * n));
+    chain.matrix.resize(kProductRows * n);
     for (int t = 0; t < kWarpgroupThreads; ++t) {
       for (int i = 0; i < n / 2; ++i) {
-        chain.matrix[static_cast<std::size_t>(AccumulatorRow(t, i) * n + AccumulatorColumn(t, i))] =
-            chain.initial[static_cast<std::size_t>(t * (n / 2) + i)];
+        chain.matrix[AccumulatorRow(t, i) * n + AccumulatorColumn(t, i)] =
+            chain.initial[t * (n / 2) + i];
       }
     }
   }
@@ -197,8 +197,7 @@ void Deliver(Thread& self, const WarpgroupState& group, const Accumulator& own) 
                   i,
                   own.count);
     }
-    own.d[i] = chain.matrix[static_cast<std::size_t>(AccumulatorRow(t, i) * chain.n +
-                                                     AccumulatorColumn(t, i))];
+    own.d[i] = chain.matrix[AccumulatorRow(t, i) * chain.n + AccumulatorColumn(t, i)];
   }
 }
 
@@ -259,7 +258,7 @@ void internal::Wgmma(int n,
     product.chain =
         own == nullptr ? std::make_shared<emulator::WgmmaChain>() : group.at(own->last).chain;
     product.chain->n = n;
-    if (product.fresh) product.chain->initial.resize(static_cast<std::size_t>(64 * n));
+    if (product.fresh) product.chain->initial.resize(64 * n);
   }
   emulator::CheckAgrees(self, product, issue, own == nullptr);
   const unsigned warp_bit = 1U << static_cast<unsigned>(self.warp() % 4);

@@ -45,7 +45,7 @@ int ChunkOffset(const Descriptor& descriptor, bool mn_major, int line, int chunk
 
 std::vector<SharedSpan> Pieces(const Descriptor& descriptor, bool mn_major, int lines, int chunks) {
   std::vector<SharedSpan> pieces;
-  pieces.reserve(static_cast<std::size_t>(lines * chunks));
+  pieces.reserve(lines * chunks);
   for (int line = 0; line < lines; ++line) {
     for (int chunk = 0; chunk < chunks; ++chunk) {
       pieces.push_back({ChunkOffset(descriptor, mn_major, line, chunk), 16});
@@ -69,7 +69,7 @@ void ReadB(
     for (int chunk = 0; chunk < 2; ++chunk) {
       const auto values = ReadChunk(shared + ChunkOffset(descriptor, false, column, chunk));
       for (int i = 0; i < kChunk; ++i) {
-        to[(chunk * kChunk + i) * n + column] = values[static_cast<std::size_t>(i)];
+        to[(chunk * kChunk + i) * n + column] = values[i];
       }
     }
   }

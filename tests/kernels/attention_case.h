@@ -74,7 +74,7 @@ inline AttentionCase MakeCase(const CaseOptions& options, std::uint64_t seed) {
   args.q_blocks = options.q_blocks;
   args.k_blocks = options.k_blocks;
   const auto draw_tokens = [&](int blocks, int full) {
-    std::vector<int> tokens(static_cast<std::size_t>(blocks), full);
+    std::vector<int> tokens(blocks, full);
     for (int i = 0; i < blocks && options.tails; ++i) {
       if (i + 1 == blocks || random() % 4 == 0) tokens[i] = 1 + static_cast<int>(random() % full);
     }

@@ -64,7 +64,7 @@ class Tensor {
       view_.batch_stride = heads_ * view_.head_stride + 3 * pad;
     }
     const std::int64_t last = Offset(batch_ - 1, heads_ - 1, tokens - 1) + d;
-    memory_.resize(static_cast<std::size_t>(last / 8));
+    memory_.resize(last / 8);
     view_.data = memory_.data();
     Poison();
   }
@@ -273,7 +273,7 @@ class GpuCase {
       max = std::max(max, score[i]);
     }
     double sum = 0.0;
-    std::vector<double> o(static_cast<std::size_t>(d), 0.0);
+    std::vector<double> o(d, 0.0);
     for (std::size_t i = 0; i < keys.size(); ++i) {
       const double weight = std::exp(score[i] - max);
       sum += weight;

@@ -18,7 +18,7 @@ TEST(IsaRunTest, EveryThreadOfEveryBlockRunsOnce) {
       std::vector<int> runs(std::size_t{5} * 96, 0);
       RunGrid(5, 96, 0, options, [&] {
         EXPECT_EQ(GridSize(), 5);
-        ++runs[static_cast<std::size_t>(BlockIndex() * 96 + ThreadIndex())];
+        ++runs[BlockIndex() * 96 + ThreadIndex()];
       });
       EXPECT_EQ(runs, std::vector<int>(runs.size(), 1)) << Named(options);
     }
@@ -209,8 +209,7 @@ TEST(IsaScalarTest, AtomicAddCountsAcrossBlocks) {
     options.resident_blocks = 4;
     std::int32_t counter = 0;
     std::vector<bool> taken(std::size_t{7} * 32, false);
-    RunGrid(
-        7, 32, 0, options, [&] { taken[static_cast<std::size_t>(AtomicAdd(&counter, 1))] = true; });
+    RunGrid(7, 32, 0, options, [&] { taken[AtomicAdd(&counter, 1)] = true; });
     EXPECT_EQ(counter, 7 * 32);
     EXPECT_EQ(std::accumulate(taken.begin(), taken.end(), 0), 7 * 32);
   }

@@ -189,8 +189,7 @@ TEST(IsaCopyAsyncTest, TheBarrierCountsAThreadWhenItsCopiesHaveLanded) {
       SyncThreads();
       if (ThreadIndex() < 64) {
         for (int i = ThreadIndex(); i < 128; i += 64) {
-          CopyAsync16(
-              base + static_cast<std::uint32_t>(i) * 16, &from[static_cast<std::size_t>(i)], 16);
+          CopyAsync16(base + static_cast<std::uint32_t>(i) * 16, &from[i], 16);
         }
         CopyAsyncBarrierArrive(bar);
         CopyAsyncCommit();

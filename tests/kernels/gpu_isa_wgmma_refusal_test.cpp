@@ -165,8 +165,7 @@ TEST(IsaWgmmaRefusalTest, CopiesNeedAProxyFence) {
     SyncThreads();
     if (ThreadIndex() >= 128) {
       for (int i = ThreadIndex() - 128; i < kTile / 16; i += 128) {
-        CopyAsync16(
-            Base() + static_cast<std::uint32_t>(i) * 16, &lines[static_cast<std::size_t>(i)], 16);
+        CopyAsync16(Base() + static_cast<std::uint32_t>(i) * 16, &lines[i], 16);
       }
       CopyAsyncCommit();
       if (writer_fences) {

@@ -66,9 +66,7 @@ struct Operand {
                         {cols * 2, rows * cols * 2, rows * cols * 2},
                         {64, rows, 1, 1});
   }
-  [[nodiscard]] float at(int row, int col) const {
-    return FromBf16(values[static_cast<std::size_t>(row * cols + col)]);
-  }
+  [[nodiscard]] float at(int row, int col) const { return FromBf16(values[row * cols + col]); }
   [[nodiscard]] int bytes() const { return rows * cols * 2; }
   int rows;
   int cols;

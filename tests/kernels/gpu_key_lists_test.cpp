@@ -55,7 +55,7 @@ struct BuiltLists {
 BuiltLists RunKeyLists(const BlockMask& bits, int capacity, int grid, std::uint64_t seed) {
   const std::vector<std::uint32_t> words = WordsOf(bits);
   BuiltLists built{std::vector<std::int32_t>(static_cast<std::size_t>(bits.rows()) + 1, -7),
-                   std::vector<std::int32_t>(static_cast<std::size_t>(capacity), -7)};
+                   std::vector<std::int32_t>(capacity, -7)};
   BitListArgs args;
   args.words = words.data();
   args.begin = built.begin.data();

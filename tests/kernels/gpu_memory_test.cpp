@@ -28,7 +28,7 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 TEST(MemoryIndexTest, ThreadsOfAUnitHaveEveryRowAndShareOnce) {
   for (const int head_dim : {64, 128}) {
     for (const int rows : {1, 63, 64, 65, 128, 129, 1000}) {
-      std::vector<int> seen(static_cast<std::size_t>(rows * ThreadsPerRow(head_dim)));
+      std::vector<int> seen(rows * ThreadsPerRow(head_dim));
       for (int block = 0; block < BlocksPerUnit(rows, head_dim); ++block) {
         int busy = 0;
         for (int thread = 0; thread < kMemoryThreads; ++thread) {
@@ -37,7 +37,7 @@ TEST(MemoryIndexTest, ThreadsOfAUnitHaveEveryRowAndShareOnce) {
             const int row = at.row + r * RowsPerPass(head_dim);
             if (row >= rows) continue;
             ++busy;
-            ++seen[static_cast<std::size_t>(row * ThreadsPerRow(head_dim) + at.share)];
+            ++seen[row * ThreadsPerRow(head_dim) + at.share];
           }
         }
         EXPECT_GT(busy, 0) << "a thread block without work";
@@ -80,7 +80,7 @@ struct MergeCase {
     const int rows = options.batch * options.heads * options.q_tokens;
     sum.resize(static_cast<std::size_t>(rows) * dim / 4);
     std::fill_n(Sum(), static_cast<std::size_t>(rows) * dim, kNan);
-    sum_lse.assign(static_cast<std::size_t>(rows), kNan);
+    sum_lse.assign(rows, kNan);
     lse = sum_lse;
     for (int i = 0; i < parts; ++i) {
       part.emplace_back(options, options.q_tokens, dim);
@@ -95,7 +95,7 @@ struct MergeCase {
   /// -infinity for one row in four, and for some rows in every part.
   static std::vector<float> RandomLse(std::mt19937_64& random, int rows) {
     std::normal_distribution<float> normal(0.0F, 6.0F);
-    std::vector<float> lse(static_cast<std::size_t>(rows));
+    std::vector<float> lse(rows);
     for (int r = 0; r < rows; ++r)
       lse[r] = r % 17 == 3 || random() % 4 == 0 ? kNone : normal(random);
     return lse;
@@ -170,7 +170,7 @@ struct MergeCase {
   std::pair<std::vector<double>, double> Row(int b, int h, int t) {
     const std::size_t row = (static_cast<std::size_t>(b) * shape.heads + h) * shape.q_tokens + t;
     double total = 0.0;
-    std::vector<double> want(static_cast<std::size_t>(head_dim), 0.0);
+    std::vector<double> want(head_dim, 0.0);
     for (std::size_t i = 0; i < part.size(); ++i) {
       if (part_lse[i][row] == kNone) continue;
       const double weight = std::exp(static_cast<double>(part_lse[i][row]));
@@ -401,7 +401,7 @@ TEST(GpuPermuteTest, AppliesALayoutAndUndoesIt) {
     const CaseOptions shape{
         .batch = 2, .heads = 2, .q_tokens = 205, .memory = Memory::kTokensFirst};
     std::mt19937_64 random(8);
-    std::vector<int> order(static_cast<std::size_t>((205 - 1) / 16 + 1));
+    std::vector<int> order((205 - 1) / 16 + 1);
     std::iota(order.begin(), order.end(), 0);
     std::shuffle(order.begin(), order.end(), random);
     const std::vector<std::int32_t> source = TokenSources(order, 16, 205);

@@ -217,8 +217,8 @@ class SlaCase {
     call_.o = o_.View();
     call_.marginal = marginal_.data();
     call_.projection = projection_.data();
-    states_.assign(static_cast<std::size_t>(SlaStateBytes(call_) / 16), kNan);
-    sums_.assign(static_cast<std::size_t>(SlaSumBytes(call_) / 16), kNan);
+    states_.assign(SlaStateBytes(call_) / 16, kNan);
+    sums_.assign(SlaSumBytes(call_) / 16, kNan);
     call_.states = states_.data();
     call_.sums = sums_.data();
     return call_;

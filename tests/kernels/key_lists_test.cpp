@@ -336,8 +336,8 @@ TEST(KeyListsTest, FeaturesCountWhatAWalkOverTheBitsCounts) {
     for (const auto& [length, count] : runs) {
       int bin = 0;
       while (bin + 1 < KeyListFeatures::kRunBins && (2 << bin) <= length) ++bin;
-      expected.runs[static_cast<std::size_t>(bin)] += count;
-      expected.run_keys[static_cast<std::size_t>(bin)] += count * length;
+      expected.runs[bin] += count;
+      expected.run_keys[bin] += count * length;
       expected.keys_in_pieces += count * (length / kRunKeys) * kRunKeys;
     }
     EXPECT_EQ(got.runs, expected.runs) << "trial " << trial;

@@ -18,7 +18,7 @@ inline AwkwardLayer AwkwardOf(std::string name, int heads, const BlockMask& mask
   AwkwardLayer layer;
   layer.name = std::move(name);
   layer.shape = {heads, 8, mask.rows() * 4L, {4, 4}};
-  layer.masks.head.assign(static_cast<std::size_t>(heads), std::make_shared<BlockMask>(mask));
+  layer.masks.head.assign(heads, std::make_shared<BlockMask>(mask));
   return layer;
 }
 

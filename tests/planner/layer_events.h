@@ -85,7 +85,7 @@ class LayerEvents {
   /// Ranks on whose links an exchange or hop is.
   [[nodiscard]] std::vector<int> RanksOf(const Id& id) const {
     const auto [kind, index, rank] = id;
-    if (kind == 'h') return {rank, work_.ring_next[static_cast<std::size_t>(rank)]};
+    if (kind == 'h') return {rank, work_.ring_next[rank]};
     std::vector<int> ranks;
     for (int other = 0; other < work_.ranks; ++other) {
       if (Component(index, other) == Component(index, rank)) ranks.push_back(other);
@@ -103,12 +103,10 @@ class LayerEvents {
     events_[{kind, index, rank}] = std::move(event);
   }
   static double At(const std::vector<std::vector<double>>& grid, int i, int r) {
-    return grid[static_cast<std::size_t>(i)][static_cast<std::size_t>(r)];
+    return grid[i][r];
   }
 
-  [[nodiscard]] int Component(int round, int rank) const {
-    return work_.component[static_cast<std::size_t>(round)][static_cast<std::size_t>(rank)];
-  }
+  [[nodiscard]] int Component(int round, int rank) const { return work_.component[round][rank]; }
 
   /// Device and link each work in the order of the program: pack the next chunk, send it, unpack
   /// this one, attend, merge, pack its O, send it; at the end unpack what comes home.
@@ -155,12 +153,12 @@ class LayerEvents {
     Add('p', round, r, At(d_.pack, round, r), free);
     std::vector<Id> ready;
     for (int other = 0; other < work_.ranks; ++other) {
-      const auto& component = work_.component[static_cast<std::size_t>(round)];
-      if (component[static_cast<std::size_t>(other)] != component[static_cast<std::size_t>(r)]) {
+      const auto& component = work_.component[round];
+      if (component[other] != component[r]) {
         continue;
       }
       ready.push_back({'p', round, other});
-      if (round < work_.rounds_before || work_.ring_next[static_cast<std::size_t>(other)] < 0) {
+      if (round < work_.rounds_before || work_.ring_next[other] < 0) {
         continue;
       }
       ready.push_back({'h', last - 1, other});
@@ -172,7 +170,7 @@ class LayerEvents {
 
   void DeclareStep(int t, int r) {
     const int before = work_.rounds_before - 1;
-    const int next = work_.ring_next[static_cast<std::size_t>(r)];
+    const int next = work_.ring_next[r];
     std::vector<Id> ready{{'u', before, r}, {'m', t - 1, r}};
     if (next >= 0) ready.push_back({'h', t - 1, r});
     Add('a', t, r, At(d_.attention, t, r), ready);
@@ -192,7 +190,7 @@ class LayerEvents {
 
   int Prev(int rank) const {
     for (int r = 0; r < work_.ranks; ++r) {
-      if (work_.ring_next[static_cast<std::size_t>(r)] == rank) return r;
+      if (work_.ring_next[r] == rank) return r;
     }
     return -1;
   }

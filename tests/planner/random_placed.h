@@ -14,19 +14,19 @@ namespace dbsp::planner {
 /// for the heads that stay whole, some of them without a head.
 inline Partition MakeRandomPlaced(std::mt19937_64& random, const AttentionShape& shape, int ranks) {
   Partition partition{ranks, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
-  std::vector<HeadGroup> whole(static_cast<std::size_t>(ranks));
-  for (int rank = 0; rank < ranks; ++rank) whole[static_cast<std::size_t>(rank)].ranks = {rank};
+  std::vector<HeadGroup> whole(ranks);
+  for (int rank = 0; rank < ranks; ++rank) whole[rank].ranks = {rank};
   for (int head = 0; head < shape.heads; ++head) {
     if (ranks == 1 || Draw(random, 0, 2) == 0) {
-      whole[static_cast<std::size_t>(Draw(random, 0, ranks - 1))].heads.push_back(head);
+      whole[Draw(random, 0, ranks - 1)].heads.push_back(head);
       continue;
     }
     HeadGroup split;
     split.heads = {head};
-    split.ranks.resize(static_cast<std::size_t>(ranks));
+    split.ranks.resize(ranks);
     std::iota(split.ranks.begin(), split.ranks.end(), 0);
     std::shuffle(split.ranks.begin(), split.ranks.end(), random);
-    split.ranks.resize(static_cast<std::size_t>(Draw(random, 2, ranks)));
+    split.ranks.resize(Draw(random, 2, ranks));
     const int owners = static_cast<int>(split.ranks.size());
     for (int i = 0; i < partition.q_blocks; ++i) {
       split.row_owner.push_back(Draw(random, 0, owners - 1));

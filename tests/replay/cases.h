@@ -124,7 +124,7 @@ inline Cell MakeTestCell(const Scenario& scenario,
 
 inline std::vector<CpuRank> MakeRanks(const Cell& cell) {
   std::vector<CpuRank> ranks;
-  ranks.reserve(static_cast<std::size_t>(cell.ranks()));
+  ranks.reserve(cell.ranks());
   for (int rank = 0; rank < cell.ranks(); ++rank) ranks.emplace_back(cell, rank);
   return ranks;
 }

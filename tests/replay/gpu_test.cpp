@@ -348,10 +348,10 @@ TEST(GpuTransportsTest, SegmentsOfNcclRanksAreOnOneClockAndInOrder) {
       EXPECT_GE(s.start_ns, 0);
       EXPECT_LE(s.start_ns + s.duration_ns, run.makespan_ns);
       if (s.kind == SegmentKind::kUnpack && s.index == 0) {
-        unpacked[static_cast<std::size_t>(s.rank)] = s.start_ns + s.duration_ns;
+        unpacked[s.rank] = s.start_ns + s.duration_ns;
       }
       if (s.kind == SegmentKind::kAttention && s.index == 0) {
-        EXPECT_GE(s.start_ns, unpacked[static_cast<std::size_t>(s.rank)]);
+        EXPECT_GE(s.start_ns, unpacked[s.rank]);
       }
     }
     // Per rank 2 packs, exchanges and unpacks, 3 attentions, 2 hops, and merges where rows have

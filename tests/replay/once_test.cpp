@@ -151,12 +151,12 @@ TEST(OncePlanTest, APlanOfPlacedHeadsReplaysAndVerifiesThroughTheTool) {
     const auto masks = planner::OpenMasks(workload);
     const HomeLayout home = MakeHomeLayout(plan.shape, plan.ranks);
     for (const PlanCell& cell : plan.cells) {
-      Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
-      Partition& partition = plan.partitions[static_cast<std::size_t>(strategy.partition)];
+      Strategy& strategy = plan.strategies[cell.strategy];
+      Partition& partition = plan.partitions[strategy.partition];
       strategy.family = Family::kPlaced;
       strategy.exchange = Exchange::kNeeded;
       partition = MakeRandomPlaced(random, plan.shape, plan.ranks);
-      plan.predictions[static_cast<std::size_t>(cell.prediction)] = planner::Predict(
+      plan.predictions[cell.prediction] = planner::Predict(
           planner::BuildLayerVolumes(
               plan.shape, masks->At(cell.step, cell.layer), partition, strategy, home, DType::kF32),
           plan.shape,

@@ -56,7 +56,7 @@ TEST(VerifyTest, FindsAColumnMissingFromTheLists) {
   for (planner::RankSchedule& rank : cell.schedule.rank) {
     if (rank.heads.empty()) continue;
     head = rank.columns[0][0].head;
-    const BlockMask& mask = *cell.masks.head[static_cast<std::size_t>(head)];
+    const BlockMask& mask = *cell.masks.head[head];
     for (const int col : rank.columns[0][0].cols) {
       for (int i = 0; i < mask.rows() && column < 0; ++i) {
         if (mask.Get(i, col)) column = col;
@@ -192,7 +192,7 @@ class Altered final : public HomeOutputs {
   }
   [[nodiscard]] float LogSumExp(int head, std::int64_t token) const override {
     if (!Lost(head, token)) return scale * sound_.LogSumExp(head, token);
-    std::vector<double> out(static_cast<std::size_t>(cell_.shape.head_dim));
+    std::vector<double> out(cell_.shape.head_dim);
     std::vector<double> scratch;
     return static_cast<float>(without_->Row(token, out, scratch));
   }
@@ -202,7 +202,7 @@ class Altered final : public HomeOutputs {
   void Lose(int head, int q_block, int k_block) {
     head_ = head;
     q_block_ = q_block;
-    mask_ = *cell_.given.head[static_cast<std::size_t>(head)];
+    mask_ = *cell_.given.head[head];
     ASSERT_TRUE(mask_.Get(q_block, k_block));
     BlockMask mask(mask_.rows(), mask_.cols());
     for (int row = 0; row < mask.rows(); ++row) {

@@ -134,7 +134,7 @@ Trial OtherTrial(TrialConfig config, std::int64_t ns) {
 double Milliseconds(const Plan& plan, std::int64_t Prediction::*member) {
   double sum = 0;
   for (const PlanCell& cell : plan.cells) {
-    sum += static_cast<double>(plan.predictions[static_cast<std::size_t>(cell.prediction)].*member);
+    sum += static_cast<double>(plan.predictions[cell.prediction].*member);
   }
   return sum * plan.sequential_waves() / kNsPerMs;
 }
@@ -180,7 +180,7 @@ ReplayRecord ReplayOf(const Plan& plan, double factor) {
   replay.verified = true;
   replay.started_utc = "2026-01-31T13:00:00Z";
   for (const PlanCell& cell : plan.cells) {
-    const Prediction& p = plan.predictions[static_cast<std::size_t>(cell.prediction)];
+    const Prediction& p = plan.predictions[cell.prediction];
     ReplayCell out;
     out.step = cell.step;
     out.layer = cell.layer;
@@ -238,7 +238,7 @@ std::string FixtureCompare(const std::vector<Plan>& plans, const Plan& chosen) {
   for (const Plan& plan : plans) {
     const Strategy& s = plan.strategies.front();
     const auto won = std::count_if(chosen.cells.begin(), chosen.cells.end(), [&](const auto& cell) {
-      const Strategy& other = chosen.strategies[static_cast<std::size_t>(cell.strategy)];
+      const Strategy& other = chosen.strategies[cell.strategy];
       return other.family == s.family && other.ring_degree == s.ring_degree;
     });
     candidates.push_back({{"family", NameOf(s.family)},

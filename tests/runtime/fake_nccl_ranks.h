@@ -18,8 +18,7 @@ class FakeNcclRanks {
   explicit FakeNcclRanks(int ranks, std::int64_t deadline_ns = 60'000'000'000)
       : fake_(FakeLibrary("libnccl.so.2"), "no fake"),
         streams_(static_cast<std::size_t>(ranks)),
-        scratch_(static_cast<std::size_t>(ranks),
-                 std::vector<float>(static_cast<std::size_t>(ranks))) {
+        scratch_(static_cast<std::size_t>(ranks), std::vector<float>(ranks)) {
     options_.library = FakeLibrary("libnccl.so.2");
     options_.deadline_ns = deadline_ns;
   }
@@ -33,11 +32,9 @@ class FakeNcclRanks {
   }
 
   [[nodiscard]] runtime::NcclQueue Queue(int rank) {
-    int* stream = &streams_[static_cast<std::size_t>(rank)];
+    int* stream = &streams_[rank];
     const auto idle = fake_.Get<int(const int*)>("FakeNcclIdle");
-    return {stream,
-            [stream, idle] { return idle(stream) != 0; },
-            scratch_[static_cast<std::size_t>(rank)].data()};
+    return {stream, [stream, idle] { return idle(stream) != 0; }, scratch_[rank].data()};
   }
   /// What `rank` issued since it joined: "[ s0:5 r1:7 ] allgather ".
   [[nodiscard]] std::string Calls(int rank) const {

@@ -143,13 +143,13 @@ TEST(ChooseTest, IsNeverWorseThanAnyCandidateUsedEverywhere) {
     for (std::size_t c = 0; c < scores.size(); ++c) {
       const Choice choice = Choose(candidates, scores[c], uniform);
       ASSERT_NE(choice.chosen, static_cast<int>(seed % 5)) << "an excluded candidate was chosen";
-      chosen += cells[c] * scores[c][static_cast<std::size_t>(choice.chosen)].total_ns;
+      chosen += cells[c] * scores[c][choice.chosen].total_ns;
       for (std::size_t i = 0; i < 5; ++i) everywhere[i] += cells[c] * scores[c][i].total_ns;
     }
     for (std::size_t i = 0; i < 5; ++i) {
       if (i == seed % 5) continue;
       EXPECT_LE(chosen, everywhere[i]);
-      EXPECT_LE(everywhere[static_cast<std::size_t>(uniform)], everywhere[i]);
+      EXPECT_LE(everywhere[uniform], everywhere[i]);
     }
   }
 }

@@ -212,8 +212,7 @@ TEST(CfgDegreeTest, APlanOfTwoDegreesIsRefused) {
   const Plan other = PlanOf(workload, SearchWith(workload, 4, {1}, H200Costs()), H200Costs());
   plan.strategies.push_back(other.strategies.front());
   plan.strategies.back().partition = static_cast<int>(plan.partitions.size());
-  plan.partitions.push_back(
-      other.partitions[static_cast<std::size_t>(other.strategies.front().partition)]);
+  plan.partitions.push_back(other.partitions[other.strategies.front().partition]);
   const int last = static_cast<int>(plan.strategies.size()) - 1;
   Plan in_cell = plan;
   in_cell.cells.back().strategy = last;

@@ -382,7 +382,7 @@ TEST(RankCurvesTest, HostsOfAGroupAreThoseThatItsRanksAreOn) {
       for (int u = 1; u <= ranks; ++u) {
         if (ranks % u != 0) continue;
         for (int group = 0; group < u; ++group) {
-          std::vector<bool> seen(static_cast<std::size_t>(ranks), false);
+          std::vector<bool> seen(ranks, false);
           int hosts = 0;
           for (int rank = group; rank < ranks; rank += u) {
             const auto host = static_cast<std::size_t>(rank / per_node);

@@ -64,7 +64,7 @@ std::int64_t MostBytes(const Searched& made, const Strategy& strategy, const Par
   const AttentionShape& shape = made.result.shape;
   LayerMasks full;
   full.head.assign(
-      static_cast<std::size_t>(shape.heads),
+      shape.heads,
       std::make_shared<BlockMask>(BlockMask::Full(shape.q_blocks(), shape.k_blocks())));
   const auto peak =
       planner::PeakBytes(planner::BuildLayerVolumes(shape,
@@ -130,10 +130,8 @@ TEST(FallbackTest, APlanSaysWhenItsFallbackNeedsMore) {
   const Searched made = SearchUnder(kCases.front(), {Family::kPlaced}, 0);
   const Plan plan = MakePlan(made.workload, *made.masks, Costs(), made.result, made.options, {});
   planner::ValidatePlan(plan, "plan", ErrorCode::kInternal);
-  const Strategy& strategy =
-      plan.strategies[static_cast<std::size_t>(plan.contracts.front().fallback)];
-  const std::int64_t most =
-      MostBytes(made, strategy, plan.partitions[static_cast<std::size_t>(strategy.partition)]);
+  const Strategy& strategy = plan.strategies[plan.contracts.front().fallback];
+  const std::int64_t most = MostBytes(made, strategy, plan.partitions[strategy.partition]);
   EXPECT_EQ(FallbackProblem(plan, 0), "");
   EXPECT_EQ(FallbackProblem(plan, most), "");
   EXPECT_THAT(FallbackProblem(plan, most - 1), ::testing::HasSubstr(fmt::format("{} bytes", most)));

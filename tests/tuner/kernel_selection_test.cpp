@@ -159,7 +159,7 @@ TEST(KernelPerCellTest, NoSingleKernelIsBetterInAnyCellAndThePlanNamesWhatEachRu
   const Plan plan = MakePlan(workload, *masks, costs, both, options, {});
   std::map<std::string, int> cells;
   for (const PlanCell& cell : plan.cells) {
-    ++cells[plan.strategies[static_cast<std::size_t>(cell.strategy)].kernel];
+    ++cells[plan.strategies[cell.strategy].kernel];
   }
   EXPECT_GT(cells["dense"], 0);
   EXPECT_GT(cells["sparse"], 0);
@@ -198,7 +198,7 @@ TEST(KernelPerCellTest, AReusedPlanKeepsItsKernel) {
   const Plan plan = MakePlan(workload, *masks, costs, result, options, {});
   for (const PlanCell& cell : plan.cells) {
     EXPECT_EQ(cell.strategy, plan.cells.front().strategy);
-    const Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
+    const Strategy& strategy = plan.strategies[cell.strategy];
     EXPECT_EQ(strategy.kernel, "dense") << "the first step is dense";
   }
 }

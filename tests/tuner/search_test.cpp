@@ -120,7 +120,7 @@ TEST(SearchTest, EqualsBruteForceOnSmallWorkloads) {
     const SearchResult result = RunSearch(workload, options);
     const auto masks = planner::OpenMasks(workload);
     for (const SearchCell& cell : result.cells) {
-      const CellClass& cls = result.classes[static_cast<std::size_t>(cell.cls)];
+      const CellClass& cls = result.classes[cell.cls];
       std::int64_t smallest = std::numeric_limits<std::int64_t>::max();
       for (std::size_t i = 0; i < result.candidates.size(); ++i) {
         ASSERT_EQ(result.candidates[i].excluded, "");
@@ -134,7 +134,7 @@ TEST(SearchTest, EqualsBruteForceOnSmallWorkloads) {
         EXPECT_NEAR(cls.scores[i].rho_barrier, alone.prediction.rho_barrier, 1e-9);
         smallest = std::min(smallest, alone.prediction.total_ns);
       }
-      EXPECT_EQ(cls.scores[static_cast<std::size_t>(cls.choice.best)].total_ns, smallest);
+      EXPECT_EQ(cls.scores[cls.choice.best].total_ns, smallest);
     }
   }
 }
@@ -253,13 +253,13 @@ TEST(MakePlanTest, IsLegalAndEveryCellPredictsWhatItsMasksGive) {
       for (std::size_t b = 0; b < a; ++b) EXPECT_FALSE(plan.partitions[a] == plan.partitions[b]);
     }
     for (const PlanCell& cell : plan.cells) {
-      const Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
-      const Prediction& stored = plan.predictions[static_cast<std::size_t>(cell.prediction)];
+      const Strategy& strategy = plan.strategies[cell.strategy];
+      const Prediction& stored = plan.predictions[cell.prediction];
       const CellPlan alone =
           PlanCellOf(plan.shape, masks->At(cell.step, cell.layer), strategy, H200Costs(), options);
       EXPECT_EQ(stored.total_ns, alone.prediction.total_ns);
       EXPECT_EQ(stored.segments, alone.prediction.segments);
-      EXPECT_EQ(plan.partitions[static_cast<std::size_t>(strategy.partition)], alone.partition);
+      EXPECT_EQ(plan.partitions[strategy.partition], alone.partition);
     }
   }
 }
@@ -292,14 +292,14 @@ TEST(MakePlanTest, EveryCellsMasksKeepItsContractAndTheFallbackLooksAtNoMask) {
   const Plan plan = PlanWith(workload, 0).plan;
   const auto masks = planner::OpenMasks(workload);
   for (const PlanCell& cell : plan.cells) {
-    const Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
-    const Partition& partition = plan.partitions[static_cast<std::size_t>(strategy.partition)];
+    const Strategy& strategy = plan.strategies[cell.strategy];
+    const Partition& partition = plan.partitions[strategy.partition];
     ASSERT_TRUE(cell.contract);
-    const Contract& contract = plan.contracts[static_cast<std::size_t>(*cell.contract)];
+    const Contract& contract = plan.contracts[*cell.contract];
     const LayerMasks own = masks->At(cell.step, cell.layer);
     EXPECT_TRUE(planner::ContractHolds(own, partition, contract));
     EXPECT_NEAR(contract.rho_limit, 1.05 * planner::BarrierRho(own, partition), 1e-9);
-    const Strategy& fallback = plan.strategies[static_cast<std::size_t>(contract.fallback)];
+    const Strategy& fallback = plan.strategies[contract.fallback];
     EXPECT_TRUE(fallback.family == Family::kUlysses || fallback.family == Family::kRing ||
                 fallback.family == Family::kUsp);
   }
@@ -329,16 +329,14 @@ TEST_P(ReuseTest, DearPlansAreReusedAndLoseNoMoreThanTheyCost) {
     EXPECT_LE(plan.total_ms(), own_ms + static_cast<double>(plans) * price / 1e6 + 1e-9);
     const auto masks = planner::OpenMasks(workload);
     for (const PlanCell& cell : plan.cells) {
-      const Strategy& strategy = plan.strategies[static_cast<std::size_t>(cell.strategy)];
-      const Prediction alone =
-          PredictOn(plan.shape,
-                    masks->At(cell.step, cell.layer),
-                    plan.partitions[static_cast<std::size_t>(strategy.partition)],
-                    strategy,
-                    H200Costs(),
-                    OptionsFor(workload, 4));
-      EXPECT_EQ(plan.predictions[static_cast<std::size_t>(cell.prediction)].total_ns,
-                alone.total_ns);
+      const Strategy& strategy = plan.strategies[cell.strategy];
+      const Prediction alone = PredictOn(plan.shape,
+                                         masks->At(cell.step, cell.layer),
+                                         plan.partitions[strategy.partition],
+                                         strategy,
+                                         H200Costs(),
+                                         OptionsFor(workload, 4));
+      EXPECT_EQ(plan.predictions[cell.prediction].total_ns, alone.total_ns);
     }
   }
   EXPECT_EQ(last, 2U);  // the dearest: one plan a layer

@@ -119,12 +119,10 @@ DensityCounts CountsOf(const std::vector<Row>& rows,
     found.heads = std::max<std::int64_t>(found.heads, row.index[2] + 1);
   }
   RequireModelSizes(origin, found, model);
-  std::vector<std::optional<std::uint32_t>> cells(
-      static_cast<std::size_t>(found.steps * found.layers * found.heads));
+  std::vector<std::optional<std::uint32_t>> cells(found.steps * found.layers * found.heads);
   for (const Row& row : rows) {
     const auto [step, layer, head] = row.index;
-    auto& cell =
-        cells[static_cast<std::size_t>((step * found.layers + layer) * found.heads + head)];
+    auto& cell = cells[(step * found.layers + layer) * found.heads + head];
     if (cell) {
       Fail(ErrorCode::kCorruptInput,
            "{}: step {}, layer {}, head {} is given twice",
@@ -167,7 +165,7 @@ void AppendLogLine(const JsonView& line,
   if (std::cmp_greater_equal(pass, passes.size())) {
     passes.Wrong(fmt::format("a list with entry {} (option 'pass')", pass));
   }
-  const std::vector<JsonView> heads = passes[static_cast<std::size_t>(pass)].Items();
+  const std::vector<JsonView> heads = passes[pass].Items();
   for (std::size_t head = 0; head < heads.size(); ++head) {
     rows.push_back({{step, layer, static_cast<int>(head)}, heads[head].Number(0, 1)});
   }

@@ -68,12 +68,12 @@ class SharedMaskImpl : public RuleMasks {
   SharedMaskImpl(int heads, std::function<BlockMask()> make)
       : heads_(heads), make_(std::move(make)) {}
   LayerMasks Make(int /*step*/, int /*layer*/) override {
-    return {std::vector<BlockMaskPtr>(static_cast<std::size_t>(heads_), Mask())};
+    return {std::vector<BlockMaskPtr>(heads_, Mask())};
   }
   [[nodiscard]] std::string Key(int /*step*/, int /*layer*/) const override { return "all"; }
   std::vector<std::int64_t> Kept(int /*step*/, int /*layer*/) override {
     const BlockMaskPtr mask = Mask();
-    return std::vector<std::int64_t>(static_cast<std::size_t>(heads_), kept_);
+    return std::vector<std::int64_t>(heads_, kept_);
   }
 
  private:

@@ -24,7 +24,7 @@ using Features = std::array<std::int32_t, kFeatures>;
 
 /// Pooled queries or keys of one head: one vector per tile.
 std::vector<Features> MakeFeatures(int tiles, Prng& prng) {
-  std::vector<Features> features(static_cast<std::size_t>(tiles));
+  std::vector<Features> features(tiles);
   for (Features& tile : features) {
     for (std::int32_t& feature : tile) {
       feature = static_cast<std::int32_t>(prng.Below(2 * kFeatureRange)) - kFeatureRange;
@@ -66,7 +66,7 @@ class VsaMasks : public RuleMasks {
     const std::int64_t all = shape_.q_blocks();
     const std::int64_t text = all - tiles_;
     const std::int64_t kept = static_cast<std::int64_t>(tiles_) * (top_ + text) + text * all;
-    return std::vector<std::int64_t>(static_cast<std::size_t>(shape_.heads), kept);
+    return std::vector<std::int64_t>(shape_.heads, kept);
   }
 
  private:
@@ -75,15 +75,15 @@ class VsaMasks : public RuleMasks {
     const std::vector<Features> queries = MakeFeatures(tiles_, prng);
     const std::vector<Features> keys = MakeFeatures(tiles_, prng);
     BlockMask mask(all, all);
-    std::vector<std::int64_t> ranked(static_cast<std::size_t>(tiles_));
+    std::vector<std::int64_t> ranked(tiles_);
     for (int i = 0; i < tiles_; ++i) {
-      const Features& query = queries[static_cast<std::size_t>(i)];
+      const Features& query = queries[i];
       for (int j = 0; j < tiles_; ++j) {
-        const Features& key = keys[static_cast<std::size_t>(j)];
+        const Features& key = keys[j];
         const std::int64_t score =
             std::inner_product(query.begin(), query.end(), key.begin(), std::int64_t{0});
         // Score first, then the lower tile: one number, unique per tile.
-        ranked[static_cast<std::size_t>(j)] = score * tiles_ - j;
+        ranked[j] = score * tiles_ - j;
       }
       KeepTop(ranked, i, mask);
       mask.SetRange(i, tiles_, all);
@@ -99,7 +99,7 @@ class VsaMasks : public RuleMasks {
     const auto last = sorted.begin() + (top_ - 1);
     std::nth_element(sorted.begin(), last, sorted.end(), std::greater<>());
     for (int j = 0; j < tiles_; ++j) {
-      if (ranked[static_cast<std::size_t>(j)] >= *last) mask.Set(i, j);
+      if (ranked[j] >= *last) mask.Set(i, j);
     }
   }
 

@@ -87,19 +87,19 @@ TEST(BalancedTest, OneGroupIsNeverWorseThanHomeStridedOrGreedy) {
 
 /// Kept blocks of the busiest cell of each ring step, in the plainest way.
 std::int64_t ObviousBarrier(const BlockMask& mask, const RingOwners& owners, int ring) {
-  std::vector<std::int64_t> cells(static_cast<std::size_t>(ring * ring), 0);
+  std::vector<std::int64_t> cells(ring * ring, 0);
   for (int i = 0; i < mask.rows(); ++i) {
     for (int j = 0; j < mask.cols(); ++j) {
-      const int r = owners.row[static_cast<std::size_t>(i)];
-      const int c = owners.col[static_cast<std::size_t>(j)];
-      cells[static_cast<std::size_t>(r * ring + c)] += mask.Get(i, j) ? 1 : 0;
+      const int r = owners.row[i];
+      const int c = owners.col[j];
+      cells[r * ring + c] += mask.Get(i, j) ? 1 : 0;
     }
   }
   std::int64_t barrier = 0;
   for (int t = 0; t < ring; ++t) {
     std::int64_t slowest = 0;
     for (int i = 0; i < ring; ++i) {
-      slowest = std::max(slowest, cells[static_cast<std::size_t>(i * ring + (i + t) % ring)]);
+      slowest = std::max(slowest, cells[i * ring + (i + t) % ring]);
     }
     barrier += slowest;
   }
@@ -192,8 +192,8 @@ std::int64_t LightestOfAll(const std::vector<std::int64_t>& weights, int parts, 
   std::vector<std::size_t> owner(weights.size(), 0);
   std::int64_t best = INT64_MAX;
   while (true) {
-    std::vector<std::int64_t> load(static_cast<std::size_t>(parts), 0);
-    std::vector<int> held(static_cast<std::size_t>(parts), 0);
+    std::vector<std::int64_t> load(parts, 0);
+    std::vector<int> held(parts, 0);
     for (std::size_t h = 0; h < weights.size(); ++h) {
       load[owner[h]] += weights[h];
       ++held[owner[h]];
@@ -211,16 +211,16 @@ TEST(HeadSearchTest, FewHeadsReachWhatExhaustiveSearchFinds) {
   std::mt19937_64 random(45);
   for (int trial = 0; trial < 200; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
-    std::vector<std::int64_t> weights(static_cast<std::size_t>(Draw(random, 1, 7)));
+    std::vector<std::int64_t> weights(Draw(random, 1, 7));
     for (auto& weight : weights) weight = Draw(random, 0, 50);
     const int parts = Draw(random, 1, 3);
     HeadSearchOptions options;
     options.good_enough = 1.0;
     options.uneven_gain = 0.0;
     const std::vector<int> owner = SearchHeadOwners(weights, parts, options);
-    std::vector<std::int64_t> load(static_cast<std::size_t>(parts), 0);
+    std::vector<std::int64_t> load(parts, 0);
     for (std::size_t h = 0; h < weights.size(); ++h) {
-      load[static_cast<std::size_t>(owner[h])] += weights[h];
+      load[owner[h]] += weights[h];
     }
     const int even = (static_cast<int>(weights.size()) + parts - 1) / parts;
     ASSERT_EQ(*std::ranges::max_element(load), LightestOfAll(weights, parts, even + 1));
@@ -269,7 +269,7 @@ TEST(BalancedTest, RadialMasksAreWithinHalfAPercentOfEven) {
 TEST(PopcountTest, BitsAreCountedAsOneByOne) {
   std::mt19937_64 random(46);
   for (int trial = 0; trial < 200; ++trial) {
-    std::vector<std::uint64_t> a(static_cast<std::size_t>(Draw(random, 0, 9)));
+    std::vector<std::uint64_t> a(Draw(random, 0, 9));
     std::vector<std::uint64_t> b(a.size());
     std::int64_t ones = 0;
     std::int64_t common = 0;
@@ -291,7 +291,7 @@ TEST(CellSearchTest, NoPartsHaveALighterHeaviestThanTheLeast) {
   int equal = 0;
   for (int trial = 0; trial < 300; ++trial) {
     const int parts = Draw(random, 1, 4);
-    std::vector<std::int64_t> weights(static_cast<std::size_t>(Draw(random, 1, 7)));
+    std::vector<std::int64_t> weights(Draw(random, 1, 7));
     const int range = Draw(random, 0, 1) == 0 ? 1 : 9;
     for (auto& weight : weights) weight = Draw(random, 8, 8 + range);
     const std::int64_t lightest = LightestOfAll(weights, parts, static_cast<int>(weights.size()));
@@ -334,7 +334,7 @@ TEST(BalancedTest, HeadsAreEvenInRowsAndBlocksTogether) {
       std::vector<int> owner(weights.size());
       for (std::size_t g = 0; g < made.groups.size(); ++g) {
         for (const int head : made.groups[g].heads) {
-          owner[static_cast<std::size_t>(head)] = static_cast<int>(g);
+          owner[head] = static_cast<int>(g);
         }
       }
       return MaxOverMean(weights, owner, groups);

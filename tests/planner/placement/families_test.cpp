@@ -23,16 +23,15 @@ BarrierLoad ObviousBarrier(const LayerMasks& masks, const Partition& partition) 
   double total = 0;
   for (const HeadGroup& group : partition.groups) {
     const int ring = static_cast<int>(group.ranks.size());
-    std::vector<std::vector<int>> cells(static_cast<std::size_t>(ring),
-                                        std::vector<int>(static_cast<std::size_t>(ring), 0));
+    std::vector<std::vector<int>> cells(ring, std::vector<int>(ring, 0));
     for (const int h : group.heads) {
-      const BlockMask& mask = *masks.head[static_cast<std::size_t>(h)];
+      const BlockMask& mask = *masks.head[h];
       for (int i = 0; i < mask.rows(); ++i) {
         for (int j = 0; j < mask.cols(); ++j) {
           if (!mask.Get(i, j)) continue;
-          const int row = ring == 1 ? 0 : group.row_owner[static_cast<std::size_t>(i)];
-          const int col = ring == 1 ? 0 : group.col_owner[static_cast<std::size_t>(j)];
-          ++cells[static_cast<std::size_t>(row)][static_cast<std::size_t>(col)];
+          const int row = ring == 1 ? 0 : group.row_owner[i];
+          const int col = ring == 1 ? 0 : group.col_owner[j];
+          ++cells[row][col];
           total += 1;
         }
       }
@@ -41,8 +40,7 @@ BarrierLoad ObviousBarrier(const LayerMasks& masks, const Partition& partition) 
     for (int t = 0; t < ring; ++t) {
       int slowest = 0;
       for (int i = 0; i < ring; ++i) {
-        slowest = std::max(
-            slowest, cells[static_cast<std::size_t>(i)][static_cast<std::size_t>((i + t) % ring)]);
+        slowest = std::max(slowest, cells[i][(i + t) % ring]);
       }
       time += slowest;
     }
@@ -128,9 +126,9 @@ TEST(MaskCountsTest, MarginalsAreTheCountsOfSetBits) {
   std::mt19937_64 random(2);
   for (int trial = 0; trial < 200; ++trial) {
     const RandomLayer layer = MakeRandomLayer(random);
-    std::vector<std::int64_t> heads(static_cast<std::size_t>(layer.masks.heads()), 0);
-    std::vector<std::int64_t> rows(static_cast<std::size_t>(layer.masks.rows()), 0);
-    std::vector<std::int64_t> cols(static_cast<std::size_t>(layer.masks.cols()), 0);
+    std::vector<std::int64_t> heads(layer.masks.heads(), 0);
+    std::vector<std::int64_t> rows(layer.masks.rows(), 0);
+    std::vector<std::int64_t> cols(layer.masks.cols(), 0);
     for (std::size_t h = 0; h < heads.size(); ++h) {
       for (std::size_t i = 0; i < rows.size(); ++i) {
         for (std::size_t j = 0; j < cols.size(); ++j) {
@@ -160,11 +158,11 @@ TEST(HeadBalanceTest, GreedyFollowsThePapersRule) {
 TEST(HeadBalanceTest, CapsHoldAndNoPartIsEmptyWhileItemsAreEnough) {
   std::mt19937_64 random(3);
   for (int trial = 0; trial < 500; ++trial) {
-    std::vector<std::int64_t> weights(static_cast<std::size_t>(Draw(random, 0, 30)));
+    std::vector<std::int64_t> weights(Draw(random, 0, 30));
     for (auto& weight : weights) weight = Draw(random, 0, 4);
     const int parts = Draw(random, 1, 9);
-    std::vector<std::size_t> count(static_cast<std::size_t>(parts), 0);
-    for (const int g : GreedyOwners(weights, parts)) ++count[static_cast<std::size_t>(g)];
+    std::vector<std::size_t> count(parts, 0);
+    for (const int g : GreedyOwners(weights, parts)) ++count[g];
     const std::size_t cap = (weights.size() + count.size() - 1) / count.size();
     for (const std::size_t held : count) {
       ASSERT_LE(held, cap);

@@ -28,8 +28,8 @@ std::vector<double> Recomputed(const ReceiveVolumeModel& model,
   for (int head = 0; head < static_cast<int>(model.heads()); ++head) {
     total += model.Total(head);
     if (chain.OwnerOf(head) == HeadAssignment::kFiller) continue;
-    load[static_cast<std::size_t>(chain.OwnerOf(head))] += model.Total(head);
-    whole[static_cast<std::size_t>(chain.OwnerOf(head))] += model.Whole(head);
+    load[chain.OwnerOf(head)] += model.Total(head);
+    whole[chain.OwnerOf(head)] += model.Whole(head);
   }
   double slack = limit * model.ranks() - total;
   std::vector<double> received(ranks);
@@ -84,7 +84,7 @@ TEST(FillChainTest, LooksFromTheFirstChangedRankAreThoseFromTheBeginning) {
   int kept = 0;
   for (int trial = 0; trial < 200; ++trial) {
     const int ranks = Draw(random, 1, 9);
-    std::vector<std::int64_t> totals(static_cast<std::size_t>(Draw(random, 1, 30)));
+    std::vector<std::int64_t> totals(Draw(random, 1, 30));
     std::vector<int> owner;
     for (auto& total : totals) {
       total = Draw(random, 0, 4) == 0 ? 0 : Draw(random, 1, 100000);
@@ -120,7 +120,7 @@ TEST(FillChainTest, LooksFromTheFirstChangedRankAreThoseFromTheBeginning) {
         ++kept;
         ASSERT_EQ(chain.Received(), after);
         ASSERT_EQ(chain.busiest(), most);
-        ASSERT_EQ(after[static_cast<std::size_t>(chain.busiest_rank())], most);
+        ASSERT_EQ(after[chain.busiest_rank()], most);
       }
     }
   }
@@ -131,7 +131,7 @@ TEST(FillChainTest, TheHeadThatFitsIsTheHeaviestThatKeepsWithinTheLimit) {
   std::mt19937_64 random(87);
   for (int trial = 0; trial < 500; ++trial) {
     const int ranks = Draw(random, 2, 6);
-    std::vector<std::int64_t> totals(static_cast<std::size_t>(Draw(random, 2, 12)));
+    std::vector<std::int64_t> totals(Draw(random, 2, 12));
     std::vector<int> owner;
     for (auto& total : totals) {
       total = Draw(random, 0, 20);
@@ -182,14 +182,13 @@ TEST(HeadNeedsTest, RunsOfRanksNeedTheUnionOfTheirRows) {
         for (int j = 0; j < cols; ++j) {
           bool needed = false;
           for (int r = 0; r < rows; ++r) {
-            const int after = (row_home[static_cast<std::size_t>(r)] - start + ranks) % ranks;
+            const int after = (row_home[r] - start + ranks) % ranks;
             needed = needed || (after < n && mask->Get(r, j));
           }
-          fetched += needed && col_home[static_cast<std::size_t>(j)] != start ? 1 : 0;
+          fetched += needed && col_home[j] != start ? 1 : 0;
         }
       }
-      ASSERT_NEAR(
-          needs[static_cast<std::size_t>(n)], static_cast<double>(fetched) / (cols * ranks), 1e-12);
+      ASSERT_NEAR(needs[n], static_cast<double>(fetched) / (cols * ranks), 1e-12);
     }
   }
 }

@@ -123,7 +123,7 @@ std::int64_t MaxLoadLowerBound(const RowLoads& loads, int ranks) {
   std::vector<std::size_t> owner(loads.blocks.size(), 0);
   std::int64_t best = INT64_MAX;
   while (true) {
-    std::vector<std::int64_t> load(static_cast<std::size_t>(ranks), 0);
+    std::vector<std::int64_t> load(ranks, 0);
     for (std::size_t i = 0; i < owner.size(); ++i) load[owner[i]] += loads.blocks[i];
     best = std::min(best, Heaviest(load));
     std::size_t i = 0;
@@ -141,7 +141,7 @@ TEST(PlacedTest, FewRowsAreAsExhaustiveSearchPlacesThemUpToARow) {
     RowLoads loads{Draw(random, 1, 3), Draw(random, 1, 3), {}};
     for (int i = 0; i < loads.heads * loads.rows; ++i) loads.blocks.push_back(Draw(random, 0, 9));
     const int ranks = Draw(random, 1, 3);
-    const std::vector<int> home(static_cast<std::size_t>(loads.rows), 0);
+    const std::vector<int> home(loads.rows, 0);
     const Partition made = PlaceHeads(loads, {}, home, home, ranks);
     const std::int64_t got = Heaviest(RankLoads(loads, made));
     const std::int64_t least = MaxLoadLowerBound(loads, ranks);
@@ -179,7 +179,7 @@ TEST(PlacedTest, ASplitTakesTheRowsThatNeedFewColumns) {
     EXPECT_EQ(made.groups[0].row_owner[i], made.groups[0].row_owner[0]);
     EXPECT_NE(made.groups[0].row_owner[i + 8], made.groups[0].row_owner[0]);
   }
-  EXPECT_EQ(made.groups[0].ranks[static_cast<std::size_t>(made.groups[0].row_owner[0])], 1);
+  EXPECT_EQ(made.groups[0].ranks[made.groups[0].row_owner[0]], 1);
 }
 
 TEST(PlacedTest, RankCountsThatDivideNothingAreWithinAPercent) {
@@ -188,7 +188,7 @@ TEST(PlacedTest, RankCountsThatDivideNothingAreWithinAPercent) {
        std::vector<std::pair<int, int>>{{56, 16}, {24, 5}, {12, 8}, {40, 7}}) {
     for (int trial = 0; trial < 20; ++trial) {
       SCOPED_TRACE(::testing::Message() << heads << " heads on " << ranks << ", trial " << trial);
-      std::vector<std::int64_t> counts(static_cast<std::size_t>(heads));
+      std::vector<std::int64_t> counts(heads);
       for (auto& count : counts) count = Draw(random, 3000, 40000);
       const RowLoads loads = SpreadLoads(counts, 256);
       std::vector<int> home;

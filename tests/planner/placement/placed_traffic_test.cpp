@@ -95,8 +95,8 @@ TEST(PlacedTrafficTest, IsWhatTheListsMoveWhereNoBlockIsShort) {
         sent += round.Sent(p);
         received += round.Received(p);
       }
-      ASSERT_EQ(traffic.sent[static_cast<std::size_t>(p)] * bytes, sent * units);
-      ASSERT_EQ(traffic.received[static_cast<std::size_t>(p)] * bytes, received * units);
+      ASSERT_EQ(traffic.sent[p] * bytes, sent * units);
+      ASSERT_EQ(traffic.received[p] * bytes, received * units);
     }
     ASSERT_EQ(traffic.Busiest() * bytes, work.MaxBytesOneWay() * units);
   }
@@ -192,7 +192,7 @@ TEST(HeadFillTest, EveryHeadIsPlacedInFullAndNoRankAboveTheLimit) {
   for (int trial = 0; trial < 300; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
     const int ranks = Draw(random, 1, 9);
-    std::vector<std::int64_t> totals(static_cast<std::size_t>(Draw(random, 1, 20)));
+    std::vector<std::int64_t> totals(Draw(random, 1, 20));
     std::vector<int> owner;
     for (auto& total : totals) {
       total = Draw(random, 0, 3) == 0 ? 0 : Draw(random, 1, 100000);
@@ -206,20 +206,20 @@ TEST(HeadFillTest, EveryHeadIsPlacedInFullAndNoRankAboveTheLimit) {
     ASSERT_FALSE(fills.empty());
     ASSERT_LE(fills.size(), 3U);
     for (const HeadFill& fill : fills) {
-      std::vector<double> load(static_cast<std::size_t>(ranks), 0);
+      std::vector<double> load(ranks, 0);
       std::vector<std::int64_t> rest = totals;
       std::vector<std::int64_t> most(totals.size(), 0);
       for (const HeadShare& share : fill.shares) {
         const auto head = static_cast<std::size_t>(share.head);
         ASSERT_GE(share.load, 0);
         ASSERT_NE(share.rank, fill.owner[head]);
-        load[static_cast<std::size_t>(share.rank)] += static_cast<double>(share.load);
+        load[share.rank] += static_cast<double>(share.load);
         rest[head] -= share.load;
         most[head] = std::max(most[head], share.load);
       }
       for (std::size_t h = 0; h < totals.size(); ++h) {
         ASSERT_GE(rest[h] + 1, most[h]);  // the owner has most of it
-        load[static_cast<std::size_t>(fill.owner[h])] += static_cast<double>(rest[h]);
+        load[fill.owner[h]] += static_cast<double>(rest[h]);
       }
       // a part's load is cut down to whole blocks, which the owner has instead
       ASSERT_LE(*std::ranges::max_element(load), limit + static_cast<double>(fill.shares.size()));

@@ -22,7 +22,7 @@ TEST(BitCounterTest, ManyListsAreCountedAsOneByOne) {
     BitCounter counter(words);
     std::vector<std::int64_t> expected(words * 64, 3);
     for (int batch = Draw(random, 0, 3); batch >= 0; --batch) {
-      std::vector<std::vector<std::uint64_t>> lists(static_cast<std::size_t>(Draw(random, 0, 40)));
+      std::vector<std::vector<std::uint64_t>> lists(Draw(random, 0, 40));
       std::vector<const std::uint64_t*> pointers;
       for (auto& list : lists) {
         for (std::size_t w = 0; w < words; ++w) list.push_back(random() | random());
@@ -59,16 +59,16 @@ TEST(MaskSumTest, PartsAreThoseOfTheMasksOneByOne) {
     std::vector<int> col_owner;
     for (int i = 0; i < rows; ++i) row_owner.push_back(Draw(random, 0, parts - 1));
     for (int j = 0; j < cols; ++j) col_owner.push_back(Draw(random, 0, parts - 1));
-    std::vector<std::int64_t> by_row(static_cast<std::size_t>(rows * parts), 0);
-    std::vector<std::int64_t> by_col(static_cast<std::size_t>(cols * parts), 0);
+    std::vector<std::int64_t> by_row(rows * parts, 0);
+    std::vector<std::int64_t> by_col(cols * parts, 0);
     for (const BlockMaskPtr& mask : layer.masks.head) {
       for (int i = 0; i < rows; ++i) {
         for (int j = 0; j < cols; ++j) {
           if (!mask->Get(i, j)) continue;
-          const int to_col = col_owner[static_cast<std::size_t>(j)];
-          const int to_row = row_owner[static_cast<std::size_t>(i)];
-          ++by_row[static_cast<std::size_t>(i * parts + to_col)];
-          ++by_col[static_cast<std::size_t>(j * parts + to_row)];
+          const int to_col = col_owner[j];
+          const int to_row = row_owner[i];
+          ++by_row[i * parts + to_col];
+          ++by_col[j * parts + to_row];
         }
       }
     }
@@ -195,7 +195,7 @@ TEST(CellSideTest, PartsKeepWithinTheirItems) {
     const int extra = Draw(random, 0, 3);
     const auto counts = [&](const std::vector<int>& owner) {
       std::vector<std::size_t> count(input.ring, 0);
-      for (const int part : owner) ++count[static_cast<std::size_t>(part)];
+      for (const int part : owner) ++count[part];
       return count;
     };
     RingAxisPartition side(

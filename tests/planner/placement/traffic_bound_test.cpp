@@ -47,7 +47,7 @@ TEST(LeastColumnsTest, NoRowsNeedFewer) {
         for (int i = 0; i < rows; ++i) any = any || ((set >> i) % 2 != 0 && mask->Get(i, j));
         needed += any ? 1 : 0;
       }
-      auto& now = least[static_cast<std::size_t>(std::popcount(set))];
+      auto& now = least[std::popcount(set)];
       now = std::min(now, needed);
     }
     const std::vector<std::int64_t> bound = LeastColumns(*mask);
@@ -86,9 +86,9 @@ TEST(TrafficBoundTest, NoPlacementWithinTheLimitHasLess) {
     std::vector<int> owner(loads.blocks.size(), 0);
     std::int64_t least = INT64_MAX;
     while (true) {
-      std::vector<std::int64_t> load(static_cast<std::size_t>(ranks), 0);
+      std::vector<std::int64_t> load(ranks, 0);
       for (std::size_t i = 0; i < owner.size(); ++i) {
-        load[static_cast<std::size_t>(owner[i])] += loads.blocks[i];
+        load[owner[i]] += loads.blocks[i];
       }
       if (static_cast<double>(*std::ranges::max_element(load)) <= limit + 1e-9) {
         least = std::min(least, TrafficOf(owner, masks, row_home, col_home, ranks).Busiest());

@@ -22,8 +22,8 @@ LayerVolumes Bare(int chunks) {
   work.chunks = work.steps = work.rounds_before = chunks;
   work.rounds.assign(2 * static_cast<std::size_t>(chunks), {2, {0, 0, 0, 0}});
   work.component.assign(work.rounds.size(), {0, 0});
-  work.attention.assign(static_cast<std::size_t>(chunks), std::vector<AttentionWork>(2));
-  work.merge_rows.assign(static_cast<std::size_t>(chunks), {0, 0});
+  work.attention.assign(chunks, std::vector<AttentionWork>(2));
+  work.merge_rows.assign(chunks, {0, 0});
   work.hop_bytes.assign(static_cast<std::size_t>(chunks) - 1, {0, 0});
   work.ring_next = {-1, -1};
   return work;

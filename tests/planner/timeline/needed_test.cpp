@@ -31,10 +31,7 @@ RandomCase MakeOnceCase(std::mt19937_64& random) {
 }
 
 int ComputingRank(const HeadGroup& group, int row) {
-  return group.ranks.size() == 1
-             ? group.ranks.front()
-             : group
-                   .ranks[static_cast<std::size_t>(group.row_owner[static_cast<std::size_t>(row)])];
+  return group.ranks.size() == 1 ? group.ranks.front() : group.ranks[group.row_owner[row]];
 }
 
 using Arrival = std::tuple<Tensor, int, int, int>;  // tensor, head, block, rank
@@ -45,7 +42,7 @@ std::set<Arrival> WantedKv(const RandomCase& made) {
   std::set<Arrival> wanted;
   for (const HeadGroup& group : made.partition.groups) {
     for (const int head : group.heads) {
-      const BlockMask& mask = *made.layer.masks.head[static_cast<std::size_t>(head)];
+      const BlockMask& mask = *made.layer.masks.head[head];
       for (int j = 0; j < mask.cols(); ++j) {
         std::set<int> ranks;
         if (all) ranks.insert(group.ranks.begin(), group.ranks.end());
@@ -91,7 +88,7 @@ TEST(NeededTest, EveryRowTravelsAlsoWhereItHasNoKey) {
   for (int trial = 0; trial < 200; ++trial) {
     RandomCase made = MakeOnceCase(random);
     const auto& shape = made.layer.shape;
-    made.layer.masks.head.assign(static_cast<std::size_t>(shape.heads),
+    made.layer.masks.head.assign(shape.heads,
                                  std::make_shared<BlockMask>(shape.q_blocks(), shape.k_blocks()));
     const Schedule schedule = ScheduleOf(made);
     std::size_t rows = 0;

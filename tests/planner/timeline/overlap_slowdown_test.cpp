@@ -111,8 +111,7 @@ class Everything {
   [[nodiscard]] OverlapSlowdown SlowdownOf(const Id& id) const {
     const auto [kind, index, rank] = id;
     const auto r = static_cast<std::size_t>(rank);
-    return kind == 'h' ? durations_.hop_slowdown[r]
-                       : durations_.exchange_slowdown[static_cast<std::size_t>(index)][r];
+    return kind == 'h' ? durations_.hop_slowdown[r] : durations_.exchange_slowdown[index][r];
   }
 
   double FactorOf(const Id& id, const std::set<Id>& running) const {

@@ -28,7 +28,7 @@ std::int64_t ItemBytes(const AttentionShape& shape, const BlockItem& item, DType
 /// Counts rank's attention at `step` from its program, one block at a time.
 bool OfOtherChunk(const Case& made, int head, std::size_t step) {
   const std::vector<int>& chunk = made.partition.chunk_of_head;
-  return !chunk.empty() && chunk[static_cast<std::size_t>(head)] != static_cast<int>(step);
+  return !chunk.empty() && chunk[head] != static_cast<int>(step);
 }
 
 AttentionWork CountAttention(const Case& made, const RankSchedule& program, std::size_t step) {
@@ -42,7 +42,7 @@ AttentionWork CountAttention(const Case& made, const RankSchedule& program, std:
       EXPECT_TRUE(columns.cols.empty());
       continue;
     }
-    const BlockMask& mask = *made.layer.masks.head[static_cast<std::size_t>(rows.head)];
+    const BlockMask& mask = *made.layer.masks.head[rows.head];
     work.heads += rows.rows.empty() ? 0 : 1;
     work.rows += static_cast<std::int64_t>(rows.rows.size());
     for (const int i : rows.rows) {
@@ -64,7 +64,7 @@ std::int64_t CountMergeRows(const Case& made, const RankSchedule& program, std::
   for (std::size_t h = 0; step > 0 && h < program.heads.size(); ++h) {
     const HeadRows& rows = program.heads[h];
     if (!made.partition.chunk_of_head.empty()) continue;  // nothing to merge
-    const BlockMask& mask = *made.layer.masks.head[static_cast<std::size_t>(rows.head)];
+    const BlockMask& mask = *made.layer.masks.head[rows.head];
     for (const int i : rows.rows) {
       bool active = false;
       for (const int j : program.columns[step][h].cols) active = active || mask.Get(i, j);
@@ -177,20 +177,20 @@ TEST(ScheduleTest, EveryKeptBlockIsComputedOnceWhereItsDataAre) {
       at = std::move(next);
     }
     for (int r = 0; r < schedule.ranks; ++r) {
-      const RankSchedule& program = schedule.rank[static_cast<std::size_t>(r)];
+      const RankSchedule& program = schedule.rank[r];
       for (std::size_t t = 0; t < program.columns.size(); ++t) {
         for (std::size_t h = 0; h < program.heads.size(); ++h) {
           const int head = program.heads[h].head;
           int holder = r;  // K/V at hand at step t started t places down the ring
           for (std::size_t hop = 0; hop < t && holder >= 0; ++hop) {
-            holder = schedule.rank[static_cast<std::size_t>(holder)].ring_next;
+            holder = schedule.rank[holder].ring_next;
           }
           for (const int j : program.columns[t][h].cols) {
             ASSERT_TRUE(at.at({Tensor::kK, head, j}).contains(holder));
             ASSERT_TRUE(at.at({Tensor::kV, head, j}).contains(holder));
             for (const int i : program.heads[h].rows) {
               ASSERT_TRUE(at.at({Tensor::kQ, head, i}).contains(r));
-              if (masks.head[static_cast<std::size_t>(head)]->Get(i, j)) {
+              if (masks.head[head]->Get(i, j)) {
                 computed.emplace(head, i, j);
               }
             }

@@ -103,7 +103,7 @@ TEST(TimelineTest, NeighbourNeverExceedsBarrierNorUndercutsABusyRank) {
         Shaped(work, [&] { return static_cast<double>(Draw(random, 0, 50)); });
     const Timeline neighbour = Simulate(work, durations, RingSync::kNeighbour);
     ASSERT_LE(neighbour.makespan_ns, Simulate(work, durations, RingSync::kBarrier).makespan_ns);
-    std::vector<std::int64_t> busy(static_cast<std::size_t>(work.ranks), 0);
+    std::vector<std::int64_t> busy(work.ranks, 0);
     std::vector<std::int64_t> device_end(busy.size(), 0);
     for (std::size_t i = 0; i < neighbour.segments.size(); ++i) {
       const Segment& segment = neighbour.segments[i];
@@ -171,7 +171,7 @@ TEST(PredictTest, ExchangesArePricedForTheRanksThatTakePart) {
     for (std::size_t round = 0; round < work.rounds.size(); ++round) {
       std::map<int, std::vector<int>> members;
       for (int r = 0; r < work.ranks; ++r) {
-        members[work.component[round][static_cast<std::size_t>(r)]].push_back(r);
+        members[work.component[round][r]].push_back(r);
       }
       for (const auto& [component, ranks] : members) {
         std::int64_t busiest = 0;
@@ -181,7 +181,7 @@ TEST(PredictTest, ExchangesArePricedForTheRanksThatTakePart) {
         const int count = static_cast<int>(ranks.size());
         const double expected = busiest > 0 ? costs.AllToAll(count, busiest).ns : 0.0;
         for (const int r : ranks) {
-          ASSERT_EQ(priced.exchange[round][static_cast<std::size_t>(r)], expected);
+          ASSERT_EQ(priced.exchange[round][r], expected);
         }
         if (busiest > 0) groups.insert(ranks);
       }
@@ -208,7 +208,7 @@ TEST(PredictTest, RingsOfUTimesRRanksTakeEveryUthRank) {
       (void)PriceLayer(WorkOf(made), costs, Bound::kExpected);
       for (const std::vector<int>& ring : costs.rings) {
         ASSERT_EQ(static_cast<int>(ring.size()), r);
-        for (int i = 0; i < r; ++i) ASSERT_EQ(ring[static_cast<std::size_t>(i)], ring[0] + i * u);
+        for (int i = 0; i < r; ++i) ASSERT_EQ(ring[i], ring[0] + i * u);
         ++seen;
       }
     }

@@ -120,8 +120,7 @@ std::size_t HeadAt(const Schedule& schedule, std::size_t rank, int head) {
 }
 void Drop(Schedule& schedule, int to, const BlockItem& item) {
   for (int from = 0; from < schedule.ranks; ++from) {
-    std::erase(schedule.before[0].items[static_cast<std::size_t>(from * schedule.ranks + to)],
-               item);
+    std::erase(schedule.before[0].items[from * schedule.ranks + to], item);
   }
 }
 
@@ -262,7 +261,7 @@ TEST(ValidateTest, ChunksOfHeadsAreCheckedOneByOne) {
   plan.strategies[0].exchange = Exchange::kNeeded;
   plan.strategies[0].chunks = 2;
   plan.partitions[0] = WithoutColumns(plan.partitions[0]);
-  plan.partitions[0].chunk_of_head.assign(static_cast<std::size_t>(plan.shape.heads), 0);
+  plan.partitions[0].chunk_of_head.assign(plan.shape.heads, 0);
   plan.partitions[0].chunk_of_head.back() = 1;
   EXPECT_EQ(ProblemOf(plan), "");
   plan.partitions[0].chunk_of_head.back() = 2;
@@ -271,7 +270,7 @@ TEST(ValidateTest, ChunksOfHeadsAreCheckedOneByOne) {
   EXPECT_THAT(ProblemOf(plan), HasSubstr("chunk_of_head has"));
   plan = SmallPlan();
   plan.strategies[0].chunks = 2;
-  plan.partitions[0].chunk_of_head.assign(static_cast<std::size_t>(plan.shape.heads), 0);
+  plan.partitions[0].chunk_of_head.assign(plan.shape.heads, 0);
   plan.partitions[0].chunk_of_head.back() = 1;
   EXPECT_THAT(ProblemOf(plan), HasSubstr("with exchange ring"));
 }

@@ -38,7 +38,7 @@ void ExpectMask(const BlockMask& mask, const Bits& bits, int matrix) {
   for (int i = 0; i < kRows; ++i) {
     for (int j = 0; j < kCols; ++j) {
       const int at = (matrix * kRows + i) * kCols + j;
-      ASSERT_EQ(mask.Get(i, j), bits[static_cast<std::size_t>(at)] != 0) << i << ", " << j;
+      ASSERT_EQ(mask.Get(i, j), bits[at] != 0) << i << ", " << j;
     }
   }
 }
@@ -97,7 +97,7 @@ void ExpectAll(const std::filesystem::path& path,
         for (int h = 0; h < kHeads; ++h) {
           const int outer = dims.batches > 1 ? b : t * static_cast<int>(dims.layers) + l;
           const int matrix = dims.shared_by_heads ? 0 : outer * kHeads + h;
-          ExpectMask(*masks.head[static_cast<std::size_t>(h)], bits, matrix);
+          ExpectMask(*masks.head[h], bits, matrix);
         }
       }
     }
@@ -140,7 +140,7 @@ TEST_F(MaskArrayTest, BsrIsReadCountingOnOrFromZero) {
         indptr += LittleEndian(total, 4);
         for (int i = 0; i < kRows; ++i) {
           for (int j = 0; j < kCols; ++j) {
-            if (bits[static_cast<std::size_t>((m * kRows + i) * kCols + j)] == 0) continue;
+            if (bits[(m * kRows + i) * kCols + j] == 0) continue;
             indices += LittleEndian(static_cast<std::uint64_t>(j), 8);
             ++total;
             ++nnz;

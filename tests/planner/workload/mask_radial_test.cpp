@@ -31,8 +31,7 @@ Bits FramePair(int i, int j, int frame_tokens, const RadialOptions& options) {
   if (full) width = frame_tokens;
   for (int row = 0; row < frame_tokens; ++row) {
     for (int col = 0; col < frame_tokens; ++col) {
-      pair[static_cast<std::size_t>(row)][static_cast<std::size_t>(col)] =
-          std::abs(col - row) <= width;
+      pair[row][col] = std::abs(col - row) <= width;
     }
   }
   return pair;
@@ -48,8 +47,7 @@ void AddFramePair(int i, int j, int frame_tokens, const RadialOptions& options, 
   const auto padded = [&](int row, int col) {
     const int r = row - down;
     const int c = col - right;
-    return r >= 0 && c >= 0 && r < frame_tokens && c < frame_tokens &&
-           pair[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)];
+    return r >= 0 && c >= 0 && r < frame_tokens && c < frame_tokens && pair[r][c];
   };
   for (int bi = 0; bi < cut / b; ++bi) {
     for (int bj = 0; bj < cut / b; ++bj) {

@@ -61,7 +61,7 @@ TEST(ExchangeRankTest, BothEndsAgreeForEveryExchangeAndEveryValueArrives) {
       runtime::RunRanks(size, [&](runtime::Communicator& communicator) {
         const ExchangeRank rank(config, communicator.rank(), size);
         const std::vector<float> send = rank.KnownValues();
-        std::vector<float> recv(static_cast<std::size_t>(rank.recv_floats()), -1.0F);
+        std::vector<float> recv(rank.recv_floats(), -1.0F);
         rank.Run(communicator, send.data(), recv.data());
         EXPECT_EQ(rank.WrongValue(recv), std::nullopt);
         EXPECT_NE(rank.WrongValue(std::vector<float>(recv.size(), -1.0F)), std::nullopt);
@@ -78,7 +78,7 @@ TEST(ExchangeRankTest, RingsAtAStrideInterlockAndEveryValueArrives) {
     runtime::RunRanks(size, [&](runtime::Communicator& communicator) {
       const ExchangeRank rank(config, communicator.rank(), size, stride);
       const std::vector<float> send = rank.KnownValues();
-      std::vector<float> recv(static_cast<std::size_t>(rank.recv_floats()), -1.0F);
+      std::vector<float> recv(rank.recv_floats(), -1.0F);
       rank.Run(communicator, send.data(), recv.data());
       EXPECT_EQ(rank.WrongValue(recv), std::nullopt);
       const bool whole = communicator.rank() < ranks * stride;

@@ -100,7 +100,7 @@ Measurement RunThree(
   std::vector<std::thread> threads;
   for (int rank = 0; rank < kRanks; ++rank) {
     threads.emplace_back([&, rank] {
-      std::string& mine = done[static_cast<std::size_t>(rank)];
+      std::string& mine = done[rank];
       turns.Run(rank,
                 [&] { meeting.arrive_and_wait(); },
                 {[&] {

@@ -33,7 +33,7 @@ std::set<std::pair<int, std::int64_t>> PricedAllToAlls(const planner::LayerVolum
     for (const int number : component) {
       std::int64_t most = 0;
       for (int r = 0; r < work.ranks; ++r) {
-        if (component[static_cast<std::size_t>(r)] != number) continue;
+        if (component[r] != number) continue;
         most = std::max({most, work.rounds[round].Sent(r), work.rounds[round].Received(r)});
       }
       const auto members = std::count(component.begin(), component.end(), number);

@@ -212,7 +212,7 @@ TEST_P(TransportTest, ARingBringsEveryBlockRound) {
     for (int hop = 0; hop + 1 < ranks(); ++hop) {
       const int owner = (me + hop) % ranks();
       const int coming = (owner + 1) % ranks();
-      std::vector<float> next(static_cast<std::size_t>(count_of(coming)), -1.0F);
+      std::vector<float> next(count_of(coming), -1.0F);
       comm.StartSendRecv(now.data(),
                          count_of(owner),
                          (me + ranks() - 1) % ranks(),
