@@ -36,8 +36,8 @@ struct Prediction {
   std::vector<Segment> segments;  ///< the predicted timeline; ranks numbered in the pass group
 };
 
-/// Parts of one head's kept blocks on the ring indices of its group, in the masks the plan was made
-/// for; they add up to 1.
+/// Parts of one head's active blocks on the ring indices of its group, in the masks the plan was
+/// made for; they add up to 1.
 struct HeadShares {
   int head = 0;
   std::vector<double> share;  ///< [ring]

@@ -23,7 +23,7 @@ Json KeyJson(const AttentionConfig& config) {
           {"k_blocks", config.k_blocks},
           {"pattern", config.pattern},
           {"seed", config.seed},
-          {"kept_blocks", config.kept_blocks},
+          {"kept_blocks", config.active_blocks},
           {"active_rows", config.active_rows}};
 }
 
@@ -72,7 +72,7 @@ AttentionConfig AttentionOf(const JsonView& key) {
   config.k_blocks = IntOf(key["k_blocks"]);
   config.pattern = key["pattern"].String();
   config.seed = key["seed"].raw().get<std::uint64_t>();
-  config.kept_blocks = key["kept_blocks"].Int(0);
+  config.active_blocks = key["kept_blocks"].Int(0);
   config.active_rows = key["active_rows"].Int(0);
   return config;
 }

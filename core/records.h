@@ -67,7 +67,7 @@ struct AttentionConfig {
   int k_blocks = 0;
   std::string pattern;  ///< "dense", "uniform", "skewed", "band", "radial"
   std::uint64_t seed = 0;
-  std::int64_t kept_blocks = 0;  ///< over all heads
+  std::int64_t active_blocks = 0;  ///< over all heads
   std::int64_t active_rows = 0;  ///< (head, query block) with at least one key block
 };
 

@@ -80,7 +80,7 @@ void Insert(Connection& connection, std::int64_t id, const AttentionConfig& conf
       .Bind(config.k_blocks)
       .Bind(config.pattern)
       .Bind(std::bit_cast<std::int64_t>(config.seed))
-      .Bind(config.kept_blocks)
+      .Bind(config.active_blocks)
       .Bind(config.active_rows)
       .Run();
 }
@@ -136,7 +136,7 @@ void ReadAttention(const Connection& connection, Configs& configs) {
     config.k_blocks = rows.Int(8);
     config.pattern = rows.Text(9);
     config.seed = std::bit_cast<std::uint64_t>(rows.Integer(10));
-    config.kept_blocks = rows.Integer(11);
+    config.active_blocks = rows.Integer(11);
     config.active_rows = rows.Integer(12);
     configs.emplace(rows.Integer(0), std::move(config));
   }

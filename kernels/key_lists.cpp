@@ -71,7 +71,7 @@ class SideCounter {
       squares_ += static_cast<double>(keys) * keys;
       if (i > 0) AddNeighbours(bits.row(i - 1), bits.row(i));
     }
-    side_.kept_blocks += KeyBlocksOf(bits, k_block).Count();
+    side_.active_blocks += KeyBlocksOf(bits, k_block).Count();
   }
   [[nodiscard]] KeyListFeatures::Side Finish() const {
     KeyListFeatures::Side side = side_;

@@ -90,7 +90,7 @@ struct KeyListFeatures {
   struct Side {
     std::int64_t tiles = 0;  ///< query blocks, all heads
     std::int64_t packed_keys = 0;  ///< sum of n_b: keys of each tile's list
-    std::int64_t kept_blocks = 0;  ///< (query block, key block) pairs with a key, square blocks
+    std::int64_t active_blocks = 0;  ///< (query block, key block) pairs with a key, square blocks
     int max_keys = 0;  ///< largest n_b
     double variance = 0.0;  ///< of n_b over tiles
     /// Keys common to two successive query blocks of a head over keys in either; 1 without any.

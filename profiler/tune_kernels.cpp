@@ -206,7 +206,7 @@ double ModelCost(const KernelVariant& kernel,
   const int tile_n = std::max(kernel.tile_n.value_or(config.block.k), 1);
   const double tiles_per_row = std::ceil(static_cast<double>(config.block.q) / tile_m);
   const double tiles = static_cast<double>(config.active_rows) * tiles_per_row;
-  const double keys = static_cast<double>(config.kept_blocks) /
+  const double keys = static_cast<double>(config.active_blocks) /
                       std::max<double>(static_cast<double>(config.active_rows), 1) * config.block.k;
   const int shared = std::max(kernel.shared_bytes.value_or(1), 1);
   const double together =

@@ -29,10 +29,10 @@ std::int64_t KvBytes(const Cell& cell, const planner::RankSchedule& program) {
   return most * cell.shape.head_dim * kFloat * buffers;
 }
 
-/// Lists of kept blocks: one int per (head, row, column) computed, over all ring steps.
+/// Lists of active blocks: one int per (head, row, column) computed, over all ring steps.
 std::int64_t ListBytes(const Cell& cell, std::size_t rank) {
   std::int64_t kept = 0;
-  for (const auto& step : cell.work.attention) kept += step[rank].kept_blocks;
+  for (const auto& step : cell.work.attention) kept += step[rank].active_blocks;
   return kept * static_cast<std::int64_t>(sizeof(int));
 }
 

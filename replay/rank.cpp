@@ -25,7 +25,7 @@ void Rank::Reset() {
                .sent_bytes = std::vector<std::int64_t>(rounds, 0),
                .unpacked_bytes = std::vector<std::int64_t>(rounds, 0),
                .hop_bytes = std::vector<std::int64_t>(steps > 0 ? steps - 1 : 0, 0),
-               .kept_blocks = std::vector<std::int64_t>(steps, 0),
+               .active_blocks = std::vector<std::int64_t>(steps, 0),
                .merged_rows = std::vector<std::int64_t>(steps, 0)};
 }
 
@@ -70,7 +70,7 @@ void Rank::Attend(int step) {
   RunAttention(step);
   const StepPlan& plan = plan_.steps[Index(step)];
   for (const std::size_t h : plan.heads) {
-    executed_.kept_blocks[Index(step)] += static_cast<std::int64_t>(plan.head[h].list.size());
+    executed_.active_blocks[Index(step)] += static_cast<std::int64_t>(plan.head[h].list.size());
   }
 }
 

@@ -28,7 +28,7 @@ struct ExecutedWork {
   std::vector<std::int64_t> sent_bytes;  ///< [rounds] to other ranks
   std::vector<std::int64_t> unpacked_bytes;  ///< [rounds] local copies included
   std::vector<std::int64_t> hop_bytes;  ///< [steps - 1] K/V received
-  std::vector<std::int64_t> kept_blocks;  ///< [steps] (head, row, column) blocks computed
+  std::vector<std::int64_t> active_blocks;  ///< [steps] (head, row, column) blocks computed
   std::vector<std::int64_t> merged_rows;  ///< [steps] (head, query token) rows merged
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one rank of a cell does and where its blocks lie, as numbers: offsets, copy lists, lists of
-// kept blocks, counts. Pure: no memory is touched and no kernel is called, so that a CPU and a GPU
-// run the same plan.
+// active blocks, counts. Pure: no memory is touched and no kernel is called, so that a CPU and a
+// GPU run the same plan.
 #pragma once
 
 #include <cstdint>

@@ -19,7 +19,7 @@ class HeadReference {
  public:
   HeadReference(const AttentionShape& shape, const BlockMask& mask, const FillKey& key, int head);
 
-  /// O of one query token: sum_j softmax_j(q k_j / sqrt(head_dim)) v_j over the keys of the kept
+  /// O of one query token: sum_j softmax_j(q k_j / sqrt(head_dim)) v_j over the keys of the active
   /// blocks; all zero when there is none.
   /// shape    out [head_dim]
   /// returns  ln sum_j exp(q k_j / sqrt(head_dim)); -infinity when there is no key

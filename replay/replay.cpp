@@ -143,7 +143,7 @@ class CellReplay {
     const auto [fastest, slowest] = std::minmax_element(runs_.begin(), runs_.end(), shorter);
     outcome_.fastest_ns = fastest->makespan_ns;
     outcome_.slowest_ns = slowest->makespan_ns;
-    outcome_.attention_ns.assign(outcome_.kept_blocks.size(), 0);
+    outcome_.attention_ns.assign(outcome_.active_blocks.size(), 0);
     for (const Segment& s : record_.segments) {
       if (s.kind != SegmentKind::kAttention) continue;
       outcome_.attention_ns[s.rank] += s.duration_ns;
@@ -157,7 +157,7 @@ class CellReplay {
     std::vector<std::int64_t> sent(ranks.size(), 0);
     for (const Rank* rank : ranks) {
       const auto r = static_cast<std::size_t>(rank->rank());
-      outcome_.kept_blocks.push_back(Sum(rank->executed().kept_blocks));
+      outcome_.active_blocks.push_back(Sum(rank->executed().active_blocks));
       sent[r] += Sum(rank->executed().sent_bytes);
       // A hop is counted where it arrives, and was sent by the next rank of the ring.
       const int sender = cell.schedule.rank[r].ring_next;

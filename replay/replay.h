@@ -81,7 +81,7 @@ struct CellOutcome {
   int graph_runs = 0;  ///< kept and warm-up runs launched as CUDA graphs
   std::int64_t fastest_ns = 0;  ///< of the kept runs
   std::int64_t slowest_ns = 0;
-  std::vector<std::int64_t> kept_blocks;  ///< [ranks] computed, over all ring steps
+  std::vector<std::int64_t> active_blocks;  ///< [ranks] computed, over all ring steps
   std::vector<std::int64_t> attention_ns;  ///< [ranks] replayed, over all ring steps
   std::vector<std::int64_t> bytes_sent;  ///< [ranks] to other ranks, rounds and hops
   std::optional<VerifyResult> verified;

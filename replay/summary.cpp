@@ -253,7 +253,7 @@ ReplaySummary Summarize(const Plan& plan, const ReplayOutcome& outcome) {
     summary.replayed_ns += times * replayed * plan.sequential_waves();
     AddKinds(record, times, summary.kind);
     time.Add(cell.attention_ns, times);
-    blocks.Add(cell.kept_blocks, times);
+    blocks.Add(cell.active_blocks, times);
     for (const std::int64_t bytes : cell.bytes_sent)
       summary.bytes_moved += cell.multiplicity * bytes;
     summary.memory_bytes = std::max(summary.memory_bytes, cell.memory_bytes);

@@ -33,7 +33,7 @@ struct ReplaySummary {
   std::array<KindTotal, kSegmentKinds> kind;
   std::size_t worst_cell = 0;  ///< index into record.cells: largest |replayed / predicted - 1|
   double attention_balance = 1;  ///< sum of max / sum of mean over ranks, attention time
-  double block_balance = 1;  ///< the same of kept blocks computed
+  double block_balance = 1;  ///< the same of active blocks computed
   std::int64_t bytes_moved = 0;  ///< sent between ranks, all ranks, one turn, in the type that ran
   std::int64_t memory_bytes = 0;  ///< largest cell, buffers of all ranks
   std::int64_t rows_checked = 0;

@@ -102,7 +102,7 @@ Json CellJson(const ReplayCell& record, const CellOutcome& cell) {
           {"replayed_ns", record.replayed_ns},
           {"fastest_ns", cell.fastest_ns},
           {"slowest_ns", cell.slowest_ns},
-          {"kept_blocks", cell.kept_blocks},
+          {"kept_blocks", cell.active_blocks},
           {"attention_ns", cell.attention_ns},
           {"bytes_sent", cell.bytes_sent},
           {"memory_bytes", cell.memory_bytes},

@@ -37,15 +37,15 @@ std::string StepProblem(const Cell& cell, const Rank& rank) {
   const ExecutedWork& done = rank.executed();
   const auto at = static_cast<std::size_t>(rank.rank());
   const int name = cell.first_rank() + rank.rank();
-  for (std::size_t t = 0; t < done.kept_blocks.size(); ++t) {
-    const std::int64_t kept = cell.work.attention.at(t).at(at).kept_blocks;
+  for (std::size_t t = 0; t < done.active_blocks.size(); ++t) {
+    const std::int64_t kept = cell.work.attention.at(t).at(at).active_blocks;
     const std::int64_t merged = cell.work.merge_rows.at(t).at(at);
     for (const std::string& problem :
-         {Differs(name, "blocks computed in ring step", t, kept, done.kept_blocks[t]),
+         {Differs(name, "blocks computed in ring step", t, kept, done.active_blocks[t]),
           Differs(name, "rows merged in ring step", t, merged, done.merged_rows[t])}) {
       if (!problem.empty()) return problem;
     }
-    if (t + 1 == done.kept_blocks.size()) break;
+    if (t + 1 == done.active_blocks.size()) break;
     const std::int64_t hop = cell.work.hop_bytes.at(t).at(at);
     std::string problem = Differs(name, "bytes received in hop", t, hop, done.hop_bytes[t]);
     if (!problem.empty()) return problem;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kept blocks per rank of one cell: as plain ulysses and plain ring would place them, and as the
+// Active blocks per rank of one cell: as plain ulysses and plain ring would place them, and as the
 // plan does. Computed from the workload inside the plan by the planner's own functions.
 #include <algorithm>
 #include <memory>
@@ -17,7 +17,7 @@ namespace {
 std::vector<std::int64_t> BlocksPerRank(const planner::LayerVolumes& work) {
   std::vector<std::int64_t> blocks(work.ranks, 0);
   for (const auto& step : work.attention) {
-    for (std::size_t rank = 0; rank < step.size(); ++rank) blocks[rank] += step[rank].kept_blocks;
+    for (std::size_t rank = 0; rank < step.size(); ++rank) blocks[rank] += step[rank].active_blocks;
   }
   return blocks;
 }

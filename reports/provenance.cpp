@@ -83,8 +83,8 @@ struct ConfigWriter {
     out["q_blocks"] = c.q_blocks;
     out["k_blocks"] = c.k_blocks;
     out["pattern"] = c.pattern;
-    out["kept_blocks"] = c.kept_blocks;
-    out["density"] = all > 0 ? Json(static_cast<double>(c.kept_blocks) / all) : Json(nullptr);
+    out["kept_blocks"] = c.active_blocks;
+    out["density"] = all > 0 ? Json(static_cast<double>(c.active_blocks) / all) : Json(nullptr);
   }
   void operator()(const ExchangeConfig& c) const {
     out["kind"] = "exchange";

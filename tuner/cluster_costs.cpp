@@ -91,7 +91,7 @@ Cluster ParseCluster(std::string_view text) {
 ClusterCosts::ClusterCosts(Cluster cluster) : cluster_(std::move(cluster)) {}
 
 Estimate ClusterCosts::Attention(const planner::AttentionWork& work) const {
-  if (work.kept_blocks <= 0) return {};
+  if (work.active_blocks <= 0) return {};
   const GpuFigures& gpu = cluster_.gpu;
   double tflops = work.head_dim <= 64 ? gpu.attention_tflops_d64 : gpu.attention_tflops_d128;
   if (std::min(work.block.q, work.block.k) < kFullBlock) tflops *= kSmallBlockFactor;
@@ -99,13 +99,13 @@ Estimate ClusterCosts::Attention(const planner::AttentionWork& work) const {
   const double block_flops =
       AttentionFlops(static_cast<std::int64_t>(work.block.q) * work.block.k, work.head_dim);
   const auto rows = static_cast<double>(work.active_rows);
-  const double blocks = static_cast<double>(work.kept_blocks) + kBlockTimesPerRow * rows;
+  const double blocks = static_cast<double>(work.active_blocks) + kBlockTimesPerRow * rows;
   const double busy = std::min(1.0, rows / gpu.multiprocessors);
   const double compute = blocks * block_flops / (tflops * 1e3) / busy;
   // Q read and O written once, K and V at least once per head.
   const double bytes =
       2.0 * work.head_dim *
-      (2.0 * rows * work.block.q + 2.0 * static_cast<double>(work.kept_blocks) /
+      (2.0 * rows * work.block.q + 2.0 * static_cast<double>(work.active_blocks) /
                                        std::max(rows, 1.0) * work.block.k * work.heads);
   return WithInterval(kLaunchNs + std::max(compute, NsOf(bytes, gpu.hbm_gb_per_s)), kComputeHalf);
 }

@@ -38,7 +38,7 @@ class ClusterCosts : public planner::Costs {
  public:
   explicit ClusterCosts(Cluster cluster);
 
-  /// Launch + tensor-core time of kept blocks and two block times per row, over the
+  /// Launch + tensor-core time of active blocks and two block times per row, over the
   /// multiprocessors there are rows for; never below the time to read Q, K, V once.
   [[nodiscard]] planner::Estimate Attention(const planner::AttentionWork& work) const override;
   [[nodiscard]] planner::Estimate Copy(std::int64_t bytes) const override;

@@ -63,7 +63,7 @@ FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
       const planner::AttentionWork& work = request.typical;
       const double ns = fit.At(work.heads,
                                static_cast<double>(work.active_rows),
-                               static_cast<double>(work.kept_blocks))
+                               static_cast<double>(work.active_blocks))
                             .ns;
       if (ns < best) {
         best = ns;
@@ -123,7 +123,9 @@ const AttentionFit& FittedCosts::attention_fit(const std::string& kernel) const 
 
 Estimate FittedCosts::Attention(const planner::AttentionWork& work) const {
   return attention_fit(work.kernel)
-      .At(work.heads, static_cast<double>(work.active_rows), static_cast<double>(work.kept_blocks));
+      .At(work.heads,
+          static_cast<double>(work.active_rows),
+          static_cast<double>(work.active_blocks));
 }
 
 Estimate FittedCosts::Copy(std::int64_t bytes) const {

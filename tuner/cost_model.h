@@ -31,7 +31,7 @@ struct FitRequest {
   std::vector<KernelVariant> kernels;  ///< what the database knows of kernels
   int head_dim = 128;
   BlockSize block;
-  /// A call like the workload's, to choose a kernel by: heads, active_rows, kept_blocks.
+  /// A call like the workload's, to choose a kernel by: heads, active_rows, active_blocks.
   planner::AttentionWork typical;
   bool allow_scaled = false;  ///< use another block size or rank count, with a wide interval
   /// Every so many successive ranks share a host, and exchanges are those measured on as many hosts
@@ -40,7 +40,7 @@ struct FitRequest {
   std::string profile_command;  ///< what to run for missing measurements, for words
 };
 
-/// Attention time of one call: theta . (heads, active rows, kept blocks) nanoseconds, fitted with
+/// Attention time of one call: theta . (heads, active rows, active blocks) nanoseconds, fitted with
 /// relative errors and no negative coefficient.
 struct AttentionFit {
   std::string kernel;
@@ -51,12 +51,12 @@ struct AttentionFit {
   std::size_t trials = 0;
   double min_blocks_per_row = 0;
   double max_blocks_per_row = 0;
-  double max_kept_blocks = 0;
+  double max_active_blocks = 0;
   double scale_rows = 1;  ///< tokens per query block over the trials' (1 unless scaled)
   double scale_blocks = 1;  ///< pairs per block over the trials'
 
   /// 0 when nothing is kept. Outside the measured blocks per row or call size the interval doubles.
-  [[nodiscard]] planner::Estimate At(double heads, double active_rows, double kept_blocks) const;
+  [[nodiscard]] planner::Estimate At(double heads, double active_rows, double active_blocks) const;
 };
 
 class FittedCosts : public planner::Costs {

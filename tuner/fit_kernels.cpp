@@ -31,7 +31,7 @@ using KernelBlock = std::pair<std::string, std::pair<int, int>>;
 bool IsAttention(const UsableTrial& trial, int head_dim, DType dtype) {
   const auto* config = std::get_if<AttentionConfig>(&trial.trial->config);
   return config != nullptr && config->head_dim == head_dim && config->dtype == dtype &&
-         config->kept_blocks > 0;
+         config->active_blocks > 0;
 }
 
 std::map<KernelBlock, AttentionPoints> CollectAttention(const TrialSelection& selection,
@@ -44,7 +44,7 @@ std::map<KernelBlock, AttentionPoints> CollectAttention(const TrialSelection& se
     AttentionPoints& to = points[{config.kernel, {config.block.q, config.block.k}}];
     to.x.push_back({static_cast<double>(config.heads),
                     static_cast<double>(config.active_rows),
-                    static_cast<double>(config.kept_blocks)});
+                    static_cast<double>(config.active_blocks)});
     to.y.push_back(trial.ns);
     to.spread.push_back(trial.spread);
   }
@@ -65,7 +65,7 @@ AttentionFit FitAttention(const std::string& kernel, BlockSize block, const Atte
     const double per_row = row[2] / std::max(row[1], 1.0);
     fit.min_blocks_per_row = std::min(fit.min_blocks_per_row, per_row);
     fit.max_blocks_per_row = std::max(fit.max_blocks_per_row, per_row);
-    fit.max_kept_blocks = std::max(fit.max_kept_blocks, row[2]);
+    fit.max_active_blocks = std::max(fit.max_active_blocks, row[2]);
   }
   return fit;
 }
@@ -171,13 +171,14 @@ std::map<std::string, AttentionFit> FitKernels(const TrialSelection& selection,
        scaled.empty() ? "" : "; --force scales from another block size");
 }
 
-Estimate AttentionFit::At(double heads, double active_rows, double kept_blocks) const {
-  if (!(kept_blocks > 0)) return {};
+Estimate AttentionFit::At(double heads, double active_rows, double active_blocks) const {
+  if (!(active_blocks > 0)) return {};
   const double ns = theta[0] * heads + theta[1] * active_rows * scale_rows +
-                    theta[2] * kept_blocks * scale_blocks;
-  const double per_row = kept_blocks / std::max(active_rows, 1.0);
+                    theta[2] * active_blocks * scale_blocks;
+  const double per_row = active_blocks / std::max(active_rows, 1.0);
   const bool inside = per_row >= min_blocks_per_row * 0.999 &&
-                      per_row <= max_blocks_per_row * 1.001 && kept_blocks <= max_kept_blocks * 4;
+                      per_row <= max_blocks_per_row * 1.001 &&
+                      active_blocks <= max_active_blocks * 4;
   return WithInterval(ns, inside ? error_bound : 2 * error_bound);
 }
 

@@ -23,7 +23,7 @@ Prices PriceAttention(const planner::LayerVolumes& work, const planner::Costs& c
   for (const auto& step : work.attention) {
     prices.emplace_back();
     for (const planner::AttentionWork& part : step) {
-      prices.back().push_back(part.kept_blocks > 0 ? costs.Attention(part).ns : 0.0);
+      prices.back().push_back(part.active_blocks > 0 ? costs.Attention(part).ns : 0.0);
     }
   }
   return prices;
@@ -61,7 +61,7 @@ std::size_t FastestOnTheWhole(const planner::AttentionWork& whole,
   planner::AttentionWork work = whole;
   for (std::size_t k = 0; k < kernels.size(); ++k) {
     work.kernel = kernels[k];
-    const double ns = work.kept_blocks > 0 ? costs.Attention(work).ns : 0.0;
+    const double ns = work.active_blocks > 0 ? costs.Attention(work).ns : 0.0;
     if (k > 0 && ns >= least) continue;
     least = ns;
     fastest = k;

@@ -76,7 +76,7 @@ bool SameRun(const Strategy& a, const Strategy& b) {
 }
 
 /// Ranks are made even in rows and blocks together where more than this part of the time is to be
-/// had by it: below that kept blocks alone, which contracts and imbalance are about, are even.
+/// had by it: below that active blocks alone, which contracts and imbalance are about, are even.
 constexpr double kRowsMatter = 0.01;
 
 /// Part of the mean by which the busiest rank has more of rows, at their price, and blocks.

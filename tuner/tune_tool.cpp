@@ -76,7 +76,7 @@ planner::AttentionWork TypicalWork(const Workload& workload,
   work.block = workload.block;
   work.heads = first.heads();
   for (const BlockMaskPtr& mask : first.head) {
-    work.kept_blocks += mask->Count();
+    work.active_blocks += mask->Count();
     for (int i = 0; i < mask->rows(); ++i) work.active_rows += mask->RowCount(i) > 0 ? 1 : 0;
   }
   return work;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Family `balanced`: U head groups of R ranks, heads by search on their kept blocks, and for every
-// group its own rows and columns by search on that group's R x R cells. Any U, R; nothing need be
-// divisible.
+// Family `balanced`: U head groups of R ranks, heads by search on their active blocks, and for
+// every group its own rows and columns by search on that group's R x R cells. Any U, R; nothing
+// need be divisible.
 #pragma once
 
 #include "core/block_mask.h"
@@ -11,13 +11,13 @@
 namespace dbsp::planner {
 
 struct BalancedOptions {
-  /// What moving one row or column of one head off its rank costs, in kept blocks of a rank's time
-  /// (planner/placement/move_price.h). It is shared by the ranks of the ring, as the exchange is;
-  /// of U groups only one has the block's own rank, for the others it moves in any case.
+  /// What moving one row or column of one head off its rank costs, in active blocks of a rank's
+  /// time (planner/placement/move_price.h). It is shared by the ranks of the ring, as the exchange
+  /// is; of U groups only one has the block's own rank, for the others it moves in any case.
   double move_price = 0.01;
   /// Exchanges looked at from each start of a head group's search, CellSearchOptions::scans.
   std::int64_t scans = 400000;
-  /// What a row with a kept block costs beside its blocks, in blocks
+  /// What a row with an active block costs beside its blocks, in blocks
   /// (planner/placement/move_price.h).
   double row_price = 0;
 };

@@ -18,25 +18,24 @@ struct RingOwners {
 };
 
 struct CellSearchOptions {
-  /// What a row or column away from home costs, in kept blocks of the barrier time.
+  /// What a row or column away from home costs, in active blocks of the barrier time.
   double move_price = 0;
   /// Rows (and columns) a rank may hold above ceil(n / R); as many it may hold below floor(n / R).
   int extra_items = 2;
   /// Exchanges of two items that may be looked at from each start, half a nanosecond per ring rank
-  /// each. None are once cost / (kept blocks / R) is `good_enough`.
+  /// each. None are once cost / (active blocks / R) is `good_enough`.
   std::int64_t scans = 400000;
   double good_enough = 1.001;
 };
 
-/// sum over ring steps t of max over i of c[i][(i + t) mod R], c being the kept blocks of rows with
-/// owner i and columns with owner j.
-/// requires owners in [0, ring)
+/// sum over ring steps t of max over i of c[i][(i + t) mod R], c being the active blocks of rows
+/// with owner i and columns with owner j. requires owners in [0, ring)
 [[nodiscard]] std::int64_t RingBarrier(const MaskSum& masks, const RingOwners& owners, int ring);
 
 struct FoundOwners {
   RingOwners owners;
   double cost = 0;  ///< RingBarrier + move_price * (items away from home)
-  double mean = 0;  ///< kept blocks / ring
+  double mean = 0;  ///< active blocks / ring
   double least = 0;  ///< no owners have a lower barrier: the mean, or MaxLoadLowerBound of the rows
 };
 

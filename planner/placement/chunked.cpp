@@ -13,7 +13,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Heads in falling order of kept blocks.
+/// Heads in falling order of active blocks.
 std::vector<int> ByLoad(const LayerMasks& masks) {
   const std::vector<std::int64_t> counts = HeadCounts(masks);
   std::vector<int> order(counts.size());

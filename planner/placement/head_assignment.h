@@ -30,7 +30,7 @@ class ReceiveVolumeModel {
   /// Of a whole head, O of its own rows that does not come back taken off. A multiple of 2^-30, so
   /// that sums are exact in any order.
   [[nodiscard]] double Whole(int head) const { return whole_[head]; }
-  /// Of a part of `load` kept blocks, likewise. requires 0 < load <= Total(head)
+  /// Of a part of `load` active blocks, likewise. requires 0 < load <= Total(head)
   [[nodiscard]] double Part(double load, int head) const;
   /// On each rank, of a head of which every row stays at home. requires needs
   [[nodiscard]] double AtHome(int head) const;

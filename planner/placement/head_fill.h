@@ -10,7 +10,7 @@
 
 namespace dbsp::planner {
 
-/// Rows of `head` with about `load` kept blocks go to `rank`.
+/// Rows of `head` with about `load` active blocks go to `rank`.
 struct HeadShare {
   int head = 0;
   int rank = 0;
@@ -28,8 +28,8 @@ struct HeadFill {
 };
 
 struct HeadFillOptions {
-  double limit = 0;  ///< load of a rank, kept blocks; at least the mean
-  double columns = 1;  ///< key blocks, times the load of a kept block
+  double limit = 0;  ///< load of a rank, active blocks; at least the mean
+  double columns = 1;  ///< key blocks, times the load of an active block
   int scans = 0;  ///< placements looked at in the first run, half of those of a later one
   int runs = 1;  ///< at most; each ends elsewhere
   double good_enough = 0;  ///< a run ends where no rank receives more; 1 is a head's rows

@@ -22,8 +22,8 @@ AttentionWork EvenShare(const AttentionShape& shape,
   work.head_dim = shape.head_dim;
   work.block = shape.block;
   work.heads = shape.heads;
-  work.kept_blocks = kept;
-  work.kept_pairs = kept * shape.block.q * shape.block.k;
+  work.active_blocks = kept;
+  work.active_pairs = kept * shape.block.q * shape.block.k;
   work.rows = (std::int64_t{shape.heads} * shape.q_blocks() + ranks - 1) / ranks;
   work.active_rows = std::min(work.rows, kept);
   return work;
@@ -38,7 +38,7 @@ double MovePrice(const AttentionShape& shape,
                  DType dtype,
                  const Costs& costs) {
   const AttentionWork work = EvenShare(shape, masks, strategy, ranks);
-  const std::int64_t kept = work.kept_blocks;
+  const std::int64_t kept = work.active_blocks;
   if (kept == 0) return 0;
   const double block_ns = costs.Attention(work).ns / static_cast<double>(kept);
   if (block_ns <= 0) return 0;
@@ -56,15 +56,15 @@ double RowPrice(const AttentionShape& shape,
                 int ranks,
                 const Costs& costs) {
   const AttentionWork even = EvenShare(shape, masks, strategy, ranks);
-  if (even.kept_blocks == 0) return 0;
+  if (even.active_blocks == 0) return 0;
   AttentionWork rows = even;
   const std::int64_t more_rows = std::max<std::int64_t>(1, even.active_rows / 8);
   rows.active_rows += more_rows;
   rows.rows += more_rows;
   AttentionWork blocks = even;
-  const std::int64_t more_blocks = std::max<std::int64_t>(1, even.kept_blocks / 8);
-  blocks.kept_blocks += more_blocks;
-  blocks.kept_pairs += more_blocks * shape.block.q * shape.block.k;
+  const std::int64_t more_blocks = std::max<std::int64_t>(1, even.active_blocks / 8);
+  blocks.active_blocks += more_blocks;
+  blocks.active_pairs += more_blocks * shape.block.q * shape.block.k;
   const double now = costs.Attention(even).ns;
   const double row_ns = (costs.Attention(rows).ns - now) / static_cast<double>(more_rows);
   const double block_ns = (costs.Attention(blocks).ns - now) / static_cast<double>(more_blocks);

@@ -9,7 +9,7 @@
 
 namespace dbsp::planner {
 
-/// Kept blocks that one rank computes in the time that moving one row (Q there, O back) or column
+/// Active blocks that one rank computes in the time that moving one row (Q there, O back) or column
 /// (K and V there) of one head adds to the exchanges of the layer's busiest rank. Attention: an
 /// even share of the layer, so fixed parts count. Exchange: the slope of an all-to-all at an even
 /// share of Q, K, V and O. Copies cost the same wherever a block goes.
@@ -22,11 +22,10 @@ namespace dbsp::planner {
                                DType dtype,
                                const Costs& costs);
 
-/// Kept blocks that cost as much as one (head, row) with a kept block does beside its blocks, from
-/// the slopes of attention in rows and in blocks at an even share of the layer, each over an eighth
-/// more.
-/// returns  PartitionOptions::row_price; 0 where nothing is kept or blocks cost nothing
-/// errors   whatever the costs throw
+/// Active blocks that cost as much as one (head, row) with an active block does beside its blocks,
+/// from the slopes of attention in rows and in blocks at an even share of the layer, each over an
+/// eighth more. returns  PartitionOptions::row_price; 0 where nothing is kept or blocks cost
+/// nothing errors   whatever the costs throw
 [[nodiscard]] double RowPrice(const AttentionShape& shape,
                               const LayerMasks& masks,
                               const Strategy& strategy,

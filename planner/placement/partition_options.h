@@ -14,11 +14,11 @@ class MaskSums;
 struct PartitionOptions {
   /// db-SP's reward Rb: how much a block's key is lowered at home (notes: 2 in its scripts).
   double dbsp_reward = 2.0;
-  /// balanced: what moving one row or column of one head off its rank costs, in kept blocks of a
+  /// balanced: what moving one row or column of one head off its rank costs, in active blocks of a
   /// rank's time: MovePrice() where there are costs.
   double move_price = 0.01;
-  /// placed, balanced: what a row with a kept block costs beside its blocks, in blocks: RowPrice()
-  /// where there are costs. Ranks are then even in rows and blocks together.
+  /// placed, balanced: what a row with an active block costs beside its blocks, in blocks:
+  /// RowPrice() where there are costs. Ranks are then even in rows and blocks together.
   double row_price = 0;
   /// balanced: exchanges its search looks at from each start of a head group's cells.
   std::int64_t balanced_scans = 400000;

@@ -25,9 +25,9 @@ struct PlacedOptions {
   /// (planner/placement/head_fill.h); 0 = it is left out.
   int traffic_scans = 1000;
   int traffic_runs = 4;
-  /// What a row with a kept block costs beside its blocks, in blocks (RowPrice), for MakePlaced.
+  /// What a row with an active block costs beside its blocks, in blocks (RowPrice), for MakePlaced.
   double row_price = 0;
-  /// Load of a kept block where rows weigh something too: how dense the loads' parts are.
+  /// Load of an active block where rows weigh something too: how dense the loads' parts are.
   double load_per_block = 1;
   /// Bytes a rank may hold between the rounds, Q and O of its rows and K and V of the columns they
   /// keep; 0 = any number. Balance gives way to it.

@@ -20,7 +20,7 @@ namespace dbsp::planner {
 [[nodiscard]] std::vector<std::int64_t> LeastColumns(const BlockMask& mask);
 
 /// Traffic of the busiest rank, in TrafficOf's units, that no placement of (head, row) pairs has
-/// less of as long as no rank computes more than `limit` kept blocks.
+/// less of as long as no rank computes more than `limit` active blocks.
 /// Mean     a part of n rows on a rank fetches what any n rows need at least (LeastColumns) of the
 ///          columns that are at home elsewhere, and Q of the rows beyond its own; O of its own rows
 ///          does not come back. Every head in the parts that cost least, on the rank where they do,
@@ -29,7 +29,7 @@ namespace dbsp::planner {
 ///          sums are few. Where a head is above the limit some rank has a part of it of at least
 ///          rows / ranks rows. The bound is the least that lets all ranks together take all heads.
 /// shape    row_home[rows], col_home[cols]; masks of that shape, at least one
-/// requires limit * ranks >= kept blocks
+/// requires limit * ranks >= active blocks
 [[nodiscard]] double MaxTrafficLowerBound(const LayerMasks& masks,
                                           std::span<const int> row_home,
                                           std::span<const int> col_home,

@@ -7,7 +7,7 @@
 
 namespace dbsp::planner {
 
-/// Sparse imbalance ratio of db-SP (notes/dbsp.md): per group k, cells c[i][j] = kept blocks of
+/// Sparse imbalance ratio of db-SP (notes/dbsp.md): per group k, cells c[i][j] = active blocks of
 /// its rows with owner i and columns with owner j; rho = max_k sum_t max_i c[k][i][(i+t) mod R] /
 /// (total / ranks). 1 when nothing is kept. For groups of one rank that share ranks (placed), the
 /// numerator is the heaviest rank's total.

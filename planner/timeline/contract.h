@@ -4,7 +4,7 @@
 //
 // The statistic is rho_barrier of the new masks under the old partition. No placement computes
 // faster than the mean of the ranks' blocks, and this one computes no slower than rho times it
-// (attention taken as proportional to kept blocks). So while rho <= limit, attention with the old
+// (attention taken as proportional to active blocks). So while rho <= limit, attention with the old
 // plan takes at most `limit` times what any new plan could reach. Bytes are not bounded: with the
 // exchange needed they follow the new masks.
 #pragma once
@@ -41,7 +41,7 @@ namespace dbsp::planner {
                                  const Partition& partition,
                                  const Contract& contract);
 
-/// The same from the heads' kept blocks alone, for exchanges without a ring. Exact for heads that
+/// The same from the heads' active blocks alone, for exchanges without a ring. Exact for heads that
 /// are whole; a split head's blocks are spread over its ranks as they were when the plan was made.
 class ContractCheck {
  public:
@@ -51,7 +51,7 @@ class ContractCheck {
 
   /// Busiest rank's blocks over the mean rank's, 1 when nothing is kept. One multiply-add per
   /// (head, rank) that has rows of it; allocates nothing.
-  /// shape    head_counts [heads] kept blocks
+  /// shape    head_counts [heads] active blocks
   /// requires counts >= 0
   [[nodiscard]] double LoadRatio(std::span<const std::int64_t> head_counts) const;
   [[nodiscard]] bool Holds(std::span<const std::int64_t> head_counts) const {

@@ -26,8 +26,8 @@ void Append(std::vector<TrafficMatrix>& rounds,
 }
 
 void AddTo(AttentionWork& sum, const AttentionWork& part) {
-  sum.kept_blocks += part.kept_blocks;
-  sum.kept_pairs += part.kept_pairs;
+  sum.active_blocks += part.active_blocks;
+  sum.active_pairs += part.active_pairs;
   sum.active_rows += part.active_rows;
   sum.rows += part.rows;
   sum.heads += part.heads;
@@ -211,8 +211,8 @@ class Builder {
     AttentionWork& whole = work_.whole;
     for (const auto& step : work_.attention) {
       for (const AttentionWork& part : step) {
-        whole.kept_blocks += part.kept_blocks;
-        whole.kept_pairs += part.kept_pairs;
+        whole.active_blocks += part.active_blocks;
+        whole.active_pairs += part.active_pairs;
       }
     }
     whole.heads = shape_.heads;
@@ -317,8 +317,8 @@ class Builder {
       const std::size_t step = c / ring;
       const auto rank = static_cast<std::size_t>(group.ranks[c % ring]);
       AttentionWork& part = work_.attention[step][rank];
-      part.kept_blocks += cells.kept[c];
-      part.kept_pairs += cells.pairs[c];
+      part.active_blocks += cells.kept[c];
+      part.active_pairs += cells.pairs[c];
       part.active_rows += cells.active_rows[c];
       if (step > 0) work_.merge_rows[step][rank] += cells.active_tokens[c];
     }

@@ -32,8 +32,8 @@ struct AttentionWork {
   std::string kernel;  ///< variant name, "" = the device's default
   int head_dim = 128;
   BlockSize block;
-  std::int64_t kept_blocks = 0;  ///< (head, row, column) blocks computed
-  std::int64_t kept_pairs = 0;  ///< (query, key) token pairs of those blocks, tails exact
+  std::int64_t active_blocks = 0;  ///< (head, row, column) blocks computed
+  std::int64_t active_pairs = 0;  ///< (query, key) token pairs of those blocks, tails exact
   std::int64_t active_rows = 0;  ///< (head, row) with at least one column here
   std::int64_t rows = 0;  ///< (head, row) present, empty ones included
   int heads = 0;  ///< heads present
@@ -69,8 +69,8 @@ struct LayerVolumes {
   std::vector<int> ring_next;  ///< [rank] rank it receives K/V from, -1 without a ring
   AttentionWork whole;  ///< the same layer as one call on one rank, for lower bounds
   /// Bytes that any placement on these ranks must move between ranks (all ranks together): for a
-  /// kept block whose row and column have different homes, either Q leaves home and O returns, or K
-  /// and V leave theirs. A packing of such blocks, so never above the true minimum.
+  /// active block whose row and column have different homes, either Q leaves home and O returns, or
+  /// K and V leave theirs. A packing of such blocks, so never above the true minimum.
   std::int64_t must_move_bytes = 0;
   /// Most bytes any rank sends to others over the whole layer, hops included.
   [[nodiscard]] std::int64_t MaxBytesSent() const;

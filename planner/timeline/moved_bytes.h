@@ -12,12 +12,11 @@
 namespace dbsp::planner {
 
 /// Tokens of one head that must leave their home rank, over all ranks: Q and O of a row count its
-/// tokens twice, K and V of a column twice. Every kept block whose row and column live on different
-/// ranks needs its row or its column moved, which is a weighted vertex cover of a bipartite graph;
-/// any packing of its edges is a lower bound (weak duality), and this one is built greedily, row by
-/// row, in O(words of the mask).
-/// shape    home_q[rows], home_k[cols]: rank of every block
-/// ensures  result <= the smallest possible; 0 when everything kept is at home
+/// tokens twice, K and V of a column twice. Every active block whose row and column live on
+/// different ranks needs its row or its column moved, which is a weighted vertex cover of a
+/// bipartite graph; any packing of its edges is a lower bound (weak duality), and this one is built
+/// greedily, row by row, in O(words of the mask). shape    home_q[rows], home_k[cols]: rank of
+/// every block ensures  result <= the smallest possible; 0 when everything kept is at home
 [[nodiscard]] std::int64_t MustMoveTokens(const AttentionShape& shape,
                                           const BlockMask& mask,
                                           std::span<const int> home_q,

@@ -124,8 +124,8 @@ BarrierLoad BarrierLoadOf(const LayerVolumes& work) {
       int at = first;
       do {
         seen[at] = true;
-        slowest = std::max(slowest, step[at].kept_blocks);
-        total += static_cast<double>(step[at].kept_blocks);
+        slowest = std::max(slowest, step[at].active_blocks);
+        total += static_cast<double>(step[at].active_blocks);
         at = work.ring_next[at];
       } while (at >= 0 && at != first);
       time += static_cast<double>(slowest);
@@ -142,10 +142,10 @@ double LowerBound(const LayerVolumes& work, const Costs& costs) {
   double parts = 0;
   for (const auto& step : work.attention) {
     for (const AttentionWork& part : step) {
-      if (part.kept_blocks > 0) parts += costs.Attention(part).ns;
+      if (part.active_blocks > 0) parts += costs.Attention(part).ns;
     }
   }
-  const double whole = work.whole.kept_blocks > 0 ? costs.Attention(work.whole).ns : 0.0;
+  const double whole = work.whole.active_blocks > 0 ? costs.Attention(work.whole).ns : 0.0;
   const double compute = std::min(whole, parts) / work.ranks;
   const std::int64_t bytes = work.must_move_bytes / work.ranks;
   const double moved = bytes > 0 ? costs.BandwidthBoundNs(bytes) : 0.0;
@@ -188,7 +188,7 @@ LayerDurations PriceLayer(const LayerVolumes& work, const Costs& costs, Bound bo
     for (std::size_t r = 0; r < ranks; ++r) {
       const AttentionWork& part = work.attention[t][r];
       const std::int64_t rows = work.merge_rows[t][r];
-      if (part.kept_blocks > 0) out.attention[t][r] = Pick(costs.Attention(part), bound);
+      if (part.active_blocks > 0) out.attention[t][r] = Pick(costs.Attention(part), bound);
       if (rows > 0) out.merge[t][r] = Pick(costs.Merge(rows, part.head_dim), bound);
     }
   }

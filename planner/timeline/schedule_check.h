@@ -14,7 +14,7 @@ namespace dbsp::planner {
 /// What the lists do wrong, or "" when following them gives exact attention: every Q, K and V block
 /// starts at home and is only sent by a rank that has it; Q and O have one place at a time, K and V
 /// go to the ranks that use them and no others; every (head, row) is computed on exactly one rank;
-/// every kept block exactly once, at a ring step where its K/V are at hand; every O block comes
+/// every active block exactly once, at a ring step where its K/V are at hand; every O block comes
 /// back home. Independent of how the lists were made. requires masks and home fit the shape
 [[nodiscard]] std::string ScheduleProblem(const AttentionShape& shape,
                                           const LayerMasks& masks,

@@ -160,7 +160,7 @@ std::vector<std::uint64_t> NeededColumns(const BlockMask& mask, const RingSplit&
   return needed;
 }
 
-std::vector<std::int64_t> CountKept(const BlockMask& mask, const RingSplit& split) {
+std::vector<std::int64_t> CountActiveBlocks(const BlockMask& mask, const RingSplit& split) {
   const auto ring = static_cast<std::size_t>(split.ring());
   std::vector<std::int64_t> kept(ring * static_cast<std::size_t>(split.steps()), 0);
   const std::vector<std::int32_t> counts = PartCounts(mask, split);

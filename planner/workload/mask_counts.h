@@ -22,7 +22,7 @@ struct DistinctMask {
 /// In order of first use. errors Error{kInvalidArgument} for a missing mask or unequal sizes
 [[nodiscard]] std::vector<DistinctMask> DistinctMasks(const LayerMasks& masks);
 
-/// Kept blocks per head, per row summed over the heads, per column summed over the heads.
+/// Active blocks per head, per row summed over the heads, per column summed over the heads.
 [[nodiscard]] std::vector<std::int64_t> HeadCounts(const LayerMasks& masks);
 [[nodiscard]] std::vector<std::int64_t> RowSums(const LayerMasks& masks);
 [[nodiscard]] std::vector<std::int64_t> ColumnSums(const LayerMasks& masks);
@@ -41,7 +41,7 @@ class MaskSums {
   std::optional<std::vector<std::int64_t>> columns_;
 };
 
-/// Kept blocks of every row, [rows]: one mask's part of RowSums.
+/// Active blocks of every row, [rows]: one mask's part of RowSums.
 [[nodiscard]] std::vector<std::int32_t> RowCounts(const BlockMask& mask);
 
 /// How a group's ring splits rows and columns: columns as word masks per owner, zero words left out
@@ -88,7 +88,8 @@ struct MaskCells {
 [[nodiscard]] std::vector<std::uint64_t> NeededColumns(const BlockMask& mask,
                                                        const RingSplit& split);
 
-/// CountCells' kept blocks alone.
-[[nodiscard]] std::vector<std::int64_t> CountKept(const BlockMask& mask, const RingSplit& split);
+/// CountCells' active blocks alone.
+[[nodiscard]] std::vector<std::int64_t> CountActiveBlocks(const BlockMask& mask,
+                                                          const RingSplit& split);
 
 }  // namespace dbsp::planner

@@ -40,7 +40,7 @@ class RuleSource : public MaskSource {
     return key.empty() ? key : fmt::format("{}:{}", index, key);
   }
 
-  std::vector<std::int64_t> KeptAt(int step, int layer) override {
+  std::vector<std::int64_t> ActiveBlocksAt(int step, int layer) override {
     return masks_[Index(step, layer)]->Kept(step, layer);
   }
 
@@ -55,7 +55,7 @@ class RuleSource : public MaskSource {
 
 }  // namespace
 
-std::vector<std::int64_t> MaskSource::KeptAt(int step, int layer) {
+std::vector<std::int64_t> MaskSource::ActiveBlocksAt(int step, int layer) {
   std::vector<std::int64_t> kept;
   for (const BlockMaskPtr& mask : At(step, layer).head) kept.push_back(mask->Count());
   return kept;

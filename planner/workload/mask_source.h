@@ -24,9 +24,9 @@ class MaskSource {
   [[nodiscard]] virtual LayerMasks At(int step, int layer) = 0;
   /// Equal keys = equal masks, without making them ("" when only the masks can tell).
   [[nodiscard]] virtual std::string KeyAt(int step, int layer) const = 0;
-  /// Kept blocks of each head of At(step, layer), without making masks where the rule knows them.
+  /// Active blocks of each head of At(step, layer), without making masks where the rule knows them.
   /// errors  as At; threads safe concurrently
-  [[nodiscard]] virtual std::vector<std::int64_t> KeptAt(int step, int layer);
+  [[nodiscard]] virtual std::vector<std::int64_t> ActiveBlocksAt(int step, int layer);
 };
 
 [[nodiscard]] std::unique_ptr<MaskSource> OpenMasks(const Workload& workload);

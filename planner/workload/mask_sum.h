@@ -20,10 +20,10 @@ class MaskSum {
   [[nodiscard]] int rows() const { return rows_; }
   [[nodiscard]] int cols() const { return cols_; }
 
-  /// [row * parts + k] kept blocks of the row in columns with owner k.
+  /// [row * parts + k] active blocks of the row in columns with owner k.
   /// requires col_owner of cols() entries in [0, parts)
   [[nodiscard]] std::vector<std::int64_t> RowParts(std::span<const int> col_owner, int parts) const;
-  /// [col * parts + k] kept blocks of the column in rows with owner k.
+  /// [col * parts + k] active blocks of the column in rows with owner k.
   /// requires row_owner of rows() entries in [0, parts)
   [[nodiscard]] std::vector<std::int64_t> ColumnParts(std::span<const int> row_owner,
                                                       int parts) const;

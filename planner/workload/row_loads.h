@@ -11,17 +11,17 @@
 
 namespace dbsp::planner {
 
-/// Kept blocks of every row of every head: what a row costs.
+/// Active blocks of every row of every head: what a row costs.
 struct RowLoads {
   int heads = 0;
   int rows = 0;
   std::vector<std::int32_t> blocks;  ///< [head][row]
-  /// Kept blocks of each head.
+  /// Active blocks of each head.
   [[nodiscard]] std::vector<std::int64_t> HeadTotals() const;
 };
-/// Loads of the masks' rows: their kept blocks. With a price of an active row, in blocks, they are
-/// in units of 1 / kLoadUnit block and an active row weighs that much more.
-/// requires row_price >= 0
+/// Loads of the masks' rows: their active blocks. With a price of an active row, in blocks, they
+/// are in units of 1 / kLoadUnit block and an active row weighs that much more. requires row_price
+/// >= 0
 [[nodiscard]] RowLoads RowLoadsOf(const LayerMasks& masks, double row_price = 0);
 constexpr double kLoadUnit = 16;
 

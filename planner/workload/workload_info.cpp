@@ -30,7 +30,7 @@ struct RuleSummary {
 
 struct Summary {
   std::vector<RuleSummary> rules;
-  double kept_blocks = 0;  ///< over all cells and heads, one pass
+  double active_blocks = 0;  ///< over all cells and heads, one pass
 };
 
 /// Every cell is visited; cells with equal keys are counted once and weighted.
@@ -50,7 +50,7 @@ Summary Summarise(const Workload& workload, planner::MaskSource& source) {
       if (const auto found = known.find(key); !key.empty() && found != known.end()) {
         kept = found->second;
       } else {
-        kept = source.KeptAt(step, layer);
+        kept = source.ActiveBlocksAt(step, layer);
         if (!key.empty()) known[key] = kept;
       }
       ++rule.cells;
@@ -64,7 +64,7 @@ Summary Summarise(const Workload& workload, planner::MaskSource& source) {
         rule.low = std::min(rule.low, density);
         rule.high = std::max(rule.high, density);
         rule.sum += density;
-        summary.kept_blocks += static_cast<double>(count);
+        summary.active_blocks += static_cast<double>(count);
       }
     }
   }
@@ -103,8 +103,8 @@ Figures FiguresOf(const Workload& workload, const Summary& summary) {
       workload.model.passes;
   return {static_cast<std::int64_t>(shape.heads) * shape.q_blocks() * one_row.words_per_row() * 8,
           blocks * cells * block_flops,
-          summary.kept_blocks * block_flops,
-          summary.kept_blocks / (blocks * cells)};
+          summary.active_blocks * block_flops,
+          summary.active_blocks / (blocks * cells)};
 }
 
 Json RuleJson(const Workload& workload, const Summary& summary, std::size_t index) {

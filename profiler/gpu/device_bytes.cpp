@@ -15,7 +15,7 @@ std::int64_t DeviceBytes(const AttentionConfig& c) {
   const std::int64_t queries = tiles * c.block.q;
   const std::int64_t keys = std::int64_t{c.heads} * c.k_blocks * c.block.k;
   return 2 * (queries + keys) * c.head_dim * kBf16 + queries * kF32 +
-         (2 * tiles + 1 + c.kept_blocks) * kInt;
+         (2 * tiles + 1 + c.active_blocks) * kInt;
 }
 
 std::int64_t PackTokens(const LocalConfig& c) {

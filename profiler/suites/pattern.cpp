@@ -28,13 +28,13 @@ std::vector<int> RowCounts(const AttentionConfig& config) {
   std::int64_t placed = 0;
   for (int row = 0; row < rows; ++row) {
     share += total > 0 ? weight(row) / total : 1.0 / rows;
-    const auto until = std::llround(share * static_cast<double>(config.kept_blocks));
+    const auto until = std::llround(share * static_cast<double>(config.active_blocks));
     const auto want = std::clamp<std::int64_t>(until - placed, 0, config.k_blocks);
     counts[row] = static_cast<int>(want);
     placed += want;
   }
   for (auto row = counts.rbegin(); row != counts.rend(); ++row) {
-    const auto more = std::min<std::int64_t>(config.kept_blocks - placed, config.k_blocks - *row);
+    const auto more = std::min<std::int64_t>(config.active_blocks - placed, config.k_blocks - *row);
     *row += static_cast<int>(more);
     placed += more;
   }
@@ -54,7 +54,7 @@ std::vector<std::string> PatternNames() { return {"dense", "uniform", "skewed", 
 
 AttentionConfig WithDensity(AttentionConfig config, double density) {
   const auto blocks = static_cast<double>(BlocksOf(config));
-  config.kept_blocks =
+  config.active_blocks =
       config.pattern == "dense" ? BlocksOf(config) : std::llround(density * blocks);
   const auto counts = RowCounts(config);
   config.active_rows = std::count_if(counts.begin(), counts.end(), [](int n) { return n > 0; });
@@ -66,11 +66,11 @@ BlockLists MakeLists(const AttentionConfig& config) {
   if (std::find(names.begin(), names.end(), config.pattern) == names.end()) {
     throw Error(ErrorCode::kInvalidArgument, UnknownName("pattern", config.pattern, names));
   }
-  if (config.kept_blocks < 0 || config.kept_blocks > BlocksOf(config)) {
+  if (config.active_blocks < 0 || config.active_blocks > BlocksOf(config)) {
     Fail(ErrorCode::kInvalidArgument,
          "attention trial: expected 0 to {} kept blocks, found {}",
          BlocksOf(config),
-         config.kept_blocks);
+         config.active_blocks);
   }
   BlockLists lists;
   lists.begin.push_back(0);

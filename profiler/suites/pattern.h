@@ -20,11 +20,11 @@ struct BlockLists {
 /// i, random columns), "band" (rows alike, columns round the diagonal).
 [[nodiscard]] std::vector<std::string> PatternNames();
 
-/// A configuration with kept_blocks and active_rows filled in for `density` of its blocks.
+/// A configuration with active_blocks and active_rows filled in for `density` of its blocks.
 /// requires heads, q_blocks, k_blocks >= 1, 0 <= density <= 1
 [[nodiscard]] AttentionConfig WithDensity(AttentionConfig config, double density);
 
-/// Lists with exactly config.kept_blocks blocks. The same configuration gives the same lists.
+/// Lists with exactly config.active_blocks blocks. The same configuration gives the same lists.
 /// errors  Error{kInvalidArgument} for an unknown pattern, or more blocks than there are
 [[nodiscard]] BlockLists MakeLists(const AttentionConfig& config);
 

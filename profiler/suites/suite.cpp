@@ -58,7 +58,7 @@ int CeilDiv(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1
 
 using Draws = std::vector<std::vector<Draw>>;
 
-/// The fit has a cost per head, per row and per kept block: every call dense and at 0.3 first,
+/// The fit has a cost per head, per row and per active block: every call dense and at 0.3 first,
 /// which tells rows from blocks, then sparser ones of half the rows, then an uneven and a fuller
 /// one.
 Draws AllDraws() {
@@ -323,7 +323,7 @@ struct Describer {
                        c.k_blocks,
                        c.block.q,
                        c.block.k,
-                       100.0 * static_cast<double>(c.kept_blocks) / blocks,
+                       100.0 * static_cast<double>(c.active_blocks) / blocks,
                        c.pattern,
                        by);
   }

@@ -60,7 +60,7 @@ struct SuiteOptions {
 /// Configurations with different keys. Order: the workload's (or plan's) shapes before the general
 /// ones, and within both attention, exchange and local by turns, so that any beginning of the list
 /// has some of each. Calls of a workload that would be long get fewer rows, then fewer heads: time
-/// is linear in kept blocks.
+/// is linear in active blocks.
 /// "collectives" is every exchange (even and uneven all-to-all, ring hop, all-gather,
 /// reduce-scatter, grouped needed-only) at every size, between 2, 4, ... and all ranks.
 /// "overlap" is attention while ranks exchange and exchanges while they attend

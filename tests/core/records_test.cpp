@@ -52,7 +52,7 @@ TEST(KeyOfTest, EveryFieldChangesTheKey) {
   attention([](auto& c) { c.k_blocks = 5; });
   attention([](auto& c) { c.pattern = "radial"; });
   attention([](auto& c) { c.seed = ~0ULL; });
-  attention([](auto& c) { c.kept_blocks = 9; });
+  attention([](auto& c) { c.active_blocks = 9; });
   attention([](auto& c) { c.active_rows = 8; });
   add(ExchangeConfig{"hop", "threads", 2, 100, 1.0});
   add(ExchangeConfig{"alltoall", "threads", 2, 100, 1.0});

@@ -64,7 +64,7 @@ TEST(DatabaseTest, EveryFieldOfTheAttentionConfigurationComesBack) {
   EXPECT_EQ(got.k_blocks, want.k_blocks);
   EXPECT_EQ(got.pattern, want.pattern);
   EXPECT_EQ(got.seed, want.seed);
-  EXPECT_EQ(got.kept_blocks, want.kept_blocks);
+  EXPECT_EQ(got.active_blocks, want.active_blocks);
   EXPECT_EQ(got.active_rows, want.active_rows);
 }
 

@@ -66,7 +66,7 @@ inline Trial SomeAttention(std::uint64_t seed, std::vector<std::int64_t> samples
   config.k_blocks = 20;
   config.pattern = "skewed";
   config.seed = seed;
-  config.kept_blocks = 150;
+  config.active_blocks = 150;
   config.active_rows = 29;
   Trial trial;
   trial.suite = "quick";

@@ -276,7 +276,7 @@ KeyListFeatures::Side SideByBits(const std::vector<BlockMask>& heads, int side) 
         blocks.insert(j / side);
       }
       counts.push_back(n);
-      expected.kept_blocks += static_cast<std::int64_t>(blocks.size());
+      expected.active_blocks += static_cast<std::int64_t>(blocks.size());
     }
   }
   expected.tiles = static_cast<std::int64_t>(counts.size());
@@ -294,7 +294,7 @@ KeyListFeatures::Side SideByBits(const std::vector<BlockMask>& heads, int side) 
 void ExpectSide(const KeyListFeatures::Side& got, const KeyListFeatures::Side& expected) {
   EXPECT_EQ(got.tiles, expected.tiles);
   EXPECT_EQ(got.packed_keys, expected.packed_keys);
-  EXPECT_EQ(got.kept_blocks, expected.kept_blocks);
+  EXPECT_EQ(got.active_blocks, expected.active_blocks);
   EXPECT_EQ(got.max_keys, expected.max_keys);
   EXPECT_NEAR(got.variance, expected.variance, 1e-9 * (1.0 + expected.variance));
   EXPECT_DOUBLE_EQ(got.overlap, expected.overlap);

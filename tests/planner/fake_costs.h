@@ -17,7 +17,7 @@ class FakeCosts : public Costs {
   double spread = 0.25;
 
   [[nodiscard]] Estimate Attention(const AttentionWork& work) const override {
-    return Interval(call_ns + pair_ns * static_cast<double>(work.kept_pairs) +
+    return Interval(call_ns + pair_ns * static_cast<double>(work.active_pairs) +
                     row_ns * static_cast<double>(work.active_rows));
   }
   [[nodiscard]] Estimate Copy(std::int64_t bytes) const override {

@@ -17,7 +17,7 @@ AttentionConfig SmallAttention() {
   attention.block = {8, 16};
   attention.q_blocks = attention.k_blocks = 3;
   attention.pattern = "uniform";
-  attention.kept_blocks = 7;
+  attention.active_blocks = 7;
   return attention;
 }
 

@@ -25,7 +25,7 @@ namespace dbsp::replay::testing {
 class UnitCosts final : public planner::Costs {
  public:
   [[nodiscard]] planner::Estimate Attention(const planner::AttentionWork& work) const override {
-    return Of(static_cast<double>(work.kept_pairs));
+    return Of(static_cast<double>(work.active_pairs));
   }
   [[nodiscard]] planner::Estimate Copy(std::int64_t bytes) const override {
     return Of(static_cast<double>(bytes));

@@ -90,7 +90,7 @@ void ExpectVerified(const Cell& cell, std::span<const CpuRank> ranks) {
   for (const CpuRank& rank : ranks) {
     const ExecutedWork& done = rank.executed();
     sent = std::accumulate(done.sent_bytes.begin(), done.sent_bytes.end(), sent);
-    computed = std::accumulate(done.kept_blocks.begin(), done.kept_blocks.end(), computed);
+    computed = std::accumulate(done.active_blocks.begin(), done.active_blocks.end(), computed);
   }
   EXPECT_EQ(sent, cell.work.TotalBytesSent());
   std::int64_t kept = 0;

@@ -87,8 +87,8 @@ TEST(PassGroupsTest, EveryGroupIsVerifiedAndItsSegmentsCarryThePlansRanks) {
       EXPECT_EQ(cell.verified->rows, 2 * c.plan.shape.tokens * c.plan.shape.heads);
       EXPECT_EQ(cell.verified->rows_checked, cell.verified->rows);
       // What a group computes and sends does not depend on the numbers it works on.
-      ASSERT_EQ(cell.kept_blocks.size(), static_cast<std::size_t>(c.plan.ranks));
-      ASSERT_EQ(cell.bytes_sent.size(), cell.kept_blocks.size());
+      ASSERT_EQ(cell.active_blocks.size(), static_cast<std::size_t>(c.plan.ranks));
+      ASSERT_EQ(cell.bytes_sent.size(), cell.active_blocks.size());
       std::map<std::tuple<int, SegmentKind, int>, std::int64_t> predicted;
       for (const Segment& s : c.plan.predictions[0].segments) {
         predicted[{s.rank, s.kind, s.index}] = s.duration_ns;
@@ -96,7 +96,7 @@ TEST(PassGroupsTest, EveryGroupIsVerifiedAndItsSegmentsCarryThePlansRanks) {
       for (int rank = 0; rank < pass_ranks; ++rank) {
         const auto one = static_cast<std::size_t>(rank);
         const auto two = static_cast<std::size_t>(rank + pass_ranks);
-        EXPECT_EQ(cell.kept_blocks[one], cell.kept_blocks[two]);
+        EXPECT_EQ(cell.active_blocks[one], cell.active_blocks[two]);
         EXPECT_EQ(cell.bytes_sent[one], cell.bytes_sent[two]);
       }
       std::set<int> ranks;

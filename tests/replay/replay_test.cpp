@@ -140,8 +140,8 @@ TEST(ReplayTest, ExecutedBalanceAndBytesAreThePlans) {
                                                                 DType::kF32);
   for (std::size_t rank = 0; rank < 4; ++rank) {
     std::int64_t kept = 0;
-    for (const auto& step : work.attention) kept += step[rank].kept_blocks;
-    EXPECT_EQ(cell.kept_blocks[rank], kept);
+    for (const auto& step : work.attention) kept += step[rank].active_blocks;
+    EXPECT_EQ(cell.active_blocks[rank], kept);
   }
   EXPECT_EQ(std::accumulate(cell.bytes_sent.begin(), cell.bytes_sent.end(), std::int64_t{0}),
             work.TotalBytesSent());

@@ -109,7 +109,7 @@ TEST_P(TransportsTest, EveryRankSpendsItsBlocksAndEveryKeptBlockIsComputedOnce) 
     (void)RunSerial(cell, ranks, Predicted(cell), kOnce, {});
     std::int64_t computed = 0;
     for (const CpuRank& rank : ranks) {
-      const auto& kept = rank.executed().kept_blocks;
+      const auto& kept = rank.executed().active_blocks;
       computed += std::accumulate(kept.begin(), kept.end(), std::int64_t{0});
     }
     std::int64_t expected = 0;

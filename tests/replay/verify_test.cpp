@@ -139,7 +139,7 @@ TEST(VerifyTest, WorkThatDiffersFromTheAmountsIsNamed) {
   cell.work.rounds[0].bytes[1] += 64;  // rank 0 to rank 1
   EXPECT_THAT(WorkProblem(cell, ranks), HasSubstr("rank 0: bytes packed in round 0"));
   cell.work.rounds[0].bytes[1] -= 64;
-  cell.work.attention[0][2].kept_blocks -= 1;
+  cell.work.attention[0][2].active_blocks -= 1;
   EXPECT_THAT(WorkProblem(cell, ranks), HasSubstr("rank 2: blocks computed in ring step 0"));
 }
 

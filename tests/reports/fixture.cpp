@@ -22,7 +22,7 @@ namespace {
 class LinearCosts : public planner::Costs {
  public:
   [[nodiscard]] planner::Estimate Attention(const planner::AttentionWork& work) const override {
-    return Around(static_cast<double>(work.kept_pairs) * 0.8);
+    return Around(static_cast<double>(work.active_pairs) * 0.8);
   }
   [[nodiscard]] planner::Estimate Copy(std::int64_t bytes) const override {
     return Around(static_cast<double>(bytes) * 0.1);
@@ -107,7 +107,7 @@ Trial AttentionTrial(std::int64_t kept, TrialOutcome outcome) {
   config.q_blocks = 16;
   config.k_blocks = 16;
   config.pattern = "uniform";
-  config.kept_blocks = kept;
+  config.active_blocks = kept;
   config.active_rows = 32;
   trial.config = config;
   trial.outcome = outcome;

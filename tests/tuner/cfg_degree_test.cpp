@@ -49,7 +49,7 @@ class PairCosts : public planner::Costs {
   /// dear_ranks  an all-to-all of so many ranks takes a second
   explicit PairCosts(int dear_ranks = 0) : dear_ranks_(dear_ranks) {}
   [[nodiscard]] planner::Estimate Attention(const planner::AttentionWork& work) const override {
-    return Of(static_cast<double>(work.kept_pairs));
+    return Of(static_cast<double>(work.active_pairs));
   }
   [[nodiscard]] planner::Estimate Copy(std::int64_t) const override { return Of(0); }
   [[nodiscard]] planner::Estimate Merge(std::int64_t, int) const override { return Of(0); }

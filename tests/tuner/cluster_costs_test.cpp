@@ -28,7 +28,7 @@ planner::AttentionWork Dense(int heads, int side, int head_dim, BlockSize block)
   work.head_dim = head_dim;
   work.block = block;
   work.active_rows = static_cast<std::int64_t>(heads) * side;
-  work.kept_blocks = work.active_rows * side;
+  work.active_blocks = work.active_rows * side;
   return work;
 }
 
@@ -53,7 +53,7 @@ TEST(ClusterCostsTest, DenseAttentionRunsAtThePublishedRates) {
   const auto rate = [](const char* name, int head_dim) {
     const ClusterCosts costs(ParseCluster(name));
     const auto work = Dense(5, 592, head_dim, {128, 128});
-    const double flops = 4.0 * 128 * 128 * head_dim * static_cast<double>(work.kept_blocks);
+    const double flops = 4.0 * 128 * 128 * head_dim * static_cast<double>(work.active_blocks);
     return flops / costs.Attention(work).ns / 1e3;
   };
   EXPECT_GT(rate("h100x8", 128), 550);
@@ -104,7 +104,7 @@ TEST(ClusterCostsTest, FewRowsLeaveMultiprocessorsIdle) {
   auto few = Dense(1, 132, 128, {128, 128});
   auto fewer = few;
   fewer.active_rows = 1;
-  fewer.kept_blocks = few.kept_blocks / 132;
+  fewer.active_blocks = few.active_blocks / 132;
   // One row of 132 is 1/132 of the work and takes as long.
   EXPECT_NEAR(costs.Attention(fewer).ns, costs.Attention(few).ns, 0.01 * costs.Attention(few).ns);
 }

@@ -27,7 +27,7 @@ FitRequest RequestFor(const SyntheticTrials& made) {
   request.block = made.block;
   request.typical.heads = 4;
   request.typical.active_rows = 100;
-  request.typical.kept_blocks = 1000;
+  request.typical.active_blocks = 1000;
   request.profile_command = "dbsp-profile --db p.db";
   return request;
 }
@@ -40,7 +40,7 @@ planner::AttentionWork Work(int heads, std::int64_t rows, std::int64_t blocks) {
   planner::AttentionWork work;
   work.heads = heads;
   work.active_rows = rows;
-  work.kept_blocks = blocks;
+  work.active_blocks = blocks;
   return work;
 }
 
@@ -82,10 +82,10 @@ TEST(FittedCostsTest, EveryKernelOfTheBlocksMayBeChosenTheDefaultFirst) {
   const SyntheticTrials made = TwoKernels();
   FitRequest request = RequestFor(made);
   request.typical.active_rows = 100;
-  request.typical.kept_blocks = 100'000;
+  request.typical.active_blocks = 100'000;
   EXPECT_EQ(Fit(made, request).kernels(),
             (std::vector<std::string>{"cpu.other", "cpu.block_sparse"}));
-  request.typical.kept_blocks = 101;
+  request.typical.active_blocks = 101;
   const FittedCosts costs = Fit(made, request);
   EXPECT_EQ(costs.kernels(), (std::vector<std::string>{"cpu.block_sparse", "cpu.other"}));
   planner::AttentionWork work = Work(2, 100, 100'000);
@@ -251,7 +251,7 @@ TEST(FittedCostsTest, FailedAndImpossibleTrialsNeverEnter) {
   config.head_dim = clean.head_dim;
   config.block = clean.block;
   config.active_rows = 77;
-  config.kept_blocks = 777;
+  config.active_blocks = 777;
   Trial trial;
   trial.config = config;
   trial.samples_ns = {1, 1, 1};

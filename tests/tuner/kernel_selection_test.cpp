@@ -37,7 +37,7 @@ class KernelCosts : public planner::FakeCosts {
   [[nodiscard]] Estimate Attention(const AttentionWork& work) const override {
     const Rates& rates = kernels.at(work.kernel);
     const double ns = rates.call + rates.row * static_cast<double>(work.active_rows) +
-                      rates.block * static_cast<double>(work.kept_blocks);
+                      rates.block * static_cast<double>(work.active_blocks);
     return {ns, 0.9 * ns, 1.1 * ns};
   }
 };

@@ -72,7 +72,7 @@ class SyntheticTrials {
     config.pattern = "uniform";
     config.seed = seed;
     config.active_rows = rows;
-    config.kept_blocks = blocks;
+    config.active_blocks = blocks;
     Add(config, truth.Attention(heads, rows, static_cast<double>(blocks)));
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kept blocks or kept fractions per (step, layer, head), as measured elsewhere.
+// Active blocks or kept fractions per (step, layer, head), as measured elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace dbsp::planner {
 
-/// Kept blocks of every head: kept[(step * layers + layer) * heads + head], for masks of
+/// Active blocks of every head: kept[(step * layers + layer) * heads + head], for masks of
 /// shape.q_blocks() x shape.k_blocks().
 using DensityCounts = std::vector<std::uint32_t>;
 
@@ -34,7 +34,7 @@ using DensityCounts = std::vector<std::uint32_t>;
                                                  const ModelShape& model,
                                                  const AttentionShape& shape);
 
-/// A .npy of shape [steps, layers, heads]: integers are counts of kept blocks out of `total` (0 =
+/// A .npy of shape [steps, layers, heads]: integers are counts of active blocks out of `total` (0 =
 /// the blocks of `shape`), floats are fractions from 0 to 1.
 /// errors  as DensityFromCsv, and Error{kCorruptInput} naming the index of a bad value
 [[nodiscard]] DensityCounts DensityFromArray(const std::filesystem::path& path,

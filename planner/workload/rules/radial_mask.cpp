@@ -60,7 +60,7 @@ bool BlockKept(Span rows, Span cols, std::int64_t width, int block) {
   return 5 * high > 3 * filled;
 }
 
-/// Adds the kept blocks of frame pair (i, j).
+/// Adds the active blocks of frame pair (i, j).
 void AddPair(
     int i, int j, std::int64_t frame_tokens, std::int64_t width, int block, BlockMask& mask) {
   const std::int64_t row_start = i * frame_tokens;

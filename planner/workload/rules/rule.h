@@ -61,7 +61,7 @@ class RuleMasks {
   [[nodiscard]] virtual LayerMasks Make(int step, int layer) = 0;
   /// Equal keys = equal masks within this object; "" when only the masks can tell.
   [[nodiscard]] virtual std::string Key(int step, int layer) const = 0;
-  /// Kept blocks of each head, the same as counting Make(step, layer); cheap where the rule knows
+  /// Active blocks of each head, the same as counting Make(step, layer); cheap where the rule knows
   /// the count beforehand.
   [[nodiscard]] virtual std::vector<std::int64_t> Kept(int step, int layer);
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Masks with an exact number of kept blocks at made-up, seeded positions. They stand in where only
-// a head's density is known: counts and head imbalance are real, positions are not.
+// Masks with an exact number of active blocks at made-up, seeded positions. They stand in where
+// only a head's density is known: counts and head imbalance are real, positions are not.
 #pragma once
 
 #include <cstdint>

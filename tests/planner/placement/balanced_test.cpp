@@ -27,7 +27,7 @@
 namespace dbsp::planner {
 namespace {
 
-std::int64_t KeptBlocks(const LayerMasks& masks) {
+std::int64_t ActiveBlocks(const LayerMasks& masks) {
   const std::vector<std::int64_t> heads = HeadCounts(masks);
   return std::accumulate(heads.begin(), heads.end(), std::int64_t{0});
 }
@@ -85,7 +85,7 @@ TEST(BalancedTest, OneGroupIsNeverWorseThanHomeStridedOrGreedy) {
   }
 }
 
-/// Kept blocks of the busiest cell of each ring step, in the plainest way.
+/// Active blocks of the busiest cell of each ring step, in the plainest way.
 std::int64_t ObviousBarrier(const BlockMask& mask, const RingOwners& owners, int ring) {
   std::vector<std::int64_t> cells(ring * ring, 0);
   for (int i = 0; i < mask.rows(); ++i) {
@@ -314,7 +314,7 @@ TEST(BalancedTest, SlidingTilesEndWithinTheBoundOfWholeRows) {
   const double rho = BarrierRho(masks, MakeBalanced(shape, masks, 1, 8, MakeHomeLayout(shape, 8)));
   EXPECT_EQ(
       MaxLoadLowerBound(RowSums(masks), 8) * 8,
-      static_cast<std::int64_t>(std::llround(bound * static_cast<double>(KeptBlocks(masks)))));
+      static_cast<std::int64_t>(std::llround(bound * static_cast<double>(ActiveBlocks(masks)))));
   EXPECT_GE(rho, bound - 1e-9);
   EXPECT_LE(rho, bound * 1.001);
 }

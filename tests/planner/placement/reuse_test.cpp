@@ -17,11 +17,11 @@
 namespace dbsp::planner {
 namespace {
 
-/// Attention takes a nanosecond a kept block, nothing else takes any.
+/// Attention takes a nanosecond an active block, nothing else takes any.
 class BlockCosts final : public Costs {
  public:
   [[nodiscard]] Estimate Attention(const AttentionWork& work) const override {
-    const auto ns = static_cast<double>(work.kept_blocks);
+    const auto ns = static_cast<double>(work.active_blocks);
     return {ns, ns, ns};
   }
   [[nodiscard]] Estimate Copy(std::int64_t) const override { return {}; }

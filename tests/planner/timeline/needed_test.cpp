@@ -155,7 +155,7 @@ TEST(NeededTest, WholeHeadsMoveAsUlyssesLessTheColumnsThatNoRowKeeps) {
   const std::int64_t token = 8 * 4;  // bytes of one token of one head
   EXPECT_EQ(whole.rounds[0].At(1, 0) - needed.rounds[0].At(1, 0), 2 * 2 * (4 + 2) * token);
   EXPECT_EQ(whole.rounds[0].At(0, 1), needed.rounds[0].At(0, 1));
-  EXPECT_EQ(whole.attention[0][0].kept_pairs, needed.attention[0][0].kept_pairs);
+  EXPECT_EQ(whole.attention[0][0].active_pairs, needed.attention[0][0].active_pairs);
 }
 
 TEST(NeededTest, PlacementsThatAnExchangeCannotRunAreRefused) {

@@ -50,8 +50,8 @@ AttentionWork CountAttention(const Case& made, const RankSchedule& program, std:
       for (const int j : columns.cols) {
         if (!mask.Get(i, j)) continue;
         active = true;
-        ++work.kept_blocks;
-        work.kept_pairs += static_cast<std::int64_t>(shape.q_tokens(i)) * shape.k_tokens(j);
+        ++work.active_blocks;
+        work.active_pairs += static_cast<std::int64_t>(shape.q_tokens(i)) * shape.k_tokens(j);
       }
       work.active_rows += active ? 1 : 0;
     }
@@ -129,8 +129,8 @@ TEST(ScheduleTest, ListsHoldExactlyTheAmountsOfLayerWork) {
         const RankSchedule& program = schedule.rank[r];
         const AttentionWork want = CountAttention(made, program, t);
         const AttentionWork& got = work.attention[t][r];
-        ASSERT_EQ(got.kept_blocks, want.kept_blocks);
-        ASSERT_EQ(got.kept_pairs, want.kept_pairs);
+        ASSERT_EQ(got.active_blocks, want.active_blocks);
+        ASSERT_EQ(got.active_pairs, want.active_pairs);
         ASSERT_EQ(got.active_rows, want.active_rows);
         ASSERT_EQ(got.rows, want.rows);
         ASSERT_EQ(got.heads, want.heads);
@@ -139,10 +139,10 @@ TEST(ScheduleTest, ListsHoldExactlyTheAmountsOfLayerWork) {
         if (t + 1 < static_cast<std::size_t>(work.steps)) {
           ASSERT_EQ(work.hop_bytes[t][r], CountHop(made, program, t, dtype));
         }
-        kept += want.kept_blocks;
+        kept += want.active_blocks;
       }
     }
-    ASSERT_EQ(work.whole.kept_blocks, kept);
+    ASSERT_EQ(work.whole.active_blocks, kept);
     ASSERT_LE(work.must_move_bytes, work.TotalBytesSent());
   }
 }

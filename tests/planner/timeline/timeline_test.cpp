@@ -69,7 +69,7 @@ TEST(TimelineTest, BarrierOfBlockCountsIsRho) {
     LayerDurations durations = Shaped(work, [] { return 0.0; });
     for (std::size_t t = 0; t < durations.attention.size(); ++t) {
       for (std::size_t r = 0; r < durations.attention[t].size(); ++r) {
-        durations.attention[t][r] = static_cast<double>(work.attention[t][r].kept_blocks);
+        durations.attention[t][r] = static_cast<double>(work.attention[t][r].active_blocks);
       }
     }
     const Timeline barrier = Simulate(work, durations, RingSync::kBarrier);

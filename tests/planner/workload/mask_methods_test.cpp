@@ -133,7 +133,7 @@ TEST(MaskStaTest, DensitiesOfThePublishedStrategiesComeOut) {
     double overall = 0;
     for (int step = 0; step < workload.model.steps; ++step) {
       for (int layer = 0; layer < workload.model.layers; ++layer) {
-        for (const std::int64_t kept : source->KeptAt(step, layer)) {
+        for (const std::int64_t kept : source->ActiveBlocksAt(step, layer)) {
           const double density =
               static_cast<double>(kept - text_blocks) / static_cast<double>(video * video);
           overall += density;
@@ -161,7 +161,7 @@ TEST(MaskStaTest, KeysAndCountsAgreeWithTheMasks) {
     const LayerMasks masks = source->At(step, 7);
     std::vector<std::int64_t> counts;
     for (const BlockMaskPtr& mask : masks.head) counts.push_back(mask->Count());
-    EXPECT_EQ(source->KeptAt(step, 7), counts);
+    EXPECT_EQ(source->ActiveBlocksAt(step, 7), counts);
     EXPECT_EQ(source->KeyAt(step, 7) == source->KeyAt(0, 7), masks.head == source->At(0, 7).head);
   }
 }
@@ -179,7 +179,7 @@ TEST(MaskVsaTest, EveryRowOfEveryHeadKeepsTheSameNumberOfTiles) {
   ASSERT_EQ(masks.rows(), 6);
   for (const BlockMaskPtr& mask : masks.head) {
     for (int i = 0; i < mask->rows(); ++i) EXPECT_EQ(mask->RowCount(i), 2);  // ceil(0.25 * 6)
-    EXPECT_EQ(mask->Count(), source->KeptAt(2, 3)[0]);
+    EXPECT_EQ(mask->Count(), source->ActiveBlocksAt(2, 3)[0]);
   }
   EXPECT_NE(*masks.head[0], *masks.head[1]);
   EXPECT_EQ(*masks.head[0], *OpenMasks(workload)->At(2, 3).head[0]);
@@ -189,7 +189,7 @@ TEST(MaskVsaTest, EveryRowOfEveryHeadKeepsTheSameNumberOfTiles) {
   const LayerMasks text = with_text->At(0, 0);
   EXPECT_EQ(text.head[0]->RowCount(0), 2 + 2);
   EXPECT_EQ(text.head[0]->RowCount(7), 8);
-  EXPECT_EQ(text.head[0]->Count(), with_text->KeptAt(0, 0)[0]);
+  EXPECT_EQ(text.head[0]->Count(), with_text->ActiveBlocksAt(0, 0)[0]);
 }
 
 TEST(MaskSyntheticTest, CountsAreExactForEveryPattern) {
@@ -236,7 +236,7 @@ TEST(MaskRandomTest, DensityIsExactAndEveryCellAndHeadDiffers) {
 TEST(MaskRandomTest, SpreadMakesHeadsDifferAroundTheDensity) {
   const auto source =
       OpenMasks(Make("wan2.1-t2v-14b-480p", "random:density=0.4,spread=0.5,pattern=band"));
-  const std::vector<std::int64_t> kept = source->KeptAt(3, 3);
+  const std::vector<std::int64_t> kept = source->ActiveBlocksAt(3, 3);
   const auto [low, high] = std::minmax_element(kept.begin(), kept.end());
   EXPECT_GE(static_cast<double>(*low) / 65536, 0.2);
   EXPECT_LE(static_cast<double>(*high) / 65536, 0.6);

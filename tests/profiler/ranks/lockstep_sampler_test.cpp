@@ -155,7 +155,7 @@ OverlapConfig Small(const std::string& op, int ranks, TimedSide timed) {
   config.attention.block = {8, 16};
   config.attention.q_blocks = config.attention.k_blocks = 3;
   config.attention.pattern = "uniform";
-  config.attention.kept_blocks = 7;
+  config.attention.active_blocks = 7;
   config.exchange = {.op = op, .transport = "threads", .ranks = ranks, .bytes_per_rank = 4000};
   config.timed = timed;
   return config;

@@ -31,8 +31,8 @@ TEST(PatternTest, ListsHoldExactlyTheBlocksAndRowsTheConfigurationSays) {
         const auto config = WithDensity(Shape(heads, rows, cols, pattern), density);
         const BlockLists lists = MakeLists(config);
         ASSERT_EQ(lists.begin.size(), static_cast<std::size_t>(heads * rows) + 1);
-        EXPECT_EQ(lists.begin.back(), config.kept_blocks);
-        EXPECT_EQ(static_cast<std::int64_t>(lists.list.size()), config.kept_blocks);
+        EXPECT_EQ(lists.begin.back(), config.active_blocks);
+        EXPECT_EQ(static_cast<std::int64_t>(lists.list.size()), config.active_blocks);
         std::int64_t active = 0;
         for (std::size_t row = 0; row + 1 < lists.begin.size(); ++row) {
           const auto from = lists.list.begin() + lists.begin[row];
@@ -67,7 +67,7 @@ TEST(PatternTest, SkewedRowsGrowAndUniformRowsAreAlike) {
 
 TEST(PatternTest, ImpossibleConfigurationsAreRefused) {
   auto config = WithDensity(Shape(1, 2, 2, "uniform"), 0.5);
-  config.kept_blocks = 5;
+  config.active_blocks = 5;
   EXPECT_THROW((void)MakeLists(config), Error);
   EXPECT_THROW((void)MakeLists(WithDensity(Shape(1, 2, 2, "unifrom"), 0.5)), Error);
 }

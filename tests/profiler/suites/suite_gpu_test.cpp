@@ -58,7 +58,7 @@ std::vector<AttentionConfig> AttentionOf(const std::vector<TrialConfig>& suite) 
 }
 
 double Operations(const AttentionConfig& c) {
-  return 4.0 * c.head_dim * static_cast<double>(c.kept_blocks) * c.block.q * c.block.k;
+  return 4.0 * c.head_dim * static_cast<double>(c.active_blocks) * c.block.q * c.block.k;
 }
 
 void ExpectRuns(const AttentionConfig& call, int arch, const SuiteTarget& target) {
@@ -70,7 +70,7 @@ void ExpectRuns(const AttentionConfig& call, int arch, const SuiteTarget& target
   EXPECT_LE(DeviceBytes(call), target.most_bytes);
   EXPECT_GE(call.heads, 1);
   EXPECT_GE(call.q_blocks, 1);
-  EXPECT_LE(call.kept_blocks, std::int64_t{call.heads} * call.q_blocks * call.k_blocks);
+  EXPECT_LE(call.active_blocks, std::int64_t{call.heads} * call.q_blocks * call.k_blocks);
 }
 
 TEST(SuiteGpuTest, EveryTrialFitsItsKernelAndTheDevice) {

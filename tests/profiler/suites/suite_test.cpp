@@ -28,7 +28,7 @@ void ExpectSane(const std::vector<TrialConfig>& suite, int ranks) {
     EXPECT_TRUE(keys.insert(KeyOf(config)).second) << "twice";
     if (const auto* a = std::get_if<AttentionConfig>(&config)) {
       EXPECT_GE(a->heads, 1);
-      EXPECT_LE(a->kept_blocks, static_cast<std::int64_t>(a->heads) * a->q_blocks * a->k_blocks);
+      EXPECT_LE(a->active_blocks, static_cast<std::int64_t>(a->heads) * a->q_blocks * a->k_blocks);
       EXPECT_LE(a->active_rows, static_cast<std::int64_t>(a->heads) * a->q_blocks);
       EXPECT_LE(static_cast<std::int64_t>(a->heads) * a->k_blocks * a->block.k * a->head_dim,
                 std::int64_t{1} << 28);
@@ -42,7 +42,7 @@ void ExpectSane(const std::vector<TrialConfig>& suite, int ranks) {
       EXPECT_LE(o->exchange.ranks, ranks);
       EXPECT_GT(o->exchange.bytes_per_rank, 0);
       EXPECT_EQ(o->exchange.bytes_per_rank % 4, 0);
-      EXPECT_GT(o->attention.kept_blocks, 0);
+      EXPECT_GT(o->attention.active_blocks, 0);
       EXPECT_EQ(o->sm_margin, 0) << "a CPU has no SMs";
     } else {
       EXPECT_GT(std::get<LocalConfig>(config).amount, 0);
@@ -236,8 +236,8 @@ TEST(SuiteTest, LongCallsLoseRowsThenHeadsAndNoColumns) {
     if (a->head_dim != 128) break;
     SCOPED_TRACE(Describe(config));
     columns.insert(a->k_blocks);
-    const double operations = 4.0 * 64 * 64 * 128 * static_cast<double>(a->kept_blocks);
-    EXPECT_LE(operations, 1.02e10);  // kept blocks are rounded
+    const double operations = 4.0 * 64 * 64 * 128 * static_cast<double>(a->active_blocks);
+    EXPECT_LE(operations, 1.02e10);  // active blocks are rounded
     EXPECT_GE(operations, 1e9);
   }
   EXPECT_TRUE(columns.contains(cols));
