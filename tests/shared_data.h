@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <string>
 
+#include "test_paths.h"
+
 namespace dbsp::testing {
 
 /// Path of a file in the shared data: the folder named by DBSP_SHARED_DATA, else ../shared/data

@@ -51,3 +51,5 @@ install_node() {
 # Compiled objects are shared between the build trees of this checkout and survive `rm -rf build`.
 export CCACHE_DIR=${CCACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ccache}
 export CCACHE_BASEDIR=$DBSP_ROOT
+# NOHASHDIR: debug information names the build folder, and each preset has its own.
+export CCACHE_NOHASHDIR=true

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "build_config.h"
+#include "test_paths.h"
 #include "tests/cli/run_tool.h"
 #include "tests/runtime/environment_variable.h"
 #include "tests/runtime/fake_vendor.h"

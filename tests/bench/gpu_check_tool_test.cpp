@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "test_paths.h"
 #include "tests/cli/run_tool.h"
 #include "tests/runtime/environment_variable.h"
 #include "tests/runtime/fake_vendor.h"

@@ -12,6 +12,7 @@
 
 #include "core/array.h"
 #include "core/file.h"
+#include "test_paths.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/shared_data.h"
 
@@ -26,7 +27,7 @@ struct Result {
 };
 
 Result RunWorkload(const std::string& arguments) {
-  const std::string command = std::string(DBSP_WORKLOAD_BINARY) + " " + arguments + " 2>&1";
+  const std::string command = DBSP_BINARY_DIR "/bin/dbsp-workload " + arguments + " 2>&1";
   Result result;
   std::FILE* pipe = ::popen(command.c_str(), "r");
   if (pipe == nullptr) return result;

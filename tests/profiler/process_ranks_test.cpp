@@ -15,6 +15,7 @@
 #include "core/workload.h"
 #include "db/database.h"
 #include "runtime/rendezvous.h"
+#include "test_paths.h"
 #include "tests/profiler/small_workload.h"
 #include "tests/runtime/background_process.h"
 #include "tests/runtime/fake_vendor.h"
