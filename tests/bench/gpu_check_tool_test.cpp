@@ -63,7 +63,9 @@ class GpuCheckScriptTest : public ::testing::Test {
 };
 
 TEST_F(GpuCheckScriptTest, WithoutADriverItIsUnavailableInWords) {
-  if (std::system("ldconfig -p | grep -q libcuda.so.1") == 0) GTEST_SKIP() << "a driver is here";
+  if (std::system("ldconfig -p | grep -q libcuda.so.1") == 0) {
+    GTEST_SKIP() << "this machine has an NVIDIA driver";
+  }
   for (const char* part : {"", "kernels", "sanitizer", "speed", "peers", "curve"}) {
     const auto run = Run(part);
     EXPECT_EQ(run.exit_code, 3) << part;

@@ -160,7 +160,7 @@ TEST_F(WorkloadToolTest, AFailedMakeLeavesTheOldFileAlone) {
 
 TEST_F(WorkloadToolTest, StaFilesOfAnotherGridAreRefusedSayingWhich) {
   const auto path = testing::SharedData("sta/mask_strategy_wan.json");
-  if (path.empty()) GTEST_SKIP() << "shared data is absent";
+  if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
   const std::string mask = " --mask sta:file=" + path.string();
   ExpectRefused("make --model wan2.1-t2v-14b-720p" + mask, "--grid 24,48,80");
   ExpectRefused("make --model wan2.1-t2v-14b-720p --grid 24,48,80" + mask, "made for 3x6x10 tiles");
@@ -270,7 +270,7 @@ TEST_F(WorkloadToolTest, DensityLogsOfJsonLinesAreKeptExactly) {
 
 TEST_F(WorkloadToolTest, MeasuredCountsGiveTheirDensities) {
   const auto path = testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
-  if (path.empty()) GTEST_SKIP() << "shared data is absent";
+  if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
   const std::string file = File("w.json");
   const Result made = RunWorkload(
       "make --model wan2.1-t2v-14b-480p --steps 30 --block 128x64 --mask "

@@ -315,8 +315,8 @@ class LaunchedBy : public ::testing::TestWithParam<RealLauncher> {
  protected:
   void SetUp() override {
     if (::access(GetParam().command.front().c_str(), X_OK) != 0) {
-      GTEST_SKIP() << GetParam().command.front() << " is not here (package " << GetParam().package
-                   << "); RanksOfALauncherMeetBesideTheDatabase sets what it would";
+      GTEST_SKIP() << "this machine has no launcher " << GetParam().command.front() << " (package "
+                   << GetParam().package << ")";
     }
   }
   /// `ranks` processes of the tool.
