@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Before a commit: format, then scripts/test. `--tidy` also runs clang-tidy over every source.
+# Before a commit: format, then scripts/test dev. `--tidy` also runs clang-tidy over every source.
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 cd "$DBSP_ROOT"
 install_packages clang-format
@@ -13,4 +13,4 @@ if [ "${1:-}" = --tidy ]; then
   cmake --preset tidy >&2
   cmake --build --preset tidy -j "$DBSP_JOBS" >&2
 fi
-exec scripts/test "$@"
+exec scripts/test dev "$@"

@@ -6,7 +6,12 @@
 #include <filesystem>
 #include <string>
 
+#include "test_paths.h"
+
 namespace dbsp::testing {
+
+inline constexpr const char* kNoSharedData =
+    "measured files are not here (../shared/data, or the folder that DBSP_SHARED_DATA names)";
 
 /// Path of a file in the shared data: the folder named by DBSP_SHARED_DATA, else ../shared/data
 /// beside the source tree. Empty when the file is not there.

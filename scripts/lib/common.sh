@@ -40,14 +40,19 @@ install_packages() {
     apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 install "${DBSP_MISSING[@]}" >&2
 }
 
-# A node that is already there (any origin) is used; otherwise Debian's.
-install_node() {
+# install_programs PROGRAM PACKAGE...: a program that is already there, whatever its origin, is used; otherwise
+# Debian's package.
+install_programs() {
   local names=()
-  command -v node >/dev/null || names+=(nodejs)
-  command -v npm >/dev/null || names+=(npm)
+  while [ $# -gt 0 ]; do
+    command -v "$1" >/dev/null || names+=("$2")
+    shift 2
+  done
   [ ${#names[@]} = 0 ] || install_packages "${names[@]}"
 }
 
 # Compiled objects are shared between the build trees of this checkout and survive `rm -rf build`.
 export CCACHE_DIR=${CCACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ccache}
+# NOHASHDIR: debug information names the build folder, and each preset has its own.
 export CCACHE_BASEDIR=$DBSP_ROOT
+export CCACHE_NOHASHDIR=true

@@ -54,16 +54,29 @@ run_suite() {
     --workload "$out/radial.json" --budget $(($4 - 15))s --json >"$out/$1.json" 2> >(tee "$out/$1.txt" >&2)
   status=$?
   clocked "$1" "$start" $status
-  python3 - "$out/$1.json" <<'PY'
+  suite_result "$1" $status
+  note "$1" $?
+}
+
+# suite_result NAME STATUS: prints what dbsp-profile's document NAME.json says and returns the part's status:
+# STATUS, but where no trial failed except those that are unavailable here, 0, or 3 if no other was measured.
+suite_result() {
+  python3 - "$out/$1.json" "$2" <<'PY'
 import json, sys
+path, status = sys.argv[1], int(sys.argv[2])
 try:
-    with open(sys.argv[1]) as file:
+    with open(path) as file:
         got = json.load(file)
-    print(", ".join(f"{got[name]} {name.replace('_', ' ')}" for name in ("measured", "reused", "failed", "left_out")))
 except (OSError, ValueError):
     print("no document")
+    sys.exit(status)
+print(", ".join(f"{got[name]} {name.replace('_', ' ')}" for name in ("measured", "reused", "failed", "left_out")))
+failed = [trial for trial in got["trials"] if trial["status"] == "failed"]
+if status == 1 and failed and all(trial["outcome"] == "unavailable" for trial in failed):
+    print(f"{len(failed)} unavailable, the first: {failed[0]['what']}: {failed[0]['detail']}")
+    status = 0 if got["measured"] + got["reused"] else 3
+sys.exit(status)
 PY
-  note "$1" $status
 }
 profile_device() {
   local s
@@ -83,13 +96,23 @@ profile_overlap() {
   [ ${#smoke[@]} -gt 0 ] && s=25
   if [ "$(left)" -lt 25 ]; then echo "overlap: not measured: out of time"; return; fi
   timeout -k 5 "$s" "$bin/dbsp-profile" --db "$out/profile.db" --device cuda --suite overlap --ranks "$gpus" \
-    --workload "$out/radial.json" --budget $((s - 15))s >"$out/profile-overlap.txt" 2>&1
+    --workload "$out/radial.json" --budget $((s - 15))s --json >"$out/overlap.json" 2>"$out/overlap.txt"
   status=$?
   if [ $status = 3 ]; then
-    echo "overlap: not measured: $(tail -n 1 "$out/profile-overlap.txt")"
+    echo "overlap: not measured: $(tail -n 1 "$out/overlap.txt")"
   else
-    grep 'times as long as alone' "$out/profile-overlap.txt" | head -n 8
-    tail -n 1 "$out/profile-overlap.txt"
+    python3 - "$out/overlap.json" <<'PY'
+import json, sys
+try:
+    with open(sys.argv[1]) as file:
+        trials = [trial for trial in json.load(file)["trials"] if "slowdown" in trial]
+except (OSError, ValueError):
+    trials = []
+for trial in trials[:8]:
+    print(f"{trial['what']}, {trial['slowdown']:.3g} times as long as alone")
+PY
+    suite_result overlap $status
+    status=$?
   fi
   note overlap $status
 }
@@ -145,7 +168,7 @@ replay_plans() {
       [ $((end - SECONDS)) -lt "$seconds" ] && seconds=$((end - SECONDS))
       if [ "$seconds" -lt 10 ]; then
         echo "out of time before $name $family" | tee -a "$out/replay.txt"
-        [ $status = 0 ] && status=124
+        status=$(worse $status 124)
         continue
       fi
       plan=$out/plan-$name-$family.json
@@ -162,7 +185,7 @@ replay_plans() {
         [ $one = 0 ] && [ "$name-$family" = radial-ulysses ] && trace_cost "$plan"
       fi
       if [ $one != 0 ]; then
-        status=$one
+        status=$(worse $status $one)
         echo "$name $family: exit $one: $(tail -n 1 "$out/plan-$name-$family.txt" "$out/replay-$name-$family.err" 2>/dev/null |
           grep -v '^==>' | tail -n 1)" | tee -a "$out/replay.txt"
       fi

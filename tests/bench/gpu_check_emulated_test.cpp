@@ -8,6 +8,7 @@
 #include <set>
 
 #include "build_config.h"
+#include "test_paths.h"
 #include "tests/cli/run_tool.h"
 #include "tests/runtime/environment_variable.h"
 #include "tests/runtime/fake_vendor.h"
@@ -184,7 +185,12 @@ TEST(GpuCheckEmulatedTest, PlansOfWhatWasProfiledAreReplayedAndVerified) {
   EXPECT_THAT(verdict("serial replay, 8 ranks, verified"), AnyOf("met", "missed"));
   EXPECT_THAT(verdict("CUPTI Activity on a replay"),
               DBSP_HAVE_CUPTI ? AnyOf("met", "missed") : AnyOf("not reached", ""));
-  if (!DBSP_HAVE_NCCL) return;
+  if (!DBSP_HAVE_NCCL) {
+    EXPECT_THAT(run.out, ::testing::ContainsRegex("overlap +[0-9]+s  unavailable"));
+    EXPECT_THAT(run.out, ::testing::ContainsRegex("ranks +[0-9]+s  unavailable"));
+    EXPECT_THAT(run.out, HasSubstr("NCCL: unavailable: not built"));
+    return;
+  }
   EXPECT_EQ(verdict("replay over NCCL, one rank"), "met");
   EXPECT_EQ(verdict("two ranks on one GPU"), "met");
   EXPECT_THAT(run.out, HasSubstr("times as long as alone"));

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "test_paths.h"
 #include "tests/cli/run_tool.h"
 #include "tests/runtime/environment_variable.h"
 #include "tests/runtime/fake_vendor.h"
@@ -62,7 +63,9 @@ class GpuCheckScriptTest : public ::testing::Test {
 };
 
 TEST_F(GpuCheckScriptTest, WithoutADriverItIsUnavailableInWords) {
-  if (std::system("ldconfig -p | grep -q libcuda.so.1") == 0) GTEST_SKIP() << "a driver is here";
+  if (std::system("ldconfig -p | grep -q libcuda.so.1") == 0) {
+    GTEST_SKIP() << "this machine has an NVIDIA driver";
+  }
   for (const char* part : {"", "kernels", "sanitizer", "speed", "peers", "curve"}) {
     const auto run = Run(part);
     EXPECT_EQ(run.exit_code, 3) << part;

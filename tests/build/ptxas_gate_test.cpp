@@ -9,6 +9,7 @@
 #include <fstream>
 #include <string>
 
+#include "test_paths.h"
 #include "tests/cli/run_tool.h"
 #include "tests/core/temporary_folder.h"
 

@@ -17,6 +17,7 @@
 #include "core/plan.h"
 #include "core/workload.h"
 #include "db/database.h"
+#include "test_paths.h"
 #include "tests/cli/run_tool.h"
 #include "tests/db/fixtures.h"
 

@@ -14,6 +14,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "db/database.h"
+#include "test_paths.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/replay/plans.h"
 #include "tests/runtime/background_process.h"

@@ -15,6 +15,7 @@
 #include "core/workload.h"
 #include "db/database.h"
 #include "planner/workload/mask_flag.h"
+#include "test_paths.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/tuner/synthetic_trials.h"
 

@@ -12,6 +12,7 @@
 
 #include "core/arrays/array.h"
 #include "core/file.h"
+#include "test_paths.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/shared_data.h"
 
@@ -26,7 +27,7 @@ struct Result {
 };
 
 Result RunWorkload(const std::string& arguments) {
-  const std::string command = std::string(DBSP_WORKLOAD_BINARY) + " " + arguments + " 2>&1";
+  const std::string command = DBSP_BINARY_DIR "/bin/dbsp-workload " + arguments + " 2>&1";
   Result result;
   std::FILE* pipe = ::popen(command.c_str(), "r");
   if (pipe == nullptr) return result;
@@ -159,7 +160,7 @@ TEST_F(WorkloadToolTest, AFailedMakeLeavesTheOldFileAlone) {
 
 TEST_F(WorkloadToolTest, StaFilesOfAnotherGridAreRefusedSayingWhich) {
   const auto path = testing::SharedData("sta/mask_strategy_wan.json");
-  if (path.empty()) GTEST_SKIP() << "shared data is absent";
+  if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
   const std::string mask = " --mask sta:file=" + path.string();
   ExpectRefused("make --model wan2.1-t2v-14b-720p" + mask, "--grid 24,48,80");
   ExpectRefused("make --model wan2.1-t2v-14b-720p --grid 24,48,80" + mask, "made for 3x6x10 tiles");
@@ -269,7 +270,7 @@ TEST_F(WorkloadToolTest, DensityLogsOfJsonLinesAreKeptExactly) {
 
 TEST_F(WorkloadToolTest, MeasuredCountsGiveTheirDensities) {
   const auto path = testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
-  if (path.empty()) GTEST_SKIP() << "shared data is absent";
+  if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
   const std::string file = File("w.json");
   const Result made = RunWorkload(
       "make --model wan2.1-t2v-14b-480p --steps 30 --block 128x64 --mask "

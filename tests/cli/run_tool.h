@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "test_paths.h"
 #include "tests/core/temporary_folder.h"
 
 namespace dbsp::testing {

@@ -8,6 +8,7 @@
 #include "db/database.h"
 #include "planner/workload/mask_flag.h"
 #include "profiler/tune_kernels.h"
+#include "test_paths.h"
 #include "tests/profiler/small_workload.h"
 #include "tests/runtime/background_process.h"
 #include "tests/runtime/fake_vendor.h"

@@ -8,6 +8,7 @@
 #include "core/workload.h"
 #include "db/database.h"
 #include "profiler/tune_kernels.h"
+#include "test_paths.h"
 #include "tests/db/fixtures.h"
 #include "tests/runtime/background_process.h"
 

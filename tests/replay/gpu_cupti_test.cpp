@@ -22,12 +22,6 @@ using ::testing::HasSubstr;
 using testing::OnGpu;
 using testing::PredictedBf16;
 
-runtime::ActivityOptions FakeCupti() {
-  runtime::ActivityOptions options;
-  options.library = dbsp::testing::FakeLibrary("libcupti.so.13");
-  return options;
-}
-
 TEST(GpuCuptiTest, WithoutItOneLineSaysSo) {
   emulated_gpu::Configure({});
   const Case c;
@@ -40,6 +34,12 @@ TEST(GpuCuptiTest, WithoutItOneLineSaysSo) {
 }
 
 #if DBSP_HAVE_CUPTI
+runtime::ActivityOptions FakeCupti() {
+  runtime::ActivityOptions options;
+  options.library = dbsp::testing::FakeLibrary("libcupti.so.13");
+  return options;
+}
+
 /// Kernels by (rank, kind, index): what the device did, told apart by what launched it.
 std::map<std::tuple<int, SegmentKind, int>, int> KernelsOf(const ActivityReport& report) {
   std::map<std::tuple<int, SegmentKind, int>, int> kernels;

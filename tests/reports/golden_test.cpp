@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "reports/document.h"
+#include "test_paths.h"
 #include "tests/reports/fixture.h"
 
 namespace dbsp::reports {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "test_paths.h"
 #include "tests/runtime/environment_variable.h"
 
 namespace dbsp::testing {

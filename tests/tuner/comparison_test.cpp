@@ -10,6 +10,7 @@
 #include <set>
 
 #include "core/file.h"
+#include "test_paths.h"
 #include "tests/tuner/scored_result.h"
 
 namespace dbsp::tuner {

@@ -255,7 +255,7 @@ TEST_F(ArrayTest, WrittenArraysComeBackAndEqualArraysGiveEqualFiles) {
 
 TEST_F(ArrayTest, MeasuredSpargeAttnCheckpointIsRead) {
   const auto path = SharedData("spargeattn/CogVideoX-2b_0.06_0.07.pt");
-  if (path.empty()) GTEST_SKIP() << "the shared data are not here";
+  if (path.empty()) GTEST_SKIP() << kNoSharedData;
   const auto infos = ListArrays(path);
   ASSERT_EQ(infos.size(), 150U);
   double sparse = 0;
@@ -275,7 +275,7 @@ TEST_F(ArrayTest, MeasuredSpargeAttnCheckpointIsRead) {
 
 TEST_F(ArrayTest, MeasuredBlockCountsAreRead) {
   const auto path = SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
-  if (path.empty()) GTEST_SKIP() << "the shared data are not here";
+  if (path.empty()) GTEST_SKIP() << kNoSharedData;
   const Array array = LoadArray(path);
   EXPECT_EQ(array.type, ArrayType::kI4);
   EXPECT_EQ(array.shape, (std::vector<std::int64_t>{30, 40, 40}));

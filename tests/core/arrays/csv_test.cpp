@@ -83,7 +83,7 @@ TEST_F(CsvTest, MeasuredProfilesHaveTheShapesAndMeansTheirReadmeStates) {
                                  Profile{"sparsity_wan_1.3B_t2v.csv", {50, 30, 12}, 0.144},
                                  Profile{"sparsity_hunyuan10_13B_t2v.csv", {50, 60, 24}, 0.155}}) {
     const auto path = testing::SharedData(std::string("svoo/") + profile.file);
-    if (path.empty()) GTEST_SKIP() << "the shared data are not here";
+    if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
     const Array array = ReadSparsityCsv(path);
     EXPECT_EQ(array.shape, profile.shape);
     double sum = 0;

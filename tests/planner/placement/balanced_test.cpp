@@ -229,7 +229,7 @@ TEST(HeadSearchTest, FewHeadsReachWhatExhaustiveSearchFinds) {
 
 TEST(HeadSearchTest, MeasuredHeadCountsAreWithinHalfAPercentOfEven) {
   const auto path = dbsp::testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
-  if (path.empty()) GTEST_SKIP() << "the measured head counts are not on this machine";
+  if (path.empty()) GTEST_SKIP() << dbsp::testing::kNoSharedData;
   const Array counts = LoadArray(path);
   double mean = 0;
   double worst = 0;

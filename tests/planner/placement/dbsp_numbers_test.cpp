@@ -113,7 +113,7 @@ MeanAndWorst OverTrace(
 
 TEST(DbspNumbersTest, MeasuredHeadCountsGiveTheMeasuredImbalance) {
   const auto path = dbsp::testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
-  if (path.empty()) GTEST_SKIP() << "the measured head counts are not on this machine";
+  if (path.empty()) GTEST_SKIP() << dbsp::testing::kNoSharedData;
   const Array counts = LoadArray(path);
   ASSERT_EQ(counts.shape, (std::vector<std::int64_t>{30, 40, 40}));
   const auto contiguous = [](std::span<const std::int64_t> weights, int parts) {

@@ -200,7 +200,7 @@ TEST(PlacedTest, RankCountsThatDivideNothingAreWithinAPercent) {
 
 TEST(PlacedTest, MeasuredHeadCountsOnTheStepAndFromTheStepsBefore) {
   const auto path = dbsp::testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
-  if (path.empty()) GTEST_SKIP() << "the measured head counts are not on this machine";
+  if (path.empty()) GTEST_SKIP() << dbsp::testing::kNoSharedData;
   const Array counts = LoadArray(path);
   const auto at = [&](std::int64_t pair) {
     std::vector<std::int64_t> out;

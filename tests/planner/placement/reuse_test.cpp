@@ -160,7 +160,7 @@ TEST(ReuseRuleTest, TheFirstStepPlansAndNoMoreThanTheMostAreMade) {
 /// The rule at docs/planner.md's price on the layers that had no part in choosing it.
 TEST(ReuseRuleTest, TenPlansOfThirtyKeepTheMeasuredCountsBalanced) {
   const auto path = testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
-  if (path.empty()) GTEST_SKIP() << "the measured SpargeAttn counts are not here";
+  if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
   constexpr int kRows = 64;
   const Array array = LoadArray(path);
   const auto counts = [&](int step, int layer) {

@@ -120,7 +120,7 @@ TEST(MaskStaTest, DensitiesOfThePublishedStrategiesComeOut) {
       {"hunyuanvideo-768p-117f", "mask_strategy_hunyuan.json", 15, 0.165, 0.42}};
   for (const Case& c : cases) {
     const auto path = testing::SharedData(std::string("sta/") + c.file);
-    if (path.empty()) GTEST_SKIP() << "shared data is absent";
+    if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
     SCOPED_TRACE(c.preset);
     const Workload workload = Make(c.preset, "sta:file=" + path.string());
     const AttentionShape shape = workload.shape();
@@ -155,7 +155,7 @@ TEST(MaskStaTest, DensitiesOfThePublishedStrategiesComeOut) {
 
 TEST(MaskStaTest, KeysAndCountsAgreeWithTheMasks) {
   const auto path = testing::SharedData("sta/mask_strategy_wan.json");
-  if (path.empty()) GTEST_SKIP() << "shared data is absent";
+  if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
   const auto source = OpenMasks(Make("wan2.1-t2v-14b-768p-69f", "sta:file=" + path.string()));
   for (const int step : {0, 13, 27, 49}) {
     const LayerMasks masks = source->At(step, 7);

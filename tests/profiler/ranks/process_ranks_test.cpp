@@ -15,6 +15,7 @@
 #include "core/workload.h"
 #include "db/database.h"
 #include "runtime/ranks/rendezvous.h"
+#include "test_paths.h"
 #include "tests/profiler/small_workload.h"
 #include "tests/runtime/background_process.h"
 #include "tests/runtime/fake_vendor.h"
@@ -314,8 +315,8 @@ class LaunchedBy : public ::testing::TestWithParam<RealLauncher> {
  protected:
   void SetUp() override {
     if (::access(GetParam().command.front().c_str(), X_OK) != 0) {
-      GTEST_SKIP() << GetParam().command.front() << " is not here (package " << GetParam().package
-                   << "); RanksOfALauncherMeetBesideTheDatabase sets what it would";
+      GTEST_SKIP() << "this machine has no launcher " << GetParam().command.front() << " (package "
+                   << GetParam().package << ")";
     }
   }
   /// `ranks` processes of the tool.
