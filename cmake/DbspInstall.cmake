@@ -1,21 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
-# Tools, libraries, headers and a package file, so that find_package(dbsp) gives dbsp::planner etc.
+# Two components. "tools": the programs, which cpack packs into a .deb. "development": the libraries
+# that other programs may link (core, planner, db), their headers under include/dbsp/ and a package
+# file, so that find_package(dbsp) gives dbsp::planner etc. The other libraries measure and replay;
+# they are used through the tools.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 get_property(dbsp_tools GLOBAL PROPERTY DBSP_TOOLS)
-get_property(dbsp_modules GLOBAL PROPERTY DBSP_MODULES)
+set(dbsp_public core planner_workload planner_timeline planner_placement planner db)
+list(TRANSFORM dbsp_public PREPEND dbsp_)
 set_target_properties(dbsp_settings PROPERTIES EXPORT_NAME settings)
-install(TARGETS ${dbsp_tools} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS dbsp_settings ${dbsp_modules} EXPORT dbsp ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-foreach(folder core runtime kernels planner db profiler tuner replay reports)
-  install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/dbsp
-          FILES_MATCHING PATTERN "*.h" PATTERN "page" EXCLUDE)
+install(TARGETS ${dbsp_tools} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+install(TARGETS dbsp_settings ${dbsp_public} EXPORT dbsp
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+# Public headers, and the headers that they include; tests/build/consumer compiles them as installed.
+set(dbsp_public_headers
+  core/arrays/array.h core/block_mask.h core/error.h core/file.h core/partition.h core/plan.h core/records.h
+  core/segment_id.h core/shape.h core/strategy.h core/units.h core/workload.h core/counter_record.h
+  planner/workload/mask_counts.h planner/workload/mask_flag.h planner/workload/mask_source.h
+  planner/workload/popcount.h planner/workload/presets.h planner/workload/row_loads.h
+  planner/workload/token_layout.h
+  planner/timeline/barrier.h planner/timeline/chunks.h planner/timeline/contract.h planner/timeline/costs.h
+  planner/timeline/layer_volumes.h planner/timeline/moved_bytes.h planner/timeline/peak_bytes.h
+  planner/timeline/schedule.h planner/timeline/timeline.h planner/timeline/validate.h
+  planner/placement/balanced.h planner/placement/chunked.h planner/placement/drift.h
+  planner/placement/families.h planner/placement/move_price.h planner/placement/partition_options.h
+  planner/placement/placed.h planner/placement/reuse.h
+  db/database.h)
+foreach(header ${dbsp_public_headers})
+  get_filename_component(folder "${header}" DIRECTORY)
+  install(FILES "${PROJECT_SOURCE_DIR}/${header}" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/dbsp/${folder}
+          COMPONENT development)
 endforeach()
 set(dbsp_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/dbsp)
-install(EXPORT dbsp NAMESPACE dbsp:: DESTINATION ${dbsp_cmake_dir} FILE dbspTargets.cmake)
+install(EXPORT dbsp NAMESPACE dbsp:: DESTINATION ${dbsp_cmake_dir} FILE dbspTargets.cmake COMPONENT development)
 configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/dbspConfig.cmake.in"
   "${PROJECT_BINARY_DIR}/generated/dbspConfig.cmake" INSTALL_DESTINATION ${dbsp_cmake_dir})
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/generated/dbspConfigVersion.cmake"
   COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/generated/dbspConfig.cmake"
-              "${PROJECT_BINARY_DIR}/generated/dbspConfigVersion.cmake" DESTINATION ${dbsp_cmake_dir})
+              "${PROJECT_BINARY_DIR}/generated/dbspConfigVersion.cmake"
+        DESTINATION ${dbsp_cmake_dir} COMPONENT development)
+
+# cpack --config build/release/CPackConfig.cmake: one .deb of the tools. dpkg-shlibdeps names the
+# Debian packages that they need.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME dbsp)
+set(CPACK_PACKAGE_VENDOR "dbsp")
+set(CPACK_PACKAGE_CONTACT "the dbsp developers")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGE_DIRECTORY "${PROJECT_BINARY_DIR}")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_COMPONENTS_ALL tools)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME dbsp)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_STRIP_FILES ON)
+include(CPack)

@@ -5,6 +5,7 @@ option(DBSP_WERROR "Treat warnings as errors" OFF)
 option(DBSP_DCHECKS "Keep DBSP_DCHECK in inner loops" OFF)
 option(DBSP_BUILD_TESTS "Build the tests" ON)
 option(DBSP_BUILD_BENCHMARKS "Build the benchmarks" ON)
+option(DBSP_PCH "Compile the headers that most sources include once" ON)
 option(DBSP_CLANG_TIDY "Run clang-tidy beside the compiler" OFF)
 set(DBSP_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, for example address,undefined")
 
@@ -25,21 +26,30 @@ if(DBSP_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CUDA_COMPILER_LAUNCHER "${DBSP_CCACHE}")
 endif()
 
+# What every user of a dbsp library needs, also of an installed one.
 add_library(dbsp_settings INTERFACE)
 target_include_directories(dbsp_settings INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>
   $<INSTALL_INTERFACE:include/dbsp>)
 target_compile_features(dbsp_settings INTERFACE cxx_std_20)
-target_compile_options(dbsp_settings INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor>
+
+# What only this build needs: warnings, sanitizers, checks in inner loops. These are options of this
+# directory and the ones below it, because they are no part of an installed library's interface.
+add_compile_options(
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion;-Wnon-virtual-dtor>"
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DBSP_WERROR}>>:-Werror>)
-target_compile_definitions(dbsp_settings INTERFACE $<$<BOOL:${DBSP_DCHECKS}>:DBSP_DCHECKS=1>)
+add_compile_definitions($<$<BOOL:${DBSP_DCHECKS}>:DBSP_DCHECKS=1>)
 if(DBSP_SANITIZE)
-  target_compile_options(dbsp_settings INTERFACE -fsanitize=${DBSP_SANITIZE} -fno-omit-frame-pointer)
-  target_link_options(dbsp_settings INTERFACE -fsanitize=${DBSP_SANITIZE})
+  # nvcc takes no -fsanitize; the presets with sanitizers build without CUDA.
+  add_compile_options($<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-fsanitize=${DBSP_SANITIZE}>
+                      $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-fno-omit-frame-pointer>)
+  add_link_options(-fsanitize=${DBSP_SANITIZE})
   if(DBSP_SANITIZE MATCHES "undefined")
-    target_compile_options(dbsp_settings INTERFACE -fno-sanitize-recover=undefined)
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=undefined>)
   endif()
+endif()
+if(DBSP_PCH AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)  # ccache asks for it
 endif()
 if(DBSP_CLANG_TIDY)
   find_program(DBSP_CLANG_TIDY_EXE clang-tidy REQUIRED)

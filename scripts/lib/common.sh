@@ -56,3 +56,5 @@ export CCACHE_DIR=${CCACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ccache}
 # NOHASHDIR: debug information names the build folder, and each preset has its own.
 export CCACHE_BASEDIR=$DBSP_ROOT
 export CCACHE_NOHASHDIR=true
+# ccache asks for these where headers are precompiled.
+export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime

@@ -192,4 +192,50 @@ TEST(TreeTest, EverySourceIsBuilt) {
   }
 }
 
+/// A header and its sources are one unit: "core/x" of core/x.h, core/x.cpp and core/x-inl.h.
+std::string UnitOf(const std::string& path) {
+  std::string unit = path.substr(0, path.rfind('.'));
+  if (unit.ends_with("-inl")) unit.resize(unit.size() - 4);
+  return unit;
+}
+
+TEST(TreeTest, NoUnitIncludesItselfThroughOthers) {
+  std::map<std::string, std::set<std::string>> includes;
+  for (const char* folder : {"core",
+                             "runtime",
+                             "kernels",
+                             "planner",
+                             "db",
+                             "profiler",
+                             "tuner",
+                             "replay",
+                             "reports",
+                             "bench",
+                             "tests"}) {
+    for (const fs::path& file : Sources(kRoot / folder)) {
+      const std::string unit = UnitOf(fs::relative(file, kRoot).string());
+      for (const std::string& line : Lines(file)) {
+        if (!line.starts_with("#include \"")) continue;
+        const std::string path = line.substr(10, line.find('"', 10) - 10);
+        if (UnitOf(path) != unit && fs::exists(kRoot / path)) includes[unit].insert(UnitOf(path));
+      }
+    }
+  }
+  ASSERT_GT(includes.size(), 200U);
+  // A unit is removed once everything that it includes is removed; what remains is in a cycle, or
+  // includes one.
+  std::map<std::string, std::set<std::string>> left = includes;
+  for (bool removed = true; removed;) {
+    removed = false;
+    for (auto unit = left.begin(); unit != left.end();) {
+      std::erase_if(unit->second, [&](const std::string& other) { return !left.contains(other); });
+      removed |= unit->second.empty();
+      unit = unit->second.empty() ? left.erase(unit) : std::next(unit);
+    }
+  }
+  for (const auto& [unit, others] : left) {
+    for (const std::string& other : others) ADD_FAILURE() << unit << " includes " << other;
+  }
+}
+
 }  // namespace

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Uses an installed dbsp: a ring of three on a dense mask is balanced.
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
+#include "db/database.h"
 #include "planner/placement/families.h"
 #include "planner/timeline/barrier.h"
 
@@ -15,5 +17,9 @@ int main() {
       dbsp::planner::MakePartition(dbsp::Family::kRing, shape, masks, 3, 1, 3, home);
   const double rho = dbsp::planner::BarrierRho(masks, partition);
   std::printf("rho %.3f\n", rho);
+  const auto path = std::filesystem::temp_directory_path() / "dbsp_consumer.db";
+  std::filesystem::remove(path);
+  { const auto database = dbsp::db::Database::Open(path, dbsp::db::OpenMode::kCreate); }
+  if (!std::filesystem::remove(path)) return 2;
   return rho == 1.0 ? 0 : 1;
 }
