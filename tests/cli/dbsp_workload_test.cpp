@@ -14,6 +14,7 @@
 #include "core/file.h"
 #include "test_paths.h"
 #include "tests/core/temporary_folder.h"
+#include "tests/measured_data.h"
 #include "tests/shared_data.h"
 
 namespace dbsp {
@@ -159,8 +160,8 @@ TEST_F(WorkloadToolTest, AFailedMakeLeavesTheOldFileAlone) {
 }
 
 TEST_F(WorkloadToolTest, StaFilesOfAnotherGridAreRefusedSayingWhich) {
-  const auto path = testing::SharedData("sta/mask_strategy_wan.json");
-  if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
+  const testing::TemporaryFolder folder;
+  const auto path = testing::WriteStaJson("wan", folder.path());
   const std::string mask = " --mask sta:file=" + path.string();
   ExpectRefused("make --model wan2.1-t2v-14b-720p" + mask, "--grid 24,48,80");
   ExpectRefused("make --model wan2.1-t2v-14b-720p --grid 24,48,80" + mask, "made for 3x6x10 tiles");

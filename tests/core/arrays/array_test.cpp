@@ -13,6 +13,7 @@
 #include "tests/core/expect_error.h"
 #include "tests/core/file_bytes.h"
 #include "tests/core/temporary_folder.h"
+#include "tests/measured_data.h"
 #include "tests/shared_data.h"
 
 namespace dbsp {
@@ -254,8 +255,7 @@ TEST_F(ArrayTest, WrittenArraysComeBackAndEqualArraysGiveEqualFiles) {
 }
 
 TEST_F(ArrayTest, MeasuredSpargeAttnCheckpointIsRead) {
-  const auto path = SharedData("spargeattn/CogVideoX-2b_0.06_0.07.pt");
-  if (path.empty()) GTEST_SKIP() << kNoSharedData;
+  const auto path = MeasuredFile("spargeattn/CogVideoX-2b_0.06_0.07.pt");
   const auto infos = ListArrays(path);
   ASSERT_EQ(infos.size(), 150U);
   double sparse = 0;

@@ -7,7 +7,7 @@
 #include "core/file.h"
 #include "tests/core/expect_error.h"
 #include "tests/core/temporary_folder.h"
-#include "tests/shared_data.h"
+#include "tests/measured_data.h"
 
 namespace dbsp {
 namespace {
@@ -74,17 +74,16 @@ TEST_F(CsvTest, TablesOfNumbersAreReadWithOrWithoutHeading) {
 
 TEST_F(CsvTest, MeasuredProfilesHaveTheShapesAndMeansTheirReadmeStates) {
   struct Profile {
-    const char* file;
+    const char* name;
     std::vector<std::int64_t> shape;
     double mean;
   };
-  for (const Profile& profile : {Profile{"sparsity_wan_14B_t2v.csv", {50, 40, 40}, 0.247},
-                                 Profile{"sparsity_wan22_A14B_t2v.csv", {40, 40, 40}, 0.243},
-                                 Profile{"sparsity_wan_1.3B_t2v.csv", {50, 30, 12}, 0.144},
-                                 Profile{"sparsity_hunyuan10_13B_t2v.csv", {50, 60, 24}, 0.155}}) {
-    const auto path = testing::SharedData(std::string("svoo/") + profile.file);
-    if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
-    const Array array = ReadSparsityCsv(path);
+  const testing::TemporaryFolder folder;
+  for (const Profile& profile : {Profile{"wan_14B_t2v", {50, 40, 40}, 0.247},
+                                 Profile{"wan22_A14B_t2v", {40, 40, 40}, 0.243},
+                                 Profile{"wan_1.3B_t2v", {50, 30, 12}, 0.144},
+                                 Profile{"hunyuan10_13B_t2v", {50, 60, 24}, 0.155}}) {
+    const Array array = ReadSparsityCsv(testing::WriteSvooCsv(profile.name, folder.path()));
     EXPECT_EQ(array.shape, profile.shape);
     double sum = 0;
     for (std::int64_t i = 0; i < array.size(); ++i) sum += array.Double(i);

@@ -16,7 +16,8 @@
 #include "planner/workload/rules/sta.h"
 #include "planner/workload/rules/svg1.h"
 #include "planner/workload/rules/synthetic.h"
-#include "tests/shared_data.h"
+#include "tests/core/temporary_folder.h"
+#include "tests/measured_data.h"
 
 namespace dbsp::planner {
 namespace {
@@ -110,17 +111,16 @@ TEST(MaskStaTest, TextIsKeptBothWaysAndFinerBlocksSayTheSame) {
 TEST(MaskStaTest, DensitiesOfThePublishedStrategiesComeOut) {
   struct Case {
     const char* preset;
-    const char* file;
+    const char* name;
     int first_sparse;
     double sparse;
     double overall;
   };
-  const std::vector<Case> cases{
-      {"wan2.1-t2v-14b-768p-69f", "mask_strategy_wan.json", 12, 0.165, 0.37},
-      {"hunyuanvideo-768p-117f", "mask_strategy_hunyuan.json", 15, 0.165, 0.42}};
+  const std::vector<Case> cases{{"wan2.1-t2v-14b-768p-69f", "wan", 12, 0.165, 0.37},
+                                {"hunyuanvideo-768p-117f", "hunyuan", 15, 0.165, 0.42}};
+  const testing::TemporaryFolder folder;
   for (const Case& c : cases) {
-    const auto path = testing::SharedData(std::string("sta/") + c.file);
-    if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
+    const auto path = testing::WriteStaJson(c.name, folder.path());
     SCOPED_TRACE(c.preset);
     const Workload workload = Make(c.preset, "sta:file=" + path.string());
     const AttentionShape shape = workload.shape();
@@ -154,8 +154,8 @@ TEST(MaskStaTest, DensitiesOfThePublishedStrategiesComeOut) {
 }
 
 TEST(MaskStaTest, KeysAndCountsAgreeWithTheMasks) {
-  const auto path = testing::SharedData("sta/mask_strategy_wan.json");
-  if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
+  const testing::TemporaryFolder folder;
+  const auto path = testing::WriteStaJson("wan", folder.path());
   const auto source = OpenMasks(Make("wan2.1-t2v-14b-768p-69f", "sta:file=" + path.string()));
   for (const int step : {0, 13, 27, 49}) {
     const LayerMasks masks = source->At(step, 7);
