@@ -8,6 +8,7 @@
 #include <set>
 
 #include "build_config.h"
+#include "core/array.h"
 #include "tests/cli/run_tool.h"
 #include "tests/runtime/environment_variable.h"
 #include "tests/runtime/fake_vendor.h"
@@ -91,6 +92,50 @@ TEST(GpuCheckEmulatedTest, APartThatItsBudgetCutsOffGivesExitCode124) {
   EXPECT_EQ(run.exit_code, 124) << run.out;
   EXPECT_THAT(run.out, HasSubstr("small: the budget ended before the part was done"));
   EXPECT_THAT(run.out, HasSubstr(" 0 wrong"));
+}
+
+/// Number of (query, key) pairs of a mask [heads][rows][cols] of `tokens` queries and keys.
+std::int64_t PairsOf(const dbsp::Array& mask, int tokens, int q_block, int k_block) {
+  const std::int64_t rows = mask.shape.at(1);
+  const std::int64_t cols = mask.shape.at(2);
+  std::int64_t pairs = 0;
+  for (std::int64_t i = 0; i < mask.size(); ++i) {
+    const std::int64_t queries =
+        std::min<std::int64_t>(q_block, tokens - i / cols % rows * q_block);
+    const std::int64_t keys = std::min<std::int64_t>(k_block, tokens - i % cols * k_block);
+    pairs += mask.Int(i) * queries * keys;
+  }
+  return pairs;
+}
+
+TEST(GpuCheckEmulatedTest, ServeAnswersRequestsAndWritesMasks) {
+  const TemporaryFolder folder;
+  const ToolResult run = RunCommand(
+      "(printf 'groups\\nprepare 1\\nsample 0\\nsample 99\\nsing\\nquit\\n' | " +
+      std::string(kFolder) + "/gpu_check serve --smoke --out " + (folder / "out").string() + ")");
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  std::istringstream text(run.out);
+  std::vector<Json> answers;
+  for (std::string line; std::getline(text, line);) answers.push_back(Json::parse(line));
+  ASSERT_EQ(answers.size(), 5U) << run.out;
+  EXPECT_EQ(answers[0]["groups"].size(), 11U);
+  const Json& group = answers[1];
+  EXPECT_EQ(group["group"], answers[0]["groups"][1]);
+  int masks = 0;
+  for (const Json& runner : group["runners"]) {
+    if (!runner.contains("mask_file")) continue;
+    ++masks;
+    const dbsp::Array mask = dbsp::LoadArray(runner["mask_file"].get<std::string>());
+    EXPECT_EQ(mask.type, dbsp::ArrayType::kU1);
+    ASSERT_EQ(mask.shape.size(), 3U);
+    EXPECT_EQ(mask.shape[0], group["heads"]);
+    EXPECT_EQ(PairsOf(mask, group["tokens"], runner["q_block"], runner["k_block"]),
+              runner["pairs"]);
+  }
+  EXPECT_GE(masks, 5);
+  EXPECT_GT(answers[2]["ns"].get<double>(), 0.0);
+  EXPECT_EQ(answers[3]["error"], "there is no runner 99");
+  EXPECT_EQ(answers[4]["error"], "request 'sing': expected a number");
 }
 
 /// A whole run as on a machine with a GPU, with tiny shapes: the script finds the driver, every
