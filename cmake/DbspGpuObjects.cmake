@@ -6,9 +6,8 @@
 function(dbsp_gpu_objects name)
   cmake_parse_arguments(ARG "" "" "ARCHITECTURES;SOURCES" ${ARGN})
   set(target dbsp_gpu_${name})
-  set(root "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/..")
   add_library(${target} OBJECT ${ARG_SOURCES})
-  target_include_directories(${target} PRIVATE "${root}")
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   # --expt-relaxed-constexpr: the host and device share constexpr functions of the standard library.
   target_compile_options(${target} PRIVATE
@@ -17,6 +16,5 @@ function(dbsp_gpu_objects name)
     CUDA_ARCHITECTURES "${ARG_ARCHITECTURES}"
     CUDA_RUNTIME_LIBRARY Static
     POSITION_INDEPENDENT_CODE ON
-    CUDA_COMPILER_LAUNCHER "${root}/scripts/lib/ptxas-gate;${CMAKE_CUDA_COMPILER_LAUNCHER}")
-  set_property(GLOBAL APPEND PROPERTY DBSP_GPU_OBJECT_LIBRARIES ${target})
+    CUDA_COMPILER_LAUNCHER "${PROJECT_SOURCE_DIR}/scripts/lib/ptxas-gate;${CMAKE_CUDA_COMPILER_LAUNCHER}")
 endfunction()

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/gpu_check/check_attention.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -10,6 +13,7 @@
 #include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/context.h"
 #include "bench/gpu_check/device_data.h"
+#include "core/cli.h"
 #include "core/error.h"
 #include "kernels/gpu/gpu_variants.h"
 
@@ -20,20 +24,21 @@ using kernels::gpu::AttentionCall;
 using kernels::gpu::Variant;
 
 constexpr int kRepeats = 3;
-/// Cases whose fp64 reference is also computed on the CPU: they hold the device's reference.
+/// The fp64 reference of the first cases is also computed on the CPU, to check the device's
+/// reference.
 constexpr int kCpuCases = 3;
 constexpr int kSmallCases = 4;
-constexpr int kMostCases = 40;
-/// Cases of each kernel that a run promises; further ones are as many as the time gives.
-constexpr int kPromisedCases = 8;
+constexpr int kMaxCases = 40;
+/// The part is cut off when the budget ends before every kernel has run this many cases.
+constexpr int kRequiredCases = 8;
 
 struct CaseResult {
   Verdict verdict;
   bool identical = true;
   bool references_agree = true;
-  std::int64_t between_rows = 0;
-  [[nodiscard]] bool Good(const Variant& variant) const {
-    return verdict.good() && references_agree && between_rows == 0 &&
+  std::int64_t written_between_rows = 0;
+  [[nodiscard]] bool IsRight(const Variant& variant) const {
+    return verdict.IsRight() && references_agree && written_between_rows == 0 &&
            (identical || !variant.deterministic);
   }
 };
@@ -64,34 +69,35 @@ Reference ReferenceOf(const AttentionCall& call, const Variant& variant, const C
   return reference;
 }
 
-/// The device's reference against the CPU's, head by head; rounding apart they are the same sums.
+/// Whether the device's fp64 reference equals the CPU's up to the rounding of sums.
 bool ReferencesAgree(const Reference& device,
                      const Tensors& tensors,
-                     const CheckCase& one,
+                     const CheckCase& check_case,
                      const Variant& variant,
                      const Lists& lists,
                      const Context& context) {
-  const Blocks blocks = BlocksOf(variant, one.shape);
+  const Blocks blocks = BlocksOf(variant, check_case.shape);
   const int threads = std::max(1U, std::thread::hardware_concurrency());
   double worst = 0.0;
-  for (int head = 0; head < one.shape.batch * one.shape.heads; ++head) {
+  for (int head = 0; head < check_case.shape.batch * check_case.shape.heads; ++head) {
     const auto input = [&](int which) {
-      return tensors.Input(which, head / one.shape.heads, head % one.shape.heads, context.stream());
+      return tensors.Input(
+          which, head / check_case.shape.heads, head % check_case.shape.heads, context.stream());
     };
     const auto q = input(0);
     const auto k = input(1);
     const auto v = input(2);
     const Reference cpu = ReferenceOnCpu({q, k, v},
-                                         one.shape.head_dim,
-                                         static_cast<double>(one.shape.scale),
+                                         check_case.shape.head_dim,
+                                         static_cast<double>(check_case.shape.scale),
                                          lists,
                                          std::int64_t{head} * lists.q_blocks,
                                          blocks,
                                          threads);
     const std::size_t first = static_cast<std::size_t>(head) * cpu.lse.size();
     for (std::size_t i = 0; i < cpu.o.size(); ++i) {
-      const double apart = std::abs(cpu.o[i] - device.o[first * one.shape.head_dim + i]);
-      worst = std::max(worst, apart == apart ? apart : std::numeric_limits<double>::infinity());
+      const double error = std::abs(cpu.o[i] - device.o[first * check_case.shape.head_dim + i]);
+      worst = std::max(worst, std::isnan(error) ? std::numeric_limits<double>::infinity() : error);
     }
     for (std::size_t i = 0; i < cpu.lse.size(); ++i) {
       if (cpu.lse[i] == device.lse[first + i]) continue;  // both -infinity
@@ -101,9 +107,12 @@ bool ReferencesAgree(const Reference& device,
   return worst < 1e-9;
 }
 
-CaseResult RunCase(const Variant& variant, const CheckCase& one, bool with_cpu, Context& context) {
-  const Lists lists = ListsOf(one, variant);
-  const Tensors tensors(one.shape, one.layout, one.seed, context.stream());
+CaseResult RunCase(const Variant& variant,
+                   const CheckCase& check_case,
+                   bool with_cpu,
+                   Context& context) {
+  const Lists lists = ListsOf(check_case, variant);
+  const Tensors tensors(check_case.shape, check_case.layout, check_case.seed, context.stream());
   const kernels::gpu::DeviceLists on_device = OnDevice(variant, lists, context.stream());
   const AttentionCall call = on_device.Over(tensors.Call(), context.stream());
   CaseResult result;
@@ -126,51 +135,40 @@ CaseResult RunCase(const Variant& variant, const CheckCase& one, bool with_cpu, 
   }
   const Reference reference = ReferenceOf(call, variant, context);
   if (with_cpu) {
-    result.references_agree = ReferencesAgree(reference, tensors, one, variant, lists, context);
+    result.references_agree =
+        ReferencesAgree(reference, tensors, check_case, variant, lists, context);
   }
-  result.between_rows = tensors.WrittenBetweenRows(first);
-  result.verdict =
-      Compare(tensors.Rows(first), first.lse, reference.o, reference.lse, one.shape.head_dim);
+  result.written_between_rows = tensors.WrittenBetweenRows(first);
+  result.verdict = Compare(
+      tensors.Rows(first), first.lse, reference.o, reference.lse, check_case.shape.head_dim);
   return result;
 }
 
-JsonLine LineOf(const char* part,
-                const Variant& variant,
-                int index,
-                const CheckCase& one,
-                const CaseResult& result) {
-  JsonLine line;
-  line.Add("part", part)
-      .Add("kernel", variant.name)
-      .Add("case", index)
-      .Add("batch", one.shape.batch)
-      .Add("heads", one.shape.heads)
-      .Add("q_tokens", one.shape.q_tokens)
-      .Add("k_tokens", one.shape.k_tokens)
-      .Add("layout", NameOf(one.layout))
-      .Add("density", one.density)
-      .Add("run", one.run)
-      .Add("relative_error", result.verdict.relative_error)
-      .Add("lse_error", result.verdict.lse_error)
-      .Add("wrong_empty_rows", result.verdict.wrong_empty_rows)
-      .Add("written_between_rows", result.between_rows)
-      .Add("bit_identical", result.identical)
-      .Add("references_agree", result.references_agree)
-      .Add("ok", result.Good(variant));
-  return line;
+Json LineOf(const char* part,
+            const Variant& variant,
+            int index,
+            const CheckCase& check_case,
+            const CaseResult& result) {
+  return {{"part", part},
+          {"kernel", variant.name},
+          {"case", index},
+          {"batch", check_case.shape.batch},
+          {"heads", check_case.shape.heads},
+          {"q_tokens", check_case.shape.q_tokens},
+          {"k_tokens", check_case.shape.k_tokens},
+          {"layout", NameOf(check_case.layout)},
+          {"density", check_case.density},
+          {"run", check_case.run},
+          {"relative_error", result.verdict.relative_error},
+          {"lse_error", result.verdict.lse_error},
+          {"wrong_empty_rows", result.verdict.wrong_empty_rows},
+          {"written_between_rows", result.written_between_rows},
+          {"bit_identical", result.identical},
+          {"references_agree", result.references_agree},
+          {"ok", result.IsRight(variant)}};
 }
 
-JsonLine ErrorLineOf(const char* part, const Variant& variant, int index, const Error& error) {
-  JsonLine line;
-  line.Add("part", part)
-      .Add("kernel", variant.name)
-      .Add("case", index)
-      .Add("error", error.what())
-      .Add("ok", false);
-  return line;
-}
-
-/// One row of the table at the end.
+/// The row of one kernel in the table at the end of the part.
 struct Total {
   int cases = 0;
   int wrong = 0;
@@ -182,7 +180,7 @@ struct Total {
 bool PrintTotals(const std::map<std::string, Total>& totals) {
   std::vector<std::vector<std::string>> rows{
       {"kernel", "cases", "wrong", "worst error", "worst LSE", "bit-identical"}};
-  bool good = true;
+  bool all_right = true;
   for (const auto& [name, total] : totals) {
     rows.push_back({name,
                     fmt::format("{}", total.cases),
@@ -190,46 +188,50 @@ bool PrintTotals(const std::map<std::string, Total>& totals) {
                     fmt::format("{:.2e}", total.relative_error),
                     fmt::format("{:.2e}", total.lse_error),
                     total.identical ? "yes" : "no"});
-    good = good && total.wrong == 0;
+    all_right = all_right && total.wrong == 0;
   }
-  std::printf("%s", TableText(rows).c_str());
-  return good;
+  WriteStdout(TableText(rows));
+  return all_right;
 }
 
-/// Case after case over all kernels, so that a cut-off leaves every kernel with some.
+/// Runs each case on all kernels before the next case, so that a run that is cut off has checked
+/// every kernel.
 bool RunCases(const char* part, int cases, bool small, Context& context) {
   std::map<std::string, Total> totals;
   for (int index = 0; index < cases; ++index) {
     if (context.RemainingNs() <= 0) {
-      context.cut_off = context.cut_off || index < std::min(cases, kPromisedCases);
+      context.cut_off = context.cut_off || index < std::min(cases, kRequiredCases);
       break;
     }
     for (const Variant* variant : UsableVariants(context)) {
-      const CheckCase one = CaseOf(*variant, index, context.options.seed, small);
+      const CheckCase check_case = CaseOf(*variant, index, context.options.seed, small);
       const bool with_cpu = !small && index < kCpuCases;
       Total& total = totals[variant->name];
       CaseResult result;
       try {
-        result = RunCase(*variant, one, with_cpu, context);
+        result = RunCase(*variant, check_case, with_cpu, context);
       } catch (const Error& error) {
-        // A kernel that refuses a case must not cost the others theirs.
-        std::printf("failed: %s, case %d: %s\n", variant->name, index, error.what());
-        context.results.Write(ErrorLineOf(part, *variant, index, error));
+        // The other kernels still run when one kernel fails.
+        WriteStdout(fmt::format("failed: {}, case {}: {}\n", variant->name, index, error.what()));
+        context.results.Write({{"part", part},
+                               {"kernel", variant->name},
+                               {"case", index},
+                               {"error", error.what()},
+                               {"ok", false}});
         ++total.cases;
         ++total.wrong;
         continue;
       }
-      context.results.Write(LineOf(part, *variant, index, one, result));
+      context.results.Write(LineOf(part, *variant, index, check_case, result));
       ++total.cases;
-      total.wrong += result.Good(*variant) ? 0 : 1;
       total.relative_error = std::max(total.relative_error, result.verdict.relative_error);
       total.lse_error = std::max(total.lse_error, result.verdict.lse_error);
       total.identical = total.identical && result.identical;
-      if (!result.Good(*variant)) {
-        std::printf(
-            "wrong: %s, case %d: %s\n", variant->name, index, result.verdict.Words().c_str());
+      if (!result.IsRight(*variant)) {
+        ++total.wrong;
+        WriteStdout(
+            fmt::format("wrong: {}, case {}: {}\n", variant->name, index, result.verdict.Text()));
       }
-      std::fflush(stdout);
     }
   }
   return PrintTotals(totals);
@@ -238,11 +240,11 @@ bool RunCases(const char* part, int cases, bool small, Context& context) {
 }  // namespace
 
 bool CheckAttention(Context& context) {
-  // What takes seconds comes first: attention's cases go on until the budget is spent.
+  // The checks that take seconds come first, because the cases of attention use up the budget.
   const bool memory = CheckMemory("correct", 12, context);
   const bool lists = CheckListBuilders("correct", 6, context);
   const bool sla = CheckSlaKernels("correct", false, context);
-  return RunCases("correct", kMostCases, false, context) && memory && lists && sla;
+  return RunCases("correct", kMaxCases, false, context) && memory && lists && sla;
 }
 
 bool CheckAttentionSmall(Context& context) {

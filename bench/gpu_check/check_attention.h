@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cases that kernels are checked on: shapes with ragged tails, rows without keys, strides.
+// The cases that check the attention kernels: shapes with partial blocks, rows without keys and
+// strided memory layouts.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +13,18 @@ namespace dbsp::gpu_check {
 struct CheckCase {
   kernels::gpu::AttentionShape shape;
   Layout layout = Layout::kHeadsFirst;
-  double density = 1.0;  ///< of list entries; 0 = no row has a key
-  int run = 1;  ///< entries that are listed together
+  double density = 1.0;  ///< probability that an entry is listed; 0 = no row has a key
+  int run = 1;  ///< number of neighbouring entries that are listed or left out together
   std::uint64_t seed = 0;
 };
 
-/// Case number `index` of a variant: the first ones are its corners (everything listed, nothing
-/// listed, one token, whole blocks), the others are drawn.
-/// small  shapes of a few hundred tokens instead of up to some thousand
+/// Case number `index` of a variant. The first cases are corners: everything listed, nothing
+/// listed, one token, whole blocks. The other cases are random.
+/// small  true = at most some hundred tokens, else up to 2000
 [[nodiscard]] CheckCase CaseOf(const kernels::gpu::Variant& variant,
                                int index,
                                std::uint64_t seed,
                                bool small);
-[[nodiscard]] Lists ListsOf(const CheckCase& one, const kernels::gpu::Variant& variant);
+[[nodiscard]] Lists ListsOf(const CheckCase& check_case, const kernels::gpu::Variant& variant);
 
 }  // namespace dbsp::gpu_check

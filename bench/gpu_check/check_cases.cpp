@@ -20,52 +20,57 @@ int Between(planner::Prng& prng, int low, int high) {
 
 CheckCase CaseOf(const kernels::gpu::Variant& variant, int index, std::uint64_t seed, bool small) {
   planner::Prng prng{seed, static_cast<std::uint64_t>(index), small ? 1ULL : 0ULL};
-  CheckCase one;
-  one.seed = prng.Next() >> 8;
-  one.shape.head_dim = variant.head_dim;
-  one.shape.batch = Between(prng, 1, 2);
-  one.shape.heads = Between(prng, 1, small ? 2 : 3);
-  one.shape.q_tokens = Between(prng, 1, small ? 400 : 1500);
-  one.shape.k_tokens = Between(prng, 1, small ? 500 : 2000);
-  // Scores of a spread that makes some rows all but one-hot.
-  one.shape.scale = static_cast<float>((0.5 + 1.5 * prng.Uniform()) / std::sqrt(variant.head_dim));
-  one.layout = static_cast<Layout>(prng.Below(3));
-  one.density = kDensities[prng.Below(kDensities.size())];
-  one.run = variant.k_block == 1 ? kRuns[prng.Below(kRuns.size())] : 1;
+  CheckCase check_case;
+  check_case.seed = prng.Next() >> 8;
+  check_case.shape.head_dim = variant.head_dim;
+  check_case.shape.batch = Between(prng, 1, 2);
+  check_case.shape.heads = Between(prng, 1, small ? 2 : 3);
+  check_case.shape.q_tokens = Between(prng, 1, small ? 400 : 1500);
+  check_case.shape.k_tokens = Between(prng, 1, small ? 500 : 2000);
+  // With this scale the softmax of some rows is close to one-hot.
+  check_case.shape.scale =
+      static_cast<float>((0.5 + 1.5 * prng.Uniform()) / std::sqrt(variant.head_dim));
+  check_case.layout = static_cast<Layout>(prng.Below(3));
+  check_case.density = kDensities[prng.Below(kDensities.size())];
+  check_case.run = variant.k_block == 1 ? kRuns[prng.Below(kRuns.size())] : 1;
   const int step = variant.k_block == 1 ? variant.tile_n : variant.k_block;
   switch (index) {
-    case 0:  // Everything, with tails on both sides.
-      one.density = 1.0;
-      one.run = 1;
+    case 0:  // Every entry, with partial blocks of queries and of keys.
+      check_case.density = 1.0;
+      check_case.run = 1;
       break;
-    case 1:  // Nothing.
-      one.density = 0.0;
+    case 1:  // No entry.
+      check_case.density = 0.0;
       break;
     case 2:
-      one.shape.q_tokens = one.shape.k_tokens = 1;
-      one.density = 1.0;
+      check_case.shape.q_tokens = check_case.shape.k_tokens = 1;
+      check_case.density = 1.0;
       break;
-    case 3:  // Whole tiles.
-      one.shape.q_tokens = 2 * variant.tile_m;
-      one.shape.k_tokens = 3 * step;
-      one.density = 0.6;
+    case 3:  // Whole tiles only.
+      check_case.shape.q_tokens = 2 * variant.tile_m;
+      check_case.shape.k_tokens = 3 * step;
+      check_case.density = 0.6;
       break;
-    case 4:  // One key, and one query, more than whole tiles.
-      one.shape.q_tokens = 2 * variant.tile_m + 1;
-      one.shape.k_tokens = 2 * step + 1;
-      one.density = 1.0;
+    case 4:  // Whole tiles, one more query and one more key.
+      check_case.shape.q_tokens = 2 * variant.tile_m + 1;
+      check_case.shape.k_tokens = 2 * step + 1;
+      check_case.density = 1.0;
       break;
     default:
       break;
   }
-  return one;
+  return check_case;
 }
 
-Lists ListsOf(const CheckCase& one, const kernels::gpu::Variant& variant) {
-  const Blocks blocks = BlocksOf(variant, one.shape);
-  Lists lists = Random(blocks, one.shape.batch * one.shape.heads, one.density, one.run, one.seed);
-  if (variant.k_block == 1 && one.run >= kernels::kRunKeys) {
-    // Long runs are what the kernel fetches whole once they are arranged.
+Lists ListsOf(const CheckCase& check_case, const kernels::gpu::Variant& variant) {
+  const Blocks blocks = BlocksOf(variant, check_case.shape);
+  Lists lists = Random(blocks,
+                       check_case.shape.batch * check_case.shape.heads,
+                       check_case.density,
+                       check_case.run,
+                       check_case.seed);
+  if (variant.k_block == 1 && check_case.run >= kernels::kRunKeys) {
+    // The kernel loads a run of keys with one copy once ArrangeRuns has put the runs first.
     kernels::KeyLists keys{std::move(lists.begin), std::move(lists.list)};
     kernels::ArrangeRuns(keys);
     lists.begin = std::move(keys.begin);

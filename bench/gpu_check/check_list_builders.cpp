@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Key lists made on the device against those of kernels/key_lists.h.
+// Compares the key lists and key bits that the device makes with those of kernels/key_lists.h and
+// kernels/key_predictors.h.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -21,11 +24,11 @@ using planner::Prng;
 using runtime::CudaBuffer;
 using runtime::ToDevice;
 
-/// Scores differ in their last bits between the device and the CPU, so keys at the threshold's edge
-/// may fall on either side; more than one in a thousand is no rounding.
-constexpr double kMaxEdgeKeys = 1e-3;
+/// Largest part of the kept keys that may differ between the device and the CPU. Scores differ in
+/// their last bits, so keys near the threshold may differ; rounding explains no more than this.
+constexpr double kMaxDifferingKeys = 1e-3;
 
-/// Bits of all heads as the device takes them, and the CPU's lists of them.
+/// Key bits of all heads in the device's form, and the lists that the CPU makes of them.
 struct Bits {
   std::vector<std::uint32_t> words;
   KeyLists lists;
@@ -84,26 +87,27 @@ std::pair<bool, std::string> CheckLists(Prng& prng, Context& context) {
   call.list = list.As<std::int32_t>();
   call.capacity = static_cast<std::int32_t>(bits.lists.list.size());
   call.stream = context.stream().get();
-  if (call.capacity == 0) return {true, "no keys drawn"};
+  if (call.capacity == 0) return {true, "the case has no keys"};
   LaunchKeyLists(call);
   kernels::gpu::LaunchArrangeRuns(
       call.begin, call.list, arranged.As<std::int32_t>(), bits.tiles, call.stream);
   runtime::SynchronizeCudaDevice("key lists");
-  if (Download(begin, list, context) != bits.lists) return {false, "lists differ from the CPU's"};
+  if (Download(begin, list, context) != bits.lists)
+    return {false, "the lists differ from the CPU's"};
   KeyLists expected = bits.lists;
   kernels::ArrangeRuns(expected);
   const bool same = Download(begin, arranged, context) == expected;
-  return {same, same ? "equal" : "arranged lists differ from the CPU's"};
+  return {same, same ? "equal" : "the arranged lists differ from the CPU's"};
 }
 
-/// Bits of the device and of the CPU, head by head: how many differ of those kept.
+/// Counts the bits that differ between the device and the CPU.
 std::pair<bool, std::string> CompareBits(const std::vector<std::uint32_t>& device,
                                          const Bits& cpu) {
   std::int64_t differ = 0;
   for (std::size_t i = 0; i < device.size(); ++i) differ += std::popcount(device[i] ^ cpu.words[i]);
   const double part = static_cast<double>(differ) /
                       static_cast<double>(std::max<std::size_t>(1, cpu.lists.list.size()));
-  return {part <= kMaxEdgeKeys,
+  return {part <= kMaxDifferingKeys,
           fmt::format("{} of {} kept keys differ", differ, cpu.lists.list.size())};
 }
 
@@ -179,7 +183,7 @@ std::pair<bool, std::string> CheckPredictor(bool threshold,
 }  // namespace
 
 bool CheckListBuilders(const char* part, int cases, Context& context) {
-  if (!context.Named("lists")) return true;
+  if (!context.FilterMatches("lists")) return true;
   CaseReport report(part, "key lists and predictors", context);
   for (int index = 0; index < cases && report.HasTime(); ++index) {
     Prng prng{context.options.seed, static_cast<std::uint64_t>(index), 99};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Merge, block copies and token layouts on the device against fp64 and plain loops on the host.
+// Compares merges with fp64, and block copies and token layouts with plain loops on the host.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -25,7 +25,7 @@ using runtime::ToDevice;
 
 constexpr std::uint16_t kPoison = 0xFFFF;
 
-/// bf16 [batch][heads][tokens][head_dim] in one of the layouts, on both sides.
+/// A bf16 tensor [batch][heads][tokens][head_dim] in one of the layouts, in host memory.
 struct HostTensor {
   Strides strides;
   int batch = 1;
@@ -70,7 +70,7 @@ struct HostTensor {
   void Download(const CudaBuffer& buffer, const Context& context) {
     buffer.Download(values.data(), buffer.bytes(), context.stream());
   }
-  /// Rows together, [batch][heads][tokens][head_dim].
+  /// The rows without the gaps between them, [batch][heads][tokens][head_dim].
   [[nodiscard]] std::vector<std::uint16_t> Packed() {
     std::vector<std::uint16_t> rows;
     ForRows([&](int b, int h, int t) {
@@ -85,7 +85,7 @@ struct Part {
   std::vector<float> lse;
 };
 
-/// ln sum e^l_i and the weighted mean, in fp64.
+/// The merge in fp64: l = ln(sum of e^l_i), o = sum of e^(l_i - l) o_i.
 Reference Merged(std::vector<Part>& parts) {
   Reference merged;
   std::vector<std::vector<std::uint16_t>> rows;
@@ -111,7 +111,8 @@ Reference Merged(std::vector<Part>& parts) {
   return merged;
 }
 
-/// N-way at once, or one part at a time through the fp32 accumulator.
+/// Merges `count` parts with one launch, or with in_hops one part per launch into the fp32
+/// accumulator.
 Verdict CheckMergeOnce(
     int count, bool in_hops, Layout layout, int head_dim, Prng& prng, Context& context) {
   const int batch = 1 + static_cast<int>(prng.Below(2));
@@ -170,7 +171,8 @@ Verdict CheckMergeOnce(
   return Compare(out.Packed(), lse, reference.o, reference.lse, head_dim);
 }
 
-/// Blocks out of [token][heads][head_dim] into block memory for three tensors, compared exactly.
+/// Copies blocks of three tensors from [token][heads][head_dim] into block memory. The result must
+/// equal the host's copy.
 bool CheckCopyOnce(int head_dim, Prng& prng, Context& context) {
   const int heads = 1 + static_cast<int>(prng.Below(4));
   const int tokens = 1 + static_cast<int>(prng.Below(900));
@@ -179,7 +181,7 @@ bool CheckCopyOnce(int head_dim, Prng& prng, Context& context) {
   std::vector<CopyItem> items;
   for (int h = 0; h < heads; ++h) {
     for (int b = 0; b < blocks; ++b) {
-      if (prng.Below(3) == 0) continue;  // That block stays poison.
+      if (prng.Below(3) == 0) continue;  // Nothing is copied, so the block keeps its poison.
       items.push_back({std::int64_t{b} * block * heads * head_dim + std::int64_t{h} * head_dim,
                        (std::int64_t{h} * blocks + b) * block * head_dim,
                        std::min(block, tokens - b * block)});
@@ -266,10 +268,10 @@ bool CheckPermuteOnce(Layout layout, int head_dim, Prng& prng, Context& context)
 }  // namespace
 
 bool CheckMemory(const char* part, int cases, Context& context) {
-  if (!context.Named("memory")) return true;
+  if (!context.FilterMatches("memory")) return true;
   CaseReport report(part, "merge, copies, layouts", context);
   const auto exact = [](bool ok) {
-    return std::pair(ok, std::string(ok ? "equal" : "not what the host's copy gives"));
+    return std::pair(ok, std::string(ok ? "equal" : "differs from the host's copy"));
   };
   for (int index = 0; index < cases && report.HasTime(); ++index) {
     Prng prng{context.options.seed, static_cast<std::uint64_t>(index), 77};
@@ -279,7 +281,7 @@ bool CheckMemory(const char* part, int cases, Context& context) {
       report.Run(in_hops ? "merge.hops" : "merge", index, [&] {
         const int count = 2 + static_cast<int>(prng.Below(4));
         const Verdict verdict = CheckMergeOnce(count, in_hops, layout, head_dim, prng, context);
-        return std::pair(verdict.good(), verdict.Words());
+        return std::pair(verdict.IsRight(), verdict.Text());
       });
     }
     report.Run("copy", index, [&] { return exact(CheckCopyOnce(head_dim, prng, context)); });

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// SLA on the device, the exact part and the linear one behind it, against fp64 on the CPU.
+// Compares SLA on the device, the exact part plus the linear part, with fp64 on the CPU.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -20,7 +22,7 @@ using kernels::gpu::Variant;
 using runtime::CudaBuffer;
 
 constexpr int kRepeats = 3;
-constexpr std::size_t kGuardBytes = 256;  ///< behind each scratch, which must stay poison
+constexpr std::size_t kGuardBytes = 256;  ///< behind each scratch buffer; must keep the poison
 
 std::vector<float> Floats(const std::vector<std::uint16_t>& values) {
   std::vector<float> floats;
@@ -29,19 +31,21 @@ std::vector<float> Floats(const std::vector<std::uint16_t>& values) {
   return floats;
 }
 
-std::vector<SlaHead> HeadsOf(const SlaCase& one, const Tensors& tensors, const Context& context) {
+std::vector<SlaHead> HeadsOf(const SlaCase& sla_case,
+                             const Tensors& tensors,
+                             const Context& context) {
   std::vector<SlaHead> heads;
-  for (int pass = 0; pass < one.passes(); ++pass) {
+  for (int pass = 0; pass < sla_case.passes(); ++pass) {
     const auto input = [&](int which) {
-      return Floats(
-          tensors.Input(which, pass / one.shape.heads, pass % one.shape.heads, context.stream()));
+      return Floats(tensors.Input(
+          which, pass / sla_case.shape.heads, pass % sla_case.shape.heads, context.stream()));
     };
     heads.push_back({input(0), input(1), input(2)});
   }
   return heads;
 }
 
-/// States or sums, and the guard behind them.
+/// Scratch memory of the linear part with a guard behind it.
 struct Scratch {
   Scratch(std::int64_t size, const char* what)
       : bytes(static_cast<std::size_t>(size)), buffer(bytes + kGuardBytes, what) {}
@@ -58,39 +62,39 @@ struct SlaResult {
   SlaVerdict verdict;
   bool identical = true;
   bool in_scratch = true;
-  std::int64_t between_rows = 0;
-  [[nodiscard]] bool Good() const {
-    return verdict.good() && identical && in_scratch && between_rows == 0;
+  std::int64_t written_between_rows = 0;
+  [[nodiscard]] bool IsRight() const {
+    return verdict.IsRight() && identical && in_scratch && written_between_rows == 0;
   }
 };
 
-/// The linear call but for its scratch.
-SlaCall CallOf(const SlaCase& one, const AttentionCall& exact) {
+/// The call of the linear part without its scratch.
+SlaCall CallOf(const SlaCase& sla_case, const AttentionCall& exact) {
   SlaCall call;
-  call.shape = one.shape;
+  call.shape = sla_case.shape;
   call.q = exact.q;
   call.k = exact.k;
   call.v = exact.v;
   call.o = exact.o;
-  call.q_block = one.q_block;
-  call.k_block = one.k_block;
-  call.features = one.features;
+  call.q_block = sla_case.q_block;
+  call.k_block = sla_case.k_block;
+  call.features = sla_case.features;
   call.stream = exact.stream;
   return call;
 }
 
-SlaResult RunSla(const SlaCase& one, const Variant& variant, Context& context) {
-  const Tensors tensors(one.shape, one.layout, one.seed, context.stream());
-  const std::vector<SlaHead> heads = HeadsOf(one, tensors, context);
-  const SlaMasks masks = SlaMasksOf(one, heads);
-  const std::vector<std::uint16_t> projection = SlaProjectionOf(one);
+SlaResult RunSla(const SlaCase& sla_case, const Variant& variant, Context& context) {
+  const Tensors tensors(sla_case.shape, sla_case.layout, sla_case.seed, context.stream());
+  const std::vector<SlaHead> heads = HeadsOf(sla_case, tensors, context);
+  const SlaMasks masks = SlaMasksOf(sla_case, heads);
+  const std::vector<std::uint16_t> projection = SlaProjectionOf(sla_case);
   const kernels::gpu::DeviceLists lists = OnDevice(variant, masks.critical, context.stream());
   const AttentionCall exact = lists.Over(tensors.Call(), context.stream());
   const CudaBuffer marginal = runtime::ToDevice(
       std::span<const std::uint64_t>(masks.marginal), "marginal blocks", context.stream());
   const CudaBuffer p = runtime::ToDevice(
       std::span<const std::uint16_t>(projection), "SLA's projection", context.stream());
-  SlaCall call = CallOf(one, exact);
+  SlaCall call = CallOf(sla_case, exact);
   call.marginal = marginal.As<std::uint64_t>();
   call.projection = p.data();
   const Scratch states(SlaStateBytes(call), "SLA's states");
@@ -115,37 +119,37 @@ SlaResult RunSla(const SlaCase& one, const Variant& variant, Context& context) {
     result.in_scratch =
         result.in_scratch && states.GuardIsPoison(context) && sums.GuardIsPoison(context);
   }
-  const int threads =
-      std::min(one.passes(), static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
-  result.between_rows = tensors.WrittenBetweenRows(first);
+  const int threads = std::min(sla_case.passes(),
+                               static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
+  result.written_between_rows = tensors.WrittenBetweenRows(first);
   result.verdict = CompareSla(tensors.Rows(first),
-                              SlaReferenceOf(one, heads, projection, masks, threads),
-                              one.shape.head_dim);
+                              SlaReferenceOf(sla_case, heads, projection, masks, threads),
+                              sla_case.shape.head_dim);
   return result;
 }
 
-std::string WordsOf(const SlaCase& one, const Variant& variant, const SlaResult& result) {
+std::string Description(const SlaCase& sla_case, const Variant& variant, const SlaResult& result) {
   return fmt::format(
       "{} x {} heads, {} queries, {} keys, {}, exact part by {}: relative error {:.2e}, {} rows "
-      "not 0 that are, {} elements written between rows{}{}",
-      one.shape.batch,
-      one.shape.heads,
-      one.shape.q_tokens,
-      one.shape.k_tokens,
-      NameOf(one.layout),
+      "not 0 as expected, {} elements written between rows{}{}",
+      sla_case.shape.batch,
+      sla_case.shape.heads,
+      sla_case.shape.q_tokens,
+      sla_case.shape.k_tokens,
+      NameOf(sla_case.layout),
       variant.name,
       result.verdict.relative_error,
       result.verdict.wrong_zero_rows,
-      result.between_rows,
+      result.written_between_rows,
       result.in_scratch ? "" : ", written beyond the scratch",
       result.identical ? "" : ", not bit-identical over runs");
 }
 
-/// Whatever --filter names: SLA's kernels are not in the table that it chooses from.
-std::vector<const Variant*> VariantsOfDevice(const Context& context) {
+/// All kernels of the device. --filter does not choose among them, because it names SLA as a whole.
+std::vector<const Variant*> DeviceVariants(const Context& context) {
   std::vector<const Variant*> usable;
   for (const Variant& variant : kernels::gpu::Variants()) {
-    if (RunsHere(variant, context)) usable.push_back(&variant);
+    if (RunsOnDevice(variant, context)) usable.push_back(&variant);
   }
   return usable;
 }
@@ -153,17 +157,17 @@ std::vector<const Variant*> VariantsOfDevice(const Context& context) {
 }  // namespace
 
 bool CheckSlaKernels(const char* part, bool small, Context& context) {
-  if (!context.Named("sla")) return true;
+  if (!context.FilterMatches("sla")) return true;
   CaseReport report(part, "SLA", context);
-  const std::vector<const Variant*> usable = VariantsOfDevice(context);
+  const std::vector<const Variant*> usable = DeviceVariants(context);
   const int cases = small ? kSmallSlaCases : kSlaCases;
   for (int index = 0; index < cases && report.HasTime(); ++index) {
-    const SlaCase one = SlaCaseOf(index, context.options.seed, small);
-    report.Run(one.Name(), index, [&] {
-      // The table lists a device's kernels family by family; turns are by rounds of all eight.
-      const Variant& variant = ExactVariantOf(one, usable, index / kSmallSlaCases);
-      const SlaResult result = RunSla(one, variant, context);
-      return std::pair(result.Good(), WordsOf(one, variant, result));
+    const SlaCase sla_case = SlaCaseOf(index, context.options.seed, small);
+    report.Run(sla_case.Name(), index, [&] {
+      // The choice among the fitting kernels changes after each round of all eight SLA kernels.
+      const Variant& variant = ExactVariantOf(sla_case, usable, index / kSmallSlaCases);
+      const SlaResult result = RunSla(sla_case, variant, context);
+      return std::pair(result.IsRight(), Description(sla_case, variant, result));
     });
   }
   return report.Finish();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/gpu_check/compare.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,7 +16,7 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Keys of a tile, entries spelled out and cut at the last token.
+/// The keys that the entries of a tile cover, up to the last token.
 std::vector<int> KeysOf(std::span<const std::int32_t> entries, const Blocks& blocks) {
   std::vector<int> keys;
   for (const std::int32_t entry : entries) {
@@ -25,13 +27,14 @@ std::vector<int> KeysOf(std::span<const std::int32_t> entries, const Blocks& blo
   return keys;
 }
 
-void Row(const HeadInput& input,
-         int head_dim,
-         double scale,
-         int query,
-         const std::vector<int>& keys,
-         double* o,
-         double* lse) {
+/// Attention of one query over `keys`; o [head_dim].
+void AttendRow(const HeadInput& input,
+               int head_dim,
+               double scale,
+               int query,
+               const std::vector<int>& keys,
+               double* o,
+               double* lse) {
   const auto dim = static_cast<std::size_t>(head_dim);
   std::vector<double> scores;
   scores.reserve(keys.size());
@@ -77,7 +80,7 @@ Reference ReferenceOnCpu(const HeadInput& input,
       const int last = std::min((block + 1) * blocks.q_block, blocks.q_tokens);
       for (int query = block * blocks.q_block; query < last; ++query) {
         double* o = result.o.data() + static_cast<std::ptrdiff_t>(query) * head_dim;
-        Row(input, head_dim, scale, query, keys, o, &result.lse[query]);
+        AttendRow(input, head_dim, scale, query, keys, o, &result.lse[query]);
       }
     }
   };
@@ -87,13 +90,13 @@ Reference ReferenceOnCpu(const HeadInput& input,
   return result;
 }
 
-std::string Verdict::Words() const {
+std::string Verdict::Text() const {
   return fmt::format("relative error {:.2e}, LSE error {:.2e}{}",
                      relative_error,
                      lse_error,
                      wrong_empty_rows == 0
                          ? std::string()
-                         : fmt::format(", {} rows without keys not empty", wrong_empty_rows));
+                         : fmt::format(", {} rows without keys are not empty", wrong_empty_rows));
 }
 
 Verdict Compare(std::span<const std::uint16_t> o,
@@ -120,8 +123,9 @@ Verdict Compare(std::span<const std::uint16_t> o,
       verdict.wrong_empty_rows += empty ? 0 : 1;
       continue;
     }
-    const double apart = std::abs(static_cast<double>(lse[row]) - expected);
-    verdict.lse_error = std::max(verdict.lse_error, std::isfinite(apart) ? apart : kInfinity);
+    const double difference = std::abs(static_cast<double>(lse[row]) - expected);
+    verdict.lse_error =
+        std::max(verdict.lse_error, std::isfinite(difference) ? difference : kInfinity);
   }
   verdict.relative_error = norm > 0.0 ? std::sqrt(error / norm) : (error == 0.0 ? 0.0 : kInfinity);
   if (std::isnan(verdict.relative_error)) verdict.relative_error = kInfinity;

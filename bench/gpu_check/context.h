@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every part of gpu_check works with.
+// The state that a part of gpu_check works with, and the parts.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "bench/gpu_check/options.h"
@@ -18,16 +19,13 @@ struct Context {
   runtime::CudaDeviceFacts device;
   profiler::DeviceTimer timer;
   Results results;
-  std::int64_t deadline_ns = 0;  ///< of the part that runs, on SteadyNs()
-  bool cut_off = false;  ///< something that the part promises was not reached in its time
-  int speeds_expected = 0;
-  int speeds_reached = 0;
+  std::int64_t deadline_ns = 0;  ///< end of the part's budget, on SteadyNs()
+  bool cut_off = false;  ///< the budget ended before the part's required work was done
+  int speeds_expected = 0;  ///< measurements with an expected speed
+  int speeds_reached = 0;  ///< those of them that reached it
 
-  /// Whether --filter lets checks run that belong to no kernel of the table: "memory", "lists",
-  /// "sla".
-  [[nodiscard]] bool Named(const std::string& name) const {
-    return name.find(options.filter) != std::string::npos;
-  }
+  /// Whether the name of a kernel or of a check contains the text of --filter.
+  [[nodiscard]] bool FilterMatches(const std::string& name) const;
   void CountSpeed(bool reached) {
     ++speeds_expected;
     speeds_reached += reached ? 1 : 0;
@@ -36,25 +34,27 @@ struct Context {
   [[nodiscard]] std::int64_t RemainingNs() const;
 };
 
-/// Whether the kernel is compiled for this device.
-[[nodiscard]] bool RunsHere(const kernels::gpu::Variant& variant, const Context& context);
-/// Kernels that this device runs and --filter names, in the table's order.
+/// Whether the kernel has code for this device.
+[[nodiscard]] bool RunsOnDevice(const kernels::gpu::Variant& variant, const Context& context);
+/// The attention kernels that run on this device and match --filter, in the order of Variants().
 [[nodiscard]] std::vector<const kernels::gpu::Variant*> UsableVariants(const Context& context);
 
-/// The parts. Each writes its lines as it goes, prints a table at its end and returns whether all
-/// that it checked was right.
+/// The parts. Each part writes a result line as soon as a measurement is done, prints a table at
+/// its end and returns whether every checked result was right.
 bool CheckAttention(Context& context);  ///< "correct"
-bool CheckAttentionSmall(Context& context);  ///< "small": little work, for compute-sanitizer
-/// Merge, copies and token layouts, and the builders of key lists, `cases` each; lines say `part`.
-bool CheckMemory(const char* part, int cases, Context& context);
-bool CheckListBuilders(const char* part, int cases, Context& context);
-/// SLA, the exact part by block-sparse attention; every kernel, in "correct" with every phi.
-bool CheckSlaKernels(const char* part, bool small, Context& context);
-/// Merge, pack, unpack and token layouts beside a device copy.
-bool MeasureMemory(Context& context);
+bool CheckAttentionSmall(Context& context);  ///< "small": few small cases, for compute-sanitizer
 bool MeasureSpeed(Context& context);  ///< "speed"
 bool MeasureCurve(Context& context);  ///< "curve"
 bool MeasureRepeats(Context& context);  ///< "repeat"
-bool ServePeers(Context& context);  ///< "serve": bench/peers.py on standard input and output
+bool ServePeers(Context& context);  ///< "serve": requests of bench/peers.py on standard input
+
+/// Pieces of the parts "correct" and "small"; `part` is the name in their result lines.
+/// Each returns whether every result was right.
+bool CheckMemory(const char* part, int cases, Context& context);  ///< merges, copies, layouts
+bool CheckListBuilders(const char* part, int cases, Context& context);  ///< key lists, key bits
+/// SLA with block-sparse attention as its exact part. small = kSmallSlaCases cases, else kSlaCases.
+bool CheckSlaKernels(const char* part, bool small, Context& context);
+/// A piece of "speed": merges, packing, unpacking and token layouts, timed beside a device copy.
+bool MeasureMemory(Context& context);
 
 }  // namespace dbsp::gpu_check

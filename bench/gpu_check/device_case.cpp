@@ -21,8 +21,8 @@ std::size_t Bytes(std::int64_t elements, std::size_t element) {
   return static_cast<std::size_t>(elements) * element;
 }
 
-/// Position of row (batch, head, token) in a tensor's memory.
-std::int64_t At(const Strides& strides, int batch, int head, int token) {
+/// First element of row (batch, head, token) in a tensor's memory.
+std::int64_t RowOffset(const Strides& strides, int batch, int head, int token) {
   return batch * strides.batch + head * strides.head + token * strides.token;
 }
 
@@ -119,10 +119,10 @@ Tensors::Output Tensors::ReadRows(std::span<const std::int64_t> rows,
   output.lse.resize(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const std::int64_t plane = rows[i] / shape_.q_tokens;
-    const std::int64_t at = At(q_strides_,
-                               static_cast<int>(plane / shape_.heads),
-                               static_cast<int>(plane % shape_.heads),
-                               static_cast<int>(rows[i] % shape_.q_tokens));
+    const std::int64_t at = RowOffset(q_strides_,
+                                      static_cast<int>(plane / shape_.heads),
+                                      static_cast<int>(plane % shape_.heads),
+                                      static_cast<int>(rows[i] % shape_.q_tokens));
     o_.Download(&output.o[i * dim], 2 * dim, stream, Bytes(at, 2));
     lse_.Download(&output.lse[i], 4, stream, Bytes(rows[i], 4));
   }
@@ -135,7 +135,7 @@ std::vector<std::uint16_t> Tensors::Rows(const Output& output) const {
   for (int batch = 0; batch < shape_.batch; ++batch) {
     for (int head = 0; head < shape_.heads; ++head) {
       for (int token = 0; token < shape_.q_tokens; ++token) {
-        const auto* row = output.o.data() + At(q_strides_, batch, head, token);
+        const auto* row = output.o.data() + RowOffset(q_strides_, batch, head, token);
         rows.insert(rows.end(), row, row + shape_.head_dim);
       }
     }
@@ -148,7 +148,7 @@ std::int64_t Tensors::WrittenBetweenRows(const Output& output) const {
   for (int batch = 0; batch < shape_.batch; ++batch) {
     for (int head = 0; head < shape_.heads; ++head) {
       for (int token = 0; token < shape_.q_tokens; ++token) {
-        const auto first = row.begin() + At(q_strides_, batch, head, token);
+        const auto first = row.begin() + RowOffset(q_strides_, batch, head, token);
         std::fill(first, first + shape_.head_dim, true);
       }
     }
@@ -171,7 +171,7 @@ std::vector<std::uint16_t> Tensors::Input(int which,
   buffer.Download(all.data(), buffer.bytes(), stream);
   std::vector<std::uint16_t> rows;
   for (int token = 0; token < tokens; ++token) {
-    const auto* row = all.data() + At(strides, batch, head, token);
+    const auto* row = all.data() + RowOffset(strides, batch, head, token);
     rows.insert(rows.end(), row, row + shape_.head_dim);
   }
   return rows;

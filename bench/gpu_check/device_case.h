@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Device memory of one attention call: tensors of a shape, which several kernels may share.
+// Device memory of attention calls: the tensors of a shape, which several kernels may use.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,15 @@
 
 namespace dbsp::gpu_check {
 
-/// How [batch, heads, tokens, head_dim] lie in memory.
+/// Memory order of a tensor [batch, heads, tokens, head_dim].
 enum class Layout : std::uint8_t {
   kHeadsFirst,  ///< [batch][heads][tokens][head_dim]
   kTokensFirst,  ///< [batch][tokens][heads][head_dim]
-  kPadded,  ///< heads first, 8 elements between rows and 3 rows between heads
+  kPadded,  ///< heads first with gaps: 8 elements after each row, 3 rows after each head
 };
 [[nodiscard]] const char* NameOf(Layout layout);
 
-/// Elements from one row, head and batch to the next, and of the whole.
+/// Distances in elements between neighbouring rows, heads and batches, and the total size.
 struct Strides {
   std::int64_t token = 0;
   std::int64_t head = 0;
@@ -31,34 +31,35 @@ struct Strides {
 };
 [[nodiscard]] Strides StridesOf(Layout layout, int batch, int heads, int tokens, int head_dim);
 
-/// Q, K, V, O and LSE. Memory between rows is NaN, in the inputs as in the outputs.
+/// Q, K, V, O and LSE in device memory. The gaps between rows hold NaN, also in the inputs.
 class Tensors {
  public:
-  /// errors  Error{kUnavailable} when the device has too little memory, and then holds nothing
+  /// Fills Q, K and V with normal random values of `seed`.
+  /// errors  Error{kUnavailable} when the device has too little memory; nothing stays allocated
   Tensors(const kernels::gpu::AttentionShape& shape,
           Layout layout,
           std::uint64_t seed,
           const runtime::CudaStream& stream);
 
-  /// The call but for its lists.
+  /// The call without its lists.
   [[nodiscard]] kernels::gpu::AttentionCall Call() const;
-  /// Makes every byte of O and LSE 0xFF: NaN in both.
+  /// Sets every byte of O and LSE to 0xFF, which is NaN in both types.
   void Poison(const runtime::CudaStream& stream) const;
 
-  /// O and LSE as they lie in memory.
+  /// Copies of O, gaps included, and of LSE.
   struct Output {
     std::vector<std::uint16_t> o;
     std::vector<float> lse;
   };
   [[nodiscard]] Output Read(const runtime::CudaStream& stream) const;
-  /// Some rows of O and of LSE, numbered as ReferenceOnDevice numbers them.
+  /// Some rows of O and of LSE. `rows` has the row numbers of ReferenceOnDevice.
   [[nodiscard]] Output ReadRows(std::span<const std::int64_t> rows,
                                 const runtime::CudaStream& stream) const;
-  /// O's rows without what lies between them, [batch][heads][tokens][head_dim].
+  /// The rows of O without gaps, [batch][heads][tokens][head_dim].
   [[nodiscard]] std::vector<std::uint16_t> Rows(const Output& output) const;
-  /// Elements between O's rows that are no longer poison.
+  /// Number of elements in the gaps of O that no longer hold the poison.
   [[nodiscard]] std::int64_t WrittenBetweenRows(const Output& output) const;
-  /// One (batch, head) of an input, rows together: 0 = Q, 1 = K, 2 = V.
+  /// One (batch, head) of an input without gaps. which: 0 = Q, 1 = K, 2 = V.
   [[nodiscard]] std::vector<std::uint16_t> Input(int which,
                                                  int batch,
                                                  int head,
@@ -77,14 +78,14 @@ class Tensors {
   runtime::CudaBuffer lse_;
 };
 
-/// A kernel's lists on the device.
+/// Copies lists to the device in the form that the kernel reads.
 [[nodiscard]] inline kernels::gpu::DeviceLists OnDevice(const kernels::gpu::Variant& variant,
                                                         const Lists& lists,
                                                         const runtime::CudaStream& stream) {
   return {variant, lists.q_blocks, lists.begin, lists.list, stream};
 }
 
-/// The geometry of a variant's lists over a shape.
+/// Tokens and block sizes of one head for a variant.
 [[nodiscard]] inline Blocks BlocksOf(const kernels::gpu::Variant& variant,
                                      const kernels::gpu::AttentionShape& shape) {
   return {shape.q_tokens, shape.k_tokens, variant.q_block, variant.k_block};

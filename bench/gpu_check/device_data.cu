@@ -44,7 +44,7 @@ __global__ void WriteNormals(
   if (row >= rows) return;
   const int pair = static_cast<int>(threadIdx.x) % (head_dim / 2);
   const std::uint64_t bits = Mixed(seed ^ Mixed(static_cast<std::uint64_t>(row) * 64 + pair));
-  // Box and Muller; the first number lies in (0, 1].
+  // Box-Muller transform; u lies in (0, 1], because the logarithm of 0 is infinite.
   const float u = (static_cast<float>(bits >> 40) + 1.0F) * 0x1.0p-24F;
   const float v = static_cast<float>((bits >> 8) & 0xFFFFFFU) * 0x1.0p-24F;
   const float radius = sqrtf(-2.0F * logf(u));
@@ -56,7 +56,7 @@ __global__ void WriteNormals(
   to[1] = __float2bfloat16(radius * sine);
 }
 
-/// The keys of one tile by number: entry i / k_block's key i % k_block.
+/// The keys of one tile. Key i is key i % k_block of the list entry i / k_block.
 struct TileKeys {
   const std::int32_t* list;
   std::int64_t entries;
@@ -76,9 +76,9 @@ __device__ double Score(const double* q, const __nv_bfloat16* k, int head_dim, d
   return scale * score;
 }
 
-/// A value that all threads of the block end with: op over their own values.
+/// Combines the values of all threads of the block with `op`. Every thread gets the result.
 template <class Op>
-__device__ double OverBlock(double value, double* shared, Op op) {
+__device__ double ReduceBlock(double value, double* shared, Op op) {
   __syncthreads();
   shared[threadIdx.x] = value;
   __syncthreads();
@@ -87,8 +87,8 @@ __device__ double OverBlock(double value, double* shared, Op op) {
   return all;
 }
 
-/// One query row a block: the largest score, the sum of exponentials, then the output, each by a
-/// walk of its own over the keys.
+/// Attention of one query row per thread block, in three passes over the keys: the largest score,
+/// the sum of exponentials, and the output.
 __global__ void AttendRow(AttentionCall call,
                           int q_block,
                           int k_block,
@@ -99,9 +99,9 @@ __global__ void AttendRow(AttentionCall call,
   __shared__ double shared[kThreads];
   __shared__ int keys_of_step[kThreads];
   const int dim = call.shape.head_dim;
-  const auto me = static_cast<int>(threadIdx.x);
+  const auto thread = static_cast<int>(threadIdx.x);
   const Place place = PlaceOf(rows[blockIdx.x], call.shape.heads, call.shape.q_tokens);
-  if (me < dim) q[me] = static_cast<double>(__bfloat162float(RowOf(call.q, place)[me]));
+  if (thread < dim) q[thread] = static_cast<double>(__bfloat162float(RowOf(call.q, place)[thread]));
   const std::int64_t q_blocks = (call.shape.q_tokens + q_block - 1) / q_block;
   const std::int64_t tile =
       (static_cast<std::int64_t>(place.batch) * call.shape.heads + place.head) * q_blocks +
@@ -116,33 +116,34 @@ __global__ void AttendRow(AttentionCall call,
   };
   __syncthreads();
   double highest = -INFINITY;
-  for (std::int64_t i = me; i < keys.count(); i += kThreads) {
+  for (std::int64_t i = thread; i < keys.count(); i += kThreads) {
     const int key = keys.At(i);
     if (key >= 0) highest = fmax(highest, Score(q, key_row(call.k, key), dim, scale));
   }
-  highest = OverBlock(highest, shared, [](double a, double b) { return fmax(a, b); });
+  highest = ReduceBlock(highest, shared, [](double a, double b) { return fmax(a, b); });
   double sum = 0.0;
-  for (std::int64_t i = me; i < keys.count(); i += kThreads) {
+  for (std::int64_t i = thread; i < keys.count(); i += kThreads) {
     const int key = keys.At(i);
     if (key >= 0) sum += exp(Score(q, key_row(call.k, key), dim, scale) - highest);
   }
-  sum = OverBlock(sum, shared, [](double a, double b) { return a + b; });
+  sum = ReduceBlock(sum, shared, [](double a, double b) { return a + b; });
   double out = 0.0;
   for (std::int64_t first = 0; first < keys.count(); first += kThreads) {
-    const std::int64_t i = first + me;
+    const std::int64_t i = first + thread;
     const int key = i < keys.count() ? keys.At(i) : -1;
     __syncthreads();
-    keys_of_step[me] = key;
-    shared[me] = key < 0 ? 0.0 : exp(Score(q, key_row(call.k, key), dim, scale) - highest) / sum;
+    keys_of_step[thread] = key;
+    shared[thread] =
+        key < 0 ? 0.0 : exp(Score(q, key_row(call.k, key), dim, scale) - highest) / sum;
     __syncthreads();
-    for (int j = 0; j < kThreads && me < dim; ++j) {
+    for (int j = 0; j < kThreads && thread < dim; ++j) {
       if (keys_of_step[j] < 0) continue;
-      out +=
-          shared[j] * static_cast<double>(__bfloat162float(key_row(call.v, keys_of_step[j])[me]));
+      out += shared[j] *
+             static_cast<double>(__bfloat162float(key_row(call.v, keys_of_step[j])[thread]));
     }
   }
-  if (me < dim) o[static_cast<std::int64_t>(blockIdx.x) * dim + me] = out;
-  if (me == 0) lse[blockIdx.x] = sum > 0.0 ? highest + log(sum) : -INFINITY;
+  if (thread < dim) o[static_cast<std::int64_t>(blockIdx.x) * dim + thread] = out;
+  if (thread == 0) lse[blockIdx.x] = sum > 0.0 ? highest + log(sum) : -INFINITY;
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random inputs made on the device, and fp64 attention on the device for shapes that would take the
-// CPU too long. Plain kernels, shared with nothing that they check.
+// Random inputs and fp64 attention, both computed on the device, because the CPU would take too
+// long for large shapes. These simple kernels share no code with the kernels that they check.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@
 
 namespace dbsp::gpu_check {
 
-/// Writes bf16 standard normals to rows of `head_dim` elements; what lies between rows is left.
-/// Element i of row r depends on (seed, r, i) alone.
-/// errors  Error{kUnavailable} in the runtime's words for a refused launch
+/// Writes bf16 standard normals to rows of `head_dim` elements and leaves the gaps between rows.
+/// Element i of row r depends only on (seed, r, i).
+/// errors   Error{kUnavailable} with the CUDA runtime's message when the launch fails
 void FillNormal(const kernels::gpu::TensorView& view,
                 int batch,
                 int heads,
@@ -20,11 +20,13 @@ void FillNormal(const kernels::gpu::TensorView& view,
                 std::uint64_t seed,
                 void* stream);
 
-/// A row of results to compute: (batch * heads + head) * q_tokens + query.
-/// q_block, k_block  what the call's begin and list mean
-/// o    [rows][head_dim], lse [rows], device memory
-/// requires  head_dim 64 or 128, 128 threads a block, a block per row
-/// errors  as FillNormal
+/// Attention in fp64 of chosen rows of `call`.
+/// rows     row numbers (batch * heads + head) * q_tokens + query, device memory
+/// q_block, k_block  block sizes of the call's begin and list
+/// shape    o [row_count][head_dim], lse [row_count], device memory
+/// launch   one thread block of 128 threads per row
+/// requires head_dim 64 or 128
+/// errors   as FillNormal
 void ReferenceOnDevice(const kernels::gpu::AttentionCall& call,
                        int q_block,
                        int k_block,

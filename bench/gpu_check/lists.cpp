@@ -10,8 +10,8 @@
 namespace dbsp::gpu_check {
 namespace {
 
-/// Columns of one row, ascending: whole runs with probability `density`, found by their gaps so
-/// that the cost is that of what is listed.
+/// Appends the columns of one random row in ascending order. Whole runs are listed with probability
+/// `density`. The gaps between listed runs are drawn, so the cost is proportional to the result.
 void AppendRandomRow(
     int cols, double density, int run, planner::Prng& prng, std::vector<std::int32_t>& list) {
   const int runs = (cols + run - 1) / run;
@@ -57,7 +57,7 @@ Lists Random(const Blocks& blocks, int heads, double density, int run, std::uint
 Lists FromMask(const BlockMask& mask, const Blocks& blocks, int heads) {
   if (mask.rows() != blocks.rows() || mask.cols() != blocks.cols()) {
     Fail(ErrorCode::kMismatch,
-         "lists: a mask of {} x {} blocks for a head of {} x {}",
+         "lists: the mask has {} x {} blocks, the head has {} x {}",
          mask.rows(),
          mask.cols(),
          blocks.rows(),
@@ -105,10 +105,13 @@ std::int64_t ActivePairs(const Lists& lists, const Blocks& blocks) {
   return pairs;
 }
 
-std::vector<std::uint8_t> DenseMask(const Lists& lists, int k_blocks) {
-  std::vector<std::uint8_t> mask(static_cast<std::size_t>(lists.tiles()) * k_blocks, 0);
+Array DenseMask(const Lists& lists, int k_blocks) {
+  Array mask =
+      MakeArray(ArrayType::kU1, {lists.tiles() / lists.q_blocks, lists.q_blocks, k_blocks});
   for (std::int64_t tile = 0; tile < lists.tiles(); ++tile) {
-    for (const std::int32_t col : lists.Tile(tile)) mask[tile * k_blocks + col] = 1;
+    for (const std::int32_t col : lists.Tile(tile)) {
+      mask.bytes[tile * k_blocks + col] = 1;
+    }
   }
   return mask;
 }

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lists that gpu_check runs kernels over: which key blocks, or keys, each query block takes.
-// Made on the host from seeds; the same seed gives the same lists everywhere.
+// The lists that the kernels read: the key blocks, or single keys, that each query block attends
+// to. The host makes them from seeds; the same seed gives the same lists on every machine.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "core/arrays/array.h"
 #include "core/block_mask.h"
 
 namespace dbsp::gpu_check {
 
-/// Lists of every tile, (batch * heads) x query blocks, as AttentionCall takes them.
+/// One list of key blocks or keys per tile, in the form of AttentionCall. A tile is one query block
+/// of one head; the tiles are numbered [batch][heads][query blocks].
 struct Lists {
   std::vector<std::int32_t> begin{0};
   std::vector<std::int32_t> list;
-  int q_blocks = 0;  ///< of one head
+  int q_blocks = 0;  ///< query blocks of one head
 
   [[nodiscard]] std::int64_t tiles() const { return static_cast<std::int64_t>(begin.size()) - 1; }
   [[nodiscard]] std::span<const std::int32_t> Tile(std::int64_t tile) const {
@@ -24,7 +26,7 @@ struct Lists {
   }
 };
 
-/// One head's geometry.
+/// Tokens and block sizes of one head.
 struct Blocks {
   int q_tokens = 0;
   int k_tokens = 0;
@@ -34,20 +36,21 @@ struct Blocks {
   [[nodiscard]] int cols() const { return (k_tokens + k_block - 1) / k_block; }
 };
 
-/// Every entry listed. requires the lists to hold at most 2^31 - 1 entries, as all below
+/// Lists with every entry.
+/// requires at most 2^31 - 1 entries, also in the functions below
 [[nodiscard]] Lists Full(const Blocks& blocks, int heads);
-/// Each entry listed with probability `density`, in aligned runs of `run` entries that are listed
-/// together; every head its own draw.
+/// Lists each aligned run of `run` entries with probability `density`; heads are independent.
 [[nodiscard]] Lists Random(
     const Blocks& blocks, int heads, double density, int run, std::uint64_t seed);
-/// The same mask for every head. errors Error{kMismatch} when its size is not that of `blocks`
+/// The entries of a mask, equal for every head.
+/// errors   Error{kMismatch} when the mask has another size than `blocks`
 [[nodiscard]] Lists FromMask(const BlockMask& mask, const Blocks& blocks, int heads);
-/// Lists of key blocks of `k_block` tokens that hold any of the listed keys.
+/// The key blocks of `k_block` tokens that contain a listed key.
 [[nodiscard]] Lists BlocksOfKeys(const Lists& keys, int k_block);
-/// (query, key) pairs the lists name, tails counted as they are: what work is counted in.
+/// Number of (query, key) pairs that the lists cover. Partial blocks count their real tokens.
 [[nodiscard]] std::int64_t ActivePairs(const Lists& lists, const Blocks& blocks);
 
-/// uint8 [heads][q_blocks][k_blocks], 1 = listed: what PyTorch's block masks are made from.
-[[nodiscard]] std::vector<std::uint8_t> DenseMask(const Lists& lists, int k_blocks);
+/// uint8 [heads][q_blocks][k_blocks], 1 = listed. bench/peers.py makes PyTorch's block masks of it.
+[[nodiscard]] Array DenseMask(const Lists& lists, int k_blocks);
 
 }  // namespace dbsp::gpu_check

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Merge, pack, unpack and token layouts beside a plain device copy of the same size, in turns: all
-// four are bound by memory, and the copy is what memory gives.
+// Times merges, packing, unpacking and token layouts in turns with a plain device copy. Memory
+// bandwidth bounds all of them, and the copy shows the bandwidth that the memory has.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 
 #include "bench/gpu_check/context.h"
 #include "bench/gpu_check/device_case.h"
 #include "bench/gpu_check/device_data.h"
-#include "core/error.h"
+#include "core/cli.h"
 #include "kernels/gpu/memory.h"
 #include "runtime/clock.h"
 
@@ -30,11 +32,12 @@ struct Size {
 };
 constexpr Size kSmoke{.tokens = 300, .heads = 2};
 
-constexpr double kExpected = 0.85;  ///< of the copy; docs/gpu.md, What is checked
+/// Expected part of the copy's bandwidth; docs/gpu.md, What is checked.
+constexpr double kExpectedOfCopy = 0.85;
 
 struct Candidate {
   std::string name;
-  double bytes = 0.0;  ///< read and written
+  double bytes = 0.0;  ///< bytes read plus bytes written
   profiler::DeviceWork work;
 };
 
@@ -42,8 +45,9 @@ TensorView HeadsFirst(const CudaBuffer& buffer, const Size& size) {
   return {buffer.data(), size.elements(), std::int64_t{size.tokens} * kDim, kDim};
 }
 
-/// Pack: (head, block) items out of [token][heads][head_dim]; unpack is the same the other way.
-std::vector<CopyItem> Items(const Size& size, bool pack) {
+/// One item per (head, block). pack = true copies from [token][heads][head_dim] to block memory,
+/// false copies back.
+std::vector<CopyItem> CopyItems(const Size& size, bool pack) {
   std::vector<CopyItem> items;
   for (int h = 0; h < size.heads; ++h) {
     for (int first = 0; first < size.tokens; first += kBlock) {
@@ -59,8 +63,8 @@ std::vector<CopyItem> Items(const Size& size, bool pack) {
 class Work {
  public:
   Work(const Size& size, const Context& context) : size_(size) {
-    const std::vector<CopyItem> pack = Items(size, true);
-    const std::vector<CopyItem> unpack = Items(size, false);
+    const std::vector<CopyItem> pack = CopyItems(size, true);
+    const std::vector<CopyItem> unpack = CopyItems(size, false);
     pack_ = runtime::ToDevice(std::span<const CopyItem>(pack), "items", context.stream());
     unpack_ = runtime::ToDevice(std::span<const CopyItem>(unpack), "items", context.stream());
     item_count_ = static_cast<std::int64_t>(pack.size());
@@ -76,7 +80,7 @@ class Work {
     }
     for (int i = 0; i < 4; ++i) {
       lse_.emplace_back(4 * static_cast<std::size_t>(size_.rows()), "log-sum-exp");
-      lse_.back().Fill(0, context.stream());  // ln 1: equal parts
+      lse_.back().Fill(0, context.stream());  // LSE 0 everywhere: parts of equal weight
     }
     sum_ = CudaBuffer(4 * static_cast<std::size_t>(size_.elements()), "the accumulator");
     sum_.Fill(0, context.stream());
@@ -183,29 +187,29 @@ bool MeasureMemory(Context& context) {
     const double rate = candidates[i].bytes / time.median;
     if (i == 0) copy = rate;
     const double of_copy = rate / copy;
-    context.results.Write(JsonLine()
-                              .Add("part", "speed")
-                              .Add("group", "memory")
-                              .Add("kernel", candidates[i].name)
-                              .Add("bytes", candidates[i].bytes)
-                              .Add("median_ns", time.median)
-                              .Add("q1_ns", time.first)
-                              .Add("q3_ns", time.third)
-                              .Add("gb_per_s", rate)
-                              .Add("of_copy", of_copy)
-                              .Add("expected_of_copy", i == 0 ? 1.0 : kExpected)
-                              .Add("samples_ns", measured[i].samples_ns));
-    const bool expected = i > 0 && !context.options.smoke;
-    if (expected) context.CountSpeed(of_copy >= kExpected);
-    table.push_back(
-        {candidates[i].name,
-         fmt::format("{:.3f}", time.median * 1e-6),
-         fmt::format("{:.0f}", rate),
-         fmt::format("{:.3f}", of_copy),
-         expected ? fmt::format(">= {:.2f}: {}", kExpected, of_copy >= kExpected ? "yes" : "no")
-                  : ""});
+    context.results.Write({{"part", "speed"},
+                           {"group", "memory"},
+                           {"kernel", candidates[i].name},
+                           {"bytes", candidates[i].bytes},
+                           {"median_ns", time.median},
+                           {"q1_ns", time.first},
+                           {"q3_ns", time.third},
+                           {"gb_per_s", rate},
+                           {"of_copy", of_copy},
+                           {"expected_of_copy", i == 0 ? 1.0 : kExpectedOfCopy},
+                           {"samples_ns", measured[i].samples_ns}});
+    const bool has_expectation = i > 0 && !context.options.smoke;
+    const bool reached = of_copy >= kExpectedOfCopy;
+    if (has_expectation) context.CountSpeed(reached);
+    table.push_back({candidates[i].name,
+                     fmt::format("{:.3f}", time.median * 1e-6),
+                     fmt::format("{:.0f}", rate),
+                     fmt::format("{:.3f}", of_copy),
+                     has_expectation
+                         ? fmt::format(">= {:.2f}: {}", kExpectedOfCopy, reached ? "yes" : "no")
+                         : ""});
   }
-  std::printf("%s", TableText(table).c_str());
+  WriteStdout(TableText(table));
   return true;
 }
 

@@ -6,22 +6,30 @@
 #include <string>
 #include <vector>
 
+namespace CLI {
+class App;
+}
+
 namespace dbsp::gpu_check {
 
 struct Options {
   std::vector<std::string> parts;
-  std::string out = "out/gpu-check";
-  std::string filter;  ///< only kernels whose name contains this
-  std::int64_t budget_s = 120;  ///< of each part
+  std::string out = "out/gpu-check";  ///< folder of the results
+  std::string filter;  ///< a part runs only the kernels and checks whose name contains this text
+  std::int64_t budget_s = 120;  ///< seconds of each part
   std::uint64_t seed = 1;
   int device = 0;
-  /// Tiny shapes in speed, curve, repeat and serve: does the program work at all.
+  /// speed, curve, repeat and serve use tiny shapes. The run shows that the program works; its
+  /// times mean nothing.
   bool smoke = false;
-  bool help = false;
 };
 
-/// errors  Error{kInvalidArgument} for what it does not know, and without a part
-[[nodiscard]] Options ParseOptions(const std::vector<std::string>& arguments);
-[[nodiscard]] const char* HelpText();
+/// Adds the options and the text of --help to `app`. Parsing fills `options`, which must outlive
+/// the app, and refuses an empty list of parts.
+void AddOptions(CLI::App& app, Options& options);
+/// Checks the names of the parts. A CLI11 validator would check them too early: for an unknown flag
+/// with a value it would complain about the value.
+/// errors  Error{kInvalidArgument} with the nearest known part
+void CheckParts(const Options& options);
 
 }  // namespace dbsp::gpu_check

@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far apart medians of one kernel are that are taken again and again: what every other number
-// of this program, and of a database, is worth.
+// Measures the median time of one kernel several times. The spread of the medians is the
+// uncertainty of every other time of this program and of dbsp-profile.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/speed.h"
+#include "core/cli.h"
 #include "runtime/clock.h"
 
 namespace dbsp::gpu_check {
 namespace {
 
 constexpr int kRepeats = 7;
-constexpr double kMostSpread = 0.01;
+/// Largest (max - min) / median of the medians; scripts/lib/gpu-limits holds results to it.
+constexpr double kMaxSpread = 0.01;
 
 }  // namespace
 
-/// Each repeat has memory, inputs and lists of its own, and is timed as the speed part times.
+/// Every repeat allocates its own memory, inputs and lists, and measures as the part "speed" does.
 bool MeasureRepeats(Context& context) {
   const SpeedGroup group = RepeatGroup(context.device.arch >= 90 ? 90 : 80, context.options.smoke);
   std::vector<double> medians;
   std::vector<double> samples;
   std::string kernel;
-  bool good = true;
+  bool all_right = true;
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
     if (context.RemainingNs() <= 0) {
       context.cut_off = true;
@@ -31,7 +35,7 @@ bool MeasureRepeats(Context& context) {
     if (prepared.runners().empty()) break;
     const Runner& runner = prepared.runners().front();
     kernel = runner.variant->name;
-    good = good && runner.spot_error <= kMaxRelativeError;
+    all_right = all_right && runner.spot_error <= kMaxRelativeError;
     profiler::DeviceLimits limits;
     limits.min_time_ns = 300'000'000;
     limits.max_time_ns = 1'000'000'000;
@@ -46,31 +50,30 @@ bool MeasureRepeats(Context& context) {
     samples.push_back(static_cast<double>(taken.size()));
   }
   if (medians.size() < 2) {
-    std::printf("repeat: fewer than two medians: %s\n",
-                context.cut_off ? "out of time" : "no kernel of the table fits");
-    return good;
+    WriteStdout(fmt::format("repeat: fewer than two medians were measured: {}\n",
+                            context.cut_off ? "the budget ended" : "no kernel fits"));
+    return all_right;
   }
   const auto [low, high] = std::minmax_element(medians.begin(), medians.end());
   const double spread = (*high - *low) / profiler::QuartilesOf(medians).median;
-  context.results.Write(JsonLine()
-                            .Add("part", "repeat")
-                            .Add("group", group.name)
-                            .Add("kernel", kernel)
-                            .Add("medians_ns", medians)
-                            .Add("samples", samples)
-                            .Add("spread", spread)
-                            .Add("limit", kMostSpread));
-  std::printf(
-      "repeat: %s, %s: %d medians from %.4f to %.4f ms, %.2f%% apart (at most %.0f%%): %s\n",
-      group.name.c_str(),
-      kernel.c_str(),
-      static_cast<int>(medians.size()),
+  context.results.Write({{"part", "repeat"},
+                         {"group", group.name},
+                         {"kernel", kernel},
+                         {"medians_ns", medians},
+                         {"samples", samples},
+                         {"spread", spread},
+                         {"limit", kMaxSpread}});
+  WriteStdout(fmt::format(
+      "repeat: {}, {}: {} medians from {:.4f} to {:.4f} ms, spread {:.2f}% (at most {:.0f}%): {}\n",
+      group.name,
+      kernel,
+      medians.size(),
       *low * 1e-6,
       *high * 1e-6,
       100 * spread,
-      100 * kMostSpread,
-      spread <= kMostSpread ? "yes" : "no");
-  return good;
+      100 * kMaxSpread,
+      spread <= kMaxSpread ? "yes" : "no"));
+  return all_right;
 }
 
 }  // namespace dbsp::gpu_check

@@ -1,41 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// Results as they come: one JSON object a line, on disk before the next measurement starts, so that
-// being cut off loses nothing that was measured.
+// Result lines and tables. A line is on disk before the next measurement starts, so that a run that
+// is cut off keeps every result that it measured.
 #pragma once
 
-#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "core/json.h"
+
 namespace dbsp::gpu_check {
 
-/// One JSON object, members in the order they are added. Non-finite numbers become null.
-class JsonLine {
- public:
-  JsonLine& Add(const std::string& key, const std::string& value);
-  JsonLine& Add(const std::string& key, const char* value) { return Add(key, std::string(value)); }
-  JsonLine& Add(const std::string& key, double value);
-  JsonLine& Add(const std::string& key, std::int64_t value);
-  JsonLine& Add(const std::string& key, int value) { return Add(key, std::int64_t{value}); }
-  JsonLine& Add(const std::string& key, bool value);
-  JsonLine& Add(const std::string& key, const std::vector<double>& values);
-  [[nodiscard]] std::string text() const { return "{" + members_ + "}"; }
-
- private:
-  JsonLine& AddRaw(const std::string& key, const std::string& value);
-  std::string members_;
-};
-
-/// A file of lines.
+/// A file with one JSON object per line.
 class Results {
  public:
-  /// Appends to FOLDER/NAME.jsonl; the folder is made.
+  /// Makes the folder and opens FOLDER/NAME.jsonl for appending.
   /// errors  Error{kIo}
   Results(const std::string& folder, const std::string& name);
-  /// Writes the line and waits until it is on disk. errors Error{kIo}
-  void Write(const JsonLine& line);
+  /// Appends one line and waits until it is on disk. Non-finite numbers become null.
+  /// errors  Error{kIo}
+  void Write(const Json& line);
   [[nodiscard]] const std::string& folder() const { return folder_; }
 
  private:
@@ -47,12 +32,7 @@ class Results {
   std::unique_ptr<std::FILE, Close> file_;
 };
 
-/// uint8 array as a .npy file. errors Error{kIo}
-void WriteMask(const std::string& path,
-               const std::vector<std::int64_t>& shape,
-               const std::vector<std::uint8_t>& values);
-
-/// Rows of text in columns as wide as their widest cell, the first row a heading.
+/// Text of a table whose columns are as wide as their widest cell. The first row is the heading.
 [[nodiscard]] std::string TableText(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace dbsp::gpu_check

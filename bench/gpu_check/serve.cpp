@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// bench/peers.py drives this part over standard input and output, one line a request and one JSON
-// object a line as the answer, so that its kernels and ours take turns on one device:
+// bench/peers.py drives this part over standard input and output, so that PyTorch's kernels and
+// these take turns on one device. A request is one line; the answer is one line with a JSON object:
 //   groups              {"groups": [names]}
-//   prepare INDEX       shape and runners; block masks as .npy files in the output folder
-//   sample RUNNER       one cold sample {"ns": ..., "clock_ratio": ...}
-//   quit
-// A request that fails is answered by {"error": "..."}.
+//   prepare INDEX       shape and runners; writes block masks as .npy files to the output folder
+//   sample RUNNER       one sample with a cold cache, {"ns": ..., "clock_ratio": ...}
+//   quit                ends the part; no answer
+// The answer to a request that fails is {"error": "..."}.
+#include <fmt/format.h>
+
 #include <iostream>
 #include <memory>
 #include <sstream>
 
 #include "bench/gpu_check/speed.h"
+#include "core/arrays/array.h"
+#include "core/cli.h"
 #include "core/error.h"
 
 namespace dbsp::gpu_check {
@@ -21,77 +25,74 @@ class Server {
   explicit Server(Context& context)
       : context_(context), groups_(SpeedGroups(context.options.smoke)) {}
 
-  std::string Answer(const std::string& request) {
+  Json Answer(const std::string& request) {
     std::istringstream words(request);
     std::string verb;
     std::size_t index = 0;
     words >> verb;
     if (verb == "groups") return Groups();
-    if (!(words >> index)) Fail(ErrorCode::kInvalidArgument, "request '{}': no number", request);
+    if (!(words >> index)) {
+      Fail(ErrorCode::kInvalidArgument, "request '{}': expected a number", request);
+    }
     if (verb == "prepare") return Prepare(index);
     if (verb == "sample") return Sample(index);
-    Fail(ErrorCode::kInvalidArgument, "request '{}': not known", request);
+    Fail(ErrorCode::kInvalidArgument, "request '{}' is unknown", request);
   }
 
  private:
-  std::string Groups() const {
-    std::string names;
-    for (const SpeedGroup& group : groups_) {
-      names += (names.empty() ? "\"" : ", \"") + group.name + "\"";
-    }
-    return "{\"groups\": [" + names + "]}";
+  Json Groups() const {
+    Json names = Json::array();
+    for (const SpeedGroup& group : groups_) names.push_back(group.name);
+    return {{"groups", names}};
   }
 
-  std::string Prepare(std::size_t index) {
+  Json Prepare(std::size_t index) {
     if (index >= groups_.size()) Fail(ErrorCode::kInvalidArgument, "there is no group {}", index);
-    prepared_.reset();  // Its memory is needed.
+    prepared_.reset();  // The next group needs the memory of the last one.
     prepared_ = std::make_unique<PreparedGroup>(groups_[index], context_);
     const SpeedGroup& group = prepared_->group();
-    std::string runners;
+    Json runners = Json::array();
     for (std::size_t i = 0; i < prepared_->runners().size(); ++i) {
-      runners += (i == 0 ? "" : ", ") + RunnerText(group, index, i);
+      runners.push_back(Describe(group, index, i));
     }
-    const std::string shape = JsonLine()
-                                  .Add("group", group.name)
-                                  .Add("tokens", group.shape.q_tokens)
-                                  .Add("heads", group.shape.heads)
-                                  .Add("head_dim", group.shape.head_dim)
-                                  .text();
-    return shape.substr(0, shape.size() - 1) + ", \"runners\": [" + runners + "]}";
+    return {{"group", group.name},
+            {"tokens", group.shape.q_tokens},
+            {"heads", group.shape.heads},
+            {"head_dim", group.shape.head_dim},
+            {"runners", runners}};
   }
 
-  std::string RunnerText(const SpeedGroup& group, std::size_t index, std::size_t i) const {
-    const Runner& runner = prepared_->runners()[i];
+  /// One runner as JSON. Writes the mask of a block-sparse runner to a file.
+  Json Describe(const SpeedGroup& group, std::size_t group_index, std::size_t runner_index) const {
+    const Runner& runner = prepared_->runners()[runner_index];
     const kernels::gpu::Variant& variant = *runner.variant;
-    JsonLine line;
-    line.Add("mask", runner.item->mask)
-        .Add("kernel", variant.name)
-        .Add("q_block", variant.q_block)
-        .Add("k_block", variant.k_block)
-        .Add("pairs", runner.pairs)
-        .Add("spot_error", runner.spot_error);
+    Json line = {{"mask", runner.item->mask},
+                 {"kernel", variant.name},
+                 {"q_block", variant.q_block},
+                 {"k_block", variant.k_block},
+                 {"pairs", runner.pairs},
+                 {"spot_error", runner.spot_error}};
     if (variant.k_block > 1 && runner.item->mask != "dense") {
       const Blocks blocks = BlocksOf(variant, group.shape);
       const int heads = runner.item->same_for_heads ? 1 : group.shape.heads;
       Lists lists = runner.lists;
       lists.begin.resize(static_cast<std::size_t>(heads) * blocks.rows() + 1);
       const std::string path =
-          fmt::format("{}/mask-{}-{}.npy", context_.results.folder(), index, i);
-      WriteMask(path, {heads, blocks.rows(), blocks.cols()}, DenseMask(lists, blocks.cols()));
-      line.Add("mask_file", path);
+          fmt::format("{}/mask-{}-{}.npy", context_.results.folder(), group_index, runner_index);
+      WriteNpy(path, DenseMask(lists, blocks.cols()));
+      line["mask_file"] = path;
     }
-    return line.text();
+    return line;
   }
 
-  std::string Sample(std::size_t runner) {
+  Json Sample(std::size_t runner) {
     if (!prepared_ || runner >= prepared_->runners().size()) {
       Fail(ErrorCode::kInvalidArgument, "there is no runner {}", runner);
     }
     const auto reading = prepared_->Sample(prepared_->runners()[runner], context_);
-    JsonLine line;
-    line.Add("ns", reading.duration_ns);
-    if (reading.clock_ratio) line.Add("clock_ratio", *reading.clock_ratio);
-    return line.text();
+    Json line = {{"ns", reading.duration_ns}};
+    if (reading.clock_ratio) line["clock_ratio"] = *reading.clock_ratio;
+    return line;
   }
 
   Context& context_;
@@ -104,11 +105,13 @@ class Server {
 bool ServePeers(Context& context) {
   Server server(context);
   for (std::string request; std::getline(std::cin, request) && request != "quit";) {
+    Json answer;
     try {
-      std::cout << server.Answer(request) << std::endl;
+      answer = server.Answer(request);
     } catch (const Error& error) {
-      std::cout << JsonLine().Add("error", error.what()).text() << std::endl;
+      answer = {{"error", error.what()}};
     }
+    WriteStdout(DumpJson(answer) + "\n");
   }
   return true;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/gpu_check/sla_cases.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -23,90 +25,90 @@ int Between(planner::Prng& prng, int low, int high) {
   return low + static_cast<int>(prng.Below(static_cast<std::uint64_t>(high - low + 1)));
 }
 
-/// Corners that take tokens by the hundred or less; the cases that follow are drawn.
-void MakeCorner(int corner, SlaCase& one) {
+/// Sets the shape of corner 0, 1 or 2, which has few tokens. Other numbers change nothing.
+void MakeCorner(int corner, SlaCase& sla_case) {
   switch (corner) {
     case 0:
-      one.shape.q_tokens = one.shape.k_tokens = 1;
+      sla_case.shape.q_tokens = sla_case.shape.k_tokens = 1;
       break;
-    case 1:  // Whole blocks.
-      one.shape.q_tokens = one.q_block;
-      one.shape.k_tokens = 3 * one.k_block;
+    case 1:  // Whole blocks only.
+      sla_case.shape.q_tokens = sla_case.q_block;
+      sla_case.shape.k_tokens = 3 * sla_case.k_block;
       break;
-    case 2:  // One more of each than whole blocks.
-      one.shape.q_tokens = one.q_block + 1;
-      one.shape.k_tokens = 2 * one.k_block + 1;
+    case 2:  // Whole blocks, one more query and one more key.
+      sla_case.shape.q_tokens = sla_case.q_block + 1;
+      sla_case.shape.k_tokens = 2 * sla_case.k_block + 1;
       break;
     default:
       break;
   }
 }
 
-/// Corners that take thousands of tokens.
-void MakeLargeCorner(int corner, SlaCase& one) {
-  one.shape.batch = one.shape.heads = 1;
-  if (corner == 0) {  // 71 key blocks: mask rows of two words, the second one with a tail.
-    one.shape.q_tokens = 150;
-    one.shape.k_tokens = 70 * one.k_block + 5;
-  } else if (corner == 1) {  // 131 query blocks: two thread blocks of the sums, 128 and 3.
-    one.shape.q_tokens = 130 * one.q_block + 7;
-    one.shape.k_tokens = 4 * one.k_block + 1;
-  } else {  // 64 key blocks: one whole mask word.
-    one.shape.q_tokens = 70;
-    one.shape.k_tokens = 64 * one.k_block;
+/// Sets the shape of corner 0, 1 or 2, of thousands of tokens.
+void MakeLargeCorner(int corner, SlaCase& sla_case) {
+  sla_case.shape.batch = sla_case.shape.heads = 1;
+  if (corner == 0) {  // 71 key blocks: mask rows have two words, the second one is partly used.
+    sla_case.shape.q_tokens = 150;
+    sla_case.shape.k_tokens = 70 * sla_case.k_block + 5;
+  } else if (corner == 1) {  // 131 query blocks: two thread blocks sum 128 and 3 of them.
+    sla_case.shape.q_tokens = 130 * sla_case.q_block + 7;
+    sla_case.shape.k_tokens = 4 * sla_case.k_block + 1;
+  } else {  // 64 key blocks: mask rows have exactly one word.
+    sla_case.shape.q_tokens = 70;
+    sla_case.shape.k_tokens = 64 * sla_case.k_block;
   }
 }
 
 }  // namespace
 
 std::string SlaCase::Name() const {
-  const char* const phi = features == FeatureMap::kSoftmax ? "softmax"
+  const char* const map = features == FeatureMap::kSoftmax ? "softmax"
                           : features == FeatureMap::kElu   ? "elu"
                                                            : "relu";
-  return fmt::format("sla.block{}x{}.d{}.{}", q_block, k_block, shape.head_dim, phi);
+  return fmt::format("sla.block{}x{}.d{}.{}", q_block, k_block, shape.head_dim, map);
 }
 
 SlaCase SlaCaseOf(int index, std::uint64_t seed, bool small) {
   planner::Prng prng{seed, static_cast<std::uint64_t>(index), small ? 1ULL : 0ULL, 55};
-  SlaCase one;
-  one.seed = prng.Next() >> 8;
-  // 8 and 3 share no factor: 24 cases in a row are all kernels with every phi.
-  one.shape.head_dim = index % 2 == 0 ? 128 : 64;
-  one.q_block = index / 2 % 2 == 0 ? 64 : 128;
-  one.k_block = index / 4 % 2 == 0 ? 64 : 128;
-  one.features = static_cast<FeatureMap>(index % 3);
-  one.shape.batch = Between(prng, 1, 2);
-  one.shape.heads = Between(prng, 1, small ? 1 : 3);
-  one.shape.q_tokens = Between(prng, 1, small ? 200 : 700);
-  // From three key blocks on the shares below leave at least one marginal.
-  one.shape.k_tokens = Between(prng, 2 * one.k_block + 1, small ? 400 : 1500);
-  one.shape.scale = 1.0F / std::sqrt(static_cast<float>(one.shape.head_dim));
-  one.layout = static_cast<Layout>(prng.Below(3));
-  one.shares.critical = 0.05 + 0.35 * prng.Uniform();
-  one.shares.negligible = 0.3 * prng.Uniform();
+  SlaCase sla_case;
+  sla_case.seed = prng.Next() >> 8;
+  // 8 and 3 have no common factor, so 24 cases combine every kernel with every feature map.
+  sla_case.shape.head_dim = index % 2 == 0 ? 128 : 64;
+  sla_case.q_block = index / 2 % 2 == 0 ? 64 : 128;
+  sla_case.k_block = index / 4 % 2 == 0 ? 64 : 128;
+  sla_case.features = static_cast<FeatureMap>(index % 3);
+  sla_case.shape.batch = Between(prng, 1, 2);
+  sla_case.shape.heads = Between(prng, 1, small ? 1 : 3);
+  sla_case.shape.q_tokens = Between(prng, 1, small ? 200 : 700);
+  // With three or more key blocks the shares below leave at least one marginal block.
+  sla_case.shape.k_tokens = Between(prng, 2 * sla_case.k_block + 1, small ? 400 : 1500);
+  sla_case.shape.scale = 1.0F / std::sqrt(static_cast<float>(sla_case.shape.head_dim));
+  sla_case.layout = static_cast<Layout>(prng.Below(3));
+  sla_case.shares.critical = 0.05 + 0.35 * prng.Uniform();
+  sla_case.shares.negligible = 0.3 * prng.Uniform();
   if (small) {
-    MakeCorner(index, one);
+    MakeCorner(index, sla_case);
   } else if (index < 3) {
-    MakeLargeCorner(index, one);
+    MakeLargeCorner(index, sla_case);
   } else {
-    MakeCorner(index - 3, one);
+    MakeCorner(index - 3, sla_case);
   }
-  // A lone query block loses both classes; another pass keeps them.
-  if (one.passes() == 1 && one.blocks().rows() == 1) one.shape.batch = 2;
-  return one;
+  // SlaMasksOf removes both classes where a pass has one query block; a second pass keeps them.
+  if (sla_case.passes() == 1 && sla_case.blocks().rows() == 1) sla_case.shape.batch = 2;
+  return sla_case;
 }
 
-SlaMasks SlaMasksOf(const SlaCase& one, std::span<const SlaHead> heads) {
-  DBSP_CHECK(static_cast<int>(heads.size()) == one.passes());
-  const int dim = one.shape.head_dim;
+SlaMasks SlaMasksOf(const SlaCase& sla_case, std::span<const SlaHead> heads) {
+  DBSP_CHECK(static_cast<int>(heads.size()) == sla_case.passes());
+  const int dim = sla_case.shape.head_dim;
   SlaMasks masks;
-  masks.critical.q_blocks = one.blocks().rows();
+  masks.critical.q_blocks = sla_case.blocks().rows();
   for (const SlaHead& head : heads) {
-    masks.passes.push_back(
-        kernels::ClassifyBlocks(kernels::MeanPool(head.q, one.shape.q_tokens, dim, one.q_block),
-                                kernels::MeanPool(head.k, one.shape.k_tokens, dim, one.k_block),
-                                dim,
-                                one.shares));
+    masks.passes.push_back(kernels::ClassifyBlocks(
+        kernels::MeanPool(head.q, sla_case.shape.q_tokens, dim, sla_case.q_block),
+        kernels::MeanPool(head.k, sla_case.shape.k_tokens, dim, sla_case.k_block),
+        dim,
+        sla_case.shares));
     SlaBlocks& blocks = masks.passes.back();
     if (masks.passes.size() == 1) {
       for (int j = 0; j < blocks.marginal.cols(); ++j) blocks.marginal.Set(0, j, false);
@@ -123,9 +125,9 @@ SlaMasks SlaMasksOf(const SlaCase& one, std::span<const SlaHead> heads) {
   return masks;
 }
 
-std::vector<std::uint16_t> SlaProjectionOf(const SlaCase& one) {
-  planner::Prng prng{one.seed, 56};
-  const auto dim = static_cast<std::size_t>(one.shape.head_dim);
+std::vector<std::uint16_t> SlaProjectionOf(const SlaCase& sla_case) {
+  planner::Prng prng{sla_case.seed, 56};
+  const auto dim = static_cast<std::size_t>(sla_case.shape.head_dim);
   std::vector<std::uint16_t> projection(dim * dim);
   for (std::uint16_t& value : projection) {
     value = ToBf16(static_cast<float>(prng.Uniform() - 0.5));
@@ -133,25 +135,25 @@ std::vector<std::uint16_t> SlaProjectionOf(const SlaCase& one) {
   return projection;
 }
 
-std::vector<double> SlaReferenceOf(const SlaCase& one,
+std::vector<double> SlaReferenceOf(const SlaCase& sla_case,
                                    std::span<const SlaHead> heads,
                                    std::span<const std::uint16_t> projection,
                                    const SlaMasks& masks,
                                    int threads) {
   std::vector<float> p;
   for (const std::uint16_t value : projection) p.push_back(FromBf16(value));
-  const auto elements = static_cast<std::size_t>(one.shape.q_tokens) * one.shape.head_dim;
+  const auto elements = static_cast<std::size_t>(sla_case.shape.q_tokens) * sla_case.shape.head_dim;
   std::vector<double> o(heads.size() * elements);
   const auto work = [&](std::size_t thread) {
     for (std::size_t pass = thread; pass < heads.size(); pass += threads) {
       const SlaHead& head = heads[pass];
-      const std::vector<double> rows = kernels::SlaReference({.head_dim = one.shape.head_dim,
-                                                              .q_tokens = one.shape.q_tokens,
-                                                              .k_tokens = one.shape.k_tokens,
-                                                              .q_block = one.q_block,
-                                                              .k_block = one.k_block,
-                                                              .scale = one.shape.scale,
-                                                              .features = one.features,
+      const std::vector<double> rows = kernels::SlaReference({.head_dim = sla_case.shape.head_dim,
+                                                              .q_tokens = sla_case.shape.q_tokens,
+                                                              .k_tokens = sla_case.shape.k_tokens,
+                                                              .q_block = sla_case.q_block,
+                                                              .k_block = sla_case.k_block,
+                                                              .scale = sla_case.shape.scale,
+                                                              .features = sla_case.features,
                                                               .q = head.q,
                                                               .k = head.k,
                                                               .v = head.v,
@@ -166,7 +168,7 @@ std::vector<double> SlaReferenceOf(const SlaCase& one,
   return o;
 }
 
-bool SlaVerdict::good() const {
+bool SlaVerdict::IsRight() const {
   return relative_error <= kMaxRelativeError && wrong_zero_rows == 0;
 }
 
@@ -197,21 +199,21 @@ SlaVerdict CompareSla(std::span<const std::uint16_t> o,
   return verdict;
 }
 
-const Variant& ExactVariantOf(const SlaCase& one,
+const Variant& ExactVariantOf(const SlaCase& sla_case,
                               std::span<const Variant* const> usable,
                               int index) {
   std::vector<const Variant*> fitting;
   for (const Variant* variant : usable) {
-    if (variant->list == ListKind::kBlocks && variant->head_dim == one.shape.head_dim &&
-        variant->q_block == one.q_block && variant->k_block == one.k_block) {
+    if (variant->list == ListKind::kBlocks && variant->head_dim == sla_case.shape.head_dim &&
+        variant->q_block == sla_case.q_block && variant->k_block == sla_case.k_block) {
       fitting.push_back(variant);
     }
   }
   if (fitting.empty()) {
     Fail(ErrorCode::kNotFound,
-         "{}: no block-sparse kernel of these blocks runs on this device; expected one for the "
-         "exact part",
-         one.Name());
+         "{}: no block-sparse kernel with these block sizes runs on this device; the exact part "
+         "needs one",
+         sla_case.Name());
   }
   return *fitting[static_cast<std::size_t>(index) % fitting.size()];
 }

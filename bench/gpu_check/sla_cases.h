@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cases that SLA's linear part is checked on, and what is right: the host's half of the check.
+// The cases that check SLA, their masks, and the comparison of outputs with the reference. All of
+// it runs on the host.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +14,10 @@
 
 namespace dbsp::gpu_check {
 
-/// Compiled kernels differ in head_dim, q_block and k_block; kSlaCases meet each with every phi.
+/// There are 8 compiled kernels: two values each of head_dim, q_block and k_block. kSlaCases
+/// combine every kernel with each of the 3 feature maps.
 inline constexpr int kSlaCases = 24;
-inline constexpr int kSmallSlaCases = 8;  ///< each kernel once
+inline constexpr int kSmallSlaCases = 8;  ///< every kernel once
 
 struct SlaCase {
   kernels::gpu::AttentionShape shape;
@@ -32,34 +34,37 @@ struct SlaCase {
   [[nodiscard]] std::string Name() const;
 };
 
-/// Case number `index`: the first ones are corners (mask rows of several words, more query blocks
-/// than a thread block of the sums takes, one token, whole blocks and one more), the others drawn.
-/// small  shapes of some hundred tokens, for compute-sanitizer
+/// Case number `index`. The first cases are corners: mask rows of several words, more query blocks
+/// than one thread block sums, one token, whole blocks, whole blocks plus one token. The others are
+/// random.
+/// small    true = at most 400 tokens, for compute-sanitizer
 [[nodiscard]] SlaCase SlaCaseOf(int index, std::uint64_t seed, bool small);
 
-/// One (batch, head), contiguous [tokens][head_dim].
+/// Inputs of one (batch, head), contiguous [tokens][head_dim].
 struct SlaHead {
   std::vector<float> q;
   std::vector<float> k;
   std::vector<float> v;
 };
 
-/// Classes of every pass, and the same as the two launches take them.
+/// The classes of the blocks of every (batch, head).
 struct SlaMasks {
-  std::vector<kernels::SlaBlocks> passes;
-  Lists critical;
-  std::vector<std::uint64_t> marginal;
+  std::vector<kernels::SlaBlocks> passes;  ///< [batch * heads]
+  Lists critical;  ///< lists of the critical blocks for the exact part
+  std::vector<std::uint64_t> marginal;  ///< bits of the marginal blocks for the linear part
 };
-/// What ClassifyBlocks gives; then the first pass's first query block loses its marginal blocks and
-/// its last one the critical ones, so that a head of one query block has rows with neither.
-[[nodiscard]] SlaMasks SlaMasksOf(const SlaCase& one, std::span<const SlaHead> heads);
+/// Masks of ClassifyBlocks with two changes to the first pass: its first query block has no
+/// marginal blocks, and its last query block has no critical blocks. A pass of one query block
+/// therefore has rows without any block.
+[[nodiscard]] SlaMasks SlaMasksOf(const SlaCase& sla_case, std::span<const SlaHead> heads);
 
-/// bf16 [head_dim][head_dim], of a size that O_l P and O_s are comparable.
-[[nodiscard]] std::vector<std::uint16_t> SlaProjectionOf(const SlaCase& one);
+/// Random projection P, bf16 [head_dim][head_dim]. Its scale makes the linear output times P about
+/// as large as the exact output.
+[[nodiscard]] std::vector<std::uint16_t> SlaProjectionOf(const SlaCase& sla_case);
 
-/// The kernels' reference over all passes, [batch][heads][q_tokens][head_dim].
-/// threads  works on `threads` threads of its own
-[[nodiscard]] std::vector<double> SlaReferenceOf(const SlaCase& one,
+/// Output of kernels::SlaReference for all passes, [batch][heads][q_tokens][head_dim].
+/// threads  starts `threads` threads and joins them
+[[nodiscard]] std::vector<double> SlaReferenceOf(const SlaCase& sla_case,
                                                  std::span<const SlaHead> heads,
                                                  std::span<const std::uint16_t> projection,
                                                  const SlaMasks& masks,
@@ -67,17 +72,19 @@ struct SlaMasks {
 
 struct SlaVerdict {
   double relative_error = 0.0;  ///< Frobenius, over all rows; infinite for NaN
-  std::int64_t wrong_zero_rows = 0;  ///< rows that are exactly 0 in the reference only
-  [[nodiscard]] bool good() const;
+  std::int64_t wrong_zero_rows = 0;  ///< rows that are 0 in the reference but not in the output
+  [[nodiscard]] bool IsRight() const;
 };
-/// shape  both [rows][head_dim]. requires equal sizes
+/// Compares outputs with the reference.
+/// shape    both [rows][head_dim]
 [[nodiscard]] SlaVerdict CompareSla(std::span<const std::uint16_t> o,
                                     std::span<const double> reference,
                                     int head_dim);
 
-/// Which of `usable` makes the exact part: block lists of the case's blocks. Where a device has
-/// several, cases take turns. errors  Error{kNotFound} when none fits
+/// The kernel of `usable` that computes the exact part. It must have block lists and the case's
+/// block sizes. Where several kernels fit, `index` chooses among them in turn.
+/// errors   Error{kNotFound} when no kernel fits
 [[nodiscard]] const kernels::gpu::Variant& ExactVariantOf(
-    const SlaCase& one, std::span<const kernels::gpu::Variant* const> usable, int index);
+    const SlaCase& sla_case, std::span<const kernels::gpu::Variant* const> usable, int index);
 
 }  // namespace dbsp::gpu_check

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/gpu_check/speed.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
 #include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/device_data.h"
+#include "core/cli.h"
 #include "core/error.h"
 #include "planner/workload/rules/prng.h"
 #include "runtime/clock.h"
@@ -19,7 +22,7 @@ using profiler::DeviceMeasurement;
 
 constexpr int kSpotRows = 96;
 
-/// Result of one runner, as it stands in the table.
+/// Result of one runner for the table.
 struct Row {
   const Runner* runner = nullptr;
   profiler::Quartiles time;
@@ -27,46 +30,45 @@ struct Row {
   double of_dense = 0.0;  ///< 0 = the group has no dense item
 };
 
-JsonLine LineOf(const char* part,
-                const SpeedGroup& group,
-                const Row& row,
-                const DeviceMeasurement& measured) {
+Json LineOf(const char* part,
+            const SpeedGroup& group,
+            const Row& row,
+            const DeviceMeasurement& measured) {
   const Runner& runner = *row.runner;
-  JsonLine line;
-  line.Add("part", part)
-      .Add("group", group.name)
-      .Add("mask", runner.item->mask)
-      .Add("kernel", runner.variant->name)
-      .Add("tokens", group.shape.q_tokens)
-      .Add("heads", group.shape.heads)
-      .Add("head_dim", group.shape.head_dim)
-      .Add("pairs", runner.pairs)
-      .Add("median_ns", row.time.median)
-      .Add("q1_ns", row.time.first)
-      .Add("q3_ns", row.time.third)
-      .Add("tflops", row.tflops)
-      .Add("of_dense", row.of_dense)
-      .Add("expected_of_dense", runner.item->of_dense)
-      .Add("expected_tflops", runner.item->tflops)
-      .Add("spot_error", runner.spot_error)
-      .Add("stop", measured.stop_reason)
-      .Add("slow_clock_kept", measured.slow_kept)
-      .Add("slow_clock_discarded_ns", measured.slow_ns)
-      .Add("samples_ns", measured.samples_ns);
-  return line;
+  return {{"part", part},
+          {"group", group.name},
+          {"mask", runner.item->mask},
+          {"kernel", runner.variant->name},
+          {"tokens", group.shape.q_tokens},
+          {"heads", group.shape.heads},
+          {"head_dim", group.shape.head_dim},
+          {"pairs", runner.pairs},
+          {"median_ns", row.time.median},
+          {"q1_ns", row.time.first},
+          {"q3_ns", row.time.third},
+          {"tflops", row.tflops},
+          {"of_dense", row.of_dense},
+          {"expected_of_dense", runner.item->expected_of_dense},
+          {"expected_tflops", runner.item->expected_tflops},
+          {"spot_error", runner.spot_error},
+          {"stop", measured.stop_reason},
+          {"slow_clock_kept", measured.slow_kept},
+          {"slow_clock_discarded_ns", measured.slow_ns},
+          {"samples_ns", measured.samples_ns}};
 }
 
+/// The cell of the column "expected"; counts the expectation in `context`.
 std::string Expectation(const Row& row, Context& context) {
   const SpeedItem& item = *row.runner->item;
-  if (item.tflops > 0) {
-    const bool reached = row.tflops >= item.tflops;
+  if (item.expected_tflops > 0) {
+    const bool reached = row.tflops >= item.expected_tflops;
     context.CountSpeed(reached);
-    return fmt::format(">= {:.0f} TFLOP/s: {}", item.tflops, reached ? "yes" : "no");
+    return fmt::format(">= {:.0f} TFLOP/s: {}", item.expected_tflops, reached ? "yes" : "no");
   }
-  if (item.of_dense > 0 && row.of_dense > 0) {
-    const bool reached = row.of_dense >= item.of_dense;
+  if (item.expected_of_dense > 0 && row.of_dense > 0) {
+    const bool reached = row.of_dense >= item.expected_of_dense;
     context.CountSpeed(reached);
-    return fmt::format(">= {:.2f}: {}", item.of_dense, reached ? "yes" : "no");
+    return fmt::format(">= {:.2f}: {}", item.expected_of_dense, reached ? "yes" : "no");
   }
   return "";
 }
@@ -99,16 +101,17 @@ std::vector<std::string> CellsOf(const SpeedGroup& group, const Row& row, Contex
           Expectation(row, context)};
 }
 
-/// Times one group and writes its lines; rows for the table go to `table`.
+/// Times one group, writes its result lines and appends its rows to `table`. Returns whether the
+/// spot checks were right.
 bool MeasureGroup(const char* part,
                   const SpeedGroup& group,
                   Context& context,
                   std::vector<std::vector<std::string>>& table) {
   const PreparedGroup prepared(group, context);
   std::vector<profiler::DeviceCandidate> candidates;
-  bool good = true;
+  bool all_right = true;
   for (const Runner& runner : prepared.runners()) {
-    good = good && runner.spot_error <= kMaxRelativeError;
+    all_right = all_right && runner.spot_error <= kMaxRelativeError;
     candidates.push_back({runner.label(), [&] { return prepared.Sample(runner, context); }});
   }
   if (candidates.empty()) return true;
@@ -123,36 +126,34 @@ bool MeasureGroup(const char* part,
     context.results.Write(LineOf(part, group, rows[i], measured[i]));
     table.push_back(CellsOf(group, rows[i], context));
   }
-  return good;
+  return all_right;
 }
 
 bool MeasureAll(const char* part, const std::vector<SpeedGroup>& groups, Context& context) {
   std::vector<std::vector<std::string>> table{
       {"group", "mask", "kernel", "ms", "q1", "q3", "TFLOP/s", "of dense", "expected"}};
-  bool good = true;
+  bool all_right = true;
   for (const SpeedGroup& group : groups) {
     if (context.RemainingNs() <= 0) {
-      std::printf("out of time before: %s\n", group.name.c_str());
+      WriteStdout(fmt::format("the budget ended before: {}\n", group.name));
       context.cut_off = true;
       continue;
     }
     try {
-      good = MeasureGroup(part, group, context, table) && good;
+      all_right = MeasureGroup(part, group, context, table) && all_right;
     } catch (const Error& error) {
-      // One group that does not fit the device must not cost the others.
-      std::printf("%s: %s\n", group.name.c_str(), error.what());
-      context.results.Write(
-          JsonLine().Add("part", part).Add("group", group.name).Add("error", error.what()));
-      good = false;
+      // The other groups still run when one group fails, for example for lack of memory.
+      WriteStdout(fmt::format("{}: {}\n", group.name, error.what()));
+      context.results.Write({{"part", part}, {"group", group.name}, {"error", error.what()}});
+      all_right = false;
     }
-    std::fflush(stdout);
   }
-  std::printf("%s", TableText(table).c_str());
+  WriteStdout(TableText(table));
   if (context.speeds_expected > 0) {
-    std::printf(
-        "%d of %d expected speeds reached\n", context.speeds_reached, context.speeds_expected);
+    WriteStdout(fmt::format(
+        "{} of {} expected speeds reached\n", context.speeds_reached, context.speeds_expected));
   }
-  return good;
+  return all_right;
 }
 
 }  // namespace
@@ -167,9 +168,9 @@ PreparedGroup::PreparedGroup(const SpeedGroup& group, Context& context)
     : group_(&group), tensors_(group.shape, Layout::kHeadsFirst, 5, context.stream()) {
   const auto usable = UsableVariants(context);
   for (const SpeedItem& item : group.items) {
-    for (const Variant* variant : Chosen(item.kernels, group.shape.head_dim, usable)) {
+    for (const Variant* variant : MatchingVariants(item.kernels, group.shape.head_dim, usable)) {
       const Blocks blocks = BlocksOf(*variant, group.shape);
-      Lists lists = item.make(blocks, group.shape.heads);
+      Lists lists = item.make_lists(blocks, group.shape.heads);
       const std::int64_t pairs = ActivePairs(lists, blocks);
       kernels::gpu::DeviceLists on_device = OnDevice(*variant, lists, context.stream());
       runners_.push_back({&item, variant, std::move(lists), pairs, std::move(on_device), 0.0});
@@ -183,7 +184,6 @@ profiler::DeviceReading PreparedGroup::Sample(const Runner& runner, Context& con
   return context.timer.Cold([&](void*) { runner.variant->launch(call); });
 }
 
-/// Timed launches compute: some rows of each against fp64. Also the launch that loads the code.
 void PreparedGroup::SpotCheck(Runner& runner, Context& context) const {
   const AttentionCall call = runner.on_device.Over(tensors_.Call(), context.stream());
   tensors_.Poison(context.stream());
@@ -217,11 +217,9 @@ void PreparedGroup::SpotCheck(Runner& runner, Context& context) const {
   const Verdict verdict =
       Compare(output.o, output.lse, reference.o, reference.lse, call.shape.head_dim);
   runner.spot_error = verdict.relative_error;
-  if (!verdict.good()) {
-    std::printf("wrong: %s over %s: %s\n",
-                runner.variant->name,
-                runner.item->mask.c_str(),
-                verdict.Words().c_str());
+  if (!verdict.IsRight()) {
+    WriteStdout(fmt::format(
+        "wrong: {} over {}: {}\n", runner.variant->name, runner.item->mask, verdict.Text()));
   }
 }
 

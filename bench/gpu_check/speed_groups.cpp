@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/gpu_check/speed_groups.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -16,27 +18,27 @@ using kernels::gpu::AttentionShape;
 using kernels::gpu::ListKind;
 using kernels::gpu::Variant;
 
-/// What the groups are drawn to.
+/// Sizes of the groups' shapes.
 struct Sizes {
   /// Wan 2.1 14B at 720p: 81 frames of 1280 x 720 in a latent grid, 40 heads.
   Grid wan{21, 45, 80};
   int wan_heads = 40;
-  /// The same padded to whole sliding tiles of 6 x 8 x 8.
+  /// The same grid in sliding tiles of 6 x 8 x 8, rounded up to whole tiles.
   Grid tiles{4, 6, 10};
-  /// A key list of every pair of 75,600 tokens is too long for 32-bit offsets; this shape is not.
+  /// Lists of single keys for 75,600 tokens would need more than 32-bit offsets.
   int gather_tokens = 32768;
   int gather_heads = 12;
-  int most_tokens = 65536;  ///< of the dense groups
-  int most_heads = 40;
+  int max_tokens = 65536;  ///< limits the dense groups
+  int max_heads = 40;
 };
 constexpr Sizes kSmoke{.wan = {2, 5, 15},
                        .wan_heads = 1,
                        .tiles = {1, 1, 1},
                        .gather_tokens = 150,
                        .gather_heads = 1,
-                       .most_tokens = 150,
-                       .most_heads = 1};
-constexpr int kSmokeBudgetS = 0;  // every launch is timed once, whatever the budget
+                       .max_tokens = 150,
+                       .max_heads = 1};
+constexpr int kSmokeBudgetS = 0;  // MeasureInTurns times every launch once even without budget
 
 AttentionShape ShapeOf(std::int64_t tokens, int heads, int head_dim) {
   AttentionShape shape;
@@ -47,46 +49,46 @@ AttentionShape ShapeOf(std::int64_t tokens, int heads, int head_dim) {
   return shape;
 }
 
-SpeedItem Dense(int min_arch, double tflops) {
+SpeedItem Dense(int min_arch, double expected_tflops) {
   SpeedItem item;
   item.mask = "dense";
   item.kernels.min_arch = min_arch;
-  item.make = [](const Blocks& blocks, int heads) { return Full(blocks, heads); };
+  item.make_lists = [](const Blocks& blocks, int heads) { return Full(blocks, heads); };
   item.same_for_heads = true;
-  item.tflops = tflops;
+  item.expected_tflops = expected_tflops;
   return item;
 }
 
-SpeedItem RandomBlocks(int min_arch, int block, double density, double of_dense) {
+SpeedItem RandomBlocks(int min_arch, int block, double density, double expected_of_dense) {
   SpeedItem item;
   item.mask = fmt::format("random {:.2f}", density);
   item.kernels = {ListKind::kBlocks, block, block, min_arch};
-  item.make = [density](const Blocks& blocks, int heads) {
+  item.make_lists = [density](const Blocks& blocks, int heads) {
     return Random(blocks, heads, density, 1, 11);
   };
-  item.of_dense = of_dense;
+  item.expected_of_dense = expected_of_dense;
   return item;
 }
 
-SpeedItem Keys(int run, double density, double of_dense) {
+SpeedItem Keys(int run, double density, double expected_of_dense) {
   SpeedItem item;
   item.mask = run == 1 ? fmt::format("keys {:.2f}", density)
                        : fmt::format("runs of {}, {:.2f}", run, density);
   item.kernels = {ListKind::kKeys, 128, 1, 0};
-  item.make = [run, density](const Blocks& blocks, int heads) {
+  item.make_lists = [run, density](const Blocks& blocks, int heads) {
     return Random(blocks, heads, density, run, 13);
   };
-  item.of_dense = of_dense;
+  item.expected_of_dense = expected_of_dense;
   return item;
 }
 
-/// Block-sparse attention over every block that holds one of the keys: what gathering competes
-/// with.
+/// Block-sparse attention over every block that contains a listed key. It is the alternative to
+/// gathering the keys.
 SpeedItem UnionOfKeys(double density) {
   SpeedItem item;
   item.mask = fmt::format("blocks of runs of 8, {:.2f}", density);
   item.kernels = {ListKind::kBlocks, 128, 128, 90};
-  item.make = [density](const Blocks& blocks, int heads) {
+  item.make_lists = [density](const Blocks& blocks, int heads) {
     Blocks keys = blocks;
     keys.k_block = 1;
     return BlocksOfKeys(Random(keys, heads, density, 8, 13), blocks.k_block);
@@ -94,54 +96,60 @@ SpeedItem UnionOfKeys(double density) {
   return item;
 }
 
-SpeedItem FromRule(const std::string& name, int block, const BlockMask& mask, double of_dense) {
+SpeedItem FromRule(const std::string& name,
+                   int block,
+                   const BlockMask& mask,
+                   double expected_of_dense) {
   SpeedItem item;
   item.mask = name;
   item.kernels = {ListKind::kBlocks, block, block, 90};
-  item.make = [mask](const Blocks& blocks, int heads) { return FromMask(mask, blocks, heads); };
+  item.make_lists = [mask](const Blocks& blocks, int heads) {
+    return FromMask(mask, blocks, heads);
+  };
   item.same_for_heads = true;
-  item.of_dense = of_dense;
+  item.expected_of_dense = expected_of_dense;
   return item;
 }
 
-SpeedItem Radial(const Grid& grid, int block, double of_dense) {
+SpeedItem Radial(const Grid& grid, int block, double expected_of_dense) {
   planner::RadialOptions options;
   options.decay = 0.2;
   options.block = block;
   options.sink = true;
-  return FromRule("radial", block, planner::RadialMask(grid, 0, options), of_dense);
+  return FromRule("radial", block, planner::RadialMask(grid, 0, options), expected_of_dense);
 }
 
-SpeedItem Sta(const Grid& tiles, int block, double of_dense) {
+SpeedItem Sta(const Grid& tiles, int block, double expected_of_dense) {
   return FromRule(
-      "sta 3x3x5", block, planner::StaMask(tiles, {3, 3, 5}, 0, {block, block}), of_dense);
+      "sta 3x3x5", block, planner::StaMask(tiles, {3, 3, 5}, 0, {block, block}), expected_of_dense);
 }
 
-SpeedGroup DenseGroup(const Sizes& sizes, int tokens, int heads, int head_dim, double tflops) {
+SpeedGroup DenseGroup(
+    const Sizes& sizes, int tokens, int heads, int head_dim, double expected_tflops) {
   return {fmt::format("dense d{} {} tokens {} heads", head_dim, tokens, heads),
-          ShapeOf(std::min(tokens, sizes.most_tokens), std::min(heads, sizes.most_heads), head_dim),
+          ShapeOf(std::min(tokens, sizes.max_tokens), std::min(heads, sizes.max_heads), head_dim),
           8,
-          {Dense(90, tflops)}};
+          {Dense(90, expected_tflops)}};
 }
 
-SpeedGroup WanGroup(const Sizes& sizes, int block, const std::vector<double>& of_dense) {
+SpeedGroup WanGroup(const Sizes& sizes, int block, const std::vector<double>& expected_of_dense) {
   SpeedGroup group{fmt::format("wan 720p {}x{}", block, block),
                    ShapeOf(sizes.wan.tokens(), sizes.wan_heads, 128),
                    14,
                    {Dense(90, 0)}};
   const double densities[] = {0.5, 0.3, 0.2, 0.1};
   for (std::size_t i = 0; i < 4; ++i) {
-    group.items.push_back(RandomBlocks(90, block, densities[i], of_dense[i]));
+    group.items.push_back(RandomBlocks(90, block, densities[i], expected_of_dense[i]));
   }
-  group.items.push_back(Radial(sizes.wan, block, of_dense[3]));
+  group.items.push_back(Radial(sizes.wan, block, expected_of_dense[3]));
   return group;
 }
 
-SpeedGroup StaGroup(const Sizes& sizes, int block, double of_dense) {
+SpeedGroup StaGroup(const Sizes& sizes, int block, double expected_of_dense) {
   return {fmt::format("wan 720p sta {}x{}", block, block),
           ShapeOf(sizes.tiles.tokens() * planner::kStaTileTokens, sizes.wan_heads, 128),
           10,
-          {Dense(90, 0), Sta(sizes.tiles, block, of_dense)}};
+          {Dense(90, 0), Sta(sizes.tiles, block, expected_of_dense)}};
 }
 
 SpeedGroup GatherGroup(const Sizes& sizes) {
@@ -153,13 +161,13 @@ SpeedGroup GatherGroup(const Sizes& sizes) {
   return group;
 }
 
-/// Tiny shapes are timed once, and no speed is expected of them.
-std::vector<SpeedGroup> Finished(std::vector<SpeedGroup> groups, bool smoke) {
+/// Makes smoke groups: each item is timed once and has no expected speed.
+std::vector<SpeedGroup> ApplySmoke(std::vector<SpeedGroup> groups, bool smoke) {
   if (!smoke) return groups;
   for (SpeedGroup& group : groups) {
     group.name = "smoke: " + group.name;
     group.budget_s = kSmokeBudgetS;
-    for (SpeedItem& item : group.items) item.of_dense = item.tflops = 0.0;
+    for (SpeedItem& item : group.items) item.expected_of_dense = item.expected_tflops = 0.0;
   }
   return groups;
 }
@@ -175,23 +183,22 @@ std::vector<SpeedGroup> SpeedGroups(bool smoke) {
   groups.push_back(GatherGroup(sizes));
   groups.push_back(StaGroup(sizes, 128, 0.85));
   groups.push_back(WanGroup(sizes, 64, {0.65, 0.65, 0.65, 0.65}));
-  groups.push_back(
-      {"portable d128 16384 tokens 24 heads",
-       ShapeOf(std::min(16384, sizes.most_tokens), std::min(24, sizes.most_heads), 128),
-       8,
-       {Dense(80, 300), RandomBlocks(80, 128, 0.3, 0)}});
+  groups.push_back({"portable d128 16384 tokens 24 heads",
+                    ShapeOf(std::min(16384, sizes.max_tokens), std::min(24, sizes.max_heads), 128),
+                    8,
+                    {Dense(80, 300), RandomBlocks(80, 128, 0.3, 0)}});
   groups.push_back(DenseGroup(sizes, 65536, 24, 128, 640));
   groups.push_back(DenseGroup(sizes, 32768, 24, 128, 640));
   groups.push_back(DenseGroup(sizes, 65536, 24, 64, 430));
   groups.push_back(StaGroup(sizes, 64, 0.65));
-  return Finished(std::move(groups), smoke);
+  return ApplySmoke(std::move(groups), smoke);
 }
 
 SpeedGroup RepeatGroup(int min_arch, bool smoke) {
   SpeedGroup group = DenseGroup(smoke ? kSmoke : Sizes{}, 16384, 8, 128, 0);
   group.items = {Dense(min_arch, 0)};
   group.budget_s = 14;
-  return Finished({std::move(group)}, smoke).front();
+  return ApplySmoke({std::move(group)}, smoke).front();
 }
 
 std::vector<SpeedGroup> CurveGroups(bool smoke) {
@@ -216,21 +223,21 @@ std::vector<SpeedGroup> CurveGroups(bool smoke) {
     for (const double density : kDensities) gather.items.push_back(Keys(1, density, 0));
     groups.push_back(std::move(gather));
   }
-  return Finished(std::move(groups), smoke);
+  return ApplySmoke(std::move(groups), smoke);
 }
 
-std::vector<const Variant*> Chosen(const KernelChoice& choice,
-                                   int head_dim,
-                                   std::span<const Variant* const> variants) {
-  std::vector<const Variant*> chosen;
+std::vector<const Variant*> MatchingVariants(const KernelFilter& filter,
+                                             int head_dim,
+                                             std::span<const Variant* const> variants) {
+  std::vector<const Variant*> matching;
   for (const Variant* variant : variants) {
-    const bool fits = variant->list == choice.list && variant->head_dim == head_dim &&
-                      (choice.q_block == 0 || variant->q_block == choice.q_block) &&
-                      (choice.k_block == 0 || variant->k_block == choice.k_block) &&
-                      (choice.min_arch == 0 || variant->min_arch == choice.min_arch);
-    if (fits) chosen.push_back(variant);
+    const bool matches = variant->list == filter.list && variant->head_dim == head_dim &&
+                         (filter.q_block == 0 || variant->q_block == filter.q_block) &&
+                         (filter.k_block == 0 || variant->k_block == filter.k_block) &&
+                         (filter.min_arch == 0 || variant->min_arch == filter.min_arch);
+    if (matches) matching.push_back(variant);
   }
-  return chosen;
+  return matching;
 }
 
 }  // namespace dbsp::gpu_check

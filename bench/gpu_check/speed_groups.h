@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is timed: groups of launches over one shape, each beside dense attention of that shape.
-// Data only; speed.cpp times them and serve.cpp hands their masks to PyTorch's kernels.
+// The groups of launches that are timed. A group has one shape and includes dense attention of that
+// shape for comparison. speed.cpp times the groups; serve.cpp gives their masks to bench/peers.py.
 #pragma once
 
 #include <cstdint>
@@ -14,43 +14,43 @@
 
 namespace dbsp::gpu_check {
 
-/// Which kernels an item runs on: all of the table that fit.
-struct KernelChoice {
+/// Selects kernels by their properties. 0 = any value.
+struct KernelFilter {
   kernels::gpu::ListKind list = kernels::gpu::ListKind::kBlocks;
-  int q_block = 0;  ///< 0 = any
+  int q_block = 0;
   int k_block = 0;
   int min_arch = 0;
 };
 
 struct SpeedItem {
   std::string mask;  ///< "dense", "random 0.30", "radial", "sta", "keys 0.30", "runs of 8, 0.30"
-  KernelChoice kernels;
-  std::function<Lists(const Blocks& blocks, int heads)> make;
-  bool same_for_heads = false;
-  /// Ratio to the group's fastest dense item that the item is expected to reach per kept pair; 0 =
-  /// no expectation. Where it comes from: docs/gpu.md, What is checked.
-  double of_dense = 0.0;
-  double tflops = 0.0;  ///< expected; 0 = none
+  KernelFilter kernels;  ///< the item runs on every kernel that matches
+  std::function<Lists(const Blocks& blocks, int heads)> make_lists;
+  bool same_for_heads = false;  ///< make_lists gives every head the same lists
+  /// Expected speed per listed pair divided by that of the group's fastest dense item; 0 = no
+  /// expectation. docs/gpu.md, What is checked, has the sources.
+  double expected_of_dense = 0.0;
+  double expected_tflops = 0.0;  ///< 0 = no expectation
 };
 
 struct SpeedGroup {
   std::string name;
   kernels::gpu::AttentionShape shape;
-  int budget_s = 10;
+  int budget_s = 10;  ///< seconds of measurement for all items together
   std::vector<SpeedItem> items;
 };
 
-/// The table of the speed part, most valuable first.
-/// smoke  the same groups and items over a few hundred tokens and two heads
+/// The groups of the part "speed", the most important ones first.
+/// smoke    the same groups and items with at most 384 tokens and one head, without expected speeds
 [[nodiscard]] std::vector<SpeedGroup> SpeedGroups(bool smoke = false);
-/// Dense attention of some milliseconds, by the kernels made for `min_arch`.
+/// The group of the part "repeat": dense attention of some milliseconds by kernels of `min_arch`.
 [[nodiscard]] SpeedGroup RepeatGroup(int min_arch, bool smoke = false);
-/// Densities from 1 down to 0.05 for block-sparse and gather kernels.
+/// The groups of the part "curve": densities from 0.9 to 0.05 for block-sparse and gather kernels.
 [[nodiscard]] std::vector<SpeedGroup> CurveGroups(bool smoke = false);
 
-/// Of `variants`, those that `choice` and the head dimension name.
-[[nodiscard]] std::vector<const kernels::gpu::Variant*> Chosen(
-    const KernelChoice& choice,
+/// The `variants` that match the filter and the head dimension.
+[[nodiscard]] std::vector<const kernels::gpu::Variant*> MatchingVariants(
+    const KernelFilter& filter,
     int head_dim,
     std::span<const kernels::gpu::Variant* const> variants);
 

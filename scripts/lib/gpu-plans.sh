@@ -1,28 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-# The parts of scripts/gpu-check that need dbsp's tools: profile, full, replay and ranks. Sourced, never
-# run; it takes bin, out, smoke, budget, left, note, say from there.
+# The parts of scripts/gpu-check that run dbsp's tools: profile, full, replay and ranks. gpu-check sources
+# this file; the functions use its variables bin, out and smoke and its functions budget, left, note and say.
+
+# The tools that these parts run.
+dbsp_tools=(dbsp-workload dbsp-profile dbsp-tune dbsp-replay)
 
 now_ms() { date +%s%3N; }
-# clocked NAME START_MS STATUS: how long it took, for scripts/lib/gpu-limits.
+# clocked NAME START_MS STATUS: writes the duration and the exit status for scripts/lib/gpu-limits.
 clocked() {
   local took=$(($(now_ms) - $2))
   printf '{"what": "%s", "seconds": %d.%03d, "status": %d}\n' "$1" $((took / 1000)) $((took % 1000)) "$3" \
     >>"$out/seconds.jsonl"
 }
 
-# Wan 2.1 14B at 720p in blocks of 128: radial masks, and a density per head as measured from
-# SpargeAttn on that model (array of steps x layers x heads). One cell of each is planned for 8 ranks.
+# The workloads are Wan 2.1 14B at 720p in blocks of 128 with two kinds of masks: radial masks, and random
+# masks with the density per head that was measured with SpargeAttn on that model (array of steps x layers
+# x heads). One (step, layer) of each is planned for 8 ranks.
 plan_families=(ulysses ring dbsp balanced placed)
-plan_cells() {  # NAME STEP LAYER
+plan_cells() {  # prints lines "NAME STEP LAYER"
   echo "radial 30 20"
   [ -f "$out/mix.json" ] && echo "mix 15 20"
 }
 
-has_tools() {  # has_tools PART: says what is missing
+# has_tools PART: names the first missing tool and fails, or succeeds.
+has_tools() {
   local tool
-  for tool in dbsp-workload dbsp-profile dbsp-tune dbsp-replay; do
+  for tool in "${dbsp_tools[@]}"; do
     [ -x "$bin/$tool" ] && continue
-    echo "$1: unavailable: $bin/$tool is not there; scripts/bundle makes a folder for --bin"
+    echo "$1: unavailable: $bin/$tool is missing; scripts/bundle makes a folder for --bin"
     note "$1" 3
     return 1
   done
@@ -39,12 +44,12 @@ make_workloads() {
   if [ -f "$trace" ]; then
     "$bin/dbsp-workload" make "${shape[@]}" --steps 30 --mask "density:file=$trace" -o "$out/mix.json" || return 1
   elif [ -n "$trace" ]; then
-    echo "no density mix: ${trace##*/} is not here (DBSP_SHARED_DATA names its folder)"
+    echo "the density mix is left out: ${trace##*/} is missing (DBSP_SHARED_DATA names its folder)"
   fi
 }
 
-# run_suite PART SUITE DB SECONDS: what a trial may cost is the tool's to decide; here only the whole has
-# a limit.
+# run_suite PART SUITE DB SECONDS: runs a suite of dbsp-profile with a time limit. dbsp-profile decides how
+# long a trial may take.
 run_suite() {
   has_tools "$1" || return
   make_workloads || { note "$1" 1; return; }
@@ -81,12 +86,13 @@ PY
 profile_device() {
   local s
   s=$(budget 110)
-  [ ${#smoke[@]} -gt 0 ] && s=25  # the workload's own tiny shapes, and none of the general ones
+  [ ${#smoke[@]} -gt 0 ] && s=25  # enough for the tiny shapes of the workload, not for the general shapes
   run_suite profile quick "$out/profile.db" "$s"
   profile_overlap
 }
 
-# What attention and exchanges cost each other takes two GPUs; without nvidia-smi to count them, two are asked for.
+# Measures how attention and exchanges slow each other down, which needs two GPUs. Assumes two GPUs where
+# nvidia-smi cannot count them.
 profile_overlap() {
   [ -x "$bin/dbsp-profile" ] && [ -f "$out/radial.json" ] || return
   local gpus s status
@@ -94,7 +100,7 @@ profile_overlap() {
   [ "$gpus" -ge 2 ] || gpus=2
   s=$(budget 90)
   [ ${#smoke[@]} -gt 0 ] && s=25
-  if [ "$(left)" -lt 25 ]; then echo "overlap: not measured: out of time"; return; fi
+  if [ "$(left)" -lt 25 ]; then echo "overlap: not measured: no time was left"; return; fi
   timeout -k 5 "$s" "$bin/dbsp-profile" --db "$out/profile.db" --device cuda --suite overlap --ranks "$gpus" \
     --workload "$out/radial.json" --budget $((s - 15))s --json >"$out/overlap.json" 2>"$out/overlap.txt"
   status=$?
@@ -123,11 +129,11 @@ profile_full() {
   run_suite full full "$out/profile-full.db" "$s"
 }
 
-# Seconds of one replay: an emulated GPU on a busy machine takes its time.
+# Most seconds of one replay. A smoke run may use emulated GPUs, which are slow.
 replay_limit=40
 [ ${#smoke[@]} -gt 0 ] && replay_limit=150
 
-# trace_cost PLAN: the same replay with CUPTI's tracing and without, in turns.
+# trace_cost PLAN: replays the plan in turns with and without CUPTI tracing.
 trace_cost() {
   local start status
   start=$(now_ms)
@@ -138,7 +144,7 @@ trace_cost() {
   [ $status = 0 ] || echo "CUPTI: exit $status: $(tail -n 1 "$out/replay-cupti.err")" | tee -a "$out/replay.txt"
 }
 
-# plan_line NAME FAMILY FILE: one line out of dbsp-replay's document.
+# plan_line NAME FAMILY FILE: prints a line about a JSON document of dbsp-replay.
 plan_line() {
   python3 - "$@" <<'PY'
 import json, sys
@@ -153,11 +159,11 @@ print(f"{name:8} {family:9} predicted {got['predicted_ms']:9.3f} ms  replayed {g
 PY
 }
 
-# Exchanges are a cluster's published ones: one GPU has none to measure. One pass after the other: all eight
-# ranks share a layer, and one pass is what has to be replayed.
+# The plans use published exchange times of a cluster, because one GPU has no exchanges to measure. With
+# --cfg-degrees 1 all eight ranks share each guidance pass, and the replay runs one pass.
 replay_plans() {
   has_tools replay || return
-  [ -f "$out/profile.db" ] || { echo "replay: unavailable: no $out/profile.db; run the part profile first"; note replay 3; return; }
+  [ -f "$out/profile.db" ] || { echo "replay: unavailable: $out/profile.db is missing; run the part profile first"; note replay 3; return; }
   [ -f "$out/radial.json" ] || make_workloads || { note replay 1; return; }
   local status=0 name step layer family plan seconds one start end=$((SECONDS + 150))
   [ ${#smoke[@]} -gt 0 ] && end=$((SECONDS + 360))
@@ -167,7 +173,7 @@ replay_plans() {
       seconds=$(budget $replay_limit)
       [ $((end - SECONDS)) -lt "$seconds" ] && seconds=$((end - SECONDS))
       if [ "$seconds" -lt 10 ]; then
-        echo "out of time before $name $family" | tee -a "$out/replay.txt"
+        echo "no time was left for $name $family" | tee -a "$out/replay.txt"
         status=$(worse $status 124)
         continue
       fi
@@ -194,8 +200,8 @@ replay_plans() {
   note replay $status
 }
 
-# NCCL where there may be one GPU only: a replay whose one rank exchanges with itself, and two ranks
-# that share the GPU and call themselves two hosts. Right or wrong, never a bandwidth.
+# Checks NCCL on machines that may have only one GPU: a replay with one rank, which exchanges with itself,
+# and two ranks that share the GPU and claim to be on different hosts. Measures no bandwidth.
 play_ranks() {
   has_tools ranks || return
   [ -f "$out/radial.json" ] || make_workloads || { note ranks 1; return; }
@@ -212,7 +218,8 @@ play_ranks() {
   else
     echo "one rank over NCCL: exit $one: $(cat "$out/plan-one-rank.txt" "$out/replay-one-rank.err" 2>/dev/null | tail -n 1)"
   fi | tee "$out/ranks.txt"
-  # Newer NCCL or another set-up of the network may refuse it; that is reported and nothing else.
+  # NCCL may refuse two ranks on one GPU, depending on its version and the network. The refusal is reported
+  # and does not count as an error.
   local two=0
   start=$(now_ms)
   timeout "$(budget 60)" "$bin/dbsp-profile" --device cuda --suite collectives --processes --one-gpu --ranks 2 \

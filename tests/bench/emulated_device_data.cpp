@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The inputs and the fp64 reference that gpu_check makes on its device, made by the host. Nothing
-// of device_data.cu is in it: that file has no part in what the emulated gpu_check shows.
+// Host versions of the inputs and of the fp64 reference that gpu_check computes on its device. The
+// emulated gpu_check therefore does not test bench/gpu_check/device_data.cu.
 #include <cmath>
 #include <random>
 #include <vector>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DBSP_EMULATED_WRONG makes every attention kernel of the emulated gpu_check compute something
-// wrong.
+// With the environment variable DBSP_EMULATED_WRONG every attention kernel of the emulated
+// gpu_check computes wrong results.
 #include <cstdlib>
 
 #include "tests/emulated_gpu/emulated_gpu.h"

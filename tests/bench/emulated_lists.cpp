@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list builders' and SLA's launches on the emulated machine, in place of those of the .cu
-// files.
+// Launches of the list builders and of SLA on the emulated machine. They replace the launches of
+// the .cu files.
 #include <algorithm>
 #include <functional>
 
@@ -15,8 +15,9 @@ namespace {
 
 using emulated_gpu::Machine;
 
-/// Few blocks that stride over the rest, as the bodies do on a device for more than 65,535 rows.
-constexpr std::int64_t kMostBlocks = 3;
+/// With few thread blocks each one loops over several rows, as on a device with more than 65,535
+/// rows.
+constexpr std::int64_t kMaxBlocks = 3;
 
 template <class Args>
 void Enqueue(void (*kernel)(const Args&),
@@ -42,7 +43,7 @@ template <int D, int ROWS>
 void EnqueueThreshold(const gather::ThresholdArgs& args, void* stream) {
   using Tile = gather::ThresholdTile<D, ROWS>;
   Enqueue(&gather::ThresholdBits<D, ROWS>,
-          std::min<std::int64_t>(args.tiles, kMostBlocks),
+          std::min<std::int64_t>(args.tiles, kMaxBlocks),
           Tile::kThreads,
           Tile::kSharedBytes,
           args,
@@ -51,7 +52,7 @@ void EnqueueThreshold(const gather::ThresholdArgs& args, void* stream) {
 
 template <int D>
 void EnqueueTopCdf(const gather::TopCdfArgs& args, void* stream) {
-  const auto blocks = std::min<std::int64_t>(args.tiles, kMostBlocks);
+  const auto blocks = std::min<std::int64_t>(args.tiles, kMaxBlocks);
   Enqueue(&gather::PoolQueries<D>,
           blocks,
           gather::kPoolThreads,
@@ -119,7 +120,7 @@ void LaunchSla(const SlaCall& call) {
 namespace gather {
 
 void EnqueueKeyLists(const BitListArgs& args, void* stream) {
-  const auto blocks = std::min<std::int64_t>(args.rows, kMostBlocks);
+  const auto blocks = std::min<std::int64_t>(args.rows, kMaxBlocks);
   Enqueue(&CountRows, blocks, kListThreads, kCountSharedBytes, args, stream);
   Enqueue(&ScanCounts, 1, kListThreads, kScanSharedBytes, args, stream);
   Enqueue(&CompactRows, blocks, kListThreads, kCompactSharedBytes, args, stream);
@@ -127,7 +128,7 @@ void EnqueueKeyLists(const BitListArgs& args, void* stream) {
 
 void EnqueueArrangeRuns(const ArrangeArgs& args, void* stream) {
   Enqueue(&ArrangeRows,
-          std::min<std::int64_t>(args.rows, kMostBlocks),
+          std::min<std::int64_t>(args.rows, kMaxBlocks),
           kListThreads,
           kArrangeSharedBytes,
           args,

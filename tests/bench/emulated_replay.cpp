@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-replay, whole, on emulated GPUs and the NCCL of tests/runtime/fake_vendor.
+// The whole dbsp-replay on emulated GPUs with the NCCL of tests/runtime/fake_vendor.
 #include "replay/replay_tool.h"
 #include "tests/emulated_gpu/emulated_gpu.h"
 

@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// What gpu_check would run: every variant's cases and the groups of the speed part, made here.
+// The cases of every attention kernel and the groups of the part "speed".
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "bench/gpu_check/check_attention.h"
-#include "bench/gpu_check/options.h"
 #include "bench/gpu_check/speed_groups.h"
-#include "core/error.h"
 #include "kernels/gpu/gpu_variants.h"
-#include "tests/core/expect_error.h"
 
 namespace dbsp::gpu_check {
 namespace {
 
 using kernels::gpu::Variant;
 
-std::vector<const Variant*> All() {
-  std::vector<const Variant*> all;
-  for (const Variant& variant : kernels::gpu::Variants()) all.push_back(&variant);
-  return all;
+std::vector<const Variant*> AllVariants() {
+  std::vector<const Variant*> variants;
+  for (const Variant& variant : kernels::gpu::Variants()) variants.push_back(&variant);
+  return variants;
 }
 
-TEST(GpuCheckCasesTest, EveryVariantMeetsTailsAndEmptyRowsAndStrides) {
-  for (const Variant* variant : All()) {
+TEST(GpuCheckCasesTest, CasesOfEveryVariantHavePartialBlocksEmptyRowsAndAllLayouts) {
+  for (const Variant* variant : AllVariants()) {
     std::set<Layout> layouts;
     bool q_tail = false;
     bool k_tail = false;
@@ -32,26 +29,28 @@ TEST(GpuCheckCasesTest, EveryVariantMeetsTailsAndEmptyRowsAndStrides) {
     bool full = false;
     bool several = false;
     for (int index = 0; index < 12; ++index) {
-      const CheckCase one = CaseOf(*variant, index, 1, false);
+      const CheckCase check_case = CaseOf(*variant, index, 1, false);
       SCOPED_TRACE(std::string(variant->name) + ", case " + std::to_string(index));
-      ASSERT_GE(one.shape.q_tokens, 1);
-      ASSERT_GE(one.shape.k_tokens, 1);
-      ASSERT_EQ(one.shape.head_dim, variant->head_dim);
-      ASSERT_GT(one.shape.scale, 0.0F);
-      layouts.insert(one.layout);
-      q_tail = q_tail || one.shape.q_tokens % variant->q_block != 0;
-      k_tail = k_tail || one.shape.k_tokens % variant->tile_n != 0;
-      several = several || one.shape.batch * one.shape.heads > 1;
-      Blocks blocks{one.shape.q_tokens, one.shape.k_tokens, variant->q_block, variant->k_block};
-      const int heads = one.shape.batch * one.shape.heads;
-      const Lists lists = Random(blocks, heads, one.density, one.run, one.seed);
+      ASSERT_GE(check_case.shape.q_tokens, 1);
+      ASSERT_GE(check_case.shape.k_tokens, 1);
+      ASSERT_EQ(check_case.shape.head_dim, variant->head_dim);
+      ASSERT_GT(check_case.shape.scale, 0.0F);
+      layouts.insert(check_case.layout);
+      q_tail = q_tail || check_case.shape.q_tokens % variant->q_block != 0;
+      k_tail = k_tail || check_case.shape.k_tokens % variant->tile_n != 0;
+      several = several || check_case.shape.batch * check_case.shape.heads > 1;
+      Blocks blocks{
+          check_case.shape.q_tokens, check_case.shape.k_tokens, variant->q_block, variant->k_block};
+      const int heads = check_case.shape.batch * check_case.shape.heads;
+      const Lists lists =
+          Random(blocks, heads, check_case.density, check_case.run, check_case.seed);
       ASSERT_EQ(lists.tiles(), std::int64_t{heads} * blocks.rows());
       const std::int64_t pairs = ActivePairs(lists, blocks);
-      const std::int64_t all =
-          std::int64_t{heads} * one.shape.q_tokens * std::int64_t{one.shape.k_tokens};
-      ASSERT_LE(pairs, all);
+      const std::int64_t dense_pairs =
+          std::int64_t{heads} * check_case.shape.q_tokens * std::int64_t{check_case.shape.k_tokens};
+      ASSERT_LE(pairs, dense_pairs);
       empty = empty || pairs == 0;
-      full = full || pairs == all;
+      full = full || pairs == dense_pairs;
       for (std::int64_t tile = 0; tile < lists.tiles(); ++tile) {
         empty_row = empty_row || (pairs > 0 && lists.Tile(tile).empty());
       }
@@ -62,7 +61,7 @@ TEST(GpuCheckCasesTest, EveryVariantMeetsTailsAndEmptyRowsAndStrides) {
   }
 }
 
-TEST(GpuCheckCasesTest, ACaseIsDrawnFromItsNumberAlone) {
+TEST(GpuCheckCasesTest, ACaseDependsOnlyOnItsNumberAndTheSeed) {
   const Variant& variant = kernels::gpu::Variants().front();
   const CheckCase a = CaseOf(variant, 9, 1, false);
   const CheckCase b = CaseOf(variant, 9, 1, false);
@@ -73,42 +72,43 @@ TEST(GpuCheckCasesTest, ACaseIsDrawnFromItsNumberAlone) {
 }
 
 TEST(GpuCheckCasesTest, SmallCasesAreSmall) {
-  for (const Variant* variant : All()) {
+  for (const Variant* variant : AllVariants()) {
     for (int index = 0; index < 4; ++index) {
-      const CheckCase one = CaseOf(*variant, index, 1, true);
-      EXPECT_LE(one.shape.q_tokens, 400);
-      EXPECT_LE(one.shape.k_tokens, 550);
+      const CheckCase check_case = CaseOf(*variant, index, 1, true);
+      EXPECT_LE(check_case.shape.q_tokens, 400);
+      EXPECT_LE(check_case.shape.k_tokens, 550);
     }
   }
 }
 
-TEST(GpuCheckGroupsTest, TheTableIsTheIssues) {
-  const auto all = All();
+TEST(GpuCheckGroupsTest, GroupsHaveTheExpectedSpeedsAndKernelsThatRunThem) {
+  const auto variants = AllVariants();
   std::set<std::string> names;
-  std::set<double> densities;
+  std::set<double> expectations;
   for (const SpeedGroup& group : SpeedGroups()) {
-    EXPECT_TRUE(names.insert(group.name).second) << group.name << " twice";
+    EXPECT_TRUE(names.insert(group.name).second) << group.name << " appears twice";
     ASSERT_FALSE(group.items.empty());
-    EXPECT_EQ(group.items.front().mask, "dense") << "each group is measured beside its own dense";
+    EXPECT_EQ(group.items.front().mask, "dense")
+        << "every group needs dense attention to compare with";
     EXPECT_GE(group.shape.q_tokens, 16384);
     EXPECT_GE(group.shape.heads, 12);
     for (const SpeedItem& item : group.items) {
-      if (item.of_dense > 0) densities.insert(item.of_dense);
+      if (item.expected_of_dense > 0) expectations.insert(item.expected_of_dense);
     }
   }
   for (const double expected : {0.95, 0.93, 0.90, 0.85, 0.65, 0.75, 0.80}) {
-    EXPECT_TRUE(densities.contains(expected)) << expected;
+    EXPECT_TRUE(expectations.contains(expected)) << expected;
   }
-  // Dense attention in both head dimensions and the block-sparse items have kernels to run on.
-  int without = 0;
+  // Every block-sparse and dense item for compute capability 9.0 has a kernel.
+  int without_kernel = 0;
   for (const SpeedGroup& group : SpeedGroups()) {
     for (const SpeedItem& item : group.items) {
       if (item.kernels.list != kernels::gpu::ListKind::kBlocks || item.kernels.min_arch != 90)
         continue;
-      without += Chosen(item.kernels, group.shape.head_dim, all).empty() ? 1 : 0;
+      if (MatchingVariants(item.kernels, group.shape.head_dim, variants).empty()) ++without_kernel;
     }
   }
-  EXPECT_EQ(without, 0);
+  EXPECT_EQ(without_kernel, 0);
 }
 
 TEST(GpuCheckGroupsTest, MasksFitTheirShapes) {
@@ -117,7 +117,7 @@ TEST(GpuCheckGroupsTest, MasksFitTheirShapes) {
       if (item.mask == "dense" || item.kernels.k_block < 64) continue;
       const Blocks blocks{
           group.shape.q_tokens, group.shape.k_tokens, item.kernels.q_block, item.kernels.k_block};
-      const Lists lists = item.make(blocks, 1);
+      const Lists lists = item.make_lists(blocks, 1);
       ASSERT_EQ(lists.tiles(), blocks.rows()) << group.name << ", " << item.mask;
       const double density = static_cast<double>(ActivePairs(lists, blocks)) /
                              (static_cast<double>(blocks.q_tokens) * blocks.k_tokens);
@@ -127,34 +127,17 @@ TEST(GpuCheckGroupsTest, MasksFitTheirShapes) {
   }
 }
 
-TEST(GpuCheckGroupsTest, ChoiceIsByShapeNotByName) {
-  const auto all = All();
-  for (const Variant* variant : Chosen({kernels::gpu::ListKind::kBlocks, 64, 128, 90}, 128, all)) {
+TEST(GpuCheckGroupsTest, AFilterSelectsVariantsByTheirProperties) {
+  const auto variants = AllVariants();
+  const auto matching =
+      MatchingVariants({kernels::gpu::ListKind::kBlocks, 64, 128, 90}, 128, variants);
+  EXPECT_FALSE(matching.empty());
+  for (const Variant* variant : matching) {
     EXPECT_EQ(variant->q_block, 64);
     EXPECT_EQ(variant->k_block, 128);
     EXPECT_EQ(variant->head_dim, 128);
     EXPECT_EQ(variant->min_arch, 90);
   }
-}
-
-TEST(GpuCheckOptionsTest, AreReadAndRefused) {
-  const Options options =
-      ParseOptions({"correct", "--out", "x", "--budget", "60", "speed", "--filter", "gather"});
-  EXPECT_EQ(options.parts, (std::vector<std::string>{"correct", "speed"}));
-  EXPECT_EQ(options.out, "x");
-  EXPECT_EQ(options.budget_s, 60);
-  EXPECT_EQ(options.filter, "gather");
-  EXPECT_TRUE(ParseOptions({"--help"}).help);
-  const auto refused = [](const std::vector<std::string>& arguments, const std::string& word) {
-    dbsp::testing::ExpectError(
-        ErrorCode::kInvalidArgument, {word}, [&] { (void)ParseOptions(arguments); });
-  };
-  refused({}, "which part?");
-  refused({"speeed"}, "no part is called 'speeed'");
-  refused({"speed", "--budget"}, "--budget: expected a value");
-  refused({"speed", "--budget", "0"}, "from 1, found '0'");
-  refused({"speed", "--budget", "1x"}, "found '1x'");
-  refused({"speed", "--colour", "1"}, "no option is called '--colour'");
 }
 
 }  // namespace

@@ -30,10 +30,10 @@ TEST(GpuCheckCompareTest, Bf16RoundsToNearestEven) {
   EXPECT_EQ(ToBf16(-2.5F), 0xC020);
   EXPECT_EQ(ToBf16(INFINITY), 0x7F80);
   EXPECT_TRUE(std::isnan(FromBf16(ToBf16(NAN))));
-  EXPECT_TRUE(std::isnan(FromBf16(0xFFFF))) << "the poison must be no number";
+  EXPECT_TRUE(std::isnan(FromBf16(0xFFFF))) << "the poison value must be NaN";
 }
 
-/// One head with tails on both sides and a row of blocks without keys.
+/// Random inputs of one head whose last blocks of queries and of keys are partial.
 struct Head {
   static constexpr int kDim = 64;
   Blocks blocks{100, 70, 32, 16};
@@ -46,17 +46,17 @@ struct Head {
   }
 };
 
-TEST(GpuCheckCompareTest, TheReferenceIsThatOfTheCpuKernels) {
+TEST(GpuCheckCompareTest, TheReferenceEqualsTheCpuKernels) {
   Head head;
-  // Block 1's queries lose their keys.
+  // Remove the keys of query block 1.
   auto& begin = head.lists.begin;
   const int lost = begin[2] - begin[1];
   head.lists.list.erase(head.lists.list.begin() + begin[1], head.lists.list.begin() + begin[2]);
   for (std::size_t i = 2; i < begin.size(); ++i) begin[i] -= lost;
-  const Reference mine = head.Run(3);
-  EXPECT_EQ(mine.o, head.Run(1).o) << "threads must not change a sum";
+  const Reference reference = head.Run(3);
+  EXPECT_EQ(reference.o, head.Run(1).o) << "the number of threads must not change the result";
 
-  // kernels/attention.h wants whole blocks in memory.
+  // kernels/attention.h reads whole blocks, so pad the inputs.
   const auto padded = [&](const std::vector<std::uint16_t>& values, std::size_t rows) {
     std::vector<float> floats(rows * Head::kDim, 0.0F);
     for (std::size_t i = 0; i < values.size(); ++i) floats[i] = FromBf16(values[i]);
@@ -89,18 +89,18 @@ TEST(GpuCheckCompareTest, TheReferenceIsThatOfTheCpuKernels) {
   kernels::FindCpuAttention("cpu.reference").run(args);
   for (std::size_t row = 0; row < 100; ++row) {
     if (std::isinf(lse[row])) {
-      EXPECT_EQ(mine.lse[row], -kInfinity);
+      EXPECT_EQ(reference.lse[row], -kInfinity);
     } else {
-      EXPECT_NEAR(mine.lse[row], lse[row], 1e-5);
+      EXPECT_NEAR(reference.lse[row], lse[row], 1e-5);
     }
     for (std::size_t d = 0; d < Head::kDim; ++d) {
-      ASSERT_NEAR(mine.o[row * Head::kDim + d], o[row * Head::kDim + d], 1e-5) << row;
+      ASSERT_NEAR(reference.o[row * Head::kDim + d], o[row * Head::kDim + d], 1e-5) << row;
     }
   }
-  EXPECT_EQ(mine.lse[40], -kInfinity);
+  EXPECT_EQ(reference.lse[40], -kInfinity);
 }
 
-/// A kernel's outputs as a right one would write them.
+/// Outputs of a kernel without faults: the reference rounded to the output types.
 struct Outputs {
   std::vector<std::uint16_t> o;
   std::vector<float> lse;
@@ -112,7 +112,7 @@ Outputs Rounded(const Reference& reference) {
   return outputs;
 }
 
-TEST(GpuCheckCompareTest, RoundingPassesAndFaultsDoNot) {
+TEST(GpuCheckCompareTest, RoundingPassesAndFaultsFail) {
   Head head;
   const Reference reference = head.Run(2);
   const Outputs right = Rounded(reference);
@@ -120,7 +120,7 @@ TEST(GpuCheckCompareTest, RoundingPassesAndFaultsDoNot) {
     return Compare(outputs.o, outputs.lse, reference.o, reference.lse, Head::kDim);
   };
   const Verdict rounded = judge(right);
-  EXPECT_TRUE(rounded.good()) << rounded.Words();
+  EXPECT_TRUE(rounded.IsRight()) << rounded.Text();
   EXPECT_GT(rounded.relative_error, 0.0);
 
   Outputs unwritten = right;
@@ -128,25 +128,25 @@ TEST(GpuCheckCompareTest, RoundingPassesAndFaultsDoNot) {
   EXPECT_EQ(judge(unwritten).relative_error, kInfinity);
   Outputs lse = right;
   lse.lse[5] += 1e-3F;
-  EXPECT_FALSE(judge(lse).good());
+  EXPECT_FALSE(judge(lse).IsRight());
   lse.lse[5] = NAN;
   EXPECT_EQ(judge(lse).lse_error, kInfinity);
   Outputs swapped = right;
   for (std::size_t d = 0; d < Head::kDim; ++d) std::swap(swapped.o[d], swapped.o[Head::kDim + d]);
-  EXPECT_FALSE(judge(swapped).good()) << "one row of a hundred in another's place";
+  EXPECT_FALSE(judge(swapped).IsRight()) << "two of a hundred rows are swapped";
 }
 
-TEST(GpuCheckCompareTest, ARowWithoutKeysIsExactlyEmpty) {
+TEST(GpuCheckCompareTest, ARowWithoutKeysMustBeExactlyZero) {
   const std::vector<double> o(8, 0.0);
   const std::vector<double> lse{-kInfinity};
   const auto judge = [&](std::uint16_t value, float l) {
     const std::vector<std::uint16_t> written(8, value);
     return Compare(written, std::vector<float>{l}, o, lse, 8);
   };
-  EXPECT_TRUE(judge(0, -INFINITY).good());
+  EXPECT_TRUE(judge(0, -INFINITY).IsRight());
   EXPECT_EQ(judge(0, -1e30F).wrong_empty_rows, 1);
-  EXPECT_FALSE(judge(ToBf16(1e-6F), -INFINITY).good());
-  EXPECT_FALSE(judge(0xFFFF, -INFINITY).good());
+  EXPECT_FALSE(judge(ToBf16(1e-6F), -INFINITY).IsRight());
+  EXPECT_FALSE(judge(0xFFFF, -INFINITY).IsRight());
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// scripts/gpu-check and gpu_check from end to end, over emulated GPUs.
+// Runs gpu_check and scripts/gpu-check from end to end on emulated GPUs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +8,7 @@
 #include <set>
 
 #include "build_config.h"
+#include "core/arrays/array.h"
 #include "test_paths.h"
 #include "tests/cli/run_tool.h"
 #include "tests/runtime/environment_variable.h"
@@ -43,7 +44,7 @@ ToolResult GpuCheck(const std::string& arguments, const TemporaryFolder& folder)
                     (folder / "out").string());
 }
 
-/// Lines of results of one part, the device's line left out.
+/// Result lines of one part without the line about the device.
 std::vector<Json> Lines(const TemporaryFolder& folder, const std::string& part) {
   std::istringstream text(FileText(folder / "out" / (part + ".jsonl")));
   std::vector<Json> lines;
@@ -70,7 +71,7 @@ TEST(GpuCheckEmulatedTest, SmallCasesOfKernelsAreRight) {
 TEST(GpuCheckEmulatedTest, MergesListsAndSlaAreRight) {
   for (const char* name : {"memory", "lists", "sla"}) {
     const TemporaryFolder folder;
-    // A few of SLA's cases: all of them take a minute here.
+    // The budget allows a few of the cases of SLA; all of them would take a minute.
     const ToolResult run = GpuCheck(std::string("small --budget 4 --filter ") + name, folder);
     EXPECT_THAT(run.exit_code, AnyOf(0, 124)) << run.out << run.err;
     EXPECT_GE(Lines(folder, "small").size(), 1U) << name;
@@ -78,7 +79,7 @@ TEST(GpuCheckEmulatedTest, MergesListsAndSlaAreRight) {
   }
 }
 
-TEST(GpuCheckEmulatedTest, AKernelThatIsWrongIsNamedAndEndsInExitCodeOne) {
+TEST(GpuCheckEmulatedTest, AWrongKernelIsNamedAndGivesExitCodeOne) {
   const EnvironmentVariable wrong("DBSP_EMULATED_WRONG", "1");
   const TemporaryFolder folder;
   const ToolResult run = GpuCheck("small --filter sm80.block64x64.d64", folder);
@@ -86,19 +87,63 @@ TEST(GpuCheckEmulatedTest, AKernelThatIsWrongIsNamedAndEndsInExitCodeOne) {
   EXPECT_THAT(run.out, HasSubstr("wrong: sm80.block64x64.d64, case 0: "));
 }
 
-TEST(GpuCheckEmulatedTest, WhatTheTimeDidNotReachIsNotCalledRight) {
+TEST(GpuCheckEmulatedTest, APartThatItsBudgetCutsOffGivesExitCode124) {
   const TemporaryFolder folder;
   const ToolResult run = GpuCheck("small --filter sla --budget 1", folder);
   EXPECT_EQ(run.exit_code, 124) << run.out;
-  EXPECT_THAT(run.out, HasSubstr("small: the time was up before all of it was done"));
+  EXPECT_THAT(run.out, HasSubstr("small: the budget ended before the part was done"));
   EXPECT_THAT(run.out, HasSubstr(" 0 wrong"));
 }
 
-/// The whole visit to a machine with a GPU, in small: the driver is found, every part runs, results
-/// are on disk, the table at the end says what each part came to.
-TEST(GpuCheckEmulatedTest, TheScriptRunsEveryPartAndSumsUp) {
+/// Number of (query, key) pairs of a mask [heads][rows][cols] of `tokens` queries and keys.
+std::int64_t PairsOf(const dbsp::Array& mask, int tokens, int q_block, int k_block) {
+  const std::int64_t rows = mask.shape.at(1);
+  const std::int64_t cols = mask.shape.at(2);
+  std::int64_t pairs = 0;
+  for (std::int64_t i = 0; i < mask.size(); ++i) {
+    const std::int64_t queries =
+        std::min<std::int64_t>(q_block, tokens - i / cols % rows * q_block);
+    const std::int64_t keys = std::min<std::int64_t>(k_block, tokens - i % cols * k_block);
+    pairs += mask.Int(i) * queries * keys;
+  }
+  return pairs;
+}
+
+TEST(GpuCheckEmulatedTest, ServeAnswersRequestsAndWritesMasks) {
   const TemporaryFolder folder;
-  // A compute-sanitizer that only runs the program, so that the script's use of it is.
+  const ToolResult run = RunCommand(
+      "(printf 'groups\\nprepare 1\\nsample 0\\nsample 99\\nsing\\nquit\\n' | " +
+      std::string(kFolder) + "/gpu_check serve --smoke --out " + (folder / "out").string() + ")");
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  std::istringstream text(run.out);
+  std::vector<Json> answers;
+  for (std::string line; std::getline(text, line);) answers.push_back(Json::parse(line));
+  ASSERT_EQ(answers.size(), 5U) << run.out;
+  EXPECT_EQ(answers[0]["groups"].size(), 11U);
+  const Json& group = answers[1];
+  EXPECT_EQ(group["group"], answers[0]["groups"][1]);
+  int masks = 0;
+  for (const Json& runner : group["runners"]) {
+    if (!runner.contains("mask_file")) continue;
+    ++masks;
+    const dbsp::Array mask = dbsp::LoadArray(runner["mask_file"].get<std::string>());
+    EXPECT_EQ(mask.type, dbsp::ArrayType::kU1);
+    ASSERT_EQ(mask.shape.size(), 3U);
+    EXPECT_EQ(mask.shape[0], group["heads"]);
+    EXPECT_EQ(PairsOf(mask, group["tokens"], runner["q_block"], runner["k_block"]),
+              runner["pairs"]);
+  }
+  EXPECT_GE(masks, 5);
+  EXPECT_GT(answers[2]["ns"].get<double>(), 0.0);
+  EXPECT_EQ(answers[3]["error"], "there is no runner 99");
+  EXPECT_EQ(answers[4]["error"], "request 'sing': expected a number");
+}
+
+/// A whole run as on a machine with a GPU, with tiny shapes: the script finds the driver, every
+/// part runs and writes results, and the table at the end gives the status of each part.
+TEST(GpuCheckEmulatedTest, TheScriptRunsEveryPartAndPrintsTheirStatus) {
+  const TemporaryFolder folder;
+  // This compute-sanitizer only runs the program, to test how the script calls it.
   const std::string sanitizer = (folder / "compute-sanitizer").string();
   std::ofstream(sanitizer) << "#!/bin/sh\nwhile [ \"${1#-}\" != \"$1\" ]; do shift 2; done\n"
                               "exec \"$@\"\n";
@@ -114,12 +159,12 @@ TEST(GpuCheckEmulatedTest, TheScriptRunsEveryPartAndSumsUp) {
     EXPECT_THAT(run.out, ::testing::ContainsRegex(std::string(part) + " +[0-9]+s  ok")) << run.out;
   }
   EXPECT_THAT(run.out, HasSubstr("emulated GPU: compute capability 9.0"));
-  EXPECT_THAT(run.out, Not(HasSubstr("TFLOP/s: "))) << "no speed is expected of tiny shapes";
+  EXPECT_THAT(run.out, Not(HasSubstr("TFLOP/s: "))) << "tiny shapes must have no expected speed";
   const std::vector<Json> repeats = Lines(folder, "repeat");
   ASSERT_EQ(repeats.size(), 1U);
   EXPECT_EQ(repeats[0]["medians_ns"].size(), 7U);
   EXPECT_GE(repeats[0]["spread"].get<double>(), 0);
-  // What an emulated device's times are apart by is anything; the table says the same of it.
+  // The spread on an emulated device is arbitrary; the table must agree with it.
   const bool within = repeats[0]["spread"].get<double>() <= repeats[0]["limit"].get<double>();
   EXPECT_THAT(run.out,
               ::testing::ContainsRegex(std::string("repeated medians of one kernel +within 1% +") +
@@ -129,16 +174,17 @@ TEST(GpuCheckEmulatedTest, TheScriptRunsEveryPartAndSumsUp) {
     for (const Json& line : Lines(folder, part)) {
       ASSERT_FALSE(line.contains("error")) << line;
       groups.insert(line["group"]);
-      EXPECT_LE(line.value("spot_error", 0.0), 5e-3) << line;  // memory's lines have none
+      EXPECT_LE(line.value("spot_error", 0.0), 5e-3)
+          << line;  // the lines of the group "memory" have none
       EXPECT_FALSE(line["samples_ns"].empty()) << line;
     }
   }
-  EXPECT_EQ(groups.size(), 1U + 11U + 6U) << "memory, and every group of both tables";
+  EXPECT_EQ(groups.size(), 1U + 11U + 6U) << "the group memory and every group of both parts";
 }
 
-/// A device is profiled, plans are made from what was measured, and the device replays and verifies
-/// them, as scripts/gpu-check has it done.
-TEST(GpuCheckEmulatedTest, PlansOfWhatWasProfiledAreReplayedAndVerified) {
+/// scripts/gpu-check profiles a device, plans with the measurements, and replays and verifies the
+/// plans on that device.
+TEST(GpuCheckEmulatedTest, PlansFromTheProfiledDeviceAreReplayedAndVerified) {
   const TemporaryFolder folder;
   const std::filesystem::path bin = folder / "bin";
   std::filesystem::create_directory(bin);
@@ -179,7 +225,7 @@ TEST(GpuCheckEmulatedTest, PlansOfWhatWasProfiledAreReplayedAndVerified) {
     return "no such line";
   };
   EXPECT_TRUE(limits["smoke"]);
-  EXPECT_THAT(run.out, HasSubstr("these times say nothing about the limits"));
+  EXPECT_THAT(run.out, HasSubstr("these times mean nothing for the limits"));
   EXPECT_EQ(verdict("repeated medians of one kernel"), "not reached");
   EXPECT_EQ(verdict("full suite"), "not reached");
   EXPECT_THAT(verdict("serial replay, 8 ranks, verified"), AnyOf("met", "missed"));

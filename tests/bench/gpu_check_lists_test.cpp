@@ -10,15 +10,15 @@
 namespace dbsp::gpu_check {
 namespace {
 
-TEST(GpuCheckListsTest, FullListsNameEverything) {
+TEST(GpuCheckListsTest, FullListsHaveEveryEntry) {
   const Blocks blocks{300, 500, 128, 64};
   const Lists lists = Full(blocks, 3);
   EXPECT_EQ(lists.tiles(), 9);
   EXPECT_EQ(lists.list.size(), 9U * 8U);
-  EXPECT_EQ(ActivePairs(lists, blocks), 3 * 300 * 500) << "tails count as they are";
+  EXPECT_EQ(ActivePairs(lists, blocks), 3 * 300 * 500) << "partial blocks count their real tokens";
 }
 
-TEST(GpuCheckListsTest, RandomListsAscendAndKeepTheirDensity) {
+TEST(GpuCheckListsTest, RandomListsAscendAndHaveTheirDensity) {
   for (const double density : {0.02, 0.3, 0.9, 1.0}) {
     for (const int run : {1, 8, 64}) {
       const Blocks blocks{2000, 5000, 128, 1};
@@ -26,7 +26,7 @@ TEST(GpuCheckListsTest, RandomListsAscendAndKeepTheirDensity) {
       for (std::int64_t tile = 0; tile < lists.tiles(); ++tile) {
         const auto keys = lists.Tile(tile);
         ASSERT_TRUE(std::is_sorted(keys.begin(), keys.end(), std::less_equal<>()))
-            << "strictly ascending";
+            << "the keys must ascend strictly";
         if (keys.empty()) continue;
         ASSERT_GE(keys.front(), 0);
         ASSERT_LT(keys.back(), 5000);
@@ -60,7 +60,7 @@ TEST(GpuCheckListsTest, NothingIsListedAtDensityZero) {
   EXPECT_EQ(ActivePairs(lists, blocks), 0);
 }
 
-TEST(GpuCheckListsTest, AMaskIsTheSameForEveryHead) {
+TEST(GpuCheckListsTest, EveryHeadGetsTheListsOfTheMask) {
   BlockMask mask(3, 5);
   mask.Set(0, 4);
   mask.Set(2, 0);
@@ -71,17 +71,18 @@ TEST(GpuCheckListsTest, AMaskIsTheSameForEveryHead) {
   EXPECT_EQ(lists.list, (std::vector<std::int32_t>{4, 0, 3, 4, 0, 3}));
   // Query block 2 has 94 queries, key block 4 has 88 keys.
   EXPECT_EQ(ActivePairs(lists, blocks), 2 * (128 * 88 + 94 * 256));
-  const auto dense = DenseMask(lists, 5);
-  ASSERT_EQ(dense.size(), 30U);
+  const Array dense = DenseMask(lists, 5);
+  EXPECT_EQ(dense.type, ArrayType::kU1);
+  ASSERT_EQ(dense.shape, (std::vector<std::int64_t>{2, 3, 5}));
   for (int i = 0; i < 3; ++i) {
-    for (int j = 0; j < 5; ++j) EXPECT_EQ(dense[i * 5 + j], mask.Get(i, j) ? 1 : 0);
+    for (int j = 0; j < 5; ++j) EXPECT_EQ(dense.Bool(i * 5 + j), mask.Get(i, j));
   }
-  dbsp::testing::ExpectError(ErrorCode::kMismatch, {"3 x 5 blocks", "3 x 4"}, [&] {
+  dbsp::testing::ExpectError(ErrorCode::kMismatch, {"3 x 5 blocks", "the head has 3 x 4"}, [&] {
     (void)FromMask(mask, {350, 512, 128, 128}, 1);
   });
 }
 
-TEST(GpuCheckListsTest, BlocksOfKeysAreThoseThatHoldOne) {
+TEST(GpuCheckListsTest, BlocksOfKeysContainAtLeastOneListedKey) {
   Lists keys;
   keys.q_blocks = 2;
   keys.list = {0, 1, 127, 128, 500, 700};

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/lib/gpu-limits over folders of results: what is met, missed and not reached."""
+"""Verdicts of scripts/lib/gpu-limits on folders of results."""
 
 import json
 import os
@@ -18,7 +18,7 @@ VERIFIED = {"verification": {"passed": True, "relative_error": 2e-3}}
 
 
 class Folder:
-    """Results of a visit that met every limit; tests change one of them."""
+    """Results of a run that met every limit; tests change one of them."""
 
     def __init__(self):
         self.clock = [("profile", 25.0, 0), ("full", 300.0, 0), ("replay-cupti", 6.0, 0), ("one-rank", 9.0, 0),
@@ -41,7 +41,7 @@ class Folder:
                     file.write(json.dumps({"what": what, "seconds": seconds, "status": status}) + "\n")
             with open(os.path.join(folder, "repeat.jsonl"), "w", encoding="utf-8") as file:
                 file.writelines(json.dumps(line) + "\n" for line in self.repeat)
-                file.write('{"part": "repeat", "spre')  # cut off while it was written
+                file.write('{"part": "repeat", "spre')  # an incomplete last line
             run = subprocess.run([sys.executable, TOOL, folder, *flags], capture_output=True, text=True, check=True)
             with open(os.path.join(folder, "limits.json"), encoding="utf-8") as file:
                 written = json.load(file)
@@ -59,7 +59,7 @@ class GpuLimits(unittest.TestCase):
         for line in LINES:
             self.assertIn(line, text)
         self.assertNotIn("smoke", text)
-        self.assertIn("say nothing", Folder().judge("--smoke")[0])
+        self.assertIn("these times mean nothing", Folder().judge("--smoke")[0])
 
     def test_an_empty_folder_reaches_nothing(self):
         folder = Folder()
@@ -68,7 +68,7 @@ class GpuLimits(unittest.TestCase):
         self.assertEqual({verdict for verdict, _ in verdicts.values()}, {"not reached"})
         self.assertEqual(verdicts["full suite"][1], "part full was not run")
 
-    def test_medians_apart_are_missed_and_the_newest_counts(self):
+    def test_a_large_spread_is_missed_and_the_newest_result_counts(self):
         folder = Folder()
         folder.repeat.append(dict(folder.repeat[-1], spread=0.0101))
         self.assertEqual(self.verdict(folder, LINES[0])[0], "missed")
@@ -76,7 +76,7 @@ class GpuLimits(unittest.TestCase):
         folder.repeat.append(dict(folder.repeat[-1], spread=0.01))
         self.assertEqual(self.verdict(folder, LINES[0])[0], "met")
 
-    def test_tracing_that_costs_more_is_missed_and_without_cupti_not_reached(self):
+    def test_a_large_trace_overhead_is_missed_and_a_missing_cupti_is_not_reached(self):
         folder = Folder()
         folder.files["replay-cupti.json"]["trace_overhead"]["relative"] = 0.031
         self.assertEqual(self.verdict(folder, LINES[1])[0], "missed")

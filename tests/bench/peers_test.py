@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""bench/peers.py without PyTorch and without a GPU: its masks, tables, turns and words."""
+"""Tests bench/peers.py without PyTorch and without a GPU: masks, tables, turns and messages."""
 
 import contextlib
 import importlib.util
@@ -17,7 +17,7 @@ SPEC = importlib.util.spec_from_file_location("peers", os.path.join(ROOT, "bench
 peers = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(peers)
 
-# Answers as gpu_check does, and writes down the order of what it is asked.
+# A stand-in for `gpu_check serve` that logs the requests in their order.
 SERVER = """#!{python}
 import json, sys
 log = open({log!r}, "a", encoding="utf-8")
@@ -70,8 +70,8 @@ class MaskTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "format 1.0"):
             peers.read_mask(self.path)
 
-    def test_pairs_count_tails_as_they_are(self):
-        # 300 tokens are 3 blocks of 128; the last holds 44.
+    def test_pairs_count_the_real_tokens_of_partial_blocks(self):
+        # 300 tokens are 3 blocks of 128; the last block has 44 tokens.
         body = bytes([1, 0, 1, 0, 0, 0, 0, 1, 1])
         one_head = 128 * (128 + 44) + 44 * (128 + 44)
         self.assertEqual(peers.mask_pairs((1, 3, 3), body, 1, 300, 128, 128), one_head)
@@ -82,14 +82,14 @@ class MaskTest(unittest.TestCase):
 
 
 class NumbersTest(unittest.TestCase):
-    def test_quartiles_are_gpu_checks(self):
+    def test_quartiles_equal_those_of_gpu_check(self):
         self.assertEqual(peers.quartiles([4, 1, 3, 2]), (1.75, 2.5, 3.25))
         self.assertEqual(peers.quartiles([7]), (7, 7, 7))
 
     def test_tflops(self):
         self.assertAlmostEqual(peers.tflops(16384 * 16384, 128, 1e6), 4 * 128 * 16384**2 / 1e-3 * 1e-12)
 
-    def test_ratios_are_per_pair_and_to_our_fastest(self):
+    def test_ratios_are_per_pair_and_relative_to_the_fastest_own_kernel(self):
         ours = [
             {"mask": "a", "kernel": "slow", "median_ns": 4.0, "pairs": 2},
             {"mask": "a", "kernel": "fast", "median_ns": 2.0, "pairs": 2},
@@ -106,7 +106,7 @@ class NumbersTest(unittest.TestCase):
 
 
 class FakeTorch:
-    """PyTorch as peers.py uses it, on no device."""
+    """A stand-in for PyTorch without a device."""
 
     def __init__(self):
         self.torch = self
@@ -153,14 +153,14 @@ class RunTest(unittest.TestCase):
             peers.Torch, peers.MAX_ROUNDS = before
         return code, printed.getvalue(), log
 
-    def test_takes_turns_and_writes_every_group(self):
+    def test_kernels_take_turns_and_every_group_is_written(self):
         with tempfile.TemporaryDirectory() as folder:
             code, printed, log = self.run_main(folder, FakeTorch)
             with open(os.path.join(folder, "out", "peers.jsonl"), encoding="utf-8") as file:
                 lines = [json.loads(line) for line in file]
             with open(log, encoding="utf-8") as file:
                 asked = file.read().split("\n")
-        self.assertEqual(code, 1, "a group that fails is a failure")
+        self.assertEqual(code, 1, "a failed group must fail the run")
         own = [line for line in lines if line.get("kernel") == "own.sparse"][0]
         flex = [line for line in lines if line.get("kernel") == "torch.flex"][0]
         self.assertGreaterEqual(len(own["samples_ns"]), peers.MIN_ROUNDS)
@@ -175,10 +175,10 @@ class RunTest(unittest.TestCase):
         self.assertIn("a remark of gpu_check", printed)
         self.assertIn("3.00x", printed)
 
-    def test_without_pytorch_it_says_so(self):
+    def test_a_missing_pytorch_is_unavailable(self):
         def absent():
             before = sys.modules.get("torch")
-            sys.modules["torch"] = None  # What importing then meets is an ImportError.
+            sys.modules["torch"] = None  # Makes `import torch` raise ImportError.
             try:
                 return REAL_TORCH()
             finally:

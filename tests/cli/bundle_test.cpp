@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// scripts/bundle: the folder that people take to a cluster.
+// scripts/bundle: the folder of tools for machines without dbsp's packages.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -44,7 +44,7 @@ TEST(BundleTest, BadUseIsOneLine) {
       RunCommand(kScript + "--build " + (folder / "no").string() + " " + (folder / "o").string(),
                  folder),
       1);
-  EXPECT_THAT(FileText(folder / "words"), HasSubstr("no/bin/dbsp-workload is not there; build it"));
+  EXPECT_THAT(FileText(folder / "words"), HasSubstr("no/bin/dbsp-workload is missing; build it"));
 }
 
 }  // namespace
