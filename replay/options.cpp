@@ -36,7 +36,7 @@ TransportKind ParseTransport(std::string_view name) {
   throw Error(ErrorCode::kInvalidArgument, UnknownName("transport", name, known));
 }
 
-const char* NameOf(GraphMode mode) { return kGraphModes.at(mode); }
+const char* NameOf(GraphMode mode) { return kGraphModes.at(static_cast<std::size_t>(mode)); }
 
 GraphMode ParseGraphMode(std::string_view name) {
   for (std::size_t i = 0; i < kGraphModes.size(); ++i) {

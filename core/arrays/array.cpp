@@ -70,7 +70,7 @@ void NonZeroWords(const Array& array,
 const char* NameOf(ArrayType type) {
   constexpr const char* kNames[] = {
       "b1", "u1", "i1", "i2", "i4", "i8", "f2", "bf16", "f4", "f8"};  // NOLINT: a table of literals
-  return kNames[type];
+  return kNames[static_cast<std::size_t>(type)];
 }
 
 std::int64_t BytesOf(ArrayType type) {
