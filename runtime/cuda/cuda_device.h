@@ -35,7 +35,7 @@ class CurrentCudaDevice {
   CurrentCudaDevice& operator=(const CurrentCudaDevice&) = delete;
 
  private:
-  int before_ = 0;
+  [[maybe_unused]] int before_ = 0;  ///< no device is ever current in a build without CUDA
 };
 
 /// Free and total device memory now, bytes. errors as CheckCuda
