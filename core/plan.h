@@ -34,6 +34,19 @@ struct Prediction {
   std::int64_t bytes_per_rank = 0;  ///< most bytes any rank sends
   double moved_fraction = 0.0;  ///< bytes sent by all ranks / bytes of Q, K, V, O
   std::vector<Segment> segments;  ///< the predicted timeline; ranks numbered in the pass group
+  /// [rank of the pass group] active blocks that the rank computes; empty when it is not stored.
+  std::vector<std::int64_t> active_blocks;
+};
+
+/// A plain strategy that a report compares the plan with. Its partition does not depend on masks,
+/// so the loads on the masks of the plan's predictions are all that is stored.
+struct Baseline {
+  Family family = Family::kUlysses;
+  int ulysses_degree = 1;
+  int ring_degree = 1;
+  /// [prediction][rank of the pass group] active blocks that the rank would compute.
+  std::vector<std::vector<std::int64_t>> active_blocks;
+  bool operator==(const Baseline&) const = default;
 };
 
 /// Parts of one head's active blocks on the ring indices of its group, in the masks the plan was
@@ -92,6 +105,7 @@ struct Plan {
   std::vector<Strategy> strategies;
   std::vector<Prediction> predictions;
   std::vector<Contract> contracts;
+  std::vector<Baseline> baselines;  ///< empty in plans that were written without them
   std::vector<PlanCell> cells;  ///< by step, then layer
 
   /// Of every strategy: tokens live on other ranks under another one, and nothing moves activations

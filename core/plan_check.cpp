@@ -27,6 +27,7 @@ class PlanChecker {
   void Partitions() const;
   void Strategies() const;
   void Predictions() const;
+  void Baselines() const;
   void Contracts() const;
   void Cells() const;
 
@@ -62,6 +63,7 @@ class PlanChecker {
   }
   void CellContract(const std::string& key, const PlanCell& cell) const;
   void Permutation(const std::string& key, const std::vector<int>& order) const;
+  void RankLoads(const std::string& key, const std::vector<std::int64_t>& active_blocks) const;
   void OneSegment(const std::string& key, const Segment& segment) const;
 
   const Plan& plan_;
@@ -204,6 +206,22 @@ void PlanChecker::OneSegment(const std::string& key, const Segment& segment) con
   }
 }
 
+void PlanChecker::RankLoads(const std::string& key,
+                            const std::vector<std::int64_t>& active_blocks) const {
+  if (std::cmp_not_equal(active_blocks.size(), plan_.pass_ranks())) {
+    Wrong(key,
+          "expected one number per rank of a pass group ({}), found {}",
+          plan_.pass_ranks(),
+          active_blocks.size());
+  }
+  for (std::size_t r = 0; r < active_blocks.size(); ++r) {
+    Range(fmt::format("{}[{}]", key, r),
+          active_blocks[r],
+          0,
+          std::numeric_limits<std::int64_t>::max());
+  }
+}
+
 void PlanChecker::Predictions() const {
   for (std::size_t i = 0; i < plan_.predictions.size(); ++i) {
     const Prediction& p = plan_.predictions[i];
@@ -225,8 +243,34 @@ void PlanChecker::Predictions() const {
             p.total_ns,
             p.high_ns);
     }
+    if (!p.active_blocks.empty()) RankLoads(key + ".active_blocks", p.active_blocks);
     for (std::size_t s = 0; s < p.segments.size(); ++s) {
       OneSegment(fmt::format("{}.segments[{}]", key, s), p.segments[s]);
+    }
+  }
+}
+
+void PlanChecker::Baselines() const {
+  for (std::size_t i = 0; i < plan_.baselines.size(); ++i) {
+    const Baseline& baseline = plan_.baselines[i];
+    const std::string key = fmt::format("baselines[{}]", i);
+    Range(key + ".ulysses_degree", baseline.ulysses_degree, 1, plan_.pass_ranks());
+    Range(key + ".ring_degree", baseline.ring_degree, 1, plan_.pass_ranks());
+    if (baseline.ulysses_degree * std::int64_t{baseline.ring_degree} != plan_.pass_ranks()) {
+      Wrong(key,
+            "expected degrees with the product {}, found {} x {}",
+            plan_.pass_ranks(),
+            baseline.ulysses_degree,
+            baseline.ring_degree);
+    }
+    if (baseline.active_blocks.size() != plan_.predictions.size()) {
+      Wrong(key + ".active_blocks",
+            "expected one list per prediction ({}), found {}",
+            plan_.predictions.size(),
+            baseline.active_blocks.size());
+    }
+    for (std::size_t p = 0; p < baseline.active_blocks.size(); ++p) {
+      RankLoads(fmt::format("{}.active_blocks[{}]", key, p), baseline.active_blocks[p]);
     }
   }
 }
@@ -313,6 +357,7 @@ void CheckPlan(const Plan& plan, const std::string& origin, ErrorCode code) {
   checker.Partitions();
   checker.Strategies();
   checker.Predictions();
+  checker.Baselines();
   checker.Contracts();
   checker.Cells();
 }

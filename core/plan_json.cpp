@@ -12,7 +12,7 @@ namespace dbsp {
 namespace {
 
 constexpr const char* kSchema = "dbsp.plan/2";
-constexpr const char* kSchemaBefore = "dbsp.plan/1";  // without contracts and chunks
+constexpr const char* kSchemaBefore = "dbsp.plan/1";  // without contracts, baselines and chunks
 constexpr int kMaxInt = std::numeric_limits<int>::max();
 
 int IntAt(const JsonView& view, int low = 0, int high = kMaxInt) {
@@ -24,6 +24,13 @@ std::vector<int> IntsAt(const JsonView& view) {
   values.reserve(view.size());
   for (const JsonView& item : view.Items()) values.push_back(IntAt(item));
   return values;
+}
+
+std::vector<std::int64_t> CountsAt(const JsonView& view) {
+  std::vector<std::int64_t> counts;
+  counts.reserve(view.size());
+  for (const JsonView& item : view.Items()) counts.push_back(item.Int(0));
+  return counts;
 }
 
 /// A name through one of the Parse functions of core; its error gains the file and the key.
@@ -150,17 +157,19 @@ Json ToJson(const Prediction& prediction) {
     segments.push_back({s.rank, NameOf(s.kind), s.index, s.start_ns, s.duration_ns, s.bytes});
     if (s.alone_ns) segments.back().push_back(*s.alone_ns);
   }
-  return {{"total_ns", prediction.total_ns},
-          {"low_ns", prediction.low_ns},
-          {"high_ns", prediction.high_ns},
-          {"compute_ns", prediction.compute_ns},
-          {"exchange_ns", prediction.exchange_ns},
-          {"lower_bound_ns", prediction.lower_bound_ns},
-          {"rho_barrier", prediction.rho_barrier},
-          {"rho_timeline", prediction.rho_timeline},
-          {"bytes_per_rank", prediction.bytes_per_rank},
-          {"moved_fraction", prediction.moved_fraction},
-          {"segments", std::move(segments)}};
+  Json out = {{"total_ns", prediction.total_ns},
+              {"low_ns", prediction.low_ns},
+              {"high_ns", prediction.high_ns},
+              {"compute_ns", prediction.compute_ns},
+              {"exchange_ns", prediction.exchange_ns},
+              {"lower_bound_ns", prediction.lower_bound_ns},
+              {"rho_barrier", prediction.rho_barrier},
+              {"rho_timeline", prediction.rho_timeline},
+              {"bytes_per_rank", prediction.bytes_per_rank},
+              {"moved_fraction", prediction.moved_fraction},
+              {"segments", std::move(segments)}};
+  if (!prediction.active_blocks.empty()) out["active_blocks"] = prediction.active_blocks;
+  return out;
 }
 
 Segment SegmentFrom(const JsonView& view) {
@@ -187,7 +196,8 @@ Prediction PredictionFrom(const JsonView& view) {
                         "rho_timeline",
                         "bytes_per_rank",
                         "moved_fraction",
-                        "segments"});
+                        "segments",
+                        "active_blocks"});
   Prediction prediction;
   prediction.total_ns = view["total_ns"].Int(0);
   prediction.low_ns = view["low_ns"].Int(0);
@@ -202,7 +212,27 @@ Prediction PredictionFrom(const JsonView& view) {
   const JsonView segments = view["segments"];
   prediction.segments.reserve(segments.size());
   for (const JsonView& item : segments.Items()) prediction.segments.push_back(SegmentFrom(item));
+  if (view.Has("active_blocks")) prediction.active_blocks = CountsAt(view["active_blocks"]);
   return prediction;
+}
+
+Json ToJson(const Baseline& baseline) {
+  return {{"family", NameOf(baseline.family)},
+          {"ulysses_degree", baseline.ulysses_degree},
+          {"ring_degree", baseline.ring_degree},
+          {"active_blocks", baseline.active_blocks}};
+}
+
+Baseline BaselineFrom(const JsonView& view) {
+  view.RefuseOtherKeys({"family", "ulysses_degree", "ring_degree", "active_blocks"});
+  Baseline baseline;
+  baseline.family = EnumAt(view["family"], ParseFamily);
+  baseline.ulysses_degree = IntAt(view["ulysses_degree"], 1);
+  baseline.ring_degree = IntAt(view["ring_degree"], 1);
+  for (const JsonView& item : view["active_blocks"].Items()) {
+    baseline.active_blocks.push_back(CountsAt(item));
+  }
+  return baseline;
 }
 
 Json ToJson(const Contract& contract) {
@@ -281,6 +311,11 @@ void ReadLists(const JsonView& document, bool second, Plan& plan) {
       plan.contracts.push_back(ContractFrom(item));
     }
   }
+  if (document.Has("baselines")) {
+    for (const JsonView& item : document["baselines"].Items()) {
+      plan.baselines.push_back(BaselineFrom(item));
+    }
+  }
   for (const JsonView& item : document["cells"].Items()) {
     plan.cells.push_back(CellFrom(item, second));
   }
@@ -335,6 +370,10 @@ std::string PlanToJson(const Plan& plan) {
     const Json contract = cell.contract ? Json(*cell.contract) : Json(nullptr);
     document["cells"].push_back({cell.step, cell.layer, cell.strategy, cell.prediction, contract});
   }
+  if (!plan.baselines.empty()) {
+    document["baselines"] = Json::array();
+    for (const Baseline& item : plan.baselines) document["baselines"].push_back(ToJson(item));
+  }
   return DumpJson(document) + "\n";
 }
 
@@ -343,8 +382,9 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
   const JsonView document(json, origin);
   const bool second = document["schema"].String() != kSchemaBefore;
   if (second) document.RequireSchema(kSchema);
-  if (!second && document.Has("contracts")) {
-    document["contracts"].Wrong(fmt::format("no such member in \"{}\"", kSchemaBefore));
+  for (const char* member : {"contracts", "baselines"}) {
+    if (second || !document.Has(member)) continue;
+    document[member].Wrong(fmt::format("no such member in \"{}\"", kSchemaBefore));
   }
   document.RefuseOtherKeys({"schema",
                             "workload",
@@ -363,6 +403,7 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
                             "strategies",
                             "predictions",
                             "contracts",
+                            "baselines",
                             "cells"});
   Plan plan;
   ReadWorkloadPart(document["workload"], plan);

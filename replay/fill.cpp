@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/bf16.h"
-#include "replay/parallel.h"
+#include "core/parallel_for.h"
 
 namespace dbsp::replay {
 namespace {
@@ -59,7 +59,7 @@ void FillTokens(const FillKey& key,
   const std::int64_t row = static_cast<std::int64_t>(shape.heads) * shape.head_dim;
   const std::int64_t tokens = std::ssize(out) / row;
   const auto pieces = static_cast<int>((tokens + kPiece - 1) / kPiece);
-  ForEachParallel(pieces, threads, [&](int piece) {
+  ParallelFor(pieces, threads, [&](int piece) {
     std::vector<float> values(dim);
     const std::int64_t begin = piece * kPiece;
     std::uint16_t* to = out.data() + begin * row;

@@ -10,10 +10,10 @@
 
 #include "core/bf16.h"
 #include "core/error.h"
+#include "core/parallel_for.h"
 #include "core/units.h"
 #include "kernels/gpu/device_lists.h"
 #include "replay/fill.h"
-#include "replay/parallel.h"
 #include "replay/rank.h"
 #include "runtime/cuda/cuda_buffer.h"
 #include "runtime/cuda/cuda_device.h"
@@ -72,7 +72,7 @@ Distance DistanceOf(const AttentionShape& shape,
                     int threads) {
   const auto dim = static_cast<std::size_t>(shape.head_dim);
   std::vector<Distance> per_head(shape.heads);
-  ForEachParallel(shape.heads, threads, [&](int head) {
+  ParallelFor(shape.heads, threads, [&](int head) {
     Distance& sum = per_head[head];
     for (std::int64_t token = 0; token < shape.tokens; ++token) {
       const std::span<const std::uint16_t> got = outputs.Bits(head, token);
@@ -104,7 +104,7 @@ std::uint32_t BitsOf(float value) { return std::bit_cast<std::uint32_t>(value); 
 
 std::vector<RankBuffers> MakeDevicePlans(const Cell& cell) {
   std::vector<RankBuffers> plans(cell.ranks());
-  ForEachParallel(cell.ranks(), 0, [&](int rank) {
+  ParallelFor(cell.ranks(), 0, [&](int rank) {
     plans[rank] = MakeRankPlan(cell, rank, BlockLayout::kUniform);
   });
   return plans;

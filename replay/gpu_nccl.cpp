@@ -12,12 +12,12 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/parallel_for.h"
 #include "core/segment_id.h"
 #include "replay/abortable_barrier.h"
 #include "replay/gpu_cell.h"
 #include "replay/gpu_rank.h"
 #include "replay/kernel_lookup.h"
-#include "replay/parallel.h"
 #include "replay/rank_driver.h"
 #include "replay/runner.h"
 #include "runtime/cuda/cuda_device.h"

@@ -3,8 +3,8 @@
 
 #include <limits>
 
+#include "core/parallel_for.h"
 #include "replay/cpu_rank.h"
-#include "replay/parallel.h"
 
 namespace dbsp::replay {
 namespace {

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "replay/parallel.h"
+#include "core/parallel_for.h"
 #include "replay/reference.h"
 
 namespace dbsp::replay {
@@ -41,7 +41,7 @@ bool IsLse(float lse, bool keys) {
 /// The first element that is not finite or log-sum-exp that is none, by head and token.
 std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int threads) {
   std::vector<std::string> problems(cell.shape.heads);
-  ForEachParallel(cell.shape.heads, threads, [&](int head) {
+  ParallelFor(cell.shape.heads, threads, [&](int head) {
     std::vector<float> row(cell.shape.head_dim);
     for (std::int64_t token = 0; token < cell.shape.tokens; ++token) {
       outputs.Row(head, token, row);
@@ -182,7 +182,7 @@ Differences CompareHead(const Cell& cell,
 /// Sums are added in head order, so that the result does not depend on the number of threads.
 Differences Compare(const Cell& cell, const HomeOutputs& outputs, const Rows& rows, int threads) {
   std::vector<Differences> per_head(rows.size());
-  ForEachParallel(static_cast<int>(rows.size()), threads, [&](int head) {
+  ParallelFor(static_cast<int>(rows.size()), threads, [&](int head) {
     const auto at = static_cast<std::size_t>(head);
     per_head[at] = CompareHead(cell, outputs, head, rows[at]);
   });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compare documents ("dbsp.compare/1"): checked, and matched with the plans of the page.
+// Reads compare documents ("dbsp.compare/1") and finds the plans that they belong to.
 #include <array>
 #include <optional>
 #include <utility>
@@ -17,7 +17,7 @@ struct Field {
   Column type;
 };
 
-/// Keys of a candidate that the page shows; DESIGN lists them. Others are ignored.
+/// Keys of a candidate that the page shows. Other keys are ignored.
 constexpr std::array<Field, 22> kFields{{{"family", Column::kText},
                                          {"cfg_degree", Column::kNumber},
                                          {"ulysses_degree", Column::kNumber},
@@ -41,7 +41,7 @@ constexpr std::array<Field, 22> kFields{{{"family", Column::kText},
                                          {"chosen", Column::kNumber},
                                          {"verdict", Column::kText}}};
 
-/// One line for the table: lists and objects (kernels per head, for example) are written out.
+/// A value for one table cell. Lists (of kernels, for example) become text, separated by commas.
 Json AnyJson(const Json& value) {
   if (value.is_string() || value.is_number() || value.is_null()) return value;
   if (!value.is_array()) return value.dump();
@@ -66,7 +66,7 @@ Json FieldJson(const JsonView& view, const Field& field) {
   return AnyJson(view[field.name].raw());
 }
 
-/// Hash or name the document gives its workload; it may be a string or an object with both.
+/// Hash or name of the document's workload, which is a string or an object with "hash" or "name".
 std::vector<std::string> WorkloadNames(const JsonView& workload) {
   if (workload.raw().is_string()) return {workload.String()};
   std::vector<std::string> names;
@@ -74,19 +74,20 @@ std::vector<std::string> WorkloadNames(const JsonView& workload) {
     for (const char* key : {"hash", "workload_hash", "name"}) {
       if (workload.Has(key) && workload[key].raw().is_string())
         names.push_back(workload[key].String());
-      if (!names.empty()) return names;  // a hash says more than a name
+      if (!names.empty()) return names;  // a hash identifies a workload, a name may not
     }
   }
   workload.Wrong("a workload hash, or an object with 'hash' or 'name'");
 }
 
-/// Cells the document's sums are over, where it says so.
+/// Number of cells that the document's sums are over; empty when the document does not contain it.
 std::optional<std::int64_t> CellsOf(const JsonView& workload) {
   if (!workload.raw().is_object() || !workload.Has("cells")) return std::nullopt;
   return workload["cells"].Int(0);
 }
 
-/// Sums over other cells than the plan's would make gains that nothing measured.
+/// True when the document is of the plan's workload, ranks and number of cells. Gains between sums
+/// over different cells would be meaningless.
 bool Belongs(const PlanInput& input,
              const std::vector<std::string>& names,
              std::int64_t ranks,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cells that get a load chart and timelines: the distinct ones that take most of the time.
+// Cells with a load chart and timelines: the distinct cells that take the most time.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,11 +21,11 @@ struct ReplayedCell {
   const ReplayCell* cell = nullptr;
 };
 
-/// Cells with one prediction have equal masks and strategy, so one of them stands for all.
+/// Cells that share a prediction. Their masks and strategies are equal, so one of them is shown.
 struct Group {
   const PlanCell* cell = nullptr;
   std::int64_t cells = 0;
-  double weight = 0;  ///< predicted time of all of them
+  double weight = 0;  ///< predicted time of all cells of the group
   bool replayed = false;
 };
 
@@ -67,7 +67,7 @@ Json SegmentsJson(const std::vector<Segment>& segments, int ranks, const std::st
   for (const Segment& segment : segments) {
     if (segment.rank < 0 || segment.rank >= ranks || segment.duration_ns < 0) {
       Fail(ErrorCode::kCorruptInput,
-           "{}: segment of rank {} lasting {} ns; expected ranks 0..{} and no negative time",
+           "{}: a segment of rank {} lasts {} ns; expected a rank from 0 to {} and a time >= 0",
            origin,
            segment.rank,
            segment.duration_ns,
@@ -88,10 +88,11 @@ Json SegmentsJson(const std::vector<Segment>& segments, int ranks, const std::st
           {"bytes", bytes}};
 }
 
-/// Hands out the segments a page may hold; false once they are used up.
+/// Counts the segments that a page may still contain.
 class SegmentBudget {
  public:
   explicit SegmentBudget(std::size_t left) : left_(left) {}
+  /// Reserves `segments`. Returns false and reserves nothing when fewer are left.
   bool Take(std::size_t segments) {
     if (segments > left_) return false;
     left_ -= segments;
@@ -111,7 +112,7 @@ void AddTimelines(const ReportInputs& inputs,
   const auto& predicted = input.plan.predictions[cell.prediction].segments;
   const int ranks = input.plan.pass_ranks();
   const char* const kTooMany =
-      "This page holds no more segments: the plan is too large to show every timeline.";
+      "This timeline was left out because the page already has the maximum number of segments.";
   out["predicted"] = nullptr;
   out["replayed"] = Json::array();
   if (!predicted.empty()) {
@@ -149,7 +150,6 @@ void AddShownCells(const ReportInputs& inputs,
   const Plan& plan = input.plan;
   const auto replayed = ReplayedCells(replays);
   const std::vector<Group> groups = GroupsOf(plan, replayed);
-  const LoadView load(inputs, input);
   SegmentBudget budget(limits.segments);
   Json shown = Json::array();
   for (std::size_t i = 0; i < std::min(limits.shown_cells, groups.size()); ++i) {
@@ -162,7 +162,7 @@ void AddShownCells(const ReportInputs& inputs,
                   {"ranks", plan.pass_ranks()},
                   {"pass_groups", strategy.cfg_degree},
                   {"timeline_missing", nullptr},
-                  {"load", load.At(cell)}};
+                  {"load", LoadJson(plan, cell)}};
     const auto found = replayed.find({cell.step, cell.layer});
     const std::vector<ReplayedCell> none;
     AddTimelines(

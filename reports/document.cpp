@@ -3,6 +3,7 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/workload.h"
 #include "reports/document_parts.h"
 
 namespace dbsp::reports {
@@ -86,8 +87,8 @@ std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limit
     if (compares.back().plans.empty() && !inputs.plans.empty()) {
       notices.push_back(
           Notice("warning",
-                 fmt::format("{} is of another workload, number of ranks or of cells than "
-                             "the plans; its table is shown, its gains are not.",
+                 fmt::format("{} has another workload, number of ranks or number of cells than the "
+                             "plans. Its table is shown, but no gains are derived from it.",
                              input.name)));
     }
   }

@@ -13,7 +13,8 @@
 namespace dbsp::reports {
 namespace {
 
-/// Fills the template in one pass, so that a value that looks like a placeholder stays as it is.
+/// Replaces the placeholders in one pass, so that a value that contains a placeholder is not
+/// changed.
 std::string Fill(std::string_view text,
                  const std::array<std::pair<std::string_view, std::string_view>, 5>& values) {
   std::string out;
@@ -75,13 +76,13 @@ std::string EscapeHtml(std::string_view text) {
 }
 
 std::string Gzip(std::string_view bytes) {
-  constexpr int kGzipWindow = 15 + 16;  // zlib's way to ask for a gzip header and trailer
+  constexpr int kGzipWindow = 15 + 16;  // 16 selects a gzip header and trailer
   z_stream stream{};
   if (deflateInit2(&stream, 9, Z_DEFLATED, kGzipWindow, 9, Z_DEFAULT_STRATEGY) != Z_OK) {
     Fail(ErrorCode::kInternal, "zlib: deflateInit2: {}", stream.msg ? stream.msg : "no message");
   }
   std::string out(deflateBound(&stream, static_cast<uLong>(bytes.size())), '\0');
-  // zlib counts in unsigned int: feed and drain in pieces that fit.
+  // zlib counts in unsigned int, so input and output are passed in pieces.
   constexpr std::size_t kPiece = 1U << 30U;
   std::size_t fed = 0;
   int state = Z_OK;
@@ -89,7 +90,7 @@ std::string Gzip(std::string_view bytes) {
     const std::size_t piece = std::min(kPiece, bytes.size() - fed);
     const std::size_t room =
         std::min(kPiece, out.size() - static_cast<std::size_t>(stream.total_out));
-    // zlib does not write through next_in; its type is older than const.
+    // zlib does not write through next_in, although its type is not const.
     stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data() + fed));
     stream.avail_in = static_cast<uInt>(piece);
     stream.next_out = reinterpret_cast<Bytef*>(out.data() + stream.total_out);
@@ -99,7 +100,7 @@ std::string Gzip(std::string_view bytes) {
   }
   out.resize(stream.total_out);
   deflateEnd(&stream);
-  if (state != Z_STREAM_END) Fail(ErrorCode::kInternal, "zlib: deflate answered {}", state);
+  if (state != Z_STREAM_END) Fail(ErrorCode::kInternal, "zlib: deflate returned {}", state);
   return out;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One self-contained HTML file around a data document. Nothing here knows what the document says.
+// Writes a data document into one self-contained HTML file. Independent of the document's contents.
 #pragma once
 
 #include <string>
@@ -9,21 +9,21 @@
 
 namespace dbsp::reports {
 
-/// A document above this size is stored as gzip + base64, below it as readable JSON.
+/// Largest document that is stored as readable JSON; larger ones are stored as gzip + base64.
 inline constexpr std::size_t kPlainDataBytes = 256 * 1024;
 
-/// JSON text that is the same to a JSON parser and cannot end or comment out the script element
-/// that holds it: every '<' of `json` becomes an escape. In JSON '<' occurs in strings only.
+/// Equivalent JSON text without '<', so that no string in it can end the script element around it
+/// or begin a comment. '<' occurs only in strings of JSON and is replaced by its escape.
 [[nodiscard]] std::string EscapeForScript(std::string_view json);
 
-/// `text` with & < > " ' as character references.
+/// Replaces & < > " ' in `text` by character references.
 [[nodiscard]] std::string EscapeHtml(std::string_view text);
 
-/// gzip member of `bytes`, the same bytes for the same input (no time stamp).
-/// errors  Error{kInternal} when zlib refuses
+/// Compresses `bytes` as a gzip member without a time stamp, so that equal input gives equal
+/// output. errors  Error{kInternal} when zlib reports an error
 [[nodiscard]] std::string Gzip(std::string_view bytes);
 
-/// The file: template, style, script, and `json` in the encoding its size asks for.
+/// The HTML file: template, style, script and `json`, which is compressed above kPlainDataBytes.
 /// requires json is UTF-8 JSON text
 [[nodiscard]] std::string RenderHtml(const PageBundle& page,
                                      std::string_view title,

@@ -22,7 +22,6 @@ PlanInput ReadPlanFile(const std::filesystem::path& path) {
   PlanInput input;
   input.plan = ReadPlan(path);
   input.name = path.filename().string();
-  input.folder = path.parent_path();
   AddHash(input, HashBytes(PlanToJson(input.plan)));
   const std::string bytes = ReadFile(path);
   AddHash(input, HashBytes(bytes));
@@ -34,7 +33,6 @@ PlanInput ReadStoredPlan(const db::StoredPlan& stored, const std::filesystem::pa
   PlanInput input;
   input.name = fmt::format("plan {} of {}", stored.id, database.filename().string());
   input.plan = PlanFromJson(stored.json, fmt::format("{}: plan {}", database.string(), stored.id));
-  input.folder = database.parent_path();
   AddHash(input, stored.hash);
   AddHash(input, HashBytes(stored.json));
   AddHash(input, HashBytes(PlanToJson(input.plan)));
@@ -58,8 +56,10 @@ void ReadDatabase(const std::filesystem::path& path, bool plans_given, ReportInp
   inputs.stored_plans = static_cast<std::int64_t>(stored.size());
   std::reverse(stored.begin(), stored.end());
   if (stored.size() > kMaxStoredPlans) {
-    inputs.warnings.push_back(fmt::format(
-        "the database holds {} plans; the newest {} were read", stored.size(), kMaxStoredPlans));
+    inputs.warnings.push_back(
+        fmt::format("the database has {} plans, of which the newest {} were read",
+                    stored.size(),
+                    kMaxStoredPlans));
     stored.resize(kMaxStoredPlans);
   }
   for (const db::StoredPlan& plan : stored) {
@@ -73,23 +73,6 @@ void ReadDatabase(const std::filesystem::path& path, bool plans_given, ReportInp
   }
 }
 
-void CheckWorkload(const std::filesystem::path& path, ReportInputs& inputs) {
-  inputs.workload = ReadWorkload(path);
-  const std::string hash = HashOf(*inputs.workload);
-  if (inputs.plans.empty()) return;
-  for (const PlanInput& input : inputs.plans) {
-    if (input.plan.workload_hash == hash) return;
-  }
-  Fail(
-      ErrorCode::kMismatch,
-      "{}: workload hash {} is of no given plan (expected {} as in {}); give the workload the plan "
-      "was made for or leave --workload out",
-      path.string(),
-      hash,
-      inputs.plans.front().plan.workload_hash,
-      inputs.plans.front().name);
-}
-
 }  // namespace
 
 ReportInputs ReadInputs(const ReportPaths& paths) {
@@ -100,7 +83,6 @@ ReportInputs ReadInputs(const ReportPaths& paths) {
   for (const auto& path : paths.compares) {
     inputs.compares.push_back({path.filename().string(), ReadFile(path)});
   }
-  if (paths.workload) CheckWorkload(*paths.workload, inputs);
   return inputs;
 }
 

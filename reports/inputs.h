@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a report is made from, read and checked in one place before anything is written.
+// Inputs of a report. All of them are read and checked before anything is written.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/plan.h"
 #include "core/records.h"
-#include "core/workload.h"
 #include "db/database.h"
 
 namespace dbsp::reports {
@@ -18,12 +16,11 @@ namespace dbsp::reports {
 struct PlanInput {
   Plan plan;
   std::string name;  ///< file name, or "plan 3 of p.db"
-  std::filesystem::path folder;  ///< Plan::workload_directory is seen from here
-  /// Every hash a replay may have stored for this plan: of the canonical text and of the file.
+  /// All hashes by which a replay may refer to this plan: of the canonical text and of the file.
   std::vector<std::string> hashes;
 };
 
-/// What dbsp-tune --compare --json printed ("dbsp.compare/1").
+/// Output of dbsp-tune --compare --json ("dbsp.compare/1").
 struct CompareInput {
   std::string name;
   std::string json;
@@ -37,24 +34,21 @@ struct ReportInputs {
   std::vector<db::StoredTrial> trials;  ///< oldest first
   std::vector<db::StoredReplay> replays;  ///< oldest first
   std::int64_t stored_plans = 0;
-  std::vector<PlanInput> plans;  ///< each gets its views
-  std::vector<PlanInput> other_plans;  ///< of the database, used as baselines only
+  std::vector<PlanInput> plans;  ///< plans that the page shows
+  std::vector<PlanInput> other_plans;  ///< other plans of the database, used as baselines only
   std::vector<CompareInput> compares;
-  std::optional<Workload> workload;  ///< where array files are, when the plans cannot tell
   std::string created_utc;
-  std::vector<std::string> warnings;  ///< found while reading
+  std::vector<std::string> warnings;  ///< sentences on inputs that were read in part
 };
 
 struct ReportPaths {
   std::filesystem::path database;
   std::vector<std::filesystem::path> plans;
   std::vector<std::filesystem::path> compares;
-  std::optional<std::filesystem::path> workload;
 };
 
-/// Reads everything. Without plan files the database's own plans are taken, newest first.
-/// errors  Error{kNotFound, kCorruptInput, kIo} naming the file, Error{kMismatch} when the workload
-///         file is not one of the plans' workloads
+/// Reads all inputs. Without plan files the plans come from the database, newest first.
+/// errors  Error{kNotFound, kCorruptInput, kIo} with the file
 [[nodiscard]] ReportInputs ReadInputs(const ReportPaths& paths);
 
 }  // namespace dbsp::reports

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stands in for the bundle in a build without npm.
+// Replaces the bundle in a build without npm.
 #include "reports/page_bundle.h"
 
 namespace dbsp::reports {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The page as it was bundled at build time: template, style and script.
+// The page that was bundled at build time: template, style and script.
 #pragma once
 
 #include <optional>
@@ -8,12 +8,13 @@
 namespace dbsp::reports {
 
 struct PageBundle {
-  std::string_view html;  ///< template with @TITLE@, @STYLE@, @SCRIPT@, @DATA@, @ENCODING@
+  std::string_view
+      html;  ///< template with the placeholders @TITLE@, @STYLE@, @SCRIPT@, @DATA@, @ENCODING@
   std::string_view style;
   std::string_view script;
 };
 
-/// The bundle, or nothing when npm was missing at build time or DBSP_ENABLE_PAGE was OFF.
+/// The bundle. Empty when npm was missing at build time or DBSP_ENABLE_PAGE was OFF.
 [[nodiscard]] std::optional<PageBundle> BuiltPage();
 
 }  // namespace dbsp::reports

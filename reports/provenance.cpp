@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Database, environments and trials of the data document.
+// Database, environments, trials and global notices of the data document.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -118,8 +118,8 @@ Json Notice(const char* level, const std::string& text) {
 
 Json DatabaseJson(const ReportInputs& inputs, const ReportLimits& limits) {
   Json environments = Json::array();
-  const std::size_t kept = std::min(limits.environments, inputs.environments.size());
-  for (std::size_t i = 0; i < kept; ++i) {
+  const std::size_t listed = std::min(limits.environments, inputs.environments.size());
+  for (std::size_t i = 0; i < listed; ++i) {
     environments.push_back(
         EnvironmentJson(inputs.environments[inputs.environments.size() - 1 - i]));
   }
@@ -137,8 +137,8 @@ Json DatabaseJson(const ReportInputs& inputs, const ReportLimits& limits) {
 
 Json TrialsJson(const ReportInputs& inputs, const ReportLimits& limits) {
   Json trials = Json::array();
-  const std::size_t kept = std::min(limits.trials, inputs.trials.size());
-  for (std::size_t i = inputs.trials.size() - kept; i < inputs.trials.size(); ++i) {
+  const std::size_t listed = std::min(limits.trials, inputs.trials.size());
+  for (std::size_t i = inputs.trials.size() - listed; i < inputs.trials.size(); ++i) {
     const db::StoredTrial& stored = inputs.trials[i];
     const Trial& trial = stored.trial;
     Json out = {{"id", stored.id},
@@ -168,14 +168,15 @@ Json GlobalNotices(const ReportInputs& inputs) {
   if (!bad.empty()) {
     notices.push_back(Notice(
         "warning",
-        fmt::format("Trials that measured nothing: {}; the table of measurements says why.", bad)));
+        fmt::format("Trials without a result: {}. The table of measurements shows the reasons.",
+                    bad)));
   }
   std::int64_t dirty = 0;
   for (const auto& stored : inputs.environments) dirty += stored.provenance.git_dirty == 1 ? 1 : 0;
   if (dirty > 0) {
     notices.push_back(
         Notice("note",
-               fmt::format("{} of {} environments ran a build with uncommitted changes.",
+               fmt::format("{} of {} environments used a build with uncommitted changes.",
                            dirty,
                            inputs.environments.size())));
   }

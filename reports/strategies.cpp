@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Strategies and cells of a plan, as the page's matrix and tables take them.
+// Strategies and cells of a plan, for the matrix and the tables of the page.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -51,7 +51,7 @@ Json PredictionJson(const Prediction& p) {
           {"moved_fraction", p.moved_fraction}};
 }
 
-/// Newest replayed time of every (step, layer).
+/// Replayed time of every (step, layer), from the first replay that contains it.
 std::map<std::pair<int, int>, std::int64_t> ReplayedTimes(
     const std::vector<const db::StoredReplay*>& replays) {
   std::map<std::pair<int, int>, std::int64_t> times;
@@ -138,23 +138,23 @@ void AddCells(const PlanInput& input,
               Json& out) {
   const Plan& plan = input.plan;
   const auto times = ReplayedTimes(replays);
-  std::map<int, std::size_t> places;
+  std::map<int, std::size_t> index_of;  // in `predictions`, by index in the plan
   Json predictions = Json::array();
   Json cells = {{"step", Json::array()},
                 {"layer", Json::array()},
                 {"strategy", Json::array()},
                 {"prediction", Json::array()},
                 {"replayed_ns", Json::array()}};
-  const std::size_t kept = std::min(limits.cells, plan.cells.size());
-  for (std::size_t i = 0; i < kept; ++i) {
+  const std::size_t count = std::min(limits.cells, plan.cells.size());
+  for (std::size_t i = 0; i < count; ++i) {
     const PlanCell& cell = plan.cells[i];
-    const auto [place, fresh] = places.emplace(cell.prediction, places.size());
+    const auto [index, fresh] = index_of.emplace(cell.prediction, index_of.size());
     if (fresh) predictions.push_back(PredictionJson(plan.predictions[cell.prediction]));
     const auto time = times.find({cell.step, cell.layer});
     cells["step"].push_back(cell.step);
     cells["layer"].push_back(cell.layer);
     cells["strategy"].push_back(table.of[cell.strategy]);
-    cells["prediction"].push_back(place->second);
+    cells["prediction"].push_back(index->second);
     cells["replayed_ns"].push_back(time == times.end() ? Json(nullptr) : Json(time->second));
   }
   out["predictions"] = std::move(predictions);

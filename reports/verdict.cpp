@@ -56,7 +56,7 @@ Times PlanTimes(const Plan& plan) {
     times.low += static_cast<double>(p.low_ns);
     times.high += static_cast<double>(p.high_ns);
   }
-  // total_ms() decides how passes count; the bounds follow it.
+  // The bounds are scaled like total_ms(), which counts the passes.
   const double scale = times.total > 0 ? plan.total_ms() / times.total : 0.0;
   return {plan.total_ms(), times.low * scale, times.high * scale};
 }
@@ -66,8 +66,8 @@ std::optional<double> NumberOf(const Json& row, const char* key) {
   return row[key].get<double>();
 }
 
-/// Fastest candidate of the family in a compare document, of the smallest cfg degree in it: a plain
-/// runtime runs one pass after the other.
+/// Fastest candidate of the family among those of its smallest cfg degree, because a plain runtime
+/// runs one guidance pass after the other.
 std::optional<Times> BestCandidate(const CompareDocument& document, Family family) {
   std::optional<Times> best;
   double best_degree = 0;
@@ -93,25 +93,25 @@ bool IsPlain(const Plan& plan, Family family) {
          });
 }
 
-/// Predicted times of every cell, all passes, and those of the first listed replay with this
-/// transport.
+/// Predicted times of every cell for all passes, and the replayed times of the first replay with
+/// this transport.
 std::map<CellKey, CellTimes> TimesOf(const ReportInputs& inputs,
                                      const PlanInput& input,
                                      const std::string& transport) {
   std::map<CellKey, CellTimes> times;
-  const double turns = input.plan.sequential_waves();
+  const double waves = input.plan.sequential_waves();
   for (const PlanCell& cell : input.plan.cells) {
     const Prediction& p = input.plan.predictions[cell.prediction];
-    times[{cell.step, cell.layer}].predicted = {static_cast<double>(p.total_ns) * turns,
-                                                static_cast<double>(p.low_ns) * turns,
-                                                static_cast<double>(p.high_ns) * turns};
+    times[{cell.step, cell.layer}].predicted = {static_cast<double>(p.total_ns) * waves,
+                                                static_cast<double>(p.low_ns) * waves,
+                                                static_cast<double>(p.high_ns) * waves};
   }
   for (const db::StoredReplay* stored : ReplaysOf(inputs, input)) {
     if (stored->replay.transport != transport) continue;
     for (const ReplayCell& cell : stored->replay.cells) {
       const auto found = times.find({cell.step, cell.layer});
       if (found != times.end())
-        found->second.replayed = static_cast<double>(cell.replayed_ns) * turns;
+        found->second.replayed = static_cast<double>(cell.replayed_ns) * waves;
     }
     break;
   }
@@ -122,7 +122,7 @@ Times Scaled(const Times& times, double factor) {
   return {times.total * factor, times.low * factor, times.high * factor};
 }
 
-/// Gains over another plan on the cells both have; one entry predicted, one replayed.
+/// Adds the gains over another plan on the cells that both contain: one predicted, one replayed.
 void AddPlanBaselines(const ReportInputs& inputs,
                       const PlanInput& mine,
                       const PlanInput& other,
@@ -158,7 +158,8 @@ void AddPlanBaselines(const ReportInputs& inputs,
   }
 }
 
-/// Of several the one with the smallest cfg degree, then the first.
+/// First plan of the same workload and ranks whose cells all have this family, among those of the
+/// smallest cfg degree.
 const PlanInput* FindPlainPlan(const ReportInputs& inputs, const PlanInput& mine, Family family) {
   const PlanInput* plain = nullptr;
   for (const auto* list : {&inputs.plans, &inputs.other_plans}) {
@@ -240,14 +241,14 @@ void AddReplayNotices(const ReportInputs& inputs,
                       const std::vector<const db::StoredReplay*>& replays,
                       Json& out) {
   if (replays.empty()) {
-    out.push_back(Notice("note", "This plan was never replayed: its times are predictions."));
+    out.push_back(Notice("note", "This plan was not replayed. Its times are predictions."));
     return;
   }
   const db::StoredReplay& newest = *replays.front();
   if (!newest.replay.passed)
     out.push_back(
         Notice("error",
-               fmt::format("Replay {} failed its verification; do not use this plan's output.",
+               fmt::format("Replay {} failed its verification. Do not use the output of this plan.",
                            newest.id)));
   if (!newest.replay.verified)
     out.push_back(Notice(
@@ -255,19 +256,20 @@ void AddReplayNotices(const ReportInputs& inputs,
   if (const auto cores = OversubscribedCores(inputs, newest)) {
     out.push_back(
         Notice("warning",
-               fmt::format("Oversubscribed: replay {} ran {} ranks on {} cores, so ranks waited "
-                           "for each other and its times say little about {} devices.",
+               fmt::format("Oversubscribed: replay {} ran {} ranks on {} cores. Ranks waited for "
+                           "each other, so its times are not those of {} devices.",
                            newest.id,
                            newest.replay.ranks,
                            *cores,
                            newest.replay.ranks)));
   }
   if (newest.replay.transport == "serial") {
-    out.push_back(Notice("note",
-                         fmt::format("Replay {} ran the ranks one after the other on one device; "
-                                     "its timeline is composed, exchanges: {}.",
-                                     newest.id,
-                                     newest.replay.exchange_source)));
+    out.push_back(
+        Notice("note",
+               fmt::format("Replay {} ran the ranks one after the other on one device. Its "
+                           "timeline is composed of their times; exchanges: {}.",
+                           newest.id,
+                           newest.replay.exchange_source)));
   }
 }
 
@@ -306,23 +308,24 @@ Json PlanNotices(const ReportInputs& inputs, const PlanInput& input) {
   const Plan& plan = input.plan;
   Json out = Json::array();
   if (!plan.cluster.empty() && !plan.database_hash.empty()) {
-    out.push_back(Notice("warning",
-                         fmt::format("Exchanges are {} ({}); attention, copies and merges are "
-                                     "measured on {}.",
-                                     NameOf(plan.costs),
-                                     plan.cluster,
-                                     plan.device)));
+    out.push_back(
+        Notice("warning",
+               fmt::format("Exchange times are {} ({}). Attention, copies and merges were "
+                           "measured on {}.",
+                           NameOf(plan.costs),
+                           plan.cluster,
+                           plan.device)));
   } else if (plan.costs == CostSource::kAnalytic || plan.costs == CostSource::kPublished) {
     out.push_back(Notice("warning",
-                         fmt::format("Costs are {}{}: imbalance, bytes and order of the strategies "
-                                     "hold, times are not measured.",
+                         fmt::format("Costs are {}{}. Imbalance, bytes and the order of strategies "
+                                     "are meaningful, but times were not measured.",
                                      NameOf(plan.costs),
                                      plan.cluster.empty() ? "" : " (" + plan.cluster + ")")));
   }
   if (!plan.database_hash.empty() && plan.database_hash != inputs.measurement_hash) {
     out.push_back(Notice("warning",
-                         fmt::format("Stale: the plan was tuned from measurements {}, this "
-                                     "database holds {}; tune again to use them.",
+                         fmt::format("Stale: the plan was made from measurements {}, but the "
+                                     "database now has {}. Run dbsp-tune again to use them.",
                                      plan.database_hash,
                                      inputs.measurement_hash)));
   }

@@ -23,7 +23,7 @@ bool CostsTheSame(const Score& a, const Score& b) {
   return a.compute_ns == b.compute_ns && a.exchange_ns == b.exchange_ns;
 }
 
-/// Index of the smallest value among candidates that take part, -1 without one.
+/// Index of the smallest value among candidates that are not excluded; -1 when all are.
 template <typename Value>
 int Smallest(const std::vector<Candidate>& candidates, Value&& value) {
   int best = -1;
@@ -67,10 +67,10 @@ std::vector<Family> ParseFamilies(std::string_view text) {
 
 namespace {
 
-constexpr int kMostChunks = 1024;
+constexpr int kMaxChunks = 1024;
 
-/// "1,2,4", repeated numbers once.
-std::vector<int> ParseNumbers(std::string_view text, std::string_view flag, int most) {
+/// Parses a list such as "1,2,4". A repeated number counts once.
+std::vector<int> ParseNumbers(std::string_view text, std::string_view flag, int max) {
   std::vector<int> numbers;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
@@ -79,18 +79,18 @@ std::vector<int> ParseNumbers(std::string_view text, std::string_view flag, int 
     int value = 0;
     const auto parsed = std::from_chars(number.data(), number.data() + number.size(), value);
     if (parsed.ec != std::errc() || parsed.ptr != number.data() + number.size() || value < 1 ||
-        value > most) {
-      Fail(ErrorCode::kInvalidArgument, "{} {}: expected numbers from 1 to {}", flag, text, most);
+        value > max) {
+      Fail(ErrorCode::kInvalidArgument, "{} {}: expected numbers from 1 to {}", flag, text, max);
     }
     if (std::find(numbers.begin(), numbers.end(), value) == numbers.end()) numbers.push_back(value);
   }
   return numbers;
 }
 
-/// Exchanges of a family at a ring degree, its own first.
+/// Exchanges that a family can use at a ring degree, its default first.
 std::vector<Exchange> ExchangesOf(Family family, int ring, const CandidateOptions& options) {
   std::vector<Exchange> exchanges{planner::ExchangeOf(family, ring)};
-  // db-SP's rounds are its own, and balanced has searched its columns for the ring.
+  // dbsp has fixed rounds, and balanced chooses its columns for the ring exchange.
   const bool contiguous = family == Family::kRing || family == Family::kUsp;
   if (options.exchanges && exchanges.front() == Exchange::kRing && contiguous) {
     exchanges.push_back(Exchange::kNeeded);
@@ -99,8 +99,8 @@ std::vector<Exchange> ExchangesOf(Family family, int ring, const CandidateOption
   return exchanges;
 }
 
-/// Whether `chunks` chunks are worth a candidate. usp and dbsp with R = 1 are ulysses and a greedy
-/// that balanced betters.
+/// True when a candidate in `chunks` chunks is useful. With ring degree 1, usp equals ulysses and
+/// dbsp is a greedy version of balanced, so neither gets chunks.
 bool TakesChunks(Family family, int ranks, int ring, int heads, int chunks) {
   if (chunks == 1) return true;
   const bool family_fits =
@@ -112,12 +112,12 @@ bool TakesChunks(Family family, int ranks, int ring, int heads, int chunks) {
 }  // namespace
 
 std::vector<int> ParseChunks(std::string_view text) {
-  return ParseNumbers(text, "--chunks", kMostChunks);
+  return ParseNumbers(text, "--chunks", kMaxChunks);
 }
 
 std::vector<int> ParseCfgDegrees(std::string_view text, int ranks, int passes) {
   if (text != "auto") {
-    std::vector<int> degrees = ParseNumbers(text, "--cfg-degrees", kMostChunks);
+    std::vector<int> degrees = ParseNumbers(text, "--cfg-degrees", kMaxChunks);
     for (const int degree : degrees) {
       if (passes % degree == 0 && ranks % degree == 0) continue;
       Fail(ErrorCode::kInvalidArgument,
@@ -178,7 +178,7 @@ std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
   }
   if (candidates.empty()) {
     Fail(ErrorCode::kInvalidArgument,
-         "--families: none of them has degrees for {} ranks and {} heads",
+         "--families: no family has degrees for {} ranks and {} heads",
          pass_ranks,
          heads);
   }
@@ -204,7 +204,7 @@ bool MayFlip(const Score& slower, const Score& faster) {
   const auto gain = static_cast<double>(slower.total_ns - faster.total_ns);
   const double half = std::max(HalfWidth(slower), HalfWidth(faster));
   return gain <= half * (std::abs(compute) + std::abs(exchange)) ||
-         gain < kLeastGain * static_cast<double>(slower.total_ns);
+         gain < kMinGain * static_cast<double>(slower.total_ns);
 }
 
 int BestUniform(const std::vector<Candidate>& candidates,
@@ -219,19 +219,19 @@ int BestUniform(const std::vector<Candidate>& candidates,
   });
   if (best < 0) {
     Fail(ErrorCode::kNotFound,
-         "no candidate is left; {}: {}",
+         "every candidate is excluded; {}: {}",
          candidates.empty() ? "" : NameOfCandidate(candidates.front()),
          candidates.empty() ? "" : candidates.front().excluded);
   }
   return best;
 }
 
-std::vector<Candidate> OfResidence(const std::vector<Candidate>& candidates,
-                                   const TokenDistribution& residence) {
+std::vector<Candidate> WithDistribution(const std::vector<Candidate>& candidates,
+                                        const TokenDistribution& distribution) {
   std::vector<Candidate> own = candidates;
   for (Candidate& candidate : own) {
-    if (ResidenceOf(candidate.strategy) != residence && candidate.excluded.empty()) {
-      candidate.excluded = "another token layout or cfg degree";
+    if (DistributionOf(candidate.strategy) != distribution && candidate.excluded.empty()) {
+      candidate.excluded = "it has another token layout or cfg degree than the plan";
     }
   }
   return own;
@@ -249,8 +249,8 @@ Choice Choose(const std::vector<Candidate>& candidates,
   if (choice.best != uniform && MayFlip(at(uniform), at(choice.best))) choice.chosen = uniform;
   const Score& chosen = at(choice.chosen);
   for (std::size_t i = 0; i < candidates.size() && !choice.close; ++i) {
-    // The same partition under another family's name is no rival, and neither is one that costs
-    // the same in every part: nothing is lost whichever is taken.
+    // A candidate with the same partition, or with the same compute and exchange times, is not a
+    // different choice.
     if (!candidates[i].excluded.empty() || scores[i].same_as == chosen.same_as) continue;
     if (CostsTheSame(scores[i], chosen)) continue;
     choice.close = scores[i].total_ns >= chosen.total_ns ? MayFlip(scores[i], chosen)

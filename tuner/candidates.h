@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The strategies a search tries, and which of them to take where. Pure: scores in, choices out.
+// Strategies that a search compares, and the choice among them by their scores.
 #pragma once
 
 #include <cstdint>
@@ -13,54 +13,57 @@
 
 namespace dbsp::tuner {
 
-/// One strategy without its partition, which depends on the masks.
+/// A strategy without its partition, which depends on the masks.
 struct Candidate {
   Strategy strategy;
-  std::string excluded;  ///< why it takes no part; "" when it does
+  std::string excluded;  ///< reason why it is excluded; "" for one that is not
   std::string layout = "given";  ///< name of the strategy's token layout
 };
 
-/// Every family, in the order of candidates: what `--families auto` searches.
+/// Every family, in the order of candidates; `--families auto` searches them.
 [[nodiscard]] std::vector<Family> SearchableFamilies();
 
-/// Parses "auto" or "ulysses,ring". Repeated names count once.
-/// errors  Error{kInvalidArgument} for an unknown name, naming the nearest
+/// Parses "auto" or a list such as "ulysses,ring". A repeated name counts once.
+/// errors  Error{kInvalidArgument} for an unknown name, with the nearest known one
 [[nodiscard]] std::vector<Family> ParseFamilies(std::string_view text);
 
-/// What candidates differ in beside family and degrees.
+/// Variants of every family and degrees.
 struct CandidateOptions {
-  /// Head chunks, for ulysses, balanced and placed where no ring turns and there are heads enough.
+  /// Numbers of head chunks, for ulysses, balanced and placed without a ring and with enough heads.
   std::vector<int> chunks = {1};
-  /// K/V once, before attention, for ring and usp: needed and allgather beside ring.
+  /// Adds the exchanges needed and allgather, which move K/V once before attention, to ring and
+  /// usp.
   bool exchanges = false;
-  /// Token layouts, "given" first: the others for whole heads and for rows in contiguous parts,
-  /// which are what they are when tokens are ordered otherwise.
+  /// Token layouts, "given" first. The others apply to ulysses, ring and usp, whose contiguous
+  /// parts hold other tokens in another order.
   std::vector<std::string> layouts = {"given"};
-  int cfg_degree = 1;  ///< guidance passes at the same time, each on ranks / cfg_degree ranks
+  int cfg_degree = 1;  ///< concurrent guidance passes, each on ranks / cfg_degree ranks
 };
 
-/// Parses "1,2,4". errors Error{kInvalidArgument} naming --chunks
+/// Parses a list such as "1,2,4".
+/// errors  Error{kInvalidArgument} with the flag --chunks
 [[nodiscard]] std::vector<int> ParseChunks(std::string_view text);
 
-/// Parses "auto", every divisor of `passes` that divides `ranks`, or "1,2".
-/// errors  Error{kInvalidArgument} naming --cfg-degrees, for text that is no list or a degree that
-///         does not divide both
+/// Parses "auto" or a list such as "1,2". "auto" stands for every divisor of `passes` that also
+/// divides `ranks`.
+/// errors  Error{kInvalidArgument} with the flag --cfg-degrees, for text that is not a list and for
+///         a degree that does not divide both
 [[nodiscard]] std::vector<int> ParseCfgDegrees(std::string_view text, int ranks, int passes);
 
-/// Every (family, U, R) on the ranks of a pass group, running `kernel`.
+/// Every family with all its degrees on the ranks of a pass group, running `kernel`.
 /// requires ranks >= 1, heads >= 1, options.cfg_degree divides ranks
-/// errors   Error{kInvalidArgument} when the families have no degrees for these ranks
+/// errors   Error{kInvalidArgument} when no family has degrees for these ranks
 [[nodiscard]] std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
                                                     int ranks,
                                                     int heads,
                                                     const std::string& kernel,
                                                     const CandidateOptions& options = {});
 
-/// "dbsp 4x2", "usp 4x2 needed", "placed 8x1 in 2 chunks", "ring 1x8 strided:8", "placed 4x1 cfg
-/// 2", for words.
+/// Name for messages: "dbsp 4x2", "usp 4x2 needed", "placed 8x1 in 2 chunks", "ring 1x8 strided:8",
+/// "placed 4x1 cfg 2".
 [[nodiscard]] std::string NameOfCandidate(const Candidate& candidate);
 
-/// What one candidate costs on one mask class, one pass, nanoseconds.
+/// Predicted time of one candidate on one mask class, for one pass.
 struct Score {
   std::int64_t total_ns = 0;
   std::int64_t low_ns = 0;
@@ -72,50 +75,57 @@ struct Score {
   double moved_fraction = 0;
   double rho_barrier = 1;
   planner::BarrierLoad load;
-  double plan_us = 0;  ///< time to make the partition
+  double plan_us = 0;  ///< measured time to make the partition
   int kernel = 0;  ///< index into SearchResult::kernels
-  int same_as = -1;  ///< earlier candidate with the same degrees and partition; itself when none
+  /// First candidate with the same degrees and partition, which may be the candidate itself.
+  int same_as = -1;
 };
 
-/// Could the slower be the faster within the costs' intervals? Both were priced with the same
-/// costs, whose errors they share: an attention rate that is 10% off moves both compute times by
-/// 10%. So only the differences are uncertain, by the relative half width h of the totals each:
-/// the order may flip when gain <= h * (|compute difference| + |exchange difference|). Gains under
-/// kLeastGain are noise in any case. Overlap of the totals' intervals would call almost every pair
-/// close.
-inline constexpr double kLeastGain = 0.01;
+/// Smallest relative gain of one candidate over another that counts as a difference. Predictions
+/// are not more accurate than that.
+inline constexpr double kMinGain = 0.01;
+/// True when the slower candidate may be the faster one within the intervals of the costs. Both are
+/// priced with the same costs and share their errors: an attention rate that is wrong by 10%
+/// changes both compute times by 10%. So only the differences are uncertain, each by the relative
+/// half width h of the totals. The order may flip when
+///   gain <= h * (|compute difference| + |exchange difference|),
+/// and when the gain is below kMinGain. To compare the intervals of the totals instead would call
+/// almost every pair close.
 [[nodiscard]] bool MayFlip(const Score& slower, const Score& faster);
 
-/// The choice for one mask class.
+/// Choice for one mask class.
 struct Choice {
-  int best = 0;  ///< smallest total
-  int chosen = 0;  ///< best, or the workload-wide best where the two are close
-  bool close = false;  ///< another strategy may flip with the chosen one
+  int best = 0;  ///< candidate with the smallest total
+  int chosen = 0;  ///< best, or the best uniform candidate where the order of the two may flip
+  bool close = false;  ///< the order of the chosen and another candidate may flip
 };
 
-/// Candidate with the smallest sum of total_ns over classes, weighted by `cells`; excluded ones
-/// take no part. Ties: the first. requires candidates that take part have one cfg degree
-/// shape   scores[class][candidate], cells[class]
-/// errors  Error{kNotFound} when every candidate is excluded, with the first reason
+/// Candidate with the smallest sum of total_ns over classes, weighted by `cells`, among those that
+/// are not excluded. Of equal sums the first candidate.
+/// shape    scores[class][candidate], cells[class]
+/// requires candidates that are not excluded have the same cfg degree
+/// errors   Error{kNotFound} when every candidate is excluded, with the first reason
 [[nodiscard]] int BestUniform(const std::vector<Candidate>& candidates,
                               const std::vector<std::vector<Score>>& scores,
                               const std::vector<std::int64_t>& cells);
 
-/// What all cells of a plan have in common, because it says where tokens live.
+/// Distribution of tokens over ranks. All cells of a plan share it, because no tokens are moved
+/// between layers.
 struct TokenDistribution {
   int cfg_degree = 1;
   int layout = 0;
   bool operator==(const TokenDistribution&) const = default;
 };
-[[nodiscard]] inline TokenDistribution ResidenceOf(const Strategy& strategy) {
+[[nodiscard]] inline TokenDistribution DistributionOf(const Strategy& strategy) {
   return {strategy.cfg_degree, strategy.layout};
 }
-/// The candidates of one residence; those of others are excluded.
-[[nodiscard]] std::vector<Candidate> OfResidence(const std::vector<Candidate>& candidates,
-                                                 const TokenDistribution& residence);
+/// All candidates, with those of another token distribution excluded.
+[[nodiscard]] std::vector<Candidate> WithDistribution(const std::vector<Candidate>& candidates,
+                                                      const TokenDistribution& distribution);
 
-/// Smallest total, except that `uniform` is kept where it is a tie or too close to call, so that
-/// a plan does not change strategy from cell to cell for noise. Never worse than `uniform`.
+/// Chooses the smallest total, or `uniform` where the order of the two may flip, so that a plan
+/// does not change its strategy between cells for less than the error of the predictions. The
+/// choice is never slower than `uniform`.
 [[nodiscard]] Choice Choose(const std::vector<Candidate>& candidates,
                             const std::vector<Score>& scores,
                             int uniform);

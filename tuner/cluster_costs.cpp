@@ -34,10 +34,10 @@ const std::array<GpuFigures, 3> kGpus{{
     {"a100", 312, 2040, 240, 108, 210, 184},
 }};
 
-// Overheads. Launch: a few microseconds from queue to first instruction. Exchange latency: NCCL's
-// small-message send/receive on one node is 10 to 20 us. Copies reach about 0.8 of memory peak.
-// Rows: sparse kernels run at 80-90% with 8-20 blocks a row and 92-97% from 50 blocks on, which is
-// two block times per row.
+// Overheads. A launch takes a few microseconds from the queue to the first instruction. NCCL's
+// send/receive of small messages on one node takes 10 to 20 us. Copies reach about 0.8 of the
+// memory peak. Sparse kernels reach 80-90% of their rate with 8-20 blocks per row and 92-97% from
+// 50 blocks on, which corresponds to two more blocks per row.
 constexpr double kLaunchNs = 4000;
 constexpr double kExchangeLatencyNs = 15000;
 constexpr double kCopyEfficiency = 0.8;
@@ -46,13 +46,14 @@ constexpr double kBlockTimesPerRow = 2;
 constexpr double kSmallBlockFactor = 0.85 / 0.92;
 constexpr int kFullBlock = 128;
 
-// Half widths: published rates of one kernel class differ by a quarter, collectives by more.
+// Half widths of the intervals: published rates of similar kernels differ by a quarter, those of
+// collectives by more.
 constexpr double kComputeHalf = 0.25;
 constexpr double kExchangeHalf = 0.30;
 
-// No figure of attention beside an exchange is published for these. Assumed: at worst attention
-// loses 32 multiprocessors to NCCL's kernels, and an exchange as much as its interval.
-constexpr int kMostNcclSms = 32;
+// No figures on attention that overlaps with an exchange are published for these GPUs. Assumption:
+// at worst NCCL's kernels occupy 32 multiprocessors, and an exchange slows down by its interval.
+constexpr int kMaxNcclSms = 32;
 
 /// GB/s are bytes per nanosecond.
 double NsOf(double bytes, double gb_per_s) { return bytes / gb_per_s; }
@@ -95,7 +96,7 @@ Estimate ClusterCosts::Attention(const planner::AttentionWork& work) const {
   const GpuFigures& gpu = cluster_.gpu;
   double tflops = work.head_dim <= 64 ? gpu.attention_tflops_d64 : gpu.attention_tflops_d128;
   if (std::min(work.block.q, work.block.k) < kFullBlock) tflops *= kSmallBlockFactor;
-  // Tensor cores work on whole blocks, so a short tail block costs as much as a full one.
+  // Tensor cores compute whole blocks, so a short block at the end takes as long as a full one.
   const double block_flops =
       AttentionFlops(static_cast<std::int64_t>(work.block.q) * work.block.k, work.head_dim);
   const auto rows = static_cast<double>(work.active_rows);
@@ -125,20 +126,22 @@ Estimate ClusterCosts::Merge(std::int64_t rows, int head_dim) const {
                       kComputeHalf);
 }
 
-Estimate ClusterCosts::AllToAll(int ranks, std::int64_t max_rank_bytes) const {
-  if (max_rank_bytes <= 0 || ranks < 2) return {};
+Estimate ClusterCosts::AllToAll(std::span<const int> ranks, std::int64_t max_rank_bytes) const {
+  if (max_rank_bytes <= 0 || ranks.size() < 2) return {};
   return WithInterval(
       kExchangeLatencyNs + NsOf(static_cast<double>(max_rank_bytes), cluster_.gpu.link_gb_per_s),
       kExchangeHalf);
 }
 
-Estimate ClusterCosts::Hop(int ranks, std::int64_t bytes) const { return AllToAll(ranks, bytes); }
+Estimate ClusterCosts::Hop(std::span<const int> ring, std::int64_t bytes) const {
+  return AllToAll(ring, bytes);
+}
 
-planner::OverlapSlowdownEstimate ClusterCosts::EstimateOverlapSlowdown(planner::Traffic /*traffic*/,
-                                                                       int ranks) const {
+planner::OverlapSlowdownEstimate ClusterCosts::Slowdown(planner::Traffic /*traffic*/,
+                                                        int ranks) const {
   if (ranks < 2) return {};
   const double sms = cluster_.gpu.multiprocessors;
-  return {{1, 1, sms / (sms - kMostNcclSms)}, {1, 1, 1 + kExchangeHalf}};
+  return {{1, 1, sms / (sms - kMaxNcclSms)}, {1, 1, 1 + kExchangeHalf}};
 }
 
 double ClusterCosts::BandwidthBoundNs(std::int64_t bytes) const {
@@ -149,9 +152,9 @@ std::vector<std::string> ClusterCosts::Remarks() const {
   const GpuFigures& gpu = cluster_.gpu;
   return {fmt::format(
       "analytic costs of {}: bf16, {:.0f} TFLOP/s peak, attention at {:.0f} (d 128), {:.2f} TB/s "
-      "memory, {:.0f} GB/s links; intervals of +-{:.0f}% (compute) and +-{:.0f}% (exchange) are "
-      "assumed, nothing was measured; attention and exchanges that run at once are taken to cost "
-      "each other nothing, at worst attention {:.0f}% and exchanges {:.0f}%",
+      "memory, {:.0f} GB/s links; nothing was measured: intervals of +-{:.0f}% (compute) and "
+      "+-{:.0f}% (exchange) are assumed, and attention and exchanges that overlap are assumed not "
+      "to slow each other down, at worst attention by {:.0f}% and exchanges by {:.0f}%",
       cluster_.name,
       gpu.peak_tflops,
       gpu.attention_tflops_d128,
@@ -159,19 +162,19 @@ std::vector<std::string> ClusterCosts::Remarks() const {
       gpu.link_gb_per_s,
       100 * kComputeHalf,
       100 * kExchangeHalf,
-      100 * (EstimateOverlapSlowdown(planner::Traffic::kHop, 2).attention.high - 1),
+      100 * (Slowdown(planner::Traffic::kHop, 2).attention.high - 1),
       100 * kExchangeHalf)};
 }
 
 std::string ClusterCosts::ExchangeRemark() const {
   return fmt::format(
-      "exchanges are those of {}: {:.0f} GB/s links, published and not measured, an interval of "
-      "+-{:.0f}% assumed, and beside attention nothing lost, at worst {:.0f}% of attention and "
-      "{:.0f}% of exchanges; everything else is the database's",
+      "exchanges are those of {}: {:.0f} GB/s links, published and not measured; an interval of "
+      "+-{:.0f}% is assumed, and no slowdown by overlap, at worst {:.0f}% of attention and {:.0f}% "
+      "of exchanges; all other costs come from the database",
       cluster_.name,
       cluster_.gpu.link_gb_per_s,
       100 * kExchangeHalf,
-      100 * (EstimateOverlapSlowdown(planner::Traffic::kHop, 2).attention.high - 1),
+      100 * (Slowdown(planner::Traffic::kHop, 2).attention.high - 1),
       100 * kExchangeHalf);
 }
 

@@ -12,13 +12,13 @@ namespace {
 
 const Score& ScoreAt(const CellClass& cls, std::size_t candidate) { return cls.scores[candidate]; }
 
-/// Scores of one candidate added up over all cells and the turns of its passes, so that MayFlip can
-/// judge whole workloads, whichever cfg degrees.
+/// Sum of a candidate's scores over all cells and waves of passes. MayFlip() compares such sums,
+/// also of different cfg degrees.
 Score TotalScore(const SearchResult& result, std::size_t candidate) {
   Score sum;
   for (const CellClass& cls : result.classes) {
     const Score& score = ScoreAt(cls, candidate);
-    const std::int64_t times = cls.cells * result.TurnsOf(candidate);
+    const std::int64_t times = cls.cells * result.WavesOf(candidate);
     sum.total_ns += score.total_ns * times;
     sum.low_ns += score.low_ns * times;
     sum.high_ns += score.high_ns * times;
@@ -32,7 +32,7 @@ Score TotalScore(const SearchResult& result, std::size_t candidate) {
   return sum;
 }
 
-/// Earlier candidate that this one equals on every cell, or -1.
+/// First candidate with the same partition as this one on every cell; -1 without one.
 int TwinOf(const SearchResult& result, std::size_t candidate) {
   const int twin = ScoreAt(result.classes.front(), candidate).same_as;
   if (twin == static_cast<int>(candidate)) return -1;
@@ -67,7 +67,7 @@ std::string VerdictOf(const SearchResult& result, std::size_t i, std::int64_t ch
   return words;
 }
 
-/// Kernels of a candidate over all cells, those it never runs left out.
+/// Kernels that a candidate runs on some cell.
 std::vector<std::string> KernelsOf(const SearchResult& result, std::size_t candidate) {
   const Candidate& one = result.candidates[candidate];
   if (result.kernels.empty() || !one.excluded.empty()) return {one.strategy.kernel};
@@ -82,7 +82,7 @@ std::vector<std::string> KernelsOf(const SearchResult& result, std::size_t candi
   return used;
 }
 
-/// "plan: kernels: a in 12 cells, b in 3", where there was a choice.
+/// Line such as "plan: kernels by cells: a in 12, b in 3"; "" unless several kernels were measured.
 std::string KernelLine(const SearchResult& result) {
   if (result.kernels.size() < 2) return "";
   std::string text;
@@ -162,7 +162,7 @@ PlanSummary SummarisePlan(const SearchResult& result) {
     const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
     const Score& score = ScoreAt(cls, chosen);
     const double weight =
-        static_cast<double>(cls.cells) * static_cast<double>(result.TurnsOf(chosen)) / kNsPerMs;
+        static_cast<double>(cls.cells) * static_cast<double>(result.WavesOf(chosen)) / kNsPerMs;
     plan.total_ms += static_cast<double>(score.total_ns) * weight;
     plan.total_ms_low += static_cast<double>(score.low_ns) * weight;
     plan.total_ms_high += static_cast<double>(score.high_ns) * weight;
@@ -175,10 +175,10 @@ PlanSummary SummarisePlan(const SearchResult& result) {
 
 namespace {
 
-/// Unit that a table's or a sentence's times are read in; JSON always says milliseconds.
+/// Unit of the times in a table or sentence. JSON documents always use milliseconds.
 struct Unit {
   const char* name;
-  double ms;  ///< of one unit
+  double ms;  ///< milliseconds per unit
 };
 
 Unit UnitFor(double largest_ms) {
@@ -186,9 +186,9 @@ Unit UnitFor(double largest_ms) {
   return largest_ms < kReadableMs ? Unit{"ms", 1.0} : Unit{"s", 1e3};
 }
 
-/// Plain ulysses or ring, of the smallest cfg degree that was searched: a runtime that knows no
-/// other split runs one pass after the other.
-const CandidateSummary* Find(const std::vector<CandidateSummary>& summaries, bool ring) {
+/// Plain ulysses or plain ring of the smallest cfg degree that was searched, because plain runtimes
+/// run one guidance pass after the other. nullptr when it was not a candidate.
+const CandidateSummary* FindPlain(const std::vector<CandidateSummary>& summaries, bool ring) {
   const CandidateSummary* plain = nullptr;
   for (const CandidateSummary& summary : summaries) {
     const Strategy& s = summary.candidate.strategy;
@@ -209,12 +209,13 @@ bool AnySplitsPasses(const std::vector<CandidateSummary>& summaries) {
   });
 }
 
-/// "plan: cfg degree 2: 2 passes at the same time, on 4 ranks each; ..." where there was a choice.
+/// Line such as "plan: cfg degree 2, 2 passes at the same time on 4 ranks each; ..."; "" unless
+/// several cfg degrees were searched.
 std::string CfgLine(const SearchResult& result,
                     const std::vector<CandidateSummary>& summaries,
                     const Unit& unit) {
   if (!AnySplitsPasses(summaries)) return "";
-  const int chosen = result.residence.cfg_degree;
+  const int chosen = result.distribution.cfg_degree;
   std::string text =
       chosen == 1
           ? fmt::format("plan: cfg degree 1, one pass after the other on all {} ranks",
@@ -347,14 +348,14 @@ std::string VerdictLines(const SearchResult& result, CostSource costs) {
   text += CfgLine(result, summaries, unit);
   for (const bool ring : {false, true}) {
     const char* name = ring ? "plain ring" : "plain ulysses";
-    if (const CandidateSummary* plain = Find(summaries, ring)) {
+    if (const CandidateSummary* plain = FindPlain(summaries, ring)) {
       text += fmt::format("plan: {:.3f}x the speed of {} ({:.3f} {})\n",
                           ratio(plain->total_ms, plan.total_ms),
                           name,
                           plain->total_ms / unit.ms,
                           unit.name);
     } else {
-      text += fmt::format("plan: {} was no candidate\n", name);
+      text += fmt::format("plan: {} was not a candidate\n", name);
     }
   }
   text += fmt::format("plan: {:.3f}x the lower bound of {:.3f} {}\n",

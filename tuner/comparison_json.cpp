@@ -30,7 +30,7 @@ Json CandidateJson(const CandidateSummary& s) {
                {"kernels", KernelsJson(s)},
                {"chosen", s.chosen},
                {"verdict", s.verdict}};
-  // An excluded candidate has no numbers: null, never a zero that would look like the best.
+  // Numbers of an excluded candidate are null, because a zero would look like the best value.
   const bool known = s.candidate.excluded.empty();
   const auto number = [&](double value) { return known ? Finite(value) : Json(nullptr); };
   json["rho_barrier"] = number(s.rho_barrier);
@@ -49,7 +49,7 @@ Json CandidateJson(const CandidateSummary& s) {
   return json;
 }
 
-/// One (step, layer), one pass: the chosen strategy and every candidate's total and rho, in the
+/// One (step, layer) for one pass: the chosen strategy, and total and rho of every candidate in the
 /// order of "candidates".
 Json CellJson(const SearchResult& result, const SearchCell& cell) {
   const CellClass& cls = result.classes[cell.cls];

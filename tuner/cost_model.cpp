@@ -10,7 +10,6 @@
 
 #include "core/error.h"
 #include "core/suggest.h"
-#include "tuner/fit_kernels.h"
 #include "tuner/trial_selection.h"
 
 namespace dbsp::tuner {
@@ -18,10 +17,11 @@ namespace {
 
 using planner::Estimate;
 
-/// Half width added for a rank count that is not measured.
+/// Half width that is added to the interval for a rank count that was not measured.
 constexpr double kBetweenRanksHalf = 0.5;
 
-/// Local work: the trials of the same head_dim when there are any, else all.
+/// Curve of a local operation, from the trials of `head_dim` or else from those of the first other
+/// head_dim. found_head_dim receives the head_dim of the trials.
 Curve LocalCurve(const TrialSelection& selection,
                  const std::string& op,
                  int head_dim,
@@ -143,7 +143,7 @@ Estimate FittedCosts::Merge(std::int64_t rows, int head_dim) const {
   const auto size = static_cast<double>(rows);
   if (!merge_.Covers(size)) merge_outside_ = true;
   Estimate estimate = merge_.At(size);
-  // Merging is bound by memory: its time follows the bytes of a row.
+  // Merging is memory-bound, so its time is proportional to the bytes of a row.
   if (head_dim != merge_head_dim_) {
     const double ratio = static_cast<double>(head_dim) / merge_head_dim_;
     estimate = {estimate.ns * ratio,
@@ -153,13 +153,17 @@ Estimate FittedCosts::Merge(std::int64_t rows, int head_dim) const {
   return estimate;
 }
 
-Estimate FittedCosts::Exchange(const RankCurves& curves, int ranks, int hosts, double bytes) const {
+Estimate FittedCosts::Exchange(const RankCurves& curves,
+                               std::span<const int> members,
+                               double bytes) const {
   if (!(bytes > 0)) return {};
+  const auto ranks = static_cast<int>(members.size());
+  const int hosts = curves.Hosts(members);
   const auto at = [&](const Curve& curve) {
     if (!curve.Covers(bytes)) curves.outside = true;
     return curve.At(bytes);
   };
-  // Between a rank count inside one host and one across hosts there is no middle.
+  // Rank counts are interpolated only among measurements on the same number of hosts.
   static const std::map<int, Curve> kNone;
   const auto found = curves.by_hosts.find(hosts);
   const std::map<int, Curve>& by_ranks = found == curves.by_hosts.end() ? kNone : found->second;
@@ -194,29 +198,15 @@ Estimate FittedCosts::Exchange(const RankCurves& curves, int ranks, int hosts, d
   return WithInterval(ns, half);
 }
 
-Estimate FittedCosts::AllToAll(int ranks, std::int64_t max_rank_bytes) const {
-  return Exchange(
-      all_to_all_, ranks, all_to_all_.Hosts(ranks), static_cast<double>(max_rank_bytes));
+Estimate FittedCosts::AllToAll(std::span<const int> ranks, std::int64_t max_rank_bytes) const {
+  return Exchange(all_to_all_, ranks, static_cast<double>(max_rank_bytes));
 }
 
-Estimate FittedCosts::AllToAllAmong(std::span<const int> ranks, std::int64_t max_rank_bytes) const {
-  return Exchange(all_to_all_,
-                  static_cast<int>(ranks.size()),
-                  all_to_all_.Hosts(ranks),
-                  static_cast<double>(max_rank_bytes));
+Estimate FittedCosts::Hop(std::span<const int> ring, std::int64_t bytes) const {
+  return Exchange(hop_, ring, static_cast<double>(bytes));
 }
 
-Estimate FittedCosts::Hop(int ranks, std::int64_t bytes) const {
-  return Exchange(hop_, ranks, hop_.Hosts(ranks), static_cast<double>(bytes));
-}
-
-Estimate FittedCosts::HopAround(std::span<const int> ring, std::int64_t bytes) const {
-  return Exchange(
-      hop_, static_cast<int>(ring.size()), hop_.Hosts(ring), static_cast<double>(bytes));
-}
-
-planner::OverlapSlowdownEstimate FittedCosts::EstimateOverlapSlowdown(planner::Traffic traffic,
-                                                                      int ranks) const {
+planner::OverlapSlowdownEstimate FittedCosts::Slowdown(planner::Traffic traffic, int ranks) const {
   return (traffic == planner::Traffic::kHop ? beside_hop_ : beside_all_to_all_)->At(ranks);
 }
 
@@ -235,24 +225,25 @@ std::vector<std::string> FittedCosts::Remarks() const {
   for (const RankCurves* curves : {&all_to_all_, &hop_}) {
     if (curves->outside) {
       remarks.push_back(
-          fmt::format("{}: sizes outside the measured ones were needed; the slope at the end was "
-                      "held and the interval widened",
+          fmt::format("{}: sizes outside the measured range were priced, with the slope at the end "
+                      "of the range and a wider interval",
                       curves->op));
     }
     if (curves->between) {
-      remarks.push_back(fmt::format(
-          "{}: a rank count that was not measured was needed (measured: {}); interval widened by "
-          "{:.0f}% or more; measure: {}",
-          curves->op,
-          Measured(*curves),
-          100 * kBetweenRanksHalf,
-          profile_command_));
+      remarks.push_back(
+          fmt::format("{}: a rank count that was not measured was priced (measured: {}), with an "
+                      "interval wider "
+                      "by {:.0f}% or more; measure: {}",
+                      curves->op,
+                      Measured(*curves),
+                      100 * kBetweenRanksHalf,
+                      profile_command_));
     }
   }
   beside_all_to_all_->AddRemarks(profile_command_, remarks);
   beside_hop_->AddRemarks(profile_command_, remarks);
-  if (copy_outside_) remarks.push_back("pack: sizes outside the measured ones were needed");
-  if (merge_outside_) remarks.push_back("merge: sizes outside the measured ones were needed");
+  if (copy_outside_) remarks.push_back("pack: sizes outside the measured range were priced");
+  if (merge_outside_) remarks.push_back("merge: sizes outside the measured range were priced");
   return remarks;
 }
 

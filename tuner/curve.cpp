@@ -10,7 +10,7 @@
 namespace dbsp::tuner {
 namespace {
 
-/// Between two neighbours; where in the gap, 0..1 (outside the range beyond the ends).
+/// Position of `size` between two points on a log scale, 0 at a and 1 at b.
 double Position(const CurvePoint& a, const CurvePoint& b, double size) {
   return (std::log(size) - std::log(a.size)) / (std::log(b.size) - std::log(a.size));
 }
@@ -24,7 +24,7 @@ double Slope(const CurvePoint& a, const CurvePoint& b) {
   return (std::log(b.ns) - std::log(a.ns)) / (std::log(b.size) - std::log(a.size));
 }
 
-/// One point per size: the median of the medians, and a spread that reaches every one of them.
+/// One point per size, with the median of the medians and a spread that covers all of them.
 std::vector<CurvePoint> MergeEqualSizes(std::vector<CurvePoint> points) {
   std::sort(points.begin(), points.end(), [](const CurvePoint& a, const CurvePoint& b) {
     return a.size < b.size;
@@ -45,7 +45,8 @@ std::vector<CurvePoint> MergeEqualSizes(std::vector<CurvePoint> points) {
   return merged;
 }
 
-/// Pool adjacent violators on log time (Barlow et al. 1972): the nearest rising sequence.
+/// Replaces times by the nearest non-decreasing sequence in log time (pool adjacent violators,
+/// Barlow et al. 1972).
 void MakeRising(std::vector<CurvePoint>& points) {
   struct Pool {
     double sum;
@@ -111,7 +112,7 @@ planner::Estimate Curve::At(double size) const {
   if (size <= first.size || size >= last.size) {
     const bool above = size >= last.size;
     const CurvePoint& end = above ? last : first;
-    // A single point has no slope: all latency below it, all bandwidth above it.
+    // A single point has no slope. Below it, time is taken as latency, above it as bandwidth.
     double slope = above ? 1 : 0;
     if (points_.size() > 1) {
       slope = above ? std::clamp(Slope(points_[points_.size() - 2], last), 1.0, 1.25)

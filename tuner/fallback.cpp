@@ -16,7 +16,7 @@
 namespace dbsp::tuner {
 namespace {
 
-/// Families whose partitions look at no mask.
+/// True for families whose partitions do not depend on masks.
 bool IgnoresMasks(Family family) {
   return family == Family::kUlysses || family == Family::kRing || family == Family::kUsp;
 }
@@ -37,13 +37,13 @@ planner::LayerVolumes FullWork(const AttentionShape& shape,
   return planner::BuildLayerVolumes(shape, FullMasks(shape), partition, strategy, home, dtype, 0);
 }
 
-/// Searched strategies that look at no mask, the cheapest over the workload first.
+/// Candidates whose partitions do not depend on masks, the fastest over the workload first.
 std::vector<Strategy> Searched(const SearchResult& result) {
   std::vector<std::pair<double, Strategy>> found;
   for (std::size_t i = 0; i < result.candidates.size(); ++i) {
     const Candidate& candidate = result.candidates[i];
     if (!candidate.excluded.empty() || !IgnoresMasks(candidate.strategy.family) ||
-        ResidenceOf(candidate.strategy) != result.residence) {
+        DistributionOf(candidate.strategy) != result.distribution) {
       continue;
     }
     double total = 0;
@@ -58,20 +58,20 @@ std::vector<Strategy> Searched(const SearchResult& result) {
   return strategies;
 }
 
-/// Every U x R of contiguous heads and rows, with no search behind it.
+/// Every U x R strategy of contiguous heads and rows, whether it was a candidate or not.
 std::vector<Strategy> Plain(const SearchResult& result) {
   std::vector<Strategy> strategies;
   for (const auto& [ulysses, ring] :
        planner::DegreesOf(Family::kUsp,
-                          PassRanks(result.ranks, result.residence.cfg_degree),
+                          PassRanks(result.ranks, result.distribution.cfg_degree),
                           result.shape.heads)) {
     Strategy strategy;
-    strategy.cfg_degree = result.residence.cfg_degree;
+    strategy.cfg_degree = result.distribution.cfg_degree;
     strategy.family = ring == 1 ? Family::kUlysses : ulysses == 1 ? Family::kRing : Family::kUsp;
     strategy.ulysses_degree = ulysses;
     strategy.ring_degree = ring;
     strategy.exchange = planner::ExchangeOf(strategy.family, ring);
-    strategy.layout = result.residence.layout;
+    strategy.layout = result.distribution.layout;
     if (!result.candidates.empty()) strategy.kernel = result.candidates.front().strategy.kernel;
     strategies.push_back(std::move(strategy));
   }

@@ -38,19 +38,20 @@ bool NowhereAbove(const Prices& a, const Prices& b) {
   return true;
 }
 
-/// Kernels that another one does not make superfluous; of equal ones the first. Beside exchanges
-/// that slow attention down an earlier end may meet a later exchange; that is not looked for.
+/// Kernels that are not at least as slow as another one everywhere; of equal kernels the first.
+/// Limit: when overlap slows attention down, a shorter call can overlap with other exchanges and
+/// end later. That case is ignored.
 std::vector<std::size_t> WorthSimulating(const std::vector<Prices>& prices) {
-  std::vector<std::size_t> kept;
+  std::vector<std::size_t> worth;
   for (std::size_t k = 0; k < prices.size(); ++k) {
     bool superfluous = false;
     for (std::size_t other = 0; other < prices.size() && !superfluous; ++other) {
       if (other == k || !NowhereAbove(prices[other], prices[k])) continue;
       superfluous = other < k || !NowhereAbove(prices[k], prices[other]);
     }
-    if (!superfluous) kept.push_back(k);
+    if (!superfluous) worth.push_back(k);
   }
-  return kept;
+  return worth;
 }
 
 std::size_t FastestOnTheWhole(const planner::AttentionWork& whole,

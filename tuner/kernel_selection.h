@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which of several measured kernels a (step, layer) runs.
+// Choice among several measured kernels for one (step, layer).
 #pragma once
 
 #include <span>
@@ -10,11 +10,12 @@
 
 namespace dbsp::tuner {
 
-/// Makes every attention call of `work` name the kernel under which the layer's timeline is
-/// shortest, and its whole the one that is fastest on it, which the lower bound is taken from.
-/// Exact: a kernel that is at least as slow on every rank in every step cannot make a shorter
-/// timeline, because start times only grow with durations; the others are simulated.
-/// kernels  at least one; of equal times the first is taken
+/// Sets the kernel of all attention calls of `work` to the one with the shortest timeline of the
+/// layer. Sets the kernel of work.whole, which the lower bound is computed from, to the fastest one
+/// on that call. Kernels that are at least as slow as another one on every rank in every step are
+/// skipped, because a timeline does not become shorter when a duration grows; all others are
+/// simulated.
+/// kernels  at least one; of equal times the first one is chosen
 /// returns  index into kernels
 /// errors   whatever the costs throw
 [[nodiscard]] int ChooseKernel(planner::LayerVolumes& work,

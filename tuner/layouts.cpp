@@ -11,7 +11,7 @@
 namespace dbsp::tuner {
 namespace {
 
-/// Cells that stand for the workload, spread over its steps and layers.
+/// Number of sampled cells, which are spread evenly over the steps and layers of the workload.
 constexpr std::size_t kSample = 6;
 
 bool WholeHeads(const Strategy& strategy) {
@@ -42,7 +42,8 @@ Sample Draw(const Workload& workload, planner::MaskSource& masks, const SearchOp
   return sample;
 }
 
-/// Sum over the sample of the least time of those candidates; infinite where none can be used.
+/// Sum over the sample of the shortest predicted time among candidates that `takes` accepts.
+/// Infinite when none of them can run a sampled cell.
 template <typename Takes>
 double LeastNs(const Sample& sample,
                const std::vector<Candidate>& candidates,
@@ -55,9 +56,9 @@ double LeastNs(const Sample& sample,
     for (const Candidate& candidate : candidates) {
       if (!takes(candidate.strategy)) continue;
       try {
-        const CellPlan plan = PlanCellOf(sample.shape, masks, candidate.strategy, costs, options);
+        const CellPlan plan = MakeCellPlan(sample.shape, masks, candidate.strategy, costs, options);
         least = std::min(least, static_cast<double>(plan.prediction.total_ns));
-      } catch (const Error&) {  // the search says why
+      } catch (const Error&) {  // Search() excludes the candidate with the reason
         continue;
       }
     }
@@ -91,9 +92,9 @@ std::vector<TokenLayout> ChooseLayouts(std::string_view text,
   for (const std::string& name : planner::LayoutNames(ranks)) {
     if (name == "given") continue;
     SearchOptions own = options;
-    own.layouts = {planner::MakeLayout(name, shape)};  // the candidates' layout 0
+    own.layouts = {planner::MakeLayout(name, shape)};  // becomes the candidates' layout 0
     const double ns = LeastNs(sample, candidates, costs, own, Contiguous);
-    if (ns >= least * (1 - kLeastGain)) continue;
+    if (ns >= least * (1 - kMinGain)) continue;
     least = ns;
     layouts.resize(1);
     layouts.push_back(own.layouts.front());

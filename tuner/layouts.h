@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which static token layout is worth a search.
+// Choice of the static token layouts that a search includes.
 #pragma once
 
 #include <string_view>
@@ -14,11 +14,13 @@
 
 namespace dbsp::tuner {
 
-/// Layouts for SearchOptions::layouts. "given": that alone. A name of planner::MakeLayout: it
-/// beside "given". "auto": of planner::LayoutNames for the ranks of a pass group the one under
-/// which the candidates that a layout makes a difference to (rows in contiguous parts, K/V round a
-/// ring) cost least, on a few of the workload's own cells; "given" alone where none of those beats
-/// whole heads by kLeastGain there.
+/// Layouts for SearchOptions::layouts.
+///   "given"  the given order only
+///   a name   of planner::MakeLayout: the given order and that layout
+///   "auto"   the given order, and the best of planner::LayoutNames() for the ranks of a pass group
+///            if it helps. Layouts are compared on a few cells of the workload by the fastest
+///            candidate with rows in contiguous parts and a ring exchange. A layout helps when it
+///            is faster by kMinGain than the given order and than ulysses.
 /// requires options.layouts is {"given"}; ranges of options inside the workload; at least one
 ///          candidate, all of one cfg degree
 /// errors   Error{kInvalidArgument} for an unknown name; whatever MaskSource::At throws

@@ -7,9 +7,10 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/parallel_for.h"
 #include "planner/timeline/contract.h"
+#include "tuner/baselines.h"
 #include "tuner/fallback.h"
-#include "tuner/parallel.h"
 #include "tuner/reuse.h"
 
 namespace dbsp::tuner {
@@ -21,7 +22,7 @@ void Append(const std::vector<int>& values, std::string& bytes) {
   bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(int));
 }
 
-/// Equal keys = equal partitions of one workload on the same ranks.
+/// Partitions of one workload on the same ranks are equal exactly when their keys are.
 std::string PartitionKey(const Partition& partition) {
   std::string bytes;
   for (const HeadGroup& group : partition.groups) {
@@ -34,12 +35,12 @@ std::string PartitionKey(const Partition& partition) {
   return HashBytes(bytes);
 }
 
-/// Puts parts into a plan, equal ones once.
+/// Adds strategies and their partitions to a plan and stores equal ones once.
 class PlanBuilder {
  public:
   explicit PlanBuilder(Plan& plan) : plan_(plan) {}
 
-  /// Index of `strategy` with `partition`.
+  /// Returns the index of `strategy` with `partition` in the plan.
   int Add(Strategy strategy, const Partition& partition) {
     const auto [at, fresh] = partition_of_key_.try_emplace(
         PartitionKey(partition), static_cast<int>(plan_.partitions.size()));
@@ -60,11 +61,11 @@ class PlanBuilder {
   std::map<int, std::vector<int>> strategies_of_;  ///< by partition
 };
 
-Plan PlanOf(const Workload& workload,
-            const planner::Costs& costs,
-            const SearchResult& result,
-            const SearchOptions& options,
-            const PlanOrigin& origin) {
+Plan PlanWithoutCells(const Workload& workload,
+                      const planner::Costs& costs,
+                      const SearchResult& result,
+                      const SearchOptions& options,
+                      const PlanOrigin& origin) {
   Plan plan;
   plan.workload_hash = HashOf(workload);
   plan.workload_name = workload.model.name;
@@ -79,7 +80,7 @@ Plan PlanOf(const Workload& workload,
   plan.passes = result.passes;
   plan.dtype = options.dtype;
   plan.shape = result.shape;
-  if (result.residence.layout > 0) {
+  if (result.distribution.layout > 0) {
     plan.layouts = options.layouts;
   } else {
     plan.layouts = {{"given", {}}};
@@ -87,31 +88,33 @@ Plan PlanOf(const Workload& workload,
   return plan;
 }
 
-/// What one class gives a plan, its own masks at hand.
+/// Parts of a plan that are computed from the masks of one class.
 struct ClassPlan {
   CellPlan cell;
-  Contract contract;  ///< its fallback is not known yet
+  Contract contract;  ///< without its fallback, which is chosen for the whole plan
+  std::vector<std::vector<std::int64_t>> baseline_loads;  ///< [baseline][rank]
 };
 
-ClassPlan PlanClass(planner::MaskSource& masks,
-                    const planner::Costs& costs,
-                    const SearchResult& result,
-                    const CellClass& cls,
-                    const SearchOptions& options) {
+ClassPlan MakeClassPlan(planner::MaskSource& masks,
+                        const planner::Costs& costs,
+                        const SearchResult& result,
+                        const CellClass& cls,
+                        const BaselineLoads& baselines,
+                        const SearchOptions& options) {
   const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
   const Strategy& strategy = result.candidates[chosen].strategy;
   const LayerMasks own = masks.At(cls.step, cls.layer);
-  ClassPlan plan{PlanCellOf(result.shape, own, strategy, costs, options), {}};
+  ClassPlan plan{MakeCellPlan(result.shape, own, strategy, costs, options), {}, baselines.On(own)};
   if (plan.cell.prediction.total_ns != cls.scores[chosen].total_ns) {
     Fail(ErrorCode::kInternal,
-         "step {}, layer {}: {} was chosen at {} ns and planned at {} ns",
+         "step {}, layer {}: {} was chosen for its {} ns but its plan takes {} ns",
          cls.step,
          cls.layer,
          NameOfCandidate(result.candidates[chosen]),
          cls.scores[chosen].total_ns,
          plan.cell.prediction.total_ns);
   }
-  plan.contract = planner::MakeContract(LaidOut(result.shape, own, strategy, options),
+  plan.contract = planner::MakeContract(InLayoutOrder(result.shape, own, strategy, options),
                                         plan.cell.partition,
                                         strategy.exchange,
                                         options.contract_tolerance,
@@ -135,16 +138,21 @@ Plan MakePlan(const Workload& workload,
               const SearchResult& result,
               const SearchOptions& options,
               const PlanOrigin& origin) {
+  const BaselineLoads baselines(result.shape,
+                                PassRanks(result.ranks, result.distribution.cfg_degree));
   std::vector<CellPlan> planned(result.classes.size());
   std::vector<Contract> contracts(result.classes.size());
-  ParallelFor(result.classes.size(), options.threads, [&](std::size_t c) {
-    ClassPlan made = PlanClass(masks, costs, result, result.classes[c], options);
+  std::vector<std::vector<std::vector<std::int64_t>>> baseline_loads(result.classes.size());
+  ParallelFor(static_cast<int>(result.classes.size()), options.threads, [&](int c) {
+    ClassPlan made = MakeClassPlan(masks, costs, result, result.classes[c], baselines, options);
     planned[c] = std::move(made.cell);
     contracts[c] = std::move(made.contract);
+    baseline_loads[c] = std::move(made.baseline_loads);
   });
   std::vector<CellUse> uses = ChooseReuse(masks, costs, result, planned, options);
 
-  Plan plan = PlanOf(workload, costs, result, options, origin);
+  Plan plan = PlanWithoutCells(workload, costs, result, options, origin);
+  plan.baselines = baselines.baselines();
   PlanBuilder builder(plan);
   struct Indices {
     int strategy = 0;
@@ -170,6 +178,9 @@ Plan MakePlan(const Workload& workload,
     if (unseen) {
       plan.predictions.push_back(uses[i].prediction ? std::move(*uses[i].prediction)
                                                     : planned[cls].prediction);
+      for (std::size_t b = 0; b < plan.baselines.size(); ++b) {
+        plan.baselines[b].active_blocks.push_back(baseline_loads[cell.cls][b]);
+      }
     }
     plan.cells.push_back(
         {cell.step, cell.layer, at->second.strategy, prediction->second, at->second.contract});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a search's choices to a plan.
+// Makes a plan of a search's choices.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +13,7 @@
 
 namespace dbsp::tuner {
 
-/// Where the costs come from and who made the plan.
+/// Origin of a plan: its costs and its generator.
 struct PlanOrigin {
   std::string database_hash;  ///< "" when the costs are analytic
   std::string cluster;  ///< "" when they come from a database
@@ -21,14 +21,15 @@ struct PlanOrigin {
   std::string generator;
 };
 
-/// Folder `to` as seen from folder `from`, with '/' between names; "." when they are the same.
+/// Path of folder `to` relative to folder `from`, with '/' between names; "." when they are equal.
 [[nodiscard]] std::string RelativeFolder(const std::filesystem::path& from,
                                          const std::filesystem::path& to);
 
-/// The plan of the chosen strategies. Partitions and strategies that are equal are stored once;
-/// cells of one class share a prediction. Every class is planned again from its masks, and must
-/// give the total it was chosen for. Every class that is planned has its contract; with
-/// options.replan_ns, cells keep earlier steps' plans (tuner/reuse.h).
+/// The plan of the chosen strategies. Equal partitions and equal strategies are stored once, and
+/// cells of one class share a prediction. Every class is planned again from its masks; the total
+/// must equal that of the search. With options.replan_ns, cells may run the plan of an earlier step
+/// (tuner/reuse.h). Every class whose plan is used has a contract. The loads of plain ulysses and
+/// ring are stored as the plan's baselines.
 /// errors  whatever MaskSource::At throws; Error{kInternal} when a total differs
 [[nodiscard]] Plan MakePlan(const Workload& workload,
                             planner::MaskSource& masks,

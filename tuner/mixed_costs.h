@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one machine measured, with the exchanges of a cluster that is not at hand: attention, copies
-// and merges are a database's, exchanges a cluster's published figures. All exchanges come from one
-// source, so that no strategy wins by having the other one's.
+// Costs of a planned machine that has a measured machine's GPUs and a cluster's links. Attention,
+// copies and merges come from a database, exchanges from the cluster's published figures. All
+// exchanges have the same source, so that a difference between sources favours no strategy.
 #pragma once
 
 #include <memory>
@@ -28,21 +28,23 @@ class MixedCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Merge(std::int64_t rows, int head_dim) const override {
     return device_->Merge(rows, head_dim);
   }
-  [[nodiscard]] planner::Estimate AllToAll(int ranks, std::int64_t max_rank_bytes) const override {
+  [[nodiscard]] planner::Estimate AllToAll(std::span<const int> ranks,
+                                           std::int64_t max_rank_bytes) const override {
     return cluster_.AllToAll(ranks, max_rank_bytes);
   }
-  [[nodiscard]] planner::Estimate Hop(int ranks, std::int64_t bytes) const override {
-    return cluster_.Hop(ranks, bytes);
+  [[nodiscard]] planner::Estimate Hop(std::span<const int> ring,
+                                      std::int64_t bytes) const override {
+    return cluster_.Hop(ring, bytes);
   }
-  /// The database's is of another exchange.
-  [[nodiscard]] planner::OverlapSlowdownEstimate EstimateOverlapSlowdown(planner::Traffic traffic,
-                                                                         int ranks) const override {
-    return cluster_.EstimateOverlapSlowdown(traffic, ranks);
+  /// The cluster's: the database measured the slowdown beside this machine's own exchanges.
+  [[nodiscard]] planner::OverlapSlowdownEstimate Slowdown(planner::Traffic traffic,
+                                                          int ranks) const override {
+    return cluster_.Slowdown(traffic, ranks);
   }
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override {
     return cluster_.BandwidthBoundNs(bytes);
   }
-  /// The weaker of the two, which is the cluster's.
+  /// The less certain of the two sources, which is the cluster.
   [[nodiscard]] CostSource source() const override { return cluster_.source(); }
 
   /// One sentence on the exchanges.

@@ -12,54 +12,55 @@ namespace dbsp::tuner {
 namespace {
 
 using planner::OverlapSlowdownEstimate;
-using planner::RatioEstimate;
+using planner::SlowdownEstimate;
 
-/// Of what was not measured: both at once as slow as one after the other.
-constexpr double kMostUnmeasured = 2;
-/// Of another number of ranks than was measured.
-constexpr double kOtherRanksMore = 1.5;
+/// Upper bound of a slowdown that was not measured: overlapping takes as long as running one after
+/// the other.
+constexpr double kMaxUnmeasured = 2;
+/// Factor by which the interval above 1 grows for a rank count that was not measured.
+constexpr double kOtherRanksGrowth = 1.5;
 
-/// Slowdowns of one side, and how far the middle half of their samples reaches.
-struct Ratios {
-  std::vector<double> ratio;
-  std::vector<double> spread;
+/// Slowdowns of attention or of the exchange, one entry per trial.
+struct TrialSlowdowns {
+  std::vector<double> ratio;  ///< median time overlapped over median time alone
+  std::vector<double> spread;  ///< relative spread of the samples behind the ratio
 };
 
-RatioEstimate FactorOf(const Ratios& ratios) {
-  const double spread = Quantile(ratios.spread, 0.5);
-  RatioEstimate factor;
-  factor.value = std::max(1.0, Quantile(ratios.ratio, 0.5));
-  factor.low = std::clamp(Quantile(ratios.ratio, 0.1) * (1 - spread), 1.0, factor.value);
-  factor.high = std::max(factor.value, Quantile(ratios.ratio, 0.9) * (1 + spread));
-  return factor;
+SlowdownEstimate EstimateOf(const TrialSlowdowns& trials) {
+  const double spread = Quantile(trials.spread, 0.5);
+  SlowdownEstimate slowdown;
+  slowdown.value = std::max(1.0, Quantile(trials.ratio, 0.5));
+  slowdown.low = std::clamp(Quantile(trials.ratio, 0.1) * (1 - spread), 1.0, slowdown.value);
+  slowdown.high = std::max(slowdown.value, Quantile(trials.ratio, 0.9) * (1 + spread));
+  return slowdown;
 }
 
-RatioEstimate Widened(const RatioEstimate& factor) {
-  return {factor.value, 1, 1 + kOtherRanksMore * (factor.high - 1)};
+SlowdownEstimate Widened(const SlowdownEstimate& slowdown) {
+  return {slowdown.value, 1, 1 + kOtherRanksGrowth * (slowdown.high - 1)};
 }
 
-std::string Words(const RatioEstimate& factor) {
-  return fmt::format("{:.2f} ({:.2f} to {:.2f})", factor.value, factor.low, factor.high);
+std::string TextOf(const SlowdownEstimate& slowdown) {
+  return fmt::format("{:.2f} ({:.2f} to {:.2f})", slowdown.value, slowdown.low, slowdown.high);
 }
 
 }  // namespace
 
 OverlapSlowdownFit::OverlapSlowdownFit(const TrialSelection& selection, planner::Traffic traffic)
     : op_(traffic == planner::Traffic::kHop ? "hop" : "alltoall") {
-  std::map<int, std::map<TimedSide, Ratios>> found;
+  std::map<int, std::map<TimedSide, TrialSlowdowns>> found;  // by ranks
   for (const UsableTrial& usable : selection.trials) {
     const auto* config = std::get_if<OverlapConfig>(&usable.trial->config);
     if (config == nullptr || config->exchange.op != op_ || config->sm_margin != 0) continue;
     if (usable.alone_ns == 0) continue;
-    Ratios& ratios = found[config->exchange.ranks][config->timed];
-    ratios.ratio.push_back(usable.ns / usable.alone_ns);
-    ratios.spread.push_back(usable.spread + usable.alone_spread);
+    TrialSlowdowns& trials = found[config->exchange.ranks][config->timed];
+    trials.ratio.push_back(usable.ns / usable.alone_ns);
+    trials.spread.push_back(usable.spread + usable.alone_spread);
   }
   for (const auto& [ranks, sides] : found) {
     if (sides.size() != 2) continue;
-    const Ratios& attention = sides.at(TimedSide::kAttention);
-    const Ratios& exchange = sides.at(TimedSide::kExchange);
-    by_ranks_[ranks] = {{FactorOf(attention), FactorOf(exchange)},
+    const TrialSlowdowns& attention = sides.at(TimedSide::kAttention);
+    const TrialSlowdowns& exchange = sides.at(TimedSide::kExchange);
+    by_ranks_[ranks] = {{EstimateOf(attention), EstimateOf(exchange)},
                         attention.ratio.size() + exchange.ratio.size()};
   }
 }
@@ -67,7 +68,7 @@ OverlapSlowdownFit::OverlapSlowdownFit(const TrialSelection& selection, planner:
 OverlapSlowdownEstimate OverlapSlowdownFit::At(int ranks) const {
   if (by_ranks_.empty()) {
     unmeasured_ = true;
-    return {{1, 1, kMostUnmeasured}, {1, 1, kMostUnmeasured}};
+    return {{1, 1, kMaxUnmeasured}, {1, 1, kMaxUnmeasured}};
   }
   const auto distance = [ranks](const auto& entry) {
     return std::abs(std::log(static_cast<double>(entry.first) / ranks));
@@ -76,37 +77,37 @@ OverlapSlowdownEstimate OverlapSlowdownFit::At(int ranks) const {
       std::min_element(by_ranks_.begin(), by_ranks_.end(), [&](const auto& a, const auto& b) {
         return distance(a) < distance(b);
       });
-  const OverlapSlowdownEstimate& contention = nearest->second.contention;
-  if (nearest->first == ranks) return contention;
+  const OverlapSlowdownEstimate& slowdown = nearest->second.slowdown;
+  if (nearest->first == ranks) return slowdown;
   other_ranks_ = true;
-  return {Widened(contention.attention), Widened(contention.exchange)};
+  return {Widened(slowdown.attention), Widened(slowdown.exchange)};
 }
 
 void OverlapSlowdownFit::AddRemarks(const std::string& profile_command,
                                     std::vector<std::string>& remarks) const {
   for (const auto& [ranks, measured] : by_ranks_) {
     remarks.push_back(
-        fmt::format("attention beside {} between {} ranks: it takes {} times as long as alone, the "
+        fmt::format("attention beside {} between {} ranks takes {} times as long as alone, and the "
                     "exchange {} times; {} trials",
                     op_,
                     ranks,
-                    Words(measured.contention.attention),
-                    Words(measured.contention.exchange),
+                    TextOf(measured.slowdown.attention),
+                    TextOf(measured.slowdown.exchange),
                     measured.trials));
   }
   if (unmeasured_) {
-    remarks.push_back(
-        fmt::format("attention beside {}: not measured; taken to cost neither anything, and at "
-                    "worst to take as long as one after the other; measure: {} --suite overlap",
-                    op_,
-                    profile_command));
+    remarks.push_back(fmt::format(
+        "attention beside {} was not measured; no slowdown is assumed, and at worst the "
+        "time of running one after the other; measure: {} --suite overlap",
+        op_,
+        profile_command));
   }
   if (other_ranks_) {
     std::vector<int> counts;
     for (const auto& [ranks, measured] : by_ranks_) counts.push_back(ranks);
     remarks.push_back(
-        fmt::format("attention beside {}: a rank count that was not measured was needed (measured: "
-                    "{}); the nearest was taken and its interval widened; measure: {} --suite "
+        fmt::format("attention beside {} was priced for a rank count that was not measured "
+                    "(measured: {}), as the nearest one with a wider interval; measure: {} --suite "
                     "overlap",
                     op_,
                     fmt::join(counts, ", "),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What attention and exchanges lose while they run at once, from a database's overlaps.
+// Slowdown of attention and exchanges that overlap, from the overlap trials of a database.
 #pragma once
 
 #include <array>
@@ -13,26 +13,30 @@
 
 namespace dbsp::tuner {
 
-/// Of one kind of traffic.
+/// Slowdown of attention and one kind of traffic, by number of ranks.
 class OverlapSlowdownFit {
  public:
-  /// From the trials whose exchange is `traffic` and whose SM margin is 0. A trial's slowdown is
-  /// the median of its samples over that of those with nothing beside; a factor is the median over
-  /// trials, at least 1, its interval from a tenth to nine tenths of them widened by the spread
-  /// inside trials. Of both sides one trial is enough, and both must be there.
+  /// Uses the trials whose exchange is `traffic` and whose SM margin is 0. The slowdown of a trial
+  /// is the median of its overlapped samples over the median of its samples alone. The slowdown of
+  /// a rank count is the median over its trials, at least 1. Its interval goes from the 10th to the
+  /// 90th percentile of the trials and is widened by the spread within trials. A rank count needs
+  /// at least one trial that times attention and one that times the exchange.
   OverlapSlowdownFit(const TrialSelection& selection, planner::Traffic traffic);
 
-  /// The nearest number of ranks where this one was not measured, with an interval from 1 to half
-  /// as much again; where none was, 1, and up to 2: then both take as long as one after the other.
+  /// Slowdown between `ranks` ranks. A rank count that was not measured takes the value of the
+  /// nearest measured one, with an interval that begins at 1 and reaches 1.5 times as far above 1.
+  /// Without any measurement the slowdown is 1 and the interval reaches 2, where overlapping takes
+  /// as long as running one after the other.
   [[nodiscard]] planner::OverlapSlowdownEstimate At(int ranks) const;
 
-  /// What was measured, and, after pricing, what was asked for and was not.
-  /// profile_command  measures it
+  /// Adds sentences on what was measured and, after pricing, on what was priced without being
+  /// measured.
+  /// profile_command  command that adds measurements
   void AddRemarks(const std::string& profile_command, std::vector<std::string>& remarks) const;
 
  private:
   struct Measured {
-    planner::OverlapSlowdownEstimate contention;
+    planner::OverlapSlowdownEstimate slowdown;
     std::size_t trials = 0;
   };
   std::string op_;

@@ -46,7 +46,7 @@ void FillRankCurves(const TrialSelection& selection,
         curves.fewest.emplace(ranks, hosts);
       } else {
         remarks.push_back(fmt::format(
-            "{} between {} ranks on {} hosts was left out; --ranks-per-node {} takes it",
+            "{} between {} ranks on {} hosts was left out; --ranks-per-node {} includes it",
             op,
             ranks,
             hosts,
@@ -62,16 +62,11 @@ int HostsOf(std::span<const int> ranks, int ranks_per_node) {
   return static_cast<int>(hosts.size());
 }
 
-int RankCurves::Hosts(int ranks) const {
-  if (ranks_per_node > 0) return FewestHosts(ranks, ranks_per_node);
-  if (fewest.empty()) return 1;
-  const auto above = fewest.lower_bound(ranks);
-  return above == fewest.end() ? fewest.rbegin()->second : above->second;
-}
-
 int RankCurves::Hosts(std::span<const int> ranks) const {
   if (ranks_per_node > 0) return HostsOf(ranks, ranks_per_node);
-  return Hosts(static_cast<int>(ranks.size()));
+  if (fewest.empty()) return 1;
+  const auto above = fewest.lower_bound(static_cast<int>(ranks.size()));
+  return above == fewest.end() ? fewest.rbegin()->second : above->second;
 }
 
 std::string Measured(const RankCurves& curves) {

@@ -3,13 +3,13 @@
 
 #include <map>
 
+#include "core/parallel_for.h"
 #include "planner/placement/reuse.h"
-#include "tuner/parallel.h"
 
 namespace dbsp::tuner {
 namespace {
 
-/// One layer, its steps in order.
+/// Chooses the plans of one layer, step by step.
 class LayerReuse {
  public:
   LayerReuse(planner::MaskSource& masks,
@@ -30,8 +30,8 @@ class LayerReuse {
       if (rule_.Replan(own_ns, own_ns)) in_use_ = cell.cls;
       return {in_use_, std::nullopt};
     }
-    const auto [kept, fresh] = kept_.try_emplace({in_use_, cell.cls});
-    if (fresh) kept->second = Keep(cell);
+    const auto [kept, fresh] = predicted_.try_emplace({in_use_, cell.cls});
+    if (fresh) kept->second = PredictInUse(cell);
     if (rule_.Replan(StepNs(kept->second, in_use_), own_ns)) {
       in_use_ = cell.cls;
       return {in_use_, std::nullopt};
@@ -40,14 +40,14 @@ class LayerReuse {
   }
 
  private:
-  /// All passes of a step: one plan serves them.
+  /// Time of all guidance passes of a step.
   [[nodiscard]] double StepNs(const Prediction& prediction, int cls) const {
     const auto chosen = static_cast<std::size_t>(result_.classes[cls].choice.chosen);
-    return static_cast<double>(prediction.total_ns) * result_.TurnsOf(chosen);
+    return static_cast<double>(prediction.total_ns) * result_.WavesOf(chosen);
   }
 
-  /// The plan in use on the masks of `cell`.
-  [[nodiscard]] Prediction Keep(const SearchCell& cell) const {
+  /// Prediction of the plan in use on the masks of `cell`.
+  [[nodiscard]] Prediction PredictInUse(const SearchCell& cell) const {
     const auto cls = static_cast<std::size_t>(in_use_);
     const auto chosen = static_cast<std::size_t>(result_.classes[cls].choice.chosen);
     Strategy strategy = result_.candidates[chosen].strategy;
@@ -67,7 +67,7 @@ class LayerReuse {
   const SearchOptions& options_;
   planner::ReuseRule rule_;
   int in_use_ = 0;
-  std::map<std::pair<int, int>, Prediction> kept_;  ///< by (class in use, class of the cell)
+  std::map<std::pair<int, int>, Prediction> predicted_;  ///< by (class in use, class of the cell)
 };
 
 }  // namespace
@@ -80,8 +80,8 @@ std::vector<CellUse> ChooseReuse(planner::MaskSource& masks,
   std::vector<CellUse> uses;
   for (const SearchCell& cell : result.cells) uses.push_back({cell.cls, std::nullopt});
   if (options.replan_ns <= 0) return uses;
-  const auto layers = static_cast<std::size_t>(options.layers.end - options.layers.begin);
-  ParallelFor(layers, options.threads, [&](std::size_t layer) {
+  const int layers = options.layers.end - options.layers.begin;
+  ParallelFor(layers, options.threads, [&](int layer) {
     LayerReuse reuse(masks, costs, result, planned, options);
     for (std::size_t i = layer; i < uses.size(); i += layers) uses[i] = reuse.Next(result.cells[i]);
   });

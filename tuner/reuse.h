@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which cells of a search keep the plan of an earlier step.
+// Choice of the cells that run the plan of an earlier step.
 #pragma once
 
 #include <optional>
@@ -11,18 +11,20 @@
 
 namespace dbsp::tuner {
 
-/// Whose plan a cell runs.
+/// Plan that a cell runs.
 struct CellUse {
-  int plan_class = 0;  ///< class whose strategy and partition it uses
-  std::optional<Prediction> prediction;  ///< of that plan on this cell's masks; absent on its own
+  int plan_class = 0;  ///< class whose strategy and partition the cell runs
+  /// Prediction of that plan on the masks of the cell; empty when the plan is that of its own
+  /// class.
+  std::optional<Prediction> prediction;
 };
 
-/// Layer by layer, steps in order, planner::ReuseRule at options.replan_ns: predicted time of the
-/// plan in use on the step's own masks against that of the step's own plan. With replan_ns = 0
-/// every cell uses its own class.
-/// shape    planned[class], own plans; returns [cell] as result.cells
+/// Applies planner::ReuseRule with options.replan_ns to every layer, steps in order. The rule
+/// compares the predicted times of the plan in use and of the step's own plan, both on the masks of
+/// the step. With replan_ns = 0 every cell runs the plan of its own class.
+/// shape    planned[class], own plans; returns one entry per entry of result.cells
 /// errors   whatever MaskSource::At throws
-/// threads  uses options.threads of its own
+/// threads  starts options.threads threads
 [[nodiscard]] std::vector<CellUse> ChooseReuse(planner::MaskSource& masks,
                                                const planner::Costs& costs,
                                                const SearchResult& result,

@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/parallel_for.h"
 #include "planner/placement/move_price.h"
 #include "planner/placement/placed.h"
 #include "planner/timeline/layer_volumes.h"
@@ -24,12 +25,11 @@
 #include "planner/workload/token_layout.h"
 #include "tuner/checked_costs.h"
 #include "tuner/kernel_selection.h"
-#include "tuner/parallel.h"
 
 namespace dbsp::tuner {
 namespace {
 
-/// Equal text = equal masks of every head.
+/// A text that is equal for two layers exactly when the masks of all heads are equal.
 std::string ContentKey(const LayerMasks& masks) {
   std::map<const BlockMask*, std::string> hashes;
   std::string key;
@@ -63,24 +63,26 @@ Score ScoreOf(const Prediction& prediction, const planner::BarrierLoad& load) {
   return score;
 }
 
-/// Do two strategies run alike on equal partitions, which are of equal ranks? Families are names
-/// for partitions, except that dbsp with heads and blocks split moves blocks in a round of its own
-/// (planner/timeline/routes.h).
-bool SameRun(const Strategy& a, const Strategy& b) {
-  const bool own_round = a.ulysses_degree > 1 && a.ring_degree > 1 &&
-                         (a.family == Family::kDbsp) != (b.family == Family::kDbsp);
-  // whole heads compute and move the same whatever the order of the tokens
+/// True when two strategies run the same operations on equal partitions of the same ranks. Families
+/// differ in their partitions only, with one exception: dbsp with split heads and split blocks
+/// exchanges blocks in an additional round (planner/timeline/routes.h).
+bool SameOperations(const Strategy& a, const Strategy& b) {
+  const bool additional_round = a.ulysses_degree > 1 && a.ring_degree > 1 &&
+                                (a.family == Family::kDbsp) != (b.family == Family::kDbsp);
+  // The order of the tokens does not change the work or the bytes of unsplit heads.
   const bool order = a.layout == b.layout || a.exchange == Exchange::kAllToAll;
-  return !own_round && order && a.ulysses_degree == b.ulysses_degree &&
+  return !additional_round && order && a.ulysses_degree == b.ulysses_degree &&
          a.ring_degree == b.ring_degree && a.exchange == b.exchange && a.chunks == b.chunks;
 }
 
-/// Ranks are made even in rows and blocks together where more than this part of the time is to be
-/// had by it: below that active blocks alone, which contracts and imbalance are about, are even.
-constexpr double kRowsMatter = 0.01;
+/// Smallest gain, as a part of the predicted time, for which a partition balances the cost of rows
+/// together with that of blocks. For smaller gains it balances active blocks only, because
+/// contracts and the imbalance ratio count active blocks.
+constexpr double kMinRowGain = 0.01;
 
-/// Part of the mean by which the busiest rank has more of rows, at their price, and blocks.
-double RowsLeft(const LayerMasks& masks, const Partition& partition, double row_price) {
+/// Imbalance of the ranks' loads when an active row counts as `row_price` blocks: the largest load
+/// over the mean, minus 1. 0 without a row price.
+double ImbalanceWithRows(const LayerMasks& masks, const Partition& partition, double row_price) {
   if (row_price <= 0) return 0;
   const std::vector<std::int64_t> load =
       planner::RankLoads(planner::RowLoadsOf(masks, row_price), partition);
@@ -89,14 +91,14 @@ double RowsLeft(const LayerMasks& masks, const Partition& partition, double row_
   return sum > 0 ? most * partition.ranks / sum - 1 : 0;
 }
 
-/// Where tokens live: on the ranks of one pass group.
+/// Ranks of a pass group that own the tokens.
 HomeLayout HomeOf(const AttentionShape& shape,
                   const Strategy& strategy,
                   const SearchOptions& options) {
   return MakeHomeLayout(shape, PassRanks(options.ranks, strategy.cfg_degree));
 }
 
-/// Shared state of the threads of one search.
+/// State of one search, shared by its threads.
 class Searcher {
  public:
   Searcher(const Workload& workload,
@@ -111,15 +113,15 @@ class Searcher {
         options_(options),
         excluded_(candidates.size()) {
     for (const Candidate& candidate : candidates) {
-      const TokenDistribution residence = ResidenceOf(candidate.strategy);
-      const auto same = std::ranges::find(places_, residence, &Place::residence);
-      place_of_.push_back(static_cast<std::size_t>(same - places_.begin()));
-      if (same != places_.end()) continue;
-      places_.push_back({residence, HomeOf(shape_, candidate.strategy, options)});
+      const TokenDistribution distribution = DistributionOf(candidate.strategy);
+      const auto same = std::ranges::find(homes_, distribution, &DistributionHome::distribution);
+      home_of_.push_back(static_cast<std::size_t>(same - homes_.begin()));
+      if (same != homes_.end()) continue;
+      homes_.push_back({distribution, HomeOf(shape_, candidate.strategy, options)});
     }
   }
 
-  /// Finds the class of the cell, scoring it when it is new.
+  /// Finds the class of a cell. Scores all candidates on it when the class is new.
   void Visit(std::size_t index, int step, int layer) {
     const std::string key = masks_.KeyAt(step, layer);
     int entry = 0;
@@ -154,7 +156,7 @@ class Searcher {
 
   void Reserve(std::size_t cells) { entry_of_cell_.assign(cells, 0); }
 
-  /// Classes in the order of their first cells, whatever order the threads found them in.
+  /// Numbers the classes by their first cells, which does not depend on the order of the threads.
   void Collect(SearchResult& result) {
     std::vector<int> renumbered(scores_.size(), -1);
     for (std::size_t i = 0; i < result.cells.size(); ++i) {
@@ -171,47 +173,50 @@ class Searcher {
   }
 
  private:
-  /// Where tokens live under a residence that some candidate has.
-  struct Place {
-    TokenDistribution residence;
+  /// A token distribution of some candidate, and the ranks that own the tokens under it.
+  struct DistributionHome {
+    TokenDistribution distribution;
     HomeLayout home;
   };
-  /// Masks in the order of one layout.
-  struct Laid {
-    explicit Laid(LayerMasks in_order) : masks(std::move(in_order)) {}
+  /// Masks of one layer with their rows and columns in the order of one token layout.
+  struct PermutedMasks {
+    explicit PermutedMasks(LayerMasks permuted) : masks(std::move(permuted)) {}
     const LayerMasks masks;
     planner::MaskSums sums{masks};
   };
-  /// The masks of a place, and what no placement of them on its homes can do without moving.
-  struct AtPlace {
-    Laid* laid = nullptr;
+  /// Masks of one layer under one token distribution, and the bytes that every placement of them
+  /// has to move between ranks.
+  struct LayoutContext {
+    PermutedMasks* permuted = nullptr;
     std::int64_t must_move = 0;
   };
 
-  /// [places_]; places of one layout share its masks. `laid` holds them, [layout].
-  std::vector<AtPlace> LayOut(const LayerMasks& masks,
-                              std::map<int, std::unique_ptr<Laid>>& laid) const {
-    std::vector<AtPlace> at;
-    for (const auto& [residence, home] : places_) {
-      std::unique_ptr<Laid>& own = laid[residence.layout];
+  /// Returns one context per entry of homes_. Distributions of the same layout share its masks,
+  /// which `permuted` owns, by layout.
+  std::vector<LayoutContext> MakeContexts(
+      const LayerMasks& masks, std::map<int, std::unique_ptr<PermutedMasks>>& permuted) const {
+    std::vector<LayoutContext> contexts;
+    for (const auto& [distribution, home] : homes_) {
+      std::unique_ptr<PermutedMasks>& own = permuted[distribution.layout];
       if (!own) {
-        const auto& layout = options_.layouts[residence.layout];
-        own = std::make_unique<Laid>(planner::Permuted(masks, layout, shape_));
+        const auto& layout = options_.layouts[distribution.layout];
+        own = std::make_unique<PermutedMasks>(planner::Permuted(masks, layout, shape_));
       }
-      at.push_back({own.get(), planner::MustMoveBytes(shape_, own->masks, home, options_.dtype)});
+      contexts.push_back(
+          {own.get(), planner::MustMoveBytes(shape_, own->masks, home, options_.dtype)});
     }
-    return at;
+    return contexts;
   }
 
   std::vector<Score> ScoreAll(const LayerMasks& given) {
     std::vector<Score> scores(candidates_.size());
     std::vector<Partition> partitions(candidates_.size());
-    std::map<int, std::unique_ptr<Laid>> laid;
-    const std::vector<AtPlace> at = LayOut(given, laid);
+    std::map<int, std::unique_ptr<PermutedMasks>> permuted;
+    const std::vector<LayoutContext> contexts = MakeContexts(given, permuted);
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
       if (excluded_[i]) continue;
       try {
-        scores[i] = ScoreOne(at[place_of_[i]], i, scores, partitions);
+        scores[i] = ScoreOne(contexts[home_of_[i]], i, scores, partitions);
       } catch (const Error& error) {
         const std::lock_guard lock(mutex_);
         if (!excluded_[i].exchange(true)) candidates_[i].excluded = error.what();
@@ -220,22 +225,22 @@ class Searcher {
     return scores;
   }
 
-  Score ScoreOne(const AtPlace& at,
+  Score ScoreOne(const LayoutContext& context,
                  std::size_t i,
                  const std::vector<Score>& scores,
                  std::vector<Partition>& partitions) {
-    const LayerMasks& masks = at.laid->masks;
+    const LayerMasks& masks = context.permuted->masks;
     const Strategy& strategy = candidates_[i].strategy;
-    const HomeLayout& home = places_[place_of_[i]].home;
+    const HomeLayout& home = homes_[home_of_[i]].home;
     const auto start = std::chrono::steady_clock::now();
-    partitions[i] = PartitionOf(shape_, masks, strategy, costs_, options_, &at.laid->sums);
+    partitions[i] = PartitionOf(shape_, masks, strategy, costs_, options_, &context.permuted->sums);
     const std::chrono::duration<double, std::micro> plan_time =
         std::chrono::steady_clock::now() - start;
     Score score;
     int same_as = static_cast<int>(i);
     for (std::size_t j = 0; j < i && same_as == static_cast<int>(i); ++j) {
       const Strategy& other = candidates_[j].strategy;
-      if (excluded_[j] || !SameRun(other, strategy) || !(partitions[j] == partitions[i])) {
+      if (excluded_[j] || !SameOperations(other, strategy) || !(partitions[j] == partitions[i])) {
         continue;
       }
       score = scores[j];
@@ -243,7 +248,7 @@ class Searcher {
     }
     if (same_as == static_cast<int>(i)) {
       auto work = planner::BuildLayerVolumes(
-          shape_, masks, partitions[i], strategy, home, options_.dtype, at.must_move);
+          shape_, masks, partitions[i], strategy, home, options_.dtype, context.must_move);
       if (const std::int64_t cap = options_.partition.memory_per_rank; cap > 0) {
         const std::string problem = planner::MemoryProblem(work, cap);
         if (!problem.empty()) Fail(ErrorCode::kNotFound, "--memory-per-rank: {}", problem);
@@ -264,8 +269,8 @@ class Searcher {
   const CheckedCosts costs_;
   std::vector<Candidate>& candidates_;
   const SearchOptions& options_;
-  std::vector<Place> places_;  ///< different residences, in the order of candidates
-  std::vector<std::size_t> place_of_;  ///< [candidate]
+  std::vector<DistributionHome> homes_;  ///< distinct distributions, by first candidate
+  std::vector<std::size_t> home_of_;  ///< [candidate] index into homes_
   std::vector<std::atomic<bool>> excluded_;  ///< [candidate], set with mutex_ held
   std::mutex mutex_;
   std::map<std::string, int> entry_of_key_;
@@ -275,17 +280,18 @@ class Searcher {
   std::vector<std::vector<Score>> scores_;  ///< [class in the order found]
 };
 
-/// Uniform strategy, every class's choice and the residence they share.
+/// Chooses the token distribution of the plan, its best uniform strategy and the strategy of every
+/// class.
 void ChooseAll(const std::vector<std::vector<Score>>& scores,
                const std::vector<std::int64_t>& cells,
                SearchResult& result) {
   double least = std::numeric_limits<double>::infinity();
   std::vector<TokenDistribution> tried;
   for (std::size_t i = 0; i < result.candidates.size(); ++i) {
-    const TokenDistribution residence = ResidenceOf(result.candidates[i].strategy);
-    if (std::ranges::find(tried, residence) != tried.end()) continue;
-    tried.push_back(residence);
-    const std::vector<Candidate> own = OfResidence(result.candidates, residence);
+    const TokenDistribution distribution = DistributionOf(result.candidates[i].strategy);
+    if (std::ranges::find(tried, distribution) != tried.end()) continue;
+    tried.push_back(distribution);
+    const std::vector<Candidate> own = WithDistribution(result.candidates, distribution);
     if (std::ranges::none_of(own, [](const Candidate& c) { return c.excluded.empty(); })) continue;
     const int uniform = BestUniform(own, scores, cells);
     std::vector<Choice> choices;
@@ -295,15 +301,15 @@ void ChooseAll(const std::vector<std::vector<Score>>& scores,
       const Score& chosen = scores[c][choices.back().chosen];
       sum += static_cast<double>(chosen.total_ns) * static_cast<double>(cells[c]);
     }
-    sum *= result.TurnsOf(i);
+    sum *= result.WavesOf(i);
     if (sum >= least) continue;
     least = sum;
-    result.residence = residence;
+    result.distribution = distribution;
     result.uniform = uniform;
     for (std::size_t c = 0; c < choices.size(); ++c) result.classes[c].choice = choices[c];
   }
   if (least == std::numeric_limits<double>::infinity()) {
-    (void)BestUniform(result.candidates, scores, cells);  // says why nothing is left
+    (void)BestUniform(result.candidates, scores, cells);  // throws the reason of the exclusions
   }
 }
 
@@ -333,7 +339,7 @@ Partition PartitionOf(const AttentionShape& shape,
                                             strategy.ring_degree,
                                             home,
                                             partition);
-    if (strategy.exchange != Exchange::kRing) {  // K/V go where they are used: no column owners
+    if (strategy.exchange != Exchange::kRing) {  // only a ring assigns columns to owners
       for (HeadGroup& group : made.groups) group.col_owner.clear();
     }
     return made;
@@ -341,26 +347,26 @@ Partition PartitionOf(const AttentionShape& shape,
   Partition made = make();
   if (strategy.family != Family::kBalanced && strategy.family != Family::kPlaced) return made;
   partition.row_price = planner::RowPrice(shape, masks, strategy, home.ranks(), costs);
-  if (RowsLeft(masks, made, partition.row_price) < kRowsMatter) return made;
-  Partition weighed;
+  if (ImbalanceWithRows(masks, made, partition.row_price) < kMinRowGain) return made;
+  Partition weighted;
   try {
-    weighed = make();
+    weighted = make();
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kNotFound) throw;
-    return made;  // it would not fit into memory
+    return made;  // the weighted partition exceeds the memory cap
   }
   const auto total_ns = [&](const Partition& of) {
     const auto work =
         planner::BuildLayerVolumes(shape, masks, of, strategy, home, options.dtype, 0);
     return static_cast<double>(planner::Predict(work, shape, options.dtype, costs).total_ns);
   };
-  return total_ns(weighed) < (1 - kRowsMatter) * total_ns(made) ? weighed : made;
+  return total_ns(weighted) < (1 - kMinRowGain) * total_ns(made) ? weighted : made;
 }
 
-LayerMasks LaidOut(const AttentionShape& shape,
-                   const LayerMasks& masks,
-                   const Strategy& strategy,
-                   const SearchOptions& options) {
+LayerMasks InLayoutOrder(const AttentionShape& shape,
+                         const LayerMasks& masks,
+                         const Strategy& strategy,
+                         const SearchOptions& options) {
   return planner::Permuted(masks, options.layouts.at(strategy.layout), shape);
 }
 
@@ -371,23 +377,27 @@ Prediction PredictOn(const AttentionShape& shape,
                      const planner::Costs& costs,
                      const SearchOptions& options) {
   const HomeLayout home = HomeOf(shape, strategy, options);
-  const auto work = planner::BuildLayerVolumes(
-      shape, LaidOut(shape, masks, strategy, options), partition, strategy, home, options.dtype);
+  const auto work = planner::BuildLayerVolumes(shape,
+                                               InLayoutOrder(shape, masks, strategy, options),
+                                               partition,
+                                               strategy,
+                                               home,
+                                               options.dtype);
   return planner::Predict(work, shape, options.dtype, CheckedCosts(costs));
 }
 
-CellPlan PlanCellOf(const AttentionShape& shape,
-                    const LayerMasks& masks,
-                    const Strategy& strategy,
-                    const planner::Costs& costs,
-                    const SearchOptions& options) {
+CellPlan MakeCellPlan(const AttentionShape& shape,
+                      const LayerMasks& masks,
+                      const Strategy& strategy,
+                      const planner::Costs& costs,
+                      const SearchOptions& options) {
   const HomeLayout home = HomeOf(shape, strategy, options);
   CellPlan plan;
-  const LayerMasks laid = LaidOut(shape, masks, strategy, options);
-  plan.partition = PartitionOf(shape, laid, strategy, CheckedCosts(costs), options);
+  const LayerMasks permuted = InLayoutOrder(shape, masks, strategy, options);
+  plan.partition = PartitionOf(shape, permuted, strategy, CheckedCosts(costs), options);
   const CheckedCosts checked(costs);
   auto work =
-      planner::BuildLayerVolumes(shape, laid, plan.partition, strategy, home, options.dtype);
+      planner::BuildLayerVolumes(shape, permuted, plan.partition, strategy, home, options.dtype);
   plan.kernel = options.kernels.empty()
                     ? strategy.kernel
                     : options.kernels[ChooseKernel(work, options.kernels, checked)];
@@ -412,7 +422,7 @@ SearchResult Search(const Workload& workload,
   DBSP_CHECK(!result.cells.empty());
   Searcher searcher(workload, masks, costs, candidates, options);
   searcher.Reserve(result.cells.size());
-  ParallelFor(result.cells.size(), options.threads, [&](std::size_t i) {
+  ParallelFor(static_cast<int>(result.cells.size()), options.threads, [&](int i) {
     searcher.Visit(i, result.cells[i].step, result.cells[i].layer);
   });
   searcher.Collect(result);

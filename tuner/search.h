@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exhaustive search: every candidate on every distinct (step, layer) of a workload.
+// Exhaustive search: scores every candidate on every distinct (step, layer) of a workload.
 #pragma once
 
 #include <cstdint>
@@ -22,29 +22,30 @@ struct IndexRange {
 };
 
 struct SearchOptions {
-  int ranks = 1;  ///< of all pass groups together
+  int ranks = 1;  ///< of all pass groups
   DType dtype = DType::kF32;
   IndexRange steps;
   IndexRange layers;
-  /// Token layouts that strategies refer to, as in Plan::layouts.
+  /// Token layouts, indexed by Strategy::layout as in Plan::layouts.
   std::vector<TokenLayout> layouts = {{"given", {}}};
-  planner::PartitionOptions partition;  ///< memory_per_rank holds for every family
-  /// Kernels that a cell may run, the default first. Partitions are made with the default's price
-  /// of a moved block (MovePrice), whichever kernel a cell then runs. Empty: every strategy's own.
+  planner::PartitionOptions partition;  ///< its memory_per_rank applies to every family
+  /// Kernels that a cell may run, the default first. Partitions are made with the default kernel's
+  /// price of a moved block (MovePrice), even for a cell that runs another kernel. Empty: every
+  /// strategy runs its own kernel.
   std::vector<std::string> kernels = {};
   int threads = 1;
-  /// Contracts let rho grow by this part (planner/timeline/contract.h).
+  /// Relative growth of rho that contracts allow (planner/timeline/contract.h).
   double contract_tolerance = 0.05;
-  /// What a new plan costs a run; 0 = plans are made ahead, every cell has its own.
+  /// Time that a run needs to make a new plan. 0: plans are made ahead and every cell has its own.
   double replan_ns = 0;
 };
 
-/// Cells whose masks are equal: searched once.
+/// Cells with equal masks, which are searched once.
 struct CellClass {
   int step = 0;  ///< its first cell
   int layer = 0;
   std::int64_t cells = 0;
-  std::vector<Score> scores;  ///< [candidate]; of an excluded one meaningless
+  std::vector<Score> scores;  ///< [candidate]; undefined for excluded candidates
   Choice choice;
 };
 
@@ -62,45 +63,47 @@ struct SearchResult {
   std::vector<std::string> kernels;  ///< as SearchOptions::kernels
   std::vector<CellClass> classes;  ///< by first cell
   std::vector<SearchCell> cells;  ///< by step, then layer
-  TokenDistribution residence;  ///< of all chosen strategies: tokens have one place in a whole plan
-  int uniform = 0;  ///< best candidate of the residence when one is used everywhere
+  TokenDistribution distribution;  ///< the one that all chosen strategies share
+  int uniform = 0;  ///< best candidate of that distribution when all cells run the same one
 
-  /// Kernel of a candidate on a class.
+  /// Kernel that a candidate runs on a class.
   [[nodiscard]] const std::string& KernelOf(const CellClass& cls, std::size_t candidate) const {
     if (kernels.empty()) return candidates[candidate].strategy.kernel;
     return kernels[cls.scores[candidate].kernel];
   }
-  /// What the scores of a candidate, of one pass, are multiplied by to compare cfg degrees.
-  [[nodiscard]] int TurnsOf(std::size_t candidate) const {
+  /// Number of waves of guidance passes with a candidate's cfg degree. A score is the time of one
+  /// pass, so candidates of different cfg degrees are compared by score times waves.
+  [[nodiscard]] int WavesOf(std::size_t candidate) const {
     return SequentialWaves(passes, candidates[candidate].strategy.cfg_degree);
   }
 };
 
-/// Masks in the order of the strategy's layout: what its partition, amounts and contract are of.
-[[nodiscard]] LayerMasks LaidOut(const AttentionShape& shape,
-                                 const LayerMasks& masks,
-                                 const Strategy& strategy,
-                                 const SearchOptions& options);
+/// Masks with rows and columns in the order of the strategy's token layout. Partitions, volumes and
+/// contracts are made from these.
+[[nodiscard]] LayerMasks InLayoutOrder(const AttentionShape& shape,
+                                       const LayerMasks& masks,
+                                       const Strategy& strategy,
+                                       const SearchOptions& options);
 
-/// Scores every candidate on every distinct cell and chooses: for every residence (token layout and
-/// cfg degree) the best candidate of each cell, then the residence with the smallest sum over cells
-/// times turns; of equal ones that of the first candidate. Cells are told apart by
-/// MaskSource::KeyAt where it answers and by the content of the masks; at most `threads` layers of
-/// masks are held at a time. A candidate that cannot be partitioned or priced on any cell is
-/// excluded everywhere, with the reason; so is one for which the costs answer with anything but
-/// finite, ordered, non-negative numbers.
+/// Scores every candidate on every distinct cell. Chooses for every token distribution the best
+/// candidate of each cell, and then the distribution with the smallest sum over cells times waves;
+/// of equal sums that of the first candidate. Cells are compared by MaskSource::KeyAt where the
+/// source has keys, else by the content of their masks. At most `threads` layers of masks are in
+/// memory at a time. A candidate that cannot be partitioned or priced on some cell is excluded from
+/// all cells, with the reason. The same holds when a cost is not finite, negative or out of order.
 /// requires ranges inside the workload and not empty
-/// errors   whatever MaskSource::At throws; Error{kNotFound} when no candidate is left
-/// threads  uses `threads` of its own; costs are asked from all of them
+/// errors   whatever MaskSource::At throws; Error{kNotFound} when every candidate is excluded
+/// threads  starts options.threads threads, which call `costs` concurrently
 [[nodiscard]] SearchResult Search(const Workload& workload,
                                   planner::MaskSource& masks,
                                   const planner::Costs& costs,
                                   std::vector<Candidate> candidates,
                                   const SearchOptions& options);
 
-/// The partition of a candidate for masks in its layout's order, on the ranks of a pass group;
-/// balanced weighs moves at `costs`, and both balanced and placed rows, where that takes a percent
-/// off the predicted total. `sums` are of these masks, where the caller has them.
+/// The partition of a candidate on the ranks of a pass group. `masks` are in the order of its
+/// layout, and `sums` are theirs if the caller has them. balanced takes the price of moved blocks
+/// from `costs`. balanced and placed also balance the cost of rows where that shortens the
+/// predicted total by one percent or more.
 [[nodiscard]] Partition PartitionOf(const AttentionShape& shape,
                                     const LayerMasks& masks,
                                     const Strategy& strategy,
@@ -108,23 +111,26 @@ struct SearchResult {
                                     const SearchOptions& options,
                                     planner::MaskSums* sums = nullptr);
 
-/// Partition and prediction of one candidate for one cell's masks (as given), as Search scored it.
+/// Plan of one cell with one candidate.
 struct CellPlan {
   Partition partition;
   Prediction prediction;
-  std::string kernel;  ///< chosen among options.kernels; the strategy's own where there are none
+  std::string kernel;  ///< one of options.kernels; the strategy's own when that list is empty
 };
-/// Prediction of a partition, whichever masks it was made for, on these.
+/// Prediction of a partition on `masks` (in the given order), which may differ from the masks that
+/// the partition was made for.
 [[nodiscard]] Prediction PredictOn(const AttentionShape& shape,
                                    const LayerMasks& masks,
                                    const Partition& partition,
                                    const Strategy& strategy,
                                    const planner::Costs& costs,
                                    const SearchOptions& options);
-[[nodiscard]] CellPlan PlanCellOf(const AttentionShape& shape,
-                                  const LayerMasks& masks,
-                                  const Strategy& strategy,
-                                  const planner::Costs& costs,
-                                  const SearchOptions& options);
+/// Partition and prediction of a candidate on `masks` (in the given order), equal to what Search()
+/// scored.
+[[nodiscard]] CellPlan MakeCellPlan(const AttentionShape& shape,
+                                    const LayerMasks& masks,
+                                    const Strategy& strategy,
+                                    const planner::Costs& costs,
+                                    const SearchOptions& options);
 
 }  // namespace dbsp::tuner

@@ -10,8 +10,8 @@
 namespace dbsp::tuner {
 namespace {
 
-/// Index of `layout` in the space, which gets it where it is new.
-int PlaceOf(const TokenLayout& layout, SearchSpace& space) {
+/// Index of `layout` in space.layouts. Appends it when it is new.
+int LayoutIndexIn(SearchSpace& space, const TokenLayout& layout) {
   const auto found = std::ranges::find(space.layouts, layout);
   if (found != space.layouts.end()) return static_cast<int>(found - space.layouts.begin());
   space.layouts.push_back(layout);
@@ -39,10 +39,12 @@ SearchSpace MakeSearchSpace(const SpaceRequest& request,
         ChooseLayouts(request.layout, workload, masks, costs, candidates, options);
     for (std::size_t i = 1; i < layouts.size(); ++i) variants.layouts.push_back(layouts[i].name);
     if (layouts.size() > 1) candidates = make();
-    std::vector<int> place;
-    for (const TokenLayout& layout : layouts) place.push_back(PlaceOf(layout, space));
+    std::vector<int> index_in_space;  // of every entry of `layouts`
+    for (const TokenLayout& layout : layouts) {
+      index_in_space.push_back(LayoutIndexIn(space, layout));
+    }
     for (Candidate& candidate : candidates) {
-      candidate.strategy.layout = place[candidate.strategy.layout];
+      candidate.strategy.layout = index_in_space[candidate.strategy.layout];
       space.candidates.push_back(std::move(candidate));
     }
   }

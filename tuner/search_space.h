@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one search looks at: every candidate of every cfg degree, and the token layouts they name.
+// Candidates of one search, of every cfg degree, and the token layouts that they refer to.
 #pragma once
 
 #include <string>
@@ -16,9 +16,9 @@ namespace dbsp::tuner {
 
 struct SpaceRequest {
   std::vector<Family> families;
-  std::vector<int> cfg_degrees = {1};  ///< rising
-  CandidateOptions variants;  ///< its layouts and cfg degree are set here
-  std::string layout = "auto";  ///< as ChooseLayouts()
+  std::vector<int> cfg_degrees = {1};  ///< ascending
+  CandidateOptions variants;  ///< MakeSearchSpace() sets its layouts and cfg degree
+  std::string layout = "auto";  ///< text for ChooseLayouts()
   std::string kernel;
 };
 
@@ -27,9 +27,9 @@ struct SearchSpace {
   std::vector<TokenLayout> layouts;  ///< "given" first; for SearchOptions::layouts
 };
 
-/// Candidates of one cfg degree after the other. A degree has the layouts that suit the ranks of
-/// its pass groups (ChooseLayouts); a layout that suits several is one.
-/// requires options.layouts is {"given"}; every cfg degree divides options.ranks
+/// Candidates of all cfg degrees, one degree after the other. ChooseLayouts() chooses the layouts
+/// of every degree for the ranks of its pass groups; a layout of several degrees is listed once.
+/// requires options.layouts is {"given"} only; every cfg degree divides options.ranks
 /// errors   as MakeCandidates and ChooseLayouts
 [[nodiscard]] SearchSpace MakeSearchSpace(const SpaceRequest& request,
                                           const Workload& workload,

@@ -22,7 +22,7 @@ bool Usable(const Trial& trial) {
          positive(trial.samples_ns) && positive(trial.alone_ns);
 }
 
-/// Median, and how far the middle half reaches from it.
+/// Median, and the larger distance of the quartiles from it over the median.
 std::pair<double, double> MiddleOf(const std::vector<std::int64_t>& samples_ns) {
   const std::vector<double> samples(samples_ns.begin(), samples_ns.end());
   const double median = Quantile(samples, 0.5);
@@ -79,21 +79,21 @@ TrialSelection SelectTrials(std::span<const db::StoredTrial> trials,
   }
   if (devices.empty()) {
     Fail(ErrorCode::kNotFound,
-         "{}: no finished trial ({} unusable); measure first: {}",
+         "{}: no successful trial ({} unusable); measure first: {}",
          database,
          unusable,
          profile_command);
   }
   if (chosen == nullptr) {
     Fail(ErrorCode::kNotFound,
-         "{}: no trial of device '{}'; it holds: {}",
+         "{}: no trial of device '{}'; the database has: {}",
          database,
          device,
          fmt::join(devices, ", "));
   }
   selection.device = *chosen;
 
-  std::map<std::string, std::size_t> newest;  // configuration to its place in selection.trials
+  std::map<std::string, std::size_t> newest;  // index into selection.trials, by configuration
   std::size_t repeated = 0;
   for (const db::StoredTrial& stored : trials) {
     const auto found = environment.find(stored.environment_id);
@@ -113,18 +113,18 @@ TrialSelection SelectTrials(std::span<const db::StoredTrial> trials,
       fmt::format("{}: {} trials of {}", database, selection.trials.size(), DeviceName(*chosen)));
   if (devices.size() > 1) {
     selection.remarks.push_back(
-        fmt::format("the database holds {} devices ({}); {} was taken, --db-device names another",
+        fmt::format("the database has {} devices ({}); {} was used, --db-device selects another",
                     devices.size(),
                     fmt::join(devices, ", "),
-                    device.empty() ? "the one measured last" : "the one asked for"));
+                    device.empty() ? "the one measured last" : "the requested one"));
   }
   if (repeated > 0) {
     selection.remarks.push_back(
         fmt::format("{} older trials of the same configuration were left out", repeated));
   }
   if (unusable > 0) {
-    selection.remarks.push_back(
-        fmt::format("{} trials that failed or hold no positive time were left out", unusable));
+    selection.remarks.push_back(fmt::format(
+        "{} trials that failed or have a time that is not positive were left out", unusable));
   }
   return selection;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which trials of a database a cost model may use: finished ones, of one device, each
-// configuration once.
+// Trials of a database that a cost model uses: successful ones of one device, the newest of every
+// configuration.
 #pragma once
 
 #include <span>
@@ -13,12 +13,13 @@
 
 namespace dbsp::tuner {
 
-/// One usable trial: the median of all its samples, and how far their middle half reaches.
+/// Median time of one trial and the relative spread of its samples: the larger distance of the two
+/// quartiles from the median, over the median.
 struct UsableTrial {
   const Trial* trial = nullptr;
   double ns = 0;
   double spread = 0;
-  /// Of an overlap: the same of the samples with nothing beside; 0 of others.
+  /// The same for the samples without overlap of an overlap trial; 0 for other trials.
   double alone_ns = 0;
   double alone_spread = 0;
 };
@@ -26,13 +27,13 @@ struct UsableTrial {
 struct TrialSelection {
   Provenance device;
   std::vector<UsableTrial> trials;  ///< oldest first; of equal configurations the newest only
-  std::vector<std::string> remarks;  ///< what was left out, in words
+  std::vector<std::string> remarks;  ///< sentences on what was selected and left out
 };
 
-/// Trials of the device that `device` names (kind, name or part of it, UUID), or of the one
-/// measured last when it is empty.
-/// errors  Error{kNotFound} when there is no usable trial at all or none of that device
-/// owns    nothing: `trials` must outlive the result
+/// Trials of the device that `device` identifies (by kind, name or part of it, or UUID). An empty
+/// `device` selects the one that was measured last.
+/// errors  Error{kNotFound} when there is no usable trial, or none of that device
+/// owns    nothing; `trials` must outlive the result
 [[nodiscard]] TrialSelection SelectTrials(std::span<const db::StoredTrial> trials,
                                           std::span<const db::StoredEnvironment> environments,
                                           const std::string& device,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tuner/tune_tool.h"
 
-#include <algorithm>
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <map>
 #include <memory>
 #include <optional>
-#include <thread>
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/parallel_for.h"
 #include "core/units.h"
 #include "db/database.h"
 #include "planner/timeline/validate.h"
@@ -24,11 +24,11 @@
 namespace dbsp::tuner {
 namespace {
 
-/// What prices the search, and what the plan says of it.
+/// Cost model of the search, with the values that follow from it.
 struct CostChoice {
   std::unique_ptr<FittedCosts> fitted;
   std::unique_ptr<ClusterCosts> analytic;
-  std::unique_ptr<MixedCosts> mixed;  ///< fitted, and a cluster's exchanges
+  std::unique_ptr<MixedCosts> mixed;  ///< `fitted` with the exchanges of a cluster
   PlanOrigin origin;
   DType dtype = DType::kBf16;
   std::string kernel;
@@ -45,37 +45,143 @@ struct CostChoice {
   }
 };
 
+void AddInputFlags(CLI::App& app, TuneFlags& flags) {
+  const char* const group = "Input and output";
+  app.add_option("--workload", flags.workload, "Workload file of dbsp-workload")
+      ->required()
+      ->group(group);
+  app.add_option("-o,--output", flags.output, "Plan file to write (.json or .json.zst)")
+      ->group(group);
+  app.add_flag("--compare", flags.compare, "Print every candidate")->group(group);
+  app.add_flag("--json", flags.json, "Print one JSON document instead of the table")->group(group);
+  app.add_flag(
+         "--cells", flags.cells, "With --compare or --json: also print one entry per (step, layer)")
+      ->group(group);
+}
+
+void AddCostFlags(CLI::App& app, TuneFlags& flags) {
+  const char* const group = "Costs and ranks";
+  app.add_option("--db", flags.database, "Database of dbsp-profile, for measured costs")
+      ->group(group);
+  app.add_option("--db-device",
+                 flags.device,
+                 "Device whose trials are used: kind, name or UUID (default: the last measured)")
+      ->group(group);
+  app.add_option("--cluster",
+                 flags.cluster,
+                 "Analytic costs of h200xN, h100xN or a100xN, N <= 8; with --db its exchanges only")
+      ->group(group);
+  app.add_option("--ranks", flags.ranks, "Ranks to plan for (default: the cluster's GPUs)")
+      ->check(CLI::Range(1, 4096))
+      ->group(group);
+  app.add_option("--ranks-per-node",
+                 flags.ranks_per_node,
+                 "With --db: price exchanges as measured on this many ranks per host (default: on "
+                 "the fewest hosts measured)")
+      ->check(CLI::Range(1, 4096))
+      ->group(group);
+  app.add_option("--kernel", flags.kernel, "Attention kernel (default: the fastest measured)")
+      ->group(group);
+  app.add_flag("--force",
+               flags.force,
+               "Scale costs from another block size or rank count where none is measured")
+      ->group(group);
+}
+
+void AddSearchFlags(CLI::App& app, TuneFlags& flags) {
+  const char* const group = "Search space";
+  app.add_option("--families",
+                 flags.families,
+                 "auto (all), or a list of ulysses,ring,usp,dbsp,balanced,placed")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--cfg-degrees",
+                 flags.cfg_degrees,
+                 "Guidance passes that run at the same time, each on an equal part of the ranks: "
+                 "auto, or a list such as 1,2")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--chunks",
+                 flags.chunks,
+                 "Numbers of head chunks to try; the exchange of one chunk overlaps with the "
+                 "attention of another")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--layout",
+                 flags.layout,
+                 "Static token order that plans may use: given, strided:N, zigzag:N, or auto (the "
+                 "best for the masks, if it helps)")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--steps", flags.steps, "Only these steps, A-B, both ends included")->group(group);
+  app.add_option("--layers", flags.layers, "Only these layers, A-B, both ends included")
+      ->group(group);
+  app.add_option("--dbsp-reward", flags.dbsp_reward, "Reward Rb of the dbsp family")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--memory-per-rank",
+                 flags.memory_per_rank,
+                 "Maximum bytes of Q, K, V and O per rank in a layer's attention (8G, 500M, or a "
+                 "number); candidates that need more are excluded")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::PositiveNumber)
+      ->group(group);
+  app.add_option("--threads", flags.threads, "Threads of the search (default: one per core)")
+      ->check(CLI::Range(1, 1024))
+      ->group(group);
+}
+
+void AddReuseFlags(CLI::App& app, TuneFlags& flags) {
+  const char* const group = "Changing masks";
+  app.add_option("--contract-tolerance",
+                 flags.contract_tolerance,
+                 "Relative growth of the imbalance on other masks up to which a cell's plan holds")
+      ->check(CLI::Range(0.0, 1e3))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--replan-us",
+                 flags.replan_us,
+                 "Microseconds that a run needs to make a new plan; a layer keeps its plan over "
+                 "steps until the plan has lost that much (0: every step has its own plan)")
+      ->check(CLI::Range(0.0, 1e12))
+      ->capture_default_str()
+      ->group(group);
+}
+
 void RequireSensible(const TuneFlags& flags) {
   if (flags.database.empty() && flags.cluster.empty()) {
     Fail(ErrorCode::kInvalidArgument,
-         "no costs: give --db FILE (measured costs), --cluster NAME (analytic costs), or both: a "
-         "machine's attention with a cluster's exchanges");
+         "no cost model: give --db FILE for measured costs, --cluster NAME for analytic costs, or "
+         "both for a measured machine with the exchanges of a cluster");
   }
   if (flags.output.empty() && !flags.compare && !flags.json) {
-    Fail(ErrorCode::kInvalidArgument, "nothing to do: give -o PLAN, --compare or both");
+    Fail(ErrorCode::kInvalidArgument, "no output: give -o PLAN, --compare or both");
   }
   if (flags.cluster.empty() && flags.ranks == 0) {
-    Fail(ErrorCode::kInvalidArgument, "--ranks is needed with --db");
+    Fail(ErrorCode::kInvalidArgument, "--ranks is required with --db");
   }
   for (const auto& input : {flags.workload, flags.database}) {
     std::error_code ignored;
     if (!flags.output.empty() && !input.empty() &&
         std::filesystem::equivalent(flags.output, input, ignored)) {
-      Fail(ErrorCode::kInvalidArgument, "-o {}: would overwrite an input", flags.output.string());
+      Fail(ErrorCode::kInvalidArgument,
+           "-o {}: the output would overwrite an input",
+           flags.output.string());
     }
   }
 }
 
-/// The whole of the first cell on one rank, to choose a kernel by.
+/// All attention of the last cell as one call, by which the fastest kernel is chosen.
 planner::AttentionWork TypicalWork(const Workload& workload,
                                    planner::MaskSource& masks,
                                    const SearchOptions& options) {
-  const LayerMasks first = masks.At(options.steps.end - 1, options.layers.end - 1);
+  const LayerMasks last = masks.At(options.steps.end - 1, options.layers.end - 1);
   planner::AttentionWork work;
   work.head_dim = workload.model.head_dim;
   work.block = workload.block;
-  work.heads = first.heads();
-  for (const BlockMaskPtr& mask : first.head) {
+  work.heads = last.heads();
+  for (const BlockMaskPtr& mask : last.head) {
     work.active_blocks += mask->Count();
     for (int i = 0; i < mask->rows(); ++i) work.active_rows += mask->RowCount(i) > 0 ? 1 : 0;
   }
@@ -133,8 +239,8 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   return choice;
 }
 
-/// How often layers change their plan from one step to the next, and what keeping it loses.
-std::string ReuseWords(const Plan& plan, const SearchResult& result) {
+/// Sentence on the number of plans that the run makes and on the time lost by reusing plans.
+std::string ReuseSummary(const Plan& plan, const SearchResult& result) {
   std::map<int, int> in_use;  // strategy of every layer
   std::size_t made = 0;
   for (const PlanCell& cell : plan.cells) {
@@ -143,8 +249,7 @@ std::string ReuseWords(const Plan& plan, const SearchResult& result) {
     at->second = cell.strategy;
   }
   return fmt::format(
-      "reuse: {} plans for {} cells, {:.3f} ms in all against {:.3f} ms with a plan of its own for "
-      "every cell",
+      "reuse: {} plans for {} cells take {:.3f} ms in total; one plan per cell takes {:.3f} ms",
       made,
       plan.cells.size(),
       plan.total_ms(),
@@ -188,7 +293,7 @@ IndexRange ParseRange(std::string_view text, int count, std::string_view flag) {
   const auto end = number(last);
   if (!begin || !end || *begin < 0 || *end < *begin || *end >= count) {
     Fail(ErrorCode::kInvalidArgument,
-         "{} {}: expected a range A-B or a number within 0-{}",
+         "{} {}: expected a range A-B or a number from 0 to {}",
          flag,
          text,
          count - 1);
@@ -207,9 +312,7 @@ int RunTune(const TuneFlags& flags) {
   options.partition.memory_per_rank = flags.memory_per_rank;
   options.contract_tolerance = flags.contract_tolerance;
   options.replan_ns = flags.replan_us * kNsPerUs;
-  options.threads = flags.threads > 0
-                        ? flags.threads
-                        : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  options.threads = ThreadCount(flags.threads);
   const auto masks = planner::OpenMasks(workload);
   CostChoice choice = ChooseCosts(flags, workload, *masks, options);
   options.ranks = choice.ranks;
@@ -238,17 +341,33 @@ int RunTune(const TuneFlags& flags) {
                          plan.cells.size(),
                          plan.strategies.size(),
                          plan.partitions.size()));
-    if (options.replan_ns > 0) Progress(ReuseWords(plan, result));
+    if (options.replan_ns > 0) Progress(ReuseSummary(plan, result));
     if (const std::string problem = FallbackProblem(plan, flags.memory_per_rank);
         !problem.empty()) {
       Progress(fmt::format(
-          "note: the fallback does not keep within --memory-per-rank on masks that keep "
-          "everything: {}; where a contract is broken, make a new plan",
+          "note: the fallback exceeds --memory-per-rank on dense masks: {}; where a contract does "
+          "not hold, make a new plan instead",
           problem));
     }
   }
   Report(flags, workload, result, choice);
   return 0;
+}
+
+int TuneMain(int argc, const char* const* argv) {
+  CLI::App app(
+      "Chooses how to split the attention of every (step, layer) of a workload over ranks.",
+      "dbsp-tune");
+  TuneFlags flags;
+  AddInputFlags(app, flags);
+  AddCostFlags(app, flags);
+  AddSearchFlags(app, flags);
+  AddReuseFlags(app, flags);
+  app.footer(
+      "Examples:\n"
+      "  dbsp-tune --workload w.json --db p.db --ranks 8 -o plan.json --compare\n"
+      "  dbsp-tune --workload w.json --cluster h200x8 -o plan.json");
+  return RunTool(app, argc, argv, [&] { return RunTune(flags); });
 }
 
 }  // namespace dbsp::tuner

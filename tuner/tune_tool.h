@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-tune: what its flags say, and what they ask for.
+// dbsp-tune: searches a strategy for every (step, layer) of a workload and writes the plan.
+// A part of the library, so that tests run the tool in their own process.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +14,7 @@ namespace dbsp::tuner {
 struct TuneFlags {
   std::filesystem::path workload;
   std::filesystem::path database;
-  std::string device;  ///< --db-device
+  std::string device;  ///< value of --db-device
   std::string cluster;
   std::filesystem::path output;
   std::string families = "auto";
@@ -23,11 +24,11 @@ struct TuneFlags {
   std::string kernel;
   std::string chunks = "1,2,4";
   std::string layout = "auto";
-  int ranks = 0;  ///< 0 = not given
-  int ranks_per_node = 0;  ///< 0 = not given
-  int threads = 0;  ///< 0 = one per core
+  int ranks = 0;  ///< 0 when the flag is absent
+  int ranks_per_node = 0;  ///< 0 when the flag is absent
+  int threads = 0;  ///< 0: one per core
   double dbsp_reward = 2;
-  std::int64_t memory_per_rank = 0;  ///< bytes, 0 = not given
+  std::int64_t memory_per_rank = 0;  ///< bytes; 0 when the flag is absent
   double contract_tolerance = 0.05;
   double replan_us = 0;
   bool compare = false;
@@ -36,11 +37,15 @@ struct TuneFlags {
   bool force = false;
 };
 
-/// "2-5" or "2" as [2, 6) or [2, 3); "" as [0, count).
-/// errors  Error{kInvalidArgument} naming `flag`, for text that is no range or leaves [0, count)
+/// Parses "2-5" as [2, 6), "2" as [2, 3) and "" as [0, count).
+/// errors  Error{kInvalidArgument} with `flag`, for text that is not a range within [0, count)
 [[nodiscard]] IndexRange ParseRange(std::string_view text, int count, std::string_view flag);
 
-/// Runs the tool; argument errors are Error{kInvalidArgument}. returns the exit code
+/// Searches, writes the plan and prints the results. Returns the exit code.
+/// errors  Error{kInvalidArgument} for flags that contradict each other or the workload
 int RunTune(const TuneFlags& flags);
+
+/// The tool's main(): flags, run, exit code. The plan file is written completely or not at all.
+int TuneMain(int argc, const char* const* argv);
 
 }  // namespace dbsp::tuner

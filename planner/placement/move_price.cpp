@@ -44,7 +44,8 @@ double MovePrice(const AttentionShape& shape,
   if (block_ns <= 0) return 0;
   const std::int64_t token_bytes = std::int64_t{shape.head_dim} * BytesOf(dtype);
   const std::int64_t share = 4 * shape.heads * token_bytes * shape.tokens / ranks;
-  const double more = costs.AllToAll(ranks, 2 * share).ns - costs.AllToAll(ranks, share).ns;
+  const std::vector<int> all = FirstRanks(ranks);
+  const double more = costs.AllToAll(all, 2 * share).ns - costs.AllToAll(all, share).ns;
   const std::int64_t moved =
       token_bytes * (shape.block.q + shape.block.k);  // of the two kinds, 2/2
   return std::max(0.0, more) / static_cast<double>(share) * static_cast<double>(moved) / block_ns;

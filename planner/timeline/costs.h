@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the planner asks of a cost model. Implemented by tuner/ from a database or a published
-// cluster; the planner knows no device.
+// Interface of the cost models that the planner works with. tuner/ implements it from a database's
+// measurements or from a cluster's published figures; the planner itself knows no device.
 #pragma once
 
 #include <cstdint>
+#include <numeric>
 #include <span>
-#include <string>
+#include <vector>
 
 #include "core/plan.h"
 #include "planner/timeline/layer_volumes.h"
@@ -19,52 +20,53 @@ struct Estimate {
   double high_ns = 0;
 };
 
-/// How many times longer something takes; always finite, 1 <= low <= value <= high.
-struct RatioEstimate {
+/// Time of an operation beside another one, divided by its time alone, with an interval; always
+/// finite, 1 <= low <= value <= high.
+struct SlowdownEstimate {
   double value = 1;
   double low = 1;
   double high = 1;
 };
 
-/// What attention and traffic lose while they run at once on one rank, against each alone.
+/// Slowdown of attention and of an exchange that overlap on one rank.
 struct OverlapSlowdownEstimate {
-  RatioEstimate attention;  ///< of attention while the rank's link carries traffic
-  RatioEstimate exchange;  ///< of the traffic while a rank that it moves for attends
+  SlowdownEstimate attention;  ///< while the rank's link carries traffic
+  SlowdownEstimate exchange;  ///< while a rank that takes part in it computes attention
 };
 
-/// What a link may carry beside attention.
+/// Kinds of traffic that attention can overlap with.
 enum class Traffic : std::uint8_t { kAllToAll, kHop };
 
+/// Ranks 0 .. count - 1, for the price of an exchange of which only the number of ranks is known.
+[[nodiscard]] inline std::vector<int> FirstRanks(int count) {
+  std::vector<int> ranks(count);
+  std::iota(ranks.begin(), ranks.end(), 0);
+  return ranks;
+}
+
+/// Price of every operation of a layer, nanoseconds. Threads ask concurrently.
 class Costs {
  public:
   virtual ~Costs() = default;
-  /// One attention call; 0 when nothing is kept.
+  /// One attention call; 0 without active blocks.
   [[nodiscard]] virtual Estimate Attention(const AttentionWork& work) const = 0;
-  /// Gathering or scattering `bytes` between the home layout and blocks, on one rank.
+  /// Copying `bytes` between a rank's tokens and the blocks that it sends or receives.
   [[nodiscard]] virtual Estimate Copy(std::int64_t bytes) const = 0;
   /// Merging `rows` (head, query) partial results of head_dim floats each.
   [[nodiscard]] virtual Estimate Merge(std::int64_t rows, int head_dim) const = 0;
-  /// All-to-all between `ranks` ranks, the busiest of which moves max(sent, received) =
-  /// `max_rank_bytes`; 0 when that is 0.
-  [[nodiscard]] virtual Estimate AllToAll(int ranks, std::int64_t max_rank_bytes) const = 0;
-  /// The same between these ranks, for costs that know which ranks share a host.
-  [[nodiscard]] virtual Estimate AllToAllAmong(std::span<const int> ranks,
-                                               std::int64_t max_rank_bytes) const {
-    return AllToAll(static_cast<int>(ranks.size()), max_rank_bytes);
-  }
-  /// One ring hop: every rank of a ring of `ranks` sends and receives; this rank receives `bytes`.
-  [[nodiscard]] virtual Estimate Hop(int ranks, std::int64_t bytes) const = 0;
-  /// The same in a ring of these ranks.
-  [[nodiscard]] virtual Estimate HopAround(std::span<const int> ring, std::int64_t bytes) const {
-    return Hop(static_cast<int>(ring.size()), bytes);
-  }
-  /// Of all-to-alls between, or hops in a ring of, `ranks` ranks. Costs that know of none lose
-  /// nothing.
-  [[nodiscard]] virtual OverlapSlowdownEstimate EstimateOverlapSlowdown(Traffic /*traffic*/,
-                                                                        int /*ranks*/) const {
+  /// All-to-all between `ranks`; the busiest of them sends or receives `max_rank_bytes`. 0 when
+  /// that is 0. Which ranks they are matters to costs that know the hosts; others count them.
+  [[nodiscard]] virtual Estimate AllToAll(std::span<const int> ranks,
+                                          std::int64_t max_rank_bytes) const = 0;
+  /// One hop in a ring of the ranks `ring`: each of them sends and receives at the same time, and
+  /// the first one receives `bytes`.
+  [[nodiscard]] virtual Estimate Hop(std::span<const int> ring, std::int64_t bytes) const = 0;
+  /// Slowdown of attention and of an all-to-all between `ranks` ranks, or a hop in a ring of them,
+  /// while both run. A cost model without such figures returns 1.
+  [[nodiscard]] virtual OverlapSlowdownEstimate Slowdown(Traffic /*traffic*/, int /*ranks*/) const {
     return {};
   }
-  /// Lowest time any exchange of `bytes` per rank can take (bandwidth only), for lower bounds.
+  /// Lowest time of any exchange of `bytes` per rank (bandwidth only), for lower bounds.
   [[nodiscard]] virtual double BandwidthBoundNs(std::int64_t bytes) const = 0;
   [[nodiscard]] virtual CostSource source() const = 0;
 };

@@ -28,9 +28,11 @@ double Pick(const Estimate& estimate, Bound bound) {
   return At(bound, estimate.low_ns, estimate.ns, estimate.high_ns);
 }
 
-OverlapSlowdown Pick(const OverlapSlowdownEstimate& contention, Bound bound) {
-  const auto pick = [bound](const RatioEstimate& f) { return At(bound, f.low, f.value, f.high); };
-  return {pick(contention.attention), pick(contention.exchange)};
+OverlapSlowdown Pick(const OverlapSlowdownEstimate& slowdown, Bound bound) {
+  const auto pick = [bound](const SlowdownEstimate& f) {
+    return At(bound, f.low, f.value, f.high);
+  };
+  return {pick(slowdown.attention), pick(slowdown.exchange)};
 }
 
 /// Ranks in the ring of `rank`, that one first.
@@ -64,7 +66,7 @@ std::vector<double> PriceRound(const TrafficMatrix& traffic,
       busiest = std::max({busiest, traffic.Sent(rank), traffic.Received(rank)});
     }
     if (busiest == 0) continue;
-    const double ns = Pick(costs.AllToAllAmong(ranks, busiest), bound);
+    const double ns = Pick(costs.AllToAll(ranks, busiest), bound);
     for (const int rank : ranks) price[rank] = ns;
   }
   return price;
@@ -79,7 +81,7 @@ void AddSlowdowns(const LayerVolumes& work, const Costs& costs, Bound bound, Lay
       known;  // the same few are asked for many times
   const auto price = [&](Traffic traffic, int members) {
     const auto [found, fresh] = known.try_emplace({traffic, members});
-    if (fresh) found->second = Pick(costs.EstimateOverlapSlowdown(traffic, members), bound);
+    if (fresh) found->second = Pick(costs.Slowdown(traffic, members), bound);
     return found->second;
   };
   bool loses = false;
@@ -164,6 +166,15 @@ double SlowestCompute(const LayerDurations& durations, int ranks) {
   return slowest;
 }
 
+/// Active blocks that every rank computes in all its attention steps.
+std::vector<std::int64_t> ActiveBlocksPerRank(const LayerVolumes& work) {
+  std::vector<std::int64_t> blocks(work.ranks, 0);
+  for (const auto& step : work.attention) {
+    for (std::size_t rank = 0; rank < step.size(); ++rank) blocks[rank] += step[rank].active_blocks;
+  }
+  return blocks;
+}
+
 }  // namespace
 
 LayerDurations PriceLayer(const LayerVolumes& work, const Costs& costs, Bound bound) {
@@ -198,7 +209,7 @@ LayerDurations PriceLayer(const LayerVolumes& work, const Costs& costs, Bound bo
     for (std::size_t r = 0; r < ranks; ++r) {
       if (hop[r] == 0) continue;
       RingOf(work, static_cast<int>(r), ring);
-      out.hop.back()[r] = Pick(costs.HopAround(ring, hop[r]), bound);
+      out.hop.back()[r] = Pick(costs.Hop(ring, hop[r]), bound);
     }
   }
   AddSlowdowns(work, costs, bound, out);
@@ -239,6 +250,7 @@ Prediction Predict(const LayerVolumes& work,
                                                   static_cast<double>(out.lower_bound_ns)
                                             : 1.0;
   out.bytes_per_rank = work.MaxBytesSent();
+  out.active_blocks = ActiveBlocksPerRank(work);
   const double all =
       4.0 * static_cast<double>(shape.tokens) * shape.heads * shape.head_dim * BytesOf(dtype);
   out.moved_fraction = all > 0 ? static_cast<double>(work.TotalBytesSent()) / all : 0.0;

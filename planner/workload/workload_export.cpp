@@ -6,7 +6,7 @@
 #include "planner/workload/mask_source.h"
 #include "planner/workload/workload_tool.h"
 
-namespace dbsp::tuner {
+namespace dbsp::planner {
 
 void ExportMasks(const ExportFlags& flags) {
   const Workload workload = ReadWorkload(flags.workload);
@@ -38,4 +38,4 @@ void ExportMasks(const ExportFlags& flags) {
                           flags.workload.string()));
 }
 
-}  // namespace dbsp::tuner
+}  // namespace dbsp::planner

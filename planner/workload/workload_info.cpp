@@ -13,7 +13,7 @@
 #include "planner/workload/mask_source.h"
 #include "planner/workload/workload_tool.h"
 
-namespace dbsp::tuner {
+namespace dbsp::planner {
 namespace {
 
 constexpr double kTera = 1e12;
@@ -242,4 +242,4 @@ void PrintWorkloadInfo(const std::filesystem::path& path, InfoFormat format) {
       HashOf(workload)));
 }
 
-}  // namespace dbsp::tuner
+}  // namespace dbsp::planner

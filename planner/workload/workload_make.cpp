@@ -9,7 +9,7 @@
 #include "planner/workload/presets.h"
 #include "planner/workload/workload_tool.h"
 
-namespace dbsp::tuner {
+namespace dbsp::planner {
 namespace {
 
 constexpr int kMaxSide = 1 << 20;
@@ -132,4 +132,4 @@ void MakeWorkload(const MakeFlags& flags) {
                           HashOf(workload)));
 }
 
-}  // namespace dbsp::tuner
+}  // namespace dbsp::planner

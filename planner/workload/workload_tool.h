@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three commands of dbsp-workload; planner and core do the work.
+// dbsp-workload: makes workload files, prints their contents and exports their masks.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,10 @@
 #include <optional>
 #include <string>
 
-namespace dbsp::tuner {
+namespace dbsp::planner {
 
-/// Flags of `make` as given; unset ones come from the preset, or have a default without one.
+/// Flags of `make`. A flag that is not given takes the preset's value, or without a preset a
+/// default.
 struct MakeFlags {
   std::optional<std::string> model;
   std::optional<std::string> name;
@@ -26,13 +27,14 @@ struct MakeFlags {
   std::filesystem::path output;
 };
 
-/// Writes the workload file and says what it holds on stdout.
-/// errors  Error{kInvalidArgument} naming the flag; Error{kIo} when the file cannot be written
+/// Writes the workload file and prints a summary of it.
+/// errors  Error{kInvalidArgument} with the flag; Error{kIo} when the file cannot be written
 void MakeWorkload(const MakeFlags& flags);
 
-/// Prints shape, rules and where they hold, density, mask bytes and FLOPs, as text or as one JSON
-/// document "dbsp.workload_info/1".
 enum class InfoFormat : std::uint8_t { kText, kJson };
+
+/// Prints shape, rules with their steps and layers, density, mask bytes and FLOPs, as text or as
+/// one JSON document "dbsp.workload_info/1". errors  Error{kIo, kCorruptInput} with the file
 void PrintWorkloadInfo(const std::filesystem::path& workload, InfoFormat format);
 
 struct ExportFlags {
@@ -46,4 +48,7 @@ struct ExportFlags {
 /// errors  Error{kInvalidArgument} when step or layer is out of range; Error{kIo}
 void ExportMasks(const ExportFlags& flags);
 
-}  // namespace dbsp::tuner
+/// The tool's main(): flags, run, exit code.
+int WorkloadMain(int argc, const char* const* argv);
+
+}  // namespace dbsp::planner

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-report as a user runs it: flags, exit codes, output, and nothing left behind on failure.
+// Runs the dbsp-report binary: flags, exit codes, output, and no changed files on failure.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -31,7 +31,7 @@ class DbspReportTest : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-/// Looked-for bytes that would make a browser fetch something.
+/// Fails when the page contains text that makes a browser fetch something.
 void ExpectSelfContained(const std::string& html) {
   for (const char* word : {"src=", "@import", "url(http", "fetch(", "XMLHttpRequest", "import("}) {
     EXPECT_THAT(html, Not(HasSubstr(word)));
@@ -83,7 +83,7 @@ TEST_F(DbspReportTest, JsonIsTheDocumentAndNoPageIsWritten) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "r.html"));
 }
 
-TEST_F(DbspReportTest, BadInputIsOneLineExitTwoAndLeavesTheOldPage) {
+TEST_F(DbspReportTest, BadInputPrintsOneLineExitsWithTwoAndKeepsTheOldPage) {
   WriteFileAtomically(folder_ / "r.html", "old page");
   const std::string plan = ReadFile(folder_ / "plan.json");
   WriteFileAtomically(folder_ / "cut.json", plan.substr(0, plan.size() / 3));
@@ -125,9 +125,10 @@ TEST_F(DbspReportTest, NamesItselfAndItsFlags) {
   EXPECT_THAT(RunTool("dbsp-report", {"--version"}).out, HasSubstr("dbsp-report 0."));
   const ToolResult help = RunTool("dbsp-report", {"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* flag : {"--db", "--plan", "--compare", "--workload", "--output", "--json"}) {
+  for (const char* flag : {"--db", "--plan", "--compare", "--output", "--json"}) {
     EXPECT_THAT(help.out, HasSubstr(flag));
   }
+  EXPECT_THAT(help.out, HasSubstr("Examples:\n  dbsp-report --db"));
 }
 
 }  // namespace

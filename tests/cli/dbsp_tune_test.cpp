@@ -104,7 +104,7 @@ TEST_F(DbspTuneTest, WritesAPlanFromADatabase) {
   EXPECT_EQ(plan.strategies.front().kernel, "cpu.block_sparse");
 }
 
-/// What one GPU measured alone: no exchange. A cluster lends its exchanges, and nothing else.
+/// A database measured on a single GPU has no exchanges, so they come from the cluster.
 TEST_F(DbspTuneTest, ADatabaseMayTakeItsExchangesFromACluster) {
   MakeDatabase({});
   EXPECT_EQ(Tune("--workload w.json --db p.db --ranks 8 -o none.json").exit_code, 2);
@@ -118,7 +118,7 @@ TEST_F(DbspTuneTest, ADatabaseMayTakeItsExchangesFromACluster) {
   EXPECT_EQ(plan.cluster, "h200x8");
   EXPECT_EQ(plan.device, "Imaginary CPU");
   EXPECT_FALSE(plan.database_hash.empty());
-  // Measured exchanges are not mixed with the cluster's: they change nothing.
+  // With --cluster the measured exchanges of a database are not used.
   std::filesystem::remove(folder_ / "p.db");
   MakeDatabase({2, 4, 8});
   ASSERT_EQ(Tune("--workload w.json --db p.db --cluster h200x8 -o more.json").exit_code, 0);
@@ -134,8 +134,8 @@ TEST_F(DbspTuneTest, ADatabaseMayTakeItsExchangesFromACluster) {
     return ns;
   };
   EXPECT_GT(hops(plan), 0);
-  // Attention was measured anew, with its noise, which moves blocks here and there and decides
-  // whether rows weigh; the database's own exchanges are two hundred times slower.
+  // The attention trials differ by noise, which changes some partitions. The database's own
+  // exchanges would be two hundred times slower.
   EXPECT_NEAR(static_cast<double>(hops(more)),
               static_cast<double>(hops(plan)),
               0.25 * static_cast<double>(hops(plan)));
@@ -166,7 +166,7 @@ TEST_F(DbspTuneTest, AnyRankCountWorks) {
 }
 
 TEST_F(DbspTuneTest, CandidatesWithoutMeasurementsAreListedWithTheReason) {
-  MakeDatabase({4, 8});  // nothing between 2 ranks
+  MakeDatabase({4, 8});  // no exchange between 2 ranks
   const Outcome outcome = Tune("--workload w.json --db p.db --ranks 4 --compare");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("excluded: no "));
@@ -176,7 +176,7 @@ TEST_F(DbspTuneTest, CandidatesWithoutMeasurementsAreListedWithTheReason) {
   EXPECT_THAT(none.err, HasSubstr("dbsp-profile"));
 }
 
-TEST_F(DbspTuneTest, CandidatesAboveTheMemoryCapAreExcludedInWords) {
+TEST_F(DbspTuneTest, CandidatesAboveTheMemoryCapAreExcludedWithTheReason) {
   const Outcome some =
       Tune("--workload w.json --cluster h200x8 --compare --memory-per-rank 1000000000");
   ASSERT_EQ(some.exit_code, 0) << some.err;
@@ -188,11 +188,12 @@ TEST_F(DbspTuneTest, CandidatesAboveTheMemoryCapAreExcludedInWords) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "capped.json"));
 }
 
-TEST_F(DbspTuneTest, AFallbackAboveTheMemoryCapIsSaid) {
+TEST_F(DbspTuneTest, AFallbackAboveTheMemoryCapIsReported) {
   Workload workload = ReadWorkload(folder_ / "w.json");
   workload.model.grid = {4, 16, 16};
   WriteWorkload(workload, folder_ / "w.json");
-  // Half a head a rank: with all its K and V 393,216 bytes, in a ring 458,752, a whole head 524,288
+  // Half a head per rank needs 393,216 bytes with all its K and V and 458,752 in a ring; a whole
+  // head needs 524,288.
   const std::string placed =
       "--workload w.json --cluster h200x8 --families placed -o p.json --memory-per-rank ";
   const Outcome ring = Tune(placed + "460000");
@@ -203,7 +204,7 @@ TEST_F(DbspTuneTest, AFallbackAboveTheMemoryCapIsSaid) {
   EXPECT_NE(plan.strategies[fallback].family, Family::kUlysses);
   const Outcome none = Tune(placed + "400000");
   ASSERT_EQ(none.exit_code, 0) << none.err;
-  EXPECT_THAT(none.err, HasSubstr("the fallback does not keep within --memory-per-rank"));
+  EXPECT_THAT(none.err, HasSubstr("the fallback exceeds --memory-per-rank"));
 }
 
 TEST_F(DbspTuneTest, TwoPassesMayRunOnSeparateRanks) {
@@ -234,7 +235,7 @@ TEST_F(DbspTuneTest, TwoPassesMayRunOnSeparateRanks) {
   const Plan plan = ReadPlan(folder_ / "both.json");
   EXPECT_EQ(plan.ranks, 4);
   EXPECT_EQ(plan.passes, 2);
-  // Fewer, larger calls and fewer bytes: with these costs passes go apart.
+  // With these costs cfg degree 2 is faster, because its calls are fewer and larger.
   EXPECT_LT(both.at(2), both.at(1));
   EXPECT_EQ(plan.cfg_degree(), 2);
   EXPECT_LE(plan.total_ms(), both.at(2) + 1e-9);
@@ -248,6 +249,16 @@ TEST_F(DbspTuneTest, TwoPassesMayRunOnSeparateRanks) {
                    "--cfg-degrees 2");
   ExpectUsageError("--workload two.json --cluster h200x8 --cfg-degrees both -o plan.json",
                    "--cfg-degrees both");
+}
+
+TEST_F(DbspTuneTest, HelpGroupsTheFlagsAndEndsWithExamples) {
+  const Outcome help = Tune("--help");
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* group :
+       {"Input and output:", "Costs and ranks:", "Search space:", "Changing masks:"}) {
+    EXPECT_THAT(help.out, HasSubstr(group));
+  }
+  EXPECT_THAT(help.out, HasSubstr("Examples:\n  dbsp-tune --workload"));
 }
 
 TEST_F(DbspTuneTest, BadInputIsOneLineAndNoFile) {

@@ -141,6 +141,14 @@ TEST_F(WorkloadToolTest, BadFlagsAreUsageErrorsThatNameTheNearest) {
   EXPECT_EQ(RunWorkload("make --help").exit_code, 0);
 }
 
+TEST_F(WorkloadToolTest, HelpGroupsTheFlagsAndEndsWithExamples) {
+  EXPECT_THAT(RunWorkload("--help").output, HasSubstr("Examples:\n  dbsp-workload make"));
+  const std::string help = RunWorkload("make --help").output;
+  EXPECT_THAT(help, HasSubstr("\nMasks:\n"));
+  EXPECT_THAT(help, HasSubstr("\nOutput:\n"));
+  EXPECT_THAT(help, HasSubstr("Examples:\n  dbsp-workload make"));
+}
+
 TEST_F(WorkloadToolTest, FilesThatCannotBeReadOrWrittenAreErrors) {
   EXPECT_EQ(RunWorkload("make --model mochi -o /nonexistent-folder/w.json").exit_code, 2);
   EXPECT_EQ(RunWorkload("info " + File("absent.json")).exit_code, 2);

@@ -81,6 +81,12 @@ Prediction DrawPrediction(Random& random, int ranks) {
   return prediction;
 }
 
+std::vector<std::int64_t> DrawLoads(Random& random, int ranks) {
+  std::vector<std::int64_t> loads(ranks);
+  for (std::int64_t& load : loads) load = Draw(random, 0, 1 << 30);
+  return loads;
+}
+
 Contract DrawContract(Random& random, const Partition& partition, bool shares) {
   Contract contract{std::uniform_real_distribution<double>(1, 2)(random), 0, {}};
   for (const HeadGroup& group : partition.groups) {
@@ -132,6 +138,17 @@ Plan DrawPlan(std::uint64_t seed) {
     plan.predictions.push_back(DrawPrediction(random, pass_ranks));
     plan.contracts.push_back(DrawContract(random, plan.partitions.back(), !ring));
   }
+  if (Draw(random, 0, 1) == 0) {  // a plan may hold no loads
+    for (Prediction& prediction : plan.predictions) {
+      prediction.active_blocks = DrawLoads(random, pass_ranks);
+    }
+    plan.baselines = {{Family::kUlysses, pass_ranks, 1, {}}, {Family::kRing, 1, pass_ranks, {}}};
+    for (Baseline& baseline : plan.baselines) {
+      for (std::size_t i = 0; i < plan.predictions.size(); ++i) {
+        baseline.active_blocks.push_back(DrawLoads(random, pass_ranks));
+      }
+    }
+  }
   const int last = static_cast<int>(plan.strategies.size()) - 1;
   for (int step = 0; step < 3; ++step) {
     for (int layer = 0; layer < 2; ++layer) {
@@ -171,7 +188,9 @@ void ExpectEqual(const Plan& a, const Plan& b) {
     EXPECT_EQ(std::tie(p.lower_bound_ns, p.rho_barrier, p.rho_timeline, p.bytes_per_rank),
               std::tie(q.lower_bound_ns, q.rho_barrier, q.rho_timeline, q.bytes_per_rank));
     EXPECT_EQ(p.moved_fraction, q.moved_fraction);
+    EXPECT_EQ(p.active_blocks, q.active_blocks);
   }
+  EXPECT_EQ(a.baselines, b.baselines);
   EXPECT_EQ(a.contracts, b.contracts);
   ASSERT_EQ(a.cells.size(), b.cells.size());
   for (std::size_t i = 0; i < a.cells.size(); ++i) {
@@ -238,6 +257,32 @@ TEST(PlanJsonTest, LongRunsTakeFewCharactersAndBothFormsAreRead) {
   json = Json::parse(PlanToJson(plan));
   EXPECT_EQ(json["partitions"][0]["groups"][0]["row_owner"],
             Json(plan.partitions[0].groups[0].row_owner));
+}
+
+TEST(PlanJsonTest, LoadsAreOptionalAndMustFitThePlan) {
+  Plan plan = SmallPlan();
+  const Json without = Json::parse(PlanToJson(plan));
+  EXPECT_FALSE(without.contains("baselines"));
+  EXPECT_FALSE(without["predictions"][0].contains("active_blocks"));
+  plan.predictions[0].active_blocks = {60, 40};
+  plan.baselines = {{Family::kRing, 1, 2, {{50, 50}}}};
+  const Json good = Json::parse(PlanToJson(plan));
+  ExpectEqual(plan, PlanFromJson(good.dump(), "text"));
+  const auto refused = [](const Json& json, std::vector<std::string> words) {
+    ExpectError(ErrorCode::kCorruptInput, words, [&] { (void)PlanFromJson(json.dump(), "text"); });
+  };
+  Json bad = good;
+  bad["predictions"][0]["active_blocks"] = {60};
+  refused(bad, {"predictions[0].active_blocks", "per rank"});
+  bad = good;
+  bad["baselines"][0]["active_blocks"][0] = {50, -1};
+  refused(bad, {"baselines[0].active_blocks[0][1]"});
+  bad = good;
+  bad["baselines"][0]["active_blocks"] = Json::array();
+  refused(bad, {"baselines[0].active_blocks", "per prediction"});
+  bad = good;
+  bad["baselines"][0]["ring_degree"] = 1;
+  refused(bad, {"baselines[0]", "product 2"});
 }
 
 TEST(PlanJsonTest, TotalCountsPassesThatRunOneAfterTheOther) {

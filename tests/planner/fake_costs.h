@@ -26,10 +26,12 @@ class FakeCosts : public Costs {
   [[nodiscard]] Estimate Merge(std::int64_t rows, int head_dim) const override {
     return Interval(copy_ns * static_cast<double>(rows) * head_dim);
   }
-  [[nodiscard]] Estimate AllToAll(int ranks, std::int64_t max_rank_bytes) const override {
-    return Interval(latency_ns * ranks + byte_ns * static_cast<double>(max_rank_bytes));
+  [[nodiscard]] Estimate AllToAll(std::span<const int> ranks,
+                                  std::int64_t max_rank_bytes) const override {
+    return Interval(latency_ns * static_cast<double>(ranks.size()) +
+                    byte_ns * static_cast<double>(max_rank_bytes));
   }
-  [[nodiscard]] Estimate Hop(int /*ranks*/, std::int64_t bytes) const override {
+  [[nodiscard]] Estimate Hop(std::span<const int> /*ring*/, std::int64_t bytes) const override {
     return Interval(latency_ns + byte_ns * static_cast<double>(bytes));
   }
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override {

@@ -33,10 +33,11 @@ class UnitCosts final : public planner::Costs {
   [[nodiscard]] planner::Estimate Merge(std::int64_t rows, int) const override {
     return Of(static_cast<double>(rows));
   }
-  [[nodiscard]] planner::Estimate AllToAll(int, std::int64_t bytes) const override {
+  [[nodiscard]] planner::Estimate AllToAll(std::span<const int>,
+                                           std::int64_t bytes) const override {
     return Of(static_cast<double>(bytes));
   }
-  [[nodiscard]] planner::Estimate Hop(int, std::int64_t bytes) const override {
+  [[nodiscard]] planner::Estimate Hop(std::span<const int>, std::int64_t bytes) const override {
     return Of(static_cast<double>(bytes));
   }
   [[nodiscard]] double BandwidthBoundNs(std::int64_t) const override { return 0; }

@@ -86,16 +86,16 @@ TEST(ReportDocumentTest, GainsComeFromCompareDocumentsAndFromReplayedPlainPlans)
   EXPECT_EQ(FindBaseline(plan, "ring", "replayed"), nullptr);
 }
 
-TEST(ReportDocumentTest, PassesOnSeparateRanksCountInTurnsAndShowBothNumbersOfRanks) {
+TEST(ReportDocumentTest, ConcurrentPassesCountByWavesAndShowBothNumbersOfRanks) {
   const Workload workload = FixtureWorkload();
   ReportInputs inputs = FixtureInputs();
   Plan plan = UniformPlan(workload, Family::kDbsp, 2, 1, 2);
   plan.database_hash = inputs.measurement_hash;
-  inputs.plans = {{plan, "plan.json", "", {HashBytes(PlanToJson(plan))}}};
+  inputs.plans = {{plan, "plan.json", {HashBytes(PlanToJson(plan))}}};
   const Plan ulysses = UniformPlan(workload, Family::kUlysses, kFixtureRanks, 1);
   const Plan split = UniformPlan(workload, Family::kUlysses, 2, 1, 2);
-  inputs.other_plans = {{split, "split", "", {HashBytes(PlanToJson(split))}},
-                        {ulysses, "plain", "", {HashBytes(PlanToJson(ulysses))}}};
+  inputs.other_plans = {{split, "split", {HashBytes(PlanToJson(split))}},
+                        {ulysses, "plain", {HashBytes(PlanToJson(ulysses))}}};
   inputs.replays = {{1, 1, ReplayOf(ulysses, 1.5)}, {2, 1, ReplayOf(plan, 1.25)}};
   inputs.compares = {{"compare.json", FixtureCompare({split, ulysses, plan}, plan)}};
   const Json shown = Document(inputs)["plans"][0];
@@ -105,7 +105,7 @@ TEST(ReportDocumentTest, PassesOnSeparateRanksCountInTurnsAndShowBothNumbersOfRa
   EXPECT_EQ(shown["strategies"][0]["label"], "dbsp C2 U2×R1");
   EXPECT_EQ(shown["verdict"]["cfg_degree"], 2);
   EXPECT_EQ(shown["verdict"]["pass_ranks"], 2);
-  // Plain ulysses runs one pass after the other, wherever it comes from.
+  // Plain ulysses runs one pass after the other, from a compare document and from a plan.
   for (const char* kind : {"predicted", "replayed"}) {
     double times = kind == std::string("predicted") ? 1.0 : 1.5 / 1.25;
     const Json* baseline = FindBaseline(shown, "ulysses", kind);
@@ -132,7 +132,7 @@ TEST(ReportDocumentTest, NothingToCompareWithGivesNoGain) {
   EXPECT_TRUE(Document(inputs)["plans"][0]["verdict"]["baselines"].empty());
 }
 
-TEST(ReportDocumentTest, LoadSumsToTheMasksBlocksForEveryPlacement) {
+TEST(ReportDocumentTest, LoadOfEveryPlacementSumsToTheActiveBlocks) {
   const ReportInputs inputs = FixtureInputs();
   const auto masks = planner::OpenMasks(FixtureWorkload());
   const Json plan = Document(inputs)["plans"][0];
@@ -205,7 +205,7 @@ TEST(ReportDocumentTest, PlanWithoutReplaySaysSo) {
   EXPECT_TRUE(plan["verdict"]["replay"].is_null());
   EXPECT_EQ(plan["verdict"]["verification"]["state"], "none");
   EXPECT_TRUE(plan["replays"].empty());
-  EXPECT_THAT(Notices(plan["notices"]), HasSubstr("never replayed"));
+  EXPECT_THAT(Notices(plan["notices"]), HasSubstr("was not replayed"));
   EXPECT_TRUE(plan["shown"][0]["replayed"].empty());
 }
 
@@ -219,7 +219,7 @@ TEST(ReportDocumentTest, EmptyDatabaseWithoutPlanIsAReport) {
   EXPECT_EQ(ReportTitle(inputs), "dbsp report: empty.db");
 }
 
-TEST(ReportDocumentTest, WarnsOfEveryReasonToDoubt) {
+TEST(ReportDocumentTest, WarnsOfFailedOversubscribedAndStaleResults) {
   ReportInputs inputs = FixtureInputs();
   EXPECT_THAT(Notices(Document(inputs)["plans"][0]["notices"]), HasSubstr("4 ranks on 2 cores"));
   EXPECT_THAT(Notices(Document(inputs)["notices"]), HasSubstr("1 wrong"));
@@ -276,15 +276,26 @@ TEST(ReportDocumentTest, CellsWithOnePredictionAreShownOnce) {
   EXPECT_EQ(plan["shown"][0]["same_cells"], 6);
 }
 
-TEST(ReportDocumentTest, MissingMaskFileCostsTheLoadViewOnly) {
+TEST(ReportDocumentTest, PlanWithoutStoredLoadsSaysSoInTheLoadViewOnly) {
+  ReportInputs inputs = FixtureInputs();
+  Plan& stored = inputs.plans[0].plan;
+  stored.baselines.clear();
+  Json cell = Document(inputs)["plans"][0]["shown"][0];
+  EXPECT_THAT(cell["load"]["note"].get<std::string>(), HasSubstr("no stored baselines"));
+  EXPECT_EQ(cell["load"]["charts"].size(), 1U) << "the plan's own load is stored";
+  for (Prediction& prediction : stored.predictions) prediction.active_blocks.clear();
+  cell = Document(inputs)["plans"][0]["shown"][0];
+  EXPECT_THAT(cell["load"]["missing"].get<std::string>(), HasSubstr("no stored loads"));
+  EXPECT_FALSE(cell["predicted"].is_null());
+}
+
+TEST(ReportDocumentTest, NeedsNoMaskOfTheWorkload) {
   ReportInputs inputs = FixtureInputs();
   Workload workload = FixtureWorkload();
   workload.rules = {{"no_such_rule", {}, ""}};
   workload.assignments = {{0, 0, 2, 0, 3}};
   inputs.plans[0].plan.workload_json = WorkloadToJson(workload);
-  const Json plan = Document(inputs)["plans"][0];
-  EXPECT_THAT(plan["shown"][0]["load"]["missing"].get<std::string>(), HasSubstr("no_such_rule"));
-  EXPECT_FALSE(plan["shown"][0]["predicted"].is_null());
+  EXPECT_EQ(Document(inputs)["plans"][0]["shown"][0]["load"]["charts"].size(), 3U);
 }
 
 TEST(ReportDocumentTest, NonFiniteNumbersAreNull) {
@@ -297,7 +308,7 @@ TEST(ReportDocumentTest, NonFiniteNumbersAreNull) {
   EXPECT_TRUE(document["trials"][5]["unevenness"].is_null());
 }
 
-TEST(ReportDocumentTest, QuartilesAreOfTheKeptSamples) {
+TEST(ReportDocumentTest, QuartilesAreThoseOfTheSamples) {
   const Json trial = Document(FixtureInputs())["trials"][0];
   EXPECT_EQ(trial["median_ns"], 512200.0);
   EXPECT_EQ(trial["q25_ns"], 512100.0);
@@ -306,7 +317,7 @@ TEST(ReportDocumentTest, QuartilesAreOfTheKeptSamples) {
   EXPECT_TRUE(Document(FixtureInputs())["trials"][4]["median_ns"].is_null());
 }
 
-TEST(ReportDocumentTest, AnOverlapShowsBothItsSidesAndItsSlowdown) {
+TEST(ReportDocumentTest, AnOverlapShowsBothConfigurationsAndItsSlowdown) {
   ReportInputs inputs = FixtureInputs();
   Trial& trial = inputs.trials[0].trial;
   trial.config = OverlapConfig{.attention = std::get<AttentionConfig>(trial.config),

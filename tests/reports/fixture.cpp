@@ -14,11 +14,12 @@
 #include "planner/timeline/timeline.h"
 #include "planner/workload/mask_flag.h"
 #include "planner/workload/mask_source.h"
+#include "tuner/baselines.h"
 
 namespace dbsp::reports {
 namespace {
 
-/// Costs that are plain multiples of the amounts, 10% either way.
+/// Costs proportional to the volumes, with an interval of 10% on both sides.
 class LinearCosts : public planner::Costs {
  public:
   [[nodiscard]] planner::Estimate Attention(const planner::AttentionWork& work) const override {
@@ -30,10 +31,11 @@ class LinearCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Merge(std::int64_t rows, int head_dim) const override {
     return Around(static_cast<double>(rows) * head_dim * 0.3);
   }
-  [[nodiscard]] planner::Estimate AllToAll(int, std::int64_t bytes) const override {
+  [[nodiscard]] planner::Estimate AllToAll(std::span<const int>,
+                                           std::int64_t bytes) const override {
     return bytes == 0 ? planner::Estimate{} : Around(2000 + static_cast<double>(bytes) * 0.5);
   }
-  [[nodiscard]] planner::Estimate Hop(int, std::int64_t bytes) const override {
+  [[nodiscard]] planner::Estimate Hop(std::span<const int>, std::int64_t bytes) const override {
     return bytes == 0 ? planner::Estimate{} : Around(2000 + static_cast<double>(bytes) * 0.7);
   }
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override {
@@ -88,9 +90,17 @@ Plan MakePlan(const Workload& workload, const ChoiceAt& choice_at) {
   plan.shape = workload.shape();
   plan.layouts = {{"given", {}}};
   const auto masks = planner::OpenMasks(workload);
+  const tuner::BaselineLoads baselines(plan.shape,
+                                       PassRanks(plan.ranks, choice_at(0, 0).cfg_degree));
+  plan.baselines = baselines.baselines();
   for (int step = 0; step < workload.model.steps; ++step) {
     for (int layer = 0; layer < workload.model.layers; ++layer) {
-      AddCell(masks->At(step, layer), choice_at(step, layer), step, layer, plan);
+      const LayerMasks cell = masks->At(step, layer);
+      AddCell(cell, choice_at(step, layer), step, layer, plan);
+      const auto loads = baselines.On(cell);
+      for (std::size_t b = 0; b < loads.size(); ++b) {
+        plan.baselines[b].active_blocks.push_back(loads[b]);
+      }
     }
   }
   return plan;
@@ -289,8 +299,8 @@ ReportInputs FixtureInputs() {
   Plan plan = MixedPlan(workload);
   plan.database_hash = inputs.measurement_hash;
   const Plan ulysses = UniformPlan(workload, Family::kUlysses, kFixtureRanks, 1);
-  inputs.plans = {{plan, "plan.json", "", {HashBytes(PlanToJson(plan))}}};
-  inputs.other_plans = {{ulysses, "plan 2 of p.db", "", {HashBytes(PlanToJson(ulysses))}}};
+  inputs.plans = {{plan, "plan.json", {HashBytes(PlanToJson(plan))}}};
+  inputs.other_plans = {{ulysses, "plan 2 of p.db", {HashBytes(PlanToJson(ulysses))}}};
   inputs.stored_plans = 2;
   inputs.replays = {{1, 1, ReplayOf(ulysses, 1.5)}, {2, 1, ReplayOf(plan, 1.25)}};
   inputs.compares = {{"compare.json", CompareOfFamilies(workload, plan)}};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small but complete set of stored records, made by the real planner: a workload with random and
+// A small but complete set of stored records, made by the planner: a workload with random and
 // dense layers, a mixed plan, plans of plain ulysses and ring, measurements and replays.
 #pragma once
 
@@ -18,26 +18,27 @@ inline constexpr int kFixtureRanks = 4;
 
 [[nodiscard]] Workload FixtureWorkload();
 
-/// Every cell with this family at (U, R); predictions come from the planner with linear costs.
+/// Plan in which every cell has this family and degrees, predicted with linear costs.
 [[nodiscard]] Plan UniformPlan(
     const Workload& workload, Family family, int ulysses, int ring, int cfg_degree = 1);
 
-/// Layer 0 of every step plain ulysses, the others dbsp U2 R2.
+/// Plan with plain ulysses in layer 0 and dbsp U2 R2 in the other layers.
 [[nodiscard]] Plan MixedPlan(const Workload& workload);
 
-/// Every cell `factor` times as slow as predicted, verified; segments stretched alike.
+/// Verified replay in which every cell and segment takes `factor` times the predicted time.
 [[nodiscard]] ReplayRecord ReplayOf(const Plan& plan, double factor);
 
 [[nodiscard]] Provenance FixtureProvenance();
 [[nodiscard]] std::vector<Trial> FixtureTrials();
 
-/// A dbsp.compare/1 document with the plans' own predicted times.
+/// A dbsp.compare/1 document with the predicted times of the plans.
 [[nodiscard]] std::string FixtureCompare(const std::vector<Plan>& plans, const Plan& chosen);
 
-/// All of the above as a report reads it, without files: the mixed plan shown, ulysses replayed.
+/// Inputs of a report made of all the above: the mixed plan is shown, plain ulysses is a replayed
+/// baseline.
 [[nodiscard]] ReportInputs FixtureInputs();
 
-/// p.db, plan.json, ulysses.json, compare.json in `folder`.
+/// Writes p.db, plan.json, ulysses.json and compare.json to `folder`.
 void WriteFixture(const std::filesystem::path& folder);
 
 }  // namespace dbsp::reports

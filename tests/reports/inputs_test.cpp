@@ -22,7 +22,7 @@ class ReadInputsTest : public ::testing::Test {
 };
 
 TEST_F(ReadInputsTest, PlanFileIsMatchedWithItsReplayInTheDatabase) {
-  const ReportInputs inputs = ReadInputs({folder_ / "p.db", {folder_ / "plan.json"}, {}, {}});
+  const ReportInputs inputs = ReadInputs({folder_ / "p.db", {folder_ / "plan.json"}, {}});
   ASSERT_EQ(inputs.plans.size(), 1U);
   EXPECT_EQ(inputs.plans[0].name, "plan.json");
   ASSERT_EQ(inputs.other_plans.size(), 1U) << "the stored ulysses plan is a baseline";
@@ -32,7 +32,7 @@ TEST_F(ReadInputsTest, PlanFileIsMatchedWithItsReplayInTheDatabase) {
 }
 
 TEST_F(ReadInputsTest, WithoutPlanFilesTheDatabasesPlansAreShownNewestFirst) {
-  const ReportInputs inputs = ReadInputs({folder_ / "p.db", {}, {}, {}});
+  const ReportInputs inputs = ReadInputs({folder_ / "p.db", {}, {}});
   ASSERT_EQ(inputs.plans.size(), 2U);
   EXPECT_EQ(inputs.plans[0].name, "plan 2 of p.db");
   EXPECT_EQ(inputs.plans[1].name, "plan 1 of p.db");
@@ -41,37 +41,25 @@ TEST_F(ReadInputsTest, WithoutPlanFilesTheDatabasesPlansAreShownNewestFirst) {
 
 TEST_F(ReadInputsTest, CompressedPlanIsTheSamePlan) {
   WritePlan(ReadPlan(folder_ / "plan.json"), folder_ / "plan.json.zst");
-  const ReportInputs inputs = ReadInputs({folder_ / "p.db", {folder_ / "plan.json.zst"}, {}, {}});
+  const ReportInputs inputs = ReadInputs({folder_ / "p.db", {folder_ / "plan.json.zst"}, {}});
   EXPECT_NE(ReportDocument(inputs).find("\"state\":\"passed\""), std::string::npos);
-}
-
-TEST_F(ReadInputsTest, WorkloadOfAnotherPlanIsRefused) {
-  Workload workload = FixtureWorkload();
-  WriteWorkload(workload, folder_ / "same.json");
-  workload.model.name = "other";
-  WriteWorkload(workload, folder_ / "other.json");
-  EXPECT_NO_THROW(
-      (void)ReadInputs({folder_ / "p.db", {folder_ / "plan.json"}, {}, folder_ / "same.json"}));
-  ExpectError(ErrorCode::kMismatch, {"other.json", "plan.json", "hash"}, [&] {
-    (void)ReadInputs({folder_ / "p.db", {folder_ / "plan.json"}, {}, folder_ / "other.json"});
-  });
 }
 
 TEST_F(ReadInputsTest, MissingAndDamagedFilesAreNamed) {
   ExpectError(ErrorCode::kNotFound, {"none.db"}, [&] {
-    (void)ReadInputs({folder_ / "none.db", {}, {}, {}});
+    (void)ReadInputs({folder_ / "none.db", {}, {}});
   });
   ExpectError(ErrorCode::kNotFound, {"none.json"}, [&] {
-    (void)ReadInputs({folder_ / "p.db", {folder_ / "none.json"}, {}, {}});
+    (void)ReadInputs({folder_ / "p.db", {folder_ / "none.json"}, {}});
   });
   const std::string whole = ReadFile(folder_ / "plan.json");
   WriteFileAtomically(folder_ / "cut.json", whole.substr(0, whole.size() / 2));
   ExpectError(ErrorCode::kCorruptInput, {"cut.json"}, [&] {
-    (void)ReadInputs({folder_ / "p.db", {folder_ / "cut.json"}, {}, {}});
+    (void)ReadInputs({folder_ / "p.db", {folder_ / "cut.json"}, {}});
   });
   WriteFileAtomically(folder_ / "text.db", "this is no database, but it is long enough to look at");
   ExpectError(ErrorCode::kCorruptInput, {"text.db"}, [&] {
-    (void)ReadInputs({folder_ / "text.db", {}, {}, {}});
+    (void)ReadInputs({folder_ / "text.db", {}, {}});
   });
 }
 

@@ -21,7 +21,7 @@ TEST(ParseFamiliesTest, AutoIsEveryFamily) {
             (std::vector<Family>{Family::kRing, Family::kUlysses}));
 }
 
-TEST(ParseFamiliesTest, RefusesUnknownFamiliesInWords) {
+TEST(ParseFamiliesTest, RefusesUnknownFamiliesWithTheNearestName) {
   ExpectError(ErrorCode::kInvalidArgument, {"rign", "nearest known: 'ring'"}, [] {
     (void)ParseFamilies("ulysses,rign");
   });
@@ -74,7 +74,7 @@ TEST(MakeCandidatesTest, WithPassesOnSeparateRanksDegreesMultiplyToAPassGroup) {
                                       "balanced 3x1 cfg 2",
                                       "balanced 1x3 cfg 2",
                                       "placed 3x1 cfg 2"}));
-  // Two ranks leave one for a pass: nothing to split, no chunks.
+  // Two ranks leave one rank per pass, so there are no exchanges and no chunks.
   EXPECT_EQ(
       MakeCandidates({Family::kUlysses}, 2, 8, "", {.chunks = {1, 2}, .cfg_degree = 2}).size(), 1U);
 }
@@ -99,17 +99,17 @@ TEST(ParseCfgDegreesTest, AutoTakesWhatDividesPassesAndRanks) {
 }
 
 TEST(MayFlipTest, SharedErrorsCancelAndOppositeOnesDoNot) {
-  // Faster in compute and in exchange: no error of a common rate turns that round, though the
-  // totals' intervals overlap.
+  // Faster in compute and in exchange: no error of a shared rate changes the order, although the
+  // intervals of the totals overlap.
   EXPECT_FALSE(MayFlip(MakeScore(110, 55, 0.25, 0), MakeScore(100, 50, 0.25, 1)));
-  // Wins 20 of compute for 15 of exchange: rates a quarter off turn it round.
+  // Gains 20 of compute for 15 of exchange: rates that are wrong by a quarter change the order.
   EXPECT_TRUE(MayFlip(MakeScore(120, 50, 0.25, 0), MakeScore(100, 65, 0.25, 1)));
   EXPECT_FALSE(MayFlip(MakeScore(120, 50, 0.05, 0), MakeScore(100, 65, 0.05, 1)));
-  // Less than a hundredth is noise whatever the costs say.
+  // A difference of less than one percent is ignored whatever the intervals are.
   EXPECT_TRUE(MayFlip(MakeScore(1005, 0, 0.0, 0), MakeScore(1000, 0, 0.0, 1)));
 }
 
-TEST(ChooseTest, KeepsTheUniformStrategyWhereItIsCloseAndLeavesItWhereItIsNot) {
+TEST(ChooseTest, KeepsTheUniformStrategyOnlyWhereTheOrderMayFlip) {
   const std::vector<Candidate> two(2);
   Choice choice = Choose(two, {MakeScore(1005, 0, 0.1, 0), MakeScore(1000, 0, 0.1, 1)}, 0);
   EXPECT_EQ(choice.best, 1);
@@ -118,7 +118,8 @@ TEST(ChooseTest, KeepsTheUniformStrategyWhereItIsCloseAndLeavesItWhereItIsNot) {
   choice = Choose(two, {MakeScore(1500, 0, 0.1, 0), MakeScore(1000, 0, 0.1, 1)}, 0);
   EXPECT_EQ(choice.chosen, 1);
   EXPECT_FALSE(choice.close);
-  // A tie: the uniform one. The same partition under another name is no rival.
+  // Of equal totals the uniform candidate is chosen. The same partition in another family does not
+  // make the choice close.
   choice = Choose(two, {MakeScore(1000, 0, 0.1, 0), MakeScore(1000, 0, 0.1, 0)}, 1);
   EXPECT_EQ(choice.chosen, 1);
   EXPECT_FALSE(choice.close);
@@ -154,7 +155,7 @@ TEST(ChooseTest, IsNeverWorseThanAnyCandidateUsedEverywhere) {
   }
 }
 
-TEST(BestUniformTest, SaysWhyWhenNoCandidateIsLeft) {
+TEST(BestUniformTest, GivesTheReasonWhenEveryCandidateIsExcluded) {
   std::vector<Candidate> candidates{MakeCandidate(Family::kRing, 1, 4)};
   candidates[0].excluded = "no hop between 4 ranks was measured";
   ExpectError(ErrorCode::kNotFound, {"ring 1x4", "no hop"}, [&] {

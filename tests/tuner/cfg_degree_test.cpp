@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Passes on separate ranks: what a search makes of cfg degrees.
+// Search over cfg degrees: guidance passes that run at the same time on separate ranks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -43,20 +43,23 @@ const ClusterCosts& H200Costs() {
   return costs;
 }
 
-/// Attention by pairs alone; exchanges cost nothing, or what their number of ranks says.
+/// Attention costs its active pairs; exchanges cost nothing, except between `dear_ranks` ranks.
 class PairCosts : public planner::Costs {
  public:
-  /// dear_ranks  an all-to-all of so many ranks takes a second
+  /// dear_ranks  number of ranks between which an all-to-all takes a second
   explicit PairCosts(int dear_ranks = 0) : dear_ranks_(dear_ranks) {}
   [[nodiscard]] planner::Estimate Attention(const planner::AttentionWork& work) const override {
     return Of(static_cast<double>(work.active_pairs));
   }
   [[nodiscard]] planner::Estimate Copy(std::int64_t) const override { return Of(0); }
   [[nodiscard]] planner::Estimate Merge(std::int64_t, int) const override { return Of(0); }
-  [[nodiscard]] planner::Estimate AllToAll(int ranks, std::int64_t) const override {
-    return Of(ranks == dear_ranks_ ? 1e9 : 0);
+  [[nodiscard]] planner::Estimate AllToAll(std::span<const int> ranks,
+                                           std::int64_t) const override {
+    return Of(static_cast<int>(ranks.size()) == dear_ranks_ ? 1e9 : 0);
   }
-  [[nodiscard]] planner::Estimate Hop(int, std::int64_t) const override { return Of(0); }
+  [[nodiscard]] planner::Estimate Hop(std::span<const int>, std::int64_t) const override {
+    return Of(0);
+  }
   [[nodiscard]] double BandwidthBoundNs(std::int64_t) const override { return 0; }
   [[nodiscard]] CostSource source() const override { return CostSource::kAnalytic; }
 
@@ -123,7 +126,7 @@ TEST(CfgDegreeTest, OnePassOfTwoIsThePlanOfOnePassOnHalfTheRanks) {
     for (std::size_t i = 0; i < plan.predictions.size(); ++i) {
       EXPECT_EQ(plan.predictions[i].segments, other.predictions[i].segments);
     }
-    for (const Strategy& strategy : plan.strategies) {  // the fallback's, too
+    for (const Strategy& strategy : plan.strategies) {  // including the fallback
       EXPECT_EQ(strategy.cfg_degree, 2);
       EXPECT_EQ(strategy.ulysses_degree * strategy.ring_degree, ranks / 2);
     }
@@ -137,29 +140,29 @@ TEST(CfgDegreeTest, WithoutExchangesADenseMaskTakesTheSameTimeAtAnyDegree) {
     const int heads = ranks * (1 + static_cast<int>(random() % 2));
     const int blocks = ranks * (1 + static_cast<int>(random() % 3));
     SCOPED_TRACE(fmt::format("seed {}: {} ranks, {} heads, {} blocks", seed, ranks, heads, blocks));
-    // What divides evenly is equal to the nanosecond.
+    // Heads that divide evenly give the same time to the nanosecond.
     const Workload even = MakeWorkload(heads, 16 * blocks, 2, "dense");
     const Searched both = SearchWith(
         even, ranks, {1, 2}, PairCosts(), {Family::kUlysses, Family::kRing, Family::kUsp});
     const CellClass& cls = both.result.classes.front();
     const std::int64_t all = std::int64_t{heads} * 16 * blocks * 16 * blocks;
     for (std::size_t i = 0; i < both.result.candidates.size(); ++i) {
-      const int turns = both.result.TurnsOf(i);
-      EXPECT_EQ(turns, both.result.candidates[i].strategy.cfg_degree == 1 ? 2 : 1);
-      EXPECT_EQ(cls.scores[i].total_ns * turns, 2 * all / ranks)
+      const int waves = both.result.WavesOf(i);
+      EXPECT_EQ(waves, both.result.candidates[i].strategy.cfg_degree == 1 ? 2 : 1);
+      EXPECT_EQ(cls.scores[i].total_ns * waves, 2 * all / ranks)
           << NameOfCandidate(both.result.candidates[i]);
     }
-    // Anything else to within a row of blocks a pass, which is what placed cuts heads into.
+    // Otherwise placed, which splits heads by rows of blocks, differs by at most one row per pass.
     const std::int64_t tokens = 16 * blocks + 1 + static_cast<std::int64_t>(random() % 90);
     const Workload odd = MakeWorkload(heads + 1, tokens, 2, "dense");
     const Searched placed = SearchWith(odd, ranks, {1, 2}, PairCosts(), {Family::kPlaced});
     const std::int64_t even_share = 2 * (heads + 1) * tokens * tokens / ranks;
     for (std::size_t i = 0; i < placed.result.candidates.size(); ++i) {
       if (placed.result.candidates[i].strategy.chunks > 1) continue;  // balanced chunk by chunk
-      const int turns = placed.result.TurnsOf(i);
-      const std::int64_t total = placed.result.classes.front().scores[i].total_ns * turns;
+      const int waves = placed.result.WavesOf(i);
+      const std::int64_t total = placed.result.classes.front().scores[i].total_ns * waves;
       EXPECT_GE(total, even_share);
-      EXPECT_LE(total, even_share + turns * 16 * tokens)
+      EXPECT_LE(total, even_share + waves * 16 * tokens)
           << NameOfCandidate(placed.result.candidates[i]);
     }
   }
@@ -177,7 +180,7 @@ TEST(CfgDegreeTest, ThePlanTakesTheDegreeWithTheSmallerSum) {
     const double total = SummarisePlan(both.result).total_ms;
     EXPECT_DOUBLE_EQ(
         total, std::min(SummarisePlan(one.result).total_ms, SummarisePlan(two.result).total_ms));
-    const int degree = both.result.residence.cfg_degree;
+    const int degree = both.result.distribution.cfg_degree;
     EXPECT_DOUBLE_EQ(total, SummarisePlan((degree == 1 ? one : two).result).total_ms);
     taken.insert(degree);
     for (const CellClass& cls : both.result.classes) {
@@ -188,11 +191,11 @@ TEST(CfgDegreeTest, ThePlanTakesTheDegreeWithTheSmallerSum) {
     EXPECT_EQ(plan.cfg_degree(), degree);
     EXPECT_NEAR(plan.total_ms(), total, 1e-9);
   }
-  EXPECT_EQ(taken, (std::set<int>{1, 2}));  // or one of them was never put to the test
+  EXPECT_EQ(taken, (std::set<int>{1, 2}));  // both degrees must occur in the test
 }
 
-TEST(CfgDegreeTest, AnExcludedDegreeLeavesTheOtherOne) {
-  // Half the memory: two passes at the same time have twice the heads or rows on a rank.
+TEST(CfgDegreeTest, WhenOneDegreeIsExcludedTheOtherIsChosen) {
+  // With half the memory: two concurrent passes put twice the heads or rows on a rank.
   const Workload workload = MakeWorkload(8, 256, 2, "dense");
   Searched made{OptionsFor(workload, 4), {}};
   const std::int64_t share = 4 * 256 * 8 * 32 * 2 / 4;  // Q, K, V and O of a rank
@@ -203,7 +206,7 @@ TEST(CfgDegreeTest, AnExcludedDegreeLeavesTheOtherOne) {
   made.result = Search(workload, *masks, H200Costs(), std::move(space.candidates), made.options);
   EXPECT_EQ(made.result.candidates[0].excluded, "");
   EXPECT_THAT(made.result.candidates[1].excluded, ::testing::HasSubstr("--memory-per-rank"));
-  EXPECT_EQ(made.result.residence.cfg_degree, 1);
+  EXPECT_EQ(made.result.distribution.cfg_degree, 1);
 }
 
 TEST(CfgDegreeTest, APlanOfTwoDegreesIsRefused) {
@@ -239,7 +242,7 @@ TEST(SearchSpaceTest, LayoutsAreMadeForTheRanksOfAPassGroup) {
     return MakeSearchSpace(
         {{Family::kRing}, {1, 2}, {}, layout, ""}, workload, *masks, H200Costs(), options);
   };
-  // A ring of 8 gains by another order of tokens, one of 4 may not; none takes the other's.
+  // Another token order may help a ring of 8 and not one of 4; each degree has its own layouts.
   const SearchSpace own = space_of("auto");
   ASSERT_GE(own.layouts.size(), 2U);
   std::set<std::string> names;
@@ -253,7 +256,7 @@ TEST(SearchSpaceTest, LayoutsAreMadeForTheRanksOfAPassGroup) {
   }
   EXPECT_TRUE(names.contains("ring 1x8"));
   EXPECT_TRUE(names.contains("ring 1x4 cfg 2"));
-  // A layout that is asked for is one, whatever the degree.
+  // A requested layout is listed once, whatever the degree.
   const SearchSpace named = space_of("strided:4");
   EXPECT_EQ(named.layouts.size(), 2U);
   std::vector<std::string> of_named;

@@ -32,13 +32,13 @@ planner::AttentionWork Dense(int heads, int side, int head_dim, BlockSize block)
   return work;
 }
 
-TEST(ParseClusterTest, TakesAnyCountOfOneNode) {
+TEST(ParseClusterTest, AcceptsAnyCountWithinOneNode) {
   EXPECT_EQ(ParseCluster("h200x8").gpus, 8);
   EXPECT_EQ(ParseCluster("a100x3").gpu.name, "a100");
   EXPECT_EQ(ParseCluster("h100x1").name, "h100x1");
 }
 
-TEST(ParseClusterTest, RefusesTheRestInWords) {
+TEST(ParseClusterTest, RefusesOtherTextsWithAReason) {
   EXPECT_THAT(ErrorOf("h20x8"), HasSubstr("nearest known: 'h200x8'"));
   EXPECT_THAT(ErrorOf("h200x16"), HasSubstr("one node"));
   EXPECT_THAT(ErrorOf("h200x0"), HasSubstr("1 to 8"));
@@ -66,11 +66,11 @@ TEST(ClusterCostsTest, DenseAttentionRunsAtThePublishedRates) {
 
 TEST(ClusterCostsTest, ExchangesFollowThePublishedLinks) {
   const ClusterCosts h200(ParseCluster("h200x8"));
-  EXPECT_NEAR(h200.AllToAll(8, 370'000'000).ns, 1e6, 0.03e6);  // 370 GB/s
+  EXPECT_NEAR(h200.AllToAll(planner::FirstRanks(8), 370'000'000).ns, 1e6, 0.03e6);  // 370 GB/s
   const ClusterCosts a100(ParseCluster("a100x8"));
-  EXPECT_NEAR(a100.Hop(4, 240'000'000).ns, 1e6, 0.03e6);
-  EXPECT_GE(h200.AllToAll(2, 1).ns, 10e3);  // NCCL's latency
-  EXPECT_LE(h200.AllToAll(2, 1).ns, 20e3);
+  EXPECT_NEAR(a100.Hop(planner::FirstRanks(4), 240'000'000).ns, 1e6, 0.03e6);
+  EXPECT_GE(h200.AllToAll(planner::FirstRanks(2), 1).ns, 10e3);  // NCCL's latency
+  EXPECT_LE(h200.AllToAll(planner::FirstRanks(2), 1).ns, 20e3);
 }
 
 TEST(ClusterCostsTest, IsMarkedAnalyticWithWideIntervals) {
@@ -79,8 +79,8 @@ TEST(ClusterCostsTest, IsMarkedAnalyticWithWideIntervals) {
   for (const planner::Estimate& e : {costs.Attention(Dense(4, 30, 128, {128, 64})),
                                      costs.Copy(1 << 20),
                                      costs.Merge(1000, 128),
-                                     costs.AllToAll(4, 1 << 20),
-                                     costs.Hop(2, 1 << 20)}) {
+                                     costs.AllToAll(planner::FirstRanks(4), 1 << 20),
+                                     costs.Hop(planner::FirstRanks(2), 1 << 20)}) {
     EXPECT_GT(e.ns, 0);
     EXPECT_LE(e.low_ns, 0.8 * e.ns);
     EXPECT_GE(e.high_ns, 1.2 * e.ns);
@@ -89,13 +89,13 @@ TEST(ClusterCostsTest, IsMarkedAnalyticWithWideIntervals) {
   EXPECT_THAT(costs.Remarks().front(), HasSubstr("analytic"));
 }
 
-TEST(ClusterCostsTest, NothingCostsNothing) {
+TEST(ClusterCostsTest, EmptyWorkCostsNothing) {
   const ClusterCosts costs(ParseCluster("h200x8"));
   EXPECT_EQ(costs.Attention({}).high_ns, 0);
   EXPECT_EQ(costs.Copy(0).high_ns, 0);
   EXPECT_EQ(costs.Merge(0, 128).high_ns, 0);
-  EXPECT_EQ(costs.AllToAll(1, 100).high_ns, 0);
-  EXPECT_EQ(costs.Hop(8, 0).high_ns, 0);
+  EXPECT_EQ(costs.AllToAll(planner::FirstRanks(1), 100).high_ns, 0);
+  EXPECT_EQ(costs.Hop(planner::FirstRanks(8), 0).high_ns, 0);
   EXPECT_EQ(costs.BandwidthBoundNs(0), 0);
 }
 
@@ -109,13 +109,13 @@ TEST(ClusterCostsTest, FewRowsLeaveMultiprocessorsIdle) {
   EXPECT_NEAR(costs.Attention(fewer).ns, costs.Attention(few).ns, 0.01 * costs.Attention(few).ns);
 }
 
-TEST(ClusterCostsTest, BesideExchangesNothingIsLostAndTheIntervalAndTheRemarkSaySo) {
+TEST(ClusterCostsTest, OverlapSlowsNothingDownExceptInTheIntervalWithARemark) {
   const ClusterCosts costs(ParseCluster("h100x8"));
-  const auto contention = costs.EstimateOverlapSlowdown(planner::Traffic::kAllToAll, 8);
-  EXPECT_EQ(contention.attention.value, 1);
-  EXPECT_NEAR(contention.attention.high, 1.32, 1e-9);
-  EXPECT_EQ(contention.exchange.value, 1);
-  EXPECT_NEAR(contention.exchange.high, 1.3, 1e-9);
+  const auto slowdown = costs.Slowdown(planner::Traffic::kAllToAll, 8);
+  EXPECT_EQ(slowdown.attention.value, 1);
+  EXPECT_NEAR(slowdown.attention.high, 1.32, 1e-9);
+  EXPECT_EQ(slowdown.exchange.value, 1);
+  EXPECT_NEAR(slowdown.exchange.high, 1.3, 1e-9);
   EXPECT_NE(costs.Remarks().front().find("at worst attention 32% and exchanges 30%"),
             std::string::npos)
       << costs.Remarks().front();

@@ -105,13 +105,13 @@ TEST(CompareTest, EveryOutputNamesTheCostSource) {
   EXPECT_THAT(VerdictLines(MakeResult(), CostSource::kAnalytic), HasSubstr("costs are analytic"));
 }
 
-/// dbsp 2x1 with cfg degree 2 in place of dbsp 4x1: what took 5 ms a pass takes 7 for both.
+/// dbsp 2x1 with cfg degree 2 in place of dbsp 4x1: two passes take 7 ms, one pass took 5 ms.
 SearchResult WithPassesApart() {
   SearchResult result = MakeResult();
   Strategy& apart = result.candidates[3].strategy;
   apart.cfg_degree = 2;
   apart.ulysses_degree = 2;
-  result.residence = {2, 0};
+  result.distribution = {2, 0};
   result.uniform = 3;
   for (CellClass& cls : result.classes) {
     cls.scores[3] = MakeScore(6'000'000, 1'000'000, 0.1, 3);
@@ -120,7 +120,7 @@ SearchResult WithPassesApart() {
   return result;
 }
 
-TEST(CompareTest, PassesAtTheSameTimeCountOnce) {
+TEST(CompareTest, ConcurrentPassesCountOnce) {
   const SearchResult result = WithPassesApart();
   const auto summaries = Summarise(result);
   EXPECT_DOUBLE_EQ(summaries[0].total_ms, 2 * (3 * 4.0 + 8.0));
@@ -134,7 +134,7 @@ TEST(CompareTest, PassesAtTheSameTimeCountOnce) {
   EXPECT_DOUBLE_EQ(plan.lower_bound_ms, 14.0);
 }
 
-TEST(CompareTest, TheCfgDegreeIsShownWhereThereWasAChoice) {
+TEST(CompareTest, TheCfgDegreeIsShownWhenSeveralWereSearched) {
   const SearchResult result = WithPassesApart();
   const std::string table = CompareTable(result, CostSource::kFitted, true);
   EXPECT_THAT(table, HasSubstr("CxUxR/n"));
@@ -152,7 +152,7 @@ TEST(CompareTest, TheCfgDegreeIsShownWhereThereWasAChoice) {
               ::testing::Not(HasSubstr("cfg degree")));
 }
 
-TEST(CompareTest, PlainIsOfTheSmallestDegreeThatWasSearched) {
+TEST(CompareTest, PlainStrategiesHaveTheSmallestCfgDegreeThatWasSearched) {
   SearchResult result = WithPassesApart();
   result.candidates[0].strategy.cfg_degree = 2;  // before usp 4x1, which is plain ulysses, too
   EXPECT_THAT(VerdictLines(result, CostSource::kFitted),
@@ -162,7 +162,7 @@ TEST(CompareTest, PlainIsOfTheSmallestDegreeThatWasSearched) {
               HasSubstr("speed of plain ulysses (20.000 ms)"));
 }
 
-TEST(CompareTest, VerdictsAreInWords) {
+TEST(CompareTest, VerdictsAreSentences) {
   const auto summaries = Summarise(MakeResult());
   EXPECT_EQ(summaries[0].verdict, "best uniform");
   EXPECT_EQ(summaries[2].verdict, "same as ulysses 4x1");
@@ -172,7 +172,7 @@ TEST(CompareTest, VerdictsAreInWords) {
   EXPECT_THAT(lines, HasSubstr("best uniform strategy ulysses 4x1, 40.000 ms"));
   EXPECT_THAT(lines, HasSubstr("per cell 36.000 ms"));
   EXPECT_THAT(lines, HasSubstr("1.111x the speed of plain ulysses"));
-  EXPECT_THAT(lines, HasSubstr("plain ring was no candidate"));
+  EXPECT_THAT(lines, HasSubstr("plain ring was not a candidate"));
   EXPECT_THAT(lines, HasSubstr("2.000x the lower bound"));
 }
 

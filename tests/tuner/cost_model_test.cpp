@@ -67,7 +67,7 @@ TEST(FittedCostsTest, RecoversTheCoefficientsThroughNoise) {
   EXPECT_EQ(costs.source(), CostSource::kFitted);
 }
 
-/// Two kernels on the same blocks: the second is twice as fast per block and slow to start.
+/// Two kernels on the same blocks: the second is twice as fast per block and has a longer launch.
 SyntheticTrials TwoKernels() {
   SyntheticTrials made;
   made.AddAll({2});
@@ -78,7 +78,7 @@ SyntheticTrials TwoKernels() {
   return made;
 }
 
-TEST(FittedCostsTest, EveryKernelOfTheBlocksMayBeChosenTheDefaultFirst) {
+TEST(FittedCostsTest, EveryKernelMeasuredOnTheBlocksMayBeChosenTheDefaultFirst) {
   const SyntheticTrials made = TwoKernels();
   FitRequest request = RequestFor(made);
   request.typical.active_rows = 100;
@@ -97,7 +97,7 @@ TEST(FittedCostsTest, EveryKernelOfTheBlocksMayBeChosenTheDefaultFirst) {
   EXPECT_EQ(Fit(made, request).kernels(), std::vector<std::string>{"cpu.block_sparse"});
 }
 
-TEST(FittedCostsTest, TrialsOnBlocksThatAKernelDoesNotTakeAreLeftOut) {
+TEST(FittedCostsTest, TrialsOnBlocksThatAKernelDoesNotSupportAreLeftOut) {
   const SyntheticTrials made = TwoKernels();
   FitRequest request = RequestFor(made);
   request.kernels = {{.name = "cpu.other", .q_block = 128, .k_block = 128}};
@@ -106,7 +106,7 @@ TEST(FittedCostsTest, TrialsOnBlocksThatAKernelDoesNotTakeAreLeftOut) {
   EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("cpu.other on 64x64 blocks were left out")));
 }
 
-TEST(FittedCostsTest, WhatIsMeasuredInsteadIsNamed) {
+TEST(FittedCostsTest, TheErrorListsWhatWasMeasured) {
   const SyntheticTrials made = TwoKernels();
   FitRequest request = RequestFor(made);
   request.block = {128, 128};
@@ -117,7 +117,7 @@ TEST(FittedCostsTest, WhatIsMeasuredInsteadIsNamed) {
   EXPECT_THAT(message, HasSubstr("measure: dbsp-profile --db p.db"));
 }
 
-/// An overlap whose timed side takes `slowdown` times as long as alone.
+/// Adds an overlap trial whose timed side takes `slowdown` times as long as alone.
 void AddOverlap(SyntheticTrials& made,
                 const std::string& op,
                 int ranks,
@@ -139,57 +139,57 @@ void AddOverlap(SyntheticTrials& made,
   made.Add(trial);
 }
 
-TEST(FittedCostsTest, SlowdownsAreTheMedianOfTheirTrialsWithAnIntervalThatHoldsThem) {
+TEST(FittedCostsTest, SlowdownsAreMediansOfTrialsWithAnIntervalAroundThem) {
   SyntheticTrials made;
   made.AddAll({2, 4});
   for (int i = 0; i < 5; ++i) {
     AddOverlap(made, "hop", 4, TimedSide::kAttention, 1.2 + 0.1 * i, 1000 + i);
     AddOverlap(made, "hop", 4, TimedSide::kExchange, 2.0, 1000 + i);
   }
-  // Noise may say that something gets faster: then it loses nothing.
+  // With noise a side may seem faster than alone; its slowdown is then 1.
   AddOverlap(made, "alltoall", 2, TimedSide::kAttention, 0.9);
   AddOverlap(made, "alltoall", 2, TimedSide::kExchange, 1.5);
-  AddOverlap(made, "alltoall", 2, TimedSide::kExchange, 9.0, 1000, 8);  // another set-up
-  AddOverlap(made, "alltoall", 8, TimedSide::kAttention, 3.0);  // one side is not enough
+  AddOverlap(made, "alltoall", 2, TimedSide::kExchange, 9.0, 1000, 8);  // another SM margin
+  AddOverlap(made, "alltoall", 8, TimedSide::kAttention, 3.0);  // both sides are needed
   const FittedCosts costs = Fit(made, RequestFor(made));
-  const auto hop = costs.EstimateOverlapSlowdown(planner::Traffic::kHop, 4);
+  const auto hop = costs.Slowdown(planner::Traffic::kHop, 4);
   EXPECT_NEAR(hop.attention.value, 1.4, 1e-9);
   EXPECT_LE(hop.attention.low, 1.25);
   EXPECT_GE(hop.attention.low, 1.0);
   EXPECT_GE(hop.attention.high, 1.55);
   EXPECT_LE(hop.attention.high, 1.7);
   EXPECT_NEAR(hop.exchange.value, 2.0, 1e-9);
-  const auto all = costs.EstimateOverlapSlowdown(planner::Traffic::kAllToAll, 2);
+  const auto all = costs.Slowdown(planner::Traffic::kAllToAll, 2);
   EXPECT_EQ(all.attention.value, 1);
   EXPECT_NEAR(all.exchange.value, 1.5, 1e-9);
   EXPECT_THAT(costs.Remarks(),
-              Contains(HasSubstr("attention beside hop between 4 ranks: it takes 1.40 (")));
+              Contains(HasSubstr("attention beside hop between 4 ranks takes 1.40 (")));
   EXPECT_THAT(costs.Remarks(), Not(Contains(HasSubstr("not measured"))));
 
-  const auto other = costs.EstimateOverlapSlowdown(planner::Traffic::kAllToAll, 4);
+  const auto other = costs.Slowdown(planner::Traffic::kAllToAll, 4);
   EXPECT_EQ(other.exchange.value, all.exchange.value);
   EXPECT_EQ(other.exchange.low, 1);
   EXPECT_GT(other.exchange.high, all.exchange.high);
   EXPECT_THAT(costs.Remarks(),
-              Contains(HasSubstr("attention beside alltoall: a rank count that was not measured "
-                                 "was needed (measured: 2)")));
+              Contains(HasSubstr("attention beside alltoall was priced for a rank count that "
+                                 "was not measured (measured: 2)")));
 }
 
-TEST(FittedCostsTest, WithoutOverlapsNothingIsLostAtBestAndEverythingAtWorstAndItIsSaid) {
+TEST(FittedCostsTest, WithoutOverlapTrialsTheSlowdownIsOneToTwoWithARemark) {
   SyntheticTrials made;
   made.AddAll({2});
   const FittedCosts costs = Fit(made, RequestFor(made));
-  EXPECT_THAT(costs.Remarks(), Not(Contains(HasSubstr("beside"))));  // nobody asked
+  EXPECT_THAT(costs.Remarks(), Not(Contains(HasSubstr("beside"))));  // nothing was priced yet
   for (const auto traffic : {planner::Traffic::kAllToAll, planner::Traffic::kHop}) {
-    const planner::OverlapSlowdownEstimate contention = costs.EstimateOverlapSlowdown(traffic, 2);
-    for (const planner::RatioEstimate& f : {contention.attention, contention.exchange}) {
+    const planner::OverlapSlowdownEstimate slowdown = costs.Slowdown(traffic, 2);
+    for (const planner::SlowdownEstimate& f : {slowdown.attention, slowdown.exchange}) {
       EXPECT_EQ(f.value, 1);
       EXPECT_EQ(f.low, 1);
       EXPECT_EQ(f.high, 2);
     }
   }
-  EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("attention beside hop: not measured")));
-  EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("attention beside alltoall: not measured")));
+  EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("attention beside hop was not measured")));
+  EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("attention beside alltoall was not measured")));
 }
 
 TEST(FittedCostsTest, IntervalCoversFreshMeasurements) {
@@ -212,13 +212,13 @@ TEST(FittedCostsTest, IntervalCoversFreshMeasurements) {
       ++asked;
     }
   }
-  // The bound aims at 90% of new points; 1000 draws keep the share within 3% of it.
+  // The bound should hold for 90% of new points; 1000 draws measure that share within 3%.
   EXPECT_GE(covered, asked * 85 / 100);
 }
 
-TEST(FittedCostsTest, EveryAnswerIsFiniteOrderedAndNotNegative) {
+TEST(FittedCostsTest, EveryEstimateIsFiniteOrderedAndNotNegative) {
   for (unsigned seed = 1; seed <= 10; ++seed) {
-    SyntheticTrials made(0.6, seed);  // noise far beyond any sense
+    SyntheticTrials made(0.6, seed);  // much more noise than real trials have
     made.AddAll({2, 8});
     const FittedCosts costs = Fit(made, RequestFor(made));
     const auto check = [&](const planner::Estimate& e) {
@@ -232,17 +232,19 @@ TEST(FittedCostsTest, EveryAnswerIsFiniteOrderedAndNotNegative) {
       check(costs.Copy(amount));
       check(costs.Merge(amount, 64));
       check(costs.Merge(amount, 128));
-      check(costs.AllToAll(4, amount));
-      check(costs.Hop(8, amount));
-      EXPECT_LE(costs.BandwidthBoundNs(amount), costs.AllToAll(2, amount).ns * (1 + 1e-9));
-      EXPECT_LE(costs.BandwidthBoundNs(amount), costs.Hop(4, amount).ns * (1 + 1e-9));
+      check(costs.AllToAll(planner::FirstRanks(4), amount));
+      check(costs.Hop(planner::FirstRanks(8), amount));
+      EXPECT_LE(costs.BandwidthBoundNs(amount),
+                costs.AllToAll(planner::FirstRanks(2), amount).ns * (1 + 1e-9));
+      EXPECT_LE(costs.BandwidthBoundNs(amount),
+                costs.Hop(planner::FirstRanks(4), amount).ns * (1 + 1e-9));
     }
     EXPECT_EQ(costs.Attention(Work(3, 0, 0)).high_ns, 0);
-    EXPECT_EQ(costs.AllToAll(8, 0).high_ns, 0);
+    EXPECT_EQ(costs.AllToAll(planner::FirstRanks(8), 0).high_ns, 0);
   }
 }
 
-TEST(FittedCostsTest, FailedAndImpossibleTrialsNeverEnter) {
+TEST(FittedCostsTest, FailedAndImpossibleTrialsAreIgnored) {
   SyntheticTrials clean;
   clean.AddAll({2});
   SyntheticTrials dirty = clean;
@@ -275,7 +277,7 @@ TEST(FittedCostsTest, FailedAndImpossibleTrialsNeverEnter) {
   EXPECT_THAT(b.Remarks(), Contains(HasSubstr("7 trials that failed")));
 }
 
-TEST(FittedCostsTest, TheNewestOfEqualConfigurationsCounts) {
+TEST(FittedCostsTest, TheNewestTrialOfAConfigurationIsUsed) {
   SyntheticTrials made;
   made.AddAll({2});
   SyntheticTrials again = made;
@@ -287,7 +289,7 @@ TEST(FittedCostsTest, TheNewestOfEqualConfigurationsCounts) {
   EXPECT_NEAR(costs.attention_fit("").theta[2], 2 * made.truth.per_block, 1);
 }
 
-TEST(FittedCostsTest, OnlyTheDeviceAskedForCounts) {
+TEST(FittedCostsTest, OnlyTrialsOfTheRequestedDeviceAreUsed) {
   SyntheticTrials made;
   made.AddAll({2});
   SyntheticTrials other;
@@ -304,7 +306,7 @@ TEST(FittedCostsTest, OnlyTheDeviceAskedForCounts) {
   FitRequest request = RequestFor(made);
   const FittedCosts newest(trials, environments, request);
   EXPECT_EQ(newest.device().device_name, "Other CPU");
-  EXPECT_THAT(newest.Remarks(), Contains(HasSubstr("holds 2 devices")));
+  EXPECT_THAT(newest.Remarks(), Contains(HasSubstr("has 2 devices")));
   request.device = "Imaginary";
   const FittedCosts asked(trials, environments, request);
   EXPECT_EQ(asked.device().device_name, "Imaginary CPU");
@@ -313,7 +315,7 @@ TEST(FittedCostsTest, OnlyTheDeviceAskedForCounts) {
   EXPECT_THROW(FittedCosts(trials, environments, request), Error);
 }
 
-TEST(FittedCostsTest, WhatIsNotMeasuredIsRefusedWithTheCommandThatMeasuresIt) {
+TEST(FittedCostsTest, MissingMeasurementsAreErrorsWithTheCommandThatMeasuresThem) {
   SyntheticTrials made;
   EXPECT_THAT(ErrorOf(made, RequestFor(made), ErrorCode::kNotFound), HasSubstr("dbsp-profile"));
   made.AddAll({4, 8});
@@ -324,13 +326,13 @@ TEST(FittedCostsTest, WhatIsNotMeasuredIsRefusedWithTheCommandThatMeasuresIt) {
   request.kernel = "cpu.block_sparze";
   EXPECT_THAT(ErrorOf(made, request, ErrorCode::kInvalidArgument), HasSubstr("cpu.block_sparse"));
   const FittedCosts costs = Fit(made, RequestFor(made));
-  EXPECT_THROW((void)costs.AllToAll(2, 1000), Error);
-  EXPECT_THROW((void)costs.Hop(16, 1000), Error);
-  EXPECT_GT(costs.AllToAll(6, 1000).ns, 0);
+  EXPECT_THROW((void)costs.AllToAll(planner::FirstRanks(2), 1000), Error);
+  EXPECT_THROW((void)costs.Hop(planner::FirstRanks(16), 1000), Error);
+  EXPECT_GT(costs.AllToAll(planner::FirstRanks(6), 1000).ns, 0);
   EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("rank count that was not measured")));
 }
 
-/// Exchanges of 8 ranks on one host and, ten times slower, on two; of 16 ranks on two.
+/// Exchanges of 8 ranks on one host and, ten times slower, on two hosts; of 16 ranks on two hosts.
 SyntheticTrials OnHosts() {
   SyntheticTrials made;
   made.AddAll({4, 8});
@@ -349,20 +351,22 @@ TEST(FittedCostsTest, ExchangesInsideAHostAndBetweenHostsAreNotMixed) {
   const double inside = made.truth.Exchange(65536);
   FitRequest request = RequestFor(made);
   const FittedCosts fewest = Fit(made, request);
-  EXPECT_NEAR(fewest.AllToAll(8, 65536).ns, inside, 0.01 * inside);
-  EXPECT_NEAR(fewest.Hop(16, 65536).ns, 20 * inside, 0.2 * inside);
+  EXPECT_NEAR(fewest.AllToAll(planner::FirstRanks(8), 65536).ns, inside, 0.01 * inside);
+  EXPECT_NEAR(fewest.Hop(planner::FirstRanks(16), 65536).ns, 20 * inside, 0.2 * inside);
   EXPECT_THAT(fewest.Remarks(),
               Contains(HasSubstr("alltoall between 8 ranks on 2 hosts was left out; "
-                                 "--ranks-per-node 4 takes it")));
-  EXPECT_THROW((void)fewest.AllToAll(12, 65536), Error);  // 8 are on one host, 16 on two
+                                 "--ranks-per-node 4 includes it")));
+  EXPECT_THROW((void)fewest.AllToAll(planner::FirstRanks(12), 65536),
+               Error);  // 8 are on one host, 16 on two
   request.ranks_per_node = 4;
   const FittedCosts four = Fit(made, request);
-  EXPECT_NEAR(four.AllToAll(8, 65536).ns, 10 * inside, 0.1 * inside);
-  EXPECT_NEAR(four.AllToAll(4, 65536).ns, inside, 0.01 * inside);
-  EXPECT_THROW((void)four.AllToAll(16, 65536), Error);  // on four hosts: not measured
+  EXPECT_NEAR(four.AllToAll(planner::FirstRanks(8), 65536).ns, 10 * inside, 0.1 * inside);
+  EXPECT_NEAR(four.AllToAll(planner::FirstRanks(4), 65536).ns, inside, 0.01 * inside);
+  EXPECT_THROW((void)four.AllToAll(planner::FirstRanks(16), 65536),
+               Error);  // on four hosts: not measured
 }
 
-TEST(RankCurvesTest, HostsOfAGroupAreThoseThatItsRanksAreOn) {
+TEST(RankCurvesTest, HostsOfAGroupAreCountedFromItsRanks) {
   const auto strided = [](int first, int stride, int count) {
     std::vector<int> ranks;
     for (int i = 0; i < count; ++i) ranks.push_back(first + i * stride);
@@ -376,7 +380,7 @@ TEST(RankCurvesTest, HostsOfAGroupAreThoseThatItsRanksAreOn) {
   EXPECT_EQ(HostsOf(strided(4, 1, 8), 8), 2) << "successive, but across the border";
   EXPECT_EQ(HostsOf(strided(0, 1, 3), 1), 3);
   EXPECT_EQ(HostsOf({}, 8), 0);
-  // Against the obvious count, for every U x R of some numbers of ranks and hosts.
+  // Compared with a direct count, for every U x R of several numbers of ranks and hosts.
   for (const int ranks : {3, 6, 8, 12, 16}) {
     for (int per_node = 1; per_node <= ranks; ++per_node) {
       for (int u = 1; u <= ranks; ++u) {
@@ -408,34 +412,35 @@ TEST(FittedCostsTest, ARingOnTwoHostsIsPricedAsOneEvenWhereItsRanksWouldFitOne) 
   request.ranks_per_node = 8;
   const FittedCosts costs = Fit(made, request);
   const CheckedCosts checked(costs);
-  const planner::Costs& asked = checked;  // as the planner asks
+  const planner::Costs& asked = checked;  // the interface that the planner uses
   const std::vector<int> beside{2, 3};
   const std::vector<int> apart{2, 10};
-  EXPECT_NEAR(asked.HopAround(beside, 65536).ns, inside, 0.01 * inside);
-  EXPECT_NEAR(asked.HopAround(apart, 65536).ns, 7 * inside, 0.07 * inside);
-  EXPECT_NEAR(asked.Hop(2, 65536).ns, inside, 0.01 * inside) << "successive ranks";
+  EXPECT_NEAR(asked.Hop(beside, 65536).ns, inside, 0.01 * inside);
+  EXPECT_NEAR(asked.Hop(apart, 65536).ns, 7 * inside, 0.07 * inside);
+  EXPECT_NEAR(asked.Hop(planner::FirstRanks(2), 65536).ns, inside, 0.01 * inside)
+      << "successive ranks";
   std::vector<int> across(8);
   std::iota(across.begin(), across.end(), 4);
-  EXPECT_NEAR(asked.AllToAllAmong(across, 65536).ns, 10 * inside, 0.1 * inside);
+  EXPECT_NEAR(asked.AllToAll(across, 65536).ns, 10 * inside, 0.1 * inside);
   const std::vector<int> four{0, 8, 16, 24};
-  EXPECT_THROW((void)asked.HopAround(four, 65536), Error) << "four hosts: not measured";
+  EXPECT_THROW((void)asked.Hop(four, 65536), Error) << "four hosts: not measured";
   try {
-    (void)asked.HopAround(four, 65536);
+    (void)asked.Hop(four, 65536);
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("no hop between 4 ranks on 4 hosts was measured"));
     EXPECT_THAT(error.what(), HasSubstr("2 on 2 hosts"));
   }
-  // Between 2 and 8 ranks on two hosts there is a middle.
+  // 4 ranks on two hosts are interpolated between 2 and 8.
   const std::vector<int> middle{0, 4, 8, 12};
-  const double between = asked.HopAround(middle, 65536).ns;
+  const double between = asked.Hop(middle, 65536).ns;
   EXPECT_GT(between, 7 * inside);
   EXPECT_LT(between, 10 * inside);
   request.ranks_per_node = 0;
   const FittedCosts fewest = Fit(made, request);
-  EXPECT_NEAR(fewest.HopAround(apart, 65536).ns, inside, 0.01 * inside);
+  EXPECT_NEAR(fewest.Hop(apart, 65536).ns, inside, 0.01 * inside);
 }
 
-TEST(FittedCostsTest, AnotherBlockSizeIsRefusedOrScaledWiderInWords) {
+TEST(FittedCostsTest, AnotherBlockSizeIsAnErrorOrScaledWithAWiderInterval) {
   SyntheticTrials made;
   made.AddAll({2});
   FitRequest request = RequestFor(made);

@@ -26,7 +26,7 @@ TEST(CurveTest, FollowsAPowerLawBetweenPoints) {
   EXPECT_NEAR(curve.At(100).ns, std::sqrt(100.0 * 1000.0), 1e-6);
 }
 
-TEST(CurveTest, NeverFallsAndIsAlwaysOrderedAndFinite) {
+TEST(CurveTest, NeverDecreasesAndIsOrderedAndFinite) {
   for (unsigned seed = 1; seed <= 30; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
@@ -51,7 +51,7 @@ TEST(CurveTest, NeverFallsAndIsAlwaysOrderedAndFinite) {
   }
 }
 
-TEST(CurveTest, IntervalGrowsWithTheDistanceFromWhatWasMeasured) {
+TEST(CurveTest, IntervalGrowsWithTheDistanceFromTheMeasuredSizes) {
   const Curve curve({{1e3, 1e3, 0.02}, {1e4, 5e3, 0.02}, {1e5, 4e4, 0.02}});
   const auto half = [&](double size) { return curve.At(size).high_ns / curve.At(size).ns - 1; };
   EXPECT_NEAR(half(1e5), 0.02, 1e-9);
@@ -70,7 +70,7 @@ TEST(CurveTest, ASinglePointIsLatencyBelowAndBandwidthAbove) {
 }
 
 TEST(CurveTest, IntervalCoversTheTruthBetweenThePoints) {
-  // Latency and bandwidth, measured at factors of four: the bend is what interpolation misses.
+  // Latency plus bandwidth, measured at factors of four; interpolation misses the bend.
   const auto truth = [](double size) { return 5000 + size / 2; };
   std::vector<CurvePoint> points;
   for (double size = 1024; size <= (1 << 24); size *= 4)
@@ -82,7 +82,7 @@ TEST(CurveTest, IntervalCoversTheTruthBetweenThePoints) {
   }
 }
 
-TEST(CurveTest, RefusesPointsThatAreNoTimes) {
+TEST(CurveTest, RefusesPointsThatAreNotPositive) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_THROW(Curve({{1, nan, 0}}), Error);
   EXPECT_THROW(Curve({{1, -3, 0}}), Error);

@@ -32,7 +32,7 @@ const ClusterCosts& Costs() {
   return costs;
 }
 
-/// A search of `families` under a cap, with all it was made from.
+/// A search of `families` under a memory cap, with its inputs.
 struct Searched {
   Workload workload;
   std::unique_ptr<planner::MaskSource> masks;
@@ -59,7 +59,7 @@ Searched SearchUnder(const Case& c, const std::vector<Family>& families, std::in
   return made;
 }
 
-/// Bytes of the fullest rank when every row keeps every column.
+/// Largest memory of any rank on dense masks, bytes.
 std::int64_t MostBytes(const Searched& made, const Strategy& strategy, const Partition& partition) {
   const AttentionShape& shape = made.result.shape;
   LayerMasks full;
@@ -82,7 +82,7 @@ const std::vector<Case> kCases{{3, 250, 8, "random:density=0.2,seed=1"},
                                {5, 330, 3, "random:density=0.1,seed=3"},
                                {4, 16, 4, "dense"}};
 
-TEST(FallbackTest, IsTheCheapestSearchedStrategyThatLooksAtNoMask) {
+TEST(FallbackTest, IsTheFastestCandidateWhosePartitionIgnoresMasks) {
   for (const Case& c : kCases) {
     SCOPED_TRACE(c.heads);
     const Searched made = SearchUnder(c, SearchableFamilies(), 0);
@@ -103,9 +103,9 @@ TEST(FallbackTest, IsTheCheapestSearchedStrategyThatLooksAtNoMask) {
   }
 }
 
-TEST(FallbackTest, KeepsWithinTheCapOnMasksThatKeepEverythingWhereAnyDegreesDo) {
+TEST(FallbackTest, FitsTheCapOnDenseMasksIfAnyDegreesDo) {
   for (const Case& c : kCases) {
-    // What every U x R of contiguous heads and rows needs, with no cap at hand.
+    // Memory of every U x R strategy of contiguous heads and rows, without a cap.
     const Searched all = SearchUnder(c, {Family::kUlysses, Family::kRing, Family::kUsp}, 0);
     std::set<std::int64_t> needs;
     for (const Candidate& candidate : all.result.candidates) {
@@ -115,7 +115,7 @@ TEST(FallbackTest, KeepsWithinTheCapOnMasksThatKeepEverythingWhereAnyDegreesDo) 
     }
     for (const std::int64_t need : needs) {
       SCOPED_TRACE(fmt::format("{} heads on {} ranks, cap {}", c.heads, c.ranks, need));
-      Searched made = SearchUnder(c, {Family::kPlaced}, 0);  // no fallback among the searched
+      Searched made = SearchUnder(c, {Family::kPlaced}, 0);  // no candidate can be the fallback
       made.options.partition.memory_per_rank = need;
       const Fallback fits = ChooseFallback(made.result, Costs(), made.options);
       EXPECT_LE(MostBytes(made, fits.strategy, fits.partition), need);
@@ -126,7 +126,7 @@ TEST(FallbackTest, KeepsWithinTheCapOnMasksThatKeepEverythingWhereAnyDegreesDo) 
   }
 }
 
-TEST(FallbackTest, APlanSaysWhenItsFallbackNeedsMore) {
+TEST(FallbackTest, AFallbackAboveTheCapIsReported) {
   const Searched made = SearchUnder(kCases.front(), {Family::kPlaced}, 0);
   const Plan plan = MakePlan(made.workload, *made.masks, Costs(), made.result, made.options, {});
   planner::ValidatePlan(plan, "plan", ErrorCode::kInternal);

@@ -24,7 +24,7 @@ namespace {
 using planner::AttentionWork;
 using planner::Estimate;
 
-/// Kernels that differ in what a call, a row and a block cost.
+/// Kernels with different costs per call, row and block.
 class KernelCosts : public planner::FakeCosts {
  public:
   struct Rates {
@@ -48,7 +48,7 @@ std::vector<std::string> NamesOf(const KernelCosts& costs) {
   return names;
 }
 
-/// A kernel for few blocks, one for many, one for neither, and one that is never better.
+/// A kernel that is fast for few blocks, one for many, one in between, and one that is never best.
 KernelCosts RandomCosts(std::mt19937_64& random) {
   KernelCosts costs;
   std::uniform_real_distribution<double> draw(0.5, 2.0);
@@ -95,7 +95,7 @@ TEST(ChooseKernelTest, TheTimelineIsTheShortestOfAllKernels) {
   EXPECT_FALSE(chosen.contains("worse"));
 }
 
-TEST(ChooseKernelTest, OfEqualKernelsTheFirstIsTakenAndOneIsNoChoice) {
+TEST(ChooseKernelTest, OfEqualKernelsTheFirstIsChosenAndASingleOneIsUsed) {
   std::mt19937_64 random(6);
   KernelCosts costs;
   costs.kernels["b"] = costs.kernels["a"] = {10, 2, 3};
@@ -109,7 +109,7 @@ TEST(ChooseKernelTest, OfEqualKernelsTheFirstIsTakenAndOneIsNoChoice) {
   EXPECT_EQ(work.whole.kernel, "a");
 }
 
-/// Steps from dense to sparse, so that no kernel is best everywhere.
+/// Steps with decreasing density, so that no kernel is the best everywhere.
 Workload Fading() {
   Workload workload;
   workload.model = {"fading", 2, 6, 32, {24, 8, 8}, 0, 6, 1};
@@ -125,7 +125,7 @@ SearchResult RunSearch(const Workload& workload,
   SearchOptions options = base;
   options.kernels = kernels;
   const auto masks = planner::OpenMasks(workload);
-  // The default kernel prices moves in partitions, whatever a cell may run.
+  // Partitions price moved blocks by the default kernel, whichever kernel a cell runs.
   auto candidates = MakeCandidates(
       SearchableFamilies(), options.ranks, workload.model.heads, "dense", {{1, 2}, true});
   return Search(workload, *masks, costs, std::move(candidates), options);
@@ -191,7 +191,7 @@ TEST(KernelPerCellTest, AReusedPlanKeepsItsKernel) {
   options.dtype = DType::kBf16;
   options.steps = {0, workload.model.steps};
   options.layers = {1, 2};
-  options.replan_ns = 1e15;  // never again
+  options.replan_ns = 1e15;  // every layer makes one plan
   options.kernels = {"dense", "sparse"};
   const SearchResult result = RunSearch(workload, costs, options.kernels, options);
   const auto masks = planner::OpenMasks(workload);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small search result made by hand, so that what readers see can be checked to the digit.
+// A small search result made by hand, so that its output can be checked to the digit.
 #pragma once
 
 #include "tuner/search.h"

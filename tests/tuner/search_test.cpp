@@ -12,9 +12,11 @@
 #include "planner/timeline/barrier.h"
 #include "planner/timeline/contract.h"
 #include "planner/timeline/validate.h"
+#include "planner/workload/row_loads.h"
 #include "planner/workload/token_layout.h"
 #include "tests/core/expect_error.h"
 #include "tests/planner/fake_costs.h"
+#include "tuner/baselines.h"
 #include "tuner/cluster_costs.h"
 #include "tuner/layouts.h"
 #include "tuner/make_plan.h"
@@ -55,7 +57,7 @@ SearchResult RunSearch(const Workload& workload, const SearchOptions& options) {
   return Search(workload, *masks, H200Costs(), std::move(candidates), options);
 }
 
-/// Costs of one operation replaced by a bad number.
+/// ClusterCosts with the cost of one operation replaced by an invalid estimate.
 class BrokenCosts : public planner::Costs {
  public:
   BrokenCosts(planner::Estimate bad, bool break_hop) : bad_(bad), break_hop_(break_hop) {}
@@ -68,10 +70,10 @@ class BrokenCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Merge(std::int64_t r, int d) const override {
     return H200Costs().Merge(r, d);
   }
-  [[nodiscard]] planner::Estimate AllToAll(int n, std::int64_t b) const override {
+  [[nodiscard]] planner::Estimate AllToAll(std::span<const int> n, std::int64_t b) const override {
     return H200Costs().AllToAll(n, b);
   }
-  [[nodiscard]] planner::Estimate Hop(int n, std::int64_t b) const override {
+  [[nodiscard]] planner::Estimate Hop(std::span<const int> n, std::int64_t b) const override {
     return break_hop_ ? bad_ : H200Costs().Hop(n, b);
   }
   [[nodiscard]] double BandwidthBoundNs(std::int64_t b) const override {
@@ -84,7 +86,7 @@ class BrokenCosts : public planner::Costs {
   bool break_hop_;
 };
 
-/// Counts how often masks are made.
+/// Counts how many layers of masks are made.
 class CountingMasks : public planner::MaskSource {
  public:
   CountingMasks(const Workload& workload, bool keys)
@@ -124,11 +126,11 @@ TEST(SearchTest, EqualsBruteForceOnSmallWorkloads) {
       std::int64_t smallest = std::numeric_limits<std::int64_t>::max();
       for (std::size_t i = 0; i < result.candidates.size(); ++i) {
         ASSERT_EQ(result.candidates[i].excluded, "");
-        const CellPlan alone = PlanCellOf(result.shape,
-                                          masks->At(cell.step, cell.layer),
-                                          result.candidates[i].strategy,
-                                          H200Costs(),
-                                          options);
+        const CellPlan alone = MakeCellPlan(result.shape,
+                                            masks->At(cell.step, cell.layer),
+                                            result.candidates[i].strategy,
+                                            H200Costs(),
+                                            options);
         EXPECT_EQ(cls.scores[i].total_ns, alone.prediction.total_ns);
         EXPECT_EQ(cls.scores[i].bytes_per_rank, alone.prediction.bytes_per_rank);
         EXPECT_NEAR(cls.scores[i].rho_barrier, alone.prediction.rho_barrier, 1e-9);
@@ -139,10 +141,10 @@ TEST(SearchTest, EqualsBruteForceOnSmallWorkloads) {
   }
 }
 
-TEST(PartitionOfTest, RowsWeighWhereAPercentOfTheTimeIsToBeHad) {
+TEST(PartitionOfTest, RowsAreBalancedWhenThatSavesOnePercentOfTheTime) {
   const Workload workload = MakeWorkload(12, 640, 1, 1, "dense");
   LayerMasks masks;
-  for (int h = 0; h < 12; ++h) {  // few rows keep much, or many rows keep little
+  for (int h = 0; h < 12; ++h) {  // few rows with many active blocks, or many rows with few
     auto mask = std::make_shared<BlockMask>(40, 40);
     for (int r = 0; r < (h % 4 == 0 ? 8 : 40); ++r) mask->SetRange(r, 0, h % 4 == 0 ? 40 : 2);
     masks.head.push_back(mask);
@@ -201,7 +203,7 @@ TEST(SearchTest, EqualMasksAreSearchedOnceWithAndWithoutKeys) {
   }
 }
 
-TEST(SearchTest, ImpossibleCostsNeverReachAChoice) {
+TEST(SearchTest, CandidatesWithImpossibleCostsAreExcluded) {
   const Workload workload = MakeWorkload(4, 160, 1, 2, "random:density=0.3,seed=6");
   const SearchOptions options = OptionsFor(workload, 4);
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -229,12 +231,13 @@ TEST(SearchTest, ImpossibleCostsNeverReachAChoice) {
       const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
       EXPECT_EQ(result.candidates[chosen].strategy.ring_degree, 1);
     }
-    ExpectError(
-        ErrorCode::kNotFound, {"no candidate is left", "attention"}, [&] { (void)run(false); });
+    ExpectError(ErrorCode::kNotFound, {"every candidate is excluded", "attention"}, [&] {
+      (void)run(false);
+    });
   }
 }
 
-TEST(MakePlanTest, IsLegalAndEveryCellPredictsWhatItsMasksGive) {
+TEST(MakePlanTest, IsValidAndEveryPredictionIsThatOfTheCellsMasks) {
   for (const int ranks : {1, 2, 3, 8}) {
     SCOPED_TRACE(ranks);
     const Workload workload = MakeWorkload(3, 150, 3, 2, "random:density=0.25,seed=9");
@@ -255,8 +258,8 @@ TEST(MakePlanTest, IsLegalAndEveryCellPredictsWhatItsMasksGive) {
     for (const PlanCell& cell : plan.cells) {
       const Strategy& strategy = plan.strategies[cell.strategy];
       const Prediction& stored = plan.predictions[cell.prediction];
-      const CellPlan alone =
-          PlanCellOf(plan.shape, masks->At(cell.step, cell.layer), strategy, H200Costs(), options);
+      const CellPlan alone = MakeCellPlan(
+          plan.shape, masks->At(cell.step, cell.layer), strategy, H200Costs(), options);
       EXPECT_EQ(stored.total_ns, alone.prediction.total_ns);
       EXPECT_EQ(stored.segments, alone.prediction.segments);
       EXPECT_EQ(plan.partitions[strategy.partition], alone.partition);
@@ -270,7 +273,7 @@ struct Planned {
   Plan plan;
 };
 
-/// A plan of `workload` whose plans cost `replan_ns` each.
+/// Makes a plan of `workload` for a run that needs `replan_ns` to make a new plan.
 Planned PlanWith(const Workload& workload, double replan_ns, int cfg_degree = 1) {
   Planned made;
   made.options = OptionsFor(workload, 4, 2);
@@ -287,7 +290,27 @@ Planned PlanWith(const Workload& workload, double replan_ns, int cfg_degree = 1)
   return made;
 }
 
-TEST(MakePlanTest, EveryCellsMasksKeepItsContractAndTheFallbackLooksAtNoMask) {
+TEST(MakePlanTest, StoresTheLoadsOfThePlanAndOfPlainUlyssesAndRing) {
+  const Workload workload = MakeWorkload(5, 240, 4, 2, "random:density=0.3,seed=4");
+  for (const double replan_ns : {0.0, 3000.0}) {  // every cell with its own plan, and with reuse
+    const Plan plan = PlanWith(workload, replan_ns).plan;
+    const BaselineLoads baselines(plan.shape, plan.pass_ranks());
+    ASSERT_EQ(plan.baselines.size(), 2U);
+    const auto masks = planner::OpenMasks(workload);
+    for (const PlanCell& cell : plan.cells) {
+      const LayerMasks own = masks->At(cell.step, cell.layer);
+      const Strategy& strategy = plan.strategies[cell.strategy];
+      EXPECT_EQ(plan.predictions[cell.prediction].active_blocks,
+                planner::RankLoads(planner::RowLoadsOf(own), plan.partitions[strategy.partition]));
+      const auto expected = baselines.On(own);
+      for (std::size_t b = 0; b < plan.baselines.size(); ++b) {
+        EXPECT_EQ(plan.baselines[b].active_blocks[cell.prediction], expected[b]);
+      }
+    }
+  }
+}
+
+TEST(MakePlanTest, EveryCellSatisfiesItsContractAndTheFallbackIgnoresMasks) {
   const Workload workload = MakeWorkload(5, 150, 3, 2, "random:density=0.25,seed=9");
   const Plan plan = PlanWith(workload, 0).plan;
   const auto masks = planner::OpenMasks(workload);
@@ -307,7 +330,7 @@ TEST(MakePlanTest, EveryCellsMasksKeepItsContractAndTheFallbackLooksAtNoMask) {
 
 class ReuseTest : public ::testing::TestWithParam<int> {};
 
-TEST_P(ReuseTest, DearPlansAreReusedAndLoseNoMoreThanTheyCost) {
+TEST_P(ReuseTest, ExpensivePlansAreReusedAndLoseAtMostTheirPrice) {
   const int cfg_degree = GetParam();
   const Workload workload = MakeWorkload(5, 240, 8, 2, "random:density=0.3,seed=4");
   const double own_ms = PlanWith(workload, 0, cfg_degree).plan.total_ms();
@@ -339,12 +362,12 @@ TEST_P(ReuseTest, DearPlansAreReusedAndLoseNoMoreThanTheyCost) {
       EXPECT_EQ(plan.predictions[cell.prediction].total_ns, alone.total_ns);
     }
   }
-  EXPECT_EQ(last, 2U);  // the dearest: one plan a layer
+  EXPECT_EQ(last, 2U);  // at the highest price every layer has one plan
 }
 
 INSTANTIATE_TEST_SUITE_P(CfgDegrees, ReuseTest, ::testing::Values(1, 2));
 
-TEST(RelativeFolderTest, LeadsFromThePlanToTheWorkload) {
+TEST(RelativeFolderTest, IsThePathFromThePlanToTheWorkload) {
   EXPECT_EQ(RelativeFolder("/a/b", "/a/b"), ".");
   EXPECT_EQ(RelativeFolder("/a/b", "/a/c/d"), "../c/d");
   EXPECT_EQ(RelativeFolder("", ""), ".");
@@ -356,7 +379,7 @@ TEST(ParseRangeTest, TakesBothEndsAndRefusesTheRest) {
   EXPECT_EQ(ParseRange("2-5", 7, "--steps").end, 6);
   EXPECT_EQ(ParseRange("6", 7, "--steps").end, 7);
   for (const char* bad : {"7", "5-2", "-1", "1-", "-", "a", "1-b", "0-7", "1-2-3", " 1"}) {
-    ExpectError(ErrorCode::kInvalidArgument, {"--steps", "0-6"}, [&] {
+    ExpectError(ErrorCode::kInvalidArgument, {"--steps", "from 0 to 6"}, [&] {
       (void)ParseRange(bad, 7, "--steps");
     });
   }
@@ -380,7 +403,7 @@ TEST(LayoutsTest, AStridedRingIsChosenForThePlanWhereOnlyRingsAreAllowed) {
   ASSERT_EQ(candidates.size(), 2U);
   EXPECT_EQ(NameOfCandidate(candidates[1]), "ring 1x8 " + options.layouts[1].name);
   const SearchResult result = Search(workload, *masks, H200Costs(), candidates, options);
-  EXPECT_EQ(result.residence.layout, 1);
+  EXPECT_EQ(result.distribution.layout, 1);
   EXPECT_EQ(result.uniform, 1);
   Plan plan = MakePlan(workload, *masks, H200Costs(), result, options, {});
   planner::ValidatePlan(plan, "plan", ErrorCode::kInternal);
@@ -393,7 +416,7 @@ TEST(LayoutsTest, AStridedRingIsChosenForThePlanWhereOnlyRingsAreAllowed) {
   }
 }
 
-TEST(LayoutsTest, TheGivenOrderStaysWhereNoOtherHelps) {
+TEST(LayoutsTest, TheGivenOrderIsKeptWhenNoOtherHelps) {
   const Workload workload = MakeWorkload(4, 512, 1, 1, "dense");
   const auto masks = planner::OpenMasks(workload);
   const SearchOptions options = OptionsFor(workload, 4);
@@ -425,7 +448,7 @@ TEST(LayoutsTest, WholeHeadsCostTheSameInAnyOrder) {
              MakeCandidates({Family::kUlysses}, 4, workload.model.heads, "", variants),
              options);
   ASSERT_EQ(result.candidates.size(), 2U);
-  EXPECT_EQ(result.residence.layout, 0);
+  EXPECT_EQ(result.distribution.layout, 0);
   EXPECT_EQ(result.classes[0].scores[1].same_as, 0);
 }
 

@@ -14,7 +14,7 @@
 
 namespace dbsp::tuner {
 
-/// The truth behind the trials, nanoseconds.
+/// True costs of the imaginary device, nanoseconds.
 struct TrueCosts {
   double per_head = 20000;
   double per_row = 3000;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compare table: every family and degree the tuner looked at, or the plan's own strategies.
+// The table of candidates: all families and degrees that were searched, or the plan's strategies.
 import { h, note, section } from './dom.js';
 import { bytes, count, interval, ms, percent, ratio } from './format.js';
 import { table } from './table.js';
@@ -9,24 +9,24 @@ const words = (name, key) => ({ name, value: (row) => row[key] });
 
 const degrees = {
   name: 'C × U × R',
-  hint: 'CFG, head and block parallel degree',
+  hint: 'Concurrent guidance passes × Ulysses degree × ring degree',
   value: (row) => (row.ulysses_degree === null ? null : `${row.cfg_degree ?? 1} × ${row.ulysses_degree} × ${row.ring_degree}`),
 };
 
 const COLUMNS = [
-  // What tells candidates of one family apart comes first.
+  // The columns that distinguish candidates of one family come first.
   words('Family', 'family'), degrees, words('Exchange', 'exchange'), words('Chunks', 'chunks'), words('Layout', 'layout'),
-  number('Time', 'total_ms', ms, 'Whole workload, exchanges included'),
+  number('Time', 'total_ms', ms, 'Whole workload, including exchanges'),
   { name: 'Interval', value: (row) => row.total_ms_low, text: (_, row) => interval(row.total_ms_low, row.total_ms_high, ms), number: true },
-  number('Lower bound', 'lower_bound_ms', ms), number('Compute', 'compute_ms', ms), number('Exposed', 'exchange_ms', ms, 'Time that exchanges and copies add'),
-  number('ρ barrier', 'rho_barrier', ratio, 'Sum of barrier time over sum of mean time; 1 is balanced'),
-  number('ρ worst', 'rho_barrier_worst', ratio), number('ρ timeline', 'rho_timeline', ratio, 'Time over lower bound'),
-  number('Bytes per rank', 'bytes_per_rank', bytes), number('Moved', 'moved_fraction', percent),
-  number('Cells won', 'chosen', count),
+  number('Lower bound', 'lower_bound_ms', ms), number('Compute', 'compute_ms', ms), number('Exposed', 'exchange_ms', ms, 'Exposed exchanges and copies: time minus compute'),
+  number('Imbalance ρ', 'rho_barrier', ratio, 'Load of the slowest rank over the mean load, over all cells; 1 is balanced'),
+  number('Worst ρ', 'rho_barrier_worst', ratio, 'Largest imbalance ratio of any cell'), number('Time / bound', 'rho_timeline', ratio, 'Time over lower bound'),
+  number('Bytes per rank', 'bytes_per_rank', bytes), number('Moved', 'moved_fraction', percent, 'Bytes sent over the bytes of Q, K, V and O'),
+  number('Cells', 'chosen', count, 'Cells for which it is chosen'),
   words('Kernels', 'kernels'), words('Verdict', 'verdict'),
 ];
 
-/** Columns in which at least one row says something. */
+/** Columns in which at least one row has a value. */
 const used = (rows) => COLUMNS.filter((column) => rows.some((row) => column.value(row) !== null && column.value(row) !== undefined && column.value(row) !== ''));
 
 function candidateTable(rows, caption) {
@@ -44,10 +44,10 @@ export function compareSection(data, plan, index) {
   const unmatched = data.compare.filter((c) => c.plans.length === 0);
   const body = documents.map((c) => candidateTable(c.candidates, `Candidates of ${c.name} on ${c.ranks} ranks, ${c.costs} costs`));
   if (plan && documents.length === 0) {
-    body.push(candidateTable(ownRows(plan), 'Strategies of the plan (each with the cells it won)'));
-    body.push(note('A plan keeps only the strategies that won a cell. For all candidates, save what dbsp-tune --compare --json prints and give it with --compare.'));
+    body.push(candidateTable(ownRows(plan), 'Strategies of the plan'));
+    body.push(note('A plan contains only the strategies that were chosen for some cell. To see all candidates, save the output of dbsp-tune --compare --json and give it with --compare.'));
   }
-  for (const c of unmatched) body.push(candidateTable(c.candidates, `Candidates of ${c.name} on ${c.ranks} ranks (belongs to no plan of this page)`));
+  for (const c of unmatched) body.push(candidateTable(c.candidates, `Candidates of ${c.name} on ${c.ranks} ranks (not a search for a plan of this page)`));
   if (body.length === 0) body.push(note('No plan and no compare document was given.'));
   return section('compare', 'Candidates', h('div', { class: 'stack' }, body));
 }

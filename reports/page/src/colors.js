@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Okabe and Ito's palette (jfly.uni-koeln.de/color), which colour-blind readers can tell apart.
-// Custom properties carry the colours, so that dark mode and print change them in one place.
+// The colours are custom properties, so that dark mode and print redefine them in one place.
 
 export const KIND_COLOR = {
   pack: 'var(--sky)',
@@ -14,13 +14,13 @@ export const KIND_COLOR = {
 const PALETTE = ['blue', 'orange', 'green', 'vermillion', 'sky', 'purple', 'yellow'];
 const INK = { blue: '#fff', orange: '#000', green: '#fff', vermillion: '#fff', sky: '#000', purple: '#000', yellow: '#000' };
 
-/** Colour and readable ink of the strategy with this place (0 = most cells). Later ones are grey. */
+/** Fill and text colour of the strategy with this rank (0 = most cells). Ranks beyond the palette are grey. */
 export function strategyColor(place) {
   const name = PALETTE[place];
   return name ? { fill: `var(--${name})`, ink: INK[name] } : { fill: 'var(--other)', ink: '#000' };
 }
 
-/** The value of a colour above, for canvas. */
+/** Resolves a custom property to its colour, for canvas. */
 export function resolved(color) {
   const name = /^var\((--[a-z]+)\)$/.exec(color);
   if (!name) return color;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The data document inside the page: plain JSON, or gzip + base64 when it is large.
+// Reads the data document of the page: plain JSON, or gzip + base64 when it is large.
 
 function bytesOfBase64(text) {
   if (typeof Uint8Array.fromBase64 === 'function') return Uint8Array.fromBase64(text);
@@ -17,10 +17,10 @@ async function gunzip(bytes) {
   return new Response(stream).text();
 }
 
-/** The parsed document. Throws an Error whose message can be shown to the reader. */
+/** Returns the parsed document. Throws an Error with a message for the reader of the page. */
 export async function readDocument() {
   const element = document.getElementById('dbsp-data');
-  if (!element) throw new Error('the page holds no data element');
+  if (!element) throw new Error('the page has no data element');
   const packed = element.dataset.encoding === 'gzip+base64';
   const text = packed
     ? await gunzip(bytesOfBase64(element.textContent.trim()))

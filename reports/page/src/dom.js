@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elements without a framework. Text is always set as text, never parsed as HTML.
+// Helpers that create DOM elements. Text is always set as text and never parsed as HTML.
 
 function apply(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
@@ -30,7 +30,7 @@ export function s(tag, attributes = {}, ...children) {
   return fill(element, children);
 }
 
-/** An svg of the given size in px that shrinks with its container (print, narrow windows). */
+/** An SVG of the given size in px that shrinks with its container (in print and narrow windows). */
 export function svg(width, height, label, ...children) {
   return s(
     'svg',
@@ -40,12 +40,12 @@ export function svg(width, height, label, ...children) {
   );
 }
 
-/** A section with a heading that the table of contents can point at. */
+/** A section with a heading, which the table of contents links to. */
 export function section(id, title, ...children) {
   return h('section', { id, 'aria-labelledby': `${id}-title` }, h('h2', { id: `${id}-title` }, title), ...children);
 }
 
-/** Name and value pairs; pairs whose value is null are left out. */
+/** A list of names and values. Pairs without a value are left out. */
 export function facts(pairs) {
   const list = h('dl', { class: 'facts' });
   for (const [name, value] of pairs) {
@@ -59,7 +59,7 @@ export function note(text) {
   return h('p', { class: 'note' }, text);
 }
 
-/** Draws into `host` at its width, again whenever the width changes. */
+/** Draws into `host` at its width and redraws when the width changes. */
 export function responsive(host, draw) {
   let width = 0;
   const redraw = () => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers as text. What is missing is a dash, never 0.
+// Numbers as text. A missing number is shown as a dash, never as 0.
 import { format } from 'd3-format';
 
 export const DASH = '–';

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Predicted against replayed, per kind of segment, signed.
+// Predicted and replayed time per kind of segment, with the signed difference.
 import { scaleLinear } from 'd3-scale';
 import { KIND_COLOR } from './colors.js';
 import { h, note, responsive, s, section, svg } from './dom.js';
@@ -36,10 +36,10 @@ const COLUMNS = [
   { name: 'Difference', value: (r) => r.difference_ns, text: (v) => signed(v, time), number: true },
   { name: 'Relative', value: (r) => (r.predicted_ns > 0 && r.difference_ns !== null ? r.difference_ns / r.predicted_ns : null), text: (v) => signed(v, percent), number: true },
   { name: 'Segments', value: (r) => r.segments, text: count, number: true },
-  { name: 'Without prediction', value: (r) => r.unmatched, text: count, number: true, hint: 'Replayed segments the plan predicted nothing for; not in the sums' },
+  { name: 'Without prediction', value: (r) => r.unmatched, text: count, number: true, hint: 'Replayed segments that the plan did not predict; they are not in the sums' },
 ];
 
-/** The document sums over ranks; a mean per rank is easier to set beside a makespan. */
+/** Converts sums over ranks to means per rank, which can be compared with a makespan. */
 function perRank(entry, ranks) {
   const share = (ns) => (ns === null ? null : ns / ranks);
   return { ...entry, predicted_ns: share(entry.predicted_ns), replayed_ns: share(entry.replayed_ns), difference_ns: share(entry.difference_ns) };
@@ -64,6 +64,6 @@ export function ledgerSection(plan) {
   return section('ledger', 'Ledger: predicted against replayed',
     plan.replays.length === 0
       ? note('No replay of this plan is stored.')
-      : note('Time is the mean per rank, summed over the replayed cells; a positive difference means that the replay took longer than predicted. “Whole cells” compares makespans.'),
+      : note('Times are means per rank, summed over the replayed cells. A positive difference means that the replay took longer than predicted. “Whole cells” compares makespans.'),
     plan.replays.map(ledgerOf));
 }

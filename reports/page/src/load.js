@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kept blocks per rank of one cell: plain ulysses, plain ring, and the plan.
+// Active blocks per rank of one cell: plain ulysses, plain ring, and the plan.
 import { axisBottom, axisLeft } from 'd3-axis';
 import { scaleBand, scaleLinear } from 'd3-scale';
 import { select as d3select } from 'd3-selection';
@@ -11,7 +11,7 @@ const MARGIN = { top: 10, right: 10, bottom: 36, left: 56 };
 
 function summary(chart, mean) {
   const peak = Math.max(...chart.blocks);
-  return `${chart.name}: kept blocks per rank, heaviest ${count(peak)}, mean ${count(mean)}, ratio ${ratio(chart.peak_over_mean)}`;
+  return `${chart.name}: active blocks per rank, maximum ${count(peak)}, mean ${count(mean)}, ratio ${ratio(chart.peak_over_mean)}`;
 }
 
 function axes(x, y, ranks, width, height) {
@@ -37,30 +37,29 @@ function bars(chart, mean, top, width) {
 }
 
 function panel(chart, load, top) {
-  if (chart.missing) return h('figure', { class: 'panel' }, h('figcaption', {}, chart.name), note(chart.missing));
   const host = h('div', { class: 'plot' });
   const figure = h('figure', { class: 'panel', 'data-chart': chart.name },
-    h('figcaption', {}, h('strong', {}, chart.name), ` heaviest / mean ${ratio(chart.peak_over_mean)}`), host);
+    h('figcaption', {}, h('strong', {}, chart.name), ` maximum / mean ${ratio(chart.peak_over_mean)}`), host);
   responsive(host, (width) => bars(chart, load.mean, top, width));
   return figure;
 }
 
-function loadTwin(drawn, ranks) {
-  const rows = [...Array(ranks).keys()].map((rank) => ({ rank, values: drawn.map((c) => c.blocks[rank]) }));
+function loadTwin(charts, ranks) {
+  const rows = [...Array(ranks).keys()].map((rank) => ({ rank, values: charts.map((c) => c.blocks[rank]) }));
   const columns = [{ name: 'Rank', value: (r) => r.rank, number: true },
-    ...drawn.map((c, i) => ({ name: c.name, value: (r) => r.values[i], text: count, number: true }))];
-  return twin('Table of these bars', columns, rows, 'Kept blocks per rank');
+    ...charts.map((c, i) => ({ name: c.name, value: (r) => r.values[i], text: count, number: true }))];
+  return twin('Table of these bars', columns, rows, 'Active blocks per rank');
 }
 
 export function loadView(cell) {
   const load = cell.load;
-  if (load.missing) return note(`Load is not shown: ${load.missing}`);
-  const drawn = load.charts.filter((c) => !c.missing);
-  const top = Math.max(load.mean, 1, ...drawn.flatMap((c) => c.blocks));
+  if (load.missing) return note(load.missing);
+  const top = Math.max(load.mean, 1, ...load.charts.flatMap((c) => c.blocks));
   return h('div', {},
-    cell.pass_groups > 1 ? note(`The ranks of one pass group: ${cell.pass_groups} passes run at the same time, on ${cell.ranks} ranks each, and are alike. Plain families are of these ranks, too.`) : null,
+    cell.pass_groups > 1 ? note(`The bars show the ranks of one pass group. ${cell.pass_groups} guidance passes run at the same time on ${cell.ranks} ranks each, and all groups have the same load. Plain ulysses and ring use the same number of ranks.`) : null,
+    load.note ? note(load.note) : null,
     h('div', { class: 'panels' }, load.charts.map((chart) => panel(chart, load, top))),
-    h('p', { class: 'legend' }, h('span', { class: 'key line' }), `mean ${count(load.mean)} blocks = lower bound of the heaviest rank`,
+    h('p', { class: 'legend' }, h('span', { class: 'key line' }), `mean ${count(load.mean)} blocks, the lower bound on the maximum`,
       h('span', { class: 'key above' }), 'above the mean'),
-    loadTwin(drawn, load.ranks));
+    loadTwin(load.charts, load.ranks));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Draws the page from its data document and marks <body data-ready> when done.
+// Draws the page from its data document and sets <body data-ready> when it is complete.
 import { compareSection } from './candidates.js';
 import { readDocument } from './data.js';
 import { h, labelled, note, section, select } from './dom.js';
@@ -12,7 +12,7 @@ import { provenanceSection } from './provenance.js';
 import { timelineView } from './timeline.js';
 import { notices, verdictSection } from './verdict.js';
 
-/** Load and timeline of one cell, with the control that chooses it. */
+/** Load and timeline of one cell, with the control that selects the cell. */
 function cellSections(data, plan) {
   const load = h('div');
   const timeline = h('div');
@@ -21,9 +21,9 @@ function cellSections(data, plan) {
     load.replaceChildren(loadView(cell));
     timeline.replaceChildren(timelineView(cell, plan, data.segment_kinds));
   };
-  if (plan.shown.length === 0) return [section('load', 'Load per rank', note('The plan holds no cell.'))];
+  if (plan.shown.length === 0) return [section('load', 'Load per rank', note('The plan has no cells.'))];
   const options = plan.shown.map((cell, i) => [String(i),
-    `step ${cell.step}, layer ${cell.layer}: ${plan.strategies[cell.strategy].label} (${plural(cell.same_cells, 'cell')} alike)`]);
+    `step ${cell.step}, layer ${cell.layer}: ${plan.strategies[cell.strategy].label} (${cell.same_cells > 1 ? `${plural(cell.same_cells, 'equal cell')}` : 'one cell'})`]);
   const pickers = [];
   const choose = (value) => {
     for (const picker of pickers) picker.value = value;
@@ -31,13 +31,13 @@ function cellSections(data, plan) {
   };
   for (let i = 0; i < 2; ++i) pickers.push(select(options, '0', choose));
   const some = plan.shown_total > plan.shown.length
-    ? note(`${plan.shown.length} of ${plan.shown_total} distinct cells are kept in this page: those that take most of the time.`)
-    : note(`${plural(plan.shown_total, 'distinct cell')}: cells with equal masks and strategy are shown once.`);
+    ? note(`This page contains ${plan.shown.length} of ${plan.shown_total} distinct cells: those that take the most time.`)
+    : note(`${plural(plan.shown_total, 'distinct cell')}. Cells with equal masks and strategy are shown once.`);
   const sections = [
     section('load', 'Load per rank', labelled('Cell', pickers[0]), some, load),
     section('timeline', 'Timeline', labelled('Cell', pickers[1]), timeline),
   ];
-  // Charts measure their container, so they are drawn once it is in the page.
+  // Charts measure their container, so they are drawn after it was added to the page.
   queueMicrotask(() => show(0));
   return sections;
 }
@@ -45,7 +45,7 @@ function cellSections(data, plan) {
 function planSections(data, plan, index) {
   if (!plan) {
     return [
-      section('verdict', 'Verdict', note('No plan was given and the database holds none, so there is nothing to judge yet.'), notices(data.notices)),
+      section('verdict', 'Verdict', note('No plan was given and the database has none, so there is nothing to judge yet.'), notices(data.notices)),
       compareSection(data, null, -1),
     ];
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which strategy runs where: one square per (step, layer), with what was predicted of it.
+// Strategy of every (step, layer) as a matrix, with the prediction of the selected cell.
 import { strategyColor, resolved } from './colors.js';
 import { facts, h, note, responsive, s, section, svg } from './dom.js';
 import { bytes, count, interval, percent, plural, ratio, time } from './format.js';
@@ -9,7 +9,7 @@ const SVG_MARKS = 5000;
 const LEFT = 44;
 const TOP = 18;
 
-/** Strategies by falling number of cells; their place gives the colour. */
+/** Indices of the strategies in use, by decreasing number of cells. The rank gives the colour. */
 function ranking(plan) {
   return plan.strategies.map((s, i) => [s.cells, i]).filter(([cells]) => cells > 0).sort((a, b) => b[0] - a[0] || a[1] - b[1]).map(([, i]) => i);
 }
@@ -33,9 +33,9 @@ function describe(cell, plan) {
     facts([
       ['Predicted', `${time(p.total_ns)} (${interval(p.low_ns, p.high_ns, time)})`],
       ['Replayed', cell.replayed === null ? null : time(cell.replayed)],
-      ['Lower bound', time(p.lower_bound_ns)], ['Above it by', p.lower_bound_ns > 0 ? percent(p.total_ns / p.lower_bound_ns - 1) : null],
-      ['Compute of the slowest rank', time(p.compute_ns)], ['Exposed exchange and copies', time(p.exchange_ns)],
-      ['ρ barrier', ratio(p.rho_barrier)], ['Bytes of the busiest rank', bytes(p.bytes_per_rank)], ['Moved fraction', percent(p.moved_fraction)],
+      ['Lower bound', time(p.lower_bound_ns)], ['Above the lower bound', p.lower_bound_ns > 0 ? percent(p.total_ns / p.lower_bound_ns - 1) : null],
+      ['Compute time of the slowest rank', time(p.compute_ns)], ['Exposed exchange and copies', time(p.exchange_ns)],
+      ['Imbalance ratio ρ', ratio(p.rho_barrier)], ['Bytes sent by the busiest rank', bytes(p.bytes_per_rank)], ['Fraction of Q, K, V, O moved', percent(p.moved_fraction)],
     ]),
   ];
 }
@@ -79,7 +79,7 @@ function explorer(plan, place) {
   const grid = gridOf(plan);
   let cursor = grid.cells[0];
   let painted = null;
-  const label = `Strategy of ${plural(grid.steps.length, 'step')} by ${plural(grid.layers.length, 'layer')}; arrow keys move the cursor`;
+  const label = `Strategy of ${plural(grid.steps.length, 'step')} by ${plural(grid.layers.length, 'layer')}; the arrow keys move the cursor`;
   const detail = h('div', { class: 'detail-panel', 'aria-live': 'polite' });
   const host = h('div', { class: 'plot matrix', tabindex: 0, role: 'group', 'aria-label': label });
   const move = (cell) => {
@@ -114,15 +114,15 @@ function legendTable(plan, order) {
   return table([
     { name: 'Strategy', value: (r) => r.label, text: swatch },
     { name: 'Cells', value: (r) => r.cells, text: count, number: true },
-    { name: 'Predicted, all its cells', value: (r) => r.total_ms, text: (v) => time(v * 1e6), number: true },
-    { name: 'ρ barrier', value: (r) => r.rho_barrier, text: ratio, number: true },
+    { name: 'Predicted, all cells', value: (r) => r.total_ms, text: (v) => time(v * 1e6), number: true },
+    { name: 'Imbalance ρ', value: (r) => r.rho_barrier, text: ratio, number: true },
     { name: 'Kernel', value: (r) => r.kernel || 'device default' },
     rows.some((r) => r.layout !== 'given') && { name: 'Layout', value: (r) => r.layout },
   ].filter(Boolean), rows, { caption: 'Strategies of the plan' });
 }
 
 export function matrixSection(plan) {
-  if (plan.cells.step.length === 0) return section('matrix', 'Strategy of every step and layer', note('The plan holds no cell.'));
+  if (plan.cells.step.length === 0) return section('matrix', 'Strategy of every step and layer', note('The plan has no cells.'));
   const order = ranking(plan);
   const place = new Map(order.map((strategy, i) => [strategy, i]));
   return section('matrix', 'Strategy of every step and layer',

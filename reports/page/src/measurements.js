@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every stored trial, by kind: what was measured, how well, and what came of it.
+// Tables of all stored trials, by kind: configuration, time, spread and outcome.
 import { h, note, section } from './dom.js';
 import { bytes, count, interval, percent, plural, time } from './format.js';
 import { table } from './table.js';
@@ -7,8 +7,8 @@ import { table } from './table.js';
 const shared = [
   { name: 'Median', value: (t) => t.median_ns, text: time, number: true },
   { name: 'Outcome', value: (t) => t.outcome, text: (value, t) => (t.detail ? `${value}: ${t.detail}` : value) },
-  { name: 'Middle half', value: (t) => t.q25_ns, text: (_, t) => interval(t.q25_ns, t.q75_ns, time), number: true, hint: '25th to 75th percentile of the kept samples' },
-  { name: 'Spread', value: (t) => t.spread, text: percent, number: true, hint: 'Middle half over median' },
+  { name: 'Interquartile range', value: (t) => t.q25_ns, text: (_, t) => interval(t.q25_ns, t.q75_ns, time), number: true, hint: '25th to 75th percentile of the samples' },
+  { name: 'Spread', value: (t) => t.spread, text: percent, number: true, hint: 'Interquartile range over median' },
   { name: 'Samples', value: (t) => t.samples, text: count, number: true },
   { name: 'Discarded', value: (t) => t.discarded, text: count, number: true },
   { name: 'Stopped by', value: (t) => t.stop_reason },
@@ -23,7 +23,7 @@ const KINDS = {
     { name: 'Kernel', value: (t) => t.kernel }, { name: 'Pattern', value: (t) => t.pattern },
     { name: 'Heads × dim', value: (t) => `${t.heads} × ${t.head_dim}` }, { name: 'Block', value: (t) => t.block },
     { name: 'Grid of blocks', value: (t) => t.q_blocks, text: (_, t) => `${t.q_blocks} × ${t.k_blocks}` },
-    { name: 'Kept blocks', value: (t) => t.kept_blocks, text: count, number: true },
+    { name: 'Active blocks', value: (t) => t.kept_blocks, text: count, number: true },
     { name: 'Density', value: (t) => t.density, text: percent, number: true }]],
   exchange: ['Exchanges', [id,
     { name: 'Operation', value: (t) => t.op }, { name: 'Transport', value: (t) => t.transport },
@@ -35,12 +35,12 @@ const KINDS = {
     { name: 'Head dim', value: (t) => t.head_dim, number: true }, { name: 'Block', value: (t) => t.block }]],
   overlap: ['Attention and exchanges at once', [id,
     { name: 'Timed', value: (t) => t.timed }, { name: 'Kernel', value: (t) => t.kernel },
-    { name: 'Kept blocks', value: (t) => t.kept_blocks, text: count, number: true },
+    { name: 'Active blocks', value: (t) => t.kept_blocks, text: count, number: true },
     { name: 'Operation', value: (t) => t.op }, { name: 'Ranks', value: (t) => t.ranks, number: true },
     { name: 'Bytes per rank', value: (t) => t.bytes_per_rank, text: bytes, number: true },
-    { name: 'SM margin', value: (t) => t.sm_margin, number: true, hint: 'SMs that attention leaves free and NCCL may take' },
-    { name: 'Alone', value: (t) => t.alone_median_ns, text: time, number: true, hint: 'Median of the same call with nothing beside it' },
-    { name: 'Slowdown', value: (t) => t.slowdown, text: (v) => v.toFixed(2), number: true, hint: 'Median over the median alone' }]],
+    { name: 'SM margin', value: (t) => t.sm_margin, number: true, hint: 'SMs that attention leaves free for NCCL' },
+    { name: 'Alone', value: (t) => t.alone_median_ns, text: time, number: true, hint: 'Median time of the same call without overlap' },
+    { name: 'Slowdown', value: (t) => t.slowdown, text: (v) => v.toFixed(2), number: true, hint: 'Median over the median without overlap' }]],
 };
 
 export function measurementsSection(data) {
@@ -51,7 +51,7 @@ export function measurementsSection(data) {
       table([...columns, ...shared], rows, { caption: `${title}: ${plural(rows.length, 'trial')}`, filter: rows.length > 10, rowClass: (t) => (t.outcome === 'ok' ? null : 'bad') }));
   });
   return section('measurements', 'Measurements',
-    data.trials.length === 0 ? note('The database holds no trial yet; dbsp-profile makes them.') : null,
+    data.trials.length === 0 ? note('There is no trial yet. Run dbsp-profile to measure.') : null,
     data.trials_total > data.trials.length ? note(`The newest ${count(data.trials.length)} of ${count(data.trials_total)} trials are listed.`) : null,
     tables);
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where every number of the page comes from: page, plan, database and the processes that wrote it.
+// Origin of the numbers: plan, database, page, and the environments that wrote the database.
 import { facts, h, note, section } from './dom.js';
 import { bytes, count } from './format.js';
 import { planFacts } from './verdict.js';
 
-const DIRTY = { 1: ' (with uncommitted changes)', 0: '', [-1]: ' (state of the tree unknown)' };
+const DIRTY = { 1: ' (with uncommitted changes)', 0: '', [-1]: ' (unknown whether the tree had changes)' };
 
 function environment(e) {
   const extra = Object.entries(e.extra).map(([name, value]) => [name, value]);
@@ -27,12 +27,12 @@ export function provenanceSection(data, plan) {
       h('div', {}, h('h3', {}, 'Plan'), plan ? planFacts(plan) : note('No plan was given.')),
       h('div', {}, h('h3', {}, 'Database'),
         facts([
-          ['File', db.name], ['Measurements’ hash', db.measurement_hash], ['Schema', db.schema_version],
+          ['File', db.name], ['Hash of the measurements', db.measurement_hash], ['Schema', db.schema_version],
           ['Trials', outcomes.length ? outcomes.join(', ') : 'none'],
           ['Stored plans', count(db.plans)], ['Stored replays', count(db.replays)],
         ]),
-        h('h3', {}, 'Page'), facts([['Made', data.created_utc], ['By', data.generator]]))),
-    db.environments.length ? db.environments.map(environment) : note('The database names no environment: nothing was measured yet.'),
+        h('h3', {}, 'Page'), facts([['Created', data.created_utc], ['Created by', data.generator]]))),
+    db.environments.length ? db.environments.map(environment) : note('The database has no environment, because nothing was measured yet.'),
     db.environments_total > db.environments.length
       ? note(`The newest ${db.environments.length} of ${db.environments_total} environments are listed.`) : null);
 }

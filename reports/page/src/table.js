@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables that sort by any column, filter by text and show a page of rows at a time.
+// Tables with sorting by any column, a text filter and pages of rows.
 import { h } from './dom.js';
 import { plural } from './format.js';
 
@@ -15,7 +15,7 @@ function compare(a, b) {
 
 const textOf = (column, row) => (column.text ? column.text(column.value(row), row) : (column.value(row) ?? '–'));
 
-/** Rows in the chosen order; missing values last in both directions. */
+/** Sorts the rows. Missing values come last in both directions. */
 export function sortRows(rows, column, descending) {
   const known = rows.filter((row) => column.value(row) !== null && column.value(row) !== undefined);
   const unknown = rows.filter((row) => !known.includes(row));
@@ -48,10 +48,10 @@ export function table(columns, rows, options = {}) {
 
   function chosen() {
     const query = state.query.trim().toLowerCase();
-    const kept = query
+    const matching = query
       ? rows.filter((row) => columns.some((column) => String(textOf(column, row)).toLowerCase().includes(query)))
       : rows;
-    return state.column < 0 ? kept : sortRows(kept, columns[state.column], state.descending);
+    return state.column < 0 ? matching : sortRows(matching, columns[state.column], state.descending);
   }
 
   function step(by) {
@@ -105,7 +105,7 @@ export function table(columns, rows, options = {}) {
     pager);
 }
 
-/** The same numbers as a chart, folded away. */
+/** The numbers of a chart as a table, collapsed at first. */
 export function twin(summary, columns, rows, caption) {
   return h('details', { class: 'twin' }, h('summary', {}, summary), table(columns, rows, { caption }));
 }

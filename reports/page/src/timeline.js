@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gantt chart per rank: device lane over link lane. Communication that no work of its own rank
-// hides is hatched and summed.
+// Gantt chart with two lanes per rank, device above link. Exposed communication, during which the
+// device of the rank is idle, is hatched and summed.
 import { axisBottom } from 'd3-axis';
 import { scaleLinear } from 'd3-scale';
 import { select as d3select } from 'd3-selection';
@@ -14,7 +14,7 @@ const LEFT = 58;
 const RIGHT = 12;
 const LINK = new Set(['exchange', 'hop']);
 
-/** Segments as objects, from the document's columns. */
+/** Converts the document's columns to an array of segments. */
 export function segmentsOf(columns, kinds) {
   return columns.rank.map((rank, i) => ({
     rank, kind: kinds[columns.kind[i]], index: columns.index[i],
@@ -22,7 +22,7 @@ export function segmentsOf(columns, kinds) {
   }));
 }
 
-/** Sorted, merged intervals. */
+/** Sorts intervals and merges those that overlap. */
 export function union(intervals) {
   const merged = [];
   for (const [start, end] of intervals.filter(([a, b]) => b > a).sort((a, b) => a[0] - b[0])) {
@@ -33,7 +33,7 @@ export function union(intervals) {
   return merged;
 }
 
-/** Parts of `from` outside `cover`; both as union() gives them. */
+/** Parts of `from` outside `cover`. Both are results of union(). */
 export function subtract(from, cover) {
   const left = [];
   for (const [start, end] of from) {
@@ -80,7 +80,7 @@ function frame(g, ranks, unit) {
   return [axis, ...names];
 }
 
-/** Tick text in one unit for the whole axis. */
+/** Formats ticks in one unit for the whole axis. */
 function unitOf(end) {
   const [size, name] = end >= 1e9 ? [1e9, 's'] : end >= 1e6 ? [1e6, 'ms'] : end >= 1e3 ? [1e3, 'µs'] : [1, 'ns'];
   return (value) => `${Number((value / size).toPrecision(6))} ${name}`;
@@ -163,21 +163,21 @@ function timelineTwin(named, kinds) {
 
 function legend(kinds) {
   return h('p', { class: 'legend' }, kinds.map((kind) => [h('span', { class: 'key', style: `background:${KIND_COLOR[kind]}` }), kind]),
-    h('span', { class: 'key hatched' }), 'exposed: the link works and the device waits');
+    h('span', { class: 'key hatched' }), 'exposed: the link is busy and the device is idle');
 }
 
 export function timelineView(cell, plan, kinds) {
   const named = [];
-  // Predictions are of one pass group, replays of the ranks of all.
-  const each = cell.pass_groups > 1 ? `, one of ${cell.pass_groups} passes at the same time` : '';
-  const all = cell.pass_groups > 1 ? `, ${cell.pass_groups} passes at the same time on ${cell.ranks} ranks each` : '';
+  // A prediction covers one pass group, a replay the ranks of all groups.
+  const each = cell.pass_groups > 1 ? `, one of ${cell.pass_groups} concurrent passes` : '';
+  const all = cell.pass_groups > 1 ? `, ${cell.pass_groups} concurrent passes on ${cell.ranks} ranks each` : '';
   if (cell.predicted) named.push({ title: `Predicted${each}`, segments: segmentsOf(cell.predicted, kinds), ranks: cell.ranks });
   for (const replay of cell.replayed) {
     named.push({ title: `Replayed (${replay.transport}, replay ${replay.replay_id})${all}`, segments: segmentsOf(replay.segments, kinds), ranks: cell.ranks * cell.pass_groups });
   }
-  if (named.length === 0) return note(cell.timeline_missing ?? 'The plan holds no segments for this cell.');
-  // One scale for what can be compared; a timeline many times longer (ranks that waited for cores)
-  // gets its own, or the others would shrink to nothing.
+  if (named.length === 0) return note(cell.timeline_missing ?? 'The plan has no segments for this cell.');
+  // Timelines share one scale. A timeline that is more than three times as long (ranks that waited
+  // for cores) has its own scale, so that the others stay readable.
   const ends = named.map(({ segments }) => Math.max(1, ...segments.map((g) => g.end)));
   const limit = 3 * Math.min(...ends);
   const shared = Math.max(...ends.filter((end) => end <= limit));

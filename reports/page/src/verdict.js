@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was chosen, how fast it is said to be, how fast it was, and what to doubt.
+// Cards with the chosen strategy, its predicted and replayed time, gains and verification, and notices.
 import { facts, h, section } from './dom.js';
 import { count, DASH, interval, ms, plural, ratio, scientific, signed, percent, times } from './format.js';
 
@@ -21,7 +21,7 @@ const flag = (text) => h('code', {}, text);
 
 function chosenText(plan) {
   const [first] = plan.strategies.filter((s) => s.cells > 0).sort((a, b) => b.cells - a.cells);
-  if (!first) return { value: DASH, detail: 'the plan holds no cell' };
+  if (!first) return { value: DASH, detail: 'the plan has no cells' };
   const others = plan.strategies.filter((s) => s.cells > 0).length - 1;
   const share = `in ${count(first.cells)} of ${plural(plan.verdict.cells, 'cell')}`;
   return { value: first.label, detail: others > 0 ? `${share}; ${plural(others, 'other strategy').replace('strategys', 'strategies')} elsewhere` : share };
@@ -29,14 +29,14 @@ function chosenText(plan) {
 
 function predictedCard(verdict) {
   const range = interval(verdict.low_ms, verdict.high_ms, ms);
-  const side = verdict.cfg_degree > 1 ? `, ${verdict.cfg_degree} at the same time on ${verdict.pass_ranks} ranks each` : '';
+  const side = verdict.cfg_degree > 1 ? `, ${verdict.cfg_degree} of them at the same time on ${verdict.pass_ranks} ranks each` : '';
   const detail = `${range}; lower bound ${ms(verdict.lower_bound_ms)}. ${plural(verdict.cells, 'cell')}, ${plural(verdict.passes, 'pass').replace('passs', 'passes')}${side}.`;
   return card('Predicted attention time', ms(verdict.predicted_ms), detail, { 'data-card': 'predicted' });
 }
 
 function replayedCard(verdict) {
   const replay = verdict.replay;
-  if (!replay) return card('Replayed', DASH, 'This plan was not replayed yet; dbsp-replay does it.', { 'data-card': 'replayed' });
+  if (!replay) return card('Replayed', DASH, 'This plan was not replayed yet. Run dbsp-replay.', { 'data-card': 'replayed' });
   const gap = (replay.replayed_ms - replay.predicted_ms) / replay.predicted_ms;
   const off = Number.isFinite(gap) ? `, ${signed(gap, percent)} against the prediction` : '';
   return card('Replayed', ms(replay.replayed_ms),
@@ -49,20 +49,20 @@ function gainCard(family, baselines) {
   const title = `Gain over plain ${family}`;
   const main = rows.find((b) => b.kind === 'predicted') ?? rows[0];
   if (!main) {
-    const words = ['Not known: give what ', flag('dbsp-tune --compare --json'), ' prints with ', flag('--compare'), ', or a plan of this family with ', flag('--plan'), '.'];
+    const words = ['Unknown. Give the output of ', flag('dbsp-tune --compare --json'), ' with ', flag('--compare'), ', or a plan of this family with ', flag('--plan'), '.'];
     return card(title, DASH, words, { 'data-card': `gain-${family}` });
   }
   const parts = rows.map((b) => b.kind === 'predicted'
     ? `predicted ${times(b.gain)}, ${interval(b.gain_low, b.gain_high, times)} (${b.source})`
-    : `replayed ${times(b.gain)} (${b.source}; one run each, no interval)`);
+    : `replayed ${times(b.gain)} (${b.source}; one run of each plan, so no interval)`);
   return card(title, times(main.gain), `${parts.join('; ')}.`, { 'data-card': `gain-${family}` });
 }
 
 const VERIFIED = {
-  passed: ['Passed', 'equal to the unsplit reference'],
-  failed: ['Failed', 'the output differs from the unsplit reference'],
-  unverified: ['Not verified', 'replayed without --verify'],
-  none: [DASH, 'not replayed yet'],
+  passed: ['Passed', 'the output agrees with the reference on one rank'],
+  failed: ['Failed', 'the output differs from the reference on one rank'],
+  unverified: ['Not verified', 'the plan was replayed without --verify'],
+  none: [DASH, 'the plan was not replayed yet'],
 };
 
 function verificationCard(verification) {
@@ -82,22 +82,22 @@ export function verdictSection(plan, notes) {
       gainCard('ulysses', v.baselines), gainCard('ring', v.baselines),
       verificationCard(v.verification)),
     notices([...notes, ...plan.notices]),
-    h('p', { class: 'note' }, 'An interval of a gain divides the bounds of both times as if their errors were independent and at their worst, so it is wide. ',
-      'Time is attention with its exchanges only, not the rest of the model.'));
+    h('p', { class: 'note' }, 'The interval of a gain divides the bounds of both times, as if their errors were independent and as large as possible, so it is wide. ',
+      'Times are those of attention with its exchanges, without the rest of the model.'));
 }
 
 export function planFacts(plan) {
   const m = plan.workload.model;
   return facts([
-    ['Plan', plan.name], ['Plan hash', plan.hash], ['Made', plan.created_utc], ['By', plan.generator],
+    ['Plan', plan.name], ['Plan hash', plan.hash], ['Created', plan.created_utc], ['Created by', plan.generator],
     ['Device', plan.device], ['Cluster', plan.cluster], ['Costs', plan.costs],
     ['Ranks', plan.cfg_degree > 1 ? `${plan.ranks}, ${plan.cfg_degree} pass groups of ${plan.ranks / plan.cfg_degree}` : plan.ranks], ['Element type', plan.dtype],
     ['Workload', plan.workload.name], ['Workload hash', plan.workload.hash],
     ['Model', m && `${m.layers} layers, ${m.steps} steps, ${m.passes} CFG passes, grid ${m.grid}${m.text_tokens ? ` + ${m.text_tokens} text tokens` : ''}`],
     ['Attention', `${plan.shape.heads} heads × ${plan.shape.head_dim}, ${count(plan.shape.tokens)} tokens, blocks ${plan.shape.block}`],
     ['Masks', plan.workload.rules.join('; ')],
-    ['Tuned from database', plan.database_hash || 'none: costs are not from a database'],
-    ['Mean barrier imbalance ρ', ratio(plan.verdict.rho_barrier_mean)],
+    ['Measurements used', plan.database_hash || 'none'],
+    ['Mean imbalance ratio ρ', ratio(plan.verdict.rho_barrier_mean)],
   ]);
 }
 

@@ -26,8 +26,8 @@ class BlockCosts final : public Costs {
   }
   [[nodiscard]] Estimate Copy(std::int64_t) const override { return {}; }
   [[nodiscard]] Estimate Merge(std::int64_t, int) const override { return {}; }
-  [[nodiscard]] Estimate AllToAll(int, std::int64_t) const override { return {}; }
-  [[nodiscard]] Estimate Hop(int, std::int64_t) const override { return {}; }
+  [[nodiscard]] Estimate AllToAll(std::span<const int>, std::int64_t) const override { return {}; }
+  [[nodiscard]] Estimate Hop(std::span<const int>, std::int64_t) const override { return {}; }
   [[nodiscard]] double BandwidthBoundNs(std::int64_t) const override { return 0; }
   [[nodiscard]] CostSource source() const override { return CostSource::kAnalytic; }
 };

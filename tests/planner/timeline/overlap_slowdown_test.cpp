@@ -334,8 +334,7 @@ TEST(OverlapSlowdownTest, SlowdownsOfAnotherShapeOrWithoutMeaningAreRefused) {
 /// Slowdowns that differ by what the link carries and between how many.
 class SlowCosts : public FakeCosts {
  public:
-  [[nodiscard]] OverlapSlowdownEstimate EstimateOverlapSlowdown(Traffic traffic,
-                                                                int ranks) const override {
+  [[nodiscard]] OverlapSlowdownEstimate Slowdown(Traffic traffic, int ranks) const override {
     const double extra = (traffic == Traffic::kHop ? 0.1 : 0.2) * ranks;
     return {{1 + extra, 1, 1 + 2 * extra}, {1 + 2 * extra, 1 + extra, 1 + 4 * extra}};
   }

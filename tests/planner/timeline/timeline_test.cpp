@@ -146,16 +146,15 @@ TEST(TimelineTest, RefusesDurationsOfAnotherShapeOrWithoutMeaning) {
 /// Writes down whose exchanges and hops are asked for.
 class ListeningCosts final : public FakeCosts {
  public:
-  [[nodiscard]] Estimate AllToAllAmong(std::span<const int> ranks,
-                                       std::int64_t bytes) const override {
+  [[nodiscard]] Estimate AllToAll(std::span<const int> ranks, std::int64_t bytes) const override {
     groups.emplace(ranks.begin(), ranks.end());
-    return FakeCosts::AllToAllAmong(ranks, bytes);
+    return FakeCosts::AllToAll(ranks, bytes);
   }
-  [[nodiscard]] Estimate HopAround(std::span<const int> ring, std::int64_t bytes) const override {
+  [[nodiscard]] Estimate Hop(std::span<const int> ring, std::int64_t bytes) const override {
     std::vector<int> sorted(ring.begin(), ring.end());
     std::sort(sorted.begin(), sorted.end());
     rings.insert(std::move(sorted));
-    return FakeCosts::HopAround(ring, bytes);
+    return FakeCosts::Hop(ring, bytes);
   }
   mutable std::set<std::vector<int>> groups, rings;
 };
@@ -178,8 +177,7 @@ TEST(PredictTest, ExchangesArePricedForTheRanksThatTakePart) {
         for (const int r : ranks) {
           busiest = std::max({busiest, work.rounds[round].Sent(r), work.rounds[round].Received(r)});
         }
-        const int count = static_cast<int>(ranks.size());
-        const double expected = busiest > 0 ? costs.AllToAll(count, busiest).ns : 0.0;
+        const double expected = busiest > 0 ? FakeCosts().AllToAll(ranks, busiest).ns : 0.0;
         for (const int r : ranks) {
           ASSERT_EQ(priced.exchange[round][r], expected);
         }

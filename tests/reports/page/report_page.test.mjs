@@ -110,7 +110,7 @@ test('every section is there and none of the data became markup', async () => {
   });
 });
 
-test('bars carry the kept blocks of the data', async () => {
+test('bars carry the active blocks of the data', async () => {
   await withPage({}, async (page) => {
     for (const chart of plan.shown[0].load.charts) {
       const bars = page.locator(`[data-chart="${chart.name}"] rect.bar`);

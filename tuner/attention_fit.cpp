@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tuner/fit_kernels.h"
+#include "tuner/attention_fit.h"
 
 #include <fmt/ranges.h>
 
@@ -15,10 +15,12 @@ namespace {
 
 using planner::Estimate;
 
-/// Three coefficients need three points; fewer than this cannot be checked on a point left out.
-constexpr std::size_t kLeastTrials = 4;
-/// No prediction is surer than this: clocks and neighbours on a machine move medians by as much.
-constexpr double kLeastHalf = 0.02;
+/// Three coefficients need three points, and one more is needed to check the fit on a held-out
+/// point.
+constexpr std::size_t kMinTrials = 4;
+/// Smallest half width of a prediction: clock changes and other load on a machine change medians by
+/// as much.
+constexpr double kMinHalf = 0.02;
 
 struct AttentionPoints {
   std::vector<FitRow> x;
@@ -59,7 +61,7 @@ AttentionFit FitAttention(const std::string& kernel, BlockSize block, const Atte
   fit.trials = p.x.size();
   const std::vector<double> errors = HeldOutErrors(p.x, p.y);
   fit.median_error = Quantile(errors, 0.5);
-  fit.error_bound = std::max({kLeastHalf, ErrorBound(errors, 0.9), Quantile(p.spread, 0.5)});
+  fit.error_bound = std::max({kMinHalf, ErrorBound(errors, 0.9), Quantile(p.spread, 0.5)});
   fit.min_blocks_per_row = std::numeric_limits<double>::infinity();
   for (const FitRow& row : p.x) {
     const double per_row = row[2] / std::max(row[1], 1.0);
@@ -77,10 +79,10 @@ const KernelVariant* FindKernel(const FitRequest& request, const std::string& na
   return found == request.kernels.end() ? nullptr : &*found;
 }
 
-/// What was measured of other head dimensions and blocks: "; measured are ...", "" when nothing
-/// was.
-std::string WhatThereIs(const TrialSelection& selection) {
-  constexpr std::size_t kMostNamed = 6;
+/// Text "; measured are ..." with the kernels, blocks and head dimensions of all attention trials;
+/// "" without attention trials.
+std::string MeasuredAttention(const TrialSelection& selection) {
+  constexpr std::size_t kMaxNamed = 6;
   std::map<std::string, int> trials;  // by kernel, blocks and head_dim
   for (const UsableTrial& trial : selection.trials) {
     if (const auto* c = std::get_if<AttentionConfig>(&trial.trial->config)) {
@@ -89,7 +91,7 @@ std::string WhatThereIs(const TrialSelection& selection) {
   }
   std::vector<std::string> named;
   for (const auto& [what, count] : trials) {
-    if (named.size() == kMostNamed) break;
+    if (named.size() == kMaxNamed) break;
     named.push_back(fmt::format("{} ({} trials)", what, count));
   }
   if (named.empty()) return "";
@@ -99,7 +101,7 @@ std::string WhatThereIs(const TrialSelection& selection) {
                      more > 0 ? fmt::format(" and {} more", more) : "");
 }
 
-/// The measured block size nearest to `block` in tokens per side, on a log scale.
+/// Distance of two block sizes: the sum over both sides of the difference in log2 of the tokens.
 double BlockDistance(BlockSize a, BlockSize b) {
   return std::abs(std::log2(static_cast<double>(a.q) / b.q)) +
          std::abs(std::log2(static_cast<double>(a.k) / b.k));
@@ -117,14 +119,14 @@ std::map<std::string, AttentionFit> FitKernels(const TrialSelection& selection,
   for (const auto& [key, points] : CollectAttention(selection, request.head_dim, dtype)) {
     const BlockSize block{key.second.first, key.second.second};
     if (block == request.block) most = std::max(most, points.x.size());
-    if (points.x.size() < kLeastTrials) continue;
+    if (points.x.size() < kMinTrials) continue;
     const KernelVariant* facts = FindKernel(request, key.first);
     if (facts != nullptr && !Fits(*facts, request.head_dim, block)) {
-      remarks.push_back(
-          fmt::format("trials of {} on {}x{} blocks were left out: the kernel does not take them",
-                      key.first,
-                      block.q,
-                      block.k));
+      remarks.push_back(fmt::format(
+          "trials of {} on {}x{} blocks were left out: the kernel does not support them",
+          key.first,
+          block.q,
+          block.k));
       continue;
     }
     AttentionFit fit = FitAttention(key.first, block, points);
@@ -144,16 +146,15 @@ std::map<std::string, AttentionFit> FitKernels(const TrialSelection& selection,
   if (request.allow_scaled && !scaled.empty()) {
     for (auto& [kernel, fit] : scaled) {
       fit.error_bound += kScaledHalf;
-      remarks.push_back(
-          fmt::format("attention of {}x{} blocks was not measured: {} is scaled from {}x{}, its "
-                      "interval widened "
-                      "by {:.0f}%",
-                      request.block.q,
-                      request.block.k,
-                      kernel,
-                      fit.block.q,
-                      fit.block.k,
-                      100 * kScaledHalf));
+      remarks.push_back(fmt::format(
+          "attention of {}x{} blocks was not measured: {} is scaled from {}x{}, with an "
+          "interval wider by {:.0f}%",
+          request.block.q,
+          request.block.k,
+          kernel,
+          fit.block.q,
+          fit.block.k,
+          100 * kScaledHalf));
     }
     return scaled;
   }
@@ -165,8 +166,8 @@ std::map<std::string, AttentionFit> FitKernels(const TrialSelection& selection,
        request.block.k,
        request.head_dim,
        NameOf(dtype),
-       kLeastTrials,
-       WhatThereIs(selection),
+       kMinTrials,
+       MeasuredAttention(selection),
        request.profile_command,
        scaled.empty() ? "" : "; --force scales from another block size");
 }

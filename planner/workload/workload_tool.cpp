@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/workload/workload_tool.h"
+
+#include <CLI/CLI.hpp>
+
+#include "core/cli.h"
+
+namespace dbsp::planner {
+namespace {
+
+constexpr std::int64_t kMaxCount = 1 << 20;
+constexpr std::int64_t kMaxTokens = 1LL << 30;
+
+CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
+  CLI::App* make = app.add_subcommand("make", "Make a workload file from a model and a mask rule");
+  const CLI::Range count(std::int64_t{1}, kMaxCount);
+  const char* const model = "Model shape (a preset, single values, or both)";
+  make->add_option("--model", flags.model, "Model preset")->group(model);
+  make->add_option("--name", flags.name, "Name to store instead of the preset's name")
+      ->group(model);
+  make->add_option("--layers", flags.layers, "Number of layers")->check(count)->group(model);
+  make->add_option("--heads", flags.heads, "Number of attention heads")->check(count)->group(model);
+  make->add_option("--head-dim", flags.head_dim, "Head dimension")->check(count)->group(model);
+  make->add_option("--grid", flags.grid, "Latent grid T,H,W in tokens")->group(model);
+  make->add_option("--tokens", flags.tokens, "Tokens of the whole sequence, text tokens included")
+      ->check(CLI::Range(std::int64_t{1}, kMaxTokens))
+      ->group(model);
+  make->add_option("--text-tokens", flags.text_tokens, "Text tokens after the video tokens")
+      ->check(CLI::Range(std::int64_t{0}, kMaxTokens))
+      ->group(model);
+  make->add_option("--steps", flags.steps, "Number of denoising steps")->check(count)->group(model);
+  make->add_option("--passes", flags.passes, "Guidance passes per step")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{2}))
+      ->group(model);
+  const char* const masks = "Masks";
+  make->add_option("--mask", flags.mask, "Mask rule, RULE:option=value,...")
+      ->capture_default_str()
+      ->group(masks);
+  make->add_option("--block", flags.block, "Block size QxK in tokens (default: that of the rule)")
+      ->group(masks);
+  make->add_option("-o,--output", flags.output, "Workload file to write")
+      ->required()
+      ->group("Output");
+  make->footer(
+      "Examples:\n"
+      "  dbsp-workload make --model wan2.1-t2v-14b-720p --mask radial:decay=0.2 -o w.json\n"
+      "  dbsp-workload make --heads 12 --grid 21,30,52 --mask random:density=0.3 -o w.json");
+  return make;
+}
+
+CLI::App* AddInfo(CLI::App& app, std::filesystem::path& workload, bool& json) {
+  CLI::App* info = app.add_subcommand("info", "Print the contents of a workload file");
+  info->add_option("workload", workload, "Workload file")->required()->group("Input");
+  info->add_flag("--json", json, "Print one JSON document instead of text")->group("Output");
+  info->footer(
+      "Examples:\n"
+      "  dbsp-workload info w.json\n"
+      "  dbsp-workload info w.json --json");
+  return info;
+}
+
+CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
+  CLI::App* command = app.add_subcommand("export", "Write the masks of one (step, layer)");
+  const CLI::Range index(std::int64_t{0}, kMaxCount);
+  command->add_option("workload", flags.workload, "Workload file")->required()->group("Input");
+  command->add_option("--step", flags.step, "Denoising step, from 0")
+      ->required()
+      ->check(index)
+      ->group("Input");
+  command->add_option("--layer", flags.layer, "Layer, from 0")
+      ->required()
+      ->check(index)
+      ->group("Input");
+  command->add_option("-o,--output", flags.output, "File to write (.npz)")
+      ->required()
+      ->group("Output");
+  command->footer(
+      "Examples:\n"
+      "  dbsp-workload export w.json --step 0 --layer 0 -o mask.npz\n"
+      "  dbsp-workload export w.json --step 49 --layer 12 -o mask.npz");
+  return command;
+}
+
+}  // namespace
+
+int WorkloadMain(int argc, const char* const* argv) {
+  CLI::App app(
+      "Makes and inspects workload files: a model's shape with its attention masks.\n"
+      "'dbsp-workload COMMAND --help' lists the options of a command.",
+      "dbsp-workload");
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  dbsp-workload make --model wan2.1-t2v-14b-720p --mask radial:decay=0.2 -o w.json\n"
+      "  dbsp-workload info w.json");
+  MakeFlags make_flags;
+  ExportFlags export_flags;
+  std::filesystem::path info_workload;
+  bool info_json = false;
+  CLI::App* make = AddMake(app, make_flags);
+  CLI::App* info = AddInfo(app, info_workload, info_json);
+  CLI::App* export_command = AddExport(app, export_flags);
+  return RunTool(app, argc, argv, [&] {
+    if (make->parsed()) MakeWorkload(make_flags);
+    if (info->parsed()) {
+      PrintWorkloadInfo(info_workload, info_json ? InfoFormat::kJson : InfoFormat::kText);
+    }
+    if (export_command->parsed()) ExportMasks(export_flags);
+    return 0;
+  });
+}
+
+}  // namespace dbsp::planner

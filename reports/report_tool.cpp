@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reports/report_tool.h"
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "core/cli.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "reports/document.h"
+#include "reports/html.h"
+#include "reports/inputs.h"
+#include "reports/page_bundle.h"
+
+namespace dbsp::reports {
+namespace {
+
+struct Flags {
+  std::string database;
+  std::vector<std::string> plans;
+  std::vector<std::string> compares;
+  std::string output = "report.html";
+  bool json = false;
+};
+
+void AddFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--db", flags.database, "Database of dbsp-profile and dbsp-replay; read only")
+      ->required()
+      ->group("Input");
+  app.add_option("--plan",
+                 flags.plans,
+                 "Plan file of dbsp-tune, may be repeated (default: the plans in the database)")
+      ->allow_extra_args(false)
+      ->group("Input");
+  app.add_option(
+         "--compare", flags.compares, "Output of dbsp-tune --compare --json, may be repeated")
+      ->allow_extra_args(false)
+      ->group("Input");
+  app.add_option("-o,--output", flags.output, "HTML page to write")
+      ->capture_default_str()
+      ->group("Output");
+  app.add_flag(
+         "--json", flags.json, "Print the data document (dbsp.report/1) instead of writing a page")
+      ->group("Output");
+  app.footer(
+      "Examples:\n"
+      "  dbsp-report --db p.db --plan plan.json -o report.html\n"
+      "  dbsp-report --db p.db --plan plan.json --compare compare.json --json");
+}
+
+int Run(const Flags& flags) {
+  const auto page = BuiltPage();
+  if (!page && !flags.json) {
+    Fail(ErrorCode::kUnavailable,
+         "the page was not built: npm was missing at build time (install npm and node 18 or newer "
+         "and build again, or use --json)");
+  }
+  ReportPaths paths;
+  paths.database = flags.database;
+  paths.plans.assign(flags.plans.begin(), flags.plans.end());
+  paths.compares.assign(flags.compares.begin(), flags.compares.end());
+  const ReportInputs inputs = ReadInputs(paths);
+  const std::string document = ReportDocument(inputs);
+  if (flags.json) {
+    WriteStdout(document + "\n");
+    return 0;
+  }
+  WriteFileAtomically(flags.output, RenderHtml(*page, ReportTitle(inputs), document));
+  Progress("wrote " + flags.output);
+  return 0;
+}
+
+}  // namespace
+
+int ReportMain(int argc, const char* const* argv) {
+  CLI::App app("Writes one self-contained HTML page from stored measurements, plans and replays.",
+               "dbsp-report");
+  Flags flags;
+  AddFlags(app, flags);
+  return RunTool(app, argc, argv, [&] { return Run(flags); });
+}
+
+}  // namespace dbsp::reports
