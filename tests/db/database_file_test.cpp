@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -337,16 +339,25 @@ TEST(DatabaseFileTest, AKilledWriterLeavesWholeTrialsOnly) {
   const TempFolder folder;
   constexpr std::size_t kSamples = 500;
   for (int round = 0; round < 5; ++round) {
+    std::array<int, 2> pipe{};
+    ASSERT_EQ(::pipe(pipe.data()), 0);
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
       Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
       const std::int64_t environment = database.AddEnvironment(SomeMachine());
       const std::vector<std::int64_t> samples(kSamples, 5);
+      database.AddTrial(environment, SomeAttention(1, samples));
+      if (write(pipe[1], "1", 1) != 1) _exit(1);
       for (;;) database.AddTrial(environment, SomeAttention(1, samples));
     }
-    // The wait moves the kill to another place of the child's writing each round.
-    std::this_thread::sleep_for(std::chrono::microseconds(60'000 + 7'300 * round));
+    // A slow machine takes its time to the first trial. The wait after it moves the kill to another
+    // place of the child's writing each round.
+    close(pipe[1]);
+    char byte = 0;
+    ASSERT_EQ(read(pipe[0], &byte, 1), 1);
+    close(pipe[0]);
+    std::this_thread::sleep_for(std::chrono::microseconds(20'000 + 7'300 * round));
     ASSERT_EQ(kill(child, SIGKILL), 0);
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
