@@ -135,16 +135,16 @@ void AddPlanBaselines(const ReportInputs& inputs,
   for (const auto& [key, cell] : TimesOf(inputs, mine, transport)) {
     const auto found = theirs.find(key);
     if (found == theirs.end()) continue;
-    const CellTimes& rival = found->second;
+    const CellTimes& other_cell = found->second;
     plan = {plan.total + cell.predicted.total,
             plan.low + cell.predicted.low,
             plan.high + cell.predicted.high};
-    base = {base.total + rival.predicted.total,
-            base.low + rival.predicted.low,
-            base.high + rival.predicted.high};
-    if (!cell.replayed || !rival.replayed) continue;
+    base = {base.total + other_cell.predicted.total,
+            base.low + other_cell.predicted.low,
+            base.high + other_cell.predicted.high};
+    if (!cell.replayed || !other_cell.replayed) continue;
     plan_replayed.total += *cell.replayed;
-    base_replayed.total += *rival.replayed;
+    base_replayed.total += *other_cell.replayed;
   }
   if (base.total > 0)
     out.push_back(BaselineJson(

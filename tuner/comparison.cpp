@@ -33,25 +33,25 @@ Score TotalScore(const SearchResult& result, std::size_t candidate) {
 }
 
 /// First candidate with the same partition as this one on every cell; -1 without one.
-int TwinOf(const SearchResult& result, std::size_t candidate) {
-  const int twin = ScoreAt(result.classes.front(), candidate).same_as;
-  if (twin == static_cast<int>(candidate)) return -1;
+int FirstEqualCandidate(const SearchResult& result, std::size_t candidate) {
+  const int equal = ScoreAt(result.classes.front(), candidate).same_as;
+  if (equal == static_cast<int>(candidate)) return -1;
   const bool everywhere =
       std::all_of(result.classes.begin(), result.classes.end(), [&](const CellClass& cls) {
-        return ScoreAt(cls, candidate).same_as == twin;
+        return ScoreAt(cls, candidate).same_as == equal;
       });
-  return everywhere ? twin : -1;
+  return everywhere ? equal : -1;
 }
 
 std::string VerdictOf(const SearchResult& result, std::size_t i, std::int64_t chosen) {
   const Candidate& candidate = result.candidates[i];
   if (!candidate.excluded.empty()) return "excluded: " + candidate.excluded;
   const auto uniform = static_cast<std::size_t>(result.uniform);
-  std::string words;
+  std::string text;
   if (i == uniform) {
-    words = "best uniform";
-  } else if (const int twin = TwinOf(result, i); twin >= 0) {
-    words = "same as " + NameOfCandidate(result.candidates[twin]);
+    text = "best uniform";
+  } else if (const int equal = FirstEqualCandidate(result, i); equal >= 0) {
+    text = "same as " + NameOfCandidate(result.candidates[equal]);
   } else {
     const Score mine = TotalScore(result, i);
     const Score best = TotalScore(result, uniform);
@@ -59,12 +59,12 @@ std::string VerdictOf(const SearchResult& result, std::size_t i, std::int64_t ch
         best.total_ns > 0
             ? 100.0 * (static_cast<double>(mine.total_ns) / static_cast<double>(best.total_ns) - 1)
             : 0.0;
-    words = mine.total_ns == best.total_ns
-                ? "costs the same as the best"
-                : fmt::format("{:.1f}% slower{}", slower, MayFlip(mine, best) ? ", may flip" : "");
+    text = mine.total_ns == best.total_ns
+               ? "costs the same as the best"
+               : fmt::format("{:.1f}% slower{}", slower, MayFlip(mine, best) ? ", may flip" : "");
   }
-  if (chosen > 0 && i != uniform) words += fmt::format(", faster in {} cells", chosen);
-  return words;
+  if (chosen > 0 && i != uniform) text += fmt::format(", faster in {} cells", chosen);
+  return text;
 }
 
 /// Kernels that a candidate runs on some cell.

@@ -85,12 +85,12 @@ Fallback ChooseFallback(const SearchResult& result,
                         const SearchOptions& options) {
   const std::int64_t cap = options.partition.memory_per_rank;
   const LayerMasks full = FullMasks(result.shape);
-  std::vector<Strategy> rivals = Searched(result);
-  for (Strategy& plain : Plain(result)) rivals.push_back(std::move(plain));
-  DBSP_CHECK(!rivals.empty());
+  std::vector<Strategy> strategies = Searched(result);
+  for (Strategy& plain : Plain(result)) strategies.push_back(std::move(plain));
+  DBSP_CHECK(!strategies.empty());
   std::optional<Fallback> smallest;
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
-  for (Strategy& strategy : rivals) {
+  for (Strategy& strategy : strategies) {
     Fallback fallback{strategy, PartitionOf(result.shape, full, strategy, costs, options)};
     if (cap == 0) return fallback;
     const std::vector<std::int64_t> peak = planner::PeakBytes(

@@ -30,13 +30,13 @@ class LayerReuse {
       if (rule_.Replan(own_ns, own_ns)) in_use_ = cell.cls;
       return {in_use_, std::nullopt};
     }
-    const auto [kept, fresh] = predicted_.try_emplace({in_use_, cell.cls});
-    if (fresh) kept->second = PredictInUse(cell);
-    if (rule_.Replan(StepNs(kept->second, in_use_), own_ns)) {
+    const auto [predicted, fresh] = predicted_.try_emplace({in_use_, cell.cls});
+    if (fresh) predicted->second = PredictInUse(cell);
+    if (rule_.Replan(StepNs(predicted->second, in_use_), own_ns)) {
       in_use_ = cell.cls;
       return {in_use_, std::nullopt};
     }
-    return {in_use_, kept->second};
+    return {in_use_, predicted->second};
   }
 
  private:

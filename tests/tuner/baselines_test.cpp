@@ -22,13 +22,8 @@ std::vector<std::int64_t> CountedLoads(const AttentionShape& shape,
   strategy.ulysses_degree = baseline.ulysses_degree;
   strategy.ring_degree = baseline.ring_degree;
   strategy.exchange = planner::ExchangeOf(baseline.family, baseline.ring_degree);
-  const Partition partition = planner::MakePartition(baseline.family,
-                                                     shape,
-                                                     masks,
-                                                     ranks,
-                                                     baseline.ulysses_degree,
-                                                     baseline.ring_degree,
-                                                     home);
+  const Partition partition = planner::MakePartition(
+      baseline.family, shape, masks, ranks, baseline.ulysses_degree, baseline.ring_degree, home);
   const planner::LayerVolumes volumes =
       planner::BuildLayerVolumes(shape, masks, partition, strategy, home, DType::kBf16);
   std::vector<std::int64_t> loads(ranks, 0);
@@ -52,8 +47,7 @@ TEST(BaselineLoadsTest, AreTheActiveBlocksOfPlainUlyssesAndPlainRing) {
       const LayerMasks masks = source->At(1, layer);
       const auto loads = baselines.On(masks);
       for (std::size_t b = 0; b < loads.size(); ++b) {
-        EXPECT_EQ(loads[b],
-                  CountedLoads(workload.shape(), masks, baselines.baselines()[b], ranks));
+        EXPECT_EQ(loads[b], CountedLoads(workload.shape(), masks, baselines.baselines()[b], ranks));
       }
     }
   }

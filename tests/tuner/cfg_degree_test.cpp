@@ -9,6 +9,8 @@
 #include <set>
 
 #include "planner/timeline/validate.h"
+#include "planner/workload/mask_flag.h"
+#include "planner/workload/presets.h"
 #include "planner/workload/token_layout.h"
 #include "tests/core/expect_error.h"
 #include "tuner/cluster_costs.h"

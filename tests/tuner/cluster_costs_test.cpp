@@ -116,7 +116,7 @@ TEST(ClusterCostsTest, OverlapSlowsNothingDownExceptInTheIntervalWithARemark) {
   EXPECT_NEAR(slowdown.attention.high, 1.32, 1e-9);
   EXPECT_EQ(slowdown.exchange.value, 1);
   EXPECT_NEAR(slowdown.exchange.high, 1.3, 1e-9);
-  EXPECT_NE(costs.Remarks().front().find("at worst attention 32% and exchanges 30%"),
+  EXPECT_NE(costs.Remarks().front().find("at worst attention by 32% and exchanges by 30%"),
             std::string::npos)
       << costs.Remarks().front();
 }

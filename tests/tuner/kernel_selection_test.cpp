@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "planner/timeline/timeline.h"
+#include "planner/workload/mask_flag.h"
 #include "tests/planner/fake_costs.h"
 #include "tests/planner/random_case.h"
 #include "tuner/comparison.h"

@@ -12,6 +12,8 @@
 #include "planner/timeline/barrier.h"
 #include "planner/timeline/contract.h"
 #include "planner/timeline/validate.h"
+#include "planner/workload/mask_flag.h"
+#include "planner/workload/presets.h"
 #include "planner/workload/row_loads.h"
 #include "planner/workload/token_layout.h"
 #include "tests/core/expect_error.h"

@@ -5,7 +5,7 @@ import { bytes, count, interval, ms, percent, ratio } from './format.js';
 import { table } from './table.js';
 
 const number = (name, key, text, hint) => ({ name, value: (row) => row[key], text, number: true, hint });
-const words = (name, key) => ({ name, value: (row) => row[key] });
+const text = (name, key) => ({ name, value: (row) => row[key] });
 
 const degrees = {
   name: 'C × U × R',
@@ -15,7 +15,7 @@ const degrees = {
 
 const COLUMNS = [
   // The columns that distinguish candidates of one family come first.
-  words('Family', 'family'), degrees, words('Exchange', 'exchange'), words('Chunks', 'chunks'), words('Layout', 'layout'),
+  text('Family', 'family'), degrees, text('Exchange', 'exchange'), text('Chunks', 'chunks'), text('Layout', 'layout'),
   number('Time', 'total_ms', ms, 'Whole workload, including exchanges'),
   { name: 'Interval', value: (row) => row.total_ms_low, text: (_, row) => interval(row.total_ms_low, row.total_ms_high, ms), number: true },
   number('Lower bound', 'lower_bound_ms', ms), number('Compute', 'compute_ms', ms), number('Exposed', 'exchange_ms', ms, 'Exposed exchanges and copies: time minus compute'),
@@ -23,7 +23,7 @@ const COLUMNS = [
   number('Worst ρ', 'rho_barrier_worst', ratio, 'Largest imbalance ratio of any cell'), number('Time / bound', 'rho_timeline', ratio, 'Time over lower bound'),
   number('Bytes per rank', 'bytes_per_rank', bytes), number('Moved', 'moved_fraction', percent, 'Bytes sent over the bytes of Q, K, V and O'),
   number('Cells', 'chosen', count, 'Cells for which it is chosen'),
-  words('Kernels', 'kernels'), words('Verdict', 'verdict'),
+  text('Kernels', 'kernels'), text('Verdict', 'verdict'),
 ];
 
 /** Columns in which at least one row has a value. */

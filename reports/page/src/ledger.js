@@ -11,8 +11,8 @@ function bars(rows, width) {
   const right = 84;
   const row = 26;
   const height = rows.length * row + 8;
-  const most = Math.max(1, ...rows.map((r) => Math.abs(r.difference_ns ?? 0)));
-  const x = scaleLinear([-most, most], [left + right, width - right]);
+  const largest = Math.max(1, ...rows.map((r) => Math.abs(r.difference_ns ?? 0)));
+  const x = scaleLinear([-largest, largest], [left + right, width - right]);
   const marks = rows.flatMap((r, i) => {
     const y = i * row + 4;
     const d = r.difference_ns ?? 0;
@@ -25,8 +25,8 @@ function bars(rows, width) {
     ];
   });
   const zero = s('line', { class: 'mean', x1: x(0), x2: x(0), y1: 0, y2: height });
-  const words = rows.map((r) => `${r.kind} ${signed(r.difference_ns, time)}`).join(', ');
-  return svg(width, height, `Replayed minus predicted, mean per rank: ${words}`, marks, zero);
+  const text = rows.map((r) => `${r.kind} ${signed(r.difference_ns, time)}`).join(', ');
+  return svg(width, height, `Replayed minus predicted, mean per rank: ${text}`, marks, zero);
 }
 
 const COLUMNS = [

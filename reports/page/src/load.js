@@ -5,7 +5,7 @@ import { scaleBand, scaleLinear } from 'd3-scale';
 import { select as d3select } from 'd3-selection';
 import { h, note, responsive, s, svg } from './dom.js';
 import { count, ratio } from './format.js';
-import { twin } from './table.js';
+import { dataTable } from './table.js';
 
 const MARGIN = { top: 10, right: 10, bottom: 36, left: 56 };
 
@@ -44,11 +44,11 @@ function panel(chart, load, top) {
   return figure;
 }
 
-function loadTwin(charts, ranks) {
+function loadTable(charts, ranks) {
   const rows = [...Array(ranks).keys()].map((rank) => ({ rank, values: charts.map((c) => c.blocks[rank]) }));
   const columns = [{ name: 'Rank', value: (r) => r.rank, number: true },
     ...charts.map((c, i) => ({ name: c.name, value: (r) => r.values[i], text: count, number: true }))];
-  return twin('Table of these bars', columns, rows, 'Active blocks per rank');
+  return dataTable('Table of these bars', columns, rows, 'Active blocks per rank');
 }
 
 export function loadView(cell) {
@@ -61,5 +61,5 @@ export function loadView(cell) {
     h('div', { class: 'panels' }, load.charts.map((chart) => panel(chart, load, top))),
     h('p', { class: 'legend' }, h('span', { class: 'key line' }), `mean ${count(load.mean)} blocks, the lower bound on the maximum`,
       h('span', { class: 'key above' }), 'above the mean'),
-    loadTwin(load.charts, load.ranks));
+    loadTable(load.charts, load.ranks));
 }

@@ -106,6 +106,6 @@ export function table(columns, rows, options = {}) {
 }
 
 /** The numbers of a chart as a table, collapsed at first. */
-export function twin(summary, columns, rows, caption) {
+export function dataTable(summary, columns, rows, caption) {
   return h('details', { class: 'twin' }, h('summary', {}, summary), table(columns, rows, { caption }));
 }

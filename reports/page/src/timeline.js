@@ -7,7 +7,7 @@ import { select as d3select } from 'd3-selection';
 import { KIND_COLOR, resolved } from './colors.js';
 import { h, note, responsive, s, svg } from './dom.js';
 import { bytes, percent, time } from './format.js';
-import { twin } from './table.js';
+import { dataTable } from './table.js';
 
 const SVG_MARKS = 5000;
 const LEFT = 58;
@@ -130,11 +130,11 @@ function gantt(title, segments, ranks, end) {
   const exposed = exposedOf(segments, ranks);
   const worst = Math.max(0, ...exposed.map(total));
   const span = Math.max(0, ...segments.map((g) => g.end));
-  const words = `${title}: ${time(span)}; exposed communication at most ${time(worst)} on a rank (${percent(span ? worst / span : 0)})`;
+  const text = `${title}: ${time(span)}; exposed communication at most ${time(worst)} on a rank (${percent(span ? worst / span : 0)})`;
   const host = h('div', { class: 'plot' });
   const draw = segments.length <= SVG_MARKS ? drawSvg : drawCanvas;
-  responsive(host, (width) => draw(segments, exposed, ranks, width, end, words));
-  return h('figure', { class: 'timeline', 'data-timeline': title, 'data-span': span, 'data-exposed': worst }, h('figcaption', {}, h('strong', {}, title), ` ${words.slice(title.length + 2)}`), host);
+  responsive(host, (width) => draw(segments, exposed, ranks, width, end, text));
+  return h('figure', { class: 'timeline', 'data-timeline': title, 'data-span': span, 'data-exposed': worst }, h('figcaption', {}, h('strong', {}, title), ` ${text.slice(title.length + 2)}`), host);
 }
 
 function sums(named) {
@@ -154,11 +154,11 @@ function sums(named) {
   return rows;
 }
 
-function timelineTwin(named, kinds) {
+function timelineTable(named, kinds) {
   const columns = [{ name: 'Timeline', value: (r) => r.title }, { name: 'Rank', value: (r) => r.rank, number: true },
     ...kinds.map((kind) => ({ name: kind, value: (r) => r[kind] ?? 0, text: time, number: true })),
     { name: 'exposed', value: (r) => r.exposed, text: time, number: true }, { name: 'ends at', value: (r) => r.end, text: time, number: true }];
-  return twin('Table of these timelines', columns, sums(named), 'Time per rank and kind of segment');
+  return dataTable('Table of these timelines', columns, sums(named), 'Time per rank and kind of segment');
 }
 
 function legend(kinds) {
@@ -185,5 +185,5 @@ export function timelineView(cell, plan, kinds) {
     named.map(({ title, segments, ranks }, i) => (ends[i] <= limit ? gantt(title, segments, ranks, shared)
       : gantt(`${title}, own scale`, segments, ranks, ends[i]))),
     cell.replayed.length === 0 ? note('No replay of this cell is stored, so only the prediction is drawn.') : null,
-    legend(kinds), timelineTwin(named, kinds));
+    legend(kinds), timelineTable(named, kinds));
 }

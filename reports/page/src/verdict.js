@@ -49,8 +49,8 @@ function gainCard(family, baselines) {
   const title = `Gain over plain ${family}`;
   const main = rows.find((b) => b.kind === 'predicted') ?? rows[0];
   if (!main) {
-    const words = ['Unknown. Give the output of ', flag('dbsp-tune --compare --json'), ' with ', flag('--compare'), ', or a plan of this family with ', flag('--plan'), '.'];
-    return card(title, DASH, words, { 'data-card': `gain-${family}` });
+    const text = ['Unknown. Give the output of ', flag('dbsp-tune --compare --json'), ' with ', flag('--compare'), ', or a plan of this family with ', flag('--plan'), '.'];
+    return card(title, DASH, text, { 'data-card': `gain-${family}` });
   }
   const parts = rows.map((b) => b.kind === 'predicted'
     ? `predicted ${times(b.gain)}, ${interval(b.gain_low, b.gain_high, times)} (${b.source})`
@@ -66,10 +66,10 @@ const VERIFIED = {
 };
 
 function verificationCard(verification) {
-  const [value, words] = VERIFIED[verification.state] ?? [verification.state, ''];
+  const [value, text] = VERIFIED[verification.state] ?? [verification.state, ''];
   const errors = verification.max_relative_error === null ? '' :
     `; relative error ${scientific(verification.max_relative_error)}, largest difference ${scientific(verification.max_abs_error)}${verification.max_lse_error === null ? '' : `, log-sum-exp within ${scientific(verification.max_lse_error)}`} over ${plural(verification.cells, 'cell')}`;
-  return card('Verification', value, words + errors, { 'data-card': 'verification', 'data-state': verification.state });
+  return card('Verification', value, text + errors, { 'data-card': 'verification', 'data-state': verification.state });
 }
 
 export function verdictSection(plan, notes) {
