@@ -18,7 +18,6 @@
 #include "planner/workload/mask_counts.h"
 #include "planner/workload/mask_flag.h"
 #include "planner/workload/mask_source.h"
-#include "planner/workload/popcount.h"
 #include "planner/workload/presets.h"
 #include "planner/workload/row_loads.h"
 #include "tests/planner/awkward_layers.h"
@@ -263,26 +262,6 @@ TEST(BalancedTest, RadialMasksAreWithinHalfAPercentOfEven) {
       const Partition made = MakeBalanced(shape, masks, 8 / ring, ring, MakeHomeLayout(shape, 8));
       EXPECT_LE(BarrierRho(masks, made), 1.005);
     }
-  }
-}
-
-TEST(PopcountTest, BitsAreCountedAsOneByOne) {
-  std::mt19937_64 random(46);
-  for (int trial = 0; trial < 200; ++trial) {
-    std::vector<std::uint64_t> a(Draw(random, 0, 9));
-    std::vector<std::uint64_t> b(a.size());
-    std::int64_t ones = 0;
-    std::int64_t common = 0;
-    for (std::size_t w = 0; w < a.size(); ++w) {
-      a[w] = random();
-      b[w] = random() | random();
-      for (int bit = 0; bit < 64; ++bit) {
-        ones += static_cast<std::int64_t>((a[w] >> bit) & 1U);
-        common += static_cast<std::int64_t>((a[w] >> bit) & (b[w] >> bit) & 1U);
-      }
-    }
-    ASSERT_EQ(CountBits(a), ones);
-    ASSERT_EQ(CountBits(a, b), common);
   }
 }
 
