@@ -30,6 +30,7 @@
 #include "planner/timeline/barrier.h"
 #include "planner/timeline/home_ring.h"
 #include "planner/timeline/layer_volumes.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
 #include "planner/workload/mask_flag.h"
 #include "planner/workload/mask_source.h"

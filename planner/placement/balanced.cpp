@@ -10,6 +10,7 @@
 #include "planner/placement/head_search.h"
 #include "planner/placement/placed.h"
 #include "planner/timeline/home_ring.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
 #include "planner/workload/mask_sum.h"
 #include "planner/workload/popcount.h"

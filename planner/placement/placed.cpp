@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "planner/placement/head_balance.h"
-#include "planner/placement/head_fill.h"
+#include "planner/placement/head_fill_search.h"
 #include "planner/placement/head_needs.h"
 #include "planner/placement/head_search.h"
 #include "planner/placement/placed_traffic.h"

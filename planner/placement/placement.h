@@ -10,7 +10,7 @@
 
 #include "planner/placement/head_fill.h"
 #include "planner/placement/memory_cap.h"
-#include "planner/placement/placed.h"
+#include "planner/placement/placed_options.h"
 #include "planner/placement/row_owners.h"
 #include "planner/workload/row_loads.h"
 

@@ -11,6 +11,7 @@
 #include "planner/timeline/chunks.h"
 #include "planner/timeline/moved_bytes.h"
 #include "planner/timeline/routes.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
 
 namespace dbsp::planner {
@@ -33,7 +34,7 @@ void AddTo(AttentionWork& sum, const AttentionWork& part) {
   sum.heads += part.heads;
 }
 
-/// Volumes of a layer from those of its chunks, in order.
+/// Volumes of a layer from the volumes of its chunks, in order.
 /// shape  rounds before of every chunk, then rounds after of every chunk; attention [chunk][rank]
 LayerVolumes JoinVolumes(std::vector<LayerVolumes> chunks) {
   LayerVolumes work;
@@ -58,7 +59,7 @@ LayerVolumes JoinVolumes(std::vector<LayerVolumes> chunks) {
   return work;
 }
 
-/// Tokens on their way between a home rank and a ring index of a group, [home * ring + index].
+/// [home * ring + index] tokens that move between a home rank and a ring index of a group.
 using Flow = std::vector<std::int64_t>;
 
 Flow RowFlow(const AttentionShape& shape, const HeadGroup& group, const Routes& routes, int ranks) {
@@ -72,7 +73,7 @@ Flow RowFlow(const AttentionShape& shape, const HeadGroup& group, const Routes& 
   return flow;
 }
 
-/// K tokens that go to each ring index before attention, whatever the masks keep.
+/// K tokens that go to each ring index before attention if no mask decides.
 Flow ColumnFlow(const AttentionShape& shape,
                 const HeadGroup& group,
                 const Routes& routes,
@@ -89,7 +90,7 @@ Flow ColumnFlow(const AttentionShape& shape,
   return flow;
 }
 
-/// K tokens of the columns that each ring index's rows keep. `homes` splits the columns by home.
+/// K tokens of the columns that the rows of each ring index need. `homes` splits columns by home.
 Flow NeededFlow(const AttentionShape& shape,
                 const BlockMask& mask,
                 const RingSplit& split,
@@ -115,7 +116,7 @@ Flow NeededFlow(const AttentionShape& shape,
   return flow;
 }
 
-/// Components of ranks joined by traffic, numbered by their lowest rank's order.
+/// Components of ranks that traffic connects, numbered in the order of their lowest ranks.
 std::vector<int> Components(const TrafficMatrix& traffic) {
   std::vector<int> root(traffic.ranks);
   std::iota(root.begin(), root.end(), 0);
@@ -142,9 +143,9 @@ std::vector<int> Components(const TrafficMatrix& traffic) {
   return component;
 }
 
-class Builder {
+class LayerVolumesBuilder {
  public:
-  Builder(const AttentionShape& shape,
+  LayerVolumesBuilder(const AttentionShape& shape,
           const LayerMasks& masks,
           const Partition& partition,
           const Strategy& strategy,
@@ -183,13 +184,13 @@ class Builder {
     if (!Needed()) AddColumns(group, id, ColumnFlow(shape_, group, routes_, work_.ranks), heads);
     AddHops(group);
     AddPresence(group);
-    std::size_t same = 0;  // first group that splits its blocks alike: its counts are reused
+    std::size_t same = 0;  // first group with the same split, whose counts are reused
     while (partition_.groups[same].row_owner != group.row_owner ||
            partition_.groups[same].col_owner != group.col_owner ||
            partition_.groups[same].ranks.size() != group.ranks.size()) {
       ++same;
     }
-    std::optional<RingSplit> split;  // made where some mask is new
+    std::optional<RingSplit> split;  // made only if a mask has not been counted
     for (const int head : group.heads) {
       const BlockMask* mask = masks_.head[head].get();
       auto [at, fresh] = cells_.try_emplace({same, mask});
@@ -242,7 +243,7 @@ class Builder {
     return active;
   }
 
-  /// Q to the rank that computes the row, O back.
+  /// Adds Q to the rank that computes a row, and O back home.
   void AddRows(const HeadGroup& group, int g) {
     const Flow flow = RowFlow(shape_, group, routes_, work_.ranks);
     const std::int64_t bytes = static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
@@ -254,7 +255,7 @@ class Builder {
     });
   }
 
-  /// K and V of `heads` heads.
+  /// Adds K and V of `heads` heads.
   void AddColumns(const HeadGroup& group, int g, const Flow& flow, std::int64_t heads) {
     ForEachPair(group, [&](std::size_t at, int home, int rank) {
       MoveIn(home, rank, g, 2 * flow[at] * heads * token_bytes_);
@@ -295,7 +296,7 @@ class Builder {
     }
   }
 
-  /// Rows and heads at hand, whatever the masks keep of them.
+  /// Adds rows and heads, active or not.
   void AddPresence(const HeadGroup& group) {
     const std::size_t ring = group.ranks.size();
     std::vector<std::int64_t> rows(ring, ring == 1 ? partition_.q_blocks : 0);
@@ -368,6 +369,12 @@ std::vector<std::int64_t> BytesSent(const LayerVolumes& work) {
 
 }  // namespace
 
+std::vector<int> LayerVolumes::RingOf(int rank) const {
+  std::vector<int> ring{rank};
+  for (int at = ring_next[rank]; at >= 0 && at != rank; at = ring_next[at]) ring.push_back(at);
+  return ring;
+}
+
 std::int64_t LayerVolumes::MaxBytesSent() const {
   const auto sent = BytesSent(*this);
   return *std::max_element(sent.begin(), sent.end());
@@ -410,7 +417,7 @@ LayerVolumes BuildLayerVolumes(const AttentionShape& shape,
     work.must_move_bytes = must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype);
     return work;
   }
-  Builder builder(shape, masks, partition, strategy, routes, dtype);
+  LayerVolumesBuilder builder(shape, masks, partition, strategy, routes, dtype);
   for (std::size_t g = 0; g < partition.groups.size(); ++g) builder.AddGroup(g);
   return builder.Finish(must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype));
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "planner/timeline/home_ring.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
 
 namespace dbsp::planner {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/strategy.h"
-#include "planner/timeline/timeline.h"
+#include "planner/timeline/layer_durations.h"
 
 namespace dbsp::planner {
 

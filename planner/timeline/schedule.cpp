@@ -57,9 +57,9 @@ Schedule JoinSchedules(std::vector<Schedule> chunks, const std::vector<ChunkLaye
   return joined;
 }
 
-class Builder {
+class ScheduleBuilder {
  public:
-  Builder(const AttentionShape& shape,
+  ScheduleBuilder(const AttentionShape& shape,
           const LayerMasks& masks,
           const Partition& partition,
           const Routes& routes)
@@ -204,7 +204,7 @@ Schedule BuildSchedule(const AttentionShape& shape,
     }
     return JoinSchedules(std::move(parts), layers);
   }
-  Builder builder(shape, masks, partition, routes);
+  ScheduleBuilder builder(shape, masks, partition, routes);
   for (int g = 0; g < static_cast<int>(partition.groups.size()); ++g) builder.AddGroup(g);
   return builder.Finish();
 }

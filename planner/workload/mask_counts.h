@@ -14,14 +14,6 @@
 
 namespace dbsp::planner {
 
-/// A mask object and the heads that share it.
-struct DistinctMask {
-  const BlockMask* mask = nullptr;
-  std::vector<int> heads;
-};
-/// In order of first use. errors Error{kInvalidArgument} for a missing mask or unequal sizes
-[[nodiscard]] std::vector<DistinctMask> DistinctMasks(const LayerMasks& masks);
-
 /// Active blocks per head, per row summed over the heads, per column summed over the heads.
 [[nodiscard]] std::vector<std::int64_t> HeadCounts(const LayerMasks& masks);
 [[nodiscard]] std::vector<std::int64_t> RowSums(const LayerMasks& masks);

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "planner/workload/mask_counts.h"
+#include "planner/workload/distinct_masks.h"
 
 namespace dbsp::planner {
 

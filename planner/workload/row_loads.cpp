@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
 
 namespace dbsp::planner {

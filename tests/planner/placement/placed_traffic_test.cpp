@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "planner/placement/families.h"
-#include "planner/placement/head_fill.h"
+#include "planner/placement/head_fill_search.h"
 #include "planner/placement/placed.h"
 #include "planner/timeline/layer_volumes.h"
 #include "planner/workload/row_loads.h"
