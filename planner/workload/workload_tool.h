@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three commands of dbsp-workload; planner and core do the work.
+// The three commands of dbsp-workload.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,10 @@
 #include <optional>
 #include <string>
 
-namespace dbsp::tuner {
+namespace dbsp::planner {
 
-/// Flags of `make` as given; unset ones come from the preset, or have a default without one.
+/// Flags of `make`. Flags that are not given have the preset's value, or a default without a
+/// preset.
 struct MakeFlags {
   std::optional<std::string> model;
   std::optional<std::string> name;
@@ -26,11 +27,11 @@ struct MakeFlags {
   std::filesystem::path output;
 };
 
-/// Writes the workload file and says what it holds on stdout.
-/// errors  Error{kInvalidArgument} naming the flag; Error{kIo} when the file cannot be written
+/// Writes the workload file and a summary to stdout.
+/// errors  Error{kInvalidArgument} with the flag; Error{kIo} if the file cannot be written
 void MakeWorkload(const MakeFlags& flags);
 
-/// Prints shape, rules and where they hold, density, mask bytes and FLOPs, as text or as one JSON
+/// Prints shape, rules and their cells, density, mask bytes and FLOPs, as text or as one JSON
 /// document "dbsp.workload_info/1".
 enum class InfoFormat : std::uint8_t { kText, kJson };
 void PrintWorkloadInfo(const std::filesystem::path& workload, InfoFormat format);
@@ -42,8 +43,9 @@ struct ExportFlags {
   std::filesystem::path output;
 };
 
-/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks] in an .npz.
-/// errors  Error{kInvalidArgument} when step or layer is out of range; Error{kIo}
+/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks] to an .npz
+/// file.
+/// errors  Error{kInvalidArgument} if step or layer is out of range; Error{kIo}
 void ExportMasks(const ExportFlags& flags);
 
-}  // namespace dbsp::tuner
+}  // namespace dbsp::planner
