@@ -186,7 +186,8 @@ double HeadAssignment::FillRank(int rank, FillState& state, const Part& part) co
 
 double HeadAssignment::Evaluate(double most) {
   next_ = {};
-  for (std::size_t position = 0; position < changed_; ++position) next_.Add(received_[position], order_[position]);
+  for (std::size_t position = 0; position < changed_; ++position)
+    next_.Add(received_[position], order_[position]);
   FillState state = state_[changed_];
   const auto price = [this](int head, double load) { return model_.Part(load, head); };
   for (std::size_t position = changed_; position < ranks_ && next_.volume <= most; ++position) {

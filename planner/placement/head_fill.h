@@ -29,7 +29,8 @@ struct HeadFill {
 struct HeadFillOptions {
   double limit = 0;  ///< largest load of a rank in active blocks; at least the mean load
   double columns = 1;  ///< key blocks, times the load of one active block
-  int scans = 0;  ///< placements that the first run evaluates; each later run evaluates twice as many
+  int scans =
+      0;  ///< placements that the first run evaluates; each later run evaluates twice as many
   int runs = 1;  ///< largest number of runs; each run ends in a different placement
   /// A run ends once no rank receives more than this volume. 1 is Q of all rows of one head.
   double good_enough = 0;

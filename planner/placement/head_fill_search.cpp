@@ -113,9 +113,11 @@ void SearchHeadFills(std::span<const std::int64_t> totals,
     return;
   }
   HeadFillSearch search(ranks, options.good_enough);
-  const double enough = std::max(options.good_enough, kNearLowerBound * model.SplitLowerBound(options.at_home));
+  const double enough =
+      std::max(options.good_enough, kNearLowerBound * model.SplitLowerBound(options.at_home));
   for (int run = 0; run < options.runs; ++run) {
-    const HeadFill fill = search.Run(start, run == 0 ? options.scans : kLaterRunScans * options.scans);
+    const HeadFill fill =
+        search.Run(start, run == 0 ? options.scans : kLaterRunScans * options.scans);
     if (done(fill) || fill.busiest <= enough) return;
   }
 }

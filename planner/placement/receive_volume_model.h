@@ -32,7 +32,7 @@ class ReceiveVolumeModel {
   /// Volume for a whole head, less O of the rank's own rows, which does not come back. The value is
   /// a multiple of 2^-30, so sums are exact in any order.
   [[nodiscard]] double Whole(int head) const { return whole_[head]; }
-  /// The same for a part of `load` active blocks. requires 0 < load <= Total(head)
+  /// Whole() for a part of `load` active blocks. requires 0 < load <= Total(head)
   [[nodiscard]] double Part(double load, int head) const;
   /// Volume that each rank receives for a head whose rows all stay at home. requires needs
   [[nodiscard]] double AtHome(int head) const;

@@ -8,8 +8,8 @@
 
 namespace dbsp::planner {
 
-/// Parts p and q of a ring exchange one item each. Item a leaves p and is fixed; item b leaves q and
-/// is any item of q. Cells are floats, exact up to 2^24.
+/// Parts p and q of a ring exchange one item each. Item a leaves p and is fixed; item b leaves q
+/// and is any item of q. Cells are floats, exact up to 2^24.
 struct SwapScan {
   std::size_t ring = 1;
   const float* p_without = nullptr;  ///< [ring step] cells of p without a

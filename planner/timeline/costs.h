@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the planner asks of a cost model. Implemented by tuner/ from a database or a published
+// Interface of cost models. The tuner implements it from a database or from published figures of a
 // cluster; the planner knows no device.
 #pragma once
 
@@ -12,54 +12,54 @@
 
 namespace dbsp::planner {
 
-/// Nanoseconds with an interval; always finite, 0 <= low <= ns <= high.
+/// Nanoseconds with an interval. Finite; 0 <= low_ns <= ns <= high_ns.
 struct Estimate {
   double ns = 0;
   double low_ns = 0;
   double high_ns = 0;
 };
 
-/// How many times longer something takes; always finite, 1 <= low <= value <= high.
+/// A factor by which something takes longer. Finite; 1 <= low <= value <= high.
 struct RatioEstimate {
   double value = 1;
   double low = 1;
   double high = 1;
 };
 
-/// What attention and traffic lose while they run at once on one rank, against each alone.
+/// Slowdowns of attention and traffic that overlap on one rank.
 struct OverlapSlowdownEstimate {
-  RatioEstimate attention;  ///< of attention while the rank's link carries traffic
-  RatioEstimate exchange;  ///< of the traffic while a rank that it moves for attends
+  RatioEstimate attention;  ///< of attention, while the rank's link carries traffic
+  RatioEstimate exchange;  ///< of traffic, while a rank at one of its ends computes
 };
 
-/// What a link may carry beside attention.
+/// Kinds of traffic that may overlap attention.
 enum class Traffic : std::uint8_t { kAllToAll, kHop };
 
 class Costs {
  public:
   virtual ~Costs() = default;
-  /// One attention call; 0 when nothing is kept.
+  /// Time of one attention call; 0 if no block is active.
   [[nodiscard]] virtual Estimate Attention(const AttentionWork& work) const = 0;
-  /// Gathering or scattering `bytes` between the home layout and blocks, on one rank.
+  /// Time to copy `bytes` between the home layout and blocks on one rank.
   [[nodiscard]] virtual Estimate Copy(std::int64_t bytes) const = 0;
-  /// Merging `rows` (head, query) partial results of head_dim floats each.
+  /// Time to merge `rows` (head, query) partial results of head_dim floats each.
   [[nodiscard]] virtual Estimate Merge(std::int64_t rows, int head_dim) const = 0;
   /// All-to-all between `ranks` ranks, the busiest of which moves max(sent, received) =
   /// `max_rank_bytes`; 0 when that is 0.
   [[nodiscard]] virtual Estimate AllToAll(int ranks, std::int64_t max_rank_bytes) const = 0;
-  /// The same between these ranks, for costs that know which ranks share a host.
+  /// AllToAll() between these ranks, for cost models that know which ranks share a host.
   [[nodiscard]] virtual Estimate AllToAllAmong(std::span<const int> ranks,
                                                std::int64_t max_rank_bytes) const {
     return AllToAll(static_cast<int>(ranks.size()), max_rank_bytes);
   }
   /// One ring hop: every rank of a ring of `ranks` sends and receives; this rank receives `bytes`.
   [[nodiscard]] virtual Estimate Hop(int ranks, std::int64_t bytes) const = 0;
-  /// The same in a ring of these ranks.
+  /// Hop() in a ring of these ranks.
   [[nodiscard]] virtual Estimate HopAround(std::span<const int> ring, std::int64_t bytes) const {
     return Hop(static_cast<int>(ring.size()), bytes);
   }
-  /// Of all-to-alls between, or hops in a ring of, `ranks` ranks. Costs that know of none lose
-  /// nothing.
+  /// Slowdowns of attention and of the traffic of an all-to-all between, or hops in a ring of,
+  /// `ranks` ranks. By default nothing slows down.
   [[nodiscard]] virtual OverlapSlowdownEstimate EstimateOverlapSlowdown(Traffic /*traffic*/,
                                                                         int /*ranks*/) const {
     return {};

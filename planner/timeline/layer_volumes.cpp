@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "core/matrix.h"
 #include "planner/timeline/chunks.h"
 #include "planner/timeline/moved_bytes.h"
 #include "planner/timeline/routes.h"
@@ -59,16 +60,15 @@ LayerVolumes JoinVolumes(std::vector<LayerVolumes> chunks) {
   return work;
 }
 
-/// [home * ring + index] tokens that move between a home rank and a ring index of a group.
-using Flow = std::vector<std::int64_t>;
+/// [home][ring index] tokens that move between a home rank and a ring index of a group.
+using Flow = Matrix<std::int64_t>;
 
 Flow RowFlow(const AttentionShape& shape, const HeadGroup& group, const Routes& routes, int ranks) {
   const std::size_t ring = group.ranks.size();
-  Flow flow(static_cast<std::size_t>(ranks) * ring, 0);
+  Flow flow(static_cast<std::size_t>(ranks), ring, 0);
   for (std::size_t i = 0; i < routes.home_q.size(); ++i) {
     const auto index = static_cast<std::size_t>(ring == 1 ? 0 : group.row_owner[i]);
-    flow[static_cast<std::size_t>(routes.home_q[i]) * ring + index] +=
-        shape.q_tokens(static_cast<int>(i));
+    flow(routes.home_q[i], index) += shape.q_tokens(static_cast<int>(i));
   }
   return flow;
 }
@@ -79,12 +79,12 @@ Flow ColumnFlow(const AttentionShape& shape,
                 const Routes& routes,
                 int ranks) {
   const std::size_t ring = group.ranks.size();
-  Flow flow(static_cast<std::size_t>(ranks) * ring, 0);
+  Flow flow(static_cast<std::size_t>(ranks), ring, 0);
   for (std::size_t j = 0; j < routes.home_k.size(); ++j) {
     const int col = static_cast<int>(j);
     for (std::size_t index = 0; index < ring; ++index) {
       if (!GetsColumn(routes, group, index, col)) continue;
-      flow[static_cast<std::size_t>(routes.home_k[j]) * ring + index] += shape.k_tokens(col);
+      flow(routes.home_k[j], index) += shape.k_tokens(col);
     }
   }
   return flow;
@@ -96,16 +96,15 @@ Flow NeededFlow(const AttentionShape& shape,
                 const RingSplit& split,
                 const RingSplit& homes) {
   const auto ring = static_cast<std::size_t>(split.ring());
-  const auto words = static_cast<std::size_t>(mask.words_per_row());
-  const std::vector<std::uint64_t> needed = NeededColumns(mask, split);
+  const Matrix<std::uint64_t> needed = NeededColumns(mask, split);
   const auto last = static_cast<std::size_t>(mask.cols() - 1);
   const std::int64_t missing = shape.block.k - shape.k_tokens(mask.cols() - 1);
-  Flow flow(static_cast<std::size_t>(homes.ring()) * ring, 0);
+  Flow flow(static_cast<std::size_t>(homes.ring()), ring, 0);
   for (int home = 0; home < homes.ring(); ++home) {
     const std::vector<WordBits>& part = homes.part(home);
     for (std::size_t index = 0; index < ring; ++index) {
-      const std::uint64_t* row = needed.data() + index * words;
-      std::int64_t& tokens = flow[static_cast<std::size_t>(home) * ring + index];
+      const auto row = needed.row(index);
+      std::int64_t& tokens = flow(home, index);
       for (const WordBits& p : part) {
         const std::uint64_t bits = row[p.word] & p.bits;
         tokens += static_cast<std::int64_t>(std::popcount(bits)) * shape.block.k;
@@ -146,11 +145,11 @@ std::vector<int> Components(const TrafficMatrix& traffic) {
 class LayerVolumesBuilder {
  public:
   LayerVolumesBuilder(const AttentionShape& shape,
-          const LayerMasks& masks,
-          const Partition& partition,
-          const Strategy& strategy,
-          const Routes& routes,
-          DType dtype)
+                      const LayerMasks& masks,
+                      const Partition& partition,
+                      const Strategy& strategy,
+                      const Routes& routes,
+                      DType dtype)
       : shape_(shape),
         masks_(masks),
         partition_(partition),
@@ -247,27 +246,26 @@ class LayerVolumesBuilder {
   void AddRows(const HeadGroup& group, int g) {
     const Flow flow = RowFlow(shape_, group, routes_, work_.ranks);
     const std::int64_t bytes = static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
-    ForEachPair(group, [&](std::size_t at, int home, int rank) {
-      MoveIn(home, rank, g, flow[at] * bytes);
-      if (!routes_.two_rounds) return Add(1, rank, home, flow[at] * bytes);
-      Add(2, rank, routes_.Middle(home, g), flow[at] * bytes);
-      Add(3, routes_.Middle(home, g), home, flow[at] * bytes);
+    ForEachPair(group, flow, [&](int home, int rank, std::int64_t tokens) {
+      MoveIn(home, rank, g, tokens * bytes);
+      if (!routes_.two_rounds) return Add(1, rank, home, tokens * bytes);
+      Add(2, rank, routes_.Middle(home, g), tokens * bytes);
+      Add(3, routes_.Middle(home, g), home, tokens * bytes);
     });
   }
 
   /// Adds K and V of `heads` heads.
   void AddColumns(const HeadGroup& group, int g, const Flow& flow, std::int64_t heads) {
-    ForEachPair(group, [&](std::size_t at, int home, int rank) {
-      MoveIn(home, rank, g, 2 * flow[at] * heads * token_bytes_);
+    ForEachPair(group, flow, [&](int home, int rank, std::int64_t tokens) {
+      MoveIn(home, rank, g, 2 * tokens * heads * token_bytes_);
     });
   }
 
   template <typename Body>
-  void ForEachPair(const HeadGroup& group, const Body& body) {
-    const std::size_t ring = group.ranks.size();
+  void ForEachPair(const HeadGroup& group, const Flow& flow, const Body& body) {
     for (int home = 0; home < work_.ranks; ++home) {
-      for (std::size_t index = 0; index < ring; ++index) {
-        body(static_cast<std::size_t>(home) * ring + index, home, group.ranks[index]);
+      for (std::size_t index = 0; index < flow.cols(); ++index) {
+        body(home, group.ranks[index], flow(home, index));
       }
     }
   }
@@ -314,11 +312,11 @@ class LayerVolumesBuilder {
 
   void AddCells(const HeadGroup& group, const MaskCells& cells) {
     const std::size_t ring = group.ranks.size();
-    for (std::size_t c = 0; c < cells.kept.size(); ++c) {
+    for (std::size_t c = 0; c < cells.active_blocks.size(); ++c) {
       const std::size_t step = c / ring;
       const auto rank = static_cast<std::size_t>(group.ranks[c % ring]);
       AttentionWork& part = work_.attention[step][rank];
-      part.active_blocks += cells.kept[c];
+      part.active_blocks += cells.active_blocks[c];
       part.active_pairs += cells.pairs[c];
       part.active_rows += cells.active_rows[c];
       if (step > 0) work_.merge_rows[step][rank] += cells.active_tokens[c];

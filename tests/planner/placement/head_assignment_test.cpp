@@ -63,7 +63,7 @@ bool RandomMove(std::mt19937_64& random, HeadAssignment& assignment, int heads, 
       return assignment.Assign(head, HeadAssignment::kFiller, position(assignment.filling() + 1));
     case 3:
       return assignment.SwapRanks(position(static_cast<std::size_t>(ranks)),
-                             position(static_cast<std::size_t>(ranks)));
+                                  position(static_cast<std::size_t>(ranks)));
     case 4: {
       const int rank = assignment.OwnerOf(head);
       if (rank == HeadAssignment::kFiller) return false;

@@ -14,7 +14,7 @@
 namespace dbsp::planner {
 namespace {
 
-TEST(BitCounterTest, ManyListsAreCountedAsOneByOne) {
+TEST(BitCounterTest, ManyListsAreCountedLikeSingleBits) {
   std::mt19937_64 random(51);
   for (int trial = 0; trial < 300; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -47,7 +47,7 @@ TEST(BitCounterTest, ManyListsAreCountedAsOneByOne) {
   }
 }
 
-TEST(MaskSumTest, PartsAreThoseOfTheMasksOneByOne) {
+TEST(MaskSumTest, PartsAreTheSumsOverSingleMasks) {
   std::mt19937_64 random(52);
   for (int trial = 0; trial < 300; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -78,14 +78,14 @@ TEST(MaskSumTest, PartsAreThoseOfTheMasksOneByOne) {
   }
 }
 
-/// A random side, and its cost in the plainest way.
-struct RandomSide {
+/// A random axis, and its cost computed directly.
+struct RandomAxis {
   std::size_t ring;
   std::vector<std::int64_t> weight;
   std::vector<int> owner;
   std::vector<int> home;
 
-  explicit RandomSide(std::mt19937_64& random)
+  explicit RandomAxis(std::mt19937_64& random)
       : ring(static_cast<std::size_t>(Draw(random, 2, 6))) {
     const int items = Draw(random, 1, 60);
     for (int i = 0; i < items; ++i) {
@@ -113,11 +113,11 @@ struct RandomSide {
   }
 };
 
-TEST(CellSideTest, CostIsWhatTheOwnersCostAndNeverRisesAboveTheStart) {
+TEST(RingAxisPartitionTest, CostEqualsThatOfTheOwnersAndNeverExceedsTheStart) {
   std::mt19937_64 random(54);
   for (int trial = 0; trial < 400; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
-    const RandomSide input(random);
+    const RandomAxis input(random);
     const double price = Draw(random, 0, 2) * 1.5;
     const int extra = Draw(random, 0, 3);
     RingAxisPartition side(
@@ -140,11 +140,11 @@ TEST(CellSideTest, CostIsWhatTheOwnersCostAndNeverRisesAboveTheStart) {
   }
 }
 
-TEST(CellSideTest, PartsKeepWithinTheirItems) {
+TEST(RingAxisPartitionTest, PartsKeepTheirLimitsOfItems) {
   std::mt19937_64 random(55);
   for (int trial = 0; trial < 200; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
-    const RandomSide input(random);
+    const RandomAxis input(random);
     const int extra = Draw(random, 0, 3);
     const auto counts = [&](const std::vector<int>& owner) {
       std::vector<std::size_t> count(input.ring, 0);
@@ -165,9 +165,9 @@ TEST(CellSideTest, PartsKeepWithinTheirItems) {
   }
 }
 
-TEST(CellSideTest, ALoneDenseColumnOnTheOtherSideIsTheBound) {
-  // Two parts; all weight lies in column part 0, so that one step costs what one part holds and the
-  // other is the rest: nothing is below the column's own sum.
+TEST(RingAxisPartitionTest, ASingleDenseColumnOfTheOtherAxisIsTheBound) {
+  // Two parts. All weight lies in column part 0. One step costs the load of one part, the other
+  // step the rest, so no division is below the sum of the column.
   const std::vector<std::int64_t> weight{5, 0, 5, 0, 5, 0, 5, 0};
   const std::vector<int> owner{0, 0, 0, 1};
   RingAxisPartition side(weight, owner, owner, 2, 1, 0);
