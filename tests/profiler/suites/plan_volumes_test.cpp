@@ -136,8 +136,8 @@ Plan UnevenPlan() {
 
 TEST(PlanVolumesTest, UseTheConnectedRanksAndTheBytesOfTheBusiestOne) {
   const PlanVolumes volumes = VolumesOf(UnevenPlan());
-  // Round 0 connects ranks 0 and 1. Rank 0 copies 4000 - 3000 bytes locally, so 8000 arrive. Round 1
-  // connects ranks 0 and 2.
+  // Round 0 connects ranks 0 and 1. Rank 0 copies 4000 - 3000 bytes locally, so 8000 arrive. Round
+  // 1 connects ranks 0 and 2.
   EXPECT_EQ(volumes.all_to_alls, (std::set<std::pair<int, std::int64_t>>{{2, 8000}, {2, 500'000}}));
   EXPECT_EQ(volumes.hops, (std::set<std::pair<int, std::int64_t>>{{2, 65536}}));
   EXPECT_EQ(volumes.copies, (std::set<std::int64_t>{4000, 9000}));
