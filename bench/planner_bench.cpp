@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Planning one layer of Wan2.1-14B 720p: 40 heads, 1182 x 1182 blocks of 64 tokens, all masks
-// different, a quarter kept.
+// Time to plan one layer of Wan2.1-14B 720p: 40 heads of 1182 x 1182 blocks of 64 tokens. All masks
+// differ; a quarter of the blocks is active.
 #include <benchmark/benchmark.h>
 
 #include <memory>
@@ -9,6 +9,7 @@
 #include "planner/placement/families.h"
 #include "planner/timeline/layer_volumes.h"
 #include "planner/workload/mask_counts.h"
+#include "planner/workload/row_loads.h"
 
 namespace dbsp::planner {
 namespace {
@@ -44,6 +45,11 @@ void ColumnSumsOfLayer(benchmark::State& state) {
 }
 BENCHMARK(ColumnSumsOfLayer)->Unit(benchmark::kMillisecond);
 
+void CountsOfLayer(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(RowLoadsOf(OneLayer().masks));
+}
+BENCHMARK(CountsOfLayer)->Unit(benchmark::kMillisecond);
+
 void PartitionDbsp(benchmark::State& state) {
   const Layer& layer = OneLayer();
   const int ring = static_cast<int>(state.range(0));
@@ -54,7 +60,17 @@ void PartitionDbsp(benchmark::State& state) {
 }
 BENCHMARK(PartitionDbsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
 
-void LayerWorkOf(benchmark::State& state, Family family, Exchange exchange = Exchange::kRing) {
+void PartitionBalanced(benchmark::State& state) {
+  const Layer& layer = OneLayer();
+  const int ring = static_cast<int>(state.range(0));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(MakePartition(
+        Family::kBalanced, layer.shape, layer.masks, kRanks, kRanks / ring, ring, layer.home));
+  }
+}
+BENCHMARK(PartitionBalanced)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
+
+void VolumesOf(benchmark::State& state, Family family, Exchange exchange = Exchange::kRing) {
   const Layer& layer = OneLayer();
   Strategy strategy;
   strategy.family = family;
@@ -77,18 +93,16 @@ void LayerWorkOf(benchmark::State& state, Family family, Exchange exchange = Exc
         BuildLayerVolumes(layer.shape, layer.masks, partition, strategy, layer.home, DType::kBf16));
   }
 }
-void LayerWorkUsp(benchmark::State& state) { LayerWorkOf(state, Family::kUsp); }
-void LayerWorkDbsp(benchmark::State& state) { LayerWorkOf(state, Family::kDbsp); }
-void LayerWorkNeeded(benchmark::State& state) {
-  LayerWorkOf(state, Family::kUsp, Exchange::kNeeded);
+void VolumesUsp(benchmark::State& state) { VolumesOf(state, Family::kUsp); }
+void VolumesDbsp(benchmark::State& state) { VolumesOf(state, Family::kDbsp); }
+void VolumesNeeded(benchmark::State& state) { VolumesOf(state, Family::kUsp, Exchange::kNeeded); }
+void VolumesAllGather(benchmark::State& state) {
+  VolumesOf(state, Family::kUsp, Exchange::kAllGather);
 }
-void LayerWorkAllGather(benchmark::State& state) {
-  LayerWorkOf(state, Family::kUsp, Exchange::kAllGather);
-}
-BENCHMARK(LayerWorkUsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
-BENCHMARK(LayerWorkDbsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
-BENCHMARK(LayerWorkNeeded)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
-BENCHMARK(LayerWorkAllGather)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
+BENCHMARK(VolumesUsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
+BENCHMARK(VolumesDbsp)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
+BENCHMARK(VolumesNeeded)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
+BENCHMARK(VolumesAllGather)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace dbsp::planner

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The planner's own families against db-SP and plain heuristics, on measured profiles and radial
-// masks, and what planning costs. Prints one table: case, today's best, must reach, reached.
+// Compares the planner's own families with db-SP and plain heuristics on measured profiles and
+// radial masks, and measures the time of planning. Prints one table: case, today's best, must
+// reach, reached.
 //
-//   planner_vs_dbsp [DATA]     DATA: folder with wan14b_sparge_density and svoo; rows whose files
-//                              are absent say so
+//   planner_vs_dbsp [DATA]     DATA: folder with wan14b_sparge_density and svoo. Rows of absent
+//   files say so.
 //
-// Where only heads' counts are known, a head's load is spread evenly over 256 rows (SpreadLoads);
-// where bytes are counted, its masks are made by the rule of `density` with pattern band.
+// If only the counts of heads are known, the load of a head is spread evenly over 256 rows
+// (SpreadLoads). For rows about bytes, masks are made by the rule `density` with pattern band.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -30,6 +31,7 @@
 #include "planner/timeline/barrier.h"
 #include "planner/timeline/home_ring.h"
 #include "planner/timeline/layer_volumes.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
 #include "planner/workload/mask_flag.h"
 #include "planner/workload/mask_source.h"
@@ -43,7 +45,7 @@ namespace dbsp::planner {
 namespace {
 
 constexpr int kRows = 256;
-/// Bounds of traffic take a second a layer: of the pairs whose bytes are counted one in so many.
+/// Bounds of traffic take a second per layer, so they are computed for every fourth pair.
 constexpr std::size_t kBoundEvery = 4;
 
 void Print(const std::string& name,
@@ -53,10 +55,10 @@ void Print(const std::string& name,
   fmt::print("| {} | {} | {} | {} |\n", name, today, must, reached);
 }
 
-/// Heads' counts per (step, layer), steps first.
+/// Counts of heads per (step, layer), ordered by step.
 struct Profile {
   int layers = 0;
-  int cols = 0;  ///< key blocks; query blocks are kRows
+  int cols = 0;  ///< key blocks; there are kRows query blocks
   std::vector<std::vector<std::int64_t>> counts;
 };
 
@@ -95,10 +97,10 @@ std::vector<int> Homes(int blocks, int ranks) {
 struct Balance {
   double mean = 0;
   double worst = 0;
-  double sums = 0;  ///< sum of the heaviest over sum of the mean
+  double sums = 0;  ///< sum of heaviest loads over sum of mean loads
 };
 
-/// `loads_of(pair)` gives every rank's load; pairs from `first` on.
+/// Balance over pairs from `first` on. `loads_of(pair)` gives the load of every rank.
 Balance Over(const Profile& profile,
              std::size_t first,
              const std::function<std::vector<std::int64_t>(std::size_t)>& loads_of) {
@@ -130,7 +132,7 @@ std::vector<std::int64_t> WholeHeads(const std::vector<std::int64_t>& counts,
   return load;
 }
 
-/// Loads of the placement planned from `seen` when `real` comes.
+/// Loads of `real` under the placement planned from `seen`.
 std::vector<std::int64_t> Placed(const std::vector<std::int64_t>& seen,
                                  const std::vector<std::int64_t>& real,
                                  int cols,
@@ -194,7 +196,7 @@ struct Bytes {
   double total = 0;
 };
 
-/// MaxTrafficLowerBound of a layer, in bytes; ranks compute at most half a percent more than the
+/// MaxTrafficLowerBound of a layer, in bytes. Ranks compute at most half a percent more than the
 /// mean.
 double BoundBytes(const AttentionShape& shape, const LayerMasks& masks, const HomeLayout& home) {
   const std::vector<int> rows = HomeRing(shape.q_blocks(), shape.block.q, home, 1);
@@ -209,9 +211,9 @@ double BoundBytes(const AttentionShape& shape, const LayerMasks& masks, const Ho
   return MaxTrafficLowerBound(masks, rows, cols, home.ranks(), 1.005 * mean) * unit_bytes;
 }
 
-/// Bytes of placed and needed against ulysses and alltoall, BuildLayerVolumes's: mean over every
-/// `stride`-th pair of (most bytes a rank sends or receives, bytes of all ranks), and the worst of
-/// the first; and what no placement can do without (kBoundEvery).
+/// Bytes of placed with needed over ulysses with alltoall, from BuildLayerVolumes: means over every
+/// `stride`-th pair of all ranks' bytes and of the busiest rank's, and the worst of the latter;
+/// also the lower bound for some pairs (kBoundEvery).
 void TrafficRow(const std::string& name, const Profile& profile, int ranks, std::size_t stride) {
   const int heads = static_cast<int>(profile.counts.front().size());
   const AttentionShape shape{heads, 128, kRows * 128, {128, kRows * 128 / profile.cols}};
@@ -265,8 +267,8 @@ void TrafficRow(const std::string& name, const Profile& profile, int ranks, std:
         fmt::format("{:.3f}, {:.3f}", bounded / bound_pairs, bounds / bound_pairs));
 }
 
-/// Processor time, least of seven runs, milliseconds: one thread runs, so that this is what it
-/// takes where nothing else does; other programs only make it longer, through shared caches.
+/// Processor time in milliseconds, the least of seven runs. Other programs only make a run longer,
+/// through shared caches.
 double Milliseconds(const std::function<void()>& run) {
   double least = 0;
   for (int n = 0; n < 7; ++n) {
@@ -309,7 +311,7 @@ void RadialRows() {
   }
 }
 
-/// Equal rows, as sliding tiles have: what is reached and what whole rows allow.
+/// Sliding tiles have equal rows: the reached ratio and the lower bound of whole rows.
 void SlidingTileRow() {
   Workload workload;
   workload.model = ModelPreset("wan2.1-t2v-14b-768p-69f");
@@ -337,7 +339,7 @@ void SlidingTileRow() {
         reached);
 }
 
-/// Bytes per second of one core that adds up words it reads, GB/s.
+/// Rate at which one core reads and adds words, in GB/s.
 double StreamRate() {
   const std::vector<std::uint64_t> words(std::size_t{1} << 25, 1);
   volatile std::uint64_t sink = 0;
@@ -379,8 +381,8 @@ void PlacedTimeRows(const AttentionShape& shape, const LayerMasks& masks, const 
   }
 }
 
-/// What a search of the groups' cells cannot do without: each group's masks added up, and the
-/// weights of its rows and columns at home.
+/// The passes over the masks that every search on cells needs: the sum of each group's masks, and
+/// the weights of its rows and columns at home.
 void GroupPasses(const AttentionShape& shape,
                  const LayerMasks& masks,
                  const Partition& made,

@@ -33,7 +33,7 @@ double Rho(const std::vector<std::int64_t>& load) {
   return static_cast<double>(*std::ranges::max_element(load)) * kRanks / total;
 }
 
-/// The measured counts of a run and what a plan makes of them.
+/// The measured counts of a run, and plans made from them.
 class Trace {
  public:
   Trace(const std::vector<Counts>& counts, int layers, int rows, int cols)
@@ -47,7 +47,7 @@ class Trace {
   [[nodiscard]] const Counts& At(std::size_t step, std::size_t layer) const {
     return counts_[step * layers_ + layer];
   }
-  /// What is expected of `step` from the two before.
+  /// Prediction of `step` from the two steps before.
   [[nodiscard]] Counts Expected(std::size_t step, std::size_t layer, double gain) const {
     return PredictCounts(At(step - 1, layer), step >= 2 ? At(step - 2, layer) : Counts(), gain);
   }
@@ -76,10 +76,10 @@ struct Outcome {
 
 struct Choice {
   double gain = 0;
-  double price = 0;  ///< of a plan, in mean rank times of one step
+  double price = 0;  ///< of a plan, in units of the mean rank time of one step
 };
 
-/// Steps 1 on of layers [begin, end): plans only from steps already seen.
+/// Visits the steps from 1 of layers [begin, end). Plans use only earlier steps.
 Outcome FollowRule(const Trace& trace, std::size_t begin, std::size_t end, const Choice& choice) {
   Outcome out;
   const auto pairs = static_cast<double>((end - begin) * (trace.steps() - 1));
@@ -115,8 +115,8 @@ Choice Fit(const Trace& trace, std::size_t begin, std::size_t end) {
   return best;
 }
 
-/// Contract of `tolerance` checked with the counts of the step itself; broken, the step's plan is
-/// made from them. Step 0 makes the first plan.
+/// Checks a contract against the counts of the step itself. If it is broken, the plan of the step
+/// is made from those counts. Step 0 makes the first plan.
 Outcome FollowContract(const Trace& trace, std::size_t layers) {
   Outcome out;
   const auto pairs = static_cast<double>(layers * (trace.steps() - 1));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reuse of plans over steps, on measured counts: rows of planner_vs_dbsp.
+// Reuse of plans over denoising steps, on measured counts: rows of planner_vs_dbsp.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace dbsp::planner {
 
 /// shape  counts[step * layers + layer][head]; masks of `rows` x `cols` blocks
-/// print  takes a row's case, today's best, goal and what was reached
+/// print  takes the case of a row, the best value today, the goal and the reached value
 void ReuseRows(
     const std::vector<std::vector<std::int64_t>>& counts,
     int layers,

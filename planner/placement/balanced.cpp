@@ -10,6 +10,7 @@
 #include "planner/placement/head_search.h"
 #include "planner/placement/placed.h"
 #include "planner/timeline/home_ring.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
 #include "planner/workload/mask_sum.h"
 #include "planner/workload/popcount.h"
@@ -18,19 +19,19 @@
 namespace dbsp::planner {
 namespace {
 
-/// Where the search stops: what is left is less than what a kernel's time varies by.
-constexpr double kEnough = 1.001;
-/// Other starts, from which most items move, are tried only where the search from home ends above
-/// this.
-constexpr double kTryOthers = 1.003;
-/// Nor where it ends this near to the least that whole rows allow.
-constexpr double kAtLeast = 1.0003;
-/// Where moving most items costs less than this part of the mean, home gets a third of the scans:
-/// it is the slowest start for masks along the diagonal.
+/// The search stops at this ratio to an even split: less is within the variation of a kernel's
+/// time.
+constexpr double kEvenEnough = 1.001;
+/// Other starts move most items. They are tried only if the search from home ends above this ratio.
+constexpr double kTryOtherStarts = 1.003;
+/// Other starts are not tried either if the search ends this near to the lower bound of whole rows.
+constexpr double kNearLowerBound = 1.0003;
+/// If moving most items costs less than this fraction of the mean, the search from home gets a
+/// third of the scans: home is the slowest start for masks along the diagonal.
 constexpr double kMovesAreFree = 0.002;
 
-/// Distinct masks among the group's heads, each with as many heads as it has there. Where all
-/// numbers share a factor it is taken out, so that groups alike but in size are searched alike.
+/// Distinct masks of the group's heads. Common factors of their numbers of heads are divided out,
+/// so that groups that differ only in size are searched in the same way.
 std::vector<DistinctMask> MasksOf(const LayerMasks& masks, const std::vector<int>& heads) {
   LayerMasks part;
   for (const int head : heads) part.head.push_back(masks.head[head]);
@@ -52,14 +53,14 @@ std::vector<int> Strided(std::size_t items, int ring) {
   const std::size_t left = items % parts;
   std::vector<int> owner(items);
   for (std::size_t i = 0; i < items; ++i) {
-    const std::size_t over = i - (items - left);  // of the last, incomplete round
+    const std::size_t over = i - (items - left);  // index in the last, incomplete round
     const bool whole = i < items - left;
     owner[i] = static_cast<int>(whole ? i % parts : over * parts / left);
   }
   return owner;
 }
 
-/// db-SP's own, from the sums of rows and columns.
+/// db-SP's greedy owners, from the sums of rows and columns.
 RingOwners Greedy(const MaskSum& masks, int ring) {
   const std::vector<int> rows(masks.rows(), 0);
   const std::vector<int> cols(masks.cols(), 0);
@@ -73,12 +74,12 @@ std::int64_t HeadsIn(const std::vector<DistinctMask>& masks) {
   return heads;
 }
 
-std::int64_t Kept(const std::vector<DistinctMask>& masks) {
-  std::int64_t kept = 0;
+std::int64_t ActiveBlocks(const std::vector<DistinctMask>& masks) {
+  std::int64_t active = 0;
   for (const DistinctMask& entry : masks) {
-    kept += CountBits(entry.mask->words()) * static_cast<std::int64_t>(entry.heads.size());
+    active += CountBits(entry.mask->words()) * static_cast<std::int64_t>(entry.heads.size());
   }
-  return kept;
+  return active;
 }
 
 RingOwners SearchGroup(const std::vector<DistinctMask>& masks,
@@ -91,20 +92,20 @@ RingOwners SearchGroup(const std::vector<DistinctMask>& masks,
   CellSearchOptions search;
   search.move_price = options.move_price * static_cast<double>(HeadsIn(masks)) / (ring * ulysses);
   search.scans = options.scans;
-  search.good_enough = kEnough;
+  search.good_enough = kEvenEnough;
   const int items = static_cast<int>(std::max(home.row.size(), home.col.size()));
   search.extra_items = std::max(1, (items / ring + 15) / 16);
   const std::size_t rows = home.row.size();
   const std::size_t cols = home.col.size();
-  // (R - 1) / R of the items leave home in the other starts.
+  // In the other starts (R - 1) / R of the items leave home.
   const double leaving = search.move_price * static_cast<double>(rows + cols) * (ring - 1) / ring;
-  const double mean = static_cast<double>(Kept(masks)) / ring;
+  const double mean = static_cast<double>(ActiveBlocks(masks)) / ring;
   CellSearchOptions from_home = search;
   if (leaving < kMovesAreFree * mean) from_home.scans /= 3;
   FoundOwners best = SearchCells(sum, home, home, ring, from_home);
   for (const bool greedy : {false, true}) {
-    if (best.cost <= kTryOthers * mean || best.cost - best.least <= leaving) break;
-    if (best.cost <= kAtLeast * best.least) break;
+    if (best.cost <= kTryOtherStarts * mean || best.cost - best.least <= leaving) break;
+    if (best.cost <= kNearLowerBound * best.least) break;
     const RingOwners start =
         greedy ? Greedy(sum, ring) : RingOwners{Strided(rows, ring), Strided(cols, ring)};
     FoundOwners found = SearchCells(sum, home, start, ring, search);

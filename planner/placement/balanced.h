@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Family `balanced`: U head groups of R ranks, heads by search on their active blocks, and for
-// every group its own rows and columns by search on that group's R x R cells. Any U, R; nothing
-// need be divisible.
+// Family `balanced`: U head groups of R ranks. A search over active blocks divides the heads. A
+// search over the R x R cells of each group divides its rows and columns. U and R need not divide
+// the heads or blocks.
 #pragma once
 
 #include "core/block_mask.h"
@@ -11,23 +11,25 @@
 namespace dbsp::planner {
 
 struct BalancedOptions {
-  /// What moving one row or column of one head off its rank costs, in active blocks of a rank's
-  /// time (planner/placement/move_price.h). It is shared by the ranks of the ring, as the exchange
-  /// is; of U groups only one has the block's own rank, for the others it moves in any case.
+  /// Cost of moving one row or column of one head away from its rank, in active blocks of a rank's
+  /// time (planner/placement/move_price.h). The ranks of the ring share this cost, as they share
+  /// the exchange. Only one of the U groups contains the block's home rank; for the other groups
+  /// the block moves in any case.
   double move_price = 0.01;
-  /// Exchanges looked at from each start of a head group's search, CellSearchOptions::scans.
+  /// Exchanges that the search of a head group evaluates from each start: CellSearchOptions::scans.
   std::int64_t scans = 400000;
-  /// What a row with an active block costs beside its blocks, in blocks
+  /// Cost of a row with an active block beside its blocks, in blocks
   /// (planner/placement/move_price.h).
   double row_price = 0;
 };
 
-/// heads        SearchHeadOwners, rows weighed at their price: at most ceil(heads / U) + 1 in a
-///              group
-/// rows, cols   SearchCells from home; where that ends above 1.003 of even, from i mod R too, and
-///              above 1.005 from db-SP's greedy without reward; the cheapest, the price included. A
-///              rank holds at most a sixteenth (one at least) more than ceil(n / R) rows, and
-///              columns, unless it does so at home
+/// heads        SearchHeadOwners, rows weighed at their price; a group has at most
+///              ceil(heads / U) + 1
+/// rows, cols   SearchCells from the home owners. If the result is above 1.003 of even, also from i
+///              mod R; if it is still above 1.003, also from db-SP's greedy owners without reward.
+///              The result with the lowest cost, moves included, is taken. A rank holds at most
+///              ceil(n / R) rows plus a sixteenth (at least one), and likewise columns, unless it
+///              holds more at home.
 /// requires ulysses * ring = home.ranks(), both >= 1, masks of the shape
 [[nodiscard]] Partition MakeBalanced(const AttentionShape& shape,
                                      const LayerMasks& masks,

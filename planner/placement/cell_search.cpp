@@ -10,22 +10,23 @@
 namespace dbsp::planner {
 namespace {
 
-/// Turns of rows and columns; the search ends earlier after kIdlePhases in a row that gain less
-/// than kGain of the mean.
+/// Phases, each over rows or columns. The search ends earlier after kIdlePhases consecutive phases
+/// that each gain less than kGain of the mean.
 constexpr int kPhases = 10;
 constexpr int kIdlePhases = 3;
 constexpr double kGain = 0.0001;
-/// Phases of n items cost as much as n does: kMoreFor / n more of them, three times as many in all.
-constexpr std::size_t kMoreFor = 200;
+/// The cost of a phase is proportional to its items n, so small groups get kMorePhasesUpTo / n more
+/// idle phases and three times as many more phases in total.
+constexpr std::size_t kMorePhasesUpTo = 200;
 constexpr int kKickSwaps = 2;
-/// Scans of one phase, the first two thirds for RingAxisPartition::MinimizeSquares.
+/// Scans of one phase. MinimizeSquares gets two thirds, MinimizeBarrier the rest.
 constexpr std::int64_t kPhaseScans = 60000;
-/// Items in a row for which nothing is found before a side is left as it is.
+/// Consecutive items without an improving exchange after which a phase ends.
 constexpr int kPatience = 100;
-/// A side is not sharpened once this near to what the other side allows.
-constexpr double kAtBound = 1.0003;
-/// Items are taken home after the search where all that are away cost more than this part.
-constexpr double kPriceThatCounts = 0.001;
+/// MinimizeBarrier is skipped once the cost is this near to RingAxisPartition::Bound.
+constexpr double kNearBound = 1.0003;
+/// Items return home after the search if those away cost more than this fraction of the mean.
+constexpr double kRestoreAbove = 0.001;
 
 std::int64_t BarrierOf(const std::vector<std::int64_t>& row_parts,
                        const std::vector<int>& row_owner,
@@ -51,13 +52,13 @@ std::int64_t AwayOf(const std::vector<int>& owner, const std::vector<int>& home)
   return away;
 }
 
-class Search {
+class CellSearch {
  public:
-  Search(const MaskSum& masks,
-         const RingOwners& home,
-         const RingOwners& start,
-         int ring,
-         const CellSearchOptions& options)
+  CellSearch(const MaskSum& masks,
+             const RingOwners& home,
+             const RingOwners& start,
+             int ring,
+             const CellSearchOptions& options)
       : masks_(masks), home_(home), ring_(ring), options_(options), now_(start) {
     first_ = masks.RowParts(start.col, ring);
     best_.owners = start;
@@ -78,37 +79,38 @@ class Search {
     const double enough = std::max(options_.good_enough * best_.mean, best_.least);
     std::int64_t left = options_.scans;
     Prng prng{0x63656C6C, now_.row.size(), now_.col.size(), static_cast<std::uint64_t>(ring_)};
-    const auto more = static_cast<int>(kMoreFor / std::max(now_.row.size(), now_.col.size()));
+    const auto more =
+        static_cast<int>(kMorePhasesUpTo / std::max(now_.row.size(), now_.col.size()));
     int idle = 0;
     for (int phase = 0; phase < kPhases + 3 * more && best_.cost > enough; ++phase) {
       if (idle == kIdlePhases + more) break;
       const bool rows = phase % 2 == 0;
-      RingAxisPartition side = phase == 0 ? SideOf(now_, rows, first_) : SideOf(now_, rows);
+      RingAxisPartition axis = phase == 0 ? AxisOf(now_, rows, first_) : AxisOf(now_, rows);
       const std::int64_t part = std::min(left, kPhaseScans);
-      side.MinimizeSquares({part * 2 / 3, OwnEnough(enough, rows), kPatience}, prng);
-      if (side.cost() > kAtBound * side.Bound()) {
-        side.MinimizeBarrier({part / 3, OwnEnough(enough, rows), kPatience}, prng);
+      axis.MinimizeSquares({part * 2 / 3, OwnEnough(enough, rows), kPatience}, prng);
+      if (axis.cost() > kNearBound * axis.Bound()) {
+        axis.MinimizeBarrier({part / 3, OwnEnough(enough, rows), kPatience}, prng);
       }
       const double before = best_.cost;
-      Keep(side, rows);
+      Keep(axis, rows);
       idle = before - best_.cost > kGain * best_.mean ? 0 : idle + 1;
-      (rows ? now_.row : now_.col) = side.owner();
+      (rows ? now_.row : now_.col) = axis.owner();
       if (idle > 0) Kick(rows ? now_.row : now_.col, prng);
-      left -= side.scanned();
+      left -= axis.scanned();
       if (left <= 0) break;
     }
-    TakeHome();
+    RestoreHomes();
     return std::move(best_);
   }
 
  private:
-  [[nodiscard]] RingAxisPartition SideOf(const RingOwners& owners, bool rows) const {
-    return SideOf(
+  [[nodiscard]] RingAxisPartition AxisOf(const RingOwners& owners, bool rows) const {
+    return AxisOf(
         owners,
         rows,
         rows ? masks_.RowParts(owners.col, ring_) : masks_.ColumnParts(owners.row, ring_));
   }
-  [[nodiscard]] RingAxisPartition SideOf(const RingOwners& owners,
+  [[nodiscard]] RingAxisPartition AxisOf(const RingOwners& owners,
                                          bool rows,
                                          const std::vector<std::int64_t>& weight) const {
     return RingAxisPartition(weight,
@@ -118,7 +120,7 @@ class Search {
                              options_.extra_items,
                              options_.move_price);
   }
-  /// What the items of the other side that are away from home cost.
+  /// Cost of the other axis' items that are away from home.
   [[nodiscard]] double OtherPrice(bool rows) const {
     const std::int64_t away = rows ? AwayOf(now_.col, home_.col) : AwayOf(now_.row, home_.row);
     return options_.move_price * static_cast<double>(away);
@@ -126,28 +128,28 @@ class Search {
   [[nodiscard]] double OwnEnough(double enough, bool rows) const {
     return enough - OtherPrice(rows);
   }
-  /// A side that found nothing is left by a few exchanges at random.
+  /// Random swaps after a phase without gain.
   static void Kick(std::vector<int>& owner, Prng& prng) {
     for (int n = 0; n < kKickSwaps; ++n) {
       std::swap(owner[prng.Below(owner.size())], owner[prng.Below(owner.size())]);
     }
   }
-  void Keep(const RingAxisPartition& side, bool rows) {
-    const double cost = side.best() + OtherPrice(rows);
+  void Keep(const RingAxisPartition& axis, bool rows) {
+    const double cost = axis.best() + OtherPrice(rows);
     if (cost >= best_.cost) return;
     best_.cost = cost;
     best_.owners = now_;
-    (rows ? best_.owners.row : best_.owners.col) = side.BestOwner();
+    (rows ? best_.owners.row : best_.owners.col) = axis.BestOwner();
   }
-  void TakeHome() {
+  void RestoreHomes() {
     for (const bool rows : {true, false}) {
       const std::int64_t away =
           AwayOf(best_.owners.row, home_.row) + AwayOf(best_.owners.col, home_.col);
-      if (options_.move_price * static_cast<double>(away) <= kPriceThatCounts * best_.mean) return;
+      if (options_.move_price * static_cast<double>(away) <= kRestoreAbove * best_.mean) return;
       now_ = best_.owners;
-      RingAxisPartition side = SideOf(now_, rows);
-      side.RestoreHomes();
-      Keep(side, rows);
+      RingAxisPartition axis = AxisOf(now_, rows);
+      axis.RestoreHomes();
+      Keep(axis, rows);
     }
   }
 
@@ -187,7 +189,7 @@ FoundOwners SearchCells(const MaskSum& masks,
   DBSP_CHECK(ring >= 1 && home.row.size() == start.row.size() &&
              home.col.size() == start.col.size());
   if (ring == 1 || start.row.empty() || start.col.empty()) return {start, 0, 0, 0};
-  return Search(masks, home, start, ring, options).Run();
+  return CellSearch(masks, home, start, ring, options).Run();
 }
 
 }  // namespace dbsp::planner

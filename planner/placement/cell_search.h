@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows and columns of one head group onto the R ranks of a ring, searched on the R x R cells
-// themselves: what costs time is the busiest cell of every ring step, which marginals do not see.
+// Search for the owners of the rows and columns of one head group in a ring of R ranks. It works on
+// the R x R cells themselves: time follows the busiest cell of every ring step, which sums over
+// rows or columns do not show.
 #pragma once
 
 #include <cstdint>
@@ -18,39 +19,40 @@ struct RingOwners {
 };
 
 struct CellSearchOptions {
-  /// What a row or column away from home costs, in active blocks of the barrier time.
+  /// Cost of a row or column away from home, in active blocks of the barrier time.
   double move_price = 0;
-  /// Rows (and columns) a rank may hold above ceil(n / R); as many it may hold below floor(n / R).
+  /// Rows (and columns) that a rank may hold above ceil(n / R), and below floor(n / R).
   int extra_items = 2;
-  /// Exchanges of two items that may be looked at from each start, half a nanosecond per ring rank
-  /// each. None are once cost / (active blocks / R) is `good_enough`.
+  /// Exchanges of two items that are evaluated from each start; each takes half a nanosecond per
+  /// rank of the ring. The search ends once cost / (active blocks / R) is at most `good_enough`.
   std::int64_t scans = 400000;
   double good_enough = 1.001;
 };
 
-/// sum over ring steps t of max over i of c[i][(i + t) mod R], c being the active blocks of rows
-/// with owner i and columns with owner j. requires owners in [0, ring)
+/// sum over ring steps t of max over i of c[i][(i + t) mod R], where c[i][j] holds the active
+/// blocks of rows with owner i and columns with owner j. requires owners in [0, ring)
 [[nodiscard]] std::int64_t RingBarrier(const MaskSum& masks, const RingOwners& owners, int ring);
 
 struct FoundOwners {
   RingOwners owners;
-  double cost = 0;  ///< RingBarrier + move_price * (items away from home)
+  double cost = 0;  ///< RingBarrier + move_price * items away from home
   double mean = 0;  ///< active blocks / ring
-  double least = 0;  ///< no owners have a lower barrier: the mean, or MaxLoadLowerBound of the rows
+  double least = 0;  ///< lower bound on the barrier: the mean, or MaxLoadLowerBound of rows
 };
 
-/// Least that the heaviest of `parts` parts weighs, whichever items it has: of the k * parts + 1
-/// heaviest items some part has k + 1, which weigh no less than the lightest of those.
-/// requires weights >= 0, parts >= 1
+/// Lower bound on the weight of the heaviest of `parts` parts, over all divisions of the items.
+/// Some part holds k + 1 of the k * parts + 1 heaviest items, which weigh at least as much as the k
+/// + 1 lightest of those. requires weights >= 0, parts >= 1
 [[nodiscard]] std::int64_t MaxLoadLowerBound(std::vector<std::int64_t> weights, int parts);
 
-/// A part meets every column once round the ring, so that the barrier is no less than the heaviest
-/// part's rows; the search ends near what MaxLoadLowerBound says of them, too.
-/// Owners that cost no more than `start`: rows and columns by turns, each by exchanges that bring
-/// the cells of a step nearer to their mean and then by such that lower the barrier
-/// (RingAxisPartition); the best seen are returned. The seed is fixed: the same input gives the
-/// same owners. shape    home: where rows and columns lie outside attention requires owners of
-/// `start` and `home` in [0, ring), ring >= 1
+/// Owners with a cost of at most that of `start`. Every part computes its rows with all columns
+/// over the ring, so the barrier is at least the heaviest part's rows; the search also ends near
+/// MaxLoadLowerBound of the rows. It alternates between rows and columns. For each it first makes
+/// exchanges that bring the cells of a step nearer to their mean, then exchanges that lower the
+/// barrier (RingAxisPartition). The best owners seen are returned. The seed is fixed: equal input
+/// gives equal owners.
+/// shape    home: owners outside attention
+/// requires owners of `start` and `home` in [0, ring), ring >= 1
 [[nodiscard]] FoundOwners SearchCells(const MaskSum& masks,
                                       const RingOwners& home,
                                       const RingOwners& start,

@@ -13,7 +13,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Heads in falling order of active blocks.
+/// Heads, those with the most active blocks first.
 std::vector<int> ByLoad(const LayerMasks& masks) {
   const std::vector<std::int64_t> counts = HeadCounts(masks);
   std::vector<int> order(counts.size());
@@ -22,27 +22,28 @@ std::vector<int> ByLoad(const LayerMasks& masks) {
   return order;
 }
 
-/// Chunk of every head. Tiers of `tier` heads that are next to each other in load go to the chunks
-/// in turn, there and back: chunks get equal loads, and the ranks one head of every tier.
+/// Chunk of every head. Heads are sorted by load and cut into tiers of `tier` heads. Tiers are
+/// dealt to the chunks in order, then in reverse order, and so on. Chunks then have equal loads,
+/// and every rank gets one head of each tier.
 std::vector<int> DivideHeads(const LayerMasks& masks, int chunks, int tier) {
   std::vector<int> chunk(masks.head.size());
   const std::vector<int> order = ByLoad(masks);
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const int turn = static_cast<int>(i) / tier;
-    const int place = turn % chunks;
-    const bool back = turn / chunks % 2 == 1;
-    chunk[order[i]] = back ? chunks - 1 - place : place;
+    const int index = static_cast<int>(i) / tier;
+    const int position = index % chunks;
+    const bool reverse = index / chunks % 2 == 1;
+    chunk[order[i]] = reverse ? chunks - 1 - position : position;
   }
   return chunk;
 }
 
-/// Every rank's contiguous heads in `chunks` runs.
+/// Divides the contiguous heads of every rank into `chunks` runs.
 void ChunkRuns(Partition& partition, int chunks) {
   partition.chunk_of_head.assign(partition.heads, 0);
   for (const HeadGroup& group : partition.groups) {
     const std::size_t heads = group.heads.size();
     for (std::size_t i = 0; i < heads; ++i) {
-      // A rank with fewer heads than chunks has them in the first ones.
+      // A rank with fewer heads than chunks has them in the first chunks.
       const std::size_t run = heads < static_cast<std::size_t>(chunks)
                                   ? i
                                   : i * static_cast<std::size_t>(chunks) / heads;
@@ -51,7 +52,7 @@ void ChunkRuns(Partition& partition, int chunks) {
   }
 }
 
-/// Adds a chunk's groups: whole heads to the group of their rank, split heads as they are.
+/// Adds the groups of a chunk: whole heads to the group of their rank, split heads as they are.
 void AddGroups(const ChunkLayer& layer, std::vector<HeadGroup>& whole, Partition& into) {
   for (HeadGroup group : layer.partition.groups) {
     for (int& head : group.heads) head = layer.heads[head];

@@ -11,20 +11,20 @@
 
 namespace dbsp::planner {
 
-/// Most chunks worth trying: no more than the heads of a rank where heads stay whole, half of all
-/// heads in family placed.
+/// Largest useful number of chunks: the heads of a rank if heads stay whole, half of all heads in
+/// family placed.
 [[nodiscard]] int MostChunks(Family family, int ranks, int heads);
 
 /// Places the heads of a layer, without chunks.
 using PlaceHeadsOf = std::function<Partition(const AttentionShape&, const LayerMasks&)>;
 
 /// The partition of `family` with its heads in `chunks` chunks. ulysses and usp keep their
-/// contiguous heads, and every rank's heads are divided into as many runs. Other families divide
-/// the heads first, so that chunks are alike in load, and place every chunk by itself: each chunk
-/// is balanced, because all ranks wait for its exchange.
+/// contiguous heads; the heads of every rank are divided into `chunks` runs. Other families divide
+/// the heads first, such that chunks have equal loads, and then place every chunk separately. Each
+/// chunk is balanced because all ranks wait for its exchange.
 /// place    places all heads, or the heads of one chunk, on all ranks
 /// requires chunks >= 2
-/// errors   Error{kInvalidArgument} for ring_degree > 1, or more chunks than MostChunks()
+/// errors   Error{kInvalidArgument} if ring_degree > 1 or chunks > MostChunks()
 [[nodiscard]] Partition MakeChunked(Family family,
                                     const AttentionShape& shape,
                                     const LayerMasks& masks,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads of the next denoising step from those already seen.
+// Prediction of the next denoising step's loads from earlier steps.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +8,14 @@
 
 namespace dbsp::planner {
 
-/// Half of the last change again: the best of the gains tried on the measured SpargeAttn counts
-/// (docs/planner.md), where loads drift one way for several steps.
+/// Half of the last change is added. Of the gains tried on the measured SpargeAttn counts this was
+/// the best (docs/planner.md); loads drift in one direction for several steps there.
 inline constexpr double kDriftGain = 0.5;
 
-/// max(1, now + gain * (now - before)), rounded; 0 stays 0 where nothing was ever kept.
-/// shape    now[n]; before[n], or empty on the first step, which gives `now`
+/// max(1, now + gain * (now - before)), rounded; 0 if both counts are 0.
+/// shape    now[n]; before[n], or empty in the first step, for which `now` is returned
 /// requires counts >= 0, gain finite
-/// errors   Error{kInvalidArgument} when the lengths differ
+/// errors   Error{kInvalidArgument} if the lengths differ
 [[nodiscard]] std::vector<std::int64_t> PredictCounts(std::span<const std::int64_t> now,
                                                       std::span<const std::int64_t> before,
                                                       double gain = kDriftGain);

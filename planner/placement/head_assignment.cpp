@@ -2,74 +2,10 @@
 #include "planner/placement/head_assignment.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 
 namespace dbsp::planner {
-namespace {
-
-/// Costs of whole heads are multiples of 1 / kGrid.
-constexpr double kGrid = 1 << 30;
-
-}  // namespace
-
-ReceiveVolumeModel::ReceiveVolumeModel(std::span<const std::int64_t> totals,
-                                       int ranks,
-                                       double columns,
-                                       std::span<const double> needs)
-    : total_(totals.begin(), totals.end()),
-      needs_(needs.begin(), needs.end()),
-      ranks_(ranks),
-      per_column_(1.0 / columns),
-      home_(1.0 / ranks),
-      away_(1 - home_) {
-  for (std::size_t h = 0; h < total_.size(); ++h) {
-    per_load_.push_back(total_[h] > 0 ? 1 / total_[h] : 0);
-    const double cost = Part(total_[h], static_cast<int>(h));
-    whole_.push_back(static_cast<double>(static_cast<std::int64_t>(cost * kGrid)) / kGrid);
-  }
-}
-
-double ReceiveVolumeModel::Part(double load, int head) const {
-  const auto h = static_cast<std::size_t>(head);
-  const bool whole = load >= total_[h];
-  const double share = load * per_load_[h];
-  const double random = load * per_column_;  // blocks a column
-  double columns = away_ * std::min(1.0, 2 * random / (2 + random));
-  if (!needs_.empty()) {
-    const double* needs = needs_.data() + h * static_cast<std::size_t>(ranks_ + 1);
-    const double homes = share * ranks_;
-    const int n = whole ? ranks_ - 1 : std::max(1, static_cast<int>(homes));
-    const double more = needs[n + 1] - needs[n];
-    const double run = whole ? needs[ranks_] : needs[n] + std::max(0.0, homes - n) * more;
-    columns = whole ? run : std::min(columns, run);
-  }
-  if (whole) return 2 * columns + away_ - home_;
-  // Q of the rows beyond its own; O of those of its own that it computes does not come back
-  return 2 * columns + (share >= home_ ? share - 2 * home_ : -share);
-}
-
-double ReceiveVolumeModel::AtHome(int head) const {
-  const double columns = needs_[static_cast<std::size_t>(head * (ranks_ + 1)) + 1];
-  return static_cast<double>(static_cast<std::int64_t>((2 * columns - home_) * kGrid)) / kGrid;
-}
-
-double ReceiveVolumeModel::LeastSplit(const std::vector<bool>& at_home) const {
-  double mean = Idle();
-  double placed = 0;
-  double more = std::numeric_limits<double>::max();  // that two halves cost than the whole
-  for (int head = 0; head < static_cast<int>(heads()); ++head) {
-    if (!at_home.empty() && at_home[head]) {
-      mean += AtHome(head);
-      continue;
-    }
-    placed += home_;
-    mean += Whole(head) * home_;
-    more = std::min(more, 2 * Part(0.5 * Total(head), head) - Whole(head));
-  }
-  return mean + more * (1 - (placed - std::floor(placed)));
-}
 
 HeadAssignment::HeadAssignment(const ReceiveVolumeModel& model,
                                std::span<const int> owner,
@@ -77,25 +13,25 @@ HeadAssignment::HeadAssignment(const ReceiveVolumeModel& model,
     : model_(model),
       ranks_(static_cast<std::size_t>(model.ranks())),
       limit_(options.limit),
-      falling_(model.heads()),
+      by_load_(model.heads()),
       owner_(owner.begin(), owner.end()),
       fillers_(model.heads() + 1),
       order_(ranks_),
-      place_(ranks_),
+      position_(ranks_),
       load_(ranks_, 0),
       cost_(ranks_, 0),
-      at_(ranks_ + 1),
-      next_at_(ranks_ + 1),
+      state_(ranks_ + 1),
+      next_state_(ranks_ + 1),
       received_(ranks_, 0),
       next_received_(ranks_, 0) {
   std::iota(order_.begin(), order_.end(), 0);
-  std::iota(place_.begin(), place_.end(), std::size_t{0});
-  std::iota(falling_.begin(), falling_.end(), 0);
-  std::ranges::stable_sort(falling_, [&](int a, int b) { return model.Total(a) > model.Total(b); });
+  std::iota(position_.begin(), position_.end(), std::size_t{0});
+  std::iota(by_load_.begin(), by_load_.end(), 0);
+  std::ranges::stable_sort(by_load_, [&](int a, int b) { return model.Total(a) > model.Total(b); });
   double heads_load = 0;
   for (int head = 0; head < static_cast<int>(options.at_home.size()); ++head) {
     if (!options.at_home[head]) continue;
-    std::erase(falling_, head);
+    std::erase(by_load_, head);
     owner_[head] = kAtHome;
     for (double& cost : cost_) cost += model.AtHome(head);
   }
@@ -103,7 +39,7 @@ HeadAssignment::HeadAssignment(const ReceiveVolumeModel& model,
     load_[p] = options.home_load[p];
     heads_load += load_[p];
   }
-  for (const int head : falling_) {
+  for (const int head : by_load_) {
     int& rank = owner_[head];
     if (load_[rank] + model.Total(head) <= limit_) {
       Count(head, rank, 1);
@@ -112,8 +48,8 @@ HeadAssignment::HeadAssignment(const ReceiveVolumeModel& model,
       fillers_[filling_++] = head;
     }
   }
-  for (const int head : falling_) heads_load += model.Total(head);
-  at_[0].slack = limit_ * static_cast<double>(ranks_) - heads_load;
+  for (const int head : by_load_) heads_load += model.Total(head);
+  state_[0].slack = limit_ * static_cast<double>(ranks_) - heads_load;
   (void)Evaluate(std::numeric_limits<double>::max());
   Commit();
 }
@@ -129,9 +65,9 @@ int HeadAssignment::Fitting(int rank, int gone) const {
   double room = limit_ - load_[rank];
   if (gone != kFiller) room += model_.Total(gone);
   auto at =
-      std::ranges::partition_point(falling_, [&](int head) { return model_.Total(head) > room; });
-  while (at != falling_.end() && OwnerOf(*at) == rank) ++at;
-  return at == falling_.end() ? kFiller : *at;
+      std::ranges::partition_point(by_load_, [&](int head) { return model_.Total(head) > room; });
+  while (at != by_load_.end() && OwnerOf(*at) == rank) ++at;
+  return at == by_load_.end() ? kFiller : *at;
 }
 
 bool HeadAssignment::HasRoom(int head, int gone, int rank) const {
@@ -140,14 +76,14 @@ bool HeadAssignment::HasRoom(int head, int gone, int rank) const {
   return load_[rank] - leaves + model_.Total(head) <= limit_;
 }
 
-std::size_t HeadAssignment::PlaceOfFiller(int head) const {
+std::size_t HeadAssignment::FillerIndex(int head) const {
   return static_cast<std::size_t>(std::ranges::find(fillers_, head) - fillers_.begin());
 }
 
-std::size_t HeadAssignment::FirstOf(std::size_t n) const {
-  std::size_t place = 0;
-  while (place + 1 < ranks_ && at_[place + 1].filler < n) ++place;
-  return place;
+std::size_t HeadAssignment::FirstPosition(std::size_t n) const {
+  std::size_t position = 0;
+  while (position + 1 < ranks_ && state_[position + 1].filler < n) ++position;
+  return position;
 }
 
 bool HeadAssignment::SwapHeads(int a, int b) {
@@ -156,7 +92,7 @@ bool HeadAssignment::SwapHeads(int a, int b) {
   if (first == second || !HasRoom(b, a, first) || !HasRoom(a, b, second)) return false;
   for (const int head : {a, b}) {
     const int rank = OwnerOf(head);
-    Dirty(rank == kFiller ? FirstOf(PlaceOfFiller(head)) : PlaceOf(rank));
+    MarkChanged(rank == kFiller ? FirstPosition(FillerIndex(head)) : PositionOf(rank));
   }
   Exchange(a, b);
   move_ = {Kind::kHeads, static_cast<std::size_t>(a), static_cast<std::size_t>(b), 0, 0};
@@ -166,8 +102,8 @@ bool HeadAssignment::SwapHeads(int a, int b) {
 void HeadAssignment::Exchange(int a, int b) {
   int& first = owner_[a];
   int& second = owner_[b];
-  if (first == kFiller) fillers_[PlaceOfFiller(a)] = b;
-  if (second == kFiller) fillers_[PlaceOfFiller(b)] = a;
+  if (first == kFiller) fillers_[FillerIndex(a)] = b;
+  if (second == kFiller) fillers_[FillerIndex(b)] = a;
   Count(a, first, -1);
   Count(b, second, -1);
   std::swap(first, second);
@@ -177,13 +113,13 @@ void HeadAssignment::Exchange(int a, int b) {
 
 void HeadAssignment::ExchangeRanks(std::size_t a, std::size_t b) {
   std::swap(order_[a], order_[b]);
-  std::swap(place_[order_[a]], place_[order_[b]]);
+  std::swap(position_[order_[a]], position_[order_[b]]);
 }
 
 bool HeadAssignment::SwapRanks(std::size_t a, std::size_t b) {
   if (a == b) return false;
   ExchangeRanks(a, b);
-  Dirty(std::min(a, b));
+  MarkChanged(std::min(a, b));
   move_ = {Kind::kRanks, a, b, 0, 0};
   return true;
 }
@@ -191,7 +127,7 @@ bool HeadAssignment::SwapRanks(std::size_t a, std::size_t b) {
 bool HeadAssignment::SwapFillers(std::size_t a, std::size_t b) {
   if (a == b) return false;
   std::swap(fillers_[a], fillers_[b]);
-  Dirty(FirstOf(std::min(a, b)));
+  MarkChanged(FirstPosition(std::min(a, b)));
   move_ = {Kind::kFillers, a, b, 0, 0};
   return true;
 }
@@ -199,10 +135,10 @@ bool HeadAssignment::SwapFillers(std::size_t a, std::size_t b) {
 bool HeadAssignment::Assign(int head, int rank, std::size_t n) {
   const int from = OwnerOf(head);
   if (from == rank || !HasRoom(head, -1, rank)) return false;
-  move_ = {Kind::kGive, static_cast<std::size_t>(head), 0, from, 0};
-  if (from == kFiller) move_.n = PlaceOfFiller(head);
-  Dirty(from == kFiller ? FirstOf(move_.n) : PlaceOf(from));
-  Dirty(rank == kFiller ? FirstOf(n) : PlaceOf(rank));
+  move_ = {Kind::kAssign, static_cast<std::size_t>(head), 0, from, 0};
+  if (from == kFiller) move_.n = FillerIndex(head);
+  MarkChanged(from == kFiller ? FirstPosition(move_.n) : PositionOf(from));
+  MarkChanged(rank == kFiller ? FirstPosition(n) : PositionOf(rank));
   Put(head, rank, n);
   return true;
 }
@@ -228,46 +164,47 @@ void HeadAssignment::Put(int head, int rank, std::size_t n) {
 }
 
 template <typename Part>
-double HeadAssignment::FillRank(int rank, At& at, const Part& part) const {
+double HeadAssignment::FillRank(int rank, FillState& state, const Part& part) const {
   const auto p = static_cast<std::size_t>(rank);
   double received = model_.Idle() + cost_[p];
   double room = limit_ - load_[p];
-  // A rank is left below the limit where the others' room allows it: it then has a part fewer.
-  while (room > at.slack && at.filler < filling_) {
-    const int head = fillers_[at.filler];
-    const double left = model_.Total(head) - at.done;
+  // A rank stays below the limit if the other ranks have the room. It then holds one part fewer.
+  while (room > state.slack && state.filler < filling_) {
+    const int head = fillers_[state.filler];
+    const double left = model_.Total(head) - state.done;
     const double load = std::min(left, room);
     received += part(head, load);
     room -= load;
-    at.done += load;
+    state.done += load;
     if (left > load) continue;
-    ++at.filler;
-    at.done = 0;
+    ++state.filler;
+    state.done = 0;
   }
-  at.slack -= room;
+  state.slack -= room;
   return received;
 }
 
 double HeadAssignment::Evaluate(double most) {
   next_ = {};
-  for (std::size_t place = 0; place < dirty_; ++place) next_.Add(received_[place], order_[place]);
-  At at = at_[dirty_];
+  for (std::size_t position = 0; position < changed_; ++position)
+    next_.Add(received_[position], order_[position]);
+  FillState state = state_[changed_];
   const auto price = [this](int head, double load) { return model_.Part(load, head); };
-  for (std::size_t place = dirty_; place < ranks_ && next_.busiest <= most; ++place) {
-    next_received_[place] = FillRank(order_[place], at, price);
-    next_at_[place + 1] = at;
-    next_.Add(next_received_[place], order_[place]);
+  for (std::size_t position = changed_; position < ranks_ && next_.volume <= most; ++position) {
+    next_received_[position] = FillRank(order_[position], state, price);
+    next_state_[position + 1] = state;
+    next_.Add(next_received_[position], order_[position]);
   }
-  return next_.busiest;
+  return next_.volume;
 }
 
 void HeadAssignment::Commit() {
-  for (std::size_t place = dirty_; place < ranks_; ++place) {
-    received_[place] = next_received_[place];
-    at_[place + 1] = next_at_[place + 1];
+  for (std::size_t position = changed_; position < ranks_; ++position) {
+    received_[position] = next_received_[position];
+    state_[position + 1] = next_state_[position + 1];
   }
   now_ = next_;
-  dirty_ = ranks_;
+  changed_ = ranks_;
 }
 
 void HeadAssignment::Rollback() {
@@ -283,28 +220,28 @@ void HeadAssignment::Rollback() {
     case Kind::kFillers:
       std::swap(fillers_[move_.a], fillers_[move_.b]);
       break;
-    case Kind::kGive:
+    case Kind::kAssign:
       Put(static_cast<int>(move_.a), move_.rank, move_.n);
       break;
   }
   move_ = {};
-  dirty_ = ranks_;
+  changed_ = ranks_;
 }
 
 std::vector<double> HeadAssignment::Received() const {
   std::vector<double> received(ranks_);
-  for (std::size_t place = 0; place < ranks_; ++place) {
-    received[order_[place]] = received_[place];
+  for (std::size_t position = 0; position < ranks_; ++position) {
+    received[order_[position]] = received_[position];
   }
   return received;
 }
 
 HeadFill HeadAssignment::Finish() const {
-  HeadFill fill{owner_, {}, now_.busiest};
+  HeadFill fill{owner_, {}, now_.volume};
   std::vector<HeadShare> parts;
-  At at = at_[0];
+  FillState state = state_[0];
   for (const int rank : order_) {
-    (void)FillRank(rank, at, [&](int head, double load) {
+    (void)FillRank(rank, state, [&](int head, double load) {
       parts.push_back({head, rank, static_cast<std::int64_t>(load)});
       return 0.0;
     });

@@ -40,8 +40,8 @@ std::vector<int> GreedyOwners(std::span<const std::int64_t> weights,
   CheckGreedy(weights, parts, reward, home);
   std::vector<std::size_t> order(weights.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  // Not a stable sort, on purpose: video masks have long runs of equal rows, where the order among
-  // equals decides the partition, and this order is the one that gives the published numbers.
+  // The sort is deliberately not stable. Video masks have long runs of equal rows, where the order
+  // of equal weights decides the partition, and this order gives the published numbers.
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     return weights[a] > weights[b];
   });

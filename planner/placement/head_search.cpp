@@ -13,11 +13,13 @@
 namespace dbsp::planner {
 namespace {
 
-/// Parts larger than this exchange single heads only: pairs grow with the square.
+/// Parts with more heads than this exchange single heads only, because the number of pairs is
+/// quadratic.
 constexpr std::size_t kPairsUpTo = 24;
-/// Trials of one kick.
+/// Random swaps of one restart.
 constexpr int kKickSwaps = 3;
-/// Kicks in a row that gain nothing: heads of few different weights have their best early.
+/// Consecutive restarts without gain after which the search ends: heads of few different weights
+/// reach their best early.
 constexpr int kIdleKicks = 10;
 
 /// None, one or two heads of a part.
@@ -28,10 +30,10 @@ struct Bundle {
   std::size_t second = 0;
 };
 
-/// What a part can give, by the number of heads, each by rising weight.
+/// Bundles that a part can give away, by number of heads, each list in ascending weight.
 struct Offers {
   std::array<std::vector<Bundle>, 3> of;
-  bool made = false;  ///< since the part changed
+  bool made = false;  ///< true if the lists are up to date
 };
 
 class Descent {
@@ -80,7 +82,7 @@ class Descent {
     Bundle gone;
     Bundle come;
     std::size_t other;
-    std::int64_t heavier;  ///< of the two parts afterwards
+    std::int64_t heavier;  ///< heavier of the two parts after the exchange
   };
 
   void Put(std::size_t head, std::size_t part) {
@@ -109,7 +111,7 @@ class Descent {
         two.push_back({weights_[heads[a]] + weights_[heads[b]], 2, heads[a], heads[b]});
       }
     }
-    // Not stable, so the heads decide among equal weights.
+    // The sort is not stable, so head numbers order equal weights.
     const auto lighter = [](const Bundle& a, const Bundle& b) {
       return std::tie(a.weight, a.first, a.second) < std::tie(b.weight, b.first, b.second);
     };
@@ -118,8 +120,9 @@ class Descent {
     offers.made = true;
     return offers;
   }
-  /// The heavier of the two is lightest where half their difference moves: both lists are walked
-  /// once, side by side.
+  /// Updates `best` with the best exchange between `heavy` and `other`. The heavier part is
+  /// lightest if half the difference of the loads moves, so both sorted lists are walked once, side
+  /// by side.
   void Better(std::size_t heavy, std::size_t other, Exchange& best) {
     const auto held = static_cast<int>(members_[heavy].size());
     const auto other_held = static_cast<int>(members_[other].size());

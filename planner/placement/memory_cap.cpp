@@ -30,7 +30,7 @@ std::int64_t MemoryCap::Count(const RowOwners& owner,
 
 void MemoryCap::Start(const RowOwners& owner) {
   if (cap_ == 0) return;
-  held_.assign(static_cast<std::size_t>(blocks_.heads) * blocks_.ranks, 0);
+  held_ = Matrix<std::int64_t>(static_cast<std::size_t>(blocks_.heads), blocks_.ranks);
   bytes_.assign(blocks_.ranks, 0);
   for (std::size_t h = 0; h < static_cast<std::size_t>(blocks_.heads); ++h) {
     for (std::size_t p = 0; p < blocks_.ranks; ++p) Moved(owner, h, p, p);
@@ -49,7 +49,7 @@ bool MemoryCap::Fits(const RowOwners& owner,
 void MemoryCap::Moved(const RowOwners& owner, std::size_t head, std::size_t from, std::size_t to) {
   if (cap_ == 0) return;
   for (const std::size_t rank : {from, to}) {
-    std::int64_t& held = held_[head * blocks_.ranks + rank];
+    std::int64_t& held = held_(head, rank);
     const std::int64_t now = Count(owner, rank, {head, 0, 0}, rank);
     bytes_[rank] += now - held;
     held = now;

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the ranks of a placement under way hold, against a cap: PeakBytes of a partition that is not
-// made yet.
+// Bytes that the ranks of an unfinished placement hold, against a limit: PeakBytes of a partition
+// that does not exist yet.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "core/block_mask.h"
+#include "core/matrix.h"
 #include "planner/placement/row_owners.h"
 
 namespace dbsp::planner {
 
-/// Q and O of a rank's rows and K and V of the columns those rows keep (all columns where there are
-/// no masks), every block at its full size: never less than PeakBytes.
+/// Counts Q and O of a rank's rows and K and V of the columns that those rows need (all columns
+/// without masks). Every block counts with its full size, so the result is never below PeakBytes.
 class MemoryCap {
  public:
   struct Blocks {
@@ -30,29 +31,29 @@ class MemoryCap {
     std::size_t end = 0;
   };
 
-  /// cap = 0: anything fits and nothing is counted. keeps the masks
+  /// With cap = 0 everything fits and nothing is counted. keeps the masks
   MemoryCap(const LayerMasks& masks, const Blocks& blocks, std::int64_t cap)
       : masks_(masks), blocks_(blocks), cap_(cap) {}
 
   void Start(const RowOwners& owner);
-  /// Would `to` keep within the cap with those of the rows that are `from`'s?
+  /// Whether `to` stays within the cap if it gets those of the rows that belong to `from`.
   [[nodiscard]] bool Fits(const RowOwners& owner,
                           const Rows& rows,
                           std::size_t from,
                           std::size_t to) const;
-  /// Counts a head again on two ranks between which rows of it went.
+  /// Updates the bytes of a head on two ranks after rows of it moved between them.
   void Moved(const RowOwners& owner, std::size_t head, std::size_t from, std::size_t to);
   [[nodiscard]] std::int64_t cap() const { return cap_; }
   [[nodiscard]] std::int64_t bytes(std::size_t rank) const { return bytes_[rank]; }
-  /// A head's part of them.
+  /// Bytes of one head on a rank.
   [[nodiscard]] std::int64_t bytes(std::size_t head, std::size_t rank) const {
-    return held_[head * blocks_.ranks + rank];
+    return held_(head, rank);
   }
-  /// Rank that holds most.
+  /// Rank that holds the most bytes.
   [[nodiscard]] std::size_t Fullest() const;
 
  private:
-  /// Bytes of a head on a rank that has its own rows and those of `from` among `more`.
+  /// Bytes of a head on `rank` if it holds its own rows and those of `from` among `more`.
   [[nodiscard]] std::int64_t Count(const RowOwners& owner,
                                    std::size_t rank,
                                    const Rows& more,
@@ -61,7 +62,7 @@ class MemoryCap {
   const LayerMasks& masks_;
   Blocks blocks_;
   std::int64_t cap_;
-  std::vector<std::int64_t> held_;  ///< [head][rank]
+  Matrix<std::int64_t> held_;  ///< [head][rank]
   std::vector<std::int64_t> bytes_;  ///< [rank]
 };
 

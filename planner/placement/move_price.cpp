@@ -10,22 +10,24 @@ namespace dbsp::planner {
 
 namespace {
 
-/// An even share of the layer as one call; every row that can keep a block is taken to.
+/// An even share of the layer as one call. Every row is taken to be active as far as there are
+/// blocks.
 AttentionWork EvenShare(const AttentionShape& shape,
                         const LayerMasks& masks,
                         const Strategy& strategy,
                         int ranks) {
   const std::vector<std::int64_t> counts = HeadCounts(masks);
-  const std::int64_t kept = std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) / ranks;
+  const std::int64_t active =
+      std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) / ranks;
   AttentionWork work;
   work.kernel = strategy.kernel;
   work.head_dim = shape.head_dim;
   work.block = shape.block;
   work.heads = shape.heads;
-  work.active_blocks = kept;
-  work.active_pairs = kept * shape.block.q * shape.block.k;
+  work.active_blocks = active;
+  work.active_pairs = active * shape.block.q * shape.block.k;
   work.rows = (std::int64_t{shape.heads} * shape.q_blocks() + ranks - 1) / ranks;
-  work.active_rows = std::min(work.rows, kept);
+  work.active_rows = std::min(work.rows, active);
   return work;
 }
 
@@ -38,16 +40,16 @@ double MovePrice(const AttentionShape& shape,
                  DType dtype,
                  const Costs& costs) {
   const AttentionWork work = EvenShare(shape, masks, strategy, ranks);
-  const std::int64_t kept = work.active_blocks;
-  if (kept == 0) return 0;
-  const double block_ns = costs.Attention(work).ns / static_cast<double>(kept);
+  const std::int64_t active = work.active_blocks;
+  if (active == 0) return 0;
+  const double block_ns = costs.Attention(work).ns / static_cast<double>(active);
   if (block_ns <= 0) return 0;
   const std::int64_t token_bytes = std::int64_t{shape.head_dim} * BytesOf(dtype);
   const std::int64_t share = 4 * shape.heads * token_bytes * shape.tokens / ranks;
   const std::vector<int> all = FirstRanks(ranks);
   const double more = costs.AllToAll(all, 2 * share).ns - costs.AllToAll(all, share).ns;
   const std::int64_t moved =
-      token_bytes * (shape.block.q + shape.block.k);  // of the two kinds, 2/2
+      token_bytes * (shape.block.q + shape.block.k);  // mean of 2 q blocks and 2 k blocks
   return std::max(0.0, more) / static_cast<double>(share) * static_cast<double>(moved) / block_ns;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What keeping a block at home is worth, in the unit that `balanced` searches in.
+// Prices for the search of family balanced, from a cost model.
 #pragma once
 
 #include "core/block_mask.h"
@@ -9,12 +9,13 @@
 
 namespace dbsp::planner {
 
-/// Active blocks that one rank computes in the time that moving one row (Q there, O back) or column
-/// (K and V there) of one head adds to the exchanges of the layer's busiest rank. Attention: an
-/// even share of the layer, so fixed parts count. Exchange: the slope of an all-to-all at an even
-/// share of Q, K, V and O. Copies cost the same wherever a block goes.
-/// returns  PartitionOptions::move_price; 0 where nothing is kept or attention costs nothing
-/// errors   whatever the costs throw
+/// Cost of moving one row (Q there, O back) or one column (K and V there) of one head, in active
+/// blocks: the number of blocks that a rank computes in the time that the move adds to the
+/// exchanges of the busiest rank. The time of a block is that of attention at an even share of the
+/// layer, fixed costs included. The exchange time is the slope of an all-to-all at an even share of
+/// Q, K, V and O. Copies cost the same wherever a block goes.
+/// returns  PartitionOptions::move_price; 0 if no block is active or attention costs nothing
+/// errors   those of the cost model
 [[nodiscard]] double MovePrice(const AttentionShape& shape,
                                const LayerMasks& masks,
                                const Strategy& strategy,
@@ -22,10 +23,11 @@ namespace dbsp::planner {
                                DType dtype,
                                const Costs& costs);
 
-/// Active blocks that cost as much as one (head, row) with an active block does beside its blocks,
-/// from the slopes of attention in rows and in blocks at an even share of the layer, each over an
-/// eighth more. returns  PartitionOptions::row_price; 0 where nothing is kept or blocks cost
-/// nothing errors   whatever the costs throw
+/// Cost of a (head, row) with an active block beside its blocks, in active blocks: the ratio of the
+/// slopes of attention time in rows and in blocks, each over an increase by an eighth from an even
+/// share of the layer.
+/// returns  PartitionOptions::row_price; 0 if no block is active or blocks cost nothing
+/// errors   those of the cost model
 [[nodiscard]] double RowPrice(const AttentionShape& shape,
                               const LayerMasks& masks,
                               const Strategy& strategy,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Options of the partitioners of every family.
+// Options of the partitions of all families.
 #pragma once
 
 #include <cstdint>
@@ -10,27 +10,27 @@ namespace dbsp::planner {
 
 class MaskSums;
 
-/// Options of the partitioners; the defaults are the families' own.
+/// The defaults are those of the families.
 struct PartitionOptions {
-  /// db-SP's reward Rb: how much a block's key is lowered at home (notes: 2 in its scripts).
+  /// dbsp: reward Rb, by which a block's key is lowered at home. db-SP's scripts use 2.
   double dbsp_reward = 2.0;
-  /// balanced: what moving one row or column of one head off its rank costs, in active blocks of a
-  /// rank's time: MovePrice() where there are costs.
+  /// balanced: cost of moving one row or column of one head off its rank, in active blocks of a
+  /// rank's time. MovePrice() gives it from a cost model.
   double move_price = 0.01;
-  /// placed, balanced: what a row with an active block costs beside its blocks, in blocks:
-  /// RowPrice() where there are costs. Ranks are then even in rows and blocks together.
+  /// placed, balanced: cost of a row with an active block beside its blocks, in blocks. RowPrice()
+  /// gives it from a cost model. Ranks are then even in the sum of rows and blocks.
   double row_price = 0;
-  /// balanced: exchanges its search looks at from each start of a head group's cells.
+  /// balanced: exchanges that the search evaluates from each start of a head group's cells.
   std::int64_t balanced_scans = 400000;
-  /// placed: placements that the first run of its search for less traffic looks at
-  /// (planner/placement/placed.h).
+  /// placed: placements that the first run of the search for less traffic evaluates.
   int placed_scans = 1000;
-  /// placed: bytes a rank may hold (planner/timeline/peak_bytes.h), 0 = any number, at `dtype`.
+  /// placed: bytes that a rank may hold (planner/timeline/peak_bytes.h) at `dtype`; 0 means no
+  /// limit.
   std::int64_t memory_per_rank = 0;
   DType dtype = DType::kBf16;
-  /// Head chunks whose exchanges overlap attention (planner/timeline/chunks.h).
+  /// Head chunks, whose exchanges overlap attention (planner/timeline/chunks.h).
   int chunks = 1;
-  /// dbsp: sums of the same masks, where the caller has them (planner/workload/mask_counts.h).
+  /// dbsp: sums of the same masks if the caller has them (planner/workload/mask_counts.h).
   MaskSums* sums = nullptr;
 };
 

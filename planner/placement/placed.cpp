@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "planner/placement/head_balance.h"
-#include "planner/placement/head_fill.h"
+#include "planner/placement/head_fill_search.h"
 #include "planner/placement/head_needs.h"
 #include "planner/placement/head_search.h"
 #include "planner/placement/placed_traffic.h"
@@ -23,21 +23,36 @@ std::vector<int> HomeRanks(int blocks, int block_tokens, const HomeLayout& home)
   return HomeRing(blocks, block_tokens, home, 1);
 }
 
-/// Busiest rank's traffic, in even shares of ulysses', beyond which the search by heads is tried.
-constexpr double kGoodEnough = 1.01;
-/// Part of the tolerance that the search by heads fills ranks up to; whole rows take the rest.
-constexpr double kFilled = 0.6;
-/// Busiest rank's traffic, of that of ulysses, beyond which the search by heads runs again.
-constexpr double kFine = 1.03;
-/// The same beyond which ranks may be less even, to which part of PlacedOptions::part_tolerance.
-constexpr double kMuch = 1.1;
-/// A head stays at home where its K and V there, and no Q or O, are less than this part of its
-/// traffic as a whole: blocks for many ranks, its own among them, are also packed and unpacked for
-/// each.
-constexpr double kStays = 0.7;
-constexpr double kWide = 0.8;
+// Sensitivity of the constants below: mean and worst traffic of the busiest rank over that of
+// ulysses, over the six traffic rows of bench/planner_vs_dbsp. With these values: 0.983, 1.125.
+// "Half" and "double" are of the value, and of the excess over 1 for thresholds above 1.
 
-struct Layer {
+/// The search by heads is skipped, or ends, once the busiest rank's traffic is at most this ratio
+/// of an even share of ulysses' traffic.
+constexpr double kEnoughTrafficOverEven = 1.01;
+/// The search by heads fills ranks up to this fraction of the tolerance above the mean. The rest is
+/// left for whole rows, whose loads do not fit exactly.
+/// Sensitivity: half 0.986, 1.164; double 0.986, 1.133 (loads then exceed the tolerance first).
+constexpr double kFillOverTolerance = 0.6;
+/// No further run of the search by heads follows once the busiest rank's traffic is at most this
+/// ratio of ulysses': a further run costs more time than the rest of the plan and gains little.
+/// Sensitivity: half 0.983, 1.125; double 0.988, 1.125.
+constexpr double kEnoughTrafficOverUlysses = 1.03;
+/// The search is repeated with less even loads if the busiest rank's traffic still exceeds this
+/// ratio of ulysses'. Balance comes first, so the ratio is far above kEnoughTrafficOverUlysses.
+/// Sensitivity: half 0.983, 1.125; double 0.986, 1.151.
+constexpr double kRelaxTrafficOverUlysses = 1.1;
+/// A head stays at home if its K and V there are less than this ratio of its traffic as a whole
+/// head. The ratio is below 1 because a rank packs and unpacks blocks for every rank that needs
+/// them, its own included.
+/// Sensitivity: half 1.007, 1.155; double 0.987, 1.157.
+constexpr double kStayHomeTrafficOverWhole = 0.7;
+/// Fraction of PlacedOptions::part_tolerance that less even loads may use. The rest is left for the
+/// single rows that even out the loads.
+/// Sensitivity: half 0.984, 1.151; double 0.984, 1.151 (double exceeds part_tolerance).
+constexpr double kRelaxedLoadOverPartTolerance = 0.8;
+
+struct PlacedLayer {
   const RowLoads& loads;
   const LayerMasks& masks;
   std::span<const int> row_home;
@@ -46,7 +61,7 @@ struct Layer {
   const PlacedOptions& options;
 };
 
-void CheckSizes(const Layer& layer) {
+void CheckSizes(const PlacedLayer& layer) {
   const RowLoads& loads = layer.loads;
   const LayerMasks& masks = layer.masks;
   const std::size_t rows = layer.row_home.size();
@@ -69,8 +84,8 @@ void CheckSizes(const Layer& layer) {
        layer.col_home.size());
 }
 
-/// Whole heads on their ranks.
-Placement NewPlacement(const Layer& layer,
+/// The placement of whole heads on their ranks.
+Placement NewPlacement(const PlacedLayer& layer,
                        std::span<const int> owner,
                        std::span<const std::int64_t> totals) {
   return {layer.loads,
@@ -83,20 +98,20 @@ Placement NewPlacement(const Layer& layer,
           totals};
 }
 
-/// Heads that the busiest rank of ulysses has more than an even share.
-double HeadsBeyondEven(const Layer& layer) {
+/// Heads of the busiest rank of ulysses beyond an even share.
+double HeadsBeyondEven(const PlacedLayer& layer) {
   const int heads = layer.loads.heads;
   return (heads + layer.ranks - 1) / layer.ranks - static_cast<double>(heads) / layer.ranks;
 }
 
-/// Heads of which every row stays at home, and their load there; none, or [heads] and [ranks].
+/// Heads whose rows all stay at home, and their load there; empty, or [heads] and [ranks].
 struct AtHome {
   std::vector<bool> heads;
   std::vector<double> load;
 };
 
-/// Those that ranks fetch less for in parts at home than one rank would for the whole.
-AtHome StayingHome(const Layer& layer, std::span<const double> needs, double mean) {
+/// Heads for which ranks fetch less in parts at home than one rank would for the whole head.
+AtHome HeadsAtHome(const PlacedLayer& layer, std::span<const double> needs, double mean) {
   AtHome home;
   const auto ranks = static_cast<std::size_t>(layer.ranks);
   const auto rows = layer.row_home.size();
@@ -105,21 +120,21 @@ AtHome StayingHome(const Layer& layer, std::span<const double> needs, double mea
     const double* need = needs.data() + h * (ranks + 1);
     const auto parts = static_cast<double>(ranks);
     const double at_home = parts * 2 * need[1];
-    const double whole = 2 * need[ranks] + 2 * (1 - 1 / parts);  // Q there and O back
-    home.heads.push_back(at_home < kStays * whole);
+    const double whole = 2 * need[ranks] + 2 * (1 - 1 / parts);  // K and V; Q there and O back
+    home.heads.push_back(at_home < kStayHomeTrafficOverWhole * whole);
   }
   home.load.assign(ranks, 0);
   for (std::size_t h = 0; h < home.heads.size(); ++h) {
     for (std::size_t r = 0; home.heads[h] && r < rows; ++r) {
-      home.load[layer.row_home[r]] += layer.loads.blocks[h * rows + r];
+      home.load[layer.row_home[r]] += layer.loads.At(h, r);
     }
   }
   return std::ranges::max(home.load) <= mean ? home : AtHome{};
 }
 
-/// The placement by heads with the least traffic, none where it is not below `least`, or no rank
-/// keeps below `most` blocks.
-std::optional<Placement> FillRanks(const Layer& layer,
+/// The placement by heads with the least traffic. None if its traffic is not below `least`, or if
+/// no placement has all loads at most `most` blocks.
+std::optional<Placement> FillRanks(const PlacedLayer& layer,
                                    std::span<const std::int64_t> totals,
                                    const std::vector<int>& owner,
                                    double mean,
@@ -128,23 +143,26 @@ std::optional<Placement> FillRanks(const Layer& layer,
                                    std::int64_t least) {
   const PlacedOptions& options = layer.options;
   const double away = 1 - 1.0 / layer.ranks;
-  const double even = 4 * away * layer.loads.heads / layer.ranks;  // heads' rows
+  const double even = 4 * away * layer.loads.heads / layer.ranks;  // in units of one head's rows
   const double ulysses = even + (3 * away - 1.0 / layer.ranks) * HeadsBeyondEven(layer);
   const double unit = static_cast<double>(layer.row_home.size() * layer.col_home.size());
   std::optional<Placement> best;
-  if (static_cast<double>(least) <= kGoodEnough * even * unit) return best;
+  if (static_cast<double>(least) <= kEnoughTrafficOverEven * even * unit) return best;
   const std::vector<double> needs =
       NeedsOf(layer.masks, layer.row_home, layer.col_home, layer.ranks);
-  const AtHome home = StayingHome(layer, needs, mean);
+  const AtHome home = HeadsAtHome(layer, needs, mean);
   const double columns = static_cast<double>(layer.col_home.size()) * options.load_per_block;
-  for (const double tolerance : {options.tolerance, kWide * options.part_tolerance}) {
-    const bool wide = tolerance > options.tolerance;
-    if (wide && (needs.empty() || static_cast<double>(least) <= kMuch * ulysses * unit)) break;
-    const HeadFillOptions fill{mean * (1 + tolerance * kFilled),
+  for (const double tolerance :
+       {options.tolerance, kRelaxedLoadOverPartTolerance * options.part_tolerance}) {
+    const bool relaxed = tolerance > options.tolerance;
+    if (relaxed &&
+        (needs.empty() || static_cast<double>(least) <= kRelaxTrafficOverUlysses * ulysses * unit))
+      break;
+    const HeadFillOptions fill{mean * (1 + tolerance * kFillOverTolerance),
                                columns,
                                options.traffic_scans,
                                options.traffic_runs,
-                               kGoodEnough * even,
+                               kEnoughTrafficOverEven * even,
                                needs,
                                home.heads,
                                home.load};
@@ -162,7 +180,7 @@ std::optional<Placement> FillRanks(const Layer& layer,
         if (busiest < least) best.emplace(std::move(placement));
         least = std::min(least, busiest);
       }
-      return static_cast<double>(least) <= kFine * ulysses * unit;
+      return static_cast<double>(least) <= kEnoughTrafficOverUlysses * ulysses * unit;
     };
     SearchHeadFills(totals, owner, layer.ranks, fill, take);
   }
@@ -177,7 +195,7 @@ Partition PlaceHeads(const RowLoads& loads,
                      std::span<const int> col_home,
                      int ranks,
                      const PlacedOptions& options) {
-  const Layer layer{loads, masks, row_home, col_home, ranks, options};
+  const PlacedLayer layer{loads, masks, row_home, col_home, ranks, options};
   CheckSizes(layer);
   const std::vector<std::int64_t> totals = loads.HeadTotals();
   const std::int64_t total = std::accumulate(totals.begin(), totals.end(), std::int64_t{0});
@@ -186,7 +204,7 @@ Partition PlaceHeads(const RowLoads& loads,
   const std::vector<int> contiguous = ContiguousOwners(loads.heads, ranks);
   const double ulysses = MaxOverMean(totals, contiguous, ranks) * mean;
   HeadSearchOptions search;
-  search.extra_heads = 0;  // rows even out what equal counts leave, and equal counts move evenly
+  search.extra_heads = 0;  // rows even out the rest, and equal counts have equal traffic
   search.kicks = 0;
   std::vector<int> owner = ulysses <= limit ? contiguous : SearchHeadOwners(totals, ranks, search);
   if (ulysses < MaxOverMean(totals, owner, ranks) * mean) owner = contiguous;

@@ -8,8 +8,8 @@
 namespace dbsp::planner {
 namespace {
 
-/// Rows of a head on a rank between two looks at whether they need all columns already.
-constexpr std::size_t kLook = 16;
+/// Rows of a head on a rank between two checks whether they need all columns already.
+constexpr std::size_t kRowsPerCheck = 16;
 
 void AddBits(const BlockMask& mask, std::size_t row, std::uint64_t* into) {
   const auto bits = mask.row(static_cast<int>(row));
@@ -31,15 +31,15 @@ TrafficCounter::TrafficCounter(const LayerMasks& masks,
       ranks_(static_cast<std::size_t>(ranks)),
       cols_(col_home.size()),
       words_((cols_ + 63) / 64),
-      home_(ranks_ * words_, 0),
+      home_(ranks_, words_),
       rows_at_(ranks_, 0),
       cols_at_(ranks_, 0),
-      whole_(static_cast<std::size_t>(masks.heads()) * ranks_, -1),
-      need_(ranks_ * words_, 0),
+      whole_(static_cast<std::size_t>(masks.heads()), ranks_, -1),
+      need_(ranks_, words_),
       columns_(ranks_, 0) {
   for (std::size_t j = 0; j < cols_; ++j) {
     const auto rank = static_cast<std::size_t>(col_home[j]);
-    home_[rank * words_ + j / 64] |= 1ULL << (j % 64);
+    home_(rank, j / 64) |= 1ULL << (j % 64);
     ++cols_at_[rank];
   }
   for (const int rank : row_home) ++rows_at_[rank];
@@ -59,18 +59,19 @@ PlacedTraffic TrafficCounter::Of(const RowOwners& owner) {
 
 std::span<const std::int64_t> TrafficCounter::WholeNeed(std::size_t head) {
   if (masks_.heads() == 0) return cols_at_;
-  const std::span<std::int64_t> columns = std::span(whole_).subspan(head * ranks_, ranks_);
+  const std::span<std::int64_t> columns = whole_.row(head);
   if (columns.front() >= 0) return columns;
-  const std::span<std::uint64_t> need = std::span(need_).first(words_);
+  const std::span<std::uint64_t> need = need_.row(0);
   std::ranges::fill(need, 0);
   for (std::size_t r = 0; r < row_home_.size(); ++r) {
     AddBits(*masks_.head[head], r, need.data());
-    if (r % kLook == kLook - 1 && CountBits(need) == static_cast<std::int64_t>(cols_)) {
-      break;  // a head of many blocks soon needs every column
+    if (r % kRowsPerCheck == kRowsPerCheck - 1 &&
+        CountBits(need) == static_cast<std::int64_t>(cols_)) {
+      break;  // a dense head soon needs every column
     }
   }
   for (std::size_t p = 0; p < ranks_; ++p) {
-    columns[p] = CountBits(need, std::span(home_).subspan(p * words_, words_));
+    columns[p] = CountBits(need, home_.row(p));
   }
   return columns;
 }
@@ -91,16 +92,17 @@ void TrafficCounter::AddSplit(std::size_t head,
                               std::span<const int> owner,
                               PlacedTraffic& traffic) {
   const bool known = masks_.heads() > 0;
-  std::ranges::fill(need_, 0);
-  std::vector<std::size_t> has(ranks_, 0);  // rows so far
-  std::vector<bool> all(ranks_, !known);  // needs every column already
+  std::ranges::fill(need_.values(), 0);
+  std::vector<std::size_t> has(ranks_, 0);  // [rank] rows so far
+  std::vector<bool> all(ranks_, !known);  // [rank] whether its rows need every column
   for (std::size_t r = 0; r < owner.size(); ++r) {
     const auto rank = static_cast<std::size_t>(owner[r]);
     ++has[rank];
     if (!all[rank]) {
-      const std::span<std::uint64_t> need = std::span(need_).subspan(rank * words_, words_);
+      const std::span<std::uint64_t> need = need_.row(rank);
       AddBits(*masks_.head[head], r, need.data());
-      all[rank] = has[rank] % kLook == 0 && CountBits(need) == static_cast<std::int64_t>(cols_);
+      all[rank] =
+          has[rank] % kRowsPerCheck == 0 && CountBits(need) == static_cast<std::int64_t>(cols_);
     }
     if (owner[r] == row_home_[r]) continue;
     for (const int end : {owner[r], row_home_[r]}) {  // Q one way, O the other
@@ -110,9 +112,9 @@ void TrafficCounter::AddSplit(std::size_t head,
   }
   for (std::size_t rank = 0; rank < ranks_; ++rank) {
     if (has[rank] == 0) continue;
-    const auto need = std::span<const std::uint64_t>(need_).subspan(rank * words_, words_);
+    const std::span<const std::uint64_t> need = need_.row(rank);
     for (std::size_t p = 0; known && p < ranks_; ++p) {
-      columns_[p] = CountBits(need, std::span(home_).subspan(p * words_, words_));
+      columns_[p] = CountBits(need, home_.row(p));
     }
     AddColumns(rank, known ? std::span<const std::int64_t>(columns_) : cols_at_, traffic);
   }

@@ -10,10 +10,11 @@
 namespace dbsp::planner {
 namespace {
 
-/// Steps of the repair per rank: each brings a rank to the mean, the rest are single rows.
+/// Steps of Level() and Relieve() per rank. Each step brings a rank to the mean or moves a single
+/// row.
 constexpr int kStepsPerRank = 64;
-/// Rows between two looks at whether they need every column already.
-constexpr std::size_t kLook = 16;
+/// Rows between two checks whether they need every column already.
+constexpr std::size_t kRowsPerCheck = 16;
 
 }  // namespace
 
@@ -32,21 +33,21 @@ Placement::Placement(const RowLoads& loads,
       ranks_(static_cast<std::size_t>(ranks)),
       cols_(static_cast<std::int64_t>(col_home.size())),
       words_((col_home.size() + 63) / 64),
-      away_(ranks_ * words_, 0),
+      away_(ranks_, words_),
       owner_(head_owner, rows_),
       load_(ranks_, 0),
-      held_(static_cast<std::size_t>(loads.heads) * ranks_, 0),
+      held_(static_cast<std::size_t>(loads.heads), ranks_),
       memory_(
           masks,
           {loads.heads, rows_, col_home.size(), ranks_, options.row_bytes, options.column_bytes},
           options.memory_per_rank) {
   for (std::size_t p = 0; p < ranks_; ++p) {
-    std::uint64_t* away = away_.data() + p * words_;
-    std::fill_n(away, cols_ / 64, ~std::uint64_t{0});
+    const auto away = away_.row(p);
+    std::fill_n(away.begin(), cols_ / 64, ~std::uint64_t{0});
     if (cols_ % 64 != 0) away[words_ - 1] = (std::uint64_t{1} << (cols_ % 64)) - 1;
   }
   for (std::size_t j = 0; j < col_home.size(); ++j) {
-    away_[static_cast<std::size_t>(col_home[j]) * words_ + j / 64] &= ~(1ULL << (j % 64));
+    away_(col_home[j], j / 64) &= ~(1ULL << (j % 64));
   }
   first_home_.assign(ranks_, 0);
   last_home_.assign(ranks_, 0);
@@ -57,7 +58,7 @@ Placement::Placement(const RowLoads& loads,
   for (std::size_t h = 0; h < head_owner.size(); ++h) {
     const auto rank = static_cast<std::size_t>(head_owner[h]);
     load_[rank] += totals[h];
-    held_[h * ranks_ + rank] = totals[h];
+    held_(h, rank) = totals[h];
   }
   memory_.Start(owner_);
 }
@@ -75,8 +76,8 @@ void Placement::Relieve() {
   const std::size_t fullest = memory_.Fullest();
   if (memory_.bytes(fullest) <= memory_.cap()) return;
   Fail(ErrorCode::kNotFound,
-       "placed: rank {} would hold {} bytes of Q, K, V and O, expected at most {}; more ranks, or "
-       "more memory per rank, are needed",
+       "placed: rank {} would hold {} bytes of Q, K, V and O, expected at most {}; use more ranks "
+       "or more memory per rank",
        fullest,
        memory_.bytes(fullest),
        memory_.cap());
@@ -105,8 +106,8 @@ bool Placement::FindRange(std::size_t from, std::size_t to, double want, Range& 
   bool found = false;
   std::size_t largest = 0;
   for (std::size_t h = 0; h < static_cast<std::size_t>(loads_.heads); ++h) {
-    const std::int64_t held = held_[h * ranks_ + from];
-    if (held > held_[largest * ranks_ + from]) largest = h;
+    const std::int64_t held = held_(h, from);
+    if (held > held_(largest, from)) largest = h;
     if (held == 0 || static_cast<double>(held) < want) continue;
     std::size_t last = rows_;
     for (const std::size_t start : Starts(h, from, to, want)) {
@@ -115,12 +116,12 @@ bool Placement::FindRange(std::size_t from, std::size_t to, double want, Range& 
       Range range = RangeFrom(h, start, from, want);
       if (range.load <= 0 || range.load >= load_[from] - load_[to]) continue;
       if (!Fits(range, from, to)) continue;
-      range.moved = MovedMore(range, from, to);
+      range.moved = AddedTraffic(range, from, to);
       if (!found || range.moved < best.moved) best = range;
       found = true;
     }
   }
-  const std::int64_t most = held_[largest * ranks_ + from];
+  const std::int64_t most = held_(largest, from);
   if (found || most == 0 || static_cast<double>(most) >= want) return found;
   best = {largest, 0, rows_, most, 0};
   return Fits(best, from, to);
@@ -138,7 +139,7 @@ bool Placement::FindHead(std::size_t from, Range& best, std::size_t& to) const {
     if (bytes == 0 || (freed >= excess ? bytes < excess || bytes >= freed : bytes <= freed)) {
       continue;
     }
-    const Range range{h, 0, rows_, held_[h * ranks_ + from], 0};
+    const Range range{h, 0, rows_, held_(h, from), 0};
     for (std::size_t p = 0; p < ranks_; ++p) {
       if (p == from || !Fits(range, from, p)) continue;
       best = range;
@@ -174,7 +175,7 @@ bool Placement::FindPart(std::size_t from, Range& best, std::size_t& to) const {
   }
   for (std::size_t r = best.begin; r < best.end; ++r) {
     if (OwnerOf(best.head, r) == static_cast<int>(from)) {
-      best.load += loads_.blocks[best.head * rows_ + r];
+      best.load += loads_.At(best.head, r);
     }
   }
   return most > 0;
@@ -191,7 +192,7 @@ std::array<std::size_t, 3> Placement::Starts(std::size_t head,
   while (last > first && sum < want) {
     --last;
     if (OwnerOf(head, last) == static_cast<int>(from)) {
-      sum += loads_.blocks[head * rows_ + last];
+      sum += loads_.At(head, last);
     }
   }
   return {first, std::clamp(first_home_[to], first, last), last};
@@ -204,7 +205,7 @@ Placement::Range Placement::RangeFrom(std::size_t head,
   Range range{head, start, start, 0, 0};
   for (std::size_t r = start; r < rows_; ++r) {
     if (OwnerOf(head, r) != static_cast<int>(from)) continue;
-    const std::int64_t next = range.load + loads_.blocks[head * rows_ + r];
+    const std::int64_t next = range.load + loads_.At(head, r);
     if (static_cast<double>(next) - want > want - static_cast<double>(range.load)) break;
     range.load = next;
     range.end = r + 1;
@@ -218,10 +219,10 @@ bool Placement::FindRow(std::size_t from, std::size_t to, double want, Range& be
   bool found = false;
   bool shared = false;
   for (std::size_t h = 0; h < static_cast<std::size_t>(loads_.heads); ++h) {
-    const bool shares = held_[h * ranks_ + to] > 0;
-    if (held_[h * ranks_ + from] == 0 || (shared && !shares)) continue;
+    const bool shares = held_(h, to) > 0;
+    if (held_(h, from) == 0 || (shared && !shares)) continue;
     for (std::size_t r = 0; r < rows_; ++r) {
-      const std::int64_t load = loads_.blocks[h * rows_ + r];
+      const std::int64_t load = loads_.At(h, r);
       if (load == 0 || load >= gap || OwnerOf(h, r) != static_cast<int>(from)) continue;
       const double off = std::abs(static_cast<double>(load) - want);
       if (found && shares == shared && off >= error) continue;
@@ -241,12 +242,12 @@ bool Placement::FindTrade(
   double error = want;
   bool found = false;
   for (std::size_t h = 0; h < static_cast<std::size_t>(loads_.heads); ++h) {
-    if (held_[h * ranks_ + from] == 0) continue;
+    if (held_(h, from) == 0) continue;
     std::size_t row = 0;
     while (OwnerOf(h, row) != static_cast<int>(from)) ++row;
-    const Range give{h, row, row + 1, loads_.blocks[h * rows_ + row], 0};
+    const Range give{h, row, row + 1, loads_.At(h, row), 0};
     for (std::size_t other = 0; other < static_cast<std::size_t>(loads_.heads); ++other) {
-      if (other == h || held_[other * ranks_ + to] == 0) continue;
+      if (other == h || held_(other, to) == 0) continue;
       std::size_t first = 0;
       while (OwnerOf(other, first) != static_cast<int>(to)) ++first;
       const Range take = RangeFrom(other, first, to, static_cast<double>(give.load) - want);
@@ -263,30 +264,30 @@ bool Placement::FindTrade(
   return found;
 }
 
-std::int64_t Placement::MovedMore(const Range& range, std::size_t from, std::size_t to) const {
+std::int64_t Placement::AddedTraffic(const Range& range, std::size_t from, std::size_t to) const {
   std::vector<std::size_t> rows;
   for (std::size_t r = range.begin; r < range.end; ++r) {
     if (OwnerOf(range.head, r) == static_cast<int>(from)) rows.push_back(r);
   }
-  return MovedMore(range.head, rows, from, to);
+  return AddedTraffic(range.head, rows, from, to);
 }
 
-std::int64_t Placement::MovedMore(std::size_t head,
-                                  std::span<const std::size_t> rows,
-                                  std::size_t from,
-                                  std::size_t to) const {
+std::int64_t Placement::AddedTraffic(std::size_t head,
+                                     std::span<const std::size_t> rows,
+                                     std::size_t from,
+                                     std::size_t to) const {
   std::int64_t away = 0;
   const bool known = masks_.heads() > 0;
   std::vector<std::uint64_t> need(known ? words_ : 0, 0);
   std::vector<std::uint64_t> have(need.size(), 0);
-  const bool holds = held_[head * ranks_ + to] > 0;
+  const bool holds = held_(head, to) > 0;
   std::size_t added = 0;
-  bool all = false;  // every column is needed already
+  bool all = false;  // whether every column is needed
   const auto add = [&](std::size_t row, std::vector<std::uint64_t>& into) {
     if (all) return;
     const auto bits = masks_.head[head]->row(static_cast<int>(row));
     for (std::size_t w = 0; w < words_; ++w) into[w] |= bits[w];
-    all = ++added % kLook == 0 && CountBits(into) == cols_;
+    all = ++added % kRowsPerCheck == 0 && CountBits(into) == cols_;
   };
   for (const std::size_t r : rows) {
     away += row_home_[r] == static_cast<int>(from) ? 1 : 0;
@@ -302,7 +303,7 @@ std::int64_t Placement::MovedMore(std::size_t head,
     if (OwnerOf(head, r) == static_cast<int>(to)) add(r, have);
   }
   for (std::size_t w = 0; w < words_; ++w) need[w] &= ~have[w];
-  return moved(CountBits(need, std::span(away_).subspan(to * words_, words_)));
+  return moved(CountBits(need, away_.row(to)));
 }
 
 void Placement::Move(const Range& range, std::size_t from, std::size_t to) {
@@ -317,8 +318,8 @@ void Placement::Move(std::size_t head, const Rows& rows, std::size_t from, std::
   for (const std::size_t r : rows.rows) owner_.Set(head, r, static_cast<int>(to));
   load_[from] -= rows.load;
   load_[to] += rows.load;
-  held_[head * ranks_ + from] -= rows.load;
-  held_[head * ranks_ + to] += rows.load;
+  held_(head, from) -= rows.load;
+  held_(head, to) += rows.load;
   memory_.Moved(owner_, head, from, to);
 }
 

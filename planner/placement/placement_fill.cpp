@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of split heads: which rows go where, and how loads are levelled without another part.
+// Parts of split heads: their rows, and the moves of single rows between their ranks.
 #include <algorithm>
 
 #include "planner/placement/placement.h"
@@ -7,7 +7,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Single rows moved per rank at most; each lowers the heavier of two ranks.
+/// Largest number of single-row moves per rank. Each makes the heavier of two ranks lighter.
 constexpr std::size_t kRowsPerRank = 256;
 
 }  // namespace
@@ -18,7 +18,7 @@ void Placement::TakeHome(std::size_t head) {
   for (std::size_t r = 0; r < rows_; ++r) {
     Rows& rows = to[row_home_[r]];
     rows.rows.push_back(r);
-    rows.load += loads_.blocks[head * rows_ + r];
+    rows.load += loads_.At(head, r);
   }
   for (std::size_t p = 0; p < ranks_; ++p) {
     if (p != from && !to[p].rows.empty()) Move(head, to[p], from, p);
@@ -38,14 +38,15 @@ void Placement::Fill(std::vector<HeadShare> shares) {
   for (const HeadShare& share : shares) {
     const auto head = static_cast<std::size_t>(share.head);
     const auto to = static_cast<std::size_t>(share.rank);
-    std::size_t from = 0;  // the rank that has most of the head still has all that nobody took
+    std::size_t from = 0;  // the rank with most of the head has all rows not taken yet
     for (std::size_t p = 0; p < ranks_; ++p) {
-      if (held_[head * ranks_ + p] > held_[head * ranks_ + from]) from = p;
+      if (held_(head, p) > held_(head, from)) from = p;
     }
     if (from == to) continue;
     const Rows up = PartFrom(first_home_[to], true, from, to, share, sharers[head]);
     const Rows down = PartFrom(last_home_[to], false, from, to, share, sharers[head]);
-    const bool first = MovedMore(head, up.rows, from, to) <= MovedMore(head, down.rows, from, to);
+    const bool first =
+        AddedTraffic(head, up.rows, from, to) <= AddedTraffic(head, down.rows, from, to);
     Move(head, first ? up : down, from, to);
   }
 }
@@ -64,7 +65,7 @@ Placement::Rows Placement::PartFrom(std::size_t start,
       const auto home = static_cast<std::size_t>(row_home_[r]);
       const bool other = home != to && sharers[home] != 0;
       if (other != others || OwnerOf(head, r) != static_cast<int>(from)) continue;
-      const std::int64_t next = part.load + loads_.blocks[head * rows_ + r];
+      const std::int64_t next = part.load + loads_.At(head, r);
       if (next - share.load > share.load - part.load) return part;
       part.load = next;
       part.rows.push_back(r);
@@ -87,13 +88,13 @@ void Placement::LevelShared(double limit) {
 bool Placement::FindShared(std::size_t from, double limit, Range& best, std::size_t& to) const {
   auto heavier = static_cast<double>(load_[from]);
   for (std::size_t h = 0; h < static_cast<std::size_t>(loads_.heads); ++h) {
-    if (held_[h * ranks_ + from] == 0 || owner_.IsWhole(h)) continue;
-    std::size_t lightest = from;  // of the ranks that share it: any row is best with that one
+    if (held_(h, from) == 0 || owner_.IsWhole(h)) continue;
+    std::size_t lightest = from;  // of the ranks that share it; it is the best receiver of any row
     for (std::size_t p = 0; p < ranks_; ++p) {
-      if (held_[h * ranks_ + p] > 0 && load_[p] < load_[lightest]) lightest = p;
+      if (held_(h, p) > 0 && load_[p] < load_[lightest]) lightest = p;
     }
     for (std::size_t r = 0; r < rows_ && lightest != from; ++r) {
-      const std::int64_t load = loads_.blocks[h * rows_ + r];
+      const std::int64_t load = loads_.At(h, r);
       if (load == 0 || OwnerOf(h, r) != static_cast<int>(from)) continue;
       const std::int64_t after = std::max(load_[from] - load, load_[lightest] + load);
       if (static_cast<double>(after) >= heavier) continue;

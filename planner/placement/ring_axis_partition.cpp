@@ -8,7 +8,7 @@ namespace dbsp::planner {
 namespace {
 
 constexpr float kUnusable = std::numeric_limits<float>::max();
-/// Gains below this part of a score are rounding.
+/// Gains below this fraction of a score are rounding errors.
 constexpr float kRounding = 1e-6F;
 
 }  // namespace
@@ -44,7 +44,7 @@ RingAxisPartition::RingAxisPartition(std::span<const std::int64_t> weight,
   score_.assign(capacity_, 0);
   std::ranges::fill(count_, 0);
   std::vector<std::int64_t> cells(ring_ * ring_, 0);
-  std::vector<std::int64_t> other_side(ring_, 0);
+  std::vector<std::int64_t> other_axis(ring_, 0);
   std::int64_t total = 0;
   for (std::size_t i = 0; i < items; ++i) {
     const auto part = static_cast<std::size_t>(owner_[i]);
@@ -57,11 +57,11 @@ RingAxisPartition::RingAxisPartition(std::span<const std::int64_t> weight,
       const std::int64_t w = weight[i * ring_ + k];
       weight_[k * pitch_ + slot] = static_cast<float>(w);
       cells[part * ring_ + (k >= part ? k - part : k + ring_ - part)] += w;
-      other_side[k] += w;
+      other_axis[k] += w;
       total += w;
     }
   }
-  bound_ = static_cast<double>(*std::ranges::max_element(other_side));
+  bound_ = static_cast<double>(*std::ranges::max_element(other_axis));
   const std::int64_t base = total / static_cast<std::int64_t>(ring_ * ring_);
   base_ = static_cast<double>(base) * static_cast<double>(ring_);
   for (std::size_t c = 0; c < cell_.size(); ++c) cell_[c] = static_cast<float>(cells[c] - base);
@@ -100,11 +100,11 @@ RingAxisPartition::Exchange RingAxisPartition::RandomExchange(Prng& prng) const 
   return exchange;
 }
 
-bool RingAxisPartition::BestExchange(Aim aim, Exchange& exchange, float& score) {
+bool RingAxisPartition::BestExchange(Objective objective, Exchange& exchange, float& score) {
   const std::size_t p = exchange.p;
   const std::size_t q = exchange.q;
   const std::size_t slot = slot_[exchange.a];
-  const bool squares = aim == Aim::kSquares;
+  const bool squares = objective == Objective::kSquares;
   for (std::size_t t = 0; t < ring_; ++t) {
     const float center = squares ? mean_[t] : 0;
     p_without_[t] = cell_[p * ring_ + t] - center - weight_[(p + t) % ring_ * pitch_ + slot];
@@ -161,8 +161,8 @@ bool RingAxisPartition::BestExchange(Aim aim, Exchange& exchange, float& score) 
   return true;
 }
 
-float RingAxisPartition::ScoreNow(Aim aim, std::size_t p, std::size_t q) const {
-  if (aim == Aim::kBarrier) return barrier_;
+float RingAxisPartition::ScoreNow(Objective objective, std::size_t p, std::size_t q) const {
+  if (objective == Objective::kBarrier) return barrier_;
   float score = 0;
   for (std::size_t t = 0; t < ring_; ++t) {
     const float a = cell_[p * ring_ + t] - mean_[t];
@@ -179,13 +179,13 @@ void RingAxisPartition::MinimizeSquares(const Limits& limits, Prng& prng) {
     Exchange exchange = RandomExchange(prng);
     float score = 0;
     ++scanned_;
-    if (!BestExchange(Aim::kSquares, exchange, score) ||
-        score >= ScoreNow(Aim::kSquares, exchange.p, exchange.q) * (1 - kRounding)) {
+    if (!BestExchange(Objective::kSquares, exchange, score) ||
+        score >= ScoreNow(Objective::kSquares, exchange.p, exchange.q) * (1 - kRounding)) {
       ++idle;
       continue;
     }
     idle = 0;
-    Take(exchange);
+    Record(exchange);
     UpdateMeans();
   }
 }
@@ -196,9 +196,9 @@ void RingAxisPartition::MinimizeBarrier(const Limits& limits, Prng& prng) {
     Exchange exchange = RandomExchange(prng);
     float score = 0;
     ++scanned_;
-    const bool found = BestExchange(Aim::kBarrier, exchange, score);
+    const bool found = BestExchange(Objective::kBarrier, exchange, score);
     idle = found && score < barrier_ ? 0 : idle + 1;
-    if (found && score <= barrier_) Take(exchange);
+    if (found && score <= barrier_) Record(exchange);
   }
 }
 
@@ -208,11 +208,11 @@ void RingAxisPartition::RestoreHomes() {
     Exchange exchange{
         a, kNone, static_cast<std::size_t>(owner_[a]), static_cast<std::size_t>(home_[a])};
     float score = 0;
-    if (BestExchange(Aim::kBarrier, exchange, score) && score < barrier_) Take(exchange);
+    if (BestExchange(Objective::kBarrier, exchange, score) && score < barrier_) Record(exchange);
   }
 }
 
-void RingAxisPartition::Take(const Exchange& exchange) {
+void RingAxisPartition::Record(const Exchange& exchange) {
   Apply(exchange);
   since_best_.push_back(exchange);
   if (cost() < best_) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which rank has which row of which head, without a list for the heads that are whole: most are,
-// and what is done per row is then done for few.
+// Owner rank of every row of every head. Whole heads, which are the majority, have no list of rows,
+// so work per row is done for few heads.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ namespace dbsp::planner {
 
 class RowOwners {
  public:
-  /// Every head whole, on its rank. shape head_owner[heads]
+  /// Every head whole on its rank. shape head_owner[heads]
   RowOwners(std::span<const int> head_owner, std::size_t rows)
       : rows_(rows), whole_(head_owner.begin(), head_owner.end()), split_(head_owner.size()) {}
 
@@ -20,11 +20,11 @@ class RowOwners {
   [[nodiscard]] int At(std::size_t head, std::size_t row) const {
     return split_[head].empty() ? whole_[head] : split_[head][row];
   }
-  /// Whole heads have one rank and no list; a head with a list may have one rank all the same.
+  /// True if the head has no list of rows. A head with a list may still lie on one rank.
   [[nodiscard]] bool IsWhole(std::size_t head) const { return split_[head].empty(); }
   /// requires IsWhole(head)
   [[nodiscard]] int RankOf(std::size_t head) const { return whole_[head]; }
-  /// shape [rows]; empty where the head is whole
+  /// [rows] rank of every row; empty for a whole head.
   [[nodiscard]] std::span<const int> RowsOf(std::size_t head) const { return split_[head]; }
 
   void Set(std::size_t head, std::size_t row, int rank) {
@@ -35,8 +35,8 @@ class RowOwners {
 
  private:
   std::size_t rows_;
-  std::vector<int> whole_;  ///< [head]
-  std::vector<std::vector<int>> split_;  ///< [head][row], empty where it is whole
+  std::vector<int> whole_;  ///< [head] rank of a whole head
+  std::vector<std::vector<int>> split_;  ///< [head][row], empty for a whole head
 };
 
 }  // namespace dbsp::planner

@@ -1,104 +1,101 @@
 // SPDX-License-Identifier: Apache-2.0
+// Scores exchange partners with the best instruction set of this machine. Every score is computed
+// in the same order and without fused multiply-add, so that all instruction sets give equal bits.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "planner/placement/swap_scan.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target includes this file once per target and has to come first.
+#include <hwy/highway.h>
+
 #include "planner/placement/swap_scan.h"
 
+HWY_BEFORE_NAMESPACE();
+namespace dbsp::planner {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::CappedTag<float, kScanLanes>;
+
+/// Score of each partner: the sum over ring steps t of term(t, p's cell, q's cell), and the price.
+template <typename Term>
+HWY_ATTR void Scan(const SwapScan& scan, float* score, const Term& term) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> ints;
+  const auto p_home = hn::Set(ints, static_cast<std::int32_t>(scan.p));
+  const auto q_home = hn::Set(ints, static_cast<std::int32_t>(scan.q));
+  const auto price = hn::Set(d, scan.price);
+  for (std::size_t b = 0; b < scan.count; b += hn::Lanes(d)) {
+    auto sum = hn::Zero(d);
+    for (std::size_t t = 0; t < scan.ring; ++t) {
+      const float* to_p = scan.weight + (scan.p + t) % scan.ring * scan.pitch;
+      const float* from_q = scan.weight + (scan.q + t) % scan.ring * scan.pitch;
+      const auto p_cell = hn::Add(hn::Set(d, scan.p_without[t]), hn::LoadU(d, to_p + b));
+      const auto q_cell = hn::Sub(hn::Set(d, scan.q_with[t]), hn::LoadU(d, from_q + b));
+      sum = hn::Add(sum, term(t, p_cell, q_cell));
+    }
+    if (scan.price > 0) {
+      const auto home = hn::LoadU(ints, scan.home + b);
+      // A true lane is -1: 1 if q is the home, -1 if p is.
+      const auto away = hn::Sub(hn::VecFromMask(ints, hn::Eq(home, p_home)),
+                                hn::VecFromMask(ints, hn::Eq(home, q_home)));
+      sum = hn::Add(sum, hn::Mul(price, hn::ConvertTo(d, away)));
+    }
+    hn::StoreU(sum, d, score + b);
+  }
+}
+
+void BarrierScores(const SwapScan& scan, const float* others, float* score) {
+  using V = hn::Vec<Floats>;
+  Scan(scan, score, [others](std::size_t t, V p_cell, V q_cell) HWY_ATTR {
+    return hn::Max(hn::Max(p_cell, q_cell), hn::Set(Floats(), others[t]));
+  });
+}
+
+void SquareScores(const SwapScan& scan, float* score) {
+  using V = hn::Vec<Floats>;
+  Scan(scan, score, [](std::size_t, V p_cell, V q_cell) HWY_ATTR {
+    return hn::Add(hn::Mul(p_cell, p_cell), hn::Mul(q_cell, q_cell));
+  });
+}
+
+float Least(const float* score, std::size_t count) {
+  const Floats d;
+  auto least = hn::LoadU(d, score);
+  for (std::size_t b = hn::Lanes(d); b < count; b += hn::Lanes(d)) {
+    least = hn::Min(least, hn::LoadU(d, score + b));
+  }
+  return hn::GetLane(hn::MinOfLanes(d, least));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace dbsp::planner
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 #include <algorithm>
 
 namespace dbsp::planner {
 namespace {
 
-// Each loop is compiled twice, for the baseline and for AVX2, without ifuncs (popcount.cpp says
-// why). `[[gnu::always_inline]]` makes each copy take its caller's instruction set.
-
-[[gnu::always_inline]] inline void AddPrice(const SwapScan& scan, float* __restrict score) {
-  if (scan.price <= 0) return;
-  const auto p = static_cast<std::int32_t>(scan.p);
-  const auto q = static_cast<std::int32_t>(scan.q);
-  for (std::size_t b = 0; b < scan.count; ++b) {
-    const std::int32_t away = (scan.home[b] == q ? 1 : 0) - (scan.home[b] == p ? 1 : 0);
-    score[b] += scan.price * static_cast<float>(away);
-  }
-}
-
-[[gnu::always_inline]] inline void Barrier(const SwapScan& scan,
-                                           const float* others,
-                                           float* __restrict score) {
-  std::fill_n(score, scan.count, 0.0F);
-  for (std::size_t t = 0; t < scan.ring; ++t) {
-    const float* to_p = scan.weight + (scan.p + t) % scan.ring * scan.pitch;
-    const float* from_q = scan.weight + (scan.q + t) % scan.ring * scan.pitch;
-    const float rest = others[t];
-    const float p = scan.p_without[t];
-    const float q = scan.q_with[t];
-    for (std::size_t b = 0; b < scan.count; ++b) {
-      const float p_cell = p + to_p[b];
-      const float q_cell = q - from_q[b];
-      const float both = p_cell > q_cell ? p_cell : q_cell;
-      score[b] += both > rest ? both : rest;
-    }
-  }
-  AddPrice(scan, score);
-}
-
-[[gnu::always_inline]] inline void Squares(const SwapScan& scan, float* __restrict score) {
-  std::fill_n(score, scan.count, 0.0F);
-  for (std::size_t t = 0; t < scan.ring; ++t) {
-    const float* to_p = scan.weight + (scan.p + t) % scan.ring * scan.pitch;
-    const float* from_q = scan.weight + (scan.q + t) % scan.ring * scan.pitch;
-    const float p = scan.p_without[t];
-    const float q = scan.q_with[t];
-    for (std::size_t b = 0; b < scan.count; ++b) {
-      const float p_cell = p + to_p[b];
-      const float q_cell = q - from_q[b];
-      score[b] += p_cell * p_cell + q_cell * q_cell;
-    }
-  }
-  AddPrice(scan, score);
-}
-
-void BarrierPlain(const SwapScan& scan, const float* others, float* score) {
-  Barrier(scan, others, score);
-}
-void SquaresPlain(const SwapScan& scan, float* score) { Squares(scan, score); }
-
-#if defined(__x86_64__)
-[[gnu::target("avx2")]] void BarrierAvx2(const SwapScan& scan, const float* others, float* score) {
-  Barrier(scan, others, score);
-}
-[[gnu::target("avx2")]] void SquaresAvx2(const SwapScan& scan, float* score) {
-  Squares(scan, score);
-}
-bool HasAvx2() {
-  static const bool has = __builtin_cpu_supports("avx2") != 0;
-  return has;
-}
-#endif
+HWY_EXPORT(BarrierScores);
+HWY_EXPORT(SquareScores);
+HWY_EXPORT(Least);
 
 }  // namespace
 
 void ScanBarrier(const SwapScan& scan, const float* others, float* score) {
-#if defined(__x86_64__)
-  if (HasAvx2()) return BarrierAvx2(scan, others, score);
-#endif
-  BarrierPlain(scan, others, score);
+  HWY_DYNAMIC_DISPATCH(BarrierScores)(scan, others, score);
 }
 
 void ScanSquares(const SwapScan& scan, float* score) {
-#if defined(__x86_64__)
-  if (HasAvx2()) return SquaresAvx2(scan, score);
-#endif
-  SquaresPlain(scan, score);
+  HWY_DYNAMIC_DISPATCH(SquareScores)(scan, score);
 }
 
 std::size_t LeastScore(const float* score, std::size_t count) {
-  float least[kScanLanes];
-  std::copy_n(score, kScanLanes, least);
-  for (std::size_t b = kScanLanes; b < count; b += kScanLanes) {
-    for (std::size_t lane = 0; lane < kScanLanes; ++lane) {
-      least[lane] = score[b + lane] < least[lane] ? score[b + lane] : least[lane];
-    }
-  }
-  const float best = *std::min_element(least, least + kScanLanes);
-  return static_cast<std::size_t>(std::find(score, score + count, best) - score);
+  const float least = HWY_DYNAMIC_DISPATCH(Least)(score, count);
+  return static_cast<std::size_t>(std::find(score, score + count, least) - score);
 }
 
 }  // namespace dbsp::planner
+#endif  // HWY_ONCE

@@ -15,32 +15,34 @@
 namespace dbsp::planner {
 namespace {
 
-/// Costs of whole heads are added up in steps of 1 / kGrid heads' rows, up to kSums steps.
-constexpr double kGrid = 1024;
+/// Costs of whole heads are added in steps of 1 / kStepsPerHead of a head's rows, up to kSums
+/// steps.
+constexpr double kStepsPerHead = 1024;
 constexpr std::size_t kSums = 1 << 16;
-/// The bound is found to this part of a head's rows.
-constexpr double kStep = 1e-4;
+/// Accuracy of the bound, as a fraction of a head's rows.
+constexpr double kAccuracy = 1e-4;
 constexpr double kNone = std::numeric_limits<double>::max();
 
-/// Rows of a mask cut down to some columns, their sizes, and of every row the sums of its largest
-/// intersections with others.
+/// Rows of a mask restricted to some columns, their sizes, and for every row the sums of its
+/// largest intersections with other rows.
 struct Overlaps {
   Overlaps(const BlockMask& mask, std::span<const std::uint64_t> select)
       : rows(static_cast<std::size_t>(mask.rows())),
         words(select.size()),
         bits(rows * words),
-        kept(static_cast<std::size_t>(mask.cols()), 0) {
+        needed_by(static_cast<std::size_t>(mask.cols()), 0) {
     for (std::size_t i = 0; i < rows; ++i) {
       const auto row = mask.row(static_cast<int>(i));
       for (std::size_t w = 0; w < words; ++w) {
         bits[i * words + w] = row[w] & select[w];
         for (std::uint64_t left = bits[i * words + w]; left != 0; left &= left - 1) {
-          ++kept[w * 64 + static_cast<std::size_t>(std::countr_zero(left))];
+          ++needed_by[w * 64 + static_cast<std::size_t>(std::countr_zero(left))];
         }
       }
       size.push_back(CountBits(Row(i)));
     }
-    std::vector<std::int64_t> with(kept.size() + 1);  // rows with as many columns in common
+    std::vector<std::int64_t> with(needed_by.size() +
+                                   1);  // [count] rows with that many columns in common
     for (std::size_t i = 0; i < rows; ++i) {
       std::ranges::fill(with, 0);
       for (std::size_t j = 0; j < rows; ++j) {
@@ -61,12 +63,12 @@ struct Overlaps {
   std::size_t rows;
   std::size_t words;
   std::vector<std::uint64_t> bits;  ///< [row][word]
-  std::vector<std::int64_t> kept;  ///< [column] rows that keep it
+  std::vector<std::int64_t> needed_by;  ///< [column] rows that need it
   std::vector<std::int64_t> size;  ///< [row]
-  std::vector<std::int64_t> most;  ///< [row][n] sum of the n largest, n below rows
+  std::vector<std::int64_t> most;  ///< [row][n] sum of the n largest intersections, n below rows
 };
 
-/// de Caen's bound for the n rows for which it is least.
+/// de Caen's bound for the n rows that minimize it.
 std::int64_t UnionOf(const Overlaps& overlaps, std::size_t n) {
   std::vector<double> terms;
   for (std::size_t i = 0; i < overlaps.rows; ++i) {
@@ -79,7 +81,7 @@ std::int64_t UnionOf(const Overlaps& overlaps, std::size_t n) {
   return static_cast<std::int64_t>(std::ceil(std::accumulate(terms.begin(), end, 0.0) - 1e-6));
 }
 
-/// LeastColumns of those selected.
+/// LeastColumns of the selected columns.
 std::vector<std::int64_t> LeastOf(const BlockMask& mask, std::span<const std::uint64_t> select) {
   const auto rows = static_cast<std::size_t>(mask.rows());
   std::vector<std::int64_t> least(rows + 1, 0);
@@ -87,9 +89,9 @@ std::vector<std::int64_t> LeastOf(const BlockMask& mask, std::span<const std::ui
   std::vector<std::int64_t> sizes = overlaps.size;
   std::ranges::sort(sizes);
   for (std::size_t n = 1; n <= rows; ++n) {
-    // The largest of n rows is no smaller than the n-th smallest of all; a column that more than
-    // the other rows keep is needed in any case.
-    const auto sure = std::ranges::count_if(overlaps.kept, [&](std::int64_t count) {
+    // The largest of n rows is at least as large as the n-th smallest of all rows. A column that
+    // more rows need than are left out is needed in any case.
+    const auto sure = std::ranges::count_if(overlaps.needed_by, [&](std::int64_t count) {
       return count > static_cast<std::int64_t>(rows - n);
     });
     least[n] = std::max({least[n - 1], sizes[n - 1], sure, UnionOf(overlaps, n)});
@@ -97,14 +99,14 @@ std::vector<std::int64_t> LeastOf(const BlockMask& mask, std::span<const std::ui
   return least;
 }
 
-/// A head's parts: what a rank receives for n rows of it, O that does not come back taken off. 1 is
-/// the head's rows.
+/// Volume that a rank receives for a part of a head, O that does not come back subtracted. 1 is one
+/// head's rows.
 struct HeadCosts {
   std::vector<double> part;  ///< [rows + 1]
-  std::size_t most = 0;  ///< rows that a rank may have within the limit
-  double rate = 0;  ///< least cost of a row, in rows' parts: part[n] >= rate * n / rows
-  double least = 0;  ///< of all the head's rows together
-  /// part[n] - rate * n / rows, least over n in [from, to].
+  std::size_t most = 0;  ///< largest number of rows of a rank within the limit
+  double rate = 0;  ///< least cost per row: part[n] >= rate * n / rows
+  double least = 0;  ///< cost of all rows in the cheapest division
+  /// Minimum of part[n] - rate * n / rows over n in [from, to].
   [[nodiscard]] double Overhead(std::size_t from, std::size_t to) const {
     double least_over = kNone;
     const auto rows = static_cast<double>(part.size() - 1);
@@ -115,7 +117,7 @@ struct HeadCosts {
   }
 };
 
-/// Where rows and columns are at home.
+/// Homes of rows and columns.
 struct Homes {
   std::vector<std::int64_t> rows;  ///< [rank] rows at home there
   std::vector<std::vector<std::uint64_t>> away;  ///< [rank][word] columns at home elsewhere
@@ -168,17 +170,18 @@ HeadCosts CostsOf(const BlockMask& mask, const Homes& homes, double limit) {
   return costs;
 }
 
-/// Could all ranks together take all heads, receiving at most `most` more than they do idle?
-class Wholes {
+/// Whether all ranks together can take all heads if each receives at most a given volume more than
+/// without work.
+class WholeHeadSums {
  public:
-  Wholes(const std::vector<HeadCosts>& heads, int ranks) : ranks_(ranks) {
+  WholeHeadSums(const std::vector<HeadCosts>& heads, int ranks) : ranks_(ranks) {
     reach_.set(0);
     for (const HeadCosts& head : heads) {
       const std::size_t rows = head.part.size() - 1;
       all_ += head.rate;
-      few_ = few_ && head.part[rows] >= 0;
-      slack_ += 1 / kGrid;
-      reach_ |= reach_ << static_cast<std::size_t>(std::max(0.0, head.part[rows]) * kGrid);
+      rising_ = rising_ && head.part[rows] >= 0;
+      slack_ += 1 / kStepsPerHead;
+      reach_ |= reach_ << static_cast<std::size_t>(std::max(0.0, head.part[rows]) * kStepsPerHead);
       if (rows > 1) over_ = std::min(over_, head.Overhead(1, rows - 1));
       if (head.most >= rows || head.most == 0) continue;
       const std::size_t share = (rows + static_cast<std::size_t>(ranks) - 1) / ranks;
@@ -187,27 +190,27 @@ class Wholes {
     over_ = std::max(0.0, over_);
   }
 
-  [[nodiscard]] bool Take(double most) const {
+  [[nodiscard]] bool Fits(double most) const {
     const double usual = std::max(Whole(most), most - over_);
     const double one = forced_ > 0 ? std::min(usual, most - forced_) : usual;
     return usual * (ranks_ - 1) + one >= all_;
   }
 
  private:
-  /// Most heads' worth that whole heads within `most` can be.
+  /// Largest volume of whole heads within `most`.
   [[nodiscard]] double Whole(double most) const {
-    if (!few_ || most < 0) return most;
-    auto sum = static_cast<std::ptrdiff_t>(std::min(most * kGrid, kSums - 1.0));
+    if (!rising_ || most < 0) return most;
+    auto sum = static_cast<std::ptrdiff_t>(std::min(most * kStepsPerHead, kSums - 1.0));
     while (sum > 0 && !reach_[sum]) --sum;
-    return std::min(most, static_cast<double>(sum) / kGrid + slack_);
+    return std::min(most, static_cast<double>(sum) / kStepsPerHead + slack_);
   }
 
   int ranks_;
   double all_ = 0;
-  double slack_ = 0;  ///< what rounding down may have taken off a sum
-  double over_ = kNone;  ///< what a rank with any part receives more
-  double forced_ = 0;  ///< the same of one rank, where a head cannot be whole
-  bool few_ = true;  ///< no head makes room for others by being at home: sums rise
+  double slack_ = 0;  ///< largest rounding error of a sum
+  double over_ = kNone;  ///< additional volume of a rank with a part
+  double forced_ = 0;  ///< the same for one rank if a head cannot be whole
+  bool rising_ = true;  ///< no head has a negative volume, so sums only rise
   std::bitset<kSums> reach_;
 };
 
@@ -230,19 +233,19 @@ double MaxTrafficLowerBound(const LayerMasks& masks,
   double sum = 0;
   for (const auto& mask : masks.head) {
     heads.push_back(CostsOf(*mask, homes, limit));
-    sum += 1 + heads.back().least;  // O of all its rows, in parts at home
+    sum += 1 + heads.back().least;  // 1 is O of all its rows
   }
   const double idle = static_cast<double>(*std::ranges::min_element(homes.rows)) * masks.heads() /
                       static_cast<double>(row_home.size());
   const double mean = sum / ranks;
-  const Wholes wholes(heads, ranks);
+  const WholeHeadSums sums(heads, ranks);
   double bound = mean - idle;
-  if (!wholes.Take(bound)) {
+  if (!sums.Fits(bound)) {
     double enough = bound + 1;
-    while (!wholes.Take(enough)) enough += 1;
-    while (enough - bound > kStep) {
+    while (!sums.Fits(enough)) enough += 1;
+    while (enough - bound > kAccuracy) {
       const double middle = (bound + enough) / 2;
-      (wholes.Take(middle) ? enough : bound) = middle;
+      (sums.Fits(middle) ? enough : bound) = middle;
     }
   }
   return (idle + bound) * units;

@@ -11,7 +11,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Only block indices matter here: one token a block.
+/// A shape with one token per block: only block indices matter here.
 AttentionShape BlockShape(const LayerMasks& masks) {
   AttentionShape shape;
   shape.heads = masks.heads();
@@ -46,7 +46,7 @@ BarrierLoad BarrierLoadOf(const LayerMasks& masks, const Partition& partition) {
   std::int64_t total = 0;
   for (std::size_t g = 0; g < partition.groups.size(); ++g) {
     const HeadGroup& group = partition.groups[g];
-    std::size_t same = 0;  // first group that splits its blocks alike: its cells are reused
+    std::size_t same = 0;  // first group with the same split, whose cells are reused
     while (partition.groups[same].row_owner != group.row_owner ||
            partition.groups[same].col_owner != group.col_owner ||
            partition.groups[same].ranks.size() != group.ranks.size()) {
@@ -73,7 +73,7 @@ BarrierLoad BarrierLoadOf(const LayerMasks& masks, const Partition& partition) {
     }
     barrier = std::max(barrier, ring_time);
   }
-  // Ranks that serve several groups work them off one after the other.
+  // A rank of several groups computes them one after the other.
   for (const std::int64_t load : rank_total) barrier = std::max(barrier, load);
   return {static_cast<double>(barrier), static_cast<double>(total) / partition.ranks};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// db-SP's sparse imbalance ratio of a partition.
+// db-SP's sparse imbalance ratio (rho) of a partition.
 #pragma once
 
 #include "core/block_mask.h"
@@ -7,15 +7,15 @@
 
 namespace dbsp::planner {
 
-/// Sparse imbalance ratio of db-SP (notes/dbsp.md): per group k, cells c[i][j] = active blocks of
-/// its rows with owner i and columns with owner j; rho = max_k sum_t max_i c[k][i][(i+t) mod R] /
-/// (total / ranks). 1 when nothing is kept. For groups of one rank that share ranks (placed), the
-/// numerator is the heaviest rank's total.
+/// Sparse imbalance ratio of db-SP. Cell c[k][i][j] holds the active blocks of group k in rows with
+/// owner i and columns with owner j. With R ranks in the ring, rho = max_k sum_t max_i c[k][i][(i +
+/// t) mod R] / (total / ranks). Groups of one rank may share a rank (family placed); the numerator
+/// is then at least the heaviest rank's total. rho is 1 if no block is active.
 [[nodiscard]] double BarrierRho(const LayerMasks& masks, const Partition& partition);
 
-/// Numerator and mean of BarrierRho: sums over cells give the workload's rho.
+/// Numerator and denominator of BarrierRho. Their sums over cells give the rho of a workload.
 struct BarrierLoad {
-  double barrier = 0;  ///< max_k sum_t max_i c
+  double barrier = 0;  ///< max_k sum_t max_i c[k][i][(i + t) mod R]
   double mean = 0;  ///< total / ranks
 };
 [[nodiscard]] BarrierLoad BarrierLoadOf(const LayerMasks& masks, const Partition& partition);

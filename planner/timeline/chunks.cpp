@@ -5,6 +5,7 @@
 #include <utility>
 
 namespace dbsp::planner {
+
 int ChunksOf(const Partition& partition) {
   const auto& chunk = partition.chunk_of_head;
   return chunk.empty() ? 1 : 1 + *std::max_element(chunk.begin(), chunk.end());

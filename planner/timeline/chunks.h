@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Heads in chunks: the exchange of one chunk runs under the attention of the chunk before. A chunk
-// is a layer of its own with fewer heads, so everything that is built of a layer is built chunk by
-// chunk and joined. Only without a ring, whose link is already busy under attention.
+// Heads in chunks: the exchange of one chunk overlaps the attention of the previous chunk. A chunk
+// is treated as a layer with fewer heads. Volumes and schedules are built chunk by chunk and then
+// joined. Chunks are used only without a ring, because a ring's link is busy under attention
+// already.
 #pragma once
 
 #include <vector>
@@ -12,15 +13,15 @@
 
 namespace dbsp::planner {
 
-/// 1 + the largest chunk of a head, 1 without chunks.
+/// Number of chunks of a partition; 1 if its heads are not divided.
 [[nodiscard]] int ChunksOf(const Partition& partition);
 
-/// One chunk's heads, renumbered in rising order, with their part of the placement.
+/// The heads of one chunk, numbered from 0 in ascending order, with their part of the placement.
 struct ChunkLayer {
   AttentionShape shape;
   LayerMasks masks;
   Partition partition;
-  std::vector<int> heads;  ///< [chunk's heads] their numbers in the whole layer
+  std::vector<int> heads;  ///< [heads of the chunk] number in the whole layer
 };
 /// requires 0 <= chunk < ChunksOf(partition)
 [[nodiscard]] ChunkLayer ChunkOf(const AttentionShape& shape,

@@ -12,7 +12,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Six digits: a share is a guess about other masks, and plans hold many.
+/// Rounds to six digits: a share only estimates other masks, and plans hold many shares.
 double Rounded(double share) { return std::round(share * 1e6) / 1e6; }
 
 HeadShares SharesOf(const RowLoads& loads, const HeadGroup& group, int head) {
@@ -20,13 +20,12 @@ HeadShares SharesOf(const RowLoads& loads, const HeadGroup& group, int head) {
   HeadShares shares{head, std::vector<double>(ring, 0.0)};
   double total = 0;
   for (std::size_t row = 0; row < group.row_owner.size(); ++row) {
-    const double blocks =
-        loads.blocks[static_cast<std::size_t>(head) * group.row_owner.size() + row];
+    const double blocks = loads.At(head, row);
     shares.share[group.row_owner[row]] += blocks;
     total += blocks;
   }
   for (double& share : shares.share) {
-    // A head that kept nothing says nothing of where its blocks will be: even shares.
+    // A head without active blocks does not show where they will be: even shares.
     share = Rounded(total > 0 ? share / total : 1.0 / static_cast<double>(ring));
   }
   return shares;

@@ -13,7 +13,7 @@
 
 namespace dbsp::planner {
 
-/// Nanoseconds with an interval; always finite, 0 <= low <= ns <= high.
+/// Nanoseconds with an interval. Finite; 0 <= low_ns <= ns <= high_ns.
 struct Estimate {
   double ns = 0;
   double low_ns = 0;
@@ -52,7 +52,7 @@ class Costs {
   [[nodiscard]] virtual Estimate Attention(const AttentionWork& work) const = 0;
   /// Copying `bytes` between a rank's tokens and the blocks that it sends or receives.
   [[nodiscard]] virtual Estimate Copy(std::int64_t bytes) const = 0;
-  /// Merging `rows` (head, query) partial results of head_dim floats each.
+  /// Time to merge `rows` (head, query) partial results of head_dim floats each.
   [[nodiscard]] virtual Estimate Merge(std::int64_t rows, int head_dim) const = 0;
   /// All-to-all between `ranks`; the busiest of them sends or receives `max_rank_bytes`. 0 when
   /// that is 0. Which ranks they are matters to costs that know the hosts; others count them.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Home of blocks in U x R families.
+// Home of blocks in families with U x R ranks.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace dbsp::planner {
 
-/// Ring index of every block's home rank; ranks are ring_index * ulysses + group.
-/// requires blocks of `block_tokens` tokens, the last of them begun inside the layout
+/// Ring index of the home rank of every block. Ranks are numbered ring_index * ulysses + group.
+/// requires blocks of `block_tokens` tokens, the last of which begins inside the layout
 [[nodiscard]] inline std::vector<int> HomeRing(int blocks,
                                                int block_tokens,
                                                const HomeLayout& home,

@@ -8,9 +8,11 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "core/matrix.h"
 #include "planner/timeline/chunks.h"
 #include "planner/timeline/moved_bytes.h"
 #include "planner/timeline/routes.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
 
 namespace dbsp::planner {
@@ -33,7 +35,7 @@ void AddTo(AttentionWork& sum, const AttentionWork& part) {
   sum.heads += part.heads;
 }
 
-/// Volumes of a layer from those of its chunks, in order.
+/// Volumes of a layer from the volumes of its chunks, in order.
 /// shape  rounds before of every chunk, then rounds after of every chunk; attention [chunk][rank]
 LayerVolumes JoinVolumes(std::vector<LayerVolumes> chunks) {
   LayerVolumes work;
@@ -58,53 +60,51 @@ LayerVolumes JoinVolumes(std::vector<LayerVolumes> chunks) {
   return work;
 }
 
-/// Tokens on their way between a home rank and a ring index of a group, [home * ring + index].
-using Flow = std::vector<std::int64_t>;
+/// [home][ring index] tokens that move between a home rank and a ring index of a group.
+using Flow = Matrix<std::int64_t>;
 
 Flow RowFlow(const AttentionShape& shape, const HeadGroup& group, const Routes& routes, int ranks) {
   const std::size_t ring = group.ranks.size();
-  Flow flow(static_cast<std::size_t>(ranks) * ring, 0);
+  Flow flow(static_cast<std::size_t>(ranks), ring, 0);
   for (std::size_t i = 0; i < routes.home_q.size(); ++i) {
     const auto index = static_cast<std::size_t>(ring == 1 ? 0 : group.row_owner[i]);
-    flow[static_cast<std::size_t>(routes.home_q[i]) * ring + index] +=
-        shape.q_tokens(static_cast<int>(i));
+    flow(routes.home_q[i], index) += shape.q_tokens(static_cast<int>(i));
   }
   return flow;
 }
 
-/// K tokens that go to each ring index before attention, whatever the masks keep.
+/// K tokens that go to each ring index before attention if no mask decides.
 Flow ColumnFlow(const AttentionShape& shape,
                 const HeadGroup& group,
                 const Routes& routes,
                 int ranks) {
   const std::size_t ring = group.ranks.size();
-  Flow flow(static_cast<std::size_t>(ranks) * ring, 0);
+  Flow flow(static_cast<std::size_t>(ranks), ring, 0);
   for (std::size_t j = 0; j < routes.home_k.size(); ++j) {
     const int col = static_cast<int>(j);
     for (std::size_t index = 0; index < ring; ++index) {
       if (!GetsColumn(routes, group, index, col)) continue;
-      flow[static_cast<std::size_t>(routes.home_k[j]) * ring + index] += shape.k_tokens(col);
+      flow(routes.home_k[j], index) += shape.k_tokens(col);
     }
   }
   return flow;
 }
 
-/// K tokens of the columns that each ring index's rows keep. `homes` splits the columns by home.
+/// K tokens of the columns that the rows of each ring index need. `homes` splits columns by home.
 Flow NeededFlow(const AttentionShape& shape,
                 const BlockMask& mask,
                 const RingSplit& split,
                 const RingSplit& homes) {
   const auto ring = static_cast<std::size_t>(split.ring());
-  const auto words = static_cast<std::size_t>(mask.words_per_row());
-  const std::vector<std::uint64_t> needed = NeededColumns(mask, split);
+  const Matrix<std::uint64_t> needed = NeededColumns(mask, split);
   const auto last = static_cast<std::size_t>(mask.cols() - 1);
   const std::int64_t missing = shape.block.k - shape.k_tokens(mask.cols() - 1);
-  Flow flow(static_cast<std::size_t>(homes.ring()) * ring, 0);
+  Flow flow(static_cast<std::size_t>(homes.ring()), ring, 0);
   for (int home = 0; home < homes.ring(); ++home) {
     const std::vector<WordBits>& part = homes.part(home);
     for (std::size_t index = 0; index < ring; ++index) {
-      const std::uint64_t* row = needed.data() + index * words;
-      std::int64_t& tokens = flow[static_cast<std::size_t>(home) * ring + index];
+      const auto row = needed.row(index);
+      std::int64_t& tokens = flow(home, index);
       for (const WordBits& p : part) {
         const std::uint64_t bits = row[p.word] & p.bits;
         tokens += static_cast<std::int64_t>(std::popcount(bits)) * shape.block.k;
@@ -115,7 +115,7 @@ Flow NeededFlow(const AttentionShape& shape,
   return flow;
 }
 
-/// Components of ranks joined by traffic, numbered by their lowest rank's order.
+/// Components of ranks that traffic connects, numbered in the order of their lowest ranks.
 std::vector<int> Components(const TrafficMatrix& traffic) {
   std::vector<int> root(traffic.ranks);
   std::iota(root.begin(), root.end(), 0);
@@ -142,14 +142,14 @@ std::vector<int> Components(const TrafficMatrix& traffic) {
   return component;
 }
 
-class Builder {
+class LayerVolumesBuilder {
  public:
-  Builder(const AttentionShape& shape,
-          const LayerMasks& masks,
-          const Partition& partition,
-          const Strategy& strategy,
-          const Routes& routes,
-          DType dtype)
+  LayerVolumesBuilder(const AttentionShape& shape,
+                      const LayerMasks& masks,
+                      const Partition& partition,
+                      const Strategy& strategy,
+                      const Routes& routes,
+                      DType dtype)
       : shape_(shape),
         masks_(masks),
         partition_(partition),
@@ -183,13 +183,13 @@ class Builder {
     if (!Needed()) AddColumns(group, id, ColumnFlow(shape_, group, routes_, work_.ranks), heads);
     AddHops(group);
     AddPresence(group);
-    std::size_t same = 0;  // first group that splits its blocks alike: its counts are reused
+    std::size_t same = 0;  // first group with the same split, whose counts are reused
     while (partition_.groups[same].row_owner != group.row_owner ||
            partition_.groups[same].col_owner != group.col_owner ||
            partition_.groups[same].ranks.size() != group.ranks.size()) {
       ++same;
     }
-    std::optional<RingSplit> split;  // made where some mask is new
+    std::optional<RingSplit> split;  // made only if a mask has not been counted
     for (const int head : group.heads) {
       const BlockMask* mask = masks_.head[head].get();
       auto [at, fresh] = cells_.try_emplace({same, mask});
@@ -242,31 +242,30 @@ class Builder {
     return active;
   }
 
-  /// Q to the rank that computes the row, O back.
+  /// Adds Q to the rank that computes a row, and O back home.
   void AddRows(const HeadGroup& group, int g) {
     const Flow flow = RowFlow(shape_, group, routes_, work_.ranks);
     const std::int64_t bytes = static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
-    ForEachPair(group, [&](std::size_t at, int home, int rank) {
-      MoveIn(home, rank, g, flow[at] * bytes);
-      if (!routes_.two_rounds) return Add(1, rank, home, flow[at] * bytes);
-      Add(2, rank, routes_.Middle(home, g), flow[at] * bytes);
-      Add(3, routes_.Middle(home, g), home, flow[at] * bytes);
+    ForEachPair(group, flow, [&](int home, int rank, std::int64_t tokens) {
+      MoveIn(home, rank, g, tokens * bytes);
+      if (!routes_.two_rounds) return Add(1, rank, home, tokens * bytes);
+      Add(2, rank, routes_.Middle(home, g), tokens * bytes);
+      Add(3, routes_.Middle(home, g), home, tokens * bytes);
     });
   }
 
-  /// K and V of `heads` heads.
+  /// Adds K and V of `heads` heads.
   void AddColumns(const HeadGroup& group, int g, const Flow& flow, std::int64_t heads) {
-    ForEachPair(group, [&](std::size_t at, int home, int rank) {
-      MoveIn(home, rank, g, 2 * flow[at] * heads * token_bytes_);
+    ForEachPair(group, flow, [&](int home, int rank, std::int64_t tokens) {
+      MoveIn(home, rank, g, 2 * tokens * heads * token_bytes_);
     });
   }
 
   template <typename Body>
-  void ForEachPair(const HeadGroup& group, const Body& body) {
-    const std::size_t ring = group.ranks.size();
+  void ForEachPair(const HeadGroup& group, const Flow& flow, const Body& body) {
     for (int home = 0; home < work_.ranks; ++home) {
-      for (std::size_t index = 0; index < ring; ++index) {
-        body(static_cast<std::size_t>(home) * ring + index, home, group.ranks[index]);
+      for (std::size_t index = 0; index < flow.cols(); ++index) {
+        body(home, group.ranks[index], flow(home, index));
       }
     }
   }
@@ -295,7 +294,7 @@ class Builder {
     }
   }
 
-  /// Rows and heads at hand, whatever the masks keep of them.
+  /// Adds rows and heads, active or not.
   void AddPresence(const HeadGroup& group) {
     const std::size_t ring = group.ranks.size();
     std::vector<std::int64_t> rows(ring, ring == 1 ? partition_.q_blocks : 0);
@@ -313,11 +312,11 @@ class Builder {
 
   void AddCells(const HeadGroup& group, const MaskCells& cells) {
     const std::size_t ring = group.ranks.size();
-    for (std::size_t c = 0; c < cells.kept.size(); ++c) {
+    for (std::size_t c = 0; c < cells.active_blocks.size(); ++c) {
       const std::size_t step = c / ring;
       const auto rank = static_cast<std::size_t>(group.ranks[c % ring]);
       AttentionWork& part = work_.attention[step][rank];
-      part.active_blocks += cells.kept[c];
+      part.active_blocks += cells.active_blocks[c];
       part.active_pairs += cells.pairs[c];
       part.active_rows += cells.active_rows[c];
       if (step > 0) work_.merge_rows[step][rank] += cells.active_tokens[c];
@@ -368,6 +367,12 @@ std::vector<std::int64_t> BytesSent(const LayerVolumes& work) {
 
 }  // namespace
 
+std::vector<int> LayerVolumes::RingOf(int rank) const {
+  std::vector<int> ring{rank};
+  for (int at = ring_next[rank]; at >= 0 && at != rank; at = ring_next[at]) ring.push_back(at);
+  return ring;
+}
+
 std::int64_t LayerVolumes::MaxBytesSent() const {
   const auto sent = BytesSent(*this);
   return *std::max_element(sent.begin(), sent.end());
@@ -410,7 +415,7 @@ LayerVolumes BuildLayerVolumes(const AttentionShape& shape,
     work.must_move_bytes = must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype);
     return work;
   }
-  Builder builder(shape, masks, partition, strategy, routes, dtype);
+  LayerVolumesBuilder builder(shape, masks, partition, strategy, routes, dtype);
   for (std::size_t g = 0; g < partition.groups.size(); ++g) builder.AddGroup(g);
   return builder.Finish(must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype));
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "planner/timeline/home_ring.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
 
 namespace dbsp::planner {
@@ -14,8 +15,8 @@ std::int64_t MustMoveTokens(const AttentionShape& shape,
                             const BlockMask& mask,
                             std::span<const int> home_q,
                             std::span<const int> home_k) {
-  std::vector<std::int64_t> left(mask.cols());  // unpacked column weight
-  std::vector<std::uint64_t> open(mask.words_per_row(), 0);
+  std::vector<std::int64_t> left(mask.cols());  // column weight that is not packed yet
+  std::vector<std::uint64_t> open(mask.words_per_row(), 0);  // columns with weight left
   for (std::size_t j = 0; j < left.size(); ++j) {
     left[j] = 2 * shape.k_tokens(static_cast<int>(j));
     open[j / 64] |= 1ULL << (j % 64);

@@ -11,7 +11,7 @@ std::vector<std::int64_t> PeakBytes(const LayerVolumes& work) {
   const auto before = static_cast<std::size_t>(work.rounds_before);
   std::vector<std::int64_t> peak;
   for (int r = 0; r < work.ranks; ++r) {
-    if (work.chunks > 1) {  // every chunk has buffers of its own
+    if (work.chunks > 1) {  // every chunk has its own buffers
       std::int64_t sum = 0;
       for (std::size_t c = 0; c < before; ++c) {
         sum += work.rounds[c].Unpacked(r) + work.rounds[before + c].Packed(r);
@@ -19,14 +19,14 @@ std::vector<std::int64_t> PeakBytes(const LayerVolumes& work) {
       peak.push_back(sum);
       continue;
     }
-    // The first round after attention sends exactly O, which is as large as Q.
+    // The first round after attention sends exactly O, which has the size of Q.
     const std::int64_t rows = work.rounds[before].Packed(r);
-    std::int64_t at_hand = work.rounds[before - 1].Unpacked(r) - rows;
-    std::int64_t columns = at_hand;
+    std::int64_t present = work.rounds[before - 1].Unpacked(r) - rows;
+    std::int64_t columns = present;
     for (const auto& hop : work.hop_bytes) {
       const std::int64_t fetched = hop[r];
-      columns = std::max(columns, at_hand + fetched);
-      at_hand = fetched;
+      columns = std::max(columns, present + fetched);
+      present = fetched;
     }
     peak.push_back((work.steps > 1 ? 3 : 2) * rows + columns);
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory that a placement asks of every rank, and whether it keeps within a cap.
+// Memory that a placement needs on every rank, and the check against a limit.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,14 @@
 
 namespace dbsp::planner {
 
-/// Bytes that each rank holds at once between the rounds: Q and O of its rows, the K/V it computes
-/// on and, with a ring, the K/V being fetched beside them (the largest two steps in a row) and one
-/// partial O. Exact tokens of `work`'s type; home tensors, send and receive buffers, log-sum-exps
-/// and padding are not in it.
+/// Bytes that each rank holds at once between the rounds: Q and O of its rows and the K/V that it
+/// computes on. With a ring also the K/V that the next hop fetches (the largest two consecutive
+/// steps count) and one partial O. Token counts are exact. Home tensors, send and receive buffers,
+/// log-sum-exps and padding are not included.
 /// returns  [ranks]
 [[nodiscard]] std::vector<std::int64_t> PeakBytes(const LayerVolumes& work);
 
-/// Which rank holds most and how much, when that is more than `cap` bytes; "" otherwise.
+/// Names the rank that holds the most bytes if it exceeds `cap`; "" otherwise.
 [[nodiscard]] std::string MemoryProblem(const LayerVolumes& work, std::int64_t cap);
 
 }  // namespace dbsp::planner

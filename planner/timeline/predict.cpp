@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prices of a layer's amounts, and what a plan says about them.
+// Prices of a layer's volumes, and the prediction that a plan stores.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -35,21 +35,13 @@ OverlapSlowdown Pick(const OverlapSlowdownEstimate& slowdown, Bound bound) {
   return {pick(slowdown.attention), pick(slowdown.exchange)};
 }
 
-/// Ranks in the ring of `rank`, that one first.
-void RingOf(const LayerVolumes& work, int rank, std::vector<int>& ring) {
-  ring.assign(1, rank);
-  for (int at = work.ring_next[rank]; at >= 0 && at != rank; at = work.ring_next[at]) {
-    ring.push_back(at);
-  }
-}
-
-/// Exchange of one round: all ranks of a component take what its busiest rank needs.
+/// [rank] exchange time of one round. All ranks of a component take as long as its busiest rank.
 std::vector<double> PriceRound(const TrafficMatrix& traffic,
                                const std::vector<int>& component,
                                const Costs& costs,
                                Bound bound) {
   const std::size_t count = component.size();
-  std::vector<std::size_t> begin(count + 1, 0);  // of each component's members
+  std::vector<std::size_t> begin(count + 1, 0);  // [component] first entry in `members`
   for (const int c : component) ++begin[static_cast<std::size_t>(c) + 1];
   for (std::size_t c = 0; c < count; ++c) begin[c + 1] += begin[c];
   std::vector<int> members(count);
@@ -72,13 +64,13 @@ std::vector<double> PriceRound(const TrafficMatrix& traffic,
   return price;
 }
 
-/// What exchanges and hops lose and cost where attention runs beside them: those of layers with
-/// head chunks, and those of rings. Left empty where nothing is lost.
+/// Slowdowns of exchanges and hops that overlap attention: in layers with head chunks and in rings.
+/// Leaves them empty if nothing slows down.
 void AddSlowdowns(const LayerVolumes& work, const Costs& costs, Bound bound, LayerDurations& out) {
   const OverlapSlowdown none;
   const auto ranks = static_cast<std::size_t>(work.ranks);
   std::map<std::pair<Traffic, int>, OverlapSlowdown>
-      known;  // the same few are asked for many times
+      known;  // few different arguments occur many times
   const auto price = [&](Traffic traffic, int members) {
     const auto [found, fresh] = known.try_emplace({traffic, members});
     if (fresh) found->second = Pick(costs.Slowdown(traffic, members), bound);
@@ -101,12 +93,11 @@ void AddSlowdowns(const LayerVolumes& work, const Costs& costs, Bound bound, Lay
     return;
   }
   if (work.steps == 1) return;
-  std::vector<int> ring;
   out.hop_slowdown.resize(ranks);
   for (std::size_t r = 0; r < ranks; ++r) {
     if (work.ring_next[r] < 0) continue;
-    RingOf(work, static_cast<int>(r), ring);
-    out.hop_slowdown[r] = price(Traffic::kHop, static_cast<int>(ring.size()));
+    const auto members = work.RingOf(static_cast<int>(r)).size();
+    out.hop_slowdown[r] = price(Traffic::kHop, static_cast<int>(members));
     loses = loses || out.hop_slowdown[r] != none;
   }
   if (!loses) out.hop_slowdown.clear();
@@ -120,16 +111,15 @@ BarrierLoad BarrierLoadOf(const LayerVolumes& work) {
   std::vector<bool> seen(work.ranks, false);
   for (int first = 0; first < work.ranks; ++first) {
     if (seen[first]) continue;
+    const std::vector<int> ring = work.RingOf(first);
+    for (const int rank : ring) seen[rank] = true;
     double time = 0;
     for (const auto& step : work.attention) {
       std::int64_t slowest = 0;
-      int at = first;
-      do {
-        seen[at] = true;
-        slowest = std::max(slowest, step[at].active_blocks);
-        total += static_cast<double>(step[at].active_blocks);
-        at = work.ring_next[at];
-      } while (at >= 0 && at != first);
+      for (const int rank : ring) {
+        slowest = std::max(slowest, step[rank].active_blocks);
+        total += static_cast<double>(step[rank].active_blocks);
+      }
       time += static_cast<double>(slowest);
     }
     barrier = std::max(barrier, time);
@@ -139,7 +129,7 @@ BarrierLoad BarrierLoadOf(const LayerVolumes& work) {
 
 namespace {
 
-/// What no placement can beat under these costs; docs/planner.md derives it.
+/// Lower bound on the time of any placement under these costs. docs/planner.md derives it.
 double LowerBound(const LayerVolumes& work, const Costs& costs) {
   double parts = 0;
   for (const auto& step : work.attention) {
@@ -203,13 +193,11 @@ LayerDurations PriceLayer(const LayerVolumes& work, const Costs& costs, Bound bo
       if (rows > 0) out.merge[t][r] = Pick(costs.Merge(rows, part.head_dim), bound);
     }
   }
-  std::vector<int> ring;
   for (const auto& hop : work.hop_bytes) {
     out.hop.emplace_back(ranks, 0.0);
     for (std::size_t r = 0; r < ranks; ++r) {
       if (hop[r] == 0) continue;
-      RingOf(work, static_cast<int>(r), ring);
-      out.hop.back()[r] = Pick(costs.Hop(ring, hop[r]), bound);
+      out.hop.back()[r] = Pick(costs.Hop(work.RingOf(static_cast<int>(r)), hop[r]), bound);
     }
   }
   AddSlowdowns(work, costs, bound, out);
@@ -228,7 +216,7 @@ Prediction Predict(const LayerVolumes& work,
   for (Segment& segment : out.segments) {
     if (segment.kind != SegmentKind::kAttention) continue;
     const std::int64_t alone = std::llround(expected.attention[segment.index][segment.rank]);
-    // A nanosecond less is where start and end were rounded.
+    // Start and end are rounded, so one nanosecond of difference means nothing.
     if (alone + 1 < segment.duration_ns) segment.alone_ns = alone;
   }
   const auto makespan = [&](Bound bound) {

@@ -12,8 +12,8 @@ RateAwareSimulator::RateAwareSimulator(int ranks, std::size_t rounds, std::size_
     : of_component_(static_cast<std::size_t>(ranks), kNone),
       attention_(static_cast<std::size_t>(ranks), kNone),
       traffic_(static_cast<std::size_t>(ranks)) {
-  // A round is a pack, an exchange, an unpack and what joins them; a step attention, a merge, a hop
-  // and six joins. Growing the arrays would cost more than playing the layer.
+  // A round has a pack, an exchange, an unpack and their joins; a step has attention, a merge, a
+  // hop and six joins. Growing the arrays would take longer than the simulation.
   const auto most = static_cast<std::size_t>(ranks) * (6 * rounds + 9 * steps);
   tasks_.reserve(most);
   entries_.reserve(2 * most);
@@ -44,7 +44,7 @@ void RateAwareSimulator::After(int task, EventId start) {
 }
 
 void RateAwareSimulator::Declare(const Segment& segment, double duration, int task) {
-  // Nothing happens: idle steps are no segments.
+  // An idle step is no segment.
   if (duration != 0 || segment.bytes != 0) declared_.push_back({segment, task});
 }
 
@@ -103,7 +103,7 @@ void RateAwareSimulator::NextRound() {
 
 void RateAwareSimulator::SetFactor(int index, double factor, double now) {
   Task& task = tasks_[index];
-  // What was never slowed keeps start + duration to the last bit.
+  // A task that was never slowed keeps start + duration to the last bit.
   if (factor == task.factor) return;
   task.left = std::max(0.0, task.left - (now - task.since) / task.factor);
   task.since = now;
@@ -113,8 +113,8 @@ void RateAwareSimulator::SetFactor(int index, double factor, double now) {
   std::push_heap(ends_.begin(), ends_.end());
 }
 
-/// The rates of what runs on a rank, after its attention or its traffic began or ended.
-void RateAwareSimulator::Reconsider(int rank, double now) {
+/// Updates the rates of the tasks on a rank after its attention or its traffic began or ended.
+void RateAwareSimulator::UpdateRates(int rank, double now) {
   const int attention = attention_[rank];
   double most = 1;
   for (const int index : traffic_[rank]) {
@@ -142,13 +142,13 @@ void RateAwareSimulator::Begin(int index, double now) {
     for (const int traffic : traffic_[task.rank]) {
       ++tasks_[traffic].attending;
     }
-    Reconsider(task.rank, now);
+    UpdateRates(task.rank, now);
   } else if (task.kind == Kind::kTraffic) {
     ForEach(task.ranks, [&](int rank) {
       traffic_[rank].push_back(index);
       task.attending += attention_[rank] >= 0 ? 1 : 0;
     });
-    ForEach(task.ranks, [&](int rank) { Reconsider(rank, now); });
+    ForEach(task.ranks, [&](int rank) { UpdateRates(rank, now); });
   }
 }
 
@@ -162,11 +162,11 @@ void RateAwareSimulator::Complete(int index, double now) {
     for (const int traffic : traffic_[task.rank]) {
       --tasks_[traffic].attending;
     }
-    Reconsider(task.rank, now);
+    UpdateRates(task.rank, now);
   } else if (ran && task.kind == Kind::kTraffic) {
     ForEach(task.ranks, [&](int rank) {
       std::erase(traffic_[rank], index);
-      Reconsider(rank, now);
+      UpdateRates(rank, now);
     });
   }
   ForEach(task.followers, [&](int follower) {
@@ -174,7 +174,7 @@ void RateAwareSimulator::Complete(int index, double now) {
   });
 }
 
-void RateAwareSimulator::Play() {
+void RateAwareSimulator::RunAll() {
   const auto complete_all = [&] {
     while (!completed_.empty()) {
       const auto [index, at] = completed_.back();
@@ -193,7 +193,7 @@ void RateAwareSimulator::Play() {
     const End next = ends_.back();
     ends_.pop_back();
     const Task& task = tasks_[next.task];
-    if (!task.running || task.end != next.at) continue;  // done, or moved
+    if (!task.running || task.end != next.at) continue;  // ended already, or has a new end
     Complete(next.task, next.at);
     complete_all();
   }
@@ -201,7 +201,7 @@ void RateAwareSimulator::Play() {
 
 Timeline RateAwareSimulator::Finish(const std::vector<EventId>& device,
                                     const std::vector<EventId>& link) {
-  Play();
+  RunAll();
   Timeline timeline;
   timeline.segments.reserve(declared_.size());
   for (Declared& declared : declared_) {
@@ -211,11 +211,11 @@ Timeline RateAwareSimulator::Finish(const std::vector<EventId>& device,
     declared.segment.duration_ns = std::llround(task.end) - declared.segment.start_ns;
     timeline.segments.push_back(declared.segment);
   }
-  for (const auto* moments : {&device, &link}) {
-    for (const EventId moment : *moments) {
-      if (moment == kStart) continue;
+  for (const auto* events : {&device, &link}) {
+    for (const EventId event : *events) {
+      if (event == kStart) continue;
       timeline.makespan_ns =
-          std::max<std::int64_t>(timeline.makespan_ns, std::llround(tasks_[moment].end));
+          std::max<std::int64_t>(timeline.makespan_ns, std::llround(tasks_[event].end));
     }
   }
   return timeline;

@@ -71,7 +71,8 @@ void CheckStrategy(const Partition& partition, const Strategy& strategy) {
   }
   if (strategy.chunks > 1 && strategy.exchange == Exchange::kRing) {
     Fail(ErrorCode::kInvalidArgument,
-         "chunks = {} with exchange ring, whose link is busy under attention; use alltoall, "
+         "chunks = {} cannot be used with exchange ring, whose link is busy under attention; use "
+         "alltoall, "
          "allgather or needed",
          strategy.chunks);
   }
@@ -88,7 +89,7 @@ void LinkRings(const Partition& partition, Routes& routes) {
     for (std::size_t i = 0; i < ring; ++i) {
       const auto rank = static_cast<std::size_t>(group.ranks[i]);
       if (routes.ring_next[rank] >= 0) {
-        Fail(ErrorCode::kInvalidArgument, "rank {} is in two rings; one is possible", rank);
+        Fail(ErrorCode::kInvalidArgument, "rank {} is in two rings; expected at most one", rank);
       }
       routes.ring_next[rank] = group.ranks[(i + 1) % ring];
       routes.ring_prev[rank] = group.ranks[(i + ring - 1) % ring];
@@ -96,7 +97,7 @@ void LinkRings(const Partition& partition, Routes& routes) {
   }
 }
 
-/// The two rounds of dbsp name ranks by (ring index, group): the partition must be that grid.
+/// The two rounds of dbsp name ranks by (ring index, group), so the partition must be that grid.
 void CheckGrid(const Partition& partition, const Strategy& strategy) {
   const int ulysses = strategy.ulysses_degree;
   const int ring = strategy.ring_degree;

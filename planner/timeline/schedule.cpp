@@ -11,7 +11,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Renumbers the heads of a round's items. The numbers rise, so the items stay in order.
+/// Renumbers the heads of a round's items. Numbers ascend, so the items stay sorted.
 ExchangeRound Renumbered(ExchangeRound round, const std::vector<int>& heads) {
   for (auto& items : round.items) {
     for (BlockItem& item : items) item.head = heads[item.head];
@@ -19,7 +19,7 @@ ExchangeRound Renumbered(ExchangeRound round, const std::vector<int>& heads) {
   return round;
 }
 
-/// Lists of a layer from those of its chunks; `layers` as ChunkOf() gave them.
+/// Lists of a layer from the lists of its chunks. `layers` are the results of ChunkOf().
 Schedule JoinSchedules(std::vector<Schedule> chunks, const std::vector<ChunkLayer>& layers) {
   Schedule joined;
   joined.ranks = chunks.front().ranks;
@@ -57,12 +57,12 @@ Schedule JoinSchedules(std::vector<Schedule> chunks, const std::vector<ChunkLaye
   return joined;
 }
 
-class Builder {
+class ScheduleBuilder {
  public:
-  Builder(const AttentionShape& shape,
-          const LayerMasks& masks,
-          const Partition& partition,
-          const Routes& routes)
+  ScheduleBuilder(const AttentionShape& shape,
+                  const LayerMasks& masks,
+                  const Partition& partition,
+                  const Routes& routes)
       : shape_(shape), masks_(masks), partition_(partition), routes_(routes) {
     const auto ranks = static_cast<std::size_t>(partition.ranks);
     schedule_.ranks = partition.ranks;
@@ -141,22 +141,20 @@ class Builder {
                                                               int head) const {
     const BlockMask& mask = *masks_.head[head];
     const bool by_mask = routes_.exchange == Exchange::kNeeded;
-    std::vector<std::uint64_t> needed;
+    Matrix<std::uint64_t> needed;
     if (by_mask) needed = NeededColumns(mask, split);
-    const auto words = static_cast<std::size_t>(mask.words_per_row());
     std::vector<std::vector<int>> arriving(group.ranks.size());
     for (std::size_t i = 0; i < arriving.size(); ++i) {
       for (int j = 0; j < partition_.k_blocks; ++j) {
-        const std::size_t word = i * words + static_cast<std::size_t>(j) / 64;
-        const bool wanted =
-            by_mask ? ((needed[word] >> (j % 64)) & 1U) != 0 : GetsColumn(routes_, group, i, j);
-        if (wanted) arriving[i].push_back(j);
+        const bool arrives = by_mask ? ((needed(i, j / 64) >> (j % 64)) & 1U) != 0
+                                     : GetsColumn(routes_, group, i, j);
+        if (arrives) arriving[i].push_back(j);
       }
     }
     return arriving;
   }
 
-  /// Rows and, step by step, columns of `head` on ring index `index` of its group.
+  /// Adds the rows of `head` and its columns at every step, for ring index `index` of its group.
   void AddProgram(const HeadGroup& group,
                   int head,
                   std::size_t index,
@@ -167,7 +165,7 @@ class Builder {
     for (int i = 0; i < partition_.q_blocks; ++i) {
       if (RowRank(group, i) == group.ranks[index]) rows.rows.push_back(i);
     }
-    // Without a ring there is nothing to pass on: a rank that got no row has no part in the head.
+    // Without a ring a rank passes nothing on: without rows and columns it has no part in the head.
     if (routes_.steps == 1 && rows.rows.empty() && arriving[index].empty()) return;
     program.heads.push_back(std::move(rows));
     for (std::size_t t = 0; t < program.columns.size(); ++t) {
@@ -204,7 +202,7 @@ Schedule BuildSchedule(const AttentionShape& shape,
     }
     return JoinSchedules(std::move(parts), layers);
   }
-  Builder builder(shape, masks, partition, routes);
+  ScheduleBuilder builder(shape, masks, partition, routes);
   for (int g = 0; g < static_cast<int>(partition.groups.size()); ++g) builder.AddGroup(g);
   return builder.Finish();
 }
@@ -226,7 +224,7 @@ std::string TakeChunk(const Schedule& schedule,
     for (auto& items : round->items) {
       for (BlockItem& item : items) {
         item.head = number(item.head);
-        if (item.head < 0) return "an item of another chunk's head";
+        if (item.head < 0) return "an item belongs to a head of another chunk";
       }
     }
   }
@@ -239,10 +237,10 @@ std::string TakeChunk(const Schedule& schedule,
     for (std::size_t h = 0; h < program.heads.size(); ++h) {
       const int head = number(program.heads[h].head);
       const bool listed = at < program.columns.size() && h < program.columns[at].size();
-      if (!listed) return "columns and rows are not of the same heads";
+      if (!listed) return "the columns belong to other heads than the rows";
       const HeadColumns& columns = program.columns[at][h];
       if (head < 0 && !columns.cols.empty()) {
-        return "columns of another chunk's head";
+        return "columns belong to a head of another chunk";
       }
       if (head < 0) continue;
       part.heads.push_back({head, program.heads[h].rows});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The exact lists behind LayerVolumes: which block of which tensor goes where, in which order, and
-// what each rank computes at each ring step. Replay runs these lists.
+// The exact lists behind LayerVolumes: which block of which tensor goes where and in which order,
+// and what each rank computes at each ring step. Replay runs these lists.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ namespace dbsp::planner {
 
 enum class Tensor : std::uint8_t { kQ, kK, kV, kO };
 
-/// One block of one head of one tensor: block * block.q (Q, O) or block * block.k (K, V) tokens on.
+/// One block of one head of one tensor. It begins at token block * block.q (Q, O) or block *
+/// block.k (K, V).
 struct BlockItem {
   Tensor tensor = Tensor::kQ;
   int head = 0;
@@ -24,9 +25,9 @@ struct BlockItem {
   auto operator<=>(const BlockItem&) const = default;
 };
 
-/// items[src * ranks + dst]: ordered by tensor, head, block; local copies on the diagonal. The
+/// items[src * ranks + dst], sorted by tensor, head and block. The diagonal holds local copies. The
 /// sender packs and the receiver unpacks in this order. With allgather and needed a K or V block
-/// may stand in several lists of its home, with needed also in none.
+/// may be in several lists of its home, with needed also in none.
 struct ExchangeRound {
   std::vector<std::vector<BlockItem>> items;
 };
@@ -44,41 +45,41 @@ struct HeadColumns {
 };
 
 struct RankSchedule {
-  /// Ascending heads, of all groups the rank is in. A ring rank lists every head of its group, with
-  /// no rows where it has none (fewer blocks than ranks): the K/V it holds must still be passed on.
-  /// A row without a key is listed like any other (its O is zero and goes home), also where needed
-  /// leaves the head no column.
+  /// Ascending heads of all groups of the rank. A ring rank lists every head of its group, even if
+  /// it computes no row of it (fewer blocks than ranks), because it must pass the K/V on. A row
+  /// without an active block is listed like any other, because its O, which is zero, goes home.
+  /// This also holds if exchange needed brings no column of the head.
   std::vector<HeadRows> heads;
-  std::vector<std::vector<HeadColumns>> columns;  ///< [steps] same heads as `heads`
-  int ring_next = -1;  ///< rank it receives K/V from at every hop
-  int ring_prev = -1;  ///< rank it sends K/V to
+  std::vector<std::vector<HeadColumns>> columns;  ///< [steps][heads], heads as in `heads`
+  int ring_next = -1;  ///< rank that sends it K/V at every hop
+  int ring_prev = -1;  ///< rank that receives its K/V
 };
 
-/// Which ranks get a K/V block before attention: the computing rank (alltoall), the ring index that
-/// owns the column (ring), every rank of the group (allgather), or every rank with a row that keeps
-/// the column (needed). Ring of R ranks, ring index i, step t: K/V of ring index (i + t) mod R are
-/// at hand (db-SP, planner.md), so K/V move from i + 1 to i.
+/// Which ranks receive a K/V block before attention: the computing rank (alltoall), the ring index
+/// that owns the column (ring), every rank of the group (allgather), or every rank with a row that
+/// needs the column (needed). In a ring of R ranks, ring index i holds the K/V of ring index (i +
+/// t) mod R at step t, so K/V move from i + 1 to i.
 struct Schedule {
   int ranks = 1;
   int steps = 1;
   std::vector<ExchangeRound> before;  ///< Q, K, V
   std::vector<ExchangeRound> after;  ///< O
   std::vector<RankSchedule> rank;  ///< [ranks]
-  /// [heads] with chunks: before[c], after[c] and step c are of the heads of chunk c alone; other
-  /// heads have no column at step c. Empty without chunks.
+  /// [heads] chunk of every head. before[c], after[c] and step c belong to chunk c; at step c the
+  /// heads of other chunks have no column. Empty without chunks.
   std::vector<int> chunk_of_head;
 };
 
-/// Lists of one layer; the same preconditions as BuildLayerVolumes.
+/// Lists of one layer. Arguments and errors as BuildLayerVolumes.
 [[nodiscard]] Schedule BuildSchedule(const AttentionShape& shape,
                                      const LayerMasks& masks,
                                      const Partition& partition,
                                      const Strategy& strategy,
                                      const HomeLayout& home);
 
-/// The lists of one chunk, heads renumbered as in `layer`: the inverse of how
-/// BuildSchedule joins chunks.
-/// returns  an empty string, or what in the lists does not belong to the chunk
+/// The lists of one chunk with heads numbered as in `heads`: the inverse of joining chunks in
+/// BuildSchedule.
+/// returns  an empty string, or a description of an entry that does not belong to the chunk
 [[nodiscard]] std::string TakeChunk(const Schedule& schedule,
                                     int chunk,
                                     const std::vector<int>& heads,

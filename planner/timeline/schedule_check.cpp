@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "core/matrix.h"
 #include "planner/timeline/chunks.h"
 
 namespace dbsp::planner {
@@ -16,8 +17,8 @@ namespace {
 
 using Bits = std::vector<std::uint64_t>;
 
-/// Which ranks have every block, as the rounds move it. Q and O have one place each; K and V may go
-/// to several ranks, and to none where no row needs them. O is nowhere until it is computed.
+/// Which ranks have each block, as the rounds move it. Q and O are on one rank; K and V may be on
+/// several ranks, and on none if no row needs them. O is nowhere until it is computed.
 class Places {
  public:
   Places(const AttentionShape& shape, const HomeLayout& home)
@@ -53,6 +54,7 @@ class Places {
   }
 
   /// One round: blocks of `tensors` go from ranks that have them to the ranks that have them next.
+  /// Returns the problem, or "".
   std::string Move(const ExchangeRound& round, int ranks, std::initializer_list<Tensor> tensors) {
     if (round.items.size() != static_cast<std::size_t>(ranks) * ranks) {
       return fmt::format("{} lists, expected {}", round.items.size(), ranks * ranks);
@@ -71,7 +73,7 @@ class Places {
       for (const BlockItem& item : round.items[pair]) {
         if (Index(item.tensor) >= moves.size() || !moves[Index(item.tensor)] || item.head < 0 ||
             item.head >= shape_.heads || item.block < 0 || item.block >= Blocks(item.tensor)) {
-          return fmt::format("an item that is no block of this round from rank {}", source);
+          return fmt::format("rank {} sends an item that is not a block of this round", source);
         }
         const bool query = Query(item.tensor);
         if (next.Has(item, target) || (query && next.Count(item) > 0)) {
@@ -122,14 +124,16 @@ class ProgramChecker {
                  const LayerMasks& masks,
                  const Schedule& schedule,
                  Places& places)
-      : shape_(shape), masks_(masks), schedule_(schedule), places_(places) {
-    row_seen_.assign(static_cast<std::size_t>(shape.heads) * shape.q_blocks(), false);
-    listed_.assign(static_cast<std::size_t>(shape.heads) * shape.k_blocks(), 0);
-  }
+      : shape_(shape),
+        masks_(masks),
+        schedule_(schedule),
+        places_(places),
+        row_seen_(static_cast<std::size_t>(shape.heads), shape.q_blocks(), 0),
+        listed_(static_cast<std::size_t>(shape.heads), shape.k_blocks(), 0) {}
 
   std::string Check() {
     if (schedule_.rank.size() != static_cast<std::size_t>(schedule_.ranks)) {
-      return "the ranks' programs are not one per rank";
+      return "expected one program per rank";
     }
     for (int r = 0; r < schedule_.ranks; ++r) {
       std::string problem = CheckRank(r);
@@ -137,9 +141,10 @@ class ProgramChecker {
     }
     std::string idle = CheckListed();
     if (!idle.empty()) return idle;
-    const auto missing = std::find(row_seen_.begin(), row_seen_.end(), false);
-    if (missing == row_seen_.end()) return CheckHops();
-    const auto at = static_cast<int>(missing - row_seen_.begin());
+    const auto seen = row_seen_.values();
+    const auto missing = std::ranges::find(seen, 0);
+    if (missing == seen.end()) return CheckHops();
+    const auto at = static_cast<int>(missing - seen.begin());
     return fmt::format(
         "head {} row {} is computed nowhere", at / shape_.q_blocks(), at % shape_.q_blocks());
   }
@@ -155,7 +160,7 @@ class ProgramChecker {
         return fmt::format("head {} does not exist", program.heads[h].head);
       }
       if (h > 0 && program.heads[h].head <= program.heads[h - 1].head) {
-        return fmt::format("head {} stands after head {}, expected rising heads",
+        return fmt::format("head {} comes after head {}, expected ascending heads",
                            program.heads[h].head,
                            program.heads[h - 1].head);
       }
@@ -173,21 +178,21 @@ class ProgramChecker {
     return {};
   }
 
-  /// K/V at step t started on the rank t places on.
+  /// Adds the columns of step t. Their K/V started on the rank t positions further in the ring.
   std::string AddColumns(
       const RankSchedule& program, std::size_t t, std::size_t h, int holder, Bits& columns) {
     const int head = program.heads[h].head;
     if (program.columns[t].size() != program.heads.size() || program.columns[t][h].head != head) {
-      return "columns and rows are not of the same heads";
+      return "the columns belong to other heads than the rows";
     }
     for (const int j : program.columns[t][h].cols) {
       if (j < 0 || j >= shape_.k_blocks()) return fmt::format("column {} does not exist", j);
       for (const Tensor tensor : {Tensor::kK, Tensor::kV}) {
         if (holder < 0 || !places_.Has({tensor, head, j}, holder)) {
-          return Places::BlockName({tensor, head, j}) + " is not at hand";
+          return Places::BlockName({tensor, head, j}) + " is not on the rank";
         }
       }
-      if (t == 0) ++listed_[static_cast<std::size_t>(head) * shape_.k_blocks() + j];
+      if (t == 0) ++listed_(head, j);
       std::uint64_t& word = columns[static_cast<std::size_t>(j) / 64];
       const std::uint64_t bit = 1ULL << (j % 64);
       if ((word & bit) != 0) return fmt::format("head {} column {} is used twice", head, j);
@@ -209,8 +214,8 @@ class ProgramChecker {
     return {};
   }
 
-  /// What a hop brings lies as it lay on the neighbour, one step before: the receiver's list must
-  /// be the neighbour's, in its order.
+  /// A hop delivers K/V in the order in which the neighbour had them one step before. The
+  /// receiver's list must equal the neighbour's, order included.
   [[nodiscard]] std::string CheckHop(const RankSchedule& program,
                                      std::size_t t,
                                      std::size_t h) const {
@@ -225,18 +230,18 @@ class ProgramChecker {
         if (had.head == head && had.cols == cols) return {};
       }
     }
-    return fmt::format("columns of head {} are not those rank {} had a step before, in its order",
-                       head,
-                       program.ring_next);
+    return fmt::format(
+        "columns of head {} differ from those of rank {} one step before, or from their order",
+        head,
+        program.ring_next);
   }
 
-  /// A rank has a place only for the K/V that its columns of step 0 name.
+  /// A rank has room only for the K/V that its columns of step 0 name.
   std::string CheckListed() {
     for (int head = 0; head < shape_.heads; ++head) {
       for (int j = 0; j < shape_.k_blocks(); ++j) {
-        const int listed = listed_[static_cast<std::size_t>(head) * shape_.k_blocks() + j];
         for (const Tensor tensor : {Tensor::kK, Tensor::kV}) {
-          if (places_.Count({tensor, head, j}) == listed) continue;
+          if (places_.Count({tensor, head, j}) == listed_(head, j)) continue;
           return Places::BlockName({tensor, head, j}) + " is sent to a rank that does not use it";
         }
       }
@@ -248,17 +253,17 @@ class ProgramChecker {
     const BlockMask& mask = *masks_.head[rows.head];
     for (const int i : rows.rows) {
       if (i < 0 || i >= shape_.q_blocks()) return fmt::format("row {} does not exist", i);
-      const std::size_t at = static_cast<std::size_t>(rows.head) * shape_.q_blocks() + i;
-      if (row_seen_[at]) return fmt::format("head {} row {} is computed twice", rows.head, i);
-      row_seen_[at] = true;
+      if (row_seen_(rows.head, i) != 0)
+        return fmt::format("head {} row {} is computed twice", rows.head, i);
+      row_seen_(rows.head, i) = 1;
       if (!places_.Has({Tensor::kQ, rows.head, i}, r)) {
-        return Places::BlockName({Tensor::kQ, rows.head, i}) + " is not at hand";
+        return Places::BlockName({Tensor::kQ, rows.head, i}) + " is not on the rank";
       }
       places_.Add({Tensor::kO, rows.head, i}, r);
-      const auto kept = mask.row(i);
-      for (std::size_t w = 0; w < kept.size(); ++w) {
-        if ((kept[w] & ~columns[w]) != 0) {
-          return fmt::format("head {} row {}: a kept block is not computed", rows.head, i);
+      const auto active = mask.row(i);
+      for (std::size_t w = 0; w < active.size(); ++w) {
+        if ((active[w] & ~columns[w]) != 0) {
+          return fmt::format("head {} row {}: an active block is not computed", rows.head, i);
         }
       }
     }
@@ -269,11 +274,11 @@ class ProgramChecker {
   const LayerMasks& masks_;
   const Schedule& schedule_;
   Places& places_;
-  std::vector<bool> row_seen_;
-  std::vector<int> listed_;  // [heads][k_blocks] ranks that name the column at step 0
+  Matrix<char> row_seen_;  // [heads][q_blocks] 1 for a computed row
+  Matrix<int> listed_;  // [heads][k_blocks] ranks that list the column at step 0
 };
 
-/// Every chunk is a layer of its own.
+/// Checks every chunk as a layer.
 std::string ChunksProblem(const AttentionShape& shape,
                           const LayerMasks& masks,
                           const HomeLayout& home,
@@ -334,7 +339,7 @@ std::string ScheduleProblem(const AttentionShape& shape,
   for (int head = 0; head < shape.heads; ++head) {
     for (int i = 0; i < shape.q_blocks(); ++i) {
       if (!places.Has({Tensor::kO, head, i}, places.Home(Tensor::kO, i))) {
-        return Places::BlockName({Tensor::kO, head, i}) + " does not come home";
+        return Places::BlockName({Tensor::kO, head, i}) + " does not return home";
       }
     }
   }

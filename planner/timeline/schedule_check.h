@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether the lists of one layer compute exact attention, by following every item of them.
+// Checks that the lists of one layer compute exact attention, by following every item.
 #pragma once
 
 #include <string>
@@ -11,11 +11,13 @@
 
 namespace dbsp::planner {
 
-/// What the lists do wrong, or "" when following them gives exact attention: every Q, K and V block
-/// starts at home and is only sent by a rank that has it; Q and O have one place at a time, K and V
-/// go to the ranks that use them and no others; every (head, row) is computed on exactly one rank;
-/// every active block exactly once, at a ring step where its K/V are at hand; every O block comes
-/// back home. Independent of how the lists were made. requires masks and home fit the shape
+/// Describes what is wrong with the lists; "" if following them gives exact attention. Then every
+/// Q, K and V block starts at home and is sent only by a rank that has it. Q and O are on one rank
+/// at a time; K and V go to the ranks that use them and to no others. Every (head, row) is computed
+/// on exactly one rank. Every active block is computed exactly once, at a ring step at which its K
+/// and V are on the rank. Every O block returns home. The check does not use the code that made the
+/// lists.
+/// requires masks and home fit the shape
 [[nodiscard]] std::string ScheduleProblem(const AttentionShape& shape,
                                           const LayerMasks& masks,
                                           const HomeLayout& home,

@@ -40,22 +40,19 @@ void CheckGrid(const std::vector<std::vector<double>>& grid,
   }
 }
 
-/// Ranks of each ring, in ring order; a rank without a ring stands alone.
+/// Rings in the order of their lowest ranks. A rank without a ring is a ring of its own.
 std::vector<std::vector<int>> RingsOf(const LayerVolumes& work) {
   std::vector<std::vector<int>> rings;
   std::vector<bool> seen(work.ranks, false);
   for (int r = 0; r < work.ranks; ++r) {
     if (seen[r]) continue;
-    rings.emplace_back();
-    for (int at = r; at >= 0 && !seen[at]; at = work.ring_next[at]) {
-      seen[at] = true;
-      rings.back().push_back(at);
-    }
+    rings.push_back(work.RingOf(r));
+    for (const int rank : rings.back()) seen[rank] = true;
   }
   return rings;
 }
 
-/// Times where nothing slows anything down: they are known at once.
+/// Times of a layer without slowdowns. The end of a segment is known as soon as its start is.
 class FixedTimeSimulator {
  public:
   using EventId = double;
@@ -66,7 +63,7 @@ class FixedTimeSimulator {
   static EventId Max(EventId a, EventId b) { return std::max(a, b); }
   EventId Run(const Segment& segment, double duration, EventId start) {
     const EventId end = start + duration;
-    if (duration == 0 && segment.bytes == 0) return end;  // nothing happens: idle steps are none
+    if (duration == 0 && segment.bytes == 0) return end;  // an idle step is no segment
     const std::int64_t begin = std::llround(start);
     timeline_.segments.push_back({segment.rank,
                                   segment.kind,
@@ -104,7 +101,7 @@ class FixedTimeSimulator {
   Timeline timeline_;
 };
 
-/// What every rank does and waits for; when that is, is the clock's.
+/// Declares the segments of a layer and their dependencies to a clock, which computes the times.
 template <typename Clock>
 class Simulator {
  public:
@@ -151,10 +148,10 @@ class Simulator {
             .bytes = bytes};
   }
 
-  /// pack -> exchange -> unpack; a component's exchange starts when its last rank has packed.
+  /// pack -> exchange -> unpack. A component's exchange starts when its last rank has packed.
   void Round(std::size_t round) { Unpack(round, PackAndSend(round)); }
 
-  /// Packs on the devices, then the exchange on the links. Returns when each rank has received.
+  /// Packs on the devices, then exchanges on the links. Returns the end of each rank's exchange.
   std::vector<EventId> PackAndSend(std::size_t round) {
     const TrafficMatrix& traffic = work_.rounds[round];
     const std::vector<int>& component = work_.component[round];
@@ -189,8 +186,8 @@ class Simulator {
     }
   }
 
-  /// Chunk by chunk: the next chunk is packed and sent, then this one is unpacked and computed and
-  /// its O packed and sent. What comes home is unpacked at the end, under the last exchange.
+  /// For each chunk: packs and sends the next chunk, unpacks and computes this one, packs and sends
+  /// its O. O is unpacked at the end, so that it overlaps the last exchange.
   void Pipeline() {
     const auto chunks = static_cast<std::size_t>(work_.chunks);
     std::vector<std::vector<EventId>> received{PackAndSend(0)};
@@ -204,7 +201,7 @@ class Simulator {
     for (std::size_t c = 0; c < chunks; ++c) Unpack(chunks + c, home[c]);
   }
 
-  /// Attention and merge of one step on one rank, not before `start`. Returns attention's end.
+  /// Attention and merge of one step on one rank, not before `start`. Returns the end of attention.
   EventId Compute(std::size_t r, std::size_t t, EventId start) {
     const EventId end =
         clock_.Run(Of(r, SegmentKind::kAttention, t, 0), durations_.attention[t][r], start);
@@ -212,7 +209,7 @@ class Simulator {
     return end;
   }
 
-  /// The hop of step `t` to rank `r` from the next one of its ring.
+  /// The hop of step `t` to rank `r` from the next rank of its ring.
   EventId Hop(std::size_t r, std::size_t t, EventId start) {
     const auto& slowdowns = durations_.hop_slowdown;
     return clock_.Hop(Of(r, SegmentKind::kHop, t, work_.hop_bytes[t][r]),
@@ -224,8 +221,8 @@ class Simulator {
 
   void NeighbourRing() {
     const auto steps = static_cast<std::size_t>(work_.steps);
-    std::vector<EventId> have = device_;  // when the K/V of this step are at hand
-    std::vector<EventId> spare = device_;  // when the buffer of the step before is free
+    std::vector<EventId> have = device_;  // [rank] arrival of the K/V of this step
+    std::vector<EventId> spare = device_;  // [rank] release of the buffer of the previous step
     for (std::size_t t = 0; t < steps; ++t) {
       std::vector<EventId> arrived = have;
       std::vector<EventId> link = link_;
@@ -277,8 +274,8 @@ class Simulator {
   const LayerDurations& durations_;
   std::size_t ranks_;
   Clock clock_;
-  std::vector<EventId> device_;  // when the rank's device is free
-  std::vector<EventId> link_;  // when its link is free
+  std::vector<EventId> device_;  // [rank] end of the last segment on its device
+  std::vector<EventId> link_;  // [rank] end of the last segment on its link
 };
 
 void CheckSlowdowns(const std::vector<OverlapSlowdown>& slowdowns, int ranks) {

@@ -16,7 +16,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Steps and layers of the cells: the full rectangle, nothing missing. Cells are sorted and unique.
+/// Checks that the sorted, distinct cells are a full rectangle of steps and layers.
 void CheckCells(const Plan& plan, const std::string& origin, ErrorCode code) {
   if (plan.cells.empty()) Fail(code, "{}: key 'cells': expected at least one, found none", origin);
   const int first_step = plan.cells.front().step;
@@ -43,8 +43,8 @@ void CheckCells(const Plan& plan, const std::string& origin, ErrorCode code) {
   }
 }
 
-/// Tokens are ordered once, where they enter the model: cells, and what stands in for them where a
-/// contract is broken, have one layout, of whole units of the shape.
+/// Tokens are permuted once, where they enter the model. All cells and all fallback strategies of
+/// contracts therefore have one layout, which consists of whole units of the shape.
 void CheckLayouts(const Plan& plan, const std::string& origin, ErrorCode code) {
   for (std::size_t i = 0; i < plan.layouts.size(); ++i) {
     try {
@@ -72,7 +72,7 @@ void CheckLayouts(const Plan& plan, const std::string& origin, ErrorCode code) {
   }
 }
 
-/// The same partition with one head of every chunk in every group that has any.
+/// The same partition with one head per chunk in every group that has heads.
 Partition OneHeadEach(const Partition& partition) {
   Partition small = partition;
   small.heads = 0;
@@ -91,7 +91,7 @@ Partition OneHeadEach(const Partition& partition) {
   return small;
 }
 
-/// One column a row, none in every third: a mask that needs few K/V blocks.
+/// A nearly empty mask: one column per row, and none in every third row.
 BlockMask Diagonal(int rows, int cols) {
   BlockMask mask(rows, cols);
   for (int i = 0; i < rows; ++i) {
@@ -100,7 +100,7 @@ BlockMask Diagonal(int rows, int cols) {
   return mask;
 }
 
-/// Equal for equal partitions.
+/// Hash of a partition.
 std::size_t KeyOf(const Partition& partition) {
   std::size_t key = partition.groups.size();
   const auto add = [&](const std::vector<int>& values) {
@@ -114,7 +114,7 @@ std::size_t KeyOf(const Partition& partition) {
   return key;
 }
 
-/// Do the lists of two strategies follow the same rule?
+/// Whether the lists of two strategies follow the same rule.
 bool SameRules(const Strategy& a, const Strategy& b) {
   return a.family == b.family && a.ulysses_degree == b.ulysses_degree &&
          a.ring_degree == b.ring_degree && a.exchange == b.exchange && a.chunks == b.chunks &&
@@ -127,11 +127,11 @@ std::string StrategyProblem(const Plan& plan,
   AttentionShape shape = plan.shape;
   shape.heads = partition.heads;
   const HomeLayout home = MakeHomeLayout(shape, partition.ranks);
-  std::vector<BlockMask> kept{BlockMask::Full(shape.q_blocks(), shape.k_blocks())};
+  std::vector<BlockMask> tried{BlockMask::Full(shape.q_blocks(), shape.k_blocks())};
   if (strategy.exchange == Exchange::kNeeded) {
-    kept.push_back(Diagonal(shape.q_blocks(), shape.k_blocks()));
+    tried.push_back(Diagonal(shape.q_blocks(), shape.k_blocks()));
   }
-  for (BlockMask& mask : kept) {
+  for (BlockMask& mask : tried) {
     LayerMasks masks;
     masks.head.assign(shape.heads, std::make_shared<BlockMask>(std::move(mask)));
     try {
@@ -151,8 +151,8 @@ void ValidatePlan(const Plan& plan, const std::string& origin, ErrorCode code) {
   CheckPlan(plan, origin, code);
   CheckCells(plan, origin, code);
   CheckLayouts(plan, origin, code);
-  // Partitions that differ in their heads alone are one once a head stands for its group: a plan of
-  // whole heads has thousands of the first kind and one of the second.
+  // Partitions that differ only in their heads are equal once one head stands for its group. A plan
+  // of whole heads has thousands of partitions, which then become one.
   std::multimap<std::size_t, std::pair<std::size_t, Partition>> checked;
   for (std::size_t i = 0; i < plan.strategies.size(); ++i) {
     const Strategy& strategy = plan.strategies[i];

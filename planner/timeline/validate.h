@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a plan can be run and computes what it should: every cell once, every row once, every K/V
-// block where and when it is used. Used before a plan is written and before one is replayed.
+// Checks that a plan can be run and computes the right result: every cell once, every row once,
+// every K/V block where and when it is used. Used before a plan is written and before it is
+// replayed.
 #pragma once
 
 #include <string>
@@ -10,12 +11,14 @@
 
 namespace dbsp::planner {
 
-/// CheckPlan() (core/plan_check.h), which wants one cfg degree in a plan, and: the cells are every
-/// (step, layer) of one range of steps and one of layers, all of one token layout, and every
-/// strategy's lists, of the ranks of one pass group, are right whatever the masks keep (one head of
-/// every group stands for the group, whose heads are all treated alike; exchange needed, whose
-/// lists follow the masks, is tried on a full and on a nearly empty one).
-/// errors  Error{code} "ORIGIN: key 'K': what is wrong"
+/// Runs CheckPlan() (core/plan_check.h), which requires one cfg degree per plan, and checks in
+/// addition:
+///   - The cells are every (step, layer) of one range of steps and one range of layers.
+///   - All cells have one token layout.
+///   - The lists of every strategy, for the ranks of one pass group, are right for any masks. One
+///     head of every group stands for the group, because all its heads are treated alike. Lists of
+///     exchange needed depend on the masks; they are checked for a full and a nearly empty mask.
+/// errors  Error{code} "ORIGIN: key 'K': problem"
 void ValidatePlan(const Plan& plan, const std::string& origin, ErrorCode code);
 
 }  // namespace dbsp::planner

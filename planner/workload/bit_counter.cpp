@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kLists = 8;
 
-/// Full adder: a + b + c = 2 * high + low, bit by bit.
+/// Full adder, bit by bit: a + b + c = 2 * high + low.
 void FullAdd(
     std::uint64_t a, std::uint64_t b, std::uint64_t c, std::uint64_t& high, std::uint64_t& low) {
   const std::uint64_t half = a ^ b;
@@ -17,7 +17,7 @@ void FullAdd(
   low = half ^ c;
 }
 
-/// Eight lists onto the first three planes; what they carry has weight 8.
+/// Adds eight lists to the first three planes. `eights` receives the carry, which has weight 8.
 void AddEight(const std::array<const std::uint64_t*, kLists>& list,
               std::size_t words,
               std::uint64_t* plane,

@@ -14,7 +14,7 @@
 namespace dbsp {
 namespace {
 
-/// Names of the arrays that make one mask; second is empty for a dense one.
+/// Names of the arrays of one mask. `second` is empty for a dense mask.
 struct MaskNames {
   MaskLayout layout;
   std::string first;  ///< dense array, indptr or lut
@@ -45,7 +45,7 @@ MaskNames FindMask(const std::vector<ArrayInfo>& arrays, const std::string& name
   if (!name.empty() && !Holds(arrays, name)) {
     if (const auto pair = FindPair(arrays, name + "_")) return *pair;
   }
-  return {MaskLayout::kDense, name, ""};  // an unknown name is refused where the array is opened
+  return {MaskLayout::kDense, name, ""};  // opening the array refuses an unknown name
 }
 
 }  // namespace
@@ -77,12 +77,12 @@ struct MaskArrayFile::Impl {
   ArrayFile first;
   std::optional<ArrayFile> second;
   MaskArrayDims dims;
-  std::size_t leading = 0;  ///< dimensions before the mask's own
+  std::size_t leading = 0;  ///< dimensions before those of the mask
   int heads = 0;
   int rows = 0;
   int cols = 0;
-  Array pointers;  ///< BSR: indptr, whole
-  std::vector<std::int64_t> bases;  ///< BSR: where each matrix's indices begin
+  Array pointers;  ///< BSR: all of indptr
+  std::vector<std::int64_t> bases;  ///< BSR: first index of each matrix
 };
 
 void MaskArrayFile::Impl::CheckShapes() {
@@ -147,14 +147,15 @@ void MaskArrayFile::Impl::LoadPointers() {
   const std::int64_t width = static_cast<std::int64_t>(rows) + 1;
   std::int64_t total = 0;
   for (std::int64_t at = 0; at < pointers.size(); at += width) {
-    // Two habits: counting on over all matrices, or from 0 in each.
+    // Files either continue indptr over all matrices or start at 0 in each.
     const std::int64_t start = pointers.Int(at);
     if (start != total && start != 0) {
       Corrupt("entry {} is {}, expected 0 or {}", at, start, total);
     }
     for (std::int64_t row = 0; row < rows; ++row) {
       const std::int64_t next = pointers.Int(at + row + 1);
-      const std::int64_t here = pointers.Int(at + row);  // not negative: checked one round before
+      const std::int64_t here =
+          pointers.Int(at + row);  // not negative: the previous iteration checked it
       if (next < here || next - here > cols) {
         Corrupt("entry {} is {} after {}, expected a row of 0 to {} blocks",
                 at + row + 1,
@@ -176,13 +177,13 @@ BlockMask MaskArrayFile::Impl::Dense(std::span<const std::int64_t> index) const 
   const bool maybe_nan = array.type == ArrayType::kF2 || array.type == ArrayType::kBf16 ||
                          array.type == ArrayType::kF4 || array.type == ArrayType::kF8;
   BlockMask mask(rows, cols);
-  std::vector<std::uint8_t> kept(cols);
+  std::vector<std::uint8_t> active(cols);
   for (int i = 0; i < rows; ++i) {
     const std::int64_t begin = static_cast<std::int64_t>(i) * cols;
-    array.NonZero(begin, kept);
+    array.NonZero(begin, active);
     const auto words = mask.mutable_row(i);
     for (int j = 0; j < cols; ++j) {
-      if (kept[j] == 0) continue;
+      if (active[j] == 0) continue;
       if (maybe_nan && std::isnan(array.Double(begin + j))) {
         Corrupt("row {}, column {} is not a number", i, j);
       }

@@ -2,16 +2,16 @@
 #include "planner/workload/mask_counts.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "core/error.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_sum.h"
 #include "planner/workload/popcount.h"
 
 namespace dbsp::planner {
 namespace {
 
-/// Kept columns of every row in every part, [rows * parts].
+/// [rows * parts] active blocks of every row in every part.
 std::vector<std::int32_t> PartCounts(const BlockMask& mask, const RingSplit& split) {
   std::vector<std::int32_t> counts(static_cast<std::size_t>(mask.rows()) * split.parts().size());
   CountParts(mask.words(), static_cast<std::size_t>(mask.words_per_row()), split.parts(), counts);
@@ -20,37 +20,14 @@ std::vector<std::int32_t> PartCounts(const BlockMask& mask, const RingSplit& spl
 
 }  // namespace
 
-std::vector<DistinctMask> DistinctMasks(const LayerMasks& masks) {
-  std::vector<DistinctMask> distinct;
-  std::unordered_map<const BlockMask*, std::size_t> index;
-  for (int h = 0; h < masks.heads(); ++h) {
-    const BlockMask* mask = masks.head[h].get();
-    if (mask == nullptr) Fail(ErrorCode::kInvalidArgument, "head {} has no mask", h);
-    const auto [at, fresh] = index.try_emplace(mask, distinct.size());
-    if (fresh) distinct.push_back({mask, {}});
-    distinct[at->second].heads.push_back(h);
-  }
-  for (const DistinctMask& entry : distinct) {
-    if (entry.mask->rows() != distinct.front().mask->rows() ||
-        entry.mask->cols() != distinct.front().mask->cols()) {
-      Fail(ErrorCode::kInvalidArgument,
-           "head {} has {} x {} blocks, head 0 has {} x {}",
-           entry.heads.front(),
-           entry.mask->rows(),
-           entry.mask->cols(),
-           distinct.front().mask->rows(),
-           distinct.front().mask->cols());
-    }
-  }
-  return distinct;
-}
-
 std::vector<std::int32_t> RowCounts(const BlockMask& mask) {
-  std::vector<std::int32_t> counts(mask.rows());
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    counts[i] = static_cast<std::int32_t>(CountBits(mask.row(static_cast<int>(i))));
-  }
-  return counts;
+  // One plane with all columns selected: one call counts all rows, which are short.
+  const auto words = static_cast<std::size_t>(mask.words_per_row());
+  const auto rows = static_cast<std::size_t>(mask.rows());
+  const std::vector<std::uint64_t> all(words, ~std::uint64_t{0});
+  std::vector<std::int64_t> counts(rows, 0);
+  AddSelected({mask.words().data(), rows, 1, words, words}, all.data(), 1, counts.data());
+  return {counts.begin(), counts.end()};
 }
 
 std::vector<std::int64_t> HeadCounts(const LayerMasks& masks) {
@@ -115,7 +92,7 @@ MaskCells CountCells(const AttentionShape& shape, const BlockMask& mask, const R
   const auto ring = static_cast<std::size_t>(split.ring());
   const std::size_t cells = ring * static_cast<std::size_t>(split.steps());
   MaskCells out;
-  for (auto* list : {&out.kept, &out.pairs, &out.active_rows, &out.active_tokens}) {
+  for (auto* list : {&out.active_blocks, &out.pairs, &out.active_rows, &out.active_tokens}) {
     list->assign(cells, 0);
   }
   if (mask.cols() == 0) return out;
@@ -140,7 +117,7 @@ MaskCells CountCells(const AttentionShape& shape, const BlockMask& mask, const R
       const bool cut = missing > 0 && part == last_part && mask.Get(i, last);
       const std::int64_t keys =
           static_cast<std::int64_t>(count) * shape.block.k - (cut ? missing : 0);
-      out.kept[cell] += count;
+      out.active_blocks[cell] += count;
       out.pairs[cell] += tokens * keys;
       out.active_rows[cell] += 1;
       out.active_tokens[cell] += tokens;
@@ -149,30 +126,30 @@ MaskCells CountCells(const AttentionShape& shape, const BlockMask& mask, const R
   return out;
 }
 
-std::vector<std::uint64_t> NeededColumns(const BlockMask& mask, const RingSplit& split) {
-  const auto words = static_cast<std::size_t>(mask.words_per_row());
-  std::vector<std::uint64_t> needed(static_cast<std::size_t>(split.ring()) * words, 0);
+Matrix<std::uint64_t> NeededColumns(const BlockMask& mask, const RingSplit& split) {
+  Matrix<std::uint64_t> needed(static_cast<std::size_t>(split.ring()),
+                               static_cast<std::size_t>(mask.words_per_row()));
   for (int i = 0; i < mask.rows(); ++i) {
     const auto row = mask.row(i);
-    std::uint64_t* out = needed.data() + static_cast<std::size_t>(split.RowOwner(i)) * words;
-    for (std::size_t w = 0; w < words; ++w) out[w] |= row[w];
+    const auto out = needed.row(split.RowOwner(i));
+    for (std::size_t w = 0; w < out.size(); ++w) out[w] |= row[w];
   }
   return needed;
 }
 
 std::vector<std::int64_t> CountActiveBlocks(const BlockMask& mask, const RingSplit& split) {
   const auto ring = static_cast<std::size_t>(split.ring());
-  std::vector<std::int64_t> kept(ring * static_cast<std::size_t>(split.steps()), 0);
+  std::vector<std::int64_t> active(ring * static_cast<std::size_t>(split.steps()), 0);
   const std::vector<std::int32_t> counts = PartCounts(mask, split);
   const std::int32_t* count_of = counts.data();
   for (int i = 0; i < mask.rows(); ++i, count_of += split.parts().size()) {
     const int rank = split.RowOwner(i);
     for (int t = 0; t < split.steps(); ++t) {
-      kept[static_cast<std::size_t>(t) * ring + static_cast<std::size_t>(rank)] +=
+      active[static_cast<std::size_t>(t) * ring + static_cast<std::size_t>(rank)] +=
           count_of[split.PartAt(rank, t)];
     }
   }
-  return kept;
+  return active;
 }
 
 }  // namespace dbsp::planner

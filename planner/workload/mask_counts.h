@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts over bit-packed masks, word by word: marginals, and the cells a split makes of a mask.
-// Each distinct mask object of a layer is counted once.
+// Counts over bit-packed masks: sums over rows and columns, and the cells into which a ring splits
+// a mask. Each distinct mask object of a layer is counted once.
 #pragma once
 
 #include <cstdint>
@@ -9,25 +9,18 @@
 #include <vector>
 
 #include "core/block_mask.h"
+#include "core/matrix.h"
 #include "core/shape.h"
 #include "planner/workload/popcount.h"
 
 namespace dbsp::planner {
 
-/// A mask object and the heads that share it.
-struct DistinctMask {
-  const BlockMask* mask = nullptr;
-  std::vector<int> heads;
-};
-/// In order of first use. errors Error{kInvalidArgument} for a missing mask or unequal sizes
-[[nodiscard]] std::vector<DistinctMask> DistinctMasks(const LayerMasks& masks);
-
-/// Active blocks per head, per row summed over the heads, per column summed over the heads.
+/// Active blocks per head, per row summed over heads, and per column summed over heads.
 [[nodiscard]] std::vector<std::int64_t> HeadCounts(const LayerMasks& masks);
 [[nodiscard]] std::vector<std::int64_t> RowSums(const LayerMasks& masks);
 [[nodiscard]] std::vector<std::int64_t> ColumnSums(const LayerMasks& masks);
 
-/// RowSums and ColumnSums of one layer, made when first asked for, for callers that place the same
+/// RowSums and ColumnSums of one layer, computed on first use, for callers that place the same
 /// masks several times. Keeps a reference to the masks. threads  one
 class MaskSums {
  public:
@@ -41,15 +34,15 @@ class MaskSums {
   std::optional<std::vector<std::int64_t>> columns_;
 };
 
-/// Active blocks of every row, [rows]: one mask's part of RowSums.
+/// [rows] active blocks of one mask.
 [[nodiscard]] std::vector<std::int32_t> RowCounts(const BlockMask& mask);
 
-/// How a group's ring splits rows and columns: columns as word masks per owner, zero words left out
-/// so that contiguous owners cost one pass over a row.
+/// Division of rows and columns among a ring. The columns of each owner are a word mask. Zero words
+/// are left out, so contiguous owners cost one pass over a row.
 class RingSplit {
  public:
-  /// shape    row_owner[rows], col_owner[cols] in [0, ring); both empty when ring = 1
-  /// Empty col_owner with ring > 1: every rank has every column (one step).
+  /// shape    row_owner[rows], col_owner[cols] in [0, ring); both empty if ring = 1. With an empty
+  ///          col_owner and ring > 1 every rank has every column, in one step.
   RingSplit(const AttentionShape& shape,
             std::span<const int> row_owner,
             std::span<const int> col_owner,
@@ -58,7 +51,7 @@ class RingSplit {
   [[nodiscard]] int ring() const { return ring_; }
   [[nodiscard]] int steps() const { return steps_; }
   [[nodiscard]] int RowOwner(int row) const { return row_owner_.empty() ? 0 : row_owner_[row]; }
-  /// Column part that ring index `rank` works on at `step`: db-SP's (i + t) mod R.
+  /// Column part that ring index `rank` computes at `step`: (rank + step) mod R, as in db-SP.
   [[nodiscard]] int PartAt(int rank, int step) const {
     return steps_ == 1 ? 0 : (rank + step) % ring_;
   }
@@ -72,23 +65,23 @@ class RingSplit {
   std::vector<std::vector<WordBits>> parts_;
 };
 
-/// What each rank of the ring computes at each step for one mask, index step * ring + rank.
+/// Work of every ring index at every step for one mask, at index step * ring + rank.
 struct MaskCells {
-  std::vector<std::int64_t> kept;  ///< blocks
-  std::vector<std::int64_t> pairs;  ///< (query, key) token pairs, tails exact
-  std::vector<std::int64_t> active_rows;  ///< rows with a column here
-  std::vector<std::int64_t> active_tokens;  ///< query tokens of those rows
+  std::vector<std::int64_t> active_blocks;
+  std::vector<std::int64_t>
+      pairs;  ///< (query, key) token pairs of active blocks; short blocks exact
+  std::vector<std::int64_t> active_rows;  ///< rows with an active block
+  std::vector<std::int64_t> active_tokens;  ///< query tokens of active rows
 };
 [[nodiscard]] MaskCells CountCells(const AttentionShape& shape,
                                    const BlockMask& mask,
                                    const RingSplit& split);
 
-/// Columns that a ring index's rows keep: the K/V blocks it cannot do without.
-/// returns  words [ring * words_per_row]: bit j % 64 of word index * words_per_row + j / 64
-[[nodiscard]] std::vector<std::uint64_t> NeededColumns(const BlockMask& mask,
-                                                       const RingSplit& split);
+/// Columns in which the rows of a ring index have an active block: the K/V blocks that it needs.
+/// returns  [ring index][word], bit j % 64 of word j / 64 for column j
+[[nodiscard]] Matrix<std::uint64_t> NeededColumns(const BlockMask& mask, const RingSplit& split);
 
-/// CountCells' active blocks alone.
+/// MaskCells::active_blocks alone.
 [[nodiscard]] std::vector<std::int64_t> CountActiveBlocks(const BlockMask& mask,
                                                           const RingSplit& split);
 

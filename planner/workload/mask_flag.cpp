@@ -41,8 +41,8 @@ ParsedFlag ParseFlag(const std::string& flag) {
   return parsed;
 }
 
-/// dense_steps and dense_layers, taken out of `options`; the method's own where not given. More
-/// than there are means all.
+/// Removes dense_steps and dense_layers from `options` and returns them. Options that are not given
+/// have the method's values. Numbers above those of the model mean all steps or layers.
 WarmUp TakeWarmUp(const ModelShape& model, ParsedFlag& parsed) {
   const WarmUp method = parsed.type->DefaultWarmUp(model, parsed.options);
   constexpr double kMax = 1 << 20;
@@ -59,7 +59,7 @@ WarmUp TakeWarmUp(const ModelShape& model, ParsedFlag& parsed) {
           static_cast<int>(std::min<std::int64_t>(options.Int("dense_layers"), model.layers))};
 }
 
-/// The rule's options with the names of the warm-up options, which every rule takes.
+/// Refuses options that are neither the rule's own nor dense_steps or dense_layers.
 void RefuseUnknownOptions(const ModelShape& model, const ParsedFlag& parsed) {
   std::vector<std::string> known{"dense_layers", "dense_steps"};
   for (const OptionSpec& spec : parsed.type->Specs(model)) known.push_back(spec.name);

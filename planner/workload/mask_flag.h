@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text of --mask: "RULE:option=value,option=value".
+// The text of the flag --mask: "RULE:option=value,option=value".
 #pragma once
 
 #include <string>
@@ -8,16 +8,15 @@
 
 namespace dbsp::planner {
 
-/// Parses "radial:decay=0.2,dense_steps=12" into a workload's rules and assignments (the dense
-/// warm-up steps and layers of the rule included) and validates every option.
-/// errors  Error{kInvalidArgument} naming the nearest known rule or option
-/// A file named in the flag is found from the current directory and, where the file stays needed,
+/// Parses text such as "radial:decay=0.2,dense_steps=12" into the rules and assignments of a
+/// workload, dense warm-up steps and layers included, and validates every option. A file named in
+/// the flag is looked up from the current directory. If the file is needed later, its path is
 /// stored relative to workload.directory.
+/// errors  Error{kInvalidArgument} with the nearest known rule or option
 void ApplyMaskFlag(const std::string& flag, Workload& workload);
 
-/// The block size that suits the flag's rule when the user names none: 128x128, or the rule's own
-/// where it is smaller.
-/// errors  as ApplyMaskFlag, for the flag's text
+/// Block size for the flag's rule if the user gives none: 128x128, or the rule's own.
+/// errors  as ApplyMaskFlag, for the text of the flag
 [[nodiscard]] BlockSize DefaultBlock(const std::string& flag, const ModelShape& model);
 
 }  // namespace dbsp::planner

@@ -9,7 +9,7 @@
 namespace dbsp::planner {
 namespace {
 
-// Bounds a layer's masks to what 32-bit positions of made-up masks can say.
+// Largest number of blocks of a mask: positions of seeded masks have 32 bits.
 constexpr std::int64_t kMaxBlocks = (1LL << 32) - 1;
 
 class RuleSource : public MaskSource {
@@ -41,7 +41,7 @@ class RuleSource : public MaskSource {
   }
 
   std::vector<std::int64_t> ActiveBlocksAt(int step, int layer) override {
-    return masks_[Index(step, layer)]->Kept(step, layer);
+    return masks_[Index(step, layer)]->ActiveBlocks(step, layer);
   }
 
  private:
@@ -56,9 +56,9 @@ class RuleSource : public MaskSource {
 }  // namespace
 
 std::vector<std::int64_t> MaskSource::ActiveBlocksAt(int step, int layer) {
-  std::vector<std::int64_t> kept;
-  for (const BlockMaskPtr& mask : At(step, layer).head) kept.push_back(mask->Count());
-  return kept;
+  std::vector<std::int64_t> counts;
+  for (const BlockMaskPtr& mask : At(step, layer).head) counts.push_back(mask->Count());
+  return counts;
 }
 
 bool PositionsAreReal(const MaskRule& rule) { return FindRule(rule.rule).PositionsAreReal(); }

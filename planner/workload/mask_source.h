@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Masks of a workload, produced per (step, layer) on demand.
+// Masks of a workload, made per (step, layer) on demand.
 #pragma once
 
 #include <cstdint>
@@ -12,28 +12,28 @@
 
 namespace dbsp::planner {
 
-/// Lazy masks of one workload. Never holds more than a few layers; masks that repeat (dense,
-/// radial, equal STA windows) are the same object for as long as this source lives.
+/// Holds at most a few layers. Masks that repeat (dense, radial, equal STA windows) are the same
+/// object for the lifetime of the source.
 class MaskSource {
  public:
   virtual ~MaskSource() = default;
-  /// Masks of all heads, each q_blocks x k_blocks of the workload's shape.
+  /// Masks of all heads, each of q_blocks x k_blocks of the workload's shape.
   /// requires 0 <= step < model.steps, 0 <= layer < model.layers
-  /// errors   Error{kCorruptInput, kMismatch, kNotFound} when a referenced file is bad or missing
+  /// errors   Error{kCorruptInput, kMismatch, kNotFound} if a referenced file is bad or missing
   /// threads  safe concurrently
   [[nodiscard]] virtual LayerMasks At(int step, int layer) = 0;
-  /// Equal keys = equal masks, without making them ("" when only the masks can tell).
+  /// Equal keys mean equal masks, which are not made. "" if only the masks can tell.
   [[nodiscard]] virtual std::string KeyAt(int step, int layer) const = 0;
-  /// Active blocks of each head of At(step, layer), without making masks where the rule knows them.
+  /// Active blocks of each head of At(step, layer). Makes no masks if the rule knows the counts.
   /// errors  as At; threads safe concurrently
   [[nodiscard]] virtual std::vector<std::int64_t> ActiveBlocksAt(int step, int layer);
 };
 
 [[nodiscard]] std::unique_ptr<MaskSource> OpenMasks(const Workload& workload);
 
-/// False when only the counts of the rule's masks mean anything and the block positions are made
-/// up from a seed (random, vsa, density). requires a rule that ApplyMaskFlag or ReadWorkload gave
-/// errors  Error{kInvalidArgument} naming the nearest known rule
+/// False if only the counts of the rule's masks are real and their block positions come from a seed
+/// (random, vsa, density). requires a rule from ApplyMaskFlag or ReadWorkload. errors
+/// Error{kInvalidArgument} with the nearest known rule
 [[nodiscard]] bool PositionsAreReal(const MaskRule& rule);
 
 }  // namespace dbsp::planner

@@ -12,7 +12,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Rows added up at a time: their planes and eight masks' words stay in the first-level cache.
+/// Rows added at a time. Their planes and the words of eight masks fit the first-level cache.
 constexpr std::size_t kRowsAtOnce = 16;
 
 }  // namespace
@@ -21,11 +21,12 @@ MaskSum::MaskSum(std::span<const DistinctMask> masks)
     : rows_(masks.front().mask->rows()),
       cols_(masks.front().mask->cols()),
       words_(static_cast<std::size_t>(masks.front().mask->words_per_row())) {
-  std::map<std::size_t, std::vector<const std::uint64_t*>> alike;  // by heads that share a mask
+  std::map<std::size_t, std::vector<const std::uint64_t*>>
+      by_heads;  // by number of heads that share a mask
   std::size_t most = 0;
   for (const DistinctMask& entry : masks) {
     DBSP_CHECK(entry.mask->rows() == rows_ && entry.mask->cols() == cols_);
-    alike[entry.heads.size()].push_back(entry.mask->words().data());
+    by_heads[entry.heads.size()].push_back(entry.mask->words().data());
     most += entry.heads.size();
   }
   planes_ = static_cast<std::size_t>(std::bit_width(most));
@@ -34,7 +35,7 @@ MaskSum::MaskSum(std::span<const DistinctMask> masks)
   for (std::size_t begin = 0; begin < rows && words_ > 0; begin += kRowsAtOnce) {
     const std::size_t count = std::min(kRowsAtOnce, rows - begin);
     BitCounter sum(count * words_);
-    for (const auto& [heads, words] : alike) {
+    for (const auto& [heads, words] : by_heads) {
       std::vector<const std::uint64_t*> lists;
       for (const std::uint64_t* start : words) lists.push_back(start + begin * words_);
       if (heads == 1) {
@@ -64,8 +65,8 @@ std::vector<std::int64_t> MaskSum::RowParts(std::span<const int> col_owner, int 
   const auto rows = static_cast<std::size_t>(rows_);
   std::vector<std::int64_t> sums(rows * stride, 0);
   std::vector<std::uint64_t> select(stride * words_, 0);
-  std::vector<std::size_t> first(stride, words_);  // words that hold columns of the part
-  std::vector<std::size_t> end(stride, 0);
+  std::vector<std::size_t> first(stride, words_);  // [part] first word with a column of the part
+  std::vector<std::size_t> end(stride, 0);  // [part] word after the last one
   for (std::size_t j = 0; j < col_owner.size(); ++j) {
     const auto k = static_cast<std::size_t>(col_owner[j]);
     select[k * words_ + j / 64] |= 1ULL << (j % 64);
@@ -93,7 +94,7 @@ std::vector<std::int64_t> MaskSum::ColumnParts(std::span<const int> row_owner, i
     rows_of[row_owner[i]].push_back(&bits_[i * planes_ * words_]);
   }
   for (std::size_t k = 0; k < stride && words_ > 0; ++k) {
-    // All planes of a row are one list: they are counted side by side, then put together.
+    // All planes of a row form one list. They are counted side by side and then added.
     BitCounter counter(planes_ * words_);
     counter.Add(rows_of[k]);
     BitCounter sum(words_);

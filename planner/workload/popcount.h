@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Set bits of word lists, with the processor's own instruction where it has one: the baseline
-// x86-64 instruction set that the library is built for counts bits by table.
+// Set bits of word lists. The instruction set is chosen at run time, because the library is built
+// for baseline x86-64, which has no instruction that counts bits.
 #pragma once
 
 #include <cstdint>
@@ -16,20 +16,20 @@ namespace dbsp::planner {
 [[nodiscard]] std::int64_t CountBits(std::span<const std::uint64_t> a,
                                      std::span<const std::uint64_t> b);
 
-/// A word of a row, and the bits of it that count.
+/// A word of a row, and the bits of it that are counted.
 struct WordBits {
   std::size_t word = 0;
   std::uint64_t bits = 0;
 };
-/// counts[i * parts + p] = set bits of row i within part p. Rows are `pitch` words apart.
+/// counts[i * parts + p] = set bits of row i within part p. Row i starts at word i * pitch.
 /// shape counts[rows * parts]
 void CountParts(std::span<const std::uint64_t> words,
                 std::size_t pitch,
                 std::span<const std::vector<WordBits>> parts,
                 std::span<std::int32_t> counts);
 
-/// Bit-sliced rows: row i has `planes` runs of `length` words, `pitch` words apart; run p weighs
-/// 2^p.
+/// Bit-sliced rows. Row i has `planes` runs of `length` words; runs start `pitch` words apart. Bits
+/// of run p have weight 2^p.
 struct SlicedRows {
   const std::uint64_t* bits = nullptr;
   std::size_t rows = 0;

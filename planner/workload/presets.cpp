@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shapes are from the models' own configuration files.
+// The shapes come from the models' configuration files.
 #include "planner/workload/presets.h"
 
 #include <array>
@@ -21,11 +21,11 @@ struct Preset {
   int passes;
 };
 
-// Wan's text (512 tokens) is cross-attention: not in the sequence. CogVideoX puts its text before
-// the video tokens; here text is always last, which changes no count. Mochi's text is at most 256
-// tokens: the upper bound is used. HunyuanVideo-1.5 has text in the sequence whose length depends
-// on the prompt: 0 here, --text-tokens sets it. Double- and single-stream layers (20 + 40, 19 + 38)
-// attend over the same sequence and are counted together.
+// Wan's text (512 tokens) is used in cross-attention and is not in the sequence. CogVideoX puts
+// text before the video tokens; here text is always last, which changes no count. Mochi's text has
+// at most 256 tokens, which is the number used. HunyuanVideo-1.5 has text in the sequence whose
+// length depends on the prompt: 0 here, --text-tokens sets it. Double- and single-stream layers (20
+// + 40, 19 + 38) attend over the same sequence and are counted together.
 constexpr std::array<Preset, 13> kPresets{{
     {"wan2.1-t2v-1.3b-480p", 30, 12, 128, {21, 30, 52}, 0, 50, 2},
     {"wan2.1-t2v-14b-480p", 40, 40, 128, {21, 30, 52}, 0, 50, 2},

@@ -9,9 +9,9 @@
 
 namespace dbsp::planner {
 
-/// Names of the model presets, and one of them.
-/// errors  Error{kInvalidArgument} naming the nearest known preset
+/// Names of the model presets.
 [[nodiscard]] std::vector<std::string> ModelPresets();
+/// Shape of a preset. errors  Error{kInvalidArgument} with the nearest known preset
 [[nodiscard]] ModelShape ModelPreset(const std::string& name);
 
 }  // namespace dbsp::planner

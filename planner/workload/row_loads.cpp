@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
 
 namespace dbsp::planner {
@@ -56,7 +57,7 @@ std::vector<std::int64_t> RankLoads(const RowLoads& loads, const Partition& part
     for (const int head : group.heads) {
       for (std::size_t r = 0; r < rows; ++r) {
         const auto at = group.row_owner.empty() ? 0 : static_cast<std::size_t>(group.row_owner[r]);
-        load[group.ranks[at]] += loads.blocks[static_cast<std::size_t>(head) * rows + r];
+        load[group.ranks[at]] += loads.At(head, r);
       }
     }
   }

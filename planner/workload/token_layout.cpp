@@ -18,7 +18,7 @@ int UnitsOf(const AttentionShape& shape) {
   return static_cast<int>((shape.tokens + unit - 1) / unit);
 }
 
-/// N of "NAME:N"; absent when `text` does not begin with "NAME:".
+/// N of "NAME:N"; absent if `text` has another form.
 std::optional<int> PartsOf(std::string_view text, std::string_view name) {
   if (!text.starts_with(name) || text.substr(name.size(), 1) != ":") return std::nullopt;
   const std::string_view digits = text.substr(name.size() + 1);
@@ -28,7 +28,7 @@ std::optional<int> PartsOf(std::string_view text, std::string_view name) {
   return number && parts >= 2 ? std::optional(parts) : std::nullopt;
 }
 
-/// Units by the part they are dealt to, in the given order within a part.
+/// Units sorted by the part that they are dealt to; in the original order within a part.
 std::vector<int> Dealt(int units, int parts, bool back) {
   const auto part_of = [&](int unit) {
     const int place = unit % parts;
@@ -41,7 +41,7 @@ std::vector<int> Dealt(int units, int parts, bool back) {
   return order;
 }
 
-/// Old block of every new one: `each` blocks of a unit, the last unit with what is left.
+/// Original block at every position: `each` blocks per unit, fewer for the last unit.
 std::vector<int> BlockOrder(const std::vector<int>& units, int blocks, int each) {
   std::vector<int> order;
   order.reserve(blocks);
@@ -122,12 +122,12 @@ TokenOrder::TokenOrder(const TokenLayout& layout, const AttentionShape& shape)
   for (int i = 0; fits && i < units; ++i) fits = sorted[i] == i;
   if (!fits || (tail && order_.back() != units - 1)) {
     Fail(ErrorCode::kMismatch,
-         "layout {} orders {} blocks, expected {} of {} tokens{}",
+         "layout {} orders {} units, expected {} of {} tokens{}",
          layout.name,
          order_.size(),
          units,
          unit_,
-         tail ? " and the short last one in its place" : "");
+         tail ? " with the short last unit in its place" : "");
   }
   place_ = Inverse(order_);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One static permutation of token blocks for a whole plan: applied once where tokens enter the
-// model, undone where they leave it. Everything between sees tokens, masks and homes in the new
-// order. Attention does not care, as long as position embeddings move with their tokens.
+// One static permutation of token blocks for a whole plan. It is applied where tokens enter the
+// model and undone where they leave it. Tokens, masks and homes between are in the new order.
+// Attention does not depend on the order as long as position embeddings move with their tokens.
 #pragma once
 
 #include <cstdint>
@@ -15,38 +15,42 @@
 
 namespace dbsp::planner {
 
-/// Tokens of one unit that a layout moves: lcm(block.q, block.k), so that query and key blocks stay
-/// whole; the same units that homes are made of (core/partition.h).
+/// Tokens of one unit that a layout moves: lcm(block.q, block.k), so query and key blocks stay
+/// whole. Homes consist of the same units (core/partition.h).
 [[nodiscard]] std::int64_t LayoutUnit(const AttentionShape& shape);
 
-/// "given"; "strided:N": unit i to part i mod N, parts one after the other, so that contiguous
-/// homes of N ranks hold strided units; "zigzag:N": units dealt to N parts there and back.
-/// A short last unit stays last, or blocks would no longer begin at multiples of their size.
+/// Layouts:
+///   "given"      the original order
+///   "strided:N"  unit i goes to part i mod N; parts follow each other, so contiguous homes of N
+///                ranks hold strided units
+///   "zigzag:N"   units are dealt to N parts in order, then in reverse order, and so on
+/// A short last unit stays last, because blocks must begin at multiples of their size.
 /// errors  Error{kInvalidArgument} for another name, or N < 2
 [[nodiscard]] TokenLayout MakeLayout(std::string_view name, const AttentionShape& shape);
 
-/// Names that MakeLayout() knows and are worth judging on `ranks` ranks, "given" first: N the
-/// ranks, and its factors, where a ring of fewer ranks takes whole parts.
+/// Layout names to try on `ranks` ranks, "given" first. N is the number of ranks, or a factor of
+/// it, because a ring of fewer ranks takes whole parts.
 [[nodiscard]] std::vector<std::string> LayoutNames(int ranks);
 
-/// Where the tokens are.
+/// Positions of tokens under a layout.
 class TokenOrder {
  public:
-  /// errors  Error{kMismatch} when the layout orders other units than the shape has, or moves a
-  ///         short last one
+  /// errors  Error{kMismatch} if the layout has other units than the shape, or moves a short last
+  ///         unit
   TokenOrder(const TokenLayout& layout, const AttentionShape& shape);
-  /// Token that stands at `position`, and where a token stands. requires a token of the shape
+  /// Token at `position`. requires a position of the shape
   [[nodiscard]] std::int64_t TokenAt(std::int64_t position) const;
+  /// Position of `token`. requires a token of the shape
   [[nodiscard]] std::int64_t PositionOf(std::int64_t token) const;
 
  private:
   std::int64_t unit_;
-  std::vector<int> order_;  ///< empty = as given
-  std::vector<int> place_;  ///< its inverse
+  std::vector<int> order_;  ///< [position] unit; empty = original order
+  std::vector<int> place_;  ///< [unit] position; inverse of order_
 };
 
-/// Masks after the layout: bit (i, j) is that of the blocks that stand at i and j. Heads that share
-/// a mask share the moved one.
+/// Masks in the layout's order: bit (i, j) belongs to the blocks at positions i and j. Heads that
+/// share a mask share the permuted one.
 /// errors  as TokenOrder; Error{kMismatch} for masks of another shape
 [[nodiscard]] LayerMasks Permuted(const LayerMasks& masks,
                                   const TokenLayout& layout,

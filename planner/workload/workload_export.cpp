@@ -19,7 +19,7 @@ void ExportMasks(const ExportFlags& flags) {
          workload.model.layers,
          flags.workload.string());
   }
-  const LayerMasks masks = planner::OpenMasks(workload)->At(flags.step, flags.layer);
+  const LayerMasks masks = OpenMasks(workload)->At(flags.step, flags.layer);
   Array array = MakeArray(ArrayType::kB1, {masks.heads(), masks.rows(), masks.cols()});
   std::size_t at = 0;
   for (const BlockMaskPtr& mask : masks.head) {

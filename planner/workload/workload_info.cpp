@@ -18,14 +18,14 @@ namespace {
 
 constexpr double kTera = 1e12;
 
-/// Density over the (step, layer, head) where one rule holds.
+/// Density over the (step, layer, head) cells of one rule.
 struct RuleSummary {
   std::int64_t cells = 0;
   double low = std::numeric_limits<double>::max();
   double high = 0;
   double sum = 0;  ///< over cells and heads
-  std::set<std::string> keys;  ///< of cells that may share masks
-  std::int64_t unkeyed = 0;  ///< cells that only their masks can tell apart
+  std::set<std::string> keys;  ///< keys of cells; cells with equal keys share masks
+  std::int64_t unkeyed = 0;  ///< cells without a key
 };
 
 struct Summary {
@@ -33,8 +33,8 @@ struct Summary {
   double active_blocks = 0;  ///< over all cells and heads, one pass
 };
 
-/// Every cell is visited; cells with equal keys are counted once and weighted.
-Summary Summarise(const Workload& workload, planner::MaskSource& source) {
+/// Visits every cell. Cells with equal keys are counted once and weighted.
+Summary Summarise(const Workload& workload, MaskSource& source) {
   Summary summary;
   summary.rules.resize(workload.rules.size());
   const AttentionShape shape = workload.shape();
@@ -46,12 +46,12 @@ Summary Summarise(const Workload& workload, planner::MaskSource& source) {
           static_cast<std::size_t>(&workload.RuleAt(step, layer) - workload.rules.data());
       RuleSummary& rule = summary.rules[index];
       const std::string key = source.KeyAt(step, layer);
-      std::vector<std::int64_t> kept;
+      std::vector<std::int64_t> counts;
       if (const auto found = known.find(key); !key.empty() && found != known.end()) {
-        kept = found->second;
+        counts = found->second;
       } else {
-        kept = source.ActiveBlocksAt(step, layer);
-        if (!key.empty()) known[key] = kept;
+        counts = source.ActiveBlocksAt(step, layer);
+        if (!key.empty()) known[key] = counts;
       }
       ++rule.cells;
       if (key.empty()) {
@@ -59,7 +59,7 @@ Summary Summarise(const Workload& workload, planner::MaskSource& source) {
       } else {
         rule.keys.insert(key);
       }
-      for (const std::int64_t count : kept) {
+      for (const std::int64_t count : counts) {
         const double density = static_cast<double>(count) / blocks;
         rule.low = std::min(rule.low, density);
         rule.high = std::max(rule.high, density);
@@ -89,7 +89,7 @@ std::string RangeText(const char* what, int begin, int end) {
 struct Figures {
   std::int64_t mask_bytes_per_cell;
   double dense_flops;
-  double kept_flops;
+  double active_flops;
   double density;
 };
 
@@ -109,14 +109,13 @@ Figures FiguresOf(const Workload& workload, const Summary& summary) {
 
 Json RuleJson(const Workload& workload, const Summary& summary, std::size_t index) {
   const RuleSummary& rule = summary.rules[index];
-  Json json = {
-      {"rule", workload.rules[index].rule},
-      {"options", Json::object()},
-      {"cells", rule.cells},
-      {"distinct_cells", static_cast<std::int64_t>(rule.keys.size()) + rule.unkeyed},
-      {"blob_bytes", workload.rules[index].blob.size()},
-      {"positions", planner::PositionsAreReal(workload.rules[index]) ? "rule" : "synthetic"},
-      {"density", nullptr}};
+  Json json = {{"rule", workload.rules[index].rule},
+               {"options", Json::object()},
+               {"cells", rule.cells},
+               {"distinct_cells", static_cast<std::int64_t>(rule.keys.size()) + rule.unkeyed},
+               {"blob_bytes", workload.rules[index].blob.size()},
+               {"positions", PositionsAreReal(workload.rules[index]) ? "rule" : "synthetic"},
+               {"density", nullptr}};
   for (const auto& [name, value] : workload.rules[index].options) json["options"][name] = value;
   if (rule.cells > 0) {
     json["density"] = {{"min", rule.low},
@@ -147,7 +146,7 @@ Json InfoJson(const Workload& workload, const Summary& summary) {
                {"cells", static_cast<std::int64_t>(model.steps) * model.layers},
                {"density", figures.density},
                {"mask_bytes_per_cell", figures.mask_bytes_per_cell},
-               {"flops", figures.kept_flops},
+               {"flops", figures.active_flops},
                {"dense_flops", figures.dense_flops},
                {"rules", Json::array()},
                {"assignments", Json::array()}};
@@ -192,7 +191,7 @@ std::string RulesText(const Workload& workload, const Summary& summary) {
     const RuleSummary& rule = summary.rules[i];
     text += fmt::format("rule {}  {}\n", i, RuleText(workload.rules[i]));
     if (rule.cells == 0) {
-      text += "        holds nowhere\n";
+      text += "        applies to no cell\n";
       continue;
     }
     text += fmt::format(
@@ -202,13 +201,14 @@ std::string RulesText(const Workload& workload, const Summary& summary) {
         rule.low,
         rule.sum / static_cast<double>(rule.cells) / workload.model.heads,
         rule.high);
-    if (!planner::PositionsAreReal(workload.rules[i])) {
+    if (!PositionsAreReal(workload.rules[i])) {
       text +=
-          "        kept counts are the rule's or the file's, block positions are made up from a "
-          "seed\n";
+          "        the counts of active blocks come from the rule or the file, block positions "
+          "from "
+          "a seed\n";
     }
   }
-  text += "where   the last line that matches a (step, layer) holds\n";
+  text += "where   the last line that matches a (step, layer) applies\n";
   for (const MaskAssignment& a : workload.assignments) {
     text += fmt::format("        rule {}: {}, {}\n",
                         a.rule,
@@ -222,7 +222,7 @@ std::string RulesText(const Workload& workload, const Summary& summary) {
 
 void PrintWorkloadInfo(const std::filesystem::path& path, InfoFormat format) {
   const Workload workload = ReadWorkload(path);
-  const auto source = planner::OpenMasks(workload);
+  const auto source = OpenMasks(workload);
   const Summary summary = Summarise(workload, *source);
   if (format == InfoFormat::kJson) {
     WriteStdout(DumpJson(InfoJson(workload, summary), 1) + "\n");
@@ -236,7 +236,7 @@ void PrintWorkloadInfo(const std::filesystem::path& path, InfoFormat format) {
       ShapeText(workload),
       RulesText(workload, summary),
       figures.mask_bytes_per_cell,
-      figures.kept_flops / kTera,
+      figures.active_flops / kTera,
       figures.dense_flops / kTera,
       figures.density,
       HashOf(workload)));

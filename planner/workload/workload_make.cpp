@@ -85,7 +85,7 @@ ModelShape ShapeOf(const MakeFlags& flags) {
   RequireShapeFlags(flags);
   ModelShape model;
   model.name = "custom";
-  if (flags.model) model = planner::ModelPreset(*flags.model);
+  if (flags.model) model = ModelPreset(*flags.model);
   if (flags.layers) model.layers = *flags.layers;
   if (flags.heads) model.heads = *flags.heads;
   if (flags.head_dim) model.head_dim = *flags.head_dim;
@@ -95,10 +95,10 @@ ModelShape ShapeOf(const MakeFlags& flags) {
   return model;
 }
 
-/// The name shown: --name, else the preset's with a mark when its shape was changed.
+/// The shown name: --name, else the preset's name, with a mark if the shape was changed.
 std::string NameFor(const MakeFlags& flags, const ModelShape& model) {
   if (flags.name) return *flags.name;
-  const bool changed = flags.model && !(model == planner::ModelPreset(*flags.model));
+  const bool changed = flags.model && !(model == ModelPreset(*flags.model));
   return model.name + (changed ? " (changed)" : "");
 }
 
@@ -112,13 +112,14 @@ void MakeWorkload(const MakeFlags& flags) {
     const std::vector<int> sides = ParseSides("--block", *flags.block, 'x', 2, "QxK");
     workload.block = {sides[0], sides[1]};
   } else {
-    workload.block = planner::DefaultBlock(flags.mask, workload.model);
+    workload.block = DefaultBlock(flags.mask, workload.model);
   }
-  planner::ApplyMaskFlag(flags.mask, workload);
-  // Rules go by the preset's name, so the shown name comes last.
+  ApplyMaskFlag(flags.mask, workload);
+  // Rules look the preset's name up, so the shown name is set last.
   workload.model.name = NameFor(flags, workload.model);
   const std::string text = WorkloadToJson(workload);
-  static_cast<void>(WorkloadFromJson(text, flags.output.string()));  // shapes past the limits
+  static_cast<void>(
+      WorkloadFromJson(text, flags.output.string()));  // refuses shapes beyond the limits
   WriteFileAtomically(flags.output, text);
   const ModelShape& model = workload.model;
   WriteStdout(fmt::format("{}: {}, {} layers x {} steps x {} heads, {} tokens, mask {}, hash {}\n",

@@ -44,8 +44,9 @@ struct ExportFlags {
   std::filesystem::path output;
 };
 
-/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks] in an .npz.
-/// errors  Error{kInvalidArgument} when step or layer is out of range; Error{kIo}
+/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks] to an .npz
+/// file.
+/// errors  Error{kInvalidArgument} if step or layer is out of range; Error{kIo}
 void ExportMasks(const ExportFlags& flags);
 
 /// The tool's main(): flags, run, exit code.

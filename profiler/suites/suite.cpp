@@ -15,7 +15,7 @@
 #include "profiler/ranks/exchange_rank.h"
 #include "profiler/suites/kernel_table.h"
 #include "profiler/suites/pattern.h"
-#include "profiler/suites/plan_amounts.h"
+#include "profiler/suites/plan_volumes.h"
 #include "profiler/suites/suite_calls.h"
 #include "profiler/suites/suite_overlap.h"
 
@@ -145,23 +145,23 @@ std::vector<std::int64_t> Thinned(const Size& ascending) {
 }
 
 void AddPlanExchanges(const SuiteTarget& target,
-                      const std::set<std::pair<int, std::int64_t>>& amounts,
+                      const std::set<std::pair<int, std::int64_t>>& volumes,
                       const char* op,
                       Level& level) {
   std::map<int, std::set<std::int64_t>> by_ranks;
-  for (const auto& [ranks, bytes] : amounts) by_ranks[ranks].insert(bytes);
+  for (const auto& [ranks, bytes] : volumes) by_ranks[ranks].insert(bytes);
   for (const auto& [ranks, sizes] : by_ranks) {
     for (const std::int64_t bytes : Thinned(sizes)) AddExchange(target, level, op, ranks, bytes);
   }
 }
 
-/// The plan's own amounts.
+/// The volumes of a plan.
 Level PlanLevel(const SuiteOptions& options) {
   const Plan& plan = *options.plan;
-  const PlanAmounts amounts = AmountsOf(plan);
+  const PlanVolumes volumes = VolumesOf(plan);
   Level level;
   std::map<std::string, std::vector<Call>> calls;
-  for (const auto& [kernel, heads, rows, cols] : amounts.attention) {
+  for (const auto& [kernel, heads, rows, cols] : volumes.attention) {
     calls[kernel].push_back({heads, rows, cols});
   }
   const SuiteTarget& target = options.target;
@@ -173,12 +173,12 @@ Level PlanLevel(const SuiteOptions& options) {
              AllDraws(),
              level);
   }
-  AddPlanExchanges(target, amounts.all_to_alls, "alltoall", level);
-  AddPlanExchanges(target, amounts.hops, "hop", level);
-  for (const std::int64_t bytes : Thinned(amounts.copies)) {
+  AddPlanExchanges(target, volumes.all_to_alls, "alltoall", level);
+  AddPlanExchanges(target, volumes.hops, "hop", level);
+  for (const std::int64_t bytes : Thinned(volumes.copies)) {
     AddLocal(target, level, "pack", bytes, plan.shape.head_dim, plan.shape.block);
   }
-  for (const std::int64_t rows : Thinned(amounts.merges)) {
+  for (const std::int64_t rows : Thinned(volumes.merges)) {
     AddLocal(target, level, "merge", rows, plan.shape.head_dim, plan.shape.block);
   }
   return level;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers made to break a balancer.
+// Layers that are hard to balance.
 #pragma once
 
 #include <memory>
@@ -22,8 +22,8 @@ inline AwkwardLayer AwkwardOf(std::string name, int heads, const BlockMask& mask
   return layer;
 }
 
-/// One dense head among almost empty ones, dense rows, one column, nothing at all, a checkerboard,
-/// a single block, everything.
+/// One dense head among nearly empty ones, dense rows, one column, no active block, a checkerboard,
+/// one block, all blocks active.
 inline std::vector<AwkwardLayer> AwkwardLayers() {
   constexpr int kBlocks = 21;
   const BlockMask empty(kBlocks, kBlocks);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A cost model whose numbers are easy to reason about: a fixed part and a rate for everything.
+// A simple cost model: a fixed part and a rate for each operation.
 #pragma once
 
 #include "planner/timeline/costs.h"

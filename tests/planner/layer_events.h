@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules of planner/timeline/timeline.h written down one by one: what every segment of a layer
-// waits for.
+// The rules of planner/timeline/timeline.h as a list: the events that each segment of a layer waits
+// for.
 #pragma once
 
 #include <algorithm>
@@ -13,9 +13,9 @@
 
 namespace dbsp::planner {
 
-/// Calls `change` for every duration grid.
-inline void ForEachGrid(LayerDurations& durations,
-                        const std::function<void(std::vector<std::vector<double>>&)>& change) {
+/// Calls `change` for every table of durations.
+inline void ForEachTable(LayerDurations& durations,
+                         const std::function<void(std::vector<std::vector<double>>&)>& change) {
   for (auto* grid : {&durations.pack,
                      &durations.exchange,
                      &durations.unpack,
@@ -26,6 +26,7 @@ inline void ForEachGrid(LayerDurations& durations,
   }
 }
 
+/// Durations of the shape of `work` from `value`.
 inline LayerDurations Shaped(const LayerVolumes& work, const std::function<double()>& value) {
   LayerDurations out;
   const auto ranks = static_cast<std::size_t>(work.ranks);
@@ -35,7 +36,7 @@ inline LayerDurations Shaped(const LayerVolumes& work, const std::function<doubl
   out.attention.assign(steps, std::vector<double>(ranks, 0.0));
   out.merge = out.attention;
   out.hop.assign(steps - 1, std::vector<double>(ranks, 0.0));
-  ForEachGrid(out, [&](auto& grid) {
+  ForEachTable(out, [&](auto& grid) {
     for (auto& row : grid) {
       for (double& entry : row) entry = value();
     }
@@ -59,7 +60,7 @@ inline LayerDurations Shaped(const LayerVolumes& work, const std::function<doubl
 /// An event ends no earlier than every predecessor's end plus its own duration.
 class LayerEvents {
  public:
-  /// kind (p, x, u, a, m, h as the kinds of segments), index, rank
+  /// (kind, index, rank); kinds are p(ack), e(x)change, u(npack), a(ttention), m(erge), h(op)
   using Id = std::tuple<char, int, int>;
   struct Event {
     double duration = 0;
@@ -82,7 +83,7 @@ class LayerEvents {
 
   [[nodiscard]] std::map<Id, Event>& events() { return events_; }
 
-  /// Ranks on whose links an exchange or hop is.
+  /// Ranks whose links an exchange or hop uses.
   [[nodiscard]] std::vector<int> RanksOf(const Id& id) const {
     const auto [kind, index, rank] = id;
     if (kind == 'h') return {rank, work_.ring_next[rank]};
@@ -108,8 +109,8 @@ class LayerEvents {
 
   [[nodiscard]] int Component(int round, int rank) const { return work_.component[round][rank]; }
 
-  /// Device and link each work in the order of the program: pack the next chunk, send it, unpack
-  /// this one, attend, merge, pack its O, send it; at the end unpack what comes home.
+  /// Device and link each follow the program order: pack the next chunk, send it, unpack this one,
+  /// compute attention, merge, pack O, send it; at the end unpack O at home.
   void DeclareChunks(int r) {
     const int n = work_.chunks;
     std::vector<Id> device{{'p', 0, r}};
@@ -183,8 +184,8 @@ class LayerEvents {
         {{'u', before, r},
          {'u', before, next},
          {'h', t - 1, r},
-         {'h', t - 1, next},  // the sender has the K/V, and has received on its link
-         {'h', t - 1, Prev(r)},  // this rank's link has sent
+         {'h', t - 1, next},  // the sender has the K/V and its link has received
+         {'h', t - 1, Prev(r)},  // the link of this rank has sent
          {'a', t - 1, r}});
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small random layers with everything awkward: tails, empty rows and heads, shared masks, more
-// ranks than blocks.
+// Small random layers with short blocks, empty rows and heads, shared masks, and more ranks than
+// blocks.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random partitions whose K/V travel once, before attention.
+// Random partitions for exchanges that send K/V once, before attention.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +10,8 @@
 
 namespace dbsp::planner {
 
-/// A group per split head, on ranks in any order of which some may get no row, and a group per rank
-/// for the heads that stay whole, some of them without a head.
+/// One group per split head, on ranks in any order, some of which may have no row. One group per
+/// rank for whole heads; some have no head.
 inline Partition MakeRandomPlaced(std::mt19937_64& random, const AttentionShape& shape, int ranks) {
   Partition partition{ranks, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
   std::vector<HeadGroup> whole(ranks);
@@ -41,7 +41,7 @@ inline Partition MakeRandomPlaced(std::mt19937_64& random, const AttentionShape&
   return partition;
 }
 
-/// The same placement for allgather and needed: nobody owns a column.
+/// The same placement for allgather and needed, which have no column owners.
 inline Partition WithoutColumns(Partition partition) {
   for (HeadGroup& group : partition.groups) group.col_owner.clear();
   return partition;

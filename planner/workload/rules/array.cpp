@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Masks out of an array file, read one (step, layer) at a time. The file stays where it is: the
-// workload holds its path and its content's hash.
+// Masks from an array file, read one (step, layer) at a time. The file stays where it is. The
+// workload holds its path and the hash of its content.
 #include <fstream>
 #include <mutex>
 

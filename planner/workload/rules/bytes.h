@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Little-endian numbers in and out of a rule's blob.
+// Little-endian numbers in a rule's blob.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,11 @@ void AppendNumber(std::string& bytes, T value) {
   }
 }
 
-/// Takes numbers off the front of a blob.
+/// Reads numbers from the front of a blob.
 class BlobReader {
  public:
   BlobReader(const std::string& rule, std::string_view bytes) : rule_(rule), bytes_(bytes) {}
-  /// errors  Error{kCorruptInput} when the blob ends early
+  /// errors  Error{kCorruptInput} if the blob ends early
   template <typename T>
   T Take() {
     if (bytes_.size() - at_ < sizeof(T)) Wrong("the table ends early");
@@ -32,14 +32,14 @@ class BlobReader {
     at_ += sizeof(T);
     return static_cast<T>(value);
   }
-  /// A number below `limit`. errors as Take
+  /// Reads a number below `limit`. errors as Take
   template <typename T>
   T TakeBelow(std::uint64_t limit) {
     const T value = Take<T>();
     if (value >= limit) Wrong("a number is too large");
     return value;
   }
-  /// errors  Error{kCorruptInput} when something is left
+  /// errors  Error{kCorruptInput} if bytes are left
   void ExpectEnd() const {
     if (at_ != bytes_.size()) Wrong("the table is too long");
   }

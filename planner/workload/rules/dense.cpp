@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every block is kept.
+// Every block is active.
 #include "planner/workload/rules/rules.h"
 
 namespace dbsp::planner {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Measured densities per (step, layer, head) with block positions made up from a seed.
+// Measured densities per (step, layer, head). Block positions come from a seed.
 #include "core/error.h"
 #include "core/file.h"
 #include "planner/workload/rules/bytes.h"
@@ -32,13 +32,18 @@ class DensityMasks : public RuleMasks {
   }
 
   LayerMasks Make(int step, int layer) override {
-    return SyntheticLayer(
-        shape_.q_blocks(), shape_.k_blocks(), Kept(step, layer), pattern_, seed_, step, layer);
+    return SyntheticLayer(shape_.q_blocks(),
+                          shape_.k_blocks(),
+                          ActiveBlocks(step, layer),
+                          pattern_,
+                          seed_,
+                          step,
+                          layer);
   }
   [[nodiscard]] std::string Key(int step, int layer) const override {
     return fmt::format("{},{}", step, layer);
   }
-  std::vector<std::int64_t> Kept(int step, int layer) override {
+  std::vector<std::int64_t> ActiveBlocks(int step, int layer) override {
     const auto begin =
         counts_.begin() + (static_cast<std::int64_t>(step) * layers_ + layer) * shape_.heads;
     return {begin, begin + shape_.heads};
@@ -84,7 +89,7 @@ class DensityRule : public MaskRuleType {
       counts = DensityFromArray(path, total, context.model, context.shape());
     }
     for (const std::uint32_t count : counts) AppendNumber(rule.blob, count);
-    // The counts travel with the workload; the name only says where they came from.
+    // The workload file holds the counts; the name only tells their origin.
     rule.options["file"] = path.filename().string();
   }
 

@@ -17,7 +17,7 @@ namespace dbsp::planner {
 namespace {
 
 constexpr const char* kHeader = "Step,Layer,Head,Sparsity";
-constexpr int kMaxIndex = 1 << 20;  ///< of a layer in a log
+constexpr int kMaxIndex = 1 << 20;  ///< largest layer index in a log
 
 struct Sizes {
   std::int64_t steps = 0;
@@ -47,10 +47,10 @@ std::uint32_t CountOf(double fraction, const AttentionShape& shape) {
   return static_cast<std::uint32_t>(std::llround(fraction * blocks));
 }
 
-/// One head's kept fraction.
+/// Density of one head.
 struct Row {
   std::array<int, 3> index{};  ///< step, layer, head
-  double kept = 0;
+  double density = 0;
 };
 
 std::optional<Row> ParseRow(std::string_view line) {
@@ -63,8 +63,8 @@ std::optional<Row> ParseRow(std::string_view line) {
     at = stop + 1;
   }
   row.index[0] -= 1;
-  const auto [stop, problem] = std::from_chars(at, end, row.kept);
-  const bool inside = row.kept >= 0 && row.kept <= 1;  // false for NaN
+  const auto [stop, problem] = std::from_chars(at, end, row.density);
+  const bool inside = row.density >= 0 && row.density <= 1;  // false for NaN
   if (problem != std::errc() || stop != end || !inside) return std::nullopt;
   for (const int value : row.index) {
     if (value < 0) return std::nullopt;
@@ -101,13 +101,13 @@ std::vector<Row> ParseRows(std::string_view text, const std::string& origin) {
     const std::string_view line = TakeLine(text);
     ++number;
     const auto row = ParseRow(line);
-    if (!row) WrongLine(origin, number, "step >= 1, layer, head, kept fraction from 0 to 1", line);
+    if (!row) WrongLine(origin, number, "step >= 1, layer, head, density from 0 to 1", line);
     rows.push_back(*row);
   }
   return rows;
 }
 
-/// The counts of a grid that `rows` fill exactly once.
+/// Counts of all cells. Every cell must have exactly one row.
 DensityCounts CountsOf(const std::vector<Row>& rows,
                        const std::string& origin,
                        const ModelShape& model,
@@ -131,7 +131,7 @@ DensityCounts CountsOf(const std::vector<Row>& rows,
            layer,
            head);
     }
-    cell = CountOf(row.kept, shape);
+    cell = CountOf(row.density, shape);
   }
   DensityCounts counts;
   for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -150,8 +150,8 @@ DensityCounts CountsOf(const std::vector<Row>& rows,
   return counts;
 }
 
-/// One line of the log: {"timestep": t, "layer": l, "density": [passes][heads], ...}. The distinct
-/// timesteps in order of appearance are the steps.
+/// Reads one line of the log: {"timestep": t, "layer": l, "density": [passes][heads], ...}. The
+/// distinct timesteps in the order of appearance are the steps.
 void AppendLogLine(const JsonView& line,
                    std::int64_t pass,
                    std::vector<double>& timesteps,

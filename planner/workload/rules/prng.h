@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Seeded numbers that are the same on every machine and in every release: masks made from a seed
-// are part of a workload's identity, so the standard library's distributions will not do.
+// Seeded numbers that are the same on every machine and in every release. Masks from a seed are
+// part of a workload's identity, so distributions of the standard library, which may change, are
+// not used.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,7 @@ namespace dbsp::planner {
 class Prng {
  public:
   explicit Prng(std::uint64_t state) : state_(state) {}
-  /// A stream of its own for every list of parts.
+  /// A separate stream for every list of parts.
   Prng(std::initializer_list<std::uint64_t> parts) : state_(0) {
     for (const std::uint64_t part : parts) state_ = Mix(state_ + kStep + Mix(part + kStep));
   }

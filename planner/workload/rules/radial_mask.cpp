@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mask alone, apart from the rule and its options, so that a build without the planner's
-// libraries can make it too.
+// The mask without the rule and its options, for builds without the planner's libraries.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -12,14 +11,14 @@
 namespace dbsp::planner {
 namespace {
 
-// The reference drops far frame pairs by this length whatever the block size is.
+// The reference uses this length to drop distant pairs of frames, for every block size.
 constexpr double kDropLength = 128;
 
 int BitLength(std::int64_t value) {
   return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(value)));
 }
 
-/// Half-width of the band between frames i and j, in tokens; std::nullopt = the pair is dropped.
+/// Half-width of the band between frames i and j, in tokens; std::nullopt for a dropped pair.
 std::optional<std::int64_t> HalfWidth(int i,
                                       int j,
                                       std::int64_t frame_tokens,
@@ -35,16 +34,16 @@ std::optional<std::int64_t> HalfWidth(int i,
   return static_cast<std::int64_t>(std::min(width, static_cast<double>(frame_tokens)));
 }
 
-/// Tokens [begin, end) of a frame, counted from its first one.
+/// Tokens [begin, end) of a frame, counted from the frame's first token.
 struct Span {
   std::int64_t begin;
   std::int64_t end;
   [[nodiscard]] bool empty() const { return begin >= end; }
 };
 
-/// Whether the band |column - row| <= width fills the block well enough: of the columns that hold
-/// anything, more than 3/5 hold more than block / 3 rows.
-bool BlockKept(Span rows, Span cols, std::int64_t width, int block) {
+/// Whether a block is active: of its columns that intersect the band |column - row| <= width, more
+/// than 3/5 have more than block / 3 rows in it.
+bool BlockIsActive(Span rows, Span cols, std::int64_t width, int block) {
   if (rows.empty() || cols.empty()) return false;
   const std::int64_t nearest = std::max(rows.begin - (cols.end - 1), cols.begin - (rows.end - 1));
   if (nearest > width) return false;
@@ -72,7 +71,7 @@ void AddPair(
   };
   for (int bi = 0; bi < blocks; ++bi) {
     for (int bj = 0; bj < blocks; ++bj) {
-      if (!BlockKept(span(row_start, bi), span(col_start, bj), width, block)) continue;
+      if (!BlockIsActive(span(row_start, bi), span(col_start, bj), width, block)) continue;
       mask.Set(static_cast<int>(row_start / block) + bi, static_cast<int>(col_start / block) + bj);
     }
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A given density at seeded positions; every (step, layer, head) has a mask of its own.
+// A given density at seeded positions. Every (step, layer, head) has its own mask.
 #include <algorithm>
 #include <cmath>
 
@@ -10,7 +10,7 @@
 namespace dbsp::planner {
 namespace {
 
-// Separates the stream that picks a head's density from those that pick its blocks.
+// Separates the stream of a head's density from the streams of its blocks.
 constexpr std::uint64_t kDensityStream = 0xD5;
 
 class RandomMasks : public RuleMasks {
@@ -23,22 +23,27 @@ class RandomMasks : public RuleMasks {
         seed_(static_cast<std::uint64_t>(options.Int("seed"))) {}
 
   LayerMasks Make(int step, int layer) override {
-    return SyntheticLayer(
-        shape_.q_blocks(), shape_.k_blocks(), Kept(step, layer), pattern_, seed_, step, layer);
+    return SyntheticLayer(shape_.q_blocks(),
+                          shape_.k_blocks(),
+                          ActiveBlocks(step, layer),
+                          pattern_,
+                          seed_,
+                          step,
+                          layer);
   }
   [[nodiscard]] std::string Key(int step, int layer) const override {
     return fmt::format("{},{}", step, layer);
   }
-  std::vector<std::int64_t> Kept(int /*step*/, int layer) override {
+  std::vector<std::int64_t> ActiveBlocks(int /*step*/, int layer) override {
     const double blocks = static_cast<double>(shape_.q_blocks()) * shape_.k_blocks();
-    std::vector<std::int64_t> kept;
+    std::vector<std::int64_t> counts;
     for (int h = 0; h < shape_.heads; ++h) {
       Prng prng{
           kDensityStream, seed_, static_cast<std::uint64_t>(layer), static_cast<std::uint64_t>(h)};
       const double density = density_ * (1 + spread_ * (2 * prng.Uniform() - 1));
-      kept.push_back(std::llround(std::clamp(density, 0.0, 1.0) * blocks));
+      counts.push_back(std::llround(std::clamp(density, 0.0, 1.0) * blocks));
     }
-    return kept;
+    return counts;
   }
 
  private:

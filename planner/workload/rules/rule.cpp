@@ -71,16 +71,16 @@ class SharedMaskImpl : public RuleMasks {
     return {std::vector<BlockMaskPtr>(heads_, Mask())};
   }
   [[nodiscard]] std::string Key(int /*step*/, int /*layer*/) const override { return "all"; }
-  std::vector<std::int64_t> Kept(int /*step*/, int /*layer*/) override {
+  std::vector<std::int64_t> ActiveBlocks(int /*step*/, int /*layer*/) override {
     const BlockMaskPtr mask = Mask();
-    return std::vector<std::int64_t>(heads_, kept_);
+    return std::vector<std::int64_t>(heads_, active_blocks_);
   }
 
  private:
   BlockMaskPtr Mask() {
     std::call_once(once_, [this] {
       mask_ = std::make_shared<const BlockMask>(make_());
-      kept_ = mask_->Count();
+      active_blocks_ = mask_->Count();
     });
     return mask_;
   }
@@ -89,7 +89,7 @@ class SharedMaskImpl : public RuleMasks {
   std::function<BlockMask()> make_;
   std::once_flag once_;
   BlockMaskPtr mask_;
-  std::int64_t kept_ = 0;
+  std::int64_t active_blocks_ = 0;
 };
 
 }  // namespace
@@ -126,14 +126,14 @@ double RuleOptions::Number(const std::string& name) const {
   return ParseAll<double>(text_.at(name)).value();
 }
 
-std::vector<std::int64_t> RuleMasks::Kept(int step, int layer) {
-  std::vector<std::int64_t> kept;
+std::vector<std::int64_t> RuleMasks::ActiveBlocks(int step, int layer) {
+  std::vector<std::int64_t> counts;
   const LayerMasks masks = Make(step, layer);
   for (std::size_t h = 0; h < masks.head.size(); ++h) {
     const bool same = h > 0 && masks.head[h] == masks.head[h - 1];
-    kept.push_back(same ? kept.back() : masks.head[h]->Count());
+    counts.push_back(same ? counts.back() : masks.head[h]->Count());
   }
-  return kept;
+  return counts;
 }
 
 WarmUp MaskRuleType::DefaultWarmUp(const ModelShape& /*model*/,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules there are; planner/workload/rules/registry.cpp puts them in order.
+// All mask rules. planner/workload/rules/registry.cpp has their order.
 #pragma once
 
 #include "planner/workload/rules/rule.h"

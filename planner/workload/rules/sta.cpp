@@ -14,7 +14,7 @@ namespace dbsp::planner {
 namespace {
 
 /// Tiles of the model's grid.
-/// errors  Error{kInvalidArgument} when a side is no multiple of the tile
+/// errors  Error{kInvalidArgument} if a side is not a multiple of the tile
 Grid TilesOf(const ModelShape& model) {
   const Grid& g = model.grid;
   if (g.frames % kStaTile.frames == 0 && g.height % kStaTile.height == 0 &&
@@ -23,8 +23,8 @@ Grid TilesOf(const ModelShape& model) {
   }
   const auto up = [](int side, int tile) { return (side + tile - 1) / tile * tile; };
   Fail(ErrorCode::kInvalidArgument,
-       "mask rule 'sta': expected a grid of whole 6x8x8 tiles, found {}x{}x{}; padded it is --grid "
-       "{},{},{}",
+       "mask rule 'sta': expected a grid of whole 6x8x8 tiles, found {}x{}x{}; the padded grid is "
+       "--grid {},{},{}",
        g.frames,
        g.height,
        g.width,
@@ -53,7 +53,7 @@ StaWindow ParseTriple(const std::string& option, const std::string& text) {
   return window;
 }
 
-/// The tile grid a table was made for: its largest windows, which are full in warm-up steps.
+/// Tile grid that a table was made for: its largest windows, which are full in warm-up steps.
 StaWindow LargestSides(const StaTable& table) {
   StaWindow largest;
   for (const StaWindow& window : table.windows) {
@@ -67,22 +67,23 @@ StaWindow LargestSides(const StaTable& table) {
 void RequireTiles(const std::string& origin, const StaWindow& made_for, const ModelShape& model) {
   const Grid tiles = TilesOf(model);
   if (made_for == StaWindow{tiles.frames, tiles.height, tiles.width}) return;
-  Fail(ErrorCode::kMismatch,
-       "{}: made for {}x{}x{} tiles, the model's grid {}x{}x{} has {}x{}x{}; a file without full "
-       "windows needs tiles=TxHxW to say what it was made for",
-       origin,
-       made_for.frames,
-       made_for.height,
-       made_for.width,
-       model.grid.frames,
-       model.grid.height,
-       model.grid.width,
-       tiles.frames,
-       tiles.height,
-       tiles.width);
+  Fail(
+      ErrorCode::kMismatch,
+      "{}: made for {}x{}x{} tiles, but the model's grid {}x{}x{} has {}x{}x{}; for a file without "
+      "full windows, give its tile grid with tiles=TxHxW",
+      origin,
+      made_for.frames,
+      made_for.height,
+      made_for.width,
+      model.grid.frames,
+      model.grid.height,
+      model.grid.width,
+      tiles.frames,
+      tiles.height,
+      tiles.width);
 }
 
-/// Masks of a table: one object per distinct window.
+/// Masks of a table. Every distinct window has one mask object.
 class StaMasks : public RuleMasks {
  public:
   StaMasks(const RuleContext& context, StaTable table)
@@ -98,18 +99,18 @@ class StaMasks : public RuleMasks {
   [[nodiscard]] std::string Key(int step, int layer) const override {
     return fmt::format("row{}", RowIndex(step, layer));
   }
-  std::vector<std::int64_t> Kept(int step, int layer) override {
-    std::vector<std::int64_t> kept;
+  std::vector<std::int64_t> ActiveBlocks(int step, int layer) override {
+    std::vector<std::int64_t> counts;
     for (const std::uint16_t window : Row(step, layer)) {
-      kept.push_back(MaskOf(table_.windows[window]).kept);
+      counts.push_back(MaskOf(table_.windows[window]).active_blocks);
     }
-    return kept;
+    return counts;
   }
 
  private:
   struct Counted {
     BlockMaskPtr mask;
-    std::int64_t kept = 0;
+    std::int64_t active_blocks = 0;
   };
 
   [[nodiscard]] std::size_t RowIndex(int step, int layer) const {
@@ -127,7 +128,7 @@ class StaMasks : public RuleMasks {
     if (!counted.mask) {
       counted.mask = std::make_shared<const BlockMask>(
           StaMask(tiles_, window, context_.model.text_tokens, context_.block));
-      counted.kept = counted.mask->Count();
+      counted.active_blocks = counted.mask->Count();
     }
     return counted;
   }
@@ -148,7 +149,7 @@ class StaRule : public MaskRuleType {
             {"window", OptionKind::kText, 0, 0, "", {}}};
   }
 
-  // A file says of every step what holds; a window alone needs the method's warm-up.
+  // A file covers every step. A window alone needs the method's warm-up.
   [[nodiscard]] WarmUp DefaultWarmUp(
       const ModelShape& model, const std::map<std::string, std::string>& given) const override {
     if (given.contains("file")) return {};

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mask alone, apart from the rule and its options, so that a build without the planner's
-// libraries can make it too.
+// The mask without the rule and its options, for builds without the planner's libraries.
 #include <algorithm>
 #include <cstdlib>
 

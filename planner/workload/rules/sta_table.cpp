@@ -41,7 +41,7 @@ StaWindow ParseWindow(const JsonView& view) {
           static_cast<int>(view[2].Int(1, kMaxSide))};
 }
 
-/// Every (step, layer, head) of the model once and nothing else.
+/// Requires every (step, layer, head) of the model exactly once and no other.
 void RequireCompleteGrid(const std::map<std::array<int, 3>, StaWindow>& entries,
                          const std::string& origin,
                          const ModelShape& model) {
@@ -71,7 +71,7 @@ void RequireCompleteGrid(const std::map<std::array<int, 3>, StaWindow>& entries,
   }
 }
 
-/// Index of `item`, added to `items` when new.
+/// Index of `item`, which is added to `items` if it is new.
 template <typename T>
 std::uint16_t IndexOf(const T& item,
                       std::map<T, std::uint16_t>& known,

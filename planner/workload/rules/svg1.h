@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sparse-VideoGen, first version: one band for every head, in each head's own token order.
+// Sparse-VideoGen 1: one band for every head, in the head's own token order.
 #pragma once
 
 #include <cstdint>
@@ -9,21 +9,21 @@
 
 namespace dbsp::planner {
 
-/// What is kept beside the band, and how its half-width is rounded to 128 tokens.
+/// What is active beside the band, and how its half-width is rounded to 128 tokens.
 enum class Svg1Form : std::uint8_t {
-  kFirstFrame,  ///< Wan: keys of frame 0; rounded up, the half-width itself kept
-  kText,  ///< HunyuanVideo: text both ways; rounded down, the half-width itself not kept
+  kFirstFrame,  ///< Wan: keys of frame 0; rounded up, half-width included
+  kText,  ///< HunyuanVideo: text rows and columns; rounded down, half-width excluded
 };
 
-/// Largest kept |query - key| in tokens for a kept fraction.
+/// Largest |query - key| in the band, in tokens, for a density of `kept`.
 /// requires frames >= 1, 0 < kept <= 1
-/// errors   Error{kInvalidArgument} when the text alone takes more than `kept`
+/// errors   Error{kInvalidArgument} if the text alone exceeds `kept`
 [[nodiscard]] std::int64_t Svg1Reach(const Grid& grid,
                                      std::int64_t text_tokens,
                                      double kept,
                                      Svg1Form form);
 
-/// Blocks that hold at least one kept (query, key) pair.
+/// Mask of the blocks with at least one active (query, key) pair.
 [[nodiscard]] BlockMask Svg1Mask(
     const Grid& grid, std::int64_t text_tokens, double kept, Svg1Form form, BlockSize block);
 

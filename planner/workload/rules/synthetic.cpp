@@ -11,7 +11,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Turns `amount` of the blocks that are not `value` to `value`, every choice equally likely.
+/// Sets `amount` of the blocks that are not `value` to `value`. Every choice is equally likely.
 /// requires at least `amount` such blocks
 void Flip(BlockMask& mask, std::int64_t amount, bool value, Prng& prng) {
   const auto rows = static_cast<std::uint64_t>(mask.rows());
@@ -26,8 +26,8 @@ void Flip(BlockMask& mask, std::int64_t amount, bool value, Prng& prng) {
   }
 }
 
-/// Sets `amount` of the unset blocks at random. Where most would be hit it fills and clears
-/// instead, so that the expected number of draws stays below 1.4 per block.
+/// Activates `amount` of the inactive blocks at random. If that is more than half of them, it
+/// activates all and clears the rest, so the expected number of draws stays below 1.4 per block.
 void AddRandom(BlockMask& mask, std::int64_t amount, Prng& prng) {
   const std::int64_t unset = static_cast<std::int64_t>(mask.rows()) * mask.cols() - mask.Count();
   if (2 * amount <= unset) {
@@ -47,8 +47,8 @@ void AddRandom(BlockMask& mask, std::int64_t amount, Prng& prng) {
   }
 }
 
-/// Columns of row i within `reach` of the diagonal, the distance being counted in units of
-/// 1 / (rows * cols) of the sides so that a rectangular grid has one diagonal too.
+/// Columns of row i within `reach` of the diagonal. Distances are in units of 1 / (rows * cols) of
+/// the sides, so a rectangular mask has one diagonal, too.
 struct Columns {
   int begin;
   int end;
@@ -76,7 +76,7 @@ std::int64_t BandCount(int rows, int cols, std::int64_t reach) {
   return count;
 }
 
-/// The widest band around the diagonal with at most `amount` blocks. returns how many it has
+/// Activates the widest band around the diagonal with at most `amount` blocks. returns  its blocks
 std::int64_t AddBand(BlockMask& mask, std::int64_t amount) {
   const int rows = mask.rows();
   const int cols = mask.cols();
@@ -101,28 +101,28 @@ Pattern ParsePattern(const std::string& name) {
   return name == "band" ? Pattern::kBand : Pattern::kRandom;
 }
 
-BlockMask SyntheticMask(int rows, int cols, std::int64_t kept, Pattern pattern, Prng& prng) {
+BlockMask SyntheticMask(int rows, int cols, std::int64_t active, Pattern pattern, Prng& prng) {
   const std::int64_t all = static_cast<std::int64_t>(rows) * cols;
-  DBSP_CHECK(kept >= 0 && kept <= all && all < (1LL << 32));
-  if (kept == all) return BlockMask::Full(rows, cols);
+  DBSP_CHECK(active >= 0 && active <= all && all < (1LL << 32));
+  if (active == all) return BlockMask::Full(rows, cols);
   BlockMask mask(rows, cols);
-  const std::int64_t band = pattern == Pattern::kBand ? AddBand(mask, kept - kept / 4) : 0;
-  AddRandom(mask, kept - band, prng);
+  const std::int64_t band = pattern == Pattern::kBand ? AddBand(mask, active - active / 4) : 0;
+  AddRandom(mask, active - band, prng);
   return mask;
 }
 
 LayerMasks SyntheticLayer(int rows,
                           int cols,
-                          const std::vector<std::int64_t>& kept,
+                          const std::vector<std::int64_t>& active,
                           Pattern pattern,
                           std::uint64_t seed,
                           int step,
                           int layer) {
   LayerMasks masks;
-  for (std::size_t h = 0; h < kept.size(); ++h) {
+  for (std::size_t h = 0; h < active.size(); ++h) {
     Prng prng{seed, static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(layer), h};
     masks.head.push_back(
-        std::make_shared<const BlockMask>(SyntheticMask(rows, cols, kept[h], pattern, prng)));
+        std::make_shared<const BlockMask>(SyntheticMask(rows, cols, active[h], pattern, prng)));
   }
   return masks;
 }

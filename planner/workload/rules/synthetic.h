@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Masks with an exact number of active blocks at made-up, seeded positions. They stand in where
-// only a head's density is known: counts and head imbalance are real, positions are not.
+// Masks with an exact number of active blocks at seeded positions, for heads of which only the
+// density is known. Counts and the imbalance of heads are real; positions are not.
 #pragma once
 
 #include <cstdint>
@@ -12,22 +12,22 @@
 namespace dbsp::planner {
 
 enum class Pattern : std::uint8_t {
-  kRandom,  ///< every set of `kept` blocks equally likely
-  kBand,  ///< three quarters of the blocks nearest to the diagonal, the rest anywhere else
+  kRandom,  ///< every set of `active` blocks is equally likely
+  kBand,  ///< three quarters nearest to the diagonal, the rest at random elsewhere
 };
-/// "random", "band"; requires one of the two
+/// Pattern by name. requires "random" or "band"
 [[nodiscard]] Pattern ParsePattern(const std::string& name);
 
-/// Exactly `kept` bits of rows x cols.
-/// requires 0 <= kept <= rows * cols < 2^32
+/// Mask of rows x cols with exactly `active` active blocks.
+/// requires 0 <= active <= rows * cols < 2^32
 [[nodiscard]] BlockMask SyntheticMask(
-    int rows, int cols, std::int64_t kept, Pattern pattern, Prng& prng);
+    int rows, int cols, std::int64_t active, Pattern pattern, Prng& prng);
 
-/// Heads whose kept counts are known beforehand: counts[head], one prng stream per
-/// (seed, step, layer, head).
+/// Masks of heads with active[head] active blocks. Every (seed, step, layer, head) has its own
+/// stream of random numbers.
 [[nodiscard]] LayerMasks SyntheticLayer(int rows,
                                         int cols,
-                                        const std::vector<std::int64_t>& kept,
+                                        const std::vector<std::int64_t>& active,
                                         Pattern pattern,
                                         std::uint64_t seed,
                                         int step,

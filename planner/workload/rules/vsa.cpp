@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// VSA: tiles of 4 x 4 x 4 = 64 tokens; each query tile keeps the k key tiles with the highest score
-// of pooled queries and keys. The scores here are made up from a seed: k is exact, positions are
-// not. Scores are integers, so that equal seeds give equal masks on every machine.
+// VSA: tokens form tiles of 4 x 4 x 4 = 64. Each query tile attends to the k key tiles with the
+// highest score of pooled queries and keys. The scores here come from a seed: k is exact, positions
+// are not real. Scores are integers, so equal seeds give equal masks on every machine.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -22,7 +22,7 @@ constexpr std::uint64_t kStream = 0x05A;
 
 using Features = std::array<std::int32_t, kFeatures>;
 
-/// Pooled queries or keys of one head: one vector per tile.
+/// Pooled queries or keys of one head, one vector per tile.
 std::vector<Features> MakeFeatures(int tiles, Prng& prng) {
   std::vector<Features> features(tiles);
   for (Features& tile : features) {
@@ -59,14 +59,14 @@ class VsaMasks : public RuleMasks {
   [[nodiscard]] std::string Key(int step, int layer) const override {
     return fmt::format("{},{}", step, layer);
   }
-  std::vector<std::int64_t> Kept(int step, int layer) override {
+  std::vector<std::int64_t> ActiveBlocks(int step, int layer) override {
     if (shape_.block.q != kTileTokens || shape_.block.k != kTileTokens) {
-      return RuleMasks::Kept(step, layer);
+      return RuleMasks::ActiveBlocks(step, layer);
     }
     const std::int64_t all = shape_.q_blocks();
     const std::int64_t text = all - tiles_;
-    const std::int64_t kept = static_cast<std::int64_t>(tiles_) * (top_ + text) + text * all;
-    return std::vector<std::int64_t>(shape_.heads, kept);
+    const std::int64_t count = static_cast<std::int64_t>(tiles_) * (top_ + text) + text * all;
+    return std::vector<std::int64_t>(shape_.heads, count);
   }
 
  private:
@@ -82,7 +82,7 @@ class VsaMasks : public RuleMasks {
         const Features& key = keys[j];
         const std::int64_t score =
             std::inner_product(query.begin(), query.end(), key.begin(), std::int64_t{0});
-        // Score first, then the lower tile: one number, unique per tile.
+        // Orders by score, then by the lower tile. The number is unique per tile.
         ranked[j] = score * tiles_ - j;
       }
       KeepTop(ranked, i, mask);
@@ -92,7 +92,7 @@ class VsaMasks : public RuleMasks {
     return mask;
   }
 
-  /// Sets the top_ tiles of `ranked` in row i.
+  /// Activates the top_ tiles of `ranked` in row i.
   void KeepTop(const std::vector<std::int64_t>& ranked, int i, BlockMask& mask) const {
     if (top_ == 0) return;
     std::vector<std::int64_t> sorted = ranked;

@@ -18,7 +18,6 @@
 #include "planner/workload/mask_counts.h"
 #include "planner/workload/mask_flag.h"
 #include "planner/workload/mask_source.h"
-#include "planner/workload/popcount.h"
 #include "planner/workload/presets.h"
 #include "planner/workload/row_loads.h"
 #include "tests/planner/awkward_layers.h"
@@ -32,10 +31,10 @@ std::int64_t ActiveBlocks(const LayerMasks& masks) {
   return std::accumulate(heads.begin(), heads.end(), std::int64_t{0});
 }
 
-/// Few scans: what is tested here holds after any number of them.
+/// A small number of scans. The tested properties hold after any number.
 BalancedOptions Quick() { return {0.01, 240}; }
 
-TEST(BalancedTest, RandomLayersOnAnyRanksAreLegalAndWithinTheCaps) {
+TEST(BalancedTest, RandomLayersOnAnyRanksAreLegalAndWithinTheLimits) {
   std::mt19937_64 random(41);
   for (int trial = 0; trial < 1500; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -64,7 +63,7 @@ TEST(BalancedTest, AwkwardLayersArePlannedOnAnyRanks) {
   }
 }
 
-TEST(BalancedTest, OneGroupIsNeverWorseThanHomeStridedOrGreedy) {
+TEST(BalancedTest, OneGroupIsNeverWorseThanHomeStridedOrGreedyOwners) {
   std::mt19937_64 random(42);
   for (int trial = 0; trial < 300; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -74,7 +73,8 @@ TEST(BalancedTest, OneGroupIsNeverWorseThanHomeStridedOrGreedy) {
     const BalancedOptions free_moves{0.0, 240};
     const double got =
         BarrierRho(layer.masks, MakeBalanced(layer.shape, layer.masks, 1, ranks, home, free_moves));
-    // A start within 2% of even has no rival, so that is how much a rival may be better.
+    // The search does not try other starts if one ends within 2% of even, so another start may be
+    // that much better.
     for (const Family rival : {Family::kRing, Family::kDbsp}) {
       const PartitionOptions options{0.0};
       const double rho = BarrierRho(
@@ -85,7 +85,7 @@ TEST(BalancedTest, OneGroupIsNeverWorseThanHomeStridedOrGreedy) {
   }
 }
 
-/// Active blocks of the busiest cell of each ring step, in the plainest way.
+/// Active blocks of the busiest cell of each ring step, counted directly.
 std::int64_t ObviousBarrier(const BlockMask& mask, const RingOwners& owners, int ring) {
   std::vector<std::int64_t> cells(ring * ring, 0);
   for (int i = 0; i < mask.rows(); ++i) {
@@ -106,7 +106,7 @@ std::int64_t ObviousBarrier(const BlockMask& mask, const RingOwners& owners, int
   return barrier;
 }
 
-/// Least barrier of all owners whose parts hold at most ceil(n / 2) + 1 rows, and columns.
+/// Least barrier over all owners whose parts hold at most ceil(n / 2) + 1 rows, and columns.
 std::int64_t LeastBarrier(const BlockMask& mask) {
   const auto legal = [](int bits, int items) {
     const int held = std::popcount(static_cast<unsigned>(bits));
@@ -130,7 +130,7 @@ std::int64_t LeastBarrier(const BlockMask& mask) {
   return best;
 }
 
-TEST(CellSearchTest, SmallMasksReachWhatExhaustiveSearchFinds) {
+TEST(CellSearchTest, SmallMasksReachTheOptimumOfExhaustiveSearch) {
   std::mt19937_64 random(43);
   int equal = 0;
   constexpr int kTrials = 60;
@@ -159,7 +159,7 @@ TEST(CellSearchTest, SmallMasksReachWhatExhaustiveSearchFinds) {
   EXPECT_GE(equal, kTrials * 9 / 10);
 }
 
-TEST(CellSearchTest, APriceKeepsBlocksAtHomeAndTheCostNeverRises) {
+TEST(CellSearchTest, AMovePriceKeepsBlocksAtHomeAndTheCostNeverRises) {
   std::mt19937_64 random(44);
   for (int trial = 0; trial < 40; ++trial) {
     BlockMask mask(24, 24);
@@ -187,7 +187,7 @@ TEST(CellSearchTest, APriceKeepsBlocksAtHomeAndTheCostNeverRises) {
   }
 }
 
-/// Least heaviest part of all splits with at most `most` heads in a part.
+/// Lightest heaviest part over all divisions with at most `most` heads per part.
 std::int64_t LightestOfAll(const std::vector<std::int64_t>& weights, int parts, int most) {
   std::vector<std::size_t> owner(weights.size(), 0);
   std::int64_t best = INT64_MAX;
@@ -207,7 +207,7 @@ std::int64_t LightestOfAll(const std::vector<std::int64_t>& weights, int parts, 
   }
 }
 
-TEST(HeadSearchTest, FewHeadsReachWhatExhaustiveSearchFinds) {
+TEST(HeadSearchTest, FewHeadsReachTheOptimumOfExhaustiveSearch) {
   std::mt19937_64 random(45);
   for (int trial = 0; trial < 200; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -266,27 +266,7 @@ TEST(BalancedTest, RadialMasksAreWithinHalfAPercentOfEven) {
   }
 }
 
-TEST(PopcountTest, BitsAreCountedAsOneByOne) {
-  std::mt19937_64 random(46);
-  for (int trial = 0; trial < 200; ++trial) {
-    std::vector<std::uint64_t> a(Draw(random, 0, 9));
-    std::vector<std::uint64_t> b(a.size());
-    std::int64_t ones = 0;
-    std::int64_t common = 0;
-    for (std::size_t w = 0; w < a.size(); ++w) {
-      a[w] = random();
-      b[w] = random() | random();
-      for (int bit = 0; bit < 64; ++bit) {
-        ones += static_cast<std::int64_t>((a[w] >> bit) & 1U);
-        common += static_cast<std::int64_t>((a[w] >> bit) & (b[w] >> bit) & 1U);
-      }
-    }
-    ASSERT_EQ(CountBits(a), ones);
-    ASSERT_EQ(CountBits(a, b), common);
-  }
-}
-
-TEST(CellSearchTest, NoPartsHaveALighterHeaviestThanTheLeast) {
+TEST(CellSearchTest, NoDivisionIsBelowMaxLoadLowerBound) {
   std::mt19937_64 random(47);
   int equal = 0;
   for (int trial = 0; trial < 300; ++trial) {
@@ -301,8 +281,9 @@ TEST(CellSearchTest, NoPartsHaveALighterHeaviestThanTheLeast) {
   EXPECT_GT(equal, 100);
 }
 
-TEST(BalancedTest, SlidingTilesEndWithinTheBoundOfWholeRows) {
-  // 3 x 3 x 5 tiles of every row's 180: 540 equal rows on 8 ranks cannot end below 68 / 67.5.
+TEST(BalancedTest, SlidingTilesReachTheLowerBoundOfWholeRows) {
+  // Every row has 3 x 3 x 5 of 180 tiles. 540 equal rows on 8 ranks have a ratio of at least 68 /
+  // 67.5.
   Workload workload;
   workload.model = ModelPreset("wan2.1-t2v-14b-768p-69f");
   ApplyMaskFlag("sta:window=3x3x5", workload);
@@ -319,7 +300,7 @@ TEST(BalancedTest, SlidingTilesEndWithinTheBoundOfWholeRows) {
   EXPECT_LE(rho, bound * 1.001);
 }
 
-TEST(BalancedTest, HeadsAreEvenInRowsAndBlocksTogether) {
+TEST(BalancedTest, HeadsAreEvenInTheSumOfRowsAndBlocks) {
   std::mt19937_64 random(48);
   for (int trial = 0; trial < 300; ++trial) {
     const RandomLayer layer = MakeRandomLayer(random);
@@ -343,9 +324,9 @@ TEST(BalancedTest, HeadsAreEvenInRowsAndBlocksTogether) {
   }
 }
 
-TEST(BalancedTest, DenseMasksEndAtTheBoundOfWholeRows) {
-  // A part of ceil(n / R) rows meets every column once round the ring, so that no whole rows do
-  // better than ceil(n / R) / (n / R).
+TEST(BalancedTest, DenseMasksReachTheLowerBoundOfWholeRows) {
+  // A part of ceil(n / R) rows is computed with every column over the ring, so whole rows have a
+  // ratio of at least ceil(n / R) / (n / R).
   for (const auto& [blocks, ring] : std::vector<std::pair<int, int>>{{540, 8}, {26, 8}, {9, 2}}) {
     SCOPED_TRACE(::testing::Message() << blocks << " blocks on " << ring);
     const AttentionShape shape{2, 8, blocks * 4L, {4, 4}};

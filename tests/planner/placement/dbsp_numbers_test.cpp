@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The numbers of db-SP's own functions, as measured: docs/planner.md holds the same tables.
+// Numbers that db-SP's own functions gave. docs/planner.md holds the same tables.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// The tables have three digits after the point.
+/// The tables have three decimal places.
 constexpr double kHalfDigit = 0.00051;
 
 struct Padded {

@@ -17,7 +17,7 @@ namespace {
 constexpr Family kFamilies[] = {
     Family::kUlysses, Family::kRing, Family::kUsp, Family::kDbsp, Family::kBalanced};
 
-/// The definition of rho, block by block.
+/// rho by its definition, block by block.
 BarrierLoad ObviousBarrier(const LayerMasks& masks, const Partition& partition) {
   BarrierLoad load;
   double total = 0;
@@ -50,7 +50,7 @@ BarrierLoad ObviousBarrier(const LayerMasks& masks, const Partition& partition) 
   return load;
 }
 
-TEST(FamiliesTest, EveryPartitionIsLegalAndItsRhoIsTheDefinition) {
+TEST(FamiliesTest, EveryPartitionIsLegalAndItsRhoFollowsTheDefinition) {
   std::mt19937_64 random(1);
   for (int trial = 0; trial < 400; ++trial) {
     SCOPED_TRACE(testing::Message() << "trial " << trial);
@@ -89,7 +89,7 @@ TEST(FamiliesTest, UlyssesAndRingKeepHeadsAndBlocksContiguous) {
   EXPECT_EQ(ring.groups[0].col_owner, ring.groups[0].row_owner);
 }
 
-TEST(FamiliesTest, RanksOfAGroupAreOnePerRingIndex) {
+TEST(FamiliesTest, GroupsHaveOneRankPerRingIndex) {
   AttentionShape shape{4, 8, 64, {4, 4}};
   LayerMasks masks;
   masks.head.assign(4, std::make_shared<BlockMask>(BlockMask::Full(16, 16)));
@@ -99,7 +99,7 @@ TEST(FamiliesTest, RanksOfAGroupAreOnePerRingIndex) {
   EXPECT_EQ(usp.groups[1].ranks, (std::vector<int>{1, 3, 5}));
 }
 
-TEST(FamiliesTest, DegreesRiseInRingDegreeAndRespectHeads) {
+TEST(FamiliesTest, DegreesAscendInRingDegreeAndRespectHeads) {
   using Pairs = std::vector<std::pair<int, int>>;
   EXPECT_EQ(DegreesOf(Family::kUsp, 6, 40), (Pairs{{6, 1}, {3, 2}, {2, 3}, {1, 6}}));
   EXPECT_EQ(DegreesOf(Family::kDbsp, 6, 2), (Pairs{{2, 3}, {1, 6}}));
@@ -108,7 +108,7 @@ TEST(FamiliesTest, DegreesRiseInRingDegreeAndRespectHeads) {
   EXPECT_EQ(DegreesOf(Family::kPlaced, 7, 2), (Pairs{{7, 1}}));
 }
 
-TEST(FamiliesTest, WrongRequestsAreRefusedInWords) {
+TEST(FamiliesTest, WrongRequestsAreRefusedWithAMessage) {
   AttentionShape shape{2, 8, 16, {4, 4}};
   LayerMasks masks;
   masks.head.assign(2, std::make_shared<BlockMask>(BlockMask::Full(4, 4)));
@@ -148,14 +148,14 @@ TEST(MaskCountsTest, MarginalsAreTheCountsOfSetBits) {
 
 TEST(HeadBalanceTest, GreedyFollowsThePapersRule) {
   const std::vector<std::int64_t> weights{5, 9, 9, 1, 4, 2};
-  // 9 -> 0, 9 -> 1, 5 -> 0, 4 -> 1, 2 -> 1 (13 < 14), and 1 -> 0, where a place is left.
+  // 9 -> 0, 9 -> 1, 5 -> 0, 4 -> 1, 2 -> 1 (13 < 14), 1 -> 0, which has the last free slot.
   EXPECT_EQ(GreedyOwners(weights, 2), (std::vector<int>{0, 0, 1, 0, 1, 1}));
   // A reward of 2 keeps the second 9 at home (9 - 18 < 0), but not the 5 (18 - 10 > 0).
   const std::vector<int> home{0, 0, 0, 1, 1, 1};
   EXPECT_EQ(GreedyOwners(weights, 2, 2.0, home), (std::vector<int>{1, 0, 0, 0, 1, 1}));
 }
 
-TEST(HeadBalanceTest, CapsHoldAndNoPartIsEmptyWhileItemsAreEnough) {
+TEST(HeadBalanceTest, CountsAreLimitedAndNoPartIsEmptyIfItemsSuffice) {
   std::mt19937_64 random(3);
   for (int trial = 0; trial < 500; ++trial) {
     std::vector<std::int64_t> weights(Draw(random, 0, 30));

@@ -35,7 +35,7 @@ double Rho(const RowLoads& loads, const Partition& partition) {
   return mean > 0 ? static_cast<double>(Heaviest(RankLoads(loads, partition))) / mean : 1.0;
 }
 
-/// Everything the header promises of a placement.
+/// Checks all guarantees that the header gives for a placement.
 void ExpectSound(const RandomLayer& layer, int ranks) {
   const HomeLayout home = MakeHomeLayout(layer.shape, ranks);
   const Partition made = MakePlaced(layer.shape, layer.masks, home);
@@ -58,7 +58,7 @@ void ExpectSound(const RandomLayer& layer, int ranks) {
       MakePartition(Family::kPlaced, layer.shape, layer.masks, ranks, ranks, 1, home, options));
 }
 
-TEST(PlacedTest, RandomLayersOnAnyRanksArePlacedOnceAndWithinARowOfTheMean) {
+TEST(PlacedTest, RandomLayersOnAnyRanksArePlacedOnceAndWithinOneRowOfTheMean) {
   std::mt19937_64 random(51);
   for (int trial = 0; trial < 3000; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -66,7 +66,7 @@ TEST(PlacedTest, RandomLayersOnAnyRanksArePlacedOnceAndWithinARowOfTheMean) {
   }
 }
 
-TEST(PlacedTest, RanksAreEvenInRowsAndBlocksTogether) {
+TEST(PlacedTest, RanksAreEvenInTheSumOfRowsAndBlocks) {
   std::mt19937_64 random(57);
   for (int trial = 0; trial < 1000; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -90,7 +90,7 @@ TEST(PlacedTest, RanksAreEvenInRowsAndBlocksTogether) {
   }
 }
 
-TEST(PlacedTest, AwkwardLayersOnAnyRanksToo) {
+TEST(PlacedTest, AwkwardLayersOnAnyRanksArePlacedOnceAndWithinOneRowOfTheMean) {
   for (const AwkwardLayer& layer : AwkwardLayers()) {
     for (const int ranks : {1, 2, 3, 8, 31, 200}) {
       SCOPED_TRACE(::testing::Message() << layer.name << " on " << ranks);
@@ -99,7 +99,7 @@ TEST(PlacedTest, AwkwardLayersOnAnyRanksToo) {
   }
 }
 
-TEST(PlacedTest, BlocksGoExactlyWhereARowNeedsThem) {
+TEST(PlacedTest, BlocksGoExactlyToRanksWithARowThatNeedsThem) {
   std::mt19937_64 random(55);
   Strategy strategy;
   strategy.family = Family::kPlaced;
@@ -118,7 +118,7 @@ TEST(PlacedTest, BlocksGoExactlyWhereARowNeedsThem) {
   }
 }
 
-/// Least heaviest rank of all ways to give (head, row) pairs to ranks.
+/// Lightest heaviest rank over all assignments of (head, row) pairs to ranks.
 std::int64_t MaxLoadLowerBound(const RowLoads& loads, int ranks) {
   std::vector<std::size_t> owner(loads.blocks.size(), 0);
   std::int64_t best = INT64_MAX;
@@ -132,7 +132,7 @@ std::int64_t MaxLoadLowerBound(const RowLoads& loads, int ranks) {
   }
 }
 
-TEST(PlacedTest, FewRowsAreAsExhaustiveSearchPlacesThemUpToARow) {
+TEST(PlacedTest, FewRowsAreWithinOneRowOfExhaustiveSearch) {
   std::mt19937_64 random(52);
   int equal = 0;
   constexpr int kTrials = 300;
@@ -152,7 +152,7 @@ TEST(PlacedTest, FewRowsAreAsExhaustiveSearchPlacesThemUpToARow) {
   EXPECT_GE(equal, kTrials * 2 / 3);
 }
 
-TEST(PlacedTest, HeadsThatAlreadyBalanceStayWhole) {
+TEST(PlacedTest, BalancedHeadsStayWhole) {
   AttentionShape shape{16, 8, 64, {4, 4}};
   LayerMasks masks;
   for (int h = 0; h < 16; ++h) {
@@ -165,9 +165,9 @@ TEST(PlacedTest, HeadsThatAlreadyBalanceStayWhole) {
   for (const HeadGroup& group : made.groups) EXPECT_EQ(group.heads.size(), 2U);
 }
 
-TEST(PlacedTest, ASplitTakesTheRowsThatNeedFewColumns) {
-  // One rank's worth too much in a head whose upper rows share two columns and whose lower rows
-  // each need two of their own: the upper rows are the cheaper ones to give away.
+TEST(PlacedTest, ASplitMovesTheRowsThatNeedFewColumns) {
+  // One head exceeds a rank by the load of one rank. Its upper rows share two columns; each of its
+  // lower rows needs two other columns. The upper rows are therefore cheaper to move.
   BlockMask mask(16, 16);
   for (int i = 0; i < 8; ++i) mask.SetRange(i, 0, 2);
   for (int i = 8; i < 16; ++i) mask.SetRange(i, 2 * (i - 8), 2 * (i - 8) + 2);
@@ -182,7 +182,7 @@ TEST(PlacedTest, ASplitTakesTheRowsThatNeedFewColumns) {
   EXPECT_EQ(made.groups[0].ranks[made.groups[0].row_owner[0]], 1);
 }
 
-TEST(PlacedTest, RankCountsThatDivideNothingAreWithinAPercent) {
+TEST(PlacedTest, RankCountsThatDivideNeitherHeadsNorRowsAreWithinOnePercent) {
   std::mt19937_64 random(53);
   for (const auto& [heads, ranks] :
        std::vector<std::pair<int, int>>{{56, 16}, {24, 5}, {12, 8}, {40, 7}}) {
@@ -198,7 +198,7 @@ TEST(PlacedTest, RankCountsThatDivideNothingAreWithinAPercent) {
   }
 }
 
-TEST(PlacedTest, MeasuredHeadCountsOnTheStepAndFromTheStepsBefore) {
+TEST(PlacedTest, MeasuredHeadCountsAreBalancedOnTheirStepAndFromEarlierSteps) {
   const auto path = dbsp::testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
   if (path.empty()) GTEST_SKIP() << dbsp::testing::kNoSharedData;
   const Array counts = LoadArray(path);
@@ -230,7 +230,7 @@ TEST(PlacedTest, MeasuredHeadCountsOnTheStepAndFromTheStepsBefore) {
   EXPECT_LE(later, 1.020);
 }
 
-TEST(PlacedTest, WrongSizesAreRefusedInWords) {
+TEST(PlacedTest, WrongSizesAreRefusedWithAMessage) {
   const RowLoads loads{2, 3, {1, 2, 3, 4, 5, 6}};
   const std::vector<int> home(3, 0);
   const std::vector<int> short_home(2, 0);
@@ -240,7 +240,7 @@ TEST(PlacedTest, WrongSizesAreRefusedInWords) {
   EXPECT_THROW((void)PlaceHeads(loads, masks, home, home, 2), Error);
 }
 
-TEST(RowLoadsTest, CountsAreThoseOfTheMaskAndSpreadOnesSumUp) {
+TEST(RowLoadsTest, LoadsAreTheMasksCountsAndSpreadLoadsAddUp) {
   std::mt19937_64 random(54);
   for (int trial = 0; trial < 200; ++trial) {
     const RandomLayer layer = MakeRandomLayer(random);
@@ -260,7 +260,7 @@ TEST(RowLoadsTest, CountsAreThoseOfTheMaskAndSpreadOnesSumUp) {
   }
 }
 
-TEST(DriftTest, HalfOfTheLastChangeIsAddedAndNothingGoesBelowOne) {
+TEST(DriftTest, HalfOfTheLastChangeIsAddedAndCountsStayAtLeastOne) {
   const std::vector<std::int64_t> now{10, 2, 0, 7, 4};
   const std::vector<std::int64_t> before{6, 20, 0, 7, 0};
   EXPECT_EQ(PredictCounts(now, before), (std::vector<std::int64_t>{12, 1, 0, 7, 6}));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What placed counts of traffic, and the search that makes it small.
+// The traffic that placed counts, and the search that reduces it.
 #include "planner/placement/placed_traffic.h"
 
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "planner/placement/families.h"
-#include "planner/placement/head_fill.h"
+#include "planner/placement/head_fill_search.h"
 #include "planner/placement/placed.h"
 #include "planner/timeline/layer_volumes.h"
 #include "planner/workload/row_loads.h"
@@ -58,7 +58,7 @@ Strategy Needed(int ranks) {
   return strategy;
 }
 
-TEST(PlacedTrafficTest, IsWhatTheListsMoveWhereNoBlockIsShort) {
+TEST(PlacedTrafficTest, EqualsTheBytesOfTheListsIfNoBlockIsShort) {
   std::mt19937_64 random(81);
   for (int trial = 0; trial < 500; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -85,7 +85,7 @@ TEST(PlacedTrafficTest, IsWhatTheListsMoveWhereNoBlockIsShort) {
     const Homes homes = HomesOf(layer.shape, ranks);
     const PlacedTraffic traffic =
         TrafficOf(OwnersOf(placed), layer.masks, homes.rows, homes.cols, ranks);
-    // rows * cols units are the tokens of one head in one of Q, K, V, O
+    // rows * cols units are the tokens of one head in one of Q, K, V, O.
     const std::int64_t bytes = layer.shape.tokens * layer.shape.head_dim * BytesOf(DType::kF32);
     const std::int64_t units = std::int64_t{rows} * cols;
     for (int p = 0; p < ranks; ++p) {
@@ -129,8 +129,9 @@ TEST(PlacedTrafficTest, TheSearchNeverAddsTrafficAndKeepsTheBalance) {
   }
 }
 
-TEST(PlacedTrafficTest, SkewedHeadsSplitAtLittleTraffic) {
-  // 12 heads of which few hold most: 1.5 heads a rank, the heaviest 2.6 ranks' work.
+TEST(PlacedTrafficTest, SkewedHeadsAreSplitWithLittleTraffic) {
+  // 12 heads, few of which hold most blocks: 1.5 heads per rank, the heaviest with the load of 2.6
+  // ranks.
   const std::vector<std::int64_t> counts{
       40000, 22000, 15000, 9000, 7000, 6000, 5000, 5000, 4000, 3000, 3000, 2000};
   const AttentionShape shape{12, 128, 256 * 128, {128, 128}};
@@ -147,8 +148,8 @@ TEST(PlacedTrafficTest, SkewedHeadsSplitAtLittleTraffic) {
   EXPECT_LE(bytes(Family::kPlaced), 1.15 * bytes(Family::kUlysses));
 }
 
-TEST(PlacedTrafficTest, HeadsOfBlocksNearTheDiagonalStayAtHome) {
-  // Half of the heads keep what is near their rows, the others blocks anywhere.
+TEST(PlacedTrafficTest, HeadsWithBlocksNearTheDiagonalStayAtHome) {
+  // Half of the heads have blocks near the diagonal, the others at random columns.
   AttentionShape shape{16, 128, 256 * 128, {128, 128}};
   LayerMasks masks;
   Prng prng{7};
@@ -187,7 +188,7 @@ std::vector<HeadFill> Fills(std::span<const std::int64_t> totals,
   return fills;
 }
 
-TEST(HeadFillTest, EveryHeadIsPlacedInFullAndNoRankAboveTheLimit) {
+TEST(HeadFillTest, EveryHeadIsPlacedInFullAndNoRankExceedsTheLimit) {
   std::mt19937_64 random(83);
   for (int trial = 0; trial < 300; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -221,13 +222,13 @@ TEST(HeadFillTest, EveryHeadIsPlacedInFullAndNoRankAboveTheLimit) {
         ASSERT_GE(rest[h] + 1, most[h]);  // the owner has most of it
         load[fill.owner[h]] += static_cast<double>(rest[h]);
       }
-      // a part's load is cut down to whole blocks, which the owner has instead
+      // The load of a part is rounded down to whole blocks. The owner has the rest.
       ASSERT_LE(*std::ranges::max_element(load), limit + static_cast<double>(fill.shares.size()));
     }
   }
 }
 
-TEST(HeadFillTest, HeadsThatBalanceStayWhole) {
+TEST(HeadFillTest, BalancedHeadsStayWhole) {
   const std::vector<std::int64_t> totals{700, 300, 600, 400, 900, 100, 500, 500};
   const std::vector<int> owner{0, 0, 0, 1, 1, 2, 2, 3};  // whoever finds the pairs needs no split
   const std::vector<HeadFill> fills = Fills(totals, owner, 4, {1001, 64, 3000, 2});

@@ -8,6 +8,7 @@
 
 #include "core/arrays/array.h"
 #include "planner/placement/drift.h"
+#include "planner/placement/placed.h"
 #include "planner/timeline/contract.h"
 #include "planner/timeline/timeline.h"
 #include "tests/core/expect_error.h"
@@ -17,7 +18,7 @@
 namespace dbsp::planner {
 namespace {
 
-/// Attention takes a nanosecond an active block, nothing else takes any.
+/// Attention takes one nanosecond per active block. Nothing else takes time.
 class BlockCosts final : public Costs {
  public:
   [[nodiscard]] Estimate Attention(const AttentionWork& work) const override {
@@ -53,7 +54,7 @@ LayerMasks Drifted(std::mt19937_64& random, const LayerMasks& masks, int bits) {
   return out;
 }
 
-TEST(ContractTest, WhereItHoldsComputeIsWithinTheLimitOfAnyPlan) {
+TEST(ContractTest, AttentionTakesAtMostLimitTimesAnyPlanWhileTheContractHolds) {
   std::mt19937_64 random(11);
   int held = 0;
   int broken = 0;
@@ -81,7 +82,7 @@ TEST(ContractTest, WhereItHoldsComputeIsWithinTheLimitOfAnyPlan) {
   EXPECT_GT(broken, 150);
 }
 
-TEST(ContractTest, CountsGiveTheLoadsOfTheMasksThePlanWasMadeFor) {
+TEST(ContractTest, HeadCountsGiveTheLoadsOfTheMasksOfThePlan) {
   std::mt19937_64 random(12);
   for (int n = 0; n < 500; ++n) {
     SCOPED_TRACE(n);
@@ -113,7 +114,7 @@ TEST(ContractTest, WholeHeadsAreJudgedExactlyOnAnyMasks) {
   }
 }
 
-TEST(ContractTest, RingsAndForeignSharesAreRefused) {
+TEST(ContractTest, RingsAndSharesOfOtherHeadsAreRefused) {
   std::mt19937_64 random(14);
   RandomLayer layer = MakeRandomLayer(random);
   const HomeLayout home = MakeHomeLayout(layer.shape, 3);
@@ -148,7 +149,7 @@ TEST(ReuseRuleTest, ARunLosesNoMoreThanItsPlansCost) {
   }
 }
 
-TEST(ReuseRuleTest, TheFirstStepPlansAndNoMoreThanTheMostAreMade) {
+TEST(ReuseRuleTest, TheFirstStepMakesAPlanAndTheNumberOfPlansIsLimited) {
   ReuseRule rule(0.5, 2);
   EXPECT_TRUE(rule.Replan(0, 100));
   EXPECT_FALSE(rule.Replan(1.25, 1));
@@ -157,7 +158,7 @@ TEST(ReuseRuleTest, TheFirstStepPlansAndNoMoreThanTheMostAreMade) {
   EXPECT_EQ(rule.plans(), 2);
 }
 
-/// The rule at docs/planner.md's price on the layers that had no part in choosing it.
+/// The rule with the price in docs/planner.md, on the layers that were not used to choose it.
 TEST(ReuseRuleTest, TenPlansOfThirtyKeepTheMeasuredCountsBalanced) {
   const auto path = testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
   if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;

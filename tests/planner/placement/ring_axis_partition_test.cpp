@@ -14,7 +14,7 @@
 namespace dbsp::planner {
 namespace {
 
-TEST(BitCounterTest, ManyListsAreCountedAsOneByOne) {
+TEST(BitCounterTest, ManyListsAreCountedLikeSingleBits) {
   std::mt19937_64 random(51);
   for (int trial = 0; trial < 300; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -47,7 +47,7 @@ TEST(BitCounterTest, ManyListsAreCountedAsOneByOne) {
   }
 }
 
-TEST(MaskSumTest, PartsAreThoseOfTheMasksOneByOne) {
+TEST(MaskSumTest, PartsAreTheSumsOverSingleMasks) {
   std::mt19937_64 random(52);
   for (int trial = 0; trial < 300; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -78,61 +78,14 @@ TEST(MaskSumTest, PartsAreThoseOfTheMasksOneByOne) {
   }
 }
 
-TEST(SwapScanTest, EveryPartnerIsScoredAsOneByOne) {
-  std::mt19937_64 random(53);
-  for (int trial = 0; trial < 200; ++trial) {
-    SCOPED_TRACE(::testing::Message() << "trial " << trial);
-    const auto ring = static_cast<std::size_t>(Draw(random, 2, 9));
-    const std::size_t count = kScanLanes * static_cast<std::size_t>(Draw(random, 1, 4));
-    const auto draws = [&](std::size_t n) {
-      std::vector<float> values(n);
-      for (float& value : values) value = static_cast<float>(Draw(random, -50, 50));
-      return values;
-    };
-    const std::vector<float> weight = draws(ring * count);
-    const std::vector<float> p_cells = draws(ring);
-    const std::vector<float> q_cells = draws(ring);
-    const std::vector<float> others = draws(ring);
-    std::vector<std::int32_t> home;
-    for (std::size_t b = 0; b < count; ++b) {
-      home.push_back(Draw(random, -1, static_cast<int>(ring) - 1));
-    }
-    const auto p = static_cast<std::size_t>(Draw(random, 0, static_cast<int>(ring) - 2));
-    const std::size_t q = p + 1;
-    const SwapScan scan{
-        ring, p_cells.data(), q_cells.data(), weight.data(), home.data(), count, p, q, count, 0.5F};
-    std::vector<float> barrier(count);
-    std::vector<float> squares(count);
-    ScanBarrier(scan, others.data(), barrier.data());
-    ScanSquares(scan, squares.data());
-    for (std::size_t b = 0; b < count; ++b) {
-      float price = 0;
-      if (home[b] == static_cast<int>(q)) price += 0.5F;
-      if (home[b] == static_cast<int>(p)) price -= 0.5F;
-      float by_barrier = price;
-      float by_squares = price;
-      for (std::size_t t = 0; t < ring; ++t) {
-        const float in_p = p_cells[t] + weight[(p + t) % ring * count + b];
-        const float in_q = q_cells[t] - weight[(q + t) % ring * count + b];
-        by_barrier += std::max({in_p, in_q, others[t]});
-        by_squares += in_p * in_p + in_q * in_q;
-      }
-      ASSERT_EQ(barrier[b], by_barrier);
-      ASSERT_EQ(squares[b], by_squares);
-    }
-    ASSERT_EQ(LeastScore(barrier.data(), count),
-              static_cast<std::size_t>(std::ranges::min_element(barrier) - barrier.begin()));
-  }
-}
-
-/// A random side, and its cost in the plainest way.
-struct RandomSide {
+/// A random axis, and its cost computed directly.
+struct RandomAxis {
   std::size_t ring;
   std::vector<std::int64_t> weight;
   std::vector<int> owner;
   std::vector<int> home;
 
-  explicit RandomSide(std::mt19937_64& random)
+  explicit RandomAxis(std::mt19937_64& random)
       : ring(static_cast<std::size_t>(Draw(random, 2, 6))) {
     const int items = Draw(random, 1, 60);
     for (int i = 0; i < items; ++i) {
@@ -160,11 +113,11 @@ struct RandomSide {
   }
 };
 
-TEST(CellSideTest, CostIsWhatTheOwnersCostAndNeverRisesAboveTheStart) {
+TEST(RingAxisPartitionTest, CostEqualsThatOfTheOwnersAndNeverExceedsTheStart) {
   std::mt19937_64 random(54);
   for (int trial = 0; trial < 400; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
-    const RandomSide input(random);
+    const RandomAxis input(random);
     const double price = Draw(random, 0, 2) * 1.5;
     const int extra = Draw(random, 0, 3);
     RingAxisPartition side(
@@ -187,11 +140,11 @@ TEST(CellSideTest, CostIsWhatTheOwnersCostAndNeverRisesAboveTheStart) {
   }
 }
 
-TEST(CellSideTest, PartsKeepWithinTheirItems) {
+TEST(RingAxisPartitionTest, PartsKeepTheirLimitsOfItems) {
   std::mt19937_64 random(55);
   for (int trial = 0; trial < 200; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
-    const RandomSide input(random);
+    const RandomAxis input(random);
     const int extra = Draw(random, 0, 3);
     const auto counts = [&](const std::vector<int>& owner) {
       std::vector<std::size_t> count(input.ring, 0);
@@ -212,9 +165,9 @@ TEST(CellSideTest, PartsKeepWithinTheirItems) {
   }
 }
 
-TEST(CellSideTest, ALoneDenseColumnOnTheOtherSideIsTheBound) {
-  // Two parts; all weight lies in column part 0, so that one step costs what one part holds and the
-  // other is the rest: nothing is below the column's own sum.
+TEST(RingAxisPartitionTest, ASingleDenseColumnOfTheOtherAxisIsTheBound) {
+  // Two parts. All weight lies in column part 0. One step costs the load of one part, the other
+  // step the rest, so no division is below the sum of the column.
   const std::vector<std::int64_t> weight{5, 0, 5, 0, 5, 0, 5, 0};
   const std::vector<int> owner{0, 0, 0, 1};
   RingAxisPartition side(weight, owner, owner, 2, 1, 0);

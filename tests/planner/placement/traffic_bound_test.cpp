@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bound on the busiest rank's traffic against every placement there is.
+// Compares the bound on the busiest rank's traffic with every possible placement.
 #include "planner/placement/traffic_bound.h"
 
 #include <gtest/gtest.h>
@@ -31,7 +31,7 @@ BlockMaskPtr RandomMask(std::mt19937_64& random, int rows, int cols) {
   return mask;
 }
 
-TEST(LeastColumnsTest, NoRowsNeedFewer) {
+TEST(LeastColumnsTest, AnyRowsNeedAtLeastTheBound) {
   std::mt19937_64 random(91);
   std::int64_t exact = 0;
   std::int64_t bounds = 0;
@@ -63,7 +63,7 @@ TEST(LeastColumnsTest, NoRowsNeedFewer) {
   EXPECT_GT(exact, bounds * 3 / 4);  // and it is not far below
 }
 
-TEST(TrafficBoundTest, NoPlacementWithinTheLimitHasLess) {
+TEST(TrafficBoundTest, NoPlacementWithinTheLimitIsBelowTheBound) {
   std::mt19937_64 random(92);
   double reached = 0;
   double bounds = 0;
@@ -110,9 +110,9 @@ TEST(TrafficBoundTest, NoPlacementWithinTheLimitHasLess) {
   EXPECT_GT(bounds, reached / 3);
 }
 
-TEST(TrafficBoundTest, AHeadThatCannotBeWholeCostsMoreThanOnesThatCan) {
-  // Two dense heads a rank: whole ones move as ulysses does; with one too heavy for any rank, some
-  // rank has a part of it, whose K and V are all needed.
+TEST(TrafficBoundTest, AHeadThatMustBeSplitRaisesTheBound) {
+  // Two dense heads per rank. Whole heads move as much as with ulysses. If one head exceeds every
+  // rank, some rank has a part of it and needs all of its K and V.
   std::vector<int> home;
   for (int i = 0; i < 256; ++i) home.push_back(i / 64);
   LayerMasks masks;

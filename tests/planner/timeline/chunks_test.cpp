@@ -15,7 +15,8 @@
 namespace dbsp::planner {
 namespace {
 
-/// Two ranks that exchange with each other, `chunks` chunks, no bytes: durations alone count.
+/// Two ranks that exchange with each other, in `chunks` chunks. Only durations matter, so there are
+/// no bytes.
 LayerVolumes Bare(int chunks) {
   LayerVolumes work;
   work.ranks = 2;
@@ -46,15 +47,17 @@ TEST(ChunksTest, TheExchangeOfTheNextChunkRunsUnderAttention) {
   const LayerVolumes two = Bare(2);
   EXPECT_EQ(Simulate(one, Even(one, 2, 20, 40), RingSync::kNeighbour).makespan_ns,
             2 + 20 + 2 + 40 + 2 + 20 + 2);
-  // First chunk: packed 1, here 11, unpacked 12, computed 32, O packed 33. The second came at 21,
-  // waits for the device until 33, is unpacked 34, computed 54, packed 55, home 65, unpacked 66.
+  // First chunk: packed at 1, arrived at 11, unpacked at 12, computed at 32, O packed at 33. The
+  // second chunk arrived at 21 and waits for the device until 33: unpacked at 34, computed at 54,
+  // packed at 55, O home at 65, unpacked at 66.
   EXPECT_EQ(Simulate(two, Even(two, 1, 10, 20), RingSync::kNeighbour).makespan_ns, 66);
-  // A slow link: five exchanges of 30 hide nothing but attention: 1 + 30 + 30, unpacked at 62,
-  // computed 82, O packed 83 (O of the first chunk went from 61 to 91), then 91 to 121, unpacked.
+  // A slow link hides attention behind the exchanges of 30: 1 + 30 + 30, unpacked at 62, computed
+  // at 82, O packed at 83 (O of the first chunk is sent from 61 to 91), then sent from 91 to 121,
+  // unpacked.
   EXPECT_EQ(Simulate(two, Even(two, 1, 30, 20), RingSync::kNeighbour).makespan_ns, 122);
 }
 
-TEST(ChunksTest, OverlapIsBoundedByTheDevicesTheLinksAndTheSequence) {
+TEST(ChunksTest, OverlapIsBoundedByDevicesLinksAndTheSequence) {
   std::mt19937_64 random(3);
   for (int n = 0; n < 500; ++n) {
     SCOPED_TRACE(n);
@@ -71,7 +74,7 @@ TEST(ChunksTest, OverlapIsBoundedByTheDevicesTheLinksAndTheSequence) {
   }
 }
 
-TEST(ChunksTest, EveryHeadIsInAChunkAndTheChunksOfPlacedAreEven) {
+TEST(ChunksTest, EveryHeadIsInOneChunkAndChunksOfPlacedAreEven) {
   std::mt19937_64 random(4);
   int tried = 0;
   for (int n = 0; n < 200; ++n) {

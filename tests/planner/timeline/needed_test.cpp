@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges needed and allgather: who gets a K/V block, and the memory that a rank then holds.
+// Exchanges needed and allgather: which ranks receive a K/V block, and the memory that a rank then
+// holds.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -36,7 +37,7 @@ int ComputingRank(const HeadGroup& group, int row) {
 
 using Arrival = std::tuple<Tensor, int, int, int>;  // tensor, head, block, rank
 
-/// What the placement asks for, cell by cell.
+/// The K/V blocks that the placement needs, block by block.
 std::set<Arrival> WantedKv(const RandomCase& made) {
   const bool all = made.strategy.exchange == Exchange::kAllGather;
   std::set<Arrival> wanted;
@@ -59,7 +60,7 @@ std::set<Arrival> WantedKv(const RandomCase& made) {
   return wanted;
 }
 
-TEST(NeededTest, KvGoExactlyToTheRanksThatUseThemAndKeepACopyAtHomeOnlyThere) {
+TEST(NeededTest, KvGoExactlyToTheRanksThatUseThem) {
   std::mt19937_64 random(51);
   for (int trial = 0; trial < 2000; ++trial) {
     RandomCase made = MakeOnceCase(random);
@@ -83,7 +84,7 @@ TEST(NeededTest, KvGoExactlyToTheRanksThatUseThemAndKeepACopyAtHomeOnlyThere) {
   }
 }
 
-TEST(NeededTest, EveryRowTravelsAlsoWhereItHasNoKey) {
+TEST(NeededTest, RowsWithoutAnActiveBlockAreSentToo) {
   std::mt19937_64 random(52);
   for (int trial = 0; trial < 200; ++trial) {
     RandomCase made = MakeOnceCase(random);
@@ -106,7 +107,7 @@ TEST(NeededTest, EveryRowTravelsAlsoWhereItHasNoKey) {
   }
 }
 
-TEST(NeededTest, NoPairOfRanksMovesMoreThanWithAllgatherAndEquallyMuchWhenAllIsKept) {
+TEST(NeededTest, NoPairOfRanksMovesMoreThanWithAllgatherAndAsMuchIfAllBlocksAreActive) {
   std::mt19937_64 random(53);
   for (int trial = 0; trial < 1000; ++trial) {
     RandomCase made = MakeOnceCase(random);
@@ -119,7 +120,7 @@ TEST(NeededTest, NoPairOfRanksMovesMoreThanWithAllgatherAndEquallyMuchWhenAllIsK
     const LayerVolumes needed = WorkOf(made);
     made.strategy.exchange = Exchange::kAllGather;
     const LayerVolumes all = WorkOf(made);
-    // A rank of a group that got none of its rows has nothing to need.
+    // A rank of a group without rows needs nothing.
     bool idle = false;
     for (const HeadGroup& group : made.partition.groups) {
       const std::set<int> owners(group.row_owner.begin(), group.row_owner.end());
@@ -137,7 +138,7 @@ TEST(NeededTest, NoPairOfRanksMovesMoreThanWithAllgatherAndEquallyMuchWhenAllIsK
   }
 }
 
-TEST(NeededTest, WholeHeadsMoveAsUlyssesLessTheColumnsThatNoRowKeeps) {
+TEST(NeededTest, WholeHeadsMoveAsMuchAsUlyssesWithoutTheUnneededColumns) {
   const AttentionShape shape{4, 8, 30, {4, 4}};
   auto mask = std::make_shared<BlockMask>(8, 8);
   for (int i = 0; i < 8; ++i) mask->SetRange(i, 0, 6);  // columns 6 and 7 (of 2 tokens) are unused
@@ -158,7 +159,7 @@ TEST(NeededTest, WholeHeadsMoveAsUlyssesLessTheColumnsThatNoRowKeeps) {
   EXPECT_EQ(whole.attention[0][0].active_pairs, needed.attention[0][0].active_pairs);
 }
 
-TEST(NeededTest, PlacementsThatAnExchangeCannotRunAreRefused) {
+TEST(NeededTest, PlacementsThatTheExchangeCannotRunAreRefused) {
   std::mt19937_64 random(54);
   RandomCase made = MakeRandomCase(random);
   made.layer.shape = {2, 8, 32, {4, 4}};

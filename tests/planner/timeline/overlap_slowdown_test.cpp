@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention and traffic that slow each other down, held against a simulation that asks at every
-// moment for everything.
+// Compares attention and traffic that slow each other down with a simulation that recomputes all
+// rates at every event.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -23,7 +23,7 @@ LayerVolumes WorkOf(const RandomCase& made) {
       made.layer.shape, made.layer.masks, made.partition, made.strategy, made.home, DType::kF32);
 }
 
-/// A layer whose exchanges or hops meet attention, unless it has one rank.
+/// A layer in which exchanges or hops overlap attention, unless it has one rank.
 LayerVolumes OverlappingLayer(std::mt19937_64& random) {
   for (;;) {
     const LayerVolumes work = WorkOf(MakeRandomCase(random));
@@ -31,7 +31,7 @@ LayerVolumes OverlappingLayer(std::mt19937_64& random) {
   }
 }
 
-/// Of every component and ring its own.
+/// A separate slowdown for every component and ring.
 void SlowDown(const LayerVolumes& work,
               const std::function<OverlapSlowdown()>& value,
               LayerDurations& durations) {
@@ -47,11 +47,11 @@ void SlowDown(const LayerVolumes& work,
   for (int r = 0; r < work.ranks; ++r) durations.hop_slowdown.push_back(value());
 }
 
-/// Everything that runs is found anew at every event and advances to the next one. Exchanges of a
-/// component are one event, the first rank's, whose duration is the longest.
-class Everything {
+/// A simulation that finds all running events anew at every event and advances to the next one.
+/// Exchanges of a component are one event, that of the first rank, with the longest duration.
+class FullSimulation {
  public:
-  Everything(const LayerVolumes& work, const LayerDurations& durations)
+  FullSimulation(const LayerVolumes& work, const LayerDurations& durations)
       : durations_(durations), layer_(work, durations) {
     for (const auto& [id, event] : layer_.events()) left_[id] = event.duration;
     for (auto& [id, left] : left_) {
@@ -86,7 +86,7 @@ class Everything {
  private:
   using Id = LayerEvents::Id;
 
-  /// What has begun and is not done; events without work are done as soon as they begin.
+  /// Events that have begun and not ended. Events without work end as soon as they begin.
   std::set<Id> Running() {
     std::set<Id> running;
     for (bool moved = true; moved;) {
@@ -147,7 +147,7 @@ OverlapSlowdown RandomSlowdown(std::mt19937_64& random) {
 
 double RandomNs(std::mt19937_64& random) { return Draw(random, 0, 3) * Draw(random, 0, 5000); }
 
-TEST(OverlapSlowdownTest, AgreesWithASimulationThatAsksForEverythingAtEveryEvent) {
+TEST(OverlapSlowdownTest, AgreesWithASimulationThatRecomputesAllRatesAtEveryEvent) {
   std::mt19937_64 random(31);
   int slowed = 0;
   for (int trial = 0; trial < 300; ++trial) {
@@ -158,7 +158,7 @@ TEST(OverlapSlowdownTest, AgreesWithASimulationThatAsksForEverythingAtEveryEvent
     SlowDown(
         work, [&] { return RandomSlowdown(random); }, durations);
     const std::int64_t total = Simulate(work, durations, RingSync::kNeighbour).makespan_ns;
-    ASSERT_NEAR(static_cast<double>(total), Everything(work, durations).Makespan(), 1);
+    ASSERT_NEAR(static_cast<double>(total), FullSimulation(work, durations).Makespan(), 1);
     slowed += total > alone ? 1 : 0;
   }
   EXPECT_GT(slowed, 100) << "most layers must overlap";
@@ -221,7 +221,7 @@ LayerVolumes TwoChunks() {
   return work;
 }
 
-TEST(OverlapSlowdownTest, BothAdvanceAtTheirReducedRatesWhileTheyMeet) {
+TEST(OverlapSlowdownTest, BothAdvanceAtReducedRatesWhileTheyOverlap) {
   const LayerVolumes work = TwoChunks();
   LayerDurations durations;
   durations.pack.assign(4, {0, 0});
@@ -232,9 +232,9 @@ TEST(OverlapSlowdownTest, BothAdvanceAtTheirReducedRatesWhileTheyMeet) {
   durations.hop.assign(1, {0, 0});
   EXPECT_EQ(Simulate(work, durations, RingSync::kNeighbour).makespan_ns, 60);
   durations.exchange_slowdown.assign(4, {{1.25, 2}, {1.25, 2}});
-  // Chunk 0 comes at 10. Chunk 1 is sent from 10 and takes 20, in which attention does 16 of its 20
-  // and ends at 34. O of chunk 0 goes home from 34 to 54, and attention of chunk 1, 16 of it done
-  // by then, ends at 58, O of it at 68.
+  // Chunk 0 arrives at 10. Chunk 1 is sent from 10 and takes 20. In that time attention completes
+  // 16 of its 20, so it ends at 34. O of chunk 0 is sent from 34 to 54. Attention of chunk 1, of
+  // which 16 are done by then, ends at 58, and its O arrives at 68.
   const Timeline timeline = Simulate(work, durations, RingSync::kNeighbour);
   EXPECT_EQ(timeline.makespan_ns, 68);
   for (const Segment& segment : timeline.segments) {
@@ -247,8 +247,9 @@ TEST(OverlapSlowdownTest, BothAdvanceAtTheirReducedRatesWhileTheyMeet) {
   }
 }
 
-/// Where exchanges are slowed alike and attention ends every phase, more contention is more time.
-TEST(OverlapSlowdownTest, EvenChunksTakeLongerTheMoreTheySlowEachOther) {
+/// If all exchanges are slowed equally and attention ends every phase, a larger slowdown takes more
+/// time.
+TEST(OverlapSlowdownTest, LargerSlowdownsMakeEvenChunksTakeLonger) {
   std::mt19937_64 random(34);
   for (int trial = 0; trial < 300; ++trial) {
     SCOPED_TRACE(trial);
@@ -266,7 +267,7 @@ TEST(OverlapSlowdownTest, EvenChunksTakeLongerTheMoreTheySlowEachOther) {
     std::int64_t before = Simulate(work, durations, RingSync::kNeighbour).makespan_ns;
     OverlapSlowdown slowdown;
     for (int more = 0; more < 6; ++more) {
-      // Together never slower than one after the other: 1 / attention + 1 / exchange >= 1.
+      // Overlapped never slower than one after the other: 1 / attention + 1 / exchange >= 1.
       (Draw(random, 0, 1) == 0 ? slowdown.attention : slowdown.exchange) += 0.1;
       durations.exchange_slowdown.assign(4, {slowdown, slowdown});
       const std::int64_t now = Simulate(work, durations, RingSync::kNeighbour).makespan_ns;
@@ -276,8 +277,9 @@ TEST(OverlapSlowdownTest, EvenChunksTakeLongerTheMoreTheySlowEachOther) {
   }
 }
 
-/// Not never: what is late may miss what would have slowed it (docs/design/0016).
-TEST(OverlapSlowdownTest, MoreContentionIsSeldomLessTimeAndNeverMuchLess) {
+/// It may save time: a delayed segment may avoid an overlap that slowed it before
+/// (docs/design/0016).
+TEST(OverlapSlowdownTest, LargerSlowdownsSeldomSaveTimeAndNeverMuch) {
   std::mt19937_64 random(37);
   int steps = 0;
   int drops = 0;
@@ -303,7 +305,7 @@ TEST(OverlapSlowdownTest, MoreContentionIsSeldomLessTimeAndNeverMuchLess) {
   EXPECT_LE(drops, steps / 50);
 }
 
-TEST(OverlapSlowdownTest, SlowdownsOfAnotherShapeOrWithoutMeaningAreRefused) {
+TEST(OverlapSlowdownTest, SlowdownsOfAnotherShapeOrOutOfRangeAreRefused) {
   std::mt19937_64 random(35);
   const LayerVolumes work = OverlappingLayer(random);
   const LayerDurations good = Shaped(work, [] { return 1.0; });
@@ -331,7 +333,7 @@ TEST(OverlapSlowdownTest, SlowdownsOfAnotherShapeOrWithoutMeaningAreRefused) {
   EXPECT_THROW((void)Simulate(work, durations, RingSync::kNeighbour), Error);
 }
 
-/// Slowdowns that differ by what the link carries and between how many.
+/// Slowdowns that depend on the kind of traffic and on the number of ranks.
 class SlowCosts : public FakeCosts {
  public:
   [[nodiscard]] OverlapSlowdownEstimate Slowdown(Traffic traffic, int ranks) const override {
@@ -340,7 +342,7 @@ class SlowCosts : public FakeCosts {
   }
 };
 
-TEST(OverlapSlowdownTest, PricesAskForTheTrafficAndTheRanksThatMeet) {
+TEST(OverlapSlowdownTest, PricesDependOnTheTrafficAndTheConnectedRanks) {
   std::mt19937_64 random(36);
   int slowed = 0;
   for (int trial = 0; trial < 200; ++trial) {
@@ -378,7 +380,7 @@ TEST(OverlapSlowdownTest, PricesAskForTheTrafficAndTheRanksThatMeet) {
     if (!chunked && work.steps == 1) {
       EXPECT_EQ(slow.segments, free.segments);
     }
-    // What a segment would take alone is told where it takes longer, and nowhere else.
+    // A prediction stores the time of a segment without overlap only if the overlap slows it.
     std::map<std::tuple<int, SegmentKind, int>, std::int64_t> alone;
     for (const Segment& s : free.segments) {
       EXPECT_FALSE(s.alone_ns);

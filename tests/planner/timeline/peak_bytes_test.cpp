@@ -18,8 +18,8 @@
 namespace dbsp::planner {
 namespace {
 
-/// Bytes of rank's Q, O and K/V, from the lists; `step` K/V and the ones fetched beside them, with
-/// chunks those of all chunks.
+/// Bytes of a rank's Q, O and K/V, from the lists: the K/V of `step` and those of the next hop;
+/// with chunks the sum over all chunks.
 std::int64_t HeldAt(const RandomCase& made, const RankSchedule& program, std::size_t step) {
   const AttentionShape& shape = made.layer.shape;
   std::int64_t tokens = 0;
@@ -37,7 +37,7 @@ std::int64_t HeldAt(const RandomCase& made, const RankSchedule& program, std::si
   return tokens * shape.head_dim * BytesOf(DType::kF32);
 }
 
-TEST(PeakBytesTest, IsWhatTheListsPutOnARankAtItsWorstStep) {
+TEST(PeakBytesTest, IsTheLargestSumOverStepsOfTheListedItems) {
   std::mt19937_64 random(55);
   for (int trial = 0; trial < 1500; ++trial) {
     const RandomCase made = MakeRandomCase(random);
@@ -64,7 +64,7 @@ TEST(PeakBytesTest, IsWhatTheListsPutOnARankAtItsWorstStep) {
   }
 }
 
-TEST(PeakBytesTest, PlacedKeepsItsCapOrSaysWhyNot) {
+TEST(PeakBytesTest, PlacedKeepsWithinTheLimitOrFailsWithTheReason) {
   std::mt19937_64 random(56);
   int kept = 0;
   int refused = 0;
@@ -112,7 +112,7 @@ TEST(PeakBytesTest, PlacedKeepsItsCapOrSaysWhyNot) {
   EXPECT_GT(tight, 50);
 }
 
-TEST(PeakBytesTest, ACapWithRoomForEveryHeadIsNeverRefused) {
+TEST(PeakBytesTest, ALimitWithRoomForEveryHeadIsNeverRefused) {
   std::mt19937_64 random(57);
   for (int trial = 0; trial < 300; ++trial) {
     SCOPED_TRACE(::testing::Message() << "trial " << trial);
@@ -121,7 +121,7 @@ TEST(PeakBytesTest, ACapWithRoomForEveryHeadIsNeverRefused) {
     const AttentionShape& shape = layer.shape;
     PartitionOptions options;
     options.dtype = DType::kF32;
-    // As many whole heads as equal counts put on one rank.
+    // The number of whole heads that equal counts place on one rank.
     const std::int64_t blocks = std::int64_t{shape.q_blocks()} * shape.block.q +
                                 std::int64_t{shape.k_blocks()} * shape.block.k;
     options.memory_per_rank = std::int64_t{(shape.heads + ranks - 1) / ranks} * 2 * blocks *
@@ -137,7 +137,7 @@ TEST(PeakBytesTest, ACapWithRoomForEveryHeadIsNeverRefused) {
   }
 }
 
-TEST(MovedBytesTest, ALayersIsTheSumOfItsHeadsWhoeverCountsIt) {
+TEST(MovedBytesTest, ALayerIsTheSumOfItsHeads) {
   std::mt19937_64 random(58);
   for (int trial = 0; trial < 200; ++trial) {
     const RandomCase made = MakeRandomCase(random);
@@ -170,7 +170,7 @@ TEST(MovedBytesTest, ALayersIsTheSumOfItsHeadsWhoeverCountsIt) {
   }
 }
 
-TEST(MovePriceTest, OfARowIsItsSlopeOverThatOfABlock) {
+TEST(MovePriceTest, TheRowPriceIsTheRatioOfTheSlopesOfRowsAndBlocks) {
   AttentionShape shape{4, 8, 64 * 16, {64, 64}};
   LayerMasks masks;
   masks.head.assign(4, std::make_shared<BlockMask>(BlockMask::Full(16, 16)));
@@ -185,9 +185,10 @@ TEST(MovePriceTest, OfARowIsItsSlopeOverThatOfABlock) {
   EXPECT_EQ(RowPrice(shape, masks, Strategy{}, 2, costs), 0);
 }
 
-TEST(MovePriceTest, IsTheSlopeOfTheExchangeOverTheTimeOfABlock) {
-  // 64 x 64 tokens of 8 numbers of 2 bytes, all kept: a block takes 4096 pairs at 0.5 ns and its
-  // share of the call and of the rows; Q and O or K and V of 64 tokens are 2048 bytes at 0.05 ns.
+TEST(MovePriceTest, TheMovePriceIsTheSlopeOfTheExchangeOverTheTimeOfABlock) {
+  // 64 x 64 tokens of 8 numbers of 2 bytes, all blocks active. A block takes 4096 pairs at 0.5 ns
+  // and its share of the call and of the rows. Q and O, or K and V, of 64 tokens have 2048 bytes at
+  // 0.05 ns.
   AttentionShape shape{4, 8, 64 * 16, {64, 64}};
   LayerMasks masks;
   masks.head.assign(4, std::make_shared<BlockMask>(BlockMask::Full(16, 16)));

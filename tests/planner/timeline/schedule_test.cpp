@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Amounts and lists come from the same rule: what BuildLayerVolumes says in closed form is counted
-// here from the lists of BuildSchedule, item by item.
+// Volumes and lists follow the same rule: this test counts the volumes of BuildLayerVolumes from
+// the lists of BuildSchedule, item by item.
 #include "planner/timeline/schedule.h"
 
 #include <gtest/gtest.h>
@@ -25,12 +25,12 @@ std::int64_t ItemBytes(const AttentionShape& shape, const BlockItem& item, DType
          shape.head_dim * BytesOf(dtype);
 }
 
-/// Counts rank's attention at `step` from its program, one block at a time.
 bool OfOtherChunk(const Case& made, int head, std::size_t step) {
   const std::vector<int>& chunk = made.partition.chunk_of_head;
   return !chunk.empty() && chunk[head] != static_cast<int>(step);
 }
 
+/// Counts the attention of a rank at `step` from its program, one block at a time.
 AttentionWork CountAttention(const Case& made, const RankSchedule& program, std::size_t step) {
   AttentionWork work;
   const AttentionShape& shape = made.layer.shape;
@@ -108,7 +108,7 @@ void ExpectSameRounds(const Case& made,
   }
 }
 
-TEST(ScheduleTest, ListsHoldExactlyTheAmountsOfLayerWork) {
+TEST(ScheduleTest, ListsHoldExactlyTheVolumesOfTheLayer) {
   std::mt19937_64 random(11);
   for (int trial = 0; trial < 2500; ++trial) {
     const Case made = MakeRandomCase(random);
@@ -147,7 +147,7 @@ TEST(ScheduleTest, ListsHoldExactlyTheAmountsOfLayerWork) {
   }
 }
 
-TEST(ScheduleTest, EveryKeptBlockIsComputedOnceWhereItsDataAre) {
+TEST(ScheduleTest, EveryActiveBlockIsComputedOnceOnARankThatHasItsData) {
   std::mt19937_64 random(12);
   for (int trial = 0; trial < 500; ++trial) {
     const Case made = MakeRandomLayerCase(random);  // chunks: validate_test
@@ -181,7 +181,7 @@ TEST(ScheduleTest, EveryKeptBlockIsComputedOnceWhereItsDataAre) {
       for (std::size_t t = 0; t < program.columns.size(); ++t) {
         for (std::size_t h = 0; h < program.heads.size(); ++h) {
           const int head = program.heads[h].head;
-          int holder = r;  // K/V at hand at step t started t places down the ring
+          int holder = r;  // rank on which the K/V of step t started
           for (std::size_t hop = 0; hop < t && holder >= 0; ++hop) {
             holder = schedule.rank[holder].ring_next;
           }
@@ -205,7 +205,7 @@ TEST(ScheduleTest, EveryKeptBlockIsComputedOnceWhereItsDataAre) {
   }
 }
 
-TEST(ScheduleTest, DbspTakesTwoRoundsEachWayOnlyWhenHeadsAndBlocksAreSplit) {
+TEST(ScheduleTest, DbspTakesTwoRoundsEachWayOnlyIfHeadsAndBlocksAreSplit) {
   AttentionShape shape{4, 8, 64, {4, 4}};
   LayerMasks masks;
   masks.head.assign(4, std::make_shared<BlockMask>(BlockMask::Full(16, 16)));

@@ -27,7 +27,7 @@ LayerVolumes WorkOf(const RandomCase& made) {
       made.layer.shape, made.layer.masks, made.partition, made.strategy, made.home, DType::kF32);
 }
 
-/// Relaxed until nothing moves.
+/// Makespan by relaxation: events move later until all rules hold.
 double RelaxedMakespan(const LayerVolumes& work, const LayerDurations& durations) {
   LayerEvents layer(work, durations);
   auto& events = layer.events();
@@ -49,7 +49,7 @@ double RelaxedMakespan(const LayerVolumes& work, const LayerDurations& durations
   return last;
 }
 
-TEST(TimelineTest, AgreesWithRelaxingTheRulesOneByOne) {
+TEST(TimelineTest, AgreesWithRelaxationOfTheRules) {
   std::mt19937_64 random(21);
   for (int trial = 0; trial < 300; ++trial) {
     const LayerVolumes work = WorkOf(MakeRandomCase(random));
@@ -84,7 +84,7 @@ TEST(TimelineTest, BarrierOfBlockCountsIsRho) {
   }
 }
 
-TEST(TimelineTest, BarrierLoadOfAmountsIsThatOfMasksWithChunks) {
+TEST(TimelineTest, BarrierLoadOfVolumesEqualsThatOfMasksWithChunks) {
   std::mt19937_64 random(24);
   for (int trial = 0; trial < 500; ++trial) {
     const RandomCase made = MakeRandomCase(random);
@@ -95,7 +95,7 @@ TEST(TimelineTest, BarrierLoadOfAmountsIsThatOfMasksWithChunks) {
   }
 }
 
-TEST(TimelineTest, NeighbourNeverExceedsBarrierNorUndercutsABusyRank) {
+TEST(TimelineTest, NeighbourSyncTakesAtMostTheBarrierAndAtLeastTheBusiestRank) {
   std::mt19937_64 random(23);
   for (int trial = 0; trial < 500; ++trial) {
     const LayerVolumes work = WorkOf(MakeRandomCase(random));
@@ -120,7 +120,7 @@ TEST(TimelineTest, NeighbourNeverExceedsBarrierNorUndercutsABusyRank) {
     }
     for (const std::int64_t time : busy) ASSERT_LE(time, neighbour.makespan_ns);
 
-    ForEachGrid(durations, [&](auto& grid) {  // never faster when something takes longer
+    ForEachTable(durations, [&](auto& grid) {  // never faster when something takes longer
       if (grid.empty()) return;
       auto& row = grid[random() % grid.size()];
       row[random() % row.size()] += Draw(random, 0, 40);
@@ -129,7 +129,7 @@ TEST(TimelineTest, NeighbourNeverExceedsBarrierNorUndercutsABusyRank) {
   }
 }
 
-TEST(TimelineTest, RefusesDurationsOfAnotherShapeOrWithoutMeaning) {
+TEST(TimelineTest, RefusesDurationsOfAnotherShapeOrOutOfRange) {
   std::mt19937_64 random(24);
   const LayerVolumes work = WorkOf(MakeRandomCase(random));
   const LayerDurations good = Shaped(work, [] { return 1.0; });
@@ -143,7 +143,7 @@ TEST(TimelineTest, RefusesDurationsOfAnotherShapeOrWithoutMeaning) {
   EXPECT_THROW((void)Simulate(work, durations, RingSync::kBarrier), Error);
 }
 
-/// Writes down whose exchanges and hops are asked for.
+/// Records the ranks whose exchanges and hops are priced.
 class ListeningCosts final : public FakeCosts {
  public:
   [[nodiscard]] Estimate AllToAll(std::span<const int> ranks, std::int64_t bytes) const override {

@@ -30,7 +30,7 @@ TEST(ValidateTest, ListsOfEveryFamilyAreRight) {
   }
 }
 
-/// usp or dbsp, 2 x 2 ranks, 3 heads of 7 x 7 blocks, everything kept.
+/// usp or dbsp on 2 x 2 ranks with 3 heads of 7 x 7 blocks, all active.
 RandomCase Dense(Family family) {
   RandomCase made;
   made.layer.shape = {3, 8, 26, {4, 4}};
@@ -43,8 +43,8 @@ RandomCase Dense(Family family) {
   return made;
 }
 
-/// placed: head 0 whole on rank 2, head 1 on ranks 3, 0, 2 of which 2 has no row, head 2 on ranks 2
-/// and 1; every row keeps two columns, but for row 4 that keeps none.
+/// placed: head 0 is whole on rank 2. Head 1 is on ranks 3, 0 and 2, of which 2 has no row. Head 2
+/// is on ranks 2 and 1. Every row has two active columns, except row 4, which has none.
 RandomCase Placed(Exchange exchange) {
   RandomCase made = Dense(Family::kUsp);
   made.strategy.family = Family::kPlaced;
@@ -65,7 +65,7 @@ std::vector<BlockItem>& SomeItems(ExchangeRound& round) {
   return *std::ranges::find_if(round.items, [](const auto& items) { return !items.empty(); });
 }
 
-TEST(ValidateTest, EveryKindOfDamageIsFound) {
+TEST(ValidateTest, EveryKindOfErrorIsFound) {
   struct Damage {
     const char* words;
     std::function<void(Schedule&)> apply;
@@ -73,7 +73,7 @@ TEST(ValidateTest, EveryKindOfDamageIsFound) {
   const std::vector<Damage> damages{
       {"not sent",
        [](Schedule& s) { SomeItems(s.before[0]).erase(SomeItems(s.before[0]).begin()); }},
-      {"not at hand", [](Schedule& s) { SomeItems(s.before.back()).pop_back(); }},
+      {"not on the rank", [](Schedule& s) { SomeItems(s.before.back()).pop_back(); }},
       {"sent twice",
        [](Schedule& s) {
          auto& items = SomeItems(s.before[0]);
@@ -88,18 +88,20 @@ TEST(ValidateTest, EveryKindOfDamageIsFound) {
          auto& rows = s.rank[0].heads[0].rows;
          rows.push_back(rows.front());
        }},
-      {"kept block is not computed", [](Schedule& s) { s.rank[0].columns[1][0].cols.pop_back(); }},
+      {"active block is not computed",
+       [](Schedule& s) { s.rank[0].columns[1][0].cols.pop_back(); }},
       {"used twice",
        [](Schedule& s) {
          auto& cols = s.rank[0].columns[0][0].cols;
          cols.push_back(cols.front());
        }},
-      {"not at hand", [](Schedule& s) { std::swap(s.rank[0].columns[0], s.rank[0].columns[1]); }},
-      {"not at hand", [](Schedule& s) { s.rank[2].ring_next = 3, s.rank[0].ring_next = 1; }},
-      {"same heads", [](Schedule& s) { s.rank[1].columns[0].clear(); }},
+      {"not on the rank",
+       [](Schedule& s) { std::swap(s.rank[0].columns[0], s.rank[0].columns[1]); }},
+      {"not on the rank", [](Schedule& s) { s.rank[2].ring_next = 3, s.rank[0].ring_next = 1; }},
+      {"other heads than the rows", [](Schedule& s) { s.rank[1].columns[0].clear(); }},
       {"does not exist", [](Schedule& s) { s.rank[1].heads[0].head = 99; }},
       {"ring steps", [](Schedule& s) { s.rank[1].columns.pop_back(); }},
-      {"no block", [](Schedule& s) { SomeItems(s.before[0]).front().block = 7; }},
+      {"not a block", [](Schedule& s) { SomeItems(s.before[0]).front().block = 7; }},
   };
   for (const Family family : {Family::kUsp, Family::kDbsp}) {
     const RandomCase made = Dense(family);
@@ -124,18 +126,19 @@ void Drop(Schedule& schedule, int to, const BlockItem& item) {
   }
 }
 
-TEST(ValidateTest, DamageOfListsWhereBlocksGoToSeveralRanksIsFound) {
+TEST(ValidateTest, ErrorsInListsThatSendBlocksToSeveralRanksAreFound) {
   struct Damage {
     const char* words;
     std::function<void(Schedule&)> apply;
   };
-  // Row 3 of head 1 keeps columns 1 and 3 and is computed on rank 0, row 2 keeps 1 and 4 on rank 3.
+  // Row 3 of head 1 needs columns 1 and 3 and is computed on rank 0. Row 2 needs columns 1 and 4
+  // and is computed on rank 3.
   const std::vector<Damage> damages{
-      {"K head 1 block 1 is not at hand",
+      {"K head 1 block 1 is not on the rank",
        [](Schedule& s) {
          Drop(s, 0, {Tensor::kK, 1, 1});
        }},
-      {"V head 1 block 1 is not at hand",
+      {"V head 1 block 1 is not on the rank",
        [](Schedule& s) {
          Drop(s, 3, {Tensor::kV, 1, 1});
        }},
@@ -143,7 +146,7 @@ TEST(ValidateTest, DamageOfListsWhereBlocksGoToSeveralRanksIsFound) {
        [](Schedule& s) {
          Drop(s, 0, {Tensor::kQ, 1, 3});
        }},
-      {"head 1 row 3: a kept block is not computed",
+      {"head 1 row 3: an active block is not computed",
        [](Schedule& s) {
          std::erase(s.rank[0].columns[0][HeadAt(s, 0, 1)].cols, 1);
          Drop(s, 0, {Tensor::kK, 1, 1});
@@ -164,13 +167,13 @@ TEST(ValidateTest, DamageOfListsWhereBlocksGoToSeveralRanksIsFound) {
        }},
       {"head 1 row 4 is computed nowhere",
        [](Schedule& s) { std::erase(s.rank[3].heads[HeadAt(s, 3, 1)].rows, 4); }},
-      {"does not come home",
+      {"does not return home",
        [](Schedule& s) {
          const BlockItem row{Tensor::kO, 1, 4};  // without a key, yet its zeros must arrive
          for (std::size_t to = 0; to < 4; ++to) std::erase(s.after[0].items[3 * 4 + to], row);
          s.after[0].items[3 * 4].push_back(row);
        }},
-      {"expected rising heads",
+      {"expected ascending heads",
        [](Schedule& s) {
          std::swap(s.rank[2].heads[0], s.rank[2].heads[1]);
          std::swap(s.rank[2].columns[0][0], s.rank[2].columns[0][1]);
@@ -228,7 +231,7 @@ TEST(ValidateTest, AMissingCellIsNamed) {
   EXPECT_THAT(ProblemOf(plan), HasSubstr("found none"));
 }
 
-TEST(ValidateTest, PlansOfNeededAndAllgatherAreAcceptedWithoutColumnOwnersOnly) {
+TEST(ValidateTest, PlansOfNeededAndAllgatherMustNotHaveColumnOwners) {
   for (const Exchange exchange : {Exchange::kNeeded, Exchange::kAllGather}) {
     Plan plan = SmallPlan();
     plan.strategies[0].exchange = exchange;
@@ -275,7 +278,7 @@ TEST(ValidateTest, ChunksOfHeadsAreCheckedOneByOne) {
   EXPECT_THAT(ProblemOf(plan), HasSubstr("with exchange ring"));
 }
 
-TEST(ValidateTest, APlanOrdersItsTokensOnceAndByWholeUnits) {
+TEST(ValidateTest, APlanHasOneTokenLayoutOfWholeUnits) {
   Plan plan = SmallPlan();
   plan.layouts.push_back(MakeLayout("strided:2", plan.shape));
   EXPECT_EQ(ProblemOf(plan), "");
@@ -308,7 +311,7 @@ TEST(ValidateTest, AHopThatBringsColumnsInAnotherOrderIsFound) {
           if (head.cols.size() < 2) continue;
           std::swap(head.cols.front(), head.cols.back());
           EXPECT_THAT(ScheduleProblem(shape, masks, made.home, schedule),
-                      HasSubstr("a step before, in its order"));
+                      HasSubstr("one step before, or from their order"));
           std::swap(head.cols.front(), head.cols.back());
           ++broken;
         }

@@ -50,7 +50,7 @@ std::string Shape(const std::vector<int>& leading, const std::vector<int>& own) 
   return text + ")";
 }
 
-/// Elements of `bits` as a type of the dense layouts; kept ones are not all the number one.
+/// Elements of `bits` in a type of the dense layouts. Active elements do not all have the value 1.
 std::string Encode(const Bits& bits, const std::string& descr) {
   const int width = descr.back() - '0';
   std::string bytes;
@@ -127,7 +127,7 @@ TEST_F(MaskArrayTest, DenseLayoutsOfEveryTypeAreRead) {
   }
 }
 
-TEST_F(MaskArrayTest, BsrIsReadCountingOnOrFromZero) {
+TEST_F(MaskArrayTest, BsrIsReadWithContinuedAndRestartedIndptr) {
   for (const bool restart : {false, true}) {
     for (const Layout& layout : Layouts(MaskLayout::kBsr)) {
       const Bits bits = DrawBits(2, Matrices(layout));
@@ -192,7 +192,7 @@ TEST_F(MaskArrayTest, EqualMasksAreOneObject) {
   EXPECT_NE(masks.head[0], masks.head[1]);
 }
 
-TEST_F(MaskArrayTest, SizesThatDoNotFitAreNamed) {
+TEST_F(MaskArrayTest, SizesThatDoNotFitAreNamedInTheError) {
   const auto path =
       Write("m.npy", MakeNpy(NpyHeader("|b1", "(3, 5, 70)"), Encode(DrawBits(5, kHeads), "|b1")));
   for (const auto& [heads, rows, cols] : {std::tuple{4, 5, 70}, {3, 6, 70}, {3, 5, 64}}) {
@@ -209,7 +209,7 @@ TEST_F(MaskArrayTest, SizesThatDoNotFitAreNamed) {
   });
 }
 
-TEST_F(MaskArrayTest, ValuesThatAreNoMaskAreRefused) {
+TEST_F(MaskArrayTest, ValuesThatFormNoMaskAreRefused) {
   const auto npy = [](const char* descr, const std::string& shape, std::vector<int> values) {
     std::string bytes;
     for (const int value : values) bytes += LittleEndian(static_cast<std::uint32_t>(value), 4);
@@ -251,7 +251,7 @@ TEST_F(MaskArrayTest, ValuesThatAreNoMaskAreRefused) {
   });
 }
 
-TEST(TimeOfStepTest, FollowsThePublishedRuleAndStaysInside) {
+TEST(TimeOfStepTest, FollowsThePublishedRuleAndStaysInRange) {
   EXPECT_EQ(TimeOfStep(0, 50, 4), 0);
   EXPECT_EQ(TimeOfStep(11, 50, 4), 0);
   EXPECT_EQ(TimeOfStep(12, 50, 4), 1);

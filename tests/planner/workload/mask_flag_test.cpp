@@ -37,7 +37,7 @@ std::string ErrorOf(const std::string& flag, Workload workload = Small()) {
   return "no error";
 }
 
-TEST(MaskFlagTest, UnknownNamesAreAnsweredWithTheNearest) {
+TEST(MaskFlagTest, UnknownNamesAreRefusedWithTheNearestKnownName) {
   EXPECT_THAT(ErrorOf("radal"), HasSubstr("unknown mask rule 'radal'; nearest known: 'radial'"));
   EXPECT_THAT(ErrorOf("radial:deca=0.2"), HasSubstr("nearest known: 'decay'"));
   EXPECT_THAT(ErrorOf("radial:dense_step=2"), HasSubstr("nearest known: 'dense_steps'"));

@@ -34,7 +34,7 @@ double Round(double value, int digits) {
   return std::round(value * scale) / scale;
 }
 
-TEST(MaskSvg1Test, DensitiesOfTheReferenceComeOut) {
+TEST(MaskSvg1Test, DensitiesEqualTheReference) {
   const Workload wan = Make("wan2.1-t2v-14b-720p", "svg1");
   const Workload hunyuan = Make("hunyuanvideo-768p-117f", "svg1");
   EXPECT_EQ(Round(OpenMasks(wan)->At(49, 39).head[0]->Density(), 2), 0.34);
@@ -46,7 +46,7 @@ TEST(MaskSvg1Test, DensitiesOfTheReferenceComeOut) {
   EXPECT_EQ(hunyuan.RuleAt(40, 0).rule, "dense");
 }
 
-TEST(MaskSvg1Test, BlocksAreThoseThatHoldAKeptPair) {
+TEST(MaskSvg1Test, BlocksAreActiveIfAndOnlyIfTheyHoldAnActivePair) {
   const std::vector<BlockSize> blocks{{64, 64}, {128, 48}, {30, 100}};
   for (const Svg1Form form : {Svg1Form::kFirstFrame, Svg1Form::kText}) {
     for (const BlockSize block : blocks) {
@@ -69,7 +69,7 @@ TEST(MaskSvg1Test, BlocksAreThoseThatHoldAKeptPair) {
   }
 }
 
-TEST(MaskSvg1Test, TextThatTakesMoreThanTheKeptFractionIsRefused) {
+TEST(MaskSvg1Test, TextThatExceedsTheDensityIsRefused) {
   EXPECT_THROW(static_cast<void>(Svg1Reach({2, 4, 4}, 32, 0.25, Svg1Form::kText)), Error);
 }
 
@@ -79,7 +79,7 @@ TEST(MaskStaTest, WindowsFollowTheClampRule) {
       for (int q = 0; q < n; ++q) {
         int kept = 0;
         for (int kv = 0; kv < n; ++kv) kept += StaKeeps(q, kv, n, k) ? 1 : 0;
-        // An even window below n is one wider; a window of an even n itself is all of it.
+        // An even window below n is one tile wider. A window of an even n covers the whole axis.
         EXPECT_EQ(kept, k == n ? n : k % 2 == 0 ? std::min(k + 1, n) : k) << n << k << q;
       }
     }
@@ -89,7 +89,7 @@ TEST(MaskStaTest, WindowsFollowTheClampRule) {
   EXPECT_FALSE(StaKeeps(0, 5, 10, 5));
 }
 
-TEST(MaskStaTest, TextIsKeptBothWaysAndFinerBlocksSayTheSame) {
+TEST(MaskStaTest, TextRowsAndColumnsAreActiveAndFinerBlocksCoverTheSameTokens) {
   const Grid tiles{2, 3, 2};
   const BlockMask coarse = StaMask(tiles, {1, 3, 1}, 100, {384, 384});
   const BlockMask fine = StaMask(tiles, {1, 3, 1}, 100, {128, 64});
@@ -108,7 +108,7 @@ TEST(MaskStaTest, TextIsKeptBothWaysAndFinerBlocksSayTheSame) {
   }
 }
 
-TEST(MaskStaTest, DensitiesOfThePublishedStrategiesComeOut) {
+TEST(MaskStaTest, DensitiesEqualThoseOfThePublishedStrategies) {
   struct Case {
     const char* preset;
     const char* name;
@@ -124,7 +124,7 @@ TEST(MaskStaTest, DensitiesOfThePublishedStrategiesComeOut) {
     SCOPED_TRACE(c.preset);
     const Workload workload = Make(c.preset, "sta:file=" + path.string());
     const AttentionShape shape = workload.shape();
-    // Video to video, as published: text is kept whatever the window.
+    // Video rows and columns only, as published; text is always active.
     const std::int64_t video = workload.model.grid.tokens() / shape.block.q;
     const std::int64_t text_blocks =
         shape.q_blocks() * static_cast<std::int64_t>(shape.q_blocks()) - video * video;
@@ -166,7 +166,7 @@ TEST(MaskStaTest, KeysAndCountsAgreeWithTheMasks) {
   }
 }
 
-TEST(MaskVsaTest, EveryRowOfEveryHeadKeepsTheSameNumberOfTiles) {
+TEST(MaskVsaTest, EveryRowOfEveryHeadHasTheSameNumberOfActiveTiles) {
   Workload workload;
   workload.model = ModelPreset("wan2.1-t2v-1.3b-480p");
   workload.model.grid = {4, 8, 12};
@@ -205,7 +205,7 @@ TEST(MaskSyntheticTest, CountsAreExactForEveryPattern) {
   }
 }
 
-TEST(MaskSyntheticTest, BandsKeepTheDiagonalAndRandomMasksCoverEverything) {
+TEST(MaskSyntheticTest, BandsContainTheDiagonalAndRandomMasksCoverAllBlocks) {
   Prng prng{1};
   const BlockMask band = SyntheticMask(40, 80, 800, Pattern::kBand, prng);
   for (int i = 0; i < 40; ++i) EXPECT_TRUE(band.Get(i, 2 * i));

@@ -15,7 +15,7 @@ namespace {
 
 using Bits = std::vector<std::vector<char>>;
 
-/// Token pairs kept between frames i and j, by the rule's text, one pair of tokens at a time.
+/// Active token pairs between frames i and j by the text of the rule, pair by pair.
 Bits FramePair(int i, int j, int frame_tokens, const RadialOptions& options) {
   const auto side = static_cast<std::size_t>(frame_tokens);
   Bits pair(side, std::vector<char>(side, 0));
@@ -83,7 +83,7 @@ BlockMask TokenByToken(const Grid& grid, int text, const RadialOptions& options)
   return mask;
 }
 
-TEST(MaskRadialTest, EqualsTheRuleAppliedTokenByToken) {
+TEST(MaskRadialTest, EqualsTheRuleAppliedToSingleTokens) {
   struct Case {
     Grid grid;
     int text;
@@ -112,7 +112,7 @@ struct Published {
   double digits;
 };
 
-TEST(MaskRadialTest, DensitiesAndBlockCountsOfTheReferenceComeOut) {
+TEST(MaskRadialTest, DensitiesAndBlockCountsEqualTheReference) {
   const std::vector<Published> published{{"wan2.1-t2v-14b-768p-69f", 540, 0.287, 1e3},
                                          {"wan2.1-t2v-14b-720p", 591, 0.2647, 1e4},
                                          {"wan2.1-t2v-14b-480p", 256, 0.3438, 1e4},

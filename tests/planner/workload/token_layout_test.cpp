@@ -35,7 +35,7 @@ TEST(LayoutTest, AShortLastUnitStaysLast) {
   EXPECT_THROW((void)TokenOrder(moved, shape), Error);
 }
 
-TEST(LayoutTest, OneUnitAndMorePartsThanUnitsAreOrders) {
+TEST(LayoutTest, OneUnitAndMorePartsThanUnitsAreLegal) {
   for (const std::int64_t tokens : {1, 8, 9, 24}) {
     const AttentionShape shape{1, 8, tokens, {8, 8}};
     for (const std::string& name : LayoutNames(24)) {

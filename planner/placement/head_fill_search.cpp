@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "planner/placement/head_fill.h"
+#include "planner/placement/head_fill_search.h"
 
 #include <algorithm>
 
@@ -9,38 +9,40 @@
 namespace dbsp::planner {
 namespace {
 
-/// Weight of the ranks' squares beside the busiest: leads where the busiest does not change.
-constexpr double kSquares = 0.001;
-/// Root of the first threshold; it falls to nothing evenly. The square is in heads' rows.
-constexpr double kThreshold = 0.15;
-/// Heads drawn until one is on the busiest rank: only those can make it less busy.
+/// Weight of the sum of squared volumes beside the busiest volume. It guides the search among
+/// placements with equal busiest volumes.
+constexpr double kSquaresWeight = 0.001;
+/// Square root of the first acceptance threshold, in units of Q of one head. The root falls to zero
+/// linearly over a run.
+constexpr double kThresholdRoot = 0.15;
+/// Number of heads drawn in search of one on the busiest rank: only those can relieve it.
 constexpr int kDraws = 5;
-/// How often each kind of move is tried, of all tries.
+/// Cumulative weights of the kinds of moves.
 constexpr std::uint64_t kSwaps = 5;
 constexpr std::uint64_t kFits = kSwaps + 5;
-constexpr std::uint64_t kGifts = kFits + 2;
-constexpr std::uint64_t kSplits = kGifts + 1;
+constexpr std::uint64_t kAssigns = kFits + 2;
+constexpr std::uint64_t kSplits = kAssigns + 1;
 constexpr std::uint64_t kRankSwaps = kSplits + 1;
 constexpr std::uint64_t kMoves = kRankSwaps + 1;
-/// Placements a later run looks at, of those of the first.
-constexpr int kLater = 2;
-/// A placement this near to the least that one with split heads receives is not improved further.
-constexpr double kNear = 1.01;
+/// Scans of a later run over scans of the first run.
+constexpr int kLaterRunScans = 2;
+/// No run follows one that ends within this factor of the lower bound for split heads.
+constexpr double kNearLowerBound = 1.01;
 
-class Search {
+class HeadFillSearch {
  public:
-  Search(int ranks, double good_enough)
+  HeadFillSearch(int ranks, double good_enough)
       : ranks_(static_cast<std::uint64_t>(ranks)), good_enough_(good_enough) {}
 
   HeadFill Run(HeadAssignment state, int scans) {
     HeadFill best = state.Finish();
-    double now = state.busiest() + kSquares * state.squares();
+    double now = state.busiest() + kSquaresWeight * state.squares();
     for (int n = 0; n < scans && best.busiest > good_enough_; ++n) {
       if (!Change(state)) continue;
-      const double root = kThreshold * (1 - static_cast<double>(n) / scans);
+      const double root = kThresholdRoot * (1 - static_cast<double>(n) / scans);
       const double most = now + root * root;
       const double busiest = state.Evaluate(most);
-      const double score = busiest + kSquares * state.squares();
+      const double score = busiest + kSquaresWeight * state.squares();
       if (busiest > most || score > most) {
         state.Rollback();
         continue;
@@ -71,7 +73,7 @@ class Search {
       const int head = BusyHead(state);
       if (kind < kSwaps) return state.SwapHeads(head, AnyHead(state));
       if (kind < kFits) return Fit(state, head);
-      if (kind < kGifts) return state.Assign(head, static_cast<int>(prng_.Below(ranks_)));
+      if (kind < kAssigns) return state.Assign(head, static_cast<int>(prng_.Below(ranks_)));
       return state.Assign(head, HeadAssignment::kFiller, prng_.Below(state.filling() + 1));
     }
     if (kind < kRankSwaps) {
@@ -83,8 +85,8 @@ class Search {
     return state.SwapFillers(a, prng_.Below(state.filling()));
   }
 
-  /// The head, or one beside it, changes places with the heaviest that its rank then has room for:
-  /// a rank that is full has no part of another head.
+  /// Swaps the head for the heaviest one that its rank then has room for. In one case of four it
+  /// looks for a head that fits without a departure. A full rank holds no part of a split head.
   bool Fit(HeadAssignment& state, int head) {
     const int rank = state.OwnerOf(head);
     if (rank == HeadAssignment::kFiller) return false;
@@ -110,10 +112,12 @@ void SearchHeadFills(std::span<const std::int64_t> totals,
     done(start.Finish());
     return;
   }
-  Search search(ranks, options.good_enough);
-  const double enough = std::max(options.good_enough, kNear * model.LeastSplit(options.at_home));
+  HeadFillSearch search(ranks, options.good_enough);
+  const double enough =
+      std::max(options.good_enough, kNearLowerBound * model.SplitLowerBound(options.at_home));
   for (int run = 0; run < options.runs; ++run) {
-    const HeadFill fill = search.Run(start, run == 0 ? options.scans : kLater * options.scans);
+    const HeadFill fill =
+        search.Run(start, run == 0 ? options.scans : kLaterRunScans * options.scans);
     if (done(fill) || fill.busiest <= enough) return;
   }
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "profiler/suites/plan_amounts.h"
+#include "profiler/suites/plan_volumes.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
 #include "core/error.h"
+#include "planner/timeline/connected_ranks.h"
 #include "planner/timeline/timeline.h"
 #include "profiler/suites/suite.h"
 #include "tests/planner/fake_costs.h"
@@ -25,7 +26,7 @@ Plan PlanOf(const planner::RandomCase& made, const planner::LayerVolumes& work) 
   return plan;
 }
 
-/// What the planner prices: every component's ranks and its busiest rank's bytes.
+/// The ranks of every component and the bytes of its busiest rank, as the planner prices them.
 std::set<std::pair<int, std::int64_t>> PricedAllToAlls(const planner::LayerVolumes& work) {
   std::set<std::pair<int, std::int64_t>> priced;
   for (std::size_t round = 0; round < work.rounds.size(); ++round) {
@@ -43,7 +44,7 @@ std::set<std::pair<int, std::int64_t>> PricedAllToAlls(const planner::LayerVolum
   return priced;
 }
 
-/// Ranks that meet in `inner` meet in `outer`.
+/// Ranks that are connected in `inner` are connected in `outer`.
 void ExpectCovered(const std::vector<std::vector<int>>& inner,
                    const std::vector<std::vector<int>>& outer) {
   ASSERT_EQ(inner.size(), outer.size());
@@ -58,7 +59,7 @@ void ExpectCovered(const std::vector<std::vector<int>>& inner,
   }
 }
 
-TEST(PlanAmountsTest, AreExactlyWhatThePlannerPricesForEveryFamily) {
+TEST(PlanVolumesTest, AreTheVolumesThatThePlannerPricesForEveryFamily) {
   std::mt19937_64 random(11);
   int exchanges = 0;
   int two_rounds = 0;
@@ -69,14 +70,15 @@ TEST(PlanAmountsTest, AreExactlyWhatThePlannerPricesForEveryFamily) {
                  std::to_string(made.strategy.ring_degree));
     const planner::LayerVolumes work = planner::BuildLayerVolumes(
         made.layer.shape, made.layer.masks, made.partition, made.strategy, made.home, DType::kF32);
-    const auto components = ExchangeComponents(made.layer.shape, made.strategy, made.partition);
-    const PlanAmounts amounts = AmountsOf(PlanOf(made, work));
+    const planner::ConnectedRanks connected =
+        planner::FindConnectedRanks(made.layer.shape, made.partition, made.strategy);
+    const PlanVolumes volumes = VolumesOf(PlanOf(made, work));
     if (made.strategy.exchange == Exchange::kNeeded) {
-      ExpectCovered(work.component, components);
+      ExpectCovered(work.component, connected.component);
       continue;
     }
-    EXPECT_EQ(components, work.component);
-    EXPECT_EQ(amounts.all_to_alls, PricedAllToAlls(work));
+    EXPECT_EQ(connected.component, work.component);
+    EXPECT_EQ(volumes.all_to_alls, PricedAllToAlls(work));
     std::set<std::int64_t> hops;
     for (const auto& step : work.hop_bytes) {
       for (const std::int64_t bytes : step) {
@@ -84,17 +86,17 @@ TEST(PlanAmountsTest, AreExactlyWhatThePlannerPricesForEveryFamily) {
       }
     }
     std::set<std::int64_t> found;
-    for (const auto& [ranks, bytes] : amounts.hops) {
+    for (const auto& [ranks, bytes] : volumes.hops) {
       EXPECT_EQ(ranks, made.strategy.ring_degree);
       found.insert(bytes);
     }
     EXPECT_EQ(found, hops);
     for (const auto& step : work.merge_rows) {
       for (const std::int64_t rows : step) {
-        EXPECT_TRUE(rows == 0 || rows <= *amounts.merges.rbegin()) << rows;
+        EXPECT_TRUE(rows == 0 || rows <= *volumes.merges.rbegin()) << rows;
       }
     }
-    exchanges += amounts.all_to_alls.empty() ? 0 : 1;
+    exchanges += volumes.all_to_alls.empty() ? 0 : 1;
     two_rounds += work.rounds.size() == 4 ? 1 : 0;
   }
   EXPECT_GT(exchanges, 100);
@@ -132,22 +134,23 @@ Plan UnevenPlan() {
   return plan;
 }
 
-TEST(PlanAmountsTest, UseTheRanksThatMeetAndWhatTheBusiestOneMoves) {
-  const PlanAmounts amounts = AmountsOf(UnevenPlan());
-  // Round 0 joins ranks 0 and 1; rank 0 keeps 4000 - 3000, so 8000 arrive. Round 1 joins 0 and 2.
-  EXPECT_EQ(amounts.all_to_alls, (std::set<std::pair<int, std::int64_t>>{{2, 8000}, {2, 500'000}}));
-  EXPECT_EQ(amounts.hops, (std::set<std::pair<int, std::int64_t>>{{2, 65536}}));
-  EXPECT_EQ(amounts.copies, (std::set<std::int64_t>{4000, 9000}));
-  EXPECT_EQ(amounts.merges, (std::set<std::int64_t>{2 * 13 * 32}));
-  EXPECT_EQ(amounts.attention,
+TEST(PlanVolumesTest, UseTheConnectedRanksAndTheBytesOfTheBusiestOne) {
+  const PlanVolumes volumes = VolumesOf(UnevenPlan());
+  // Round 0 connects ranks 0 and 1. Rank 0 copies 4000 - 3000 bytes locally, so 8000 arrive. Round
+  // 1 connects ranks 0 and 2.
+  EXPECT_EQ(volumes.all_to_alls, (std::set<std::pair<int, std::int64_t>>{{2, 8000}, {2, 500'000}}));
+  EXPECT_EQ(volumes.hops, (std::set<std::pair<int, std::int64_t>>{{2, 65536}}));
+  EXPECT_EQ(volumes.copies, (std::set<std::int64_t>{4000, 9000}));
+  EXPECT_EQ(volumes.merges, (std::set<std::int64_t>{2 * 13 * 32}));
+  EXPECT_EQ(volumes.attention,
             (std::set<std::tuple<std::string, int, int, int>>{{"cpu.reference", 2, 13, 10}}));
 }
 
-TEST(PlanAmountsTest, APlanWithoutCellsOrWithForeignRoundsIsRefused) {
-  EXPECT_THROW((void)AmountsOf(Plan()), Error);
+TEST(PlanVolumesTest, RefuseAPlanWithoutCellsOrWithUnknownRounds) {
+  EXPECT_THROW((void)VolumesOf(Plan()), Error);
   Plan plan = UnevenPlan();
   plan.predictions[0].segments[1].index = 4;
-  EXPECT_THROW((void)AmountsOf(plan), Error);
+  EXPECT_THROW((void)VolumesOf(plan), Error);
 }
 
 TEST(PlanSuiteTest, HoldsThePlansShapesOnly) {
