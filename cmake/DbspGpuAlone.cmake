@@ -20,7 +20,7 @@ endif()
 
 set(DBSP_COMPILER "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
 set(DBSP_HAVE_CUDA 1)
-foreach(vendor CUPTI NCCL NVML MPI)
+foreach(vendor CUPTI NCCL NVML)
   set(DBSP_HAVE_${vendor} 0)
 endforeach()
 configure_file("${dbsp_root}/cmake/build_config.h.in" "${PROJECT_BINARY_DIR}/generated/build_config.h" @ONLY)
