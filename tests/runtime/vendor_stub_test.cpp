@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stubs of the vendors' libraries, compiled into this test whatever the build has.
+// The stubs of the vendor libraries, which this test always compiles.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -29,7 +29,7 @@ namespace {
 using dbsp::testing::ExpectError;
 using dbsp::testing::FakeLibrary;
 
-TEST(VendorStubTest, SaysWhyItStandsInWhateverIsInstalled) {
+TEST(VendorStubTest, ReportsTheReasonWhateverIsInstalled) {
   ExpectError(ErrorCode::kUnavailable, {"NCCL: unavailable: not built: the test says so"}, [] {
     (void)NcclLibrary::Load(FakeLibrary("libnccl.so.2"));
   });
@@ -47,7 +47,7 @@ TEST(VendorStubTest, SaysWhyItStandsInWhateverIsInstalled) {
   });
 }
 
-TEST(VendorStubTest, TellsAMissingDriverFromAMissingBuild) {
+TEST(VendorStubTest, DistinguishesAMissingDriverFromABuildWithoutCuda) {
   ExpectError(ErrorCode::kUnavailable, {"no NVIDIA driver (libnowhere.so.9 not found)"}, [] {
     (void)CudaDriver::Load("libnowhere.so.9");
   });
@@ -69,7 +69,7 @@ TEST(VendorStubTest, NoCudaObjectCanBeMade) {
   EXPECT_NO_THROW(CheckCuda(0, "cudaMalloc(&p, n)", "x.cpp", 1));
 }
 
-TEST(VendorStubTest, CountersFactsAndExchangesSayWhyToo) {
+TEST(VendorStubTest, CountersFactsAndExchangesReportTheReason) {
   const std::string why = "unavailable: not built: the test says so";
   ExpectError(ErrorCode::kUnavailable, {"NCCL: ", why}, [] { (void)NcclCommunicator::MakeId(); });
   ExpectError(
@@ -83,7 +83,7 @@ TEST(VendorStubTest, CountersFactsAndExchangesSayWhyToo) {
       ErrorCode::kUnavailable, {"NVML: ", why}, [] { (void)MeasureGpm("0000:17:00.0", [] {}); });
 }
 
-TEST(VendorStubTest, KnowsNoVersion) {
+TEST(VendorStubTest, HasNoVersion) {
   EXPECT_EQ(CudaDriver::HeaderVersion(), std::nullopt);
   EXPECT_EQ(CuptiLibrary::HeaderVersion(), std::nullopt);
   EXPECT_EQ(CudaDriver::InstalledVersion(FakeLibrary("libcuda.so.1")), std::nullopt);
