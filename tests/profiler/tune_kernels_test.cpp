@@ -114,7 +114,7 @@ TEST(TuneKernelsTest, AKernelThatFailsIsRemovedInEveryPhase) {
   const KernelChoice choice = Tune(device, target);
   EXPECT_EQ(choice.config.kernel, "other");
   EXPECT_EQ(device.calls["never"], 1);
-  EXPECT_EQ(device.calls["at first"], 4);  // one to be measured, three turns of the final
+  EXPECT_EQ(device.calls["at first"], 4);  // one trial before the final, three samples in the final
   int failed = 0;
   for (const Trial& trial : choice.trials) failed += trial.outcome == TrialOutcome::kFailed;
   EXPECT_EQ(failed, 2);

@@ -125,7 +125,7 @@ TEST_F(NcclLibraryTest, AFailureHasTheLibrarysErrorText) {
   const EnvironmentVariable result("DBSP_FAKE_NCCL_RESULT", "2");
   const NcclLibrary nccl = NcclLibrary::Load(library_);
   ExpectError(ErrorCode::kUnavailable,
-              {"NCCL: unavailable: ncclGetVersion: the fake NCCL met a system error"},
+              {"NCCL: unavailable: ncclGetVersion: the fake NCCL has a system error"},
               [&] { (void)nccl.version(); });
   EXPECT_EQ(NcclLibrary::InstalledVersion(library_), std::nullopt);
 }

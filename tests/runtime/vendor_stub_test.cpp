@@ -30,19 +30,19 @@ using dbsp::testing::ExpectError;
 using dbsp::testing::FakeLibrary;
 
 TEST(VendorStubTest, ReportsTheReasonWhateverIsInstalled) {
-  ExpectError(ErrorCode::kUnavailable, {"NCCL: unavailable: not built: the test says so"}, [] {
+  ExpectError(ErrorCode::kUnavailable, {"NCCL: unavailable: not built: a reason of the test"}, [] {
     (void)NcclLibrary::Load(FakeLibrary("libnccl.so.2"));
   });
-  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: the test says so"}, [] {
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: a reason of the test"}, [] {
     (void)CuptiLibrary::Load(FakeLibrary("libcupti.so.13"));
   });
-  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: the test says so"}, [] {
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: a reason of the test"}, [] {
     (void)ActivityDecoder::Load(FakeLibrary("libcupti.so.13"));
   });
-  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: the test says so"}, [] {
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: a reason of the test"}, [] {
     (void)ActivitySession::Start();
   });
-  ExpectError(ErrorCode::kUnavailable, {"NVML: unavailable: not built: the test says so"}, [] {
+  ExpectError(ErrorCode::kUnavailable, {"NVML: unavailable: not built: a reason of the test"}, [] {
     (void)NvmlLibrary::Load(FakeLibrary("libnvidia-ml.so.1"));
   });
 }
@@ -58,7 +58,7 @@ TEST(VendorStubTest, DistinguishesAMissingDriverFromABuildWithoutCuda) {
 
 TEST(VendorStubTest, NoCudaObjectCanBeMade) {
   const auto refused = [](const std::function<void()>& make) {
-    ExpectError(ErrorCode::kUnavailable, {"this build has no CUDA (the test says so)"}, make);
+    ExpectError(ErrorCode::kUnavailable, {"this build has no CUDA (a reason of the test)"}, make);
   };
   refused([] { const CudaStream stream; });
   refused([] { const CudaEvent event; });
@@ -70,7 +70,7 @@ TEST(VendorStubTest, NoCudaObjectCanBeMade) {
 }
 
 TEST(VendorStubTest, CountersFactsAndExchangesReportTheReason) {
-  const std::string why = "unavailable: not built: the test says so";
+  const std::string why = "unavailable: not built: a reason of the test";
   ExpectError(ErrorCode::kUnavailable, {"NCCL: ", why}, [] { (void)NcclCommunicator::MakeId(); });
   ExpectError(
       ErrorCode::kUnavailable, {"NCCL: ", why}, [] { (void)NcclCommunicator::Join({}, 0, 1, {}); });

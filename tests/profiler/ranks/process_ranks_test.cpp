@@ -287,7 +287,7 @@ TEST(ProcessRanksTest, AFailingRankIsNamedByRankZero) {
   EXPECT_EQ(tool->Code(), 1);
   EXPECT_THAT(tool->Out(), HasSubstr("failed  alltoall 2 ranks"));
   EXPECT_THAT(tool->Out(), HasSubstr("rank 1 ("));
-  EXPECT_THAT(tool->Out(), HasSubstr("the fake NCCL met a system error"));
+  EXPECT_THAT(tool->Out(), HasSubstr("the fake NCCL has a system error"));
 }
 
 TEST(LaunchedRanksTest, RanksOfALauncherFindRankZeroThroughAFileBesideTheDatabase) {

@@ -86,7 +86,7 @@ int ncclGetVersion(int* version) {
 }
 #ifndef DBSP_FAKE_OLD
 const char* ncclGetErrorString(int result) {
-  return result == kSystemError ? "the fake NCCL met a system error"
+  return result == kSystemError ? "the fake NCCL has a system error"
          : result == kRemoteError ? "the fake NCCL lost a peer"
                                   : "a fake failure";
 }

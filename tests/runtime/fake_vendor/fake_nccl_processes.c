@@ -88,7 +88,7 @@ int ncclGetVersion(int* version) {
   return kSuccess;
 }
 const char* ncclGetErrorString(int result) {
-  return result == kSystemError ? "the fake NCCL met a system error" : "a fake failure";
+  return result == kSystemError ? "the fake NCCL has a system error" : "a fake failure";
 }
 typedef struct {
   char bytes[128];

@@ -92,7 +92,7 @@ TEST_F(NcclFailureTest, ACollectiveThatHangsEndsAtTheDeadlineOnEveryRank) {
 
 TEST_F(NcclFailureTest, CountsThatDifferEndAtTheDeadline) {
   FakeNcclRanks nccl(2, kShort);
-  ExpectError(ErrorCode::kMeasurement, {"a rank is gone or the counts differ"}, [&] {
+  ExpectError(ErrorCode::kMeasurement, {"a rank is gone, or the counts of two ranks differ"}, [&] {
     float a = 0;
     std::vector<float> b(4);
     nccl.Run([&](NcclCommunicator& comm) {
@@ -105,7 +105,7 @@ TEST_F(NcclFailureTest, CountsThatDifferEndAtTheDeadline) {
 
 TEST_F(NcclFailureTest, NcclsErrorsAreReportedAndEndTheOthers) {
   for (const auto& [variable, words] :
-       {std::pair{"DBSP_FAKE_NCCL_ERROR", "ncclGroupEnd: the fake NCCL met a system error"},
+       {std::pair{"DBSP_FAKE_NCCL_ERROR", "ncclGroupEnd: the fake NCCL has a system error"},
         std::pair{"DBSP_FAKE_NCCL_ASYNC", "the fake NCCL lost a peer"}}) {
     const EnvironmentVariable fault(variable, "2");
     FakeNcclRanks nccl(kRanks, kLong);

@@ -76,7 +76,7 @@ TEST_P(CommunicatorTest, AllToAllVEqualsASerialCopy) {
         }
       }
       comm.AllToAllV(send.data(), sent, send_at, recv.data(), received, recv_at);
-      std::fill(send.begin(), send.end(), -1.0F);  // nobody may still read it
+      std::fill(send.begin(), send.end(), -1.0F);  // no rank may still read it
       EXPECT_EQ(recv, expected) << "seed 1234, round " << round << ", rank " << me;
     }
   });

@@ -288,7 +288,7 @@ TEST(LineChannelTest, LinesAreJoinedFromPiecesAndAClosedConnectionIsReported) {
   EXPECT_EQ(reader.Receive(5'000'000'000), "last");
   EXPECT_EQ(reader.Receive(5'000'000'000), std::nullopt);  // half a line is not returned
   EXPECT_EQ(reader.problem(), "connection closed");
-  EXPECT_FALSE(reader.Send("to nobody", 1'000'000));
+  EXPECT_FALSE(reader.Send("to a closed peer", 1'000'000));
 }
 
 TEST(LineChannelTest, APeerThatReadsNothingFailsTheSendAtTheDeadline) {
