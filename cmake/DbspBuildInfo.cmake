@@ -12,7 +12,7 @@ add_custom_target(dbsp_git_info
 
 function(dbsp_print_summary)
   message(STATUS "dbsp ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-  foreach(vendor CUDA CUPTI NCCL NVML MPI)
+  foreach(vendor CUDA CUPTI NCCL NVML)
     if(DBSP_HAVE_${vendor})
       set(word "yes")
     else()

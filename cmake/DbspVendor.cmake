@@ -2,7 +2,7 @@
 # Vendor libraries. AUTO takes what is there, ON makes absence an error, OFF never looks.
 # Nothing here is linked: runtime/ opens every vendor library at run time, so a binary built on
 # any machine starts on any machine. Only headers (and nvcc) are needed to build.
-foreach(vendor CUDA CUPTI NCCL NVML MPI)
+foreach(vendor CUDA CUPTI NCCL NVML)
   set(DBSP_ENABLE_${vendor} AUTO CACHE STRING "AUTO, ON or OFF")
   set_property(CACHE DBSP_ENABLE_${vendor} PROPERTY STRINGS AUTO ON OFF)
   set(DBSP_HAVE_${vendor} 0)
@@ -53,18 +53,4 @@ endif()
 if(NOT DBSP_ENABLE_NVML STREQUAL "OFF")
   # NVML needs no header: runtime/ declares the prototypes it uses and opens libnvidia-ml.so.1.
   dbsp_vendor_result(NVML TRUE "nothing")
-endif()
-if(NOT DBSP_ENABLE_MPI STREQUAL "OFF")
-  # FindMPI ends the configuration where a compiler wrapper names a folder of headers that is not
-  # there, as on machines with Open MPI's programs alone: ask the wrapper first.
-  find_program(DBSP_MPICC mpicc)
-  set(headers 0)
-  if(DBSP_MPICC)
-    execute_process(COMMAND "${DBSP_MPICC}" -E -x c -include mpi.h /dev/null
-                    RESULT_VARIABLE headers OUTPUT_QUIET ERROR_QUIET)
-  endif()
-  if(headers EQUAL 0)
-    find_package(MPI COMPONENTS C QUIET)
-  endif()
-  dbsp_vendor_result(MPI "${MPI_C_FOUND}" "an MPI C compiler with mpi.h")
 endif()

@@ -71,7 +71,7 @@ int BuildDirty() { return DBSP_GIT_DIRTY; }
 
 std::string VersionText(const std::string& tool) {
   return fmt::format(
-      "{} {} commit {}{}\nbuilt with {}, {}{}{}\nCUDA {}, CUPTI {}, NCCL {}, NVML {}, MPI {}",
+      "{} {} commit {}{}\nbuilt with {}, {}{}{}\nCUDA {}, CUPTI {}, NCCL {}, NVML {}",
       tool,
       DBSP_VERSION,
       BuildCommit(),
@@ -83,8 +83,7 @@ std::string VersionText(const std::string& tool) {
       DBSP_HAVE_CUDA ? "yes" : "no",
       DBSP_HAVE_CUPTI ? "yes" : "no",
       DBSP_HAVE_NCCL ? "yes" : "no",
-      DBSP_HAVE_NVML ? "yes" : "no",
-      DBSP_HAVE_MPI ? "yes" : "no");
+      DBSP_HAVE_NVML ? "yes" : "no");
 }
 
 int RunTool(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body) {

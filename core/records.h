@@ -65,7 +65,7 @@ struct AttentionConfig {
   BlockSize block;
   int q_blocks = 0;
   int k_blocks = 0;
-  std::string pattern;  ///< "dense", "uniform", "skewed", "band", "radial"
+  std::string pattern;  ///< "dense", "uniform", "skewed" or "band"
   std::uint64_t seed = 0;
   std::int64_t active_blocks = 0;  ///< over all heads
   std::int64_t active_rows = 0;  ///< (head, query block) with at least one key block
@@ -74,7 +74,7 @@ struct AttentionConfig {
 /// An exchange between `ranks` ranks.
 struct ExchangeConfig {
   std::string op;  ///< "alltoall", "hop", "allgather", "reducescatter", "needed"
-  std::string transport;  ///< "threads", "nccl", "mpi"
+  std::string transport;  ///< "threads" or "nccl"
   int ranks = 1;
   std::int64_t bytes_per_rank =
       0;  ///< most bytes one rank sends to others (allgather: receives from others)

@@ -20,11 +20,11 @@ std::int64_t ParseDurationNs(const std::string& text, const std::string& flag) {
   if (unit == "ms") seconds = value / 1e3;
   if (unit == "m") seconds = value * 60;
   if (unit == "h") seconds = value * 3600;
-  // A year is more than any run and fits the nanoseconds.
+  // Longer than any run, and within the range of nanoseconds.
   constexpr double kYear = 365.0 * 24 * 3600;
   if (error != std::errc() || !(seconds > 0) || seconds > kYear) {
     Fail(ErrorCode::kInvalidArgument,
-         "{} '{}': expected a time like 500ms, 60s, 5m or 1h",
+         "{} '{}': expected a duration such as 500ms, 60s, 5m or 1h",
          flag,
          text);
   }

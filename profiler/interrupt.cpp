@@ -8,14 +8,14 @@
 namespace dbsp::profiler {
 namespace {
 
-std::atomic<bool> g_interrupted{false};  // NOLINT: a signal handler can reach nothing else
+std::atomic<bool> g_interrupted{false};  // NOLINT: a signal handler can only use globals
 
 extern "C" void OnInterrupt(int) { g_interrupted = true; }
 
 }  // namespace
 
 void CatchSigint() {
-  // What was started with interrupts ignored (nohup, a script's background job) keeps them so.
+  // A process that was started with SIGINT ignored (nohup, a background job) keeps ignoring it.
   if (std::signal(SIGINT, OnInterrupt) == SIG_IGN) std::signal(SIGINT, SIG_IGN);
 }
 
@@ -26,7 +26,7 @@ void NoteInterrupt() { g_interrupted = true; }
 void DieBySigint() {
   std::signal(SIGINT, SIG_DFL);
   std::raise(SIGINT);
-  std::abort();  // raise() does not return from a default action
+  std::abort();  // not reached: the default action ends the process
 }
 
 }  // namespace dbsp::profiler

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ctrl-C of a tool that keeps what it has finished.
+// Ctrl-C in a tool that keeps its finished trials.
 #pragma once
 
 namespace dbsp::profiler {
 
-/// From now on Ctrl-C is noted and no more.
+/// From now on Ctrl-C only sets the flag that Interrupted() returns.
 void CatchSigint();
 [[nodiscard]] bool Interrupted();
-/// As if the user had: another rank's process was told.
+/// Sets the flag because another rank was interrupted.
 void NoteInterrupt();
-/// A process that a signal ended tells its shell so: scripts that loop over runs stop too.
+/// Ends this process by SIGINT, so that a shell script around it stops too.
 [[noreturn]] void DieBySigint();
 
 }  // namespace dbsp::profiler

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "profiler/sample_loop.h"
 #include "runtime/clock.h"
 
 namespace dbsp::profiler {
@@ -17,8 +18,40 @@ namespace {
 std::string DetailOf(std::int64_t discarded, std::int64_t disturbed_kept) {
   if (discarded == 0) return "";
   std::string text = fmt::format("{} samples discarded: preempted", discarded);
-  if (disturbed_kept > 0) text += fmt::format("; {} more preempted ones kept", disturbed_kept);
+  if (disturbed_kept > 0) text += fmt::format("; {} more preempted samples kept", disturbed_kept);
   return text;
+}
+
+bool AnotherFits(const LoopState& state, const MeasureLimits& limits) {
+  return state.now_ns <= limits.deadline_ns - state.last_run_ns;
+}
+
+LoopRules RulesOf(const MeasureLimits& limits) {
+  LoopRules rules;
+  rules.goals = {{"spread",
+                  [limits](const LoopState& state) {
+                    const std::vector<double>& samples = state.series.samples_ns;
+                    return state.taken() >= limits.min_samples &&
+                           RelativeError({samples.begin(), samples.end()}) <= limits.target_spread;
+                  }},
+                 SampleCountRule(limits.max_samples)};
+  rules.limits = {
+      {"budget",
+       [limits](const LoopState& state) {
+         return state.taken() >= std::min(kFewestSamples, limits.min_samples) &&
+                (state.spent_ns >= limits.budget_ns || !AnotherFits(state, limits));
+       }},
+      {"run_budget", [limits](const LoopState& state) { return !AnotherFits(state, limits); }}};
+  // Warm-ups take at most a third of the budget, so that a slow trial still gets its samples.
+  rules.may_warm_up = [limits](const LoopState& state) {
+    return state.series.warmups < limits.warmups && state.spent_ns <= limits.budget_ns / 3 &&
+           AnotherFits(state, limits);
+  };
+  rules.may_discard = [limits](const LoopState& state) {
+    return state.series.discarded_ns.size() < kMaxDiscards &&
+           state.spent_ns < limits.budget_ns / 2 && AnotherFits(state, limits);
+  };
+  return rules;
 }
 
 }  // namespace
@@ -43,49 +76,20 @@ Measurement Measure(const MeasureLimits& limits,
          limits.min_samples,
          limits.max_samples);
   }
-  Measurement result;
-  std::int64_t disturbed_kept = 0;
-  const std::int64_t begin = now();
-  std::int64_t last_ns = 0;  // what the last run took, preparation included
-  const auto spent = [&] { return now() - begin; };
-  const auto run = [&] {
-    const std::int64_t start = now();
+  const std::vector<std::function<TimedRun()>> candidates{[&] {
     const Reading reading = sample();
-    last_ns = now() - start;
-    return reading;
-  };
-  const auto another_fits = [&] { return now() <= limits.deadline_ns - last_ns; };
-  const auto finish = [&](const char* reason) {
-    result.stop_reason = reason;
-    result.detail = DetailOf(result.discarded, disturbed_kept);
-    return result;
-  };
-  // Warm-ups take at most a third of the budget: a slow trial still gets its samples.
-  while (result.warmups < limits.warmups && spent() <= limits.budget_ns / 3 && another_fits()) {
-    if (interrupted()) return finish("interrupted");
-    (void)run();
-    ++result.warmups;
+    return TimedRun{static_cast<double>(reading.duration_ns), reading.disturbed};
+  }};
+  const SampleSeries series = RunSampleLoop(RulesOf(limits), candidates, now, interrupted).front();
+  Measurement result{.warmups = series.warmups,
+                     .discarded = static_cast<std::int64_t>(series.discarded_ns.size()),
+                     .stop_reason = series.stop_reason};
+  result.detail = DetailOf(result.discarded, series.disturbed_kept);
+  for (const double ns : series.samples_ns) {
+    // A clock with a longer tick than the run may read 0.
+    result.samples_ns.push_back(std::max<std::int64_t>(static_cast<std::int64_t>(ns), 1));
   }
-  for (;;) {
-    if (interrupted()) return finish("interrupted");
-    const Reading reading = run();
-    if (reading.disturbed && result.discarded < kMaxDiscards && spent() < limits.budget_ns / 2 &&
-        another_fits()) {
-      ++result.discarded;
-      continue;
-    }
-    disturbed_kept += reading.disturbed ? 1 : 0;
-    // A clock coarser than the run may read 0; less than its tick is all that is known then.
-    result.samples_ns.push_back(std::max<std::int64_t>(reading.duration_ns, 1));
-    const auto taken = static_cast<int>(result.samples_ns.size());
-    if (taken >= limits.min_samples && RelativeError(result.samples_ns) <= limits.target_spread) {
-      return finish("spread");
-    }
-    if (taken >= limits.max_samples) return finish("max_samples");
-    const bool enough = taken >= std::min(kFewestSamples, limits.min_samples);
-    if (enough && (spent() >= limits.budget_ns || !another_fits())) return finish("budget");
-    if (!another_fits()) return finish("run_budget");
-  }
+  return result;
 }
 
 std::int64_t Preemptions() {
@@ -106,12 +110,12 @@ int CallsPerSample(const std::function<std::int64_t(int calls)>& time_of) {
   constexpr std::int64_t kMost = 1 << 16;
   std::int64_t calls = 1;
   std::int64_t taken = time_of(1);
-  // The first call also pays for cold caches and fresh pages: only a long one is believed.
+  // The first call includes cold caches and new pages, so only a long one counts.
   if (taken >= 100 * kShortestSampleNs) return 1;
   taken = time_of(1);
   while (taken < kShortestSampleNs && calls < kMost) {
-    // A fifth more than needed, so that noise does not bring it back here; at most eightfold, so
-    // that a clock that reads next to nothing does not ask for an hour.
+    // A fifth more calls than needed, so that noise does not cause another iteration; at most eight
+    // times as many, so that a clock that reads almost 0 does not cause an hour of calls.
     const std::int64_t wanted =
         calls * kShortestSampleNs * 6 / 5 / std::max<std::int64_t>(taken, 1);
     calls = std::min({std::max(wanted, calls + 1), calls * 8, kMost});

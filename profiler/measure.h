@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The adaptive measurement loop: warm up, sample until the median is known well enough, or time or
-// samples run out. It knows neither devices nor clocks: both come as functions.
+// Measures one trial: sampling stops when the standard error of the median is small enough, or at a
+// limit of time or samples. The loop itself is in profiler/sample_loop.h.
 //
-// Outliers are never removed: every undisturbed sample is kept and the median is what is read. A
-// disturbed sample (the system took the core away meanwhile) is discarded and counted; on a machine
-// that disturbs most samples they are kept after kMaxDiscards, which the detail says.
+// Outliers are never removed; results are medians. A disturbed sample, during which the system
+// preempted the thread, is discarded and counted. After kMaxDiscards discarded samples, further
+// disturbed ones are kept, and Measurement::detail reports their number.
 #pragma once
 
 #include <cstdint>
@@ -18,28 +18,28 @@
 namespace dbsp::profiler {
 
 inline constexpr int kMaxDiscards = 8;
-/// Samples that a trial takes past its own budget when the run's time allows.
+/// Samples that a trial takes even past its own budget, while the run's time allows.
 inline constexpr int kFewestSamples = 3;
-/// Shorter samples would be read off the clock's last digits.
+/// Shortest sample; a shorter one would be too close to the clock's resolution.
 inline constexpr std::int64_t kShortestSampleNs = 50'000;
 
 struct MeasureLimits {
   int warmups = 2;
   int min_samples = 5;
   int max_samples = 200;
-  double target_spread = 0.01;  ///< of RelativeError()
+  double target_spread = 0.01;  ///< RelativeError() at which sampling stops
   std::int64_t budget_ns = 2'000'000'000;  ///< for the whole trial, warm-ups included
-  /// End of the whole run on the clock of `now`: past it only a first sample is taken.
+  /// End of the whole run on the clock of `now`. After it, only a first sample is taken.
   std::int64_t deadline_ns = std::numeric_limits<std::int64_t>::max();
 };
 
-/// What was computed or moved is not what it must be: the trial's outcome is kWrong.
+/// A computed or exchanged value is wrong. The trial's outcome is kWrong.
 class WrongResult : public Error {
  public:
   explicit WrongResult(const std::string& what) : Error(ErrorCode::kMeasurement, what) {}
 };
 
-/// One run as timed by whoever ran it.
+/// One timed run.
 struct Reading {
   std::int64_t duration_ns = 0;
   bool disturbed = false;
@@ -47,21 +47,21 @@ struct Reading {
 
 struct Measurement {
   std::vector<std::int64_t> samples_ns = {};  ///< in order; never empty unless interrupted
-  std::vector<std::int64_t> alone_ns = {};  ///< as Trial's
+  std::vector<std::int64_t> alone_ns = {};  ///< as Trial::alone_ns
   std::int64_t warmups = 0;
   std::int64_t discarded = 0;
-  /// "spread", "budget", "max_samples", "interrupted", or "run_budget": the run's time ended it
-  /// before kFewestSamples.
+  /// "spread", "budget", "max_samples", "interrupted", or "run_budget": the run's deadline came
+  /// before kFewestSamples. Measurements on a device also "noise", "stable" and "time".
   std::string stop_reason = {};
-  std::string detail = {};  ///< what was discarded and why, "" when nothing was
+  std::string detail = {};  ///< discarded samples with the reason; "" without any
 };
 
 /// Standard error of the median over the median, from the quartiles: 1.2533 * (q3 - q1) / 1.349 /
-/// sqrt(n) / median (normal noise; quartiles make it deaf to outliers). Infinite for n < 2.
+/// sqrt(n) / median (for normal noise; quartiles ignore outliers). Infinite for n < 2.
 [[nodiscard]] double RelativeError(std::vector<std::int64_t> samples_ns);
 
-/// Runs `sample` until a limit holds. One sample is taken whatever the budget, kFewestSamples as
-/// long as another one like the last ends before the deadline.
+/// Calls `sample` until a limit holds. It takes one sample whatever the budget, and kFewestSamples
+/// as long as another run of the same duration would end before the deadline.
 /// now          nanoseconds of a clock that never goes back
 /// interrupted  asked before every run; true ends the measurement
 /// errors       whatever the functions throw; Error{kInvalidArgument} for limits below 1
@@ -70,18 +70,18 @@ struct Measurement {
                                   const std::function<std::int64_t()>& now,
                                   const std::function<bool()>& interrupted);
 
-/// Times the system took this thread off its core against its will.
+/// Number of involuntary context switches of this thread.
 [[nodiscard]] std::int64_t Preemptions();
 
-/// A run shorter than this is disturbed by losing its core, because the cache it comes back to is
-/// another's; in a longer one refilling the cache is below the noise.
+/// A run shorter than this counts as disturbed after a preemption, because it must refill the
+/// cache. In a longer run the refill is below the noise.
 inline constexpr std::int64_t kCacheRefillNs = 5'000'000;
 
 /// Mean time of `calls` calls by runtime::ThreadNs(), rounded. requires calls >= 1
 [[nodiscard]] Reading TimeOnThread(const std::function<void()>& run, int calls = 1);
 
-/// Calls one after the other that take kShortestSampleNs or more; 1 where a single one does.
-/// time_of  nanoseconds that so many calls take together; asked once for long calls
+/// Number of successive calls that take kShortestSampleNs or more together.
+/// time_of  returns the nanoseconds of `calls` calls together; called only once for long calls
 [[nodiscard]] int CallsPerSample(const std::function<std::int64_t(int calls)>& time_of);
 
 }  // namespace dbsp::profiler

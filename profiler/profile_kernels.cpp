@@ -24,7 +24,7 @@ struct ShapeResult {
   const TuneShape* shape = nullptr;
   std::string status = "left out";  ///< or "chosen", "reused", "to tune"
   std::string kernel = {};
-  std::string words = {};
+  std::string detail = {};
   std::optional<KernelChoice> choice = {};
 };
 
@@ -33,9 +33,9 @@ std::string ShapeKey(AttentionConfig config) {
   return KeyOf(config);
 }
 
-/// What earlier runs on this device and build have left.
+/// Trials of earlier runs with this device and build.
 struct Earlier {
-  std::map<std::string, Trial> trials;  ///< by configuration, not those of finals
+  std::map<std::string, Trial> trials;  ///< by configuration, without those of finals
   std::map<std::string, Trial> chosen;  ///< by shape
 };
 
@@ -54,7 +54,7 @@ Earlier EarlierRuns(const db::Database& database, const Provenance& machine) {
     const auto* config = std::get_if<AttentionConfig>(&trial.config);
     if (config == nullptr || trial.outcome != TrialOutcome::kOk) continue;
     if (!here.contains(stored.environment_id)) continue;
-    if (!trial.method.ends_with(kTurnsSuffix)) {
+    if (!trial.method.ends_with(kFinalSuffix)) {
       earlier.trials.insert_or_assign(KeyOf(trial.config), std::move(trial));
     } else if (trial.detail.starts_with(kChosen)) {
       earlier.chosen.insert_or_assign(ShapeKey(*config), std::move(trial));
@@ -65,7 +65,7 @@ Earlier EarlierRuns(const db::Database& database, const Provenance& machine) {
 
 std::string KernelOf(const Trial& trial) { return std::get<AttentionConfig>(trial.config).kernel; }
 
-/// "test.crash failed: its process was killed ..." for every candidate that is out.
+/// "test.crash failed: its process was killed ..." for every candidate that failed.
 std::vector<std::string> Failures(const KernelChoice& choice) {
   std::vector<std::string> failures;
   for (const Trial& trial : choice.trials) {
@@ -80,9 +80,9 @@ std::string Row(const ShapeResult& result) {
   std::string row = fmt::format("{:>12}  {}: {}\n",
                                 result.status,
                                 Describe(result.shape->config),
-                                result.words.empty()
+                                result.detail.empty()
                                     ? fmt::format("{}", fmt::join(result.shape->candidates, ", "))
-                                    : result.kernel + ", " + result.words);
+                                    : result.kernel + ", " + result.detail);
   if (result.choice) {
     for (const std::string& failure : Failures(*result.choice))
       row += "              " + failure + "\n";
@@ -101,7 +101,7 @@ Json ToJson(const ShapeResult& result) {
             {"candidates", result.shape->candidates},
             {"excluded", std::move(excluded)}};
   if (!result.kernel.empty()) json["kernel"] = result.kernel;
-  if (!result.words.empty()) json["detail"] = result.words;
+  if (!result.detail.empty()) json["detail"] = result.detail;
   if (!result.choice) return json;
   json["verdict"] = NameOf(result.choice->verdict);
   json["gain"] = result.choice->gain;
@@ -128,7 +128,7 @@ void Print(const KernelTuning& tuning,
   if (!tuning.json) {
     std::string text;
     for (const ShapeResult& result : results) text += Row(result);
-    WriteStdout(text + fmt::format("{} shapes with a choice of kernels\n", results.size()));
+    WriteStdout(text + fmt::format("{} shapes that several kernels take\n", results.size()));
     return;
   }
   Json shapes = Json::array();
@@ -143,7 +143,7 @@ void Print(const KernelTuning& tuning,
               "\n");
 }
 
-/// Runs what is not known; everything it stores is there when it returns.
+/// Chooses kernels for shapes without a stored choice, and stores the trials.
 class Tuner {
  public:
   Tuner(const KernelTuning& tuning, const Provenance& machine, db::Database& database)
@@ -174,11 +174,11 @@ class Tuner {
     if (!result.choice) return shape.candidates.empty();
     result.status = "chosen";
     result.kernel = result.choice->config.kernel;
-    result.words = result.choice->verdict == ChoiceVerdict::kNone
-                       ? "no kernel works"
-                       : result.choice->trials.back().detail;
+    result.detail = result.choice->verdict == ChoiceVerdict::kNone
+                        ? "no kernel works"
+                        : result.choice->trials.back().detail;
     for (const Trial& trial : result.choice->trials) {
-      if (trial.detail.starts_with(kChosen)) result.words = trial.detail;
+      if (trial.detail.starts_with(kChosen)) result.detail = trial.detail;
       if (trial.outcome == TrialOutcome::kTimeout) hung_.insert(KernelOf(trial));
     }
     return true;
@@ -186,20 +186,20 @@ class Tuner {
 
  private:
   void Store(const Trial& trial) {
-    if (environment_ == 0) environment_ = database_.AddEnvironment(machine_);
+    if (!environment_) environment_ = database_.AddEnvironment(machine_);
     for (const KernelVariant& kernel : tuning_.target.kernels) {
       if (kernel.name == KernelOf(trial) && stored_.insert(kernel.name).second) {
         database_.AddKernel(kernel);
       }
     }
-    database_.AddTrial(environment_, trial);
+    database_.AddTrial(*environment_, trial);
   }
 
   const KernelTuning& tuning_;
   const Provenance& machine_;
   db::Database& database_;
   TrialWorker worker_;
-  std::int64_t environment_ = 0;
+  std::optional<std::int64_t> environment_;
   std::set<std::string> stored_;
   std::set<std::string> hung_;
 };
@@ -217,7 +217,7 @@ int TuneKernels(const KernelTuning& tuning, const Provenance& machine, db::Datab
     if (known != earlier.chosen.end()) {
       result.status = "reused";
       result.kernel = KernelOf(known->second);
-      result.words = known->second.detail;
+      result.detail = known->second.detail;
     } else {
       result.status = tuning.dry_run ? "to tune" : "left out";
       ++left;

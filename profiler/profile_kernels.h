@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-profile --tune-kernels: shapes one after the other, their trials in worker processes, what
-// was chosen into the database and onto the screen.
+// dbsp-profile --tune-kernels: chooses a kernel for one shape after the other. Trials run in worker
+// processes; trials and choices are stored in the database, and choices are printed.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct KernelTuning {
   TuneTarget target = {};
   std::string device = "cpu";
   std::string program = "dbsp-profile";
-  std::string database = {};  ///< for words
+  std::string database = {};  ///< path, for messages
   std::int64_t budget_ns = 60'000'000'000;
   std::int64_t patience_ns = 60'000'000'000;
   bool resume = true;
@@ -26,10 +26,10 @@ struct KernelTuning {
   bool json = false;
 };
 
-/// Prints a line or an object per shape. Trials and choices of this device and build that
-/// `database` holds are not made again; everything new is stored as it comes. A kernel that hung is
-/// not tried on the shapes after, which would wait for it again. database  null for a dry run
-/// without one returns   the exit code: 1 when a shape has no kernel that works
+/// Chooses the kernels and prints one line or JSON object per shape. Trials and choices of this
+/// device and build that are in `database` are reused, and new ones are stored at once. After a
+/// kernel hangs, it is not tried on later shapes. database  null for a dry run without a database
+/// returns   the exit code: 1 when no kernel works for some shape
 [[nodiscard]] int TuneKernels(const KernelTuning& tuning,
                               const Provenance& machine,
                               db::Database* database);

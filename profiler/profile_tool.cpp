@@ -13,8 +13,10 @@
 #include "profiler/gpu/device_bench.h"
 #include "profiler/interrupt.h"
 #include "profiler/profile_kernels.h"
+#include "profiler/profile_options.h"
+#include "profiler/ranks/exchange_messages.h"
 #include "profiler/ranks/exchange_rank.h"
-#include "profiler/ranks/nccl_trial.h"
+#include "profiler/ranks/nccl_world.h"
 #include "profiler/ranks/profile_ranks.h"
 #include "profiler/result.h"
 #include "profiler/run_trial.h"
@@ -28,41 +30,16 @@
 namespace dbsp::profiler {
 namespace {
 
-struct Options {
-  std::string db, device = "cpu", suite = "quick", budget, workload, refine, kernel;
-  std::string min_bytes = "32K", max_bytes = "32M";
-  double step_factor = 4;
-  int ranks = 8, nccl_ctas = 0;
-  bool ranks_given = false, tune_kernels = false;
-  RankFlags rank_flags;
-  std::uint64_t seed = 1;
-  bool resume = true, dry_run = false, json = false, list = false, counters = false;
-};
-
-/// Suites of exchanges, between GPUs or between threads.
-bool BetweenRanks(const std::string& suite) { return suite == "collectives" || suite == "overlap"; }
-
-/// Quick: a minute on a CPU, two and a half on a GPU; full on a GPU: 14 (docs/profiling.md).
-std::string BudgetOf(const Options& options, const runtime::DeviceSpec& device) {
-  if (!options.budget.empty()) return options.budget;
-  if (device.kind == runtime::DeviceKind::kCpu || options.suite == "collectives") return "60s";
-  if (options.suite == "overlap") return "300s";
-  return options.suite == "full" ? "840s" : "150s";
-}
-
-const char* SuiteName(const Options& options) {
-  return options.refine.empty() ? options.suite.c_str() : "refine";
-}
-
-/// The device that attention and local work are measured on; null for the CPU and for exchanges.
+/// The GPU that measures attention and local work; null on the CPU and for exchange suites.
 /// errors  Error{kUnavailable} as OpenBench
-std::shared_ptr<DeviceBench> BenchOf(const Options& options, const runtime::DeviceSpec& device) {
-  if (device.kind == runtime::DeviceKind::kCpu || BetweenRanks(options.suite)) return nullptr;
+std::shared_ptr<DeviceBench> BenchOf(const ProfileOptions& options,
+                                     const runtime::DeviceSpec& device) {
+  if (device.kind == runtime::DeviceKind::kCpu || IsExchangeSuite(options.suite)) return nullptr;
   return OpenBench(device, {.limits = LimitsOf(SuiteName(options)), .counters = options.counters});
 }
 
-/// Leaves those whose names contain `text`.
-/// errors  Error{kInvalidArgument} with the names there are, when it leaves none
+/// Keeps the kernels whose names contain `text`.
+/// errors  Error{kInvalidArgument} with all names, when none is kept
 void KeepKernels(const std::string& text, std::vector<KernelVariant>& kernels) {
   std::vector<KernelVariant> kept;
   std::string names;
@@ -72,14 +49,14 @@ void KeepKernels(const std::string& text, std::vector<KernelVariant>& kernels) {
   }
   if (kept.empty()) {
     Fail(ErrorCode::kInvalidArgument,
-         "--kernel {}: no kernel of this device has that in its name; there are {}",
+         "--kernel {}: no kernel of this device has this text in its name; the kernels are {}",
          text,
          names);
   }
   kernels = std::move(kept);
 }
 
-SuiteOptions SuiteOf(const Options& options,
+SuiteOptions SuiteOf(const ProfileOptions& options,
                      const runtime::CudaDeviceFacts* gpu,
                      const LaunchedRank* ranks) {
   SuiteOptions suite;
@@ -91,7 +68,7 @@ SuiteOptions SuiteOf(const Options& options,
   } else {
     suite.target = GpuTarget(gpu->arch,
                              static_cast<std::int64_t>(runtime::CudaMemory().free),
-                             options.suite == "overlap" ? "nccl" : "");
+                             options.suite == "overlap" ? std::optional("nccl") : std::nullopt);
     suite.target.sm_count = gpu->sm_count;
   }
   const bool narrows = options.suite != "collectives" && !options.tune_kernels;
@@ -108,9 +85,9 @@ SuiteOptions SuiteOf(const Options& options,
       return NodesOf(nodes, count, size % count == 0 ? size / count : 1);
     };
   }
-  if (!options.workload.empty()) suite.workload = ReadWorkload(options.workload);
-  if (!options.refine.empty()) {
-    suite.plan = ReadPlan(options.refine);
+  if (options.workload) suite.workload = ReadWorkload(*options.workload);
+  if (options.refine) {
+    suite.plan = ReadPlan(*options.refine);
     suite.ranks = suite.plan->ranks;
   }
   return suite;
@@ -118,19 +95,19 @@ SuiteOptions SuiteOf(const Options& options,
 
 void WarnAboutCores(int ranks, const Provenance& machine) {
   if (ranks <= machine.cores) return;
-  Progress(
-      fmt::format("warning: {} ranks share {} cores: exchange times are those of an oversubscribed "
-                  "machine, not of {} devices",
-                  ranks,
-                  machine.cores,
-                  ranks));
+  Progress(fmt::format(
+      "warning: {} ranks share {} cores: exchange times are of an oversubscribed machine "
+      "and not of {} devices",
+      ranks,
+      machine.cores,
+      ranks));
 }
 
-/// On stderr: how a run that did not finish its suite is continued.
-void TellHowToGoOn(const Options& options,
-                   const std::string& budget,
-                   const std::optional<std::string>& lost_rank,
-                   const std::vector<Result>& results) {
+/// Writes to stderr how to continue a run that did not finish its suite.
+void PrintHowToContinue(const ProfileOptions& options,
+                        const std::string& budget,
+                        const std::optional<std::string>& lost_rank,
+                        const std::vector<Result>& results) {
   const int left = Count(results, ResultStatus::kLeftOut);
   if (Interrupted()) {
     const int kept =
@@ -139,7 +116,7 @@ void TellHowToGoOn(const Options& options,
         fmt::format("interrupted: {} finished trials are kept in {}; the same command measures the "
                     "{} left",
                     kept,
-                    options.db,
+                    options.db.value_or(""),
                     left));
   } else if (lost_rank) {
     Progress(
@@ -152,7 +129,7 @@ void TellHowToGoOn(const Options& options,
   }
 }
 
-void WriteResults(const Options& options,
+void WriteResults(const ProfileOptions& options,
                   int ranks,
                   const Provenance& machine,
                   const std::vector<Result>& results) {
@@ -160,7 +137,7 @@ void WriteResults(const Options& options,
     WriteStdout(ResultsText(results));
     return;
   }
-  WriteStdout(ResultsJson({.database = options.list ? "" : options.db,
+  WriteStdout(ResultsJson({.database = options.list ? "" : options.db.value_or(""),
                            .device = machine.device_name,
                            .suite = SuiteName(options),
                            .cores = machine.cores,
@@ -171,32 +148,10 @@ void WriteResults(const Options& options,
                           results));
 }
 
-bool MeasuresExchanges(const Options& options, const runtime::DeviceSpec& device) {
-  const bool exchanges = device.kind == runtime::DeviceKind::kCuda && BetweenRanks(options.suite);
-  if (exchanges && device.index != 0) {
-    Fail(ErrorCode::kInvalidArgument,
-         "--device {}: --suite {} takes devices 0 to --ranks - 1; say cuda",
-         options.device,
-         options.suite);
-  }
-  if (options.suite == "overlap" && options.nccl_ctas != 0) {
-    Fail(ErrorCode::kInvalidArgument,
-         "--nccl-ctas {}: --suite overlap has SM margins of its own, which NCCL is held to; leave "
-         "it out",
-         options.nccl_ctas);
-  }
-  if (options.suite == "overlap" && options.rank_flags.check) {
-    Fail(ErrorCode::kInvalidArgument,
-         "--check, --one-gpu: check the exchanges of --suite collectives; overlaps are checked "
-         "whenever they are measured");
-  }
-  return exchanges;
-}
-
 /// The GPUs of this host that exchanges are measured between.
-/// errors  Error{kUnavailable} without any, or with fewer than ranks that are threads of this
-///         process
-NcclWorld WorldOf(const Options& options, const LaunchedRank* ranks) {
+/// errors  Error{kUnavailable} without any GPU, or when the ranks are threads of this process and
+///         there are fewer GPUs
+NcclWorld WorldOf(const ProfileOptions& options, const LaunchedRank* ranks) {
   NcclWorld world;
   try {
     world = CudaWorld();
@@ -207,15 +162,16 @@ NcclWorld WorldOf(const Options& options, const LaunchedRank* ranks) {
   world.options.deadline_ns = ParseDurationNs(options.rank_flags.deadline, "--deadline");
   if (ranks == nullptr && options.ranks > world.devices) {
     Fail(ErrorCode::kUnavailable,
-         "--ranks {}: exchanges over NCCL take a GPU per rank; there are {}",
+         "--ranks {}: exchanges over NCCL need one GPU per rank; there are {}",
          options.ranks,
          world.devices);
   }
   return world;
 }
 
-/// Everything of a run whose ranks, if there are any, have met.
-int ProfileAsRankZero(const Options& options,
+/// Measures or lists the suite on rank 0, or on the only process.
+/// ranks  null without rank processes
+int ProfileAsRankZero(const ProfileOptions& options,
                       const runtime::DeviceSpec& device,
                       LaunchedRank* ranks,
                       const std::shared_ptr<const NcclWorld>& nccl,
@@ -224,7 +180,8 @@ int ProfileAsRankZero(const Options& options,
   const std::shared_ptr<DeviceBench> bench = BenchOf(options, device);
   if (options.counters && !bench) {
     Fail(ErrorCode::kInvalidArgument,
-         "--counters: counts attention on a GPU; give --device cuda and --suite quick or full");
+         "--counters reads counters of attention on a GPU; give --device cuda and --suite quick or "
+         "full");
   }
   const std::string budget = BudgetOf(options, device);
   const std::int64_t budget_ns = ParseDurationNs(budget, "--budget");
@@ -243,11 +200,11 @@ int ProfileAsRankZero(const Options& options,
     WriteResults(options, suite.ranks, machine, results);
     return 0;
   }
-  if (options.db.empty()) Fail(ErrorCode::kInvalidArgument, "--db is required; name the database");
+  if (!options.db) Fail(ErrorCode::kInvalidArgument, "--db is required: give the database file");
   std::optional<db::Database> database;
-  if (!options.dry_run || std::filesystem::exists(options.db)) {
+  if (!options.dry_run || std::filesystem::exists(*options.db)) {
     database = db::Database::Open(
-        options.db, options.dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
+        *options.db, options.dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
   }
   if (database && options.resume) {
     const auto finished = Finished(*database, machine);
@@ -271,30 +228,30 @@ int ProfileAsRankZero(const Options& options,
   }
   database.reset();
   WriteResults(options, suite.ranks, machine, results);
-  TellHowToGoOn(options, budget, LostRank(nccl.get()), results);
+  PrintHowToContinue(options, budget, LostRank(nccl.get()), results);
   return Count(results, ResultStatus::kFailed) > 0 ? 1 : 0;
 }
 
-/// Every trial in a worker process: this one knows the device's facts and runs nothing on it.
-int TuneKernelsOf(const Options& options,
+/// --tune-kernels. Trials run in worker processes; this process only reads the device's properties.
+int TuneKernelsOf(const ProfileOptions& options,
                   const runtime::DeviceSpec& device,
                   int argc,
                   const char* const* argv) {
   const bool dry_run = options.list || options.dry_run;
-  if (BetweenRanks(options.suite) || HasSeveral(options.rank_flags)) {
+  if (IsExchangeSuite(options.suite) || HasRankProcesses(options.rank_flags)) {
     Fail(ErrorCode::kInvalidArgument,
-         "--tune-kernels measures attention on one device: leave out --suite collectives or "
+         "--tune-kernels measures attention on one device: leave out --suite collectives, --suite "
          "overlap, --processes and launchers");
   }
-  if (options.db.empty() && !dry_run) {
-    Fail(ErrorCode::kInvalidArgument, "--db is required; name the database");
+  if (!options.db && !dry_run) {
+    Fail(ErrorCode::kInvalidArgument, "--db is required: give the database file");
   }
   std::optional<runtime::CudaDeviceFacts> gpu;
   if (device.kind == runtime::DeviceKind::kCuda) gpu = runtime::OpenCudaDevice(device.index);
   const SuiteOptions suite = SuiteOf(options, gpu ? &*gpu : nullptr, nullptr);
   KernelTuning tuning{.device = options.device,
                       .program = argv[0],
-                      .database = options.db,
+                      .database = options.db.value_or(""),
                       .budget_ns = ParseDurationNs(BudgetOf(options, device), "--budget"),
                       .patience_ns = ParseDurationNs(options.rank_flags.deadline, "--deadline"),
                       .resume = options.resume,
@@ -304,9 +261,9 @@ int TuneKernelsOf(const Options& options,
       gpu ? GpuTuneTarget(gpu->arch, gpu->sm_count, gpu->shared_bytes_per_block) : CpuTuneTarget();
   tuning.shapes = ShapesOf(MakeSuite(suite), tuning.target);
   std::optional<db::Database> database;
-  if (!options.db.empty() && (!dry_run || std::filesystem::exists(options.db))) {
+  if (options.db && (!dry_run || std::filesystem::exists(*options.db))) {
     database =
-        db::Database::Open(options.db, dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
+        db::Database::Open(*options.db, dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
   }
   CatchSigint();
   const int code = TuneKernels(
@@ -316,36 +273,36 @@ int TuneKernelsOf(const Options& options,
   return code;
 }
 
-int Profile(Options options, int argc, const char* const* argv) {
+int Profile(ProfileOptions options, int argc, const char* const* argv) {
   const runtime::DeviceSpec device = runtime::ParseDevice(options.device);
   if (options.tune_kernels) return TuneKernelsOf(options, device, argc, argv);
   options.rank_flags.check |= options.rank_flags.one_gpu;
-  const bool exchanges = MeasuresExchanges(options, device);
+  const bool exchanges = MeasuresGpuExchanges(options, device);
   const bool measures = !options.list && !options.dry_run;
   if (!measures) {
-    const auto place = runtime::FindRankPlace();
-    if (place && place->rank > 0) return 0;  // rank 0 prints it
+    const auto launched = runtime::FindLauncherRank();
+    if (launched && launched->rank > 0) return 0;  // only rank 0 prints the list
   }
   int code = 0;
   {
-    const std::unique_ptr<LaunchedRank> ranks = RanksOf(options.rank_flags,
-                                                        {.exchanges = exchanges,
-                                                         .measures = measures,
-                                                         .ranks = options.ranks,
-                                                         .ranks_given = options.ranks_given,
-                                                         .database = options.db,
-                                                         .argv = {argv, argv + argc}});
+    const std::unique_ptr<LaunchedRank> ranks = JoinRanks(options.rank_flags,
+                                                          {.exchanges = exchanges,
+                                                           .measures = measures,
+                                                           .ranks = options.ranks,
+                                                           .ranks_given = options.ranks_given,
+                                                           .database = options.db,
+                                                           .argv = {argv, argv + argc}});
     if (ranks) options.ranks = ranks->size();
     std::shared_ptr<const NcclWorld> nccl;
     if (exchanges) {
       NcclWorld world = WorldOf(options, ranks.get());
-      world.will_be_processes = HasSeveral(options.rank_flags);
+      world.will_be_processes = HasRankProcesses(options.rank_flags);
       if (ranks && ranks->rank() != 0) return Follow(*ranks, world);
       nccl = ranks ? ranks->Lead(world) : std::make_shared<NcclWorld>(world);
     }
     code = ProfileAsRankZero(options, device, ranks.get(), nccl, argc, argv);
   }
-  // After the other ranks have ended: dying would leave them unreaped.
+  // Only here, after the other ranks have ended: otherwise nothing would reap them.
   if (Interrupted()) DieBySigint();
   return code;
 }
@@ -355,54 +312,15 @@ int Profile(Options options, int argc, const char* const* argv) {
 int ProfileMain(int argc, const char* const* argv) {
   CLI::App app{"Measures attention, exchanges and copies on this machine into a database",
                "dbsp-profile"};
-  Options options;
-  app.add_option("--db", options.db, "Database file; made when absent");
-  app.add_option("--device", options.device, "cpu, cuda or cuda:N")->capture_default_str();
-  const CLI::Option* ranks =
-      app.add_option("--ranks",
-                     options.ranks,
-                     "Most ranks exchanges are measured between; a plan has its own")
-          ->capture_default_str();
-  app.add_option("--suite", options.suite, "quick, full, collectives or overlap")
-      ->capture_default_str();
-  app.add_option("-b,--min-bytes", options.min_bytes, "Collectives: first size: 32K, 8M")
-      ->capture_default_str();
-  app.add_option("-e,--max-bytes", options.max_bytes, "Collectives: last size")
-      ->capture_default_str();
-  app.add_option("-f,--step-factor", options.step_factor, "Collectives: from size to size")
-      ->capture_default_str();
-  app.add_option("--nccl-ctas",
-                 options.nccl_ctas,
-                 "Collectives: most SMs NCCL may take; 0 for its own choice")
-      ->check(CLI::Range(0, 1024));
-  app.add_flag("--tune-kernels",
-               options.tune_kernels,
-               "Choose a kernel for every attention shape of the suite, each trial in a process of "
-               "its own");
-  AddRankFlags(app, options.rank_flags);
-  app.add_option(
-      "--budget",
-      options.budget,
-      "Time to spend: 500ms, 60s, 5m (default 60s; on a GPU 150s, full 840s, overlap 300s)");
-  app.add_option("--kernel", options.kernel, "Only attention kernels with this in their names");
-  app.add_option("--workload", options.workload, "Measure this workload's shapes first");
-  app.add_option("--refine", options.refine, "Measure only what this plan's strategies use");
-  app.add_flag("--counters",
-               options.counters,
-               "On a GPU: hardware counters of attention, in a pass of their own");
-  app.add_flag("--resume,!--no-resume", options.resume, "Keep finished trials (default)");
-  app.add_option("--seed", options.seed, "Of masks and values")->capture_default_str();
-  app.add_flag("--dry-run", options.dry_run, "Say what would be measured; write nothing");
-  app.add_flag("--list", options.list, "List the suite; needs no database");
-  app.add_flag("--json", options.json, "One JSON document on stdout");
+  ProfileOptions options;
+  AddProfileFlags(app, options);
   runtime::EndWithParent();
   if (const auto code = ServeTrialsIfWorker()) return *code;
   return RunTool(app, argc, argv, [&] {
-    options.ranks_given = ranks->count() > 0;
     try {
       return Profile(options, argc, argv);
     } catch (const runtime::EndedByRankZero& error) {
-      return ExitCode(error.code());  // rank 0 prints why
+      return ExitCode(error.code());  // rank 0 prints the reason
     }
   });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a run did with every configuration of its suite, as text and as a document. Pure.
+// Results of a run for every configuration of its suite, as text and as JSON. Pure.
 #pragma once
 
 #include <cstdint>
@@ -17,17 +17,17 @@ enum class ResultStatus : std::uint8_t { kToMeasure, kMeasured, kReused, kFailed
 struct Result {
   TrialConfig config;
   ResultStatus status = ResultStatus::kToMeasure;
-  std::optional<Trial> trial = {};  ///< of this run only
+  std::optional<Trial> trial = {};  ///< only if it was run now
 };
 
 [[nodiscard]] int Count(const std::vector<Result>& results, ResultStatus status);
 
-/// A line for every configuration and one that counts them, for people.
+/// One line of text per configuration, and one with the counts.
 [[nodiscard]] std::string ResultsText(const std::vector<Result>& results);
 
-/// What the document says of the run as a whole.
+/// Facts about the whole run, for the JSON document.
 struct RunFacts {
-  std::string database = {};  ///< "" when none was named
+  std::string database = {};  ///< "" without one
   std::string device = {};
   std::string suite = {};
   int cores = 0;
@@ -37,7 +37,7 @@ struct RunFacts {
   bool interrupted = false;
 };
 
-/// "dbsp.profile/1", docs/formats/profile.md; a number that is not finite becomes null.
+/// "dbsp.profile/1", docs/formats/profile.md; an infinite number becomes null.
 [[nodiscard]] std::string ResultsJson(const RunFacts& facts, const std::vector<Result>& results);
 
 }  // namespace dbsp::profiler

@@ -20,14 +20,15 @@
 namespace dbsp::profiler {
 namespace {
 
-/// Measures `run` on this thread, several calls a sample where one is too short for the clock.
+/// Measures `run` on this thread, with several calls per sample when one is too short for the
+/// clock.
 Measurement MeasureCalls(const RunSettings& settings, const std::function<void()>& run) {
   if (settings.interrupted()) return {.stop_reason = "interrupted"};
   MeasureLimits limits = settings.limits;
   const std::int64_t begin = runtime::SteadyNs();
   const int calls =
       CallsPerSample([&](int count) { return count * TimeOnThread(run, count).duration_ns; });
-  // Finding that out has warmed up once and has used some of the time.
+  // Finding the number of calls was one warm-up and has used a part of the budget.
   limits.warmups = std::max(0, limits.warmups - 1);
   limits.budget_ns = std::max<std::int64_t>(0, limits.budget_ns - (runtime::SteadyNs() - begin));
   Measurement measured = Measure(
@@ -45,7 +46,7 @@ Measurement RunAttention(const AttentionConfig& c, const RunSettings& settings) 
   return MeasureCalls(settings, [&] { attention.Run(); });
 }
 
-/// Gathers blocks of one head after another from the home layout [token][heads][head_dim].
+/// Copies blocks of one head after another from the layout [token][heads][head_dim].
 Measurement RunPack(const LocalConfig& c, const RunSettings& settings) {
   constexpr std::int64_t kHeads = 8;
   const std::int64_t block_floats = static_cast<std::int64_t>(c.block.q) * c.head_dim;
@@ -65,9 +66,9 @@ Measurement RunPack(const LocalConfig& c, const RunSettings& settings) {
   const std::size_t copies = CopiesFor(2 * home * sizeof(float));
   const std::vector<std::vector<float>> from(copies, Values(home, 1));
   std::vector<std::vector<float>> to(copies, std::vector<float>(home));
-  std::size_t turn = 0;
+  std::size_t calls = 0;
   const auto run = [&] {
-    const std::size_t i = turn++ % copies;
+    const std::size_t i = calls++ % copies;
     kernels::CopyBlocks(
         from[i].data(), kHeads * c.head_dim, to[i].data(), c.head_dim, c.head_dim, items);
   };
@@ -82,9 +83,9 @@ Measurement RunMerge(const LocalConfig& c, const RunSettings& settings) {
   std::vector<std::vector<float>> lse(copies, Values(rows, 2));
   const std::vector<std::vector<float>> part_o(copies, Values(floats, 3));
   const std::vector<float> part_lse = Values(rows, 4);
-  std::size_t turn = 0;
+  std::size_t calls = 0;
   const auto run = [&] {
-    const std::size_t i = turn++ % copies;
+    const std::size_t i = calls++ % copies;
     kernels::MergePartial(
         c.amount, c.head_dim, o[i].data(), lse[i].data(), part_o[i].data(), part_lse.data());
   };
@@ -92,11 +93,11 @@ Measurement RunMerge(const LocalConfig& c, const RunSettings& settings) {
 }
 
 const NcclWorld& WorldOf(const RunSettings& settings) {
-  if (!settings.nccl) Fail(ErrorCode::kUnavailable, "exchanges over NCCL take --device cuda");
+  if (!settings.nccl) Fail(ErrorCode::kUnavailable, "exchanges over NCCL need --device cuda");
   return *settings.nccl;
 }
 
-/// Rank 0 measures; the others repeat the exchange until rank 0 says that it is done.
+/// Rank 0 measures. The other ranks repeat the exchange until rank 0 sets `done`.
 Measurement RunExchange(const ExchangeConfig& c, const RunSettings& settings) {
   const int size = RanksTakingPart(c, settings.ranks);
   if (c.transport == "nccl") {

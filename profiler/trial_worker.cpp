@@ -17,12 +17,12 @@
 namespace dbsp::profiler {
 namespace {
 
-constexpr const char* kWorkerVariable = "DBSP_TRIAL_WORKER";  // the connection's file number
-constexpr std::int64_t kLookEveryNs = 50'000'000;
+constexpr const char* kWorkerVariable = "DBSP_TRIAL_WORKER";  // the connection's file descriptor
+constexpr std::int64_t kPollIntervalNs = 50'000'000;
 constexpr std::int64_t kSendNs = 5'000'000'000;
-/// For a worker that closed its connection to be reaped.
+/// How long a worker that closed its connection may take to end.
 constexpr std::int64_t kUntilEndedNs = 5'000'000'000;
-/// A parent that is gone closes the connection; one that is busy does not.
+/// How long a worker waits for the next trial. A parent that ends closes the connection.
 constexpr std::int64_t kIdleNs = 3'600'000'000'000;
 
 Json ToJson(const MeasureLimits& limits) {
@@ -55,7 +55,7 @@ Json ToJson(int number, const Trial& trial) {
           {"started_utc", trial.started_utc}};
 }
 
-/// errors  Error{kCorruptInput} for an answer that is none, or another trial's
+/// errors  Error{kCorruptInput} when the line is no answer, or the answer to another trial
 Trial TrialFrom(const std::string& line, int number) {
   const std::string origin = "the worker's answer";
   const Json json = ParseJson(line, origin);
@@ -72,13 +72,13 @@ Trial TrialFrom(const std::string& line, int number) {
     trial.samples_ns.push_back(sample.Int(1));
   }
   if (trial.outcome == TrialOutcome::kOk && trial.samples_ns.empty()) {
-    view["samples_ns"].Wrong("samples of a trial that is ok");
+    view["samples_ns"].Wrong("samples of a successful trial");
   }
   trial.started_utc = view["started_utc"].String();
   return trial;
 }
 
-/// The device of the last request, kept open for the next.
+/// The device of the last request, which stays open for the next one.
 class Devices {
  public:
   std::shared_ptr<DeviceBench> Bench(const std::string& device) {
@@ -136,7 +136,9 @@ void TrialWorker::Stop() {
   process_.reset();  // kills and reaps it
 }
 
-Trial TrialWorker::Lost(const TrialConfig& config, TrialOutcome outcome, std::string why) const {
+Trial TrialWorker::WithoutAnswer(const TrialConfig& config,
+                                 TrialOutcome outcome,
+                                 std::string why) const {
   Trial trial;
   trial.suite = options_.suite;
   trial.config = config;
@@ -160,7 +162,7 @@ std::optional<Trial> TrialWorker::Run(const TrialConfig& config,
   const std::int64_t end = runtime::SteadyNs() + longest;
   std::optional<std::string> line;
   if (channel_.Send(DumpJson(request), kSendNs)) {
-    while (!(line = channel_.Receive(kLookEveryNs)) && channel_.problem().empty() &&
+    while (!(line = channel_.Receive(kPollIntervalNs)) && channel_.problem().empty() &&
            runtime::SteadyNs() < end && !interrupted()) {
     }
   }
@@ -175,18 +177,20 @@ std::optional<Trial> TrialWorker::Run(const TrialConfig& config,
       trial.suite = options_.suite;
       trial.config = config;
     } catch (const Error& error) {
-      trial = Lost(config, TrialOutcome::kFailed, fmt::format("no answer: {}", error.what()));
+      trial = WithoutAnswer(
+          config, TrialOutcome::kFailed, fmt::format("no valid answer: {}", error.what()));
     }
   } else if (!channel_.problem().empty()) {
     const auto how = process_->WaitFor(kUntilEndedNs);
-    trial = Lost(config,
-                 TrialOutcome::kFailed,
-                 "its process " + how.value_or("closed its connection: " + channel_.problem()));
+    trial = WithoutAnswer(
+        config,
+        TrialOutcome::kFailed,
+        "its process " + how.value_or("closed its connection: " + channel_.problem()));
   } else {
-    trial = Lost(config,
-                 TrialOutcome::kTimeout,
-                 fmt::format("no answer within {:g} s; its process was ended",
-                             static_cast<double>(longest) * 1e-9));
+    trial = WithoutAnswer(config,
+                          TrialOutcome::kTimeout,
+                          fmt::format("no answer within {:g} s; its process was ended",
+                                      static_cast<double>(longest) * 1e-9));
   }
   if (trial.outcome != TrialOutcome::kOk) Stop();
   return trial;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trials in a process of their own, so that a kernel that crashes, hangs or leaves the device
-// broken ends that process and nothing else (docs/design/0015).
+// Runs trials in a worker process, so that a kernel that crashes, hangs or breaks the device ends
+// only the worker (docs/design/0015).
 //
-// One line of JSON each way per trial: {"trial": n, "config": key, "suite", "device", "limits"} and
-// {"trial": n, "outcome", ...}. The worker runs it by RunTrial(), as every other run does.
+// Each trial is one line of JSON to the worker, {"trial": n, "config": key, "suite", "device",
+// "limits"}, and one back, {"trial": n, "outcome", ...}. The worker calls RunTrial().
 #pragma once
 
 #include <cstdint>
@@ -19,34 +19,35 @@
 namespace dbsp::profiler {
 
 struct WorkerOptions {
-  std::string program = "dbsp-profile";  ///< argv[0], for the system's lists
+  std::string program = "dbsp-profile";  ///< argv[0], which ps shows
   std::string suite = "tune";
-  std::string device = "cpu";  ///< as --device has it
-  /// Past a trial's own budget: a worker that has not answered by then hangs. Starting it and
-  /// making the trial's buffers counts.
+  std::string device = "cpu";  ///< as in --device
+  /// Time after a trial's budget until the worker counts as hanging. It must cover the start of the
+  /// worker and the allocation of the trial's buffers.
   std::int64_t patience_ns = 60'000'000'000;
 };
 
-/// One worker at a time; it is started with the first trial and again after one that was not ok,
-/// because what made it fail may have broken the process or its device for the next.
-/// threads  one
+/// Starts the worker with the first trial, and a new one after every trial that is not ok, because
+/// the failure may have broken the process or the device. threads  one
 class TrialWorker {
  public:
   explicit TrialWorker(WorkerOptions options) : options_(std::move(options)) {}
 
-  /// The finished trial; nothing when interrupted. A worker that dies or answers nonsense makes it
-  /// kFailed, one that does not answer kTimeout; both are ended.
-  /// errors  Error{kUnavailable} when no process can be started
+  /// Runs a trial; returns nothing when interrupted. The outcome is kFailed when the worker ends or
+  /// answers nonsense, and kTimeout when it does not answer.
+  /// errors  Error{kUnavailable} when the system cannot start a process
   [[nodiscard]] std::optional<Trial> Run(const TrialConfig& config,
                                          const MeasureLimits& limits,
                                          const std::function<bool()>& interrupted);
-  /// Processes started so far.
+  /// Number of processes started so far.
   [[nodiscard]] int started() const { return started_; }
 
  private:
   void Start();
   void Stop();
-  [[nodiscard]] Trial Lost(const TrialConfig& config, TrialOutcome outcome, std::string why) const;
+  [[nodiscard]] Trial WithoutAnswer(const TrialConfig& config,
+                                    TrialOutcome outcome,
+                                    std::string why) const;
 
   WorkerOptions options_;
   std::optional<runtime::ChildProcess> process_;
@@ -55,8 +56,8 @@ class TrialWorker {
   int trial_ = 0;
 };
 
-/// The worker's end: serves trials until its parent closes the connection. Nothing in a process
-/// that was not started as a worker. returns the exit code
+/// In a worker process: runs trials until the parent closes the connection, and returns the exit
+/// code. In any other process: returns nothing.
 [[nodiscard]] std::optional<int> ServeTrialsIfWorker();
 
 }  // namespace dbsp::profiler

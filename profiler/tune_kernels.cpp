@@ -20,32 +20,33 @@
 namespace dbsp::profiler {
 namespace {
 
-/// One sample of the final: a trial so short that candidates follow each other closely.
-constexpr std::int64_t kTurnNs = 20'000'000;
-constexpr MeasureLimits kTurn{
-    .warmups = 1, .min_samples = 1, .max_samples = 3, .budget_ns = kTurnNs};
-constexpr int kFewestTurns = 5;
-constexpr int kMostTurns = 25;
-/// Candidates that hang may use up a shape's time; without a final it would have been for nothing.
+/// Limits of one sample of the final, which is a short trial so that the finalists alternate
+/// quickly.
+constexpr MeasureLimits kFinalSample{
+    .warmups = 1, .min_samples = 1, .max_samples = 3, .budget_ns = 20'000'000};
+constexpr int kFewestFinalSamples = 5;
+constexpr int kMostFinalSamples = 25;
+/// Least time of a final, also when candidates that hang have used up the shape's time.
 constexpr std::int64_t kLeastFinalNs = 2'000'000'000;
-/// Part of a shape's time that goes to finding the finalists.
+/// Part of a shape's time that is spent on finding the finalists.
 constexpr double kScreeningPart = 0.5;
 
 double MedianOf(const Trial& trial) {
   return QuartilesOf({trial.samples_ns.begin(), trial.samples_ns.end()}).median;
 }
 
-/// A finalist that does not work any more.
+/// Thrown when a finalist fails.
 struct FinalistLost {
   Trial trial;
 };
+/// Thrown when the user interrupts.
 struct Interrupt {};
 
 const KernelVariant& Named(const TuneTarget& target, const std::string& name) {
   for (const KernelVariant& kernel : target.kernels) {
     if (kernel.name == name) return kernel;
   }
-  Fail(ErrorCode::kInternal, "kernel {} is not in its own table", name);
+  Fail(ErrorCode::kInternal, "kernel {} is not in the table of its device", name);
 }
 
 TuneShape ShapeOf(const AttentionConfig& config, const TuneTarget& target) {
@@ -67,8 +68,9 @@ TuneShape ShapeOf(const AttentionConfig& config, const TuneTarget& target) {
                             ModelCost(Named(target, b), config, target);
                    });
   while (shape.candidates.size() > kMostMeasured) {
-    shape.excluded.emplace_back(shape.candidates.back(),
-                                fmt::format("beyond the model's first {}", kMostMeasured));
+    shape.excluded.emplace_back(
+        shape.candidates.back(),
+        fmt::format("not among the first {} of the model's order", kMostMeasured));
     shape.candidates.pop_back();
   }
   return shape;
@@ -79,7 +81,7 @@ AttentionConfig With(AttentionConfig config, const std::string& kernel) {
   return config;
 }
 
-/// The finalists' samples in turns; whoever fails is out and the others begin again.
+/// Measures the finalists in turn. A finalist that fails is removed, and the others start again.
 std::vector<Trial> Final(const TuneShape& shape,
                          std::vector<Trial> finalists,
                          const TuneRun& run,
@@ -87,15 +89,15 @@ std::vector<Trial> Final(const TuneShape& shape,
                          std::vector<Trial>& lost) {
   DeviceLimits limits;
   limits.min_time_ns = 0;
-  limits.min_samples = kFewestTurns;
-  limits.max_samples = kMostTurns;
+  limits.min_samples = kFewestFinalSamples;
+  limits.max_samples = kMostFinalSamples;
   limits.budget_ns = budget_ns;
   while (!finalists.empty()) {
     std::vector<DeviceCandidate> candidates;
     for (const Trial& finalist : finalists) {
       const std::string kernel = std::get<AttentionConfig>(finalist.config).kernel;
       candidates.push_back({kernel, [&run, config = With(shape.config, kernel)] {
-                              const auto trial = run.run(config, kTurn);
+                              const auto trial = run.run(config, kFinalSample);
                               if (!trial) throw Interrupt{};
                               if (trial->outcome != TrialOutcome::kOk) throw FinalistLost{*trial};
                               return DeviceReading{MedianOf(*trial), std::nullopt};
@@ -109,7 +111,7 @@ std::vector<Trial> Final(const TuneShape& shape,
         for (const double ns : measured[i].samples_ns) {
           trial.samples_ns.push_back(std::max<std::int64_t>(std::llround(ns), 1));
         }
-        trial.method += kTurnsSuffix;
+        trial.method += kFinalSuffix;
         trial.stop_reason = measured[i].stop_reason;
         trial.detail = fmt::format("in turns with {} others; each sample is the median of a trial",
                                    finalists.size() - 1);
@@ -117,18 +119,19 @@ std::vector<Trial> Final(const TuneShape& shape,
         trial.started_utc = NowUtc();
       }
       return finalists;
-    } catch (const FinalistLost& gone) {
-      run.keep(gone.trial);
-      lost.push_back(gone.trial);
+    } catch (const FinalistLost& lost_one) {
+      run.keep(lost_one.trial);
+      lost.push_back(lost_one.trial);
       std::erase_if(finalists, [&](const Trial& trial) {
-        return KeyOf(trial.config) == KeyOf(gone.trial.config);
+        return KeyOf(trial.config) == KeyOf(lost_one.trial.config);
       });
     }
   }
   return finalists;
 }
 
-std::string Words(const KernelChoice& choice) {
+/// Text of a choice. The database's views parse it (db/migrations.h).
+std::string ChoiceText(const KernelChoice& choice) {
   const std::string numbers =
       fmt::format("{:.1f}% against noise of {:.1f}%", 100 * choice.gain, 100 * choice.noise);
   switch (choice.verdict) {
@@ -164,14 +167,14 @@ TuneTarget GpuTuneTarget(int arch, int sm_count, int shared_bytes) {
   target.refused = [arch, shared_bytes](const KernelVariant& kernel) -> std::optional<std::string> {
     if (!kernels::gpu::RunsOn(kernels::gpu::VariantNamed(kernel.name), arch)) {
       const int from = kernel.arch.value_or(0);
-      return fmt::format("is machine code for {}.{}, the device is {}.{}",
+      return fmt::format("needs compute capability {}.{}, but the device has {}.{}",
                          from / 10,
                          from % 10,
                          arch / 10,
                          arch % 10);
     }
     if (kernel.shared_bytes.value_or(0) > shared_bytes) {
-      return fmt::format("takes {} bytes of shared memory, a block may have {}",
+      return fmt::format("needs {} bytes of shared memory, but a block may use {}",
                          *kernel.shared_bytes,
                          shared_bytes);
     }
@@ -197,7 +200,7 @@ std::vector<TuneShape> ShapesOf(const std::vector<TrialConfig>& suite, const Tun
 double ModelCost(const KernelVariant& kernel,
                  const AttentionConfig& config,
                  const TuneTarget& target) {
-  if (target.arch == 0) return 0;  // a CPU's table is in order
+  if (target.arch == 0) return 0;  // the CPU's table is already in order
   // FlashAttention-3 is 1.5 to 2.0 times as fast as FlashAttention-2 on an H100 (arXiv 2407.08608,
   // abstract): wgmma against mma.sync. MagiAttention's gathered keys run at 0.8 of whole blocks.
   const double rate = (kernel.arch.value_or(80) >= 90 ? 1.75 : 1.0) *
@@ -213,7 +216,7 @@ double ModelCost(const KernelVariant& kernel,
       std::max(1, target.shared_bytes / shared) * static_cast<double>(target.sm_count);
   const double waves = std::ceil(tiles / together);
   const double steps = std::ceil(keys / tile_n);
-  // Tiles of an SM share its tensor cores, so a wave takes as long as all of them one by one.
+  // The tiles on one SM share its tensor cores, so a wave takes the sum of their times.
   const double per_wave = std::max(1, target.shared_bytes / shared) * steps * tile_m * tile_n;
   return waves * per_wave * config.head_dim / rate;
 }
@@ -281,7 +284,7 @@ std::optional<KernelChoice> TuneOneShape(const TuneShape& shape, const TuneRun& 
     }
     if (trial->outcome == TrialOutcome::kOk) works.push_back(std::move(*trial));
   }
-  // The default is in the final however slow it is: it is what a winner must beat.
+  // The default is always in the final, because every other kernel is compared with it.
   std::stable_sort(works.begin(), works.end(), [&](const Trial& a, const Trial& b) {
     const auto usual = [&](const Trial& trial) {
       return std::get<AttentionConfig>(trial.config).kernel == shape.config.kernel;
@@ -299,7 +302,7 @@ std::optional<KernelChoice> TuneOneShape(const TuneShape& shape, const TuneRun& 
   KernelChoice choice = Decide(shape, finals);
   for (Trial& trial : finals) {
     if (KeyOf(trial.config) == KeyOf(choice.config)) {
-      trial.detail = Words(choice) + "; " + trial.detail;
+      trial.detail = ChoiceText(choice) + "; " + trial.detail;
     }
     run.keep(trial);
     all.push_back(std::move(trial));

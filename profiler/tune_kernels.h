@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which attention kernel is fastest on which shape: constraints, then a model's order, then the
-// first ones measured, then the best of those in turns; the default stays unless another one is
-// faster by more than the noise. It knows neither devices nor processes: trials are run by a
-// function.
+// Chooses the fastest attention kernel for a shape. Kernels that the device cannot run are
+// excluded, the rest is ordered by a model, the first of that order are measured, and the best of
+// these are measured again in turn (the final). The default stays unless another kernel is faster
+// by more than the noise. Devices and processes are unknown here: a function runs the trials.
 #pragma once
 
 #include <cstdint>
@@ -17,19 +17,19 @@
 
 namespace dbsp::profiler {
 
-/// Candidates that are measured, the default among them, and those that meet in the final.
+/// Most candidates that are measured, and most finalists; both include the default.
 inline constexpr int kMostMeasured = 16;
 inline constexpr int kMostFinalists = 8;
-/// A gain below this is no reason to leave the default, however sure it is.
+/// A smaller gain never replaces the default, even if it is above the noise.
 inline constexpr double kLeastGain = 0.01;
 
-/// What there is to choose from.
+/// The kernels to choose from, and the device.
 struct TuneTarget {
-  std::vector<KernelVariant> kernels = {};  ///< of a shape's, the first is its default
+  std::vector<KernelVariant> kernels = {};  ///< the first that fits a shape is its default
   int arch = 0;  ///< compute capability, 90 for 9.0; 0 for a CPU
   int sm_count = 1;
-  int shared_bytes = 0;  ///< most a thread block may ask for
-  /// Why the device does not run a kernel whatever the shape; nothing when it does.
+  int shared_bytes = 0;  ///< most shared memory of a thread block
+  /// Why the device cannot run a kernel at all; nothing when it can.
   std::function<std::optional<std::string>(const KernelVariant&)> refused =
       [](const KernelVariant&) { return std::nullopt; };
 };
@@ -37,18 +37,18 @@ struct TuneTarget {
 [[nodiscard]] TuneTarget GpuTuneTarget(int arch, int sm_count, int shared_bytes);
 
 struct TuneShape {
-  AttentionConfig config = {};  ///< kernel: the default
-  std::vector<std::string> candidates = {};  ///< by the model, but for the default, which is first
-  std::vector<std::pair<std::string, std::string>> excluded = {};  ///< kernel and why
+  AttentionConfig config = {};  ///< its kernel is the default
+  std::vector<std::string> candidates = {};  ///< the default first, then in the model's order
+  std::vector<std::pair<std::string, std::string>> excluded = {};  ///< kernel, reason
 };
-/// The shapes of a suite's attention calls, once each, in its order; those that one kernel alone
-/// takes are left out. A kernel made for other blocks or another head_dim is none of a shape's and
-/// not listed as excluded.
+/// The distinct shapes of a suite's attention calls, in the suite's order, without shapes that only
+/// one kernel takes. Kernels for other blocks or another head_dim are neither candidates nor listed
+/// as excluded.
 [[nodiscard]] std::vector<TuneShape> ShapesOf(const std::vector<TrialConfig>& suite,
                                               const TuneTarget& target);
 
-/// An order, not a prediction: tiles of work, rounded up to the waves that the device runs them in,
-/// at rates whose ratios are published (docs/profiling.md).
+/// Relative cost, which only orders kernels: tiles of work, rounded up to whole waves of the
+/// device, at published ratios of rates (docs/profiling.md).
 [[nodiscard]] double ModelCost(const KernelVariant& kernel,
                                const AttentionConfig& config,
                                const TuneTarget& target);
@@ -57,35 +57,36 @@ enum class ChoiceVerdict : std::uint8_t { kDefault, kSwitched, kAmbiguous, kDefa
 [[nodiscard]] const char* NameOf(ChoiceVerdict verdict);  ///< "default", "switched", ...
 
 struct KernelChoice {
-  AttentionConfig config = {};  ///< kernel: the chosen one; the default with kNone
+  AttentionConfig config = {};  ///< its kernel is the chosen one; the default with kNone
   std::string default_kernel = {};
   ChoiceVerdict verdict = ChoiceVerdict::kNone;
-  std::string fastest = {};  ///< by the medians of the final
-  double gain = 0;  ///< of the fastest over the default, part of the default's time
-  double noise = 0;  ///< what the gain must be above
-  std::vector<Trial> trials = {};  ///< all that were run, those of the final last
+  std::string fastest = {};  ///< smallest median in the final
+  double gain = 0;  ///< time saved by the fastest, as a part of the default's time
+  double noise = 0;  ///< the gain must be larger than this
+  std::vector<Trial> trials = {};  ///< of this run; those of the final are last
 };
 
-/// Medians apart by more than twice their standard errors together, and by kLeastGain.
-/// finals  trials of the final, at least one
+/// Replaces the default when the medians differ by more than twice their combined standard error,
+/// and by more than kLeastGain.
+/// finals  trials of the final; empty when no kernel works
 [[nodiscard]] KernelChoice Decide(const TuneShape& shape, const std::vector<Trial>& finals);
 
 struct TuneRun {
   std::function<std::optional<Trial>(const AttentionConfig&, const MeasureLimits&)> run;
-  /// A trial of an earlier run that may be used instead; null: there is none.
+  /// A finished trial of an earlier run to use instead; nothing when there is none.
   std::function<std::optional<Trial>(const AttentionConfig&)> known =
       [](const AttentionConfig&) -> std::optional<Trial> { return std::nullopt; };
-  /// Called with every trial that was run as soon as it is finished, those of the final last.
+  /// Called with every new trial as soon as it has finished.
   std::function<void(const Trial&)> keep = [](const Trial&) {};
-  std::int64_t budget_ns = 5'000'000'000;  ///< of one shape
+  std::int64_t budget_ns = 5'000'000'000;  ///< for one shape
 };
-/// Nothing when interrupted. A candidate that fails is out, wherever it fails.
+/// Chooses a kernel for one shape; nothing when interrupted. A candidate that fails is removed.
 [[nodiscard]] std::optional<KernelChoice> TuneOneShape(const TuneShape& shape, const TuneRun& run);
 
-/// Trials of finals have a method of their own, "cpu.thread_time.turns": other trials of the same
-/// configuration were not taken in turns with others.
-inline constexpr const char* kTurnsSuffix = ".turns";
-/// The chosen kernel's final trial says so in its detail, which begins with this.
+/// Suffix of the method of final trials, "cpu.thread_time.turns", because other trials of the same
+/// configuration were not measured in turn with other kernels.
+inline constexpr const char* kFinalSuffix = ".turns";
+/// The detail of the chosen kernel's final trial begins with this word.
 inline constexpr const char* kChosen = "chosen";
 
 }  // namespace dbsp::profiler

@@ -98,14 +98,14 @@ class NcclRun final : private RankDriver {
 
   /// No device passes its start before all have come: where every rank's clock is set to zero.
   void Arrive() {
-    at_.link.WaitFor(*Record(at_.compute));
+    Record(at_.compute)->Block(at_.link);
     const std::vector<std::int64_t> counts(cell_.ranks(), 1);
     std::vector<std::int64_t> offsets(counts.size());
     std::iota(offsets.begin(), offsets.end(), std::int64_t{0});
     auto* words = at_.meeting.As<float>();
     communicator_.EnqueueAllGatherV(words + rank_.rank(), 1, words, counts, offsets);
     start_ = Record(at_.link);
-    at_.compute.WaitFor(*start_);
+    start_->Block(at_.compute);
   }
 
   /// `body` between two events on `stream`; returns the second.
@@ -135,7 +135,7 @@ class NcclRun final : private RankDriver {
 
   void StartExchange(int round) override {
     // What was enqueued before the pack has read the receive buffer, too.
-    at_.link.WaitFor(*packed_);
+    packed_->Block(at_.link);
     const auto at = static_cast<std::size_t>(round);
     exchanged_[at] = Timed(SegmentKind::kExchange, round, at_.link, [&] {
       const RoundBuffers buffers = rank_.Buffers(round);
@@ -149,7 +149,7 @@ class NcclRun final : private RankDriver {
     });
   }
 
-  void FinishExchange(int round) override { at_.compute.WaitFor(*exchanged_[round]); }
+  void FinishExchange(int round) override { exchanged_[round]->Block(at_.compute); }
 
   void Unpack(int round) override {
     (void)Timed(SegmentKind::kUnpack, round, at_.compute, [&] {
@@ -178,8 +178,7 @@ class NcclRun final : private RankDriver {
   void StartHop(int step) override {
     // The first hop sends what was unpacked; a later one what the hop before brought, and receives
     // where the attention before last read.
-    at_.link.WaitFor(step == 0 ? *Record(at_.compute)
-                               : *attended_[static_cast<std::size_t>(step) - 1]);
+    (step == 0 ? Record(at_.compute) : attended_[step - 1])->Block(at_.link);
     hopped_ = Timed(SegmentKind::kHop, step, at_.link, [&] {
       const HopBuffers hop = rank_.Hop(step);
       communicator_.EnqueueSendRecv(
@@ -191,7 +190,7 @@ class NcclRun final : private RankDriver {
   }
 
   void FinishHop(int step) override {
-    at_.compute.WaitFor(*hopped_);
+    hopped_->Block(at_.compute);
     rank_.HopDone(step);
   }
 

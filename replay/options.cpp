@@ -12,7 +12,7 @@
 namespace dbsp::replay {
 namespace {
 
-constexpr std::array<const char*, 4> kTransports{"serial", "threads", "mpi", "nccl"};
+constexpr std::array<const char*, 3> kTransports{"serial", "threads", "nccl"};
 constexpr std::array<const char*, 3> kGraphModes{"auto", "on", "off"};
 
 std::optional<int> ParseInt(std::string_view text) {
@@ -56,9 +56,6 @@ void RequireTransport(TransportKind transport, const runtime::DeviceSpec& device
       Fail(ErrorCode::kUnavailable,
            "--transport threads: unavailable: it plays ranks on the cores of a CPU; with --device "
            "cuda use serial, or nccl with a GPU per rank");
-    case TransportKind::kMpi:
-      Fail(ErrorCode::kUnavailable,
-           "--transport mpi: unavailable: this dbsp has no MPI transport; use threads or serial");
     case TransportKind::kNccl:
       if (cuda) return;
       Fail(ErrorCode::kUnavailable,

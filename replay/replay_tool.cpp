@@ -50,8 +50,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--db", flags.db, "Database to store replay, ledger and plan in");
   app.add_option("--workload", flags.workload, "Take masks from this file, not from the plan");
   app.add_option("--device", flags.device, "cpu or cuda[:N]")->capture_default_str();
-  app.add_option("--transport", flags.transport, "serial, threads, mpi or nccl")
-      ->capture_default_str();
+  app.add_option("--transport", flags.transport, "serial, threads or nccl")->capture_default_str();
   app.add_option("--kernel", flags.kernel, "Attention kernel to run in place of the plan's");
   app.add_option("--graph", flags.graph, "Launch serial runs on cuda as CUDA graphs: auto, on, off")
       ->capture_default_str();

@@ -19,7 +19,7 @@
 
 namespace dbsp::replay {
 
-enum class TransportKind : std::uint8_t { kSerial, kThreads, kMpi, kNccl };
+enum class TransportKind : std::uint8_t { kSerial, kThreads, kNccl };
 
 /// Whether a serial run on a GPU is launched as one CUDA graph. kAuto: when, in the run before, the
 /// host took more than half as long to enqueue the run as the device took to do it, for then the

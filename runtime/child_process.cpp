@@ -24,7 +24,7 @@ namespace {
 
 constexpr const char* kParentVariable = "DBSP_PARENT";
 
-std::string WordsOf(int status) {
+std::string DescribeExit(int status) {
   if (WIFSIGNALED(status)) {
     return fmt::format(
         "was killed by signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));
@@ -58,7 +58,7 @@ struct FileActions {
   posix_spawn_file_actions_t actions{};
 };
 
-/// Signals as a program expects them at its start, whatever this process catches or blocks.
+/// Spawn attributes with no blocked signals, whatever this process blocks.
 struct SignalDefaults {
   SignalDefaults() {
     ::posix_spawnattr_init(&attributes);
@@ -81,9 +81,9 @@ ChildProcess ChildProcess::Start(const ChildOptions& options) {
   FileActions files;
   ::posix_spawn_file_actions_addopen(&files.actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_adddup2(&files.actions, STDERR_FILENO, STDOUT_FILENO);
-  if (options.keep_open >= 0) {
-    // Onto itself: that clears close-on-exec in the child alone.
-    ::posix_spawn_file_actions_adddup2(&files.actions, options.keep_open, options.keep_open);
+  if (options.keep_open) {
+    // Duplicating a descriptor onto itself clears close-on-exec in the child only.
+    ::posix_spawn_file_actions_adddup2(&files.actions, *options.keep_open, *options.keep_open);
   }
   const SignalDefaults defaults;
   pid_t pid = -1;
@@ -110,7 +110,7 @@ std::optional<std::string> ChildProcess::Ended() {
   if (ended_) return ended_;
   int status = 0;
   const pid_t found = ::waitpid(pid_, &status, WNOHANG);
-  if (found == pid_) ended_ = WordsOf(status);
+  if (found == pid_) ended_ = DescribeExit(status);
   if (found < 0 && errno == ECHILD) ended_ = "was reaped elsewhere";
   return ended_;
 }
@@ -127,16 +127,16 @@ void ChildProcess::Kill() {
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
-  ended_ = WordsOf(status);
+  ended_ = DescribeExit(status);
 }
 
 void EndWithParent() {
   const char* parent = std::getenv(kParentVariable);
   if (parent == nullptr) return;
   (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  // It may have ended before that call.
+  // The parent may have ended before that call.
   if (std::to_string(::getppid()) != parent) ::_exit(1);
-  // What this process starts in its turn has another parent.
+  // The children of this process have another parent.
   ::unsetenv(kParentVariable);
 }
 

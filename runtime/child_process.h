@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processes that dbsp starts of itself, and that never outlive it: the system ends them when their
-// parent ends, and the object ends and reaps them when it goes.
+// Child processes that run this same program. A child never outlives its parent: the system ends it
+// with the parent, and the destructor kills and reaps it.
 #pragma once
 
 #include <sys/types.h>
@@ -17,29 +17,30 @@ namespace dbsp::runtime {
 
 struct ChildOptions {
   std::vector<std::string> argv;  ///< argv[0] included
-  std::map<std::string, std::string> variables;  ///< set in the child, over what is inherited
-  /// Kept open in the child; what else is open is closed there where it was opened close-on-exec.
-  int keep_open = -1;
+  std::map<std::string, std::string> variables;  ///< set in the child in addition to this process's
+  /// A file descriptor that the child inherits. Other descriptors that are close-on-exec are
+  /// closed.
+  std::optional<int> keep_open = {};
 };
 
-/// A running copy of this program. Standard input is empty; its standard output goes to standard
-/// error, which is this process's: nothing but this process writes to standard output.
-/// threads  one; the thread that starts it must not end before it
+/// A running copy of this program. Its standard input is empty, and its standard output is this
+/// process's standard error, so that only this process writes to standard output.
+/// threads  one; the thread that starts the child must not end before the child
 class ChildProcess {
  public:
-  /// errors  Error{kUnavailable} when the system starts no more processes
+  /// errors  Error{kUnavailable} when the system cannot start a process
   static ChildProcess Start(const ChildOptions& options);
   ~ChildProcess();
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&&) = delete;
 
   [[nodiscard]] pid_t pid() const { return pid_; }
-  /// How it ended, "ended with exit code 3", "was killed by signal 9 (Killed)"; nothing while it
-  /// runs. Reaps it.
+  /// How the child ended: "ended with exit code 3", "was killed by signal 9 (Killed)". Returns
+  /// nothing while it runs. Reaps a child that has ended.
   [[nodiscard]] std::optional<std::string> Ended();
-  /// The same after waiting for so long.
+  /// Waits until the child ends or the deadline passes; returns as Ended().
   [[nodiscard]] std::optional<std::string> WaitFor(std::int64_t deadline_ns);
-  /// Ends it at once, also when it is stopped, and reaps it.
+  /// Kills the child at once, also when it is stopped, and reaps it.
   void Kill();
 
  private:
@@ -49,8 +50,8 @@ class ChildProcess {
   std::optional<std::string> ended_;
 };
 
-/// Called first in a program that may be such a child: ends with its parent from now on, and at
-/// once when that has ended already. Does nothing in a program started otherwise.
+/// Makes this process end with its parent, when it is a ChildProcess; otherwise does nothing. A
+/// program that may be a child calls it first in main().
 void EndWithParent();
 
 }  // namespace dbsp::runtime

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The clocks that CPU work is timed with; one place, so that profile and replay read the same one.
+// The clocks for timing work on the CPU. Profiler and replay use the same ones.
 #pragma once
 
 #include <cstdint>
 
 namespace dbsp::runtime {
 
-/// Wall time, nanoseconds; never goes back. For what several threads do together.
+/// Wall time in nanoseconds, which never goes back. For work of several threads together.
 [[nodiscard]] std::int64_t SteadyNs();
 
-/// Time the calling thread has spent on a core, nanoseconds. For what one thread does alone: on a
-/// machine that other programs use too, wall time would also count their turns on the core. On an
-/// idle machine both are equal.
+/// Time that the calling thread has spent on a core, in nanoseconds. For work of one thread: wall
+/// time would also count the time of other programs on the core. Both are equal on an idle machine.
 [[nodiscard]] std::int64_t ThreadNs();
 
 }  // namespace dbsp::runtime

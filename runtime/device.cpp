@@ -26,30 +26,7 @@
 namespace dbsp::runtime {
 namespace {
 
-std::string Name(const DeviceSpec& device) {
-  if (device.kind == DeviceKind::kCpu) return "cpu";
-  return device.index == 0 ? "cuda" : fmt::format("cuda:{}", device.index);
-}
-
-void RequireCuda(const DeviceSpec& device) {
-  const CudaDriver driver = CudaDriver::Load();
-  const int count = driver.device_count();
-  if (count == 0) {
-    Fail(ErrorCode::kUnavailable,
-         "an NVIDIA driver (CUDA {}) is here, but it sees no device",
-         driver.version());
-  }
-  if (device.index >= count) {
-    Fail(ErrorCode::kUnavailable, "no device {}; there are {}", device.index, count);
-  }
-  // Answering otherwise would let a tool measure the CPU and store it as a GPU.
-  Fail(ErrorCode::kUnavailable,
-       "{} is here, but dbsp {} runs on the CPU only; use --device cpu",
-       driver.device_name(device.index),
-       DBSP_VERSION);
-}
-
-/// What is here of the vendors' libraries. Absence is normal on most machines and leaves no trace.
+/// Adds the versions of the installed vendor libraries. An absent library adds nothing.
 void AddVendorFacts(std::map<std::string, std::string>& extra) {
   const std::pair<const char*, std::optional<std::string>> versions[] = {
       {"cuda_driver", CudaDriver::InstalledVersion()},
@@ -62,7 +39,7 @@ void AddVendorFacts(std::map<std::string, std::string>& extra) {
   for (const auto& [name, version] : versions) {
     if (version) extra[name] = *version;
   }
-  // NCCL takes its algorithm, protocol and channels from these, so measurements hang on them.
+  // NCCL reads its algorithm, protocol and channels from these, so measurements depend on them.
   for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
     const std::string_view text = *variable;
     const std::size_t equals = text.find('=');
@@ -71,8 +48,8 @@ void AddVendorFacts(std::map<std::string, std::string>& extra) {
   }
 }
 
-/// The GPU and its links to the others that this process sees. Without NVML its own words stand
-/// there: measurements without clocks and limits are worth less, and a reader must see why.
+/// Adds the GPU's properties and its links to the other visible GPUs. Without NVML it adds NVML's
+/// error text instead, so that a reader sees why clocks and limits are missing.
 void AddGpuFacts(const CudaDriver& driver, int index, Provenance& facts) {
   facts.device_name = driver.device_name(index);
   facts.device_uuid = driver.device_uuid(index);
@@ -108,15 +85,6 @@ DeviceSpec ParseDevice(const std::string& text) {
        text);
 }
 
-void RequireDevice(const DeviceSpec& device) {
-  if (device.kind == DeviceKind::kCpu) return;
-  try {
-    RequireCuda(device);
-  } catch (const Error& error) {
-    Fail(error.code(), "--device {}: unavailable: {}", Name(device), error.what());
-  }
-}
-
 Provenance CollectProvenance(const DeviceSpec& device, int argc, const char* const* argv) {
   Provenance facts;
   facts.device_kind = device.kind == DeviceKind::kCpu ? "cpu" : "cuda";
@@ -148,8 +116,8 @@ std::optional<std::string> WarningOf(const Provenance& machine) {
   const auto mig = machine.extra.find("gpu_mig");
   if (mig == machine.extra.end() || !mig->second.starts_with("on")) return std::nullopt;
   return fmt::format(
-      "warning: MIG is on: {} is a part of a GPU and shares its links and clocks with the other "
-      "parts; times are of this part, and NCCL and counters may refuse it",
+      "warning: MIG is on: {} is a part of a GPU and shares links and clocks with the other parts; "
+      "times are of this part only, and NCCL and counters may refuse it",
       machine.device_name);
 }
 

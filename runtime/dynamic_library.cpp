@@ -12,7 +12,7 @@
 namespace dbsp::runtime {
 
 DynamicLibrary::DynamicLibrary(std::string name, const std::string& what, const std::string& remedy)
-    // Never unloaded: these libraries start threads and register handlers that outlive a handle.
+    // RTLD_NODELETE, because these libraries start threads and register handlers.
     : name_(std::move(name)),
       handle_(dlopen(name_.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)) {
   if (handle_) return;
@@ -33,7 +33,7 @@ void* DynamicLibrary::TryFind(const char* symbol) const { return dlsym(handle_.g
 void* DynamicLibrary::Find(const char* symbol) const {
   void* address = TryFind(symbol);
   if (address == nullptr) {
-    Fail(ErrorCode::kUnavailable, "{} has no function {}; it is too old", name_, symbol);
+    Fail(ErrorCode::kUnavailable, "{} has no function {}; the library is too old", name_, symbol);
   }
   return address;
 }

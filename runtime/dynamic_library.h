@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A shared library opened at run time, so that a binary built here starts on any machine.
+// A shared library that is opened at run time, so that a program also starts without it.
 #pragma once
 
 #include <memory>
@@ -7,23 +7,23 @@
 
 namespace dbsp::runtime {
 
-/// One open library. It stays in the process until that ends, so that functions taken from it may
-/// outlive the object.
+/// One open library. It stays loaded until the process ends, so that its functions may outlive the
+/// object.
 class DynamicLibrary {
  public:
   /// Opens `name` as the dynamic linker finds it.
-  /// errors  Error{kUnavailable} "WHAT (NAME not found)", with a remedy "WHAT: NAME not found;
-  ///         REMEDY"; the linker's words when the file is there but cannot be loaded
+  /// errors  Error{kUnavailable} "WHAT (NAME not found)", or with a remedy "WHAT: NAME not found;
+  ///         REMEDY"; with the linker's error text when the file exists but cannot be loaded
   DynamicLibrary(std::string name, const std::string& what, const std::string& remedy = "");
 
   [[nodiscard]] const std::string& name() const { return name_; }
 
-  /// The function called `symbol`, typed by the caller. errors Error{kUnavailable} when absent
+  /// The function `symbol`. The caller gives its type. errors Error{kUnavailable} when absent
   template <typename Function>
   [[nodiscard]] Function* Get(const char* symbol) const {
     return reinterpret_cast<Function*>(Find(symbol));
   }
-  /// The same; null when absent, for functions that only newer versions have.
+  /// The same; null when absent. For functions that only newer versions have.
   template <typename Function>
   [[nodiscard]] Function* TryGet(const char* symbol) const {
     return reinterpret_cast<Function*>(TryFind(symbol));

@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -27,7 +28,7 @@ std::string Trimmed(const std::string& text) {
 
 utsname SystemNames() {
   utsname names{};
-  uname(&names);  // fails only for a bad pointer
+  uname(&names);  // fails only for an invalid pointer
   return names;
 }
 
@@ -60,6 +61,14 @@ std::optional<std::string> FieldOf(const std::string& text, const std::string& k
 }
 
 std::string HostName() { return SystemNames().nodename; }
+std::string HostId() {
+  std::string id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+  if (id.empty()) id = HostName();
+  std::error_code absent;
+  const auto network = std::filesystem::read_symlink("/proc/self/ns/net", absent);
+  return absent ? id : id + " " + network.string();
+}
 std::string KernelRelease() { return SystemNames().release; }
 
 std::string CpuModel() {

@@ -14,8 +14,8 @@ std::size_t CopiesFor(std::size_t bytes) {
 }
 
 std::vector<float> Values(std::size_t count, std::uint64_t seed) {
-  // A prime number of values is drawn and repeated: drawing millions would take longer than
-  // measuring.
+  // A prime number of values is drawn and then repeated, because drawing millions would take longer
+  // than measuring.
   constexpr std::size_t kDrawn = 65'521;
   std::mt19937 random(static_cast<std::uint32_t>(seed));
   std::uniform_real_distribution<float> draw(-1.0F, 1.0F);
@@ -50,7 +50,7 @@ CpuAttention::CpuAttention(const AttentionConfig& c)
 
 void CpuAttention::Run() {
   const AttentionConfig& c = config_;
-  Buffers& b = buffers_[turn_++ % buffers_.size()];
+  Buffers& b = buffers_[calls_++ % buffers_.size()];
   const auto rows = static_cast<std::size_t>(c.q_blocks);
   const auto q_floats = rows * c.block.q * c.head_dim;
   const auto k_floats = static_cast<std::size_t>(c.k_blocks) * c.block.k * c.head_dim;

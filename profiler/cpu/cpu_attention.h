@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One attention configuration in host memory, as trials on the CPU run it.
+// One attention configuration in host memory, for trials on the CPU.
 #pragma once
 
 #include <cstddef>
@@ -12,12 +12,12 @@
 
 namespace dbsp::profiler {
 
-/// How many sets of buffers of `bytes` take turns: up to 8 of them or 64 MiB, which is more than
-/// the caches that a core can use. Small ones stay in the cache, as what was just packed or
-/// received does.
+/// Number of sets of buffers of `bytes` that calls use in turn: up to 8 sets or 64 MiB, which is
+/// more than the caches of a core. Small sets stay in the cache, as data that was just packed or
+/// received does in a replay.
 [[nodiscard]] std::size_t CopiesFor(std::size_t bytes);
 
-/// Values like those of normalised activations; the same seed gives the same ones.
+/// Values in the range of normalised activations, a function of `seed`.
 [[nodiscard]] std::vector<float> Values(std::size_t count, std::uint64_t seed);
 
 /// threads  one
@@ -25,7 +25,7 @@ class CpuAttention {
  public:
   /// errors  Error{kInvalidArgument} for an unknown kernel, Error{kInvalidArgument} as MakeLists
   explicit CpuAttention(const AttentionConfig& config);
-  /// All heads, one after the other, on the next set of buffers.
+  /// Computes all heads, one after the other, on the next set of buffers.
   void Run();
 
  private:
@@ -38,8 +38,8 @@ class CpuAttention {
   BlockLists lists_;
   std::vector<Buffers> buffers_;
   std::vector<int> q_tokens_, k_tokens_;
-  std::vector<std::int64_t> begins_;  ///< every head's offsets start at 0 of its part of the list
-  std::size_t turn_ = 0;
+  std::vector<std::int64_t> begins_;  ///< per head, offsets into the head's part of the list
+  std::size_t calls_ = 0;
 };
 
 }  // namespace dbsp::profiler

@@ -29,13 +29,13 @@ struct Span {
   }
 };
 
-/// A rank's thread that attends when it is told to.
+/// A rank's second thread, which runs attention when asked.
 /// threads  one caller
-class Attender {
+class AttentionThread {
  public:
-  explicit Attender(const AttentionConfig& config)
+  explicit AttentionThread(const AttentionConfig& config)
       : attention_(config), thread_([this] { Work(); }) {}
-  ~Attender() {
+  ~AttentionThread() {
     {
       const std::lock_guard lock(mutex_);
       end_ = true;
@@ -44,8 +44,8 @@ class Attender {
     changed_.notify_all();
     thread_.join();
   }
-  Attender(const Attender&) = delete;
-  Attender& operator=(const Attender&) = delete;
+  AttentionThread(const AttentionThread&) = delete;
+  AttentionThread& operator=(const AttentionThread&) = delete;
 
   enum class Calls : std::uint8_t { kOne, kUntilStopped };
   void Start(Calls calls) {
@@ -65,12 +65,12 @@ class Attender {
     const std::lock_guard lock(mutex_);
     return !asked_;
   }
-  /// Lets the call that runs come to its end.
+  /// Ends the repetition after the current call.
   void Stop() {
     const std::lock_guard lock(mutex_);
     repeat_ = false;
   }
-  /// When the calls were, from the first one's start to the last one's end.
+  /// Waits for the calls. Returns the time from the first one's start to the last one's end.
   Span Wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return !asked_; });
@@ -92,7 +92,7 @@ class Attender {
         std::exception_ptr failure;
         try {
           attention_.Run();
-        } catch (...) {  // a thread's edge: Wait() throws it again
+        } catch (...) {  // Wait() rethrows it on the caller's thread
           failure = std::current_exception();
         }
         const std::int64_t now = runtime::SteadyNs();
@@ -111,20 +111,20 @@ class Attender {
   CpuAttention attention_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool asked_ = false;  ///< to attend, until it has
+  bool asked_ = false;  ///< calls were started and have not all ended
   bool begun_ = false;
   bool repeat_ = false;
   bool end_ = false;
   Span span_;
   std::exception_ptr failure_;
-  std::thread thread_;  // last: it starts when all else is there
+  std::thread thread_;  // the last member, so that it starts when all others are initialised
 };
 
-/// What ranks say to each other about when to stop exchanging.
+/// State shared by the ranks, from which they decide when to stop exchanging.
 struct Shared {
   explicit Shared(int ranks) : attending(static_cast<std::size_t>(ranks)) {}
   std::vector<std::atomic<bool>> attending;
-  /// By turns, so that rank 0 never writes what a slower rank has yet to read.
+  /// Used alternately, so that rank 0 never overwrites a value that a slower rank has yet to read.
   std::array<std::atomic<bool>, 2> more;
 };
 
@@ -137,25 +137,25 @@ class OverlapRank {
         exchange_(config.exchange, communicator.rank(), communicator.size()),
         send_(exchange_.KnownValues()),
         recv_(static_cast<std::size_t>(exchange_.recv_floats()), -1.0F),
-        attender_(config.attention) {}
+        attention_(config.attention) {}
 
   void WarmUp() { Exchange(); }
 
   std::int64_t Attend() {
-    attender_.Start(Attender::Calls::kOne);
-    return attender_.Wait().ns();
+    attention_.Start(AttentionThread::Calls::kOne);
+    return attention_.Wait().ns();
   }
 
-  /// One exchange before attention begins, and others until it has ended on every rank.
+  /// Runs one exchange before attention begins, and more until attention has ended on every rank.
   std::optional<std::int64_t> AttendWhileExchanging() {
     const std::int64_t begin = runtime::SteadyNs();
     shared_.attending[rank_] = true;
     Exchange();
-    communicator_.Barrier();  // before rank 0 looks at whether all have ended
-    attender_.Start(Attender::Calls::kOne);
+    communicator_.Barrier();  // before rank 0 reads whether all have ended
+    attention_.Start(AttentionThread::Calls::kOne);
     for (std::size_t i = 0;; ++i) {
       Exchange();
-      if (attender_.done()) shared_.attending[rank_] = false;
+      if (attention_.done()) shared_.attending[rank_] = false;
       std::atomic<bool>& more = shared_.more[i % 2];
       if (rank_ == 0) {
         more = std::any_of(shared_.attending.begin(),
@@ -166,7 +166,7 @@ class OverlapRank {
       if (!more) break;
     }
     const Span exchanging{begin, runtime::SteadyNs()};
-    const Span attended = attender_.Wait();
+    const Span attended = attention_.Wait();
     if (!exchanging.Covers(attended)) return std::nullopt;
     return attended.ns();
   }
@@ -177,13 +177,13 @@ class OverlapRank {
   }
 
   std::optional<std::int64_t> ExchangeWhileAttending() {
-    attender_.Start(Attender::Calls::kUntilStopped);
-    attender_.WaitBegun();
+    attention_.Start(AttentionThread::Calls::kUntilStopped);
+    attention_.WaitBegun();
     communicator_.Barrier();
     const Span exchanged = ExchangeSpan();
     communicator_.Barrier();
-    attender_.Stop();
-    if (!attender_.Wait().Covers(exchanged)) return std::nullopt;
+    attention_.Stop();
+    if (!attention_.Wait().Covers(exchanged)) return std::nullopt;
     return exchanged.ns();
   }
 
@@ -207,7 +207,7 @@ class OverlapRank {
   std::size_t rank_;
   ExchangeRank exchange_;
   std::vector<float> send_, recv_;
-  Attender attender_;
+  AttentionThread attention_;
 };
 
 }  // namespace
@@ -216,12 +216,10 @@ Measurement MeasureOverlapOnThreads(const OverlapConfig& config,
                                     const MeasureLimits& limits,
                                     const std::function<bool()>& interrupted) {
   if (config.sm_margin != 0) {
-    Fail(ErrorCode::kInvalidArgument,
-         "an SM margin of {}: a CPU has no SMs to leave free",
-         config.sm_margin);
+    Fail(ErrorCode::kInvalidArgument, "SM margin {}: a CPU has no SMs", config.sm_margin);
   }
   const int ranks = config.exchange.ranks;
-  LockstepSampler turns(ranks, limits, interrupted);
+  LockstepSampler sampler(ranks, limits, interrupted);
   Shared shared(ranks);
   runtime::RunRanks(ranks, [&](runtime::Communicator& communicator) {
     OverlapRank rank(config, communicator, shared);
@@ -232,11 +230,11 @@ Measurement MeasureOverlapOnThreads(const OverlapConfig& config,
                                      [&](int) { return rank.AttendWhileExchanging(); }}
             : LockstepSampler::Sides{[&] { return rank.TimedExchange(); },
                                      [&](int) { return rank.ExchangeWhileAttending(); }};
-    turns.Run(
+    sampler.Run(
         communicator.rank(), [&] { communicator.Barrier(); }, sides);
     rank.Check();
   });
-  return std::move(turns).result();
+  return std::move(sampler).result();
 }
 
 }  // namespace dbsp::profiler

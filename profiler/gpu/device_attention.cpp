@@ -20,9 +20,9 @@ using runtime::CudaStream;
 
 constexpr std::int64_t kReadRows = 64;
 constexpr std::size_t kReferenceRows = 3;
-/// Keys that the reference goes through in all: a tenth of a second of one core.
+/// Most keys of all reference rows together: a tenth of a second on one core.
 constexpr std::int64_t kReferenceKeys = 250'000;
-/// Twice what gpu_check asks of whole tensors, because three rows are few to take a mean over.
+/// Twice gpu_check's limit for whole tensors, because the error of only three rows varies more.
 constexpr double kMostRelativeError = 1e-2;
 constexpr double kMostLseError = 1e-3;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -39,7 +39,7 @@ const Variant& Checked(const AttentionConfig& c, const Variant& variant) {
                     c.block == BlockSize{variant.q_block, variant.k_block};
   if (!fits) {
     Fail(ErrorCode::kInvalidArgument,
-         "{} takes bf16, head_dim {} and {}x{} blocks; asked for {}, {} and {}x{}",
+         "{} takes bf16, head_dim {} and {}x{} blocks; the configuration has {}, {} and {}x{}",
          variant.name,
          variant.head_dim,
          variant.q_block,
@@ -57,7 +57,7 @@ DeviceLists OnDevice(const Variant& variant,
                      const BlockLists& lists,
                      const CudaStream& stream) {
   if (lists.begin.back() > std::numeric_limits<std::int32_t>::max()) {
-    Fail(ErrorCode::kInternal, "lists of {} entries: at most 2^31 - 1", lists.begin.back());
+    Fail(ErrorCode::kInternal, "lists of {} entries: the limit is 2^31 - 1", lists.begin.back());
   }
   const std::vector<std::int32_t> begin(lists.begin.begin(), lists.begin.end());
   return {variant, c.q_blocks, begin, lists.list, stream};
@@ -121,7 +121,7 @@ std::int64_t DeviceAttention::KeysOf(std::int64_t tile) const {
 DeviceAttention::Row DeviceAttention::Read(std::int64_t tile) const {
   Row row;
   row.tile = tile;
-  // Another row of every tile, so that all warps' rows are among them.
+  // A different row of each tile, so that rows of all warps are read.
   row.query = tile * config_.block.q + tile * 37 % config_.block.q;
   const auto dim = static_cast<std::size_t>(config_.head_dim);
   std::vector<std::uint16_t> o(dim);
@@ -134,12 +134,12 @@ DeviceAttention::Row DeviceAttention::Read(std::int64_t tile) const {
   return row;
 }
 
-std::string DeviceAttention::RowProblem(const Row& row) const {
+std::optional<std::string> DeviceAttention::RowProblem(const Row& row) const {
   const auto all = [&](auto good) { return std::all_of(row.o.begin(), row.o.end(), good); };
   const bool right = KeysOf(row.tile) == 0
                          ? row.lse == -kInfinity && all([](float x) { return x == 0; })
                          : std::isfinite(row.lse) && all([](float x) { return std::isfinite(x); });
-  if (right) return "";
+  if (right) return std::nullopt;
   return fmt::format("head {}, query {}: {} with {} keys has log-sum-exp {} and output {} ...",
                      row.tile / config_.q_blocks,
                      row.query % Queries(config_),
@@ -149,7 +149,7 @@ std::string DeviceAttention::RowProblem(const Row& row) const {
                      row.o.front());
 }
 
-std::string DeviceAttention::ReferenceProblem(const std::vector<Row>& rows) const {
+std::optional<std::string> DeviceAttention::ReferenceProblem(const std::vector<Row>& rows) const {
   double error = 0;
   double norm = 0;
   double lse_error = 0;
@@ -159,7 +159,8 @@ std::string DeviceAttention::ReferenceProblem(const std::vector<Row>& rows) cons
     const std::int64_t first_key = row.tile / config_.q_blocks * Keys(config_);
     const auto begin = static_cast<std::size_t>(lists_.begin[row.tile]);
     std::vector<double> o(dim, 0.0);
-    double sum = 0;  // Scores of normal values of up to 128 elements stay far below exp's limit.
+    double sum =
+        0;  // Scores of normal values with up to 128 elements are far below the overflow of exp.
     for (std::int64_t i = 0; i < KeysOf(row.tile); ++i) {
       const int entry = lists_.list[begin + static_cast<std::size_t>(i / config_.block.k)];
       const std::int64_t key =
@@ -179,12 +180,12 @@ std::string DeviceAttention::ReferenceProblem(const std::vector<Row>& rows) cons
       norm += o[d] / sum * (o[d] / sum);
     }
   }
-  if (rows.empty()) return "";
+  if (rows.empty()) return std::nullopt;
   const double relative = std::sqrt(error / norm);
-  if (relative <= kMostRelativeError && lse_error <= kMostLseError) return "";
+  if (relative <= kMostRelativeError && lse_error <= kMostLseError) return std::nullopt;
   return fmt::format(
-      "{}: {} rows are {:.2e} off fp64 (relative; at most {:.0e}), their log-sum-exp {:.2e} (at "
-      "most {:.0e})",
+      "{}: the relative error of {} rows against fp64 is {:.2e} (limit {:.0e}), that of their "
+      "log-sum-exp {:.2e} (limit {:.0e})",
       variant_->name,
       rows.size(),
       relative,
@@ -193,14 +194,14 @@ std::string DeviceAttention::ReferenceProblem(const std::vector<Row>& rows) cons
       kMostLseError);
 }
 
-std::string DeviceAttention::Problem() const {
+std::optional<std::string> DeviceAttention::Problem() const {
   const std::int64_t tiles = std::int64_t{config_.heads} * config_.q_blocks;
   const std::int64_t reads = std::min(tiles, kReadRows);
   std::vector<Row> compared;
   std::int64_t keys = 0;
   for (std::int64_t i = 0; i < reads; ++i) {
     Row row = Read(i * tiles / reads);
-    if (std::string problem = RowProblem(row); !problem.empty()) return problem;
+    if (auto problem = RowProblem(row)) return problem;
     const std::int64_t mine = KeysOf(row.tile);
     const bool spread = i % std::max<std::int64_t>(reads / 4, 1) == 0;
     if (mine == 0 || !spread || compared.size() == kReferenceRows) continue;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One attention configuration in device memory: inputs, lists, and whether what a kernel made of
-// them is right.
+// One attention configuration in device memory: inputs, block lists, and a check of the kernel's
+// outputs.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,26 +19,24 @@ namespace dbsp::profiler {
 
 class DeviceAttention {
  public:
-  /// Outputs are poisoned: what a kernel does not write is not a number.
-  /// errors  Error{kInvalidArgument} for a configuration that is not the variant's,
-  /// Error{kInternal}
-  ///         for lists above 2^31 - 1 entries; Error{kUnavailable} when the device has too little
-  ///         memory
+  /// Fills the outputs with NaN, so that Problem() finds values that the kernel does not write.
+  /// errors  Error{kInvalidArgument} for a configuration that the variant does not take;
+  ///         Error{kInternal} for lists above 2^31 - 1 entries; Error{kUnavailable} when the device
+  ///         has too little memory
   DeviceAttention(const AttentionConfig& config,
                   const kernels::gpu::Variant& variant,
                   DeviceValues& values,
                   const runtime::CudaStream& stream);
 
-  /// Thread blocks of a launch; 0 = every SM.
+  /// Limits launches to the thread blocks of `sm_count` SMs; 0 = all SMs.
   void LimitSms(int sm_count) { call_.sm_count = sm_count; }
   /// Enqueues one call on the stream. errors as Variant::launch
   void Launch() const { variant_->launch(call_); }
 
-  /// What is wrong with the outputs in words, "" when nothing is: rows of up to 64 tiles are
-  /// numbers, and zero where a row has no key; three of them are compared with fp64. It is what
-  /// keeps the time of a kernel that computes nonsense out of a database, and no proof that it is
-  /// right: that is gpu_check's part.
-  [[nodiscard]] std::string Problem() const;
+  /// Checks the outputs and returns what is wrong. One row of up to 64 tiles must be finite, and
+  /// zero for a row without keys; three rows are compared with fp64. This keeps times of broken
+  /// kernels out of the database; gpu_check is the complete test of a kernel.
+  [[nodiscard]] std::optional<std::string> Problem() const;
 
  private:
   struct Row {
@@ -47,9 +46,9 @@ class DeviceAttention {
     double lse = 0;
   };
   [[nodiscard]] Row Read(std::int64_t tile) const;
-  [[nodiscard]] std::string RowProblem(const Row& row) const;
+  [[nodiscard]] std::optional<std::string> RowProblem(const Row& row) const;
   [[nodiscard]] std::int64_t KeysOf(std::int64_t tile) const;
-  [[nodiscard]] std::string ReferenceProblem(const std::vector<Row>& rows) const;
+  [[nodiscard]] std::optional<std::string> ReferenceProblem(const std::vector<Row>& rows) const;
 
   AttentionConfig config_;
   const kernels::gpu::Variant* variant_;

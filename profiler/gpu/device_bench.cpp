@@ -21,14 +21,11 @@ namespace {
 
 using kernels::gpu::Variant;
 
-/// Short work is repeated until it fills this: four hundred times an event's resolution.
+/// Least time of a batch: four hundred times the resolution of an event.
 constexpr double kBatchNs = 200'000;
 constexpr int kMostLaunches = 256;
 constexpr int kMostSets = 8;
 constexpr double kBytesPerGb = 1e9;
-
-/// Leaves MeasureInTurns, which knows no interrupts.
-struct Interrupted {};
 
 void Join(std::string& text, const std::string& more) {
   if (!text.empty() && !more.empty()) text += "; ";
@@ -60,36 +57,38 @@ const Variant& DeviceBench::Find(const std::string& kernel) const {
       return variant;
     }
   }
-  Fail(ErrorCode::kNotFound, "no GPU kernel is called '{}'; gpu_check list names them", kernel);
+  Fail(ErrorCode::kNotFound,
+       "there is no GPU kernel '{}'; 'gpu_check list' prints all kernels",
+       kernel);
 }
 
 void DeviceBench::RequireMemory(std::int64_t bytes, const char* what) const {
   const std::size_t free = runtime::CudaMemory().free;
   if (static_cast<std::size_t>(bytes) <= free) return;
   Fail(ErrorCode::kUnavailable,
-       "{} need {:.3f} GB of device memory, {:.3f} GB are free; take a smaller shape or a device "
-       "that nothing else uses",
+       "{} need {:.3f} GB of device memory, but {:.3f} GB are free; use a smaller shape or a "
+       "device without other programs",
        what,
        static_cast<double>(bytes) / kBytesPerGb,
        static_cast<double>(free) / kBytesPerGb);
 }
 
-std::string DeviceBench::SlowWords(const DeviceMeasurement& measured) const {
+std::string DeviceBench::SlowSamplesText(const DeviceMeasurement& measured) const {
   if (measured.slow_ns.empty()) return "";
   std::string words = fmt::format("{} samples discarded: clock below {:.0f}% of {} MHz",
                                   measured.slow_ns.size(),
                                   100 * options_.limits.min_clock_ratio,
                                   device_.sm_clock_khz / 1000);
   if (measured.slow_kept > 0) {
-    words += fmt::format(", {} more kept because it stays there", measured.slow_kept);
+    words += fmt::format(", {} more kept because the clock stays low", measured.slow_kept);
   }
   if (options_.pci.empty()) return words;
   try {
     const auto facts = runtime::GpuFacts(options_.pci);
     const auto events = facts.find("gpu_clock_events");
-    if (events != facts.end()) words += fmt::format("; NVML names: {}", events->second);
+    if (events != facts.end()) words += fmt::format("; reasons from NVML: {}", events->second);
   } catch (const Error& error) {
-    words += fmt::format("; why is not known: {}", error.what());
+    words += fmt::format("; the reason is unknown: {}", error.what());
   }
   return words;
 }
@@ -100,24 +99,14 @@ Measurement DeviceBench::Sample(const std::function<DeviceReading()>& sample,
   DeviceLimits mine = options_.limits;
   mine.budget_ns = std::max<std::int64_t>(
       0, std::min(limits.budget_ns, limits.deadline_ns - runtime::SteadyNs()));
-  std::vector<DeviceMeasurement> measured;
-  try {
-    measured = MeasureInTurns(mine,
-                              {{"trial",
-                                [&] {
-                                  if (interrupted()) throw Interrupted{};
-                                  return sample();
-                                }}},
-                              runtime::SteadyNs);
-  } catch (const Interrupted&) {
-    return {.stop_reason = "interrupted"};
-  }
-  const DeviceMeasurement& one = measured.front();
+  const DeviceMeasurement series =
+      MeasureInTurns(mine, {{"trial", sample}}, runtime::SteadyNs, interrupted).front();
+  if (series.stop_reason == "interrupted") return {.stop_reason = series.stop_reason};
   Measurement result{.warmups = 1,
-                     .discarded = static_cast<std::int64_t>(one.slow_ns.size()),
-                     .stop_reason = one.stop_reason,
-                     .detail = SlowWords(one)};
-  for (const double ns : one.samples_ns) {
+                     .discarded = static_cast<std::int64_t>(series.slow_ns.size()),
+                     .stop_reason = series.stop_reason,
+                     .detail = SlowSamplesText(series)};
+  for (const double ns : series.samples_ns) {
     result.samples_ns.push_back(std::max<std::int64_t>(std::llround(ns), 1));
   }
   return result;
@@ -133,7 +122,7 @@ Measurement DeviceBench::Measure(const AttentionConfig& config,
   timer_.WarmUp(work, variant.name);
   Measurement measured = Sample([&] { return timer_.Cold(work); }, limits, interrupted);
   if (measured.stop_reason == "interrupted") return measured;
-  if (const std::string problem = attention.Problem(); !problem.empty()) throw WrongResult(problem);
+  if (const auto problem = attention.Problem()) throw WrongResult(*problem);
   return measured;
 }
 
@@ -145,8 +134,8 @@ Measurement DeviceBench::Measure(const LocalConfig& config,
   const auto wanted = 2 * static_cast<std::int64_t>(device_.l2_bytes) / bytes;
   const int sets = static_cast<int>(std::clamp<std::int64_t>(wanted, 1, kMostSets));
   const auto local = MakeDeviceLocal(config, sets, values_, timer_.stream());
-  int turn = 0;
-  const DeviceWork work = [&](void*) { local->Launch(turn++ % local->sets()); };
+  int launches = 0;
+  const DeviceWork work = [&](void*) { local->Launch(launches++ % local->sets()); };
   for (int set = 0; set < sets; ++set) timer_.WarmUp(work, config.op.c_str());
   const double once = std::max(timer_.Batched(work, sets).duration_ns, 1.0);
   const int rounds = static_cast<int>(
@@ -157,7 +146,7 @@ Measurement DeviceBench::Measure(const LocalConfig& config,
   measured.warmups = 2 * sets;
   Join(measured.detail,
        fmt::format("each sample is the mean of {} launches over {} sets of buffers", count, sets));
-  if (const std::string problem = local->Problem(); !problem.empty()) throw WrongResult(problem);
+  if (const auto problem = local->Problem()) throw WrongResult(*problem);
   return measured;
 }
 
@@ -172,7 +161,7 @@ CounterRecord DeviceBench::Count(const AttentionConfig& config) {
     timer_.stream().Synchronize();
   });
   CounterRecord record{runtime::NameOf(reading.source), std::move(reading.why), {}};
-  // A metric without a value (a count of zero cycles to divide by) is left out.
+  // A metric without a finite value, such as a ratio to zero cycles, is left out.
   for (const auto& [name, value] : reading.values) {
     if (std::isfinite(value)) record.values.emplace(name, value);
   }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures attention and local work on a CUDA device.
 //
-// Attention is timed cold ("cuda.events.cold"): in a replay the K and V of a call have just come
-// from other ranks and are more than the second-level cache holds, and the previous call's are of
-// no use. Packs and merges are timed batched ("cuda.events.batched") over sets of buffers that take
-// turns: they are short, so one by one the event's half microsecond would count, and small ones
-// find in the cache what was just received or computed, as in a replay; large ones do not.
+// Attention is timed with a cold L2 cache ("cuda.events.cold"), because in a replay the K and V of
+// a call were just received and are larger than the cache. Packs and merges are timed in batches
+// ("cuda.events.batched"), because they are short and a single one would be close to an event's
+// resolution of half a microsecond. A batch uses several sets of buffers in turn, so that small
+// buffers are in the cache and large ones are not, as in a replay.
 #pragma once
 
 #include <functional>
@@ -26,18 +26,18 @@
 namespace dbsp::profiler {
 
 struct DeviceBenchOptions {
-  DeviceLimits limits = {};  ///< budget_ns is the trial's own
+  DeviceLimits limits = {};  ///< budget_ns is not used; every trial has its own
   std::span<const kernels::gpu::Variant> kernels = kernels::gpu::Variants();
-  /// Of the device, "0000:17:00.0", to ask NVML why its clock is low; OpenBench fills it in.
+  /// PCI address "0000:17:00.0", to ask NVML why the clock is low. OpenBench() sets it.
   std::string pci = {};
-  bool counters = false;  ///< whoever runs trials is to ask for Count() too
+  bool counters = false;  ///< whether callers should also call Count()
 };
 
-/// Limits under which a suite of a hundred trials takes about a minute: nvbench's criteria of noise
-/// and clocks with a tenth of a second of samples ("quick"), or three tenths.
+/// nvbench's criteria for noise and clocks, with 0.1 s of samples per trial for the suite "quick"
+/// and 0.3 s for others. A quick suite of a hundred trials takes about a minute.
 [[nodiscard]] DeviceLimits LimitsOf(const std::string& suite);
 
-/// How DeviceBench times a configuration, for Trial::method.
+/// Name of the method by which DeviceBench times a configuration, for Trial::method.
 [[nodiscard]] const char* DeviceMethod(const TrialConfig& config);
 
 /// threads  one thread, on which the device is current
@@ -49,8 +49,8 @@ class DeviceBench {
   [[nodiscard]] const runtime::CudaDeviceFacts& device() const { return device_; }
   [[nodiscard]] bool counters() const { return options_.counters; }
 
-  /// stop_reason "interrupted" when `interrupted` said so: then there is nothing to store.
-  /// errors  WrongResult when the results are not what they should be; Error{kNotFound} for an
+  /// stop_reason is "interrupted" after an interrupt; there are then no samples.
+  /// errors  WrongResult when a result is wrong; Error{kNotFound} for an
   ///         unknown kernel, Error{kInvalidArgument} for one that does not take the configuration;
   ///         Error{kUnavailable} when the device does not run the kernel,
   ///         or has too little memory, naming what is needed; Error{kMeasurement} as DeviceTimer
@@ -61,8 +61,8 @@ class DeviceBench {
                                     const MeasureLimits& limits,
                                     const std::function<bool()>& interrupted);
 
-  /// Hardware counters of one launch, in a pass of its own: a measured time is never of a counted
-  /// run. Source "none" with the reason where they cannot be had.
+  /// Hardware counters of one separate launch, which is never a timed one. Source "none" with the
+  /// reason when no counters are available.
   /// errors  as Measure
   [[nodiscard]] CounterRecord Count(const AttentionConfig& config);
 
@@ -72,7 +72,7 @@ class DeviceBench {
   [[nodiscard]] Measurement Sample(const std::function<DeviceReading()>& sample,
                                    const MeasureLimits& limits,
                                    const std::function<bool()>& interrupted) const;
-  [[nodiscard]] std::string SlowWords(const DeviceMeasurement& measured) const;
+  [[nodiscard]] std::string SlowSamplesText(const DeviceMeasurement& measured) const;
 
   runtime::CudaDeviceFacts device_;
   DeviceBenchOptions options_;

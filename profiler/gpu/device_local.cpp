@@ -70,8 +70,8 @@ class Pack : public DeviceLocal {
     LaunchCopy(call);
   }
 
-  /// The last row of up to 16 items of every set.
-  [[nodiscard]] std::string Problem() const override {
+  /// Checks the last row of up to 16 items of every set.
+  [[nodiscard]] std::optional<std::string> Problem() const override {
     const std::size_t reads = std::min<std::size_t>(items_.size(), 16);
     std::vector<std::uint16_t> row(config_.head_dim);
     for (const CudaBuffer& to : to_) {
@@ -82,12 +82,11 @@ class Pack : public DeviceLocal {
         to.Download(row.data(), row.size() * kBf16, stream_, static_cast<std::size_t>(at * kBf16));
         const std::int64_t from = item.from / config_.head_dim + last * kPackHeads;
         if (!std::ranges::equal(row, values_.Row(config_.head_dim, 0, from))) {
-          return fmt::format("pack: row {} of its target is not the row that belongs there",
-                             at / config_.head_dim);
+          return fmt::format("pack: row {} of the target has wrong values", at / config_.head_dim);
         }
       }
     }
-    return "";
+    return std::nullopt;
   }
 
  private:
@@ -111,7 +110,7 @@ class Merge : public DeviceLocal {
       sum_.emplace_back(elements * sizeof(float), "the sum of merges");
       part_lse_.emplace_back(rows * sizeof(float), "log-sum-exp of a part");
       sum_lse_.emplace_back(rows * sizeof(float), "log-sum-exp of the sum");
-      // Equal weights: log-sum-exp 0 on both sides, the sum 0.
+      // Equal weights: log-sum-exp 0 for part and sum, and a sum of 0.
       for (const auto* buffers : {&sum_, &part_lse_, &sum_lse_}) buffers->back().Fill(0, stream);
     }
   }
@@ -132,8 +131,8 @@ class Merge : public DeviceLocal {
     LaunchMerge(call);
   }
 
-  /// After n merges of weight 1 into a weight of 1 the log-sum-exp is ln(n + 1), in every row.
-  [[nodiscard]] std::string Problem() const override {
+  /// After n merges of weight 1 into a weight of 1 the log-sum-exp is ln(n + 1) in every row.
+  [[nodiscard]] std::optional<std::string> Problem() const override {
     for (std::size_t set = 0; set < sum_.size(); ++set) {
       float first = 0;
       for (const std::int64_t row : {std::int64_t{0}, config_.amount / 2, config_.amount - 1}) {
@@ -146,11 +145,15 @@ class Merge : public DeviceLocal {
         if (row == 0) first = lse;
         if (!(lse > 0) || !std::isfinite(lse) || lse != first || !std::isfinite(o)) {
           return fmt::format(
-              "merge: row {} has log-sum-exp {} and sum {}, row 0 {}", row, lse, o, first);
+              "merge: row {} has log-sum-exp {} and sum {}, but row 0 has log-sum-exp {}",
+              row,
+              lse,
+              o,
+              first);
         }
       }
     }
-    return "";
+    return std::nullopt;
   }
 
  private:
@@ -171,7 +174,9 @@ std::unique_ptr<DeviceLocal> MakeDeviceLocal(const LocalConfig& config,
   if (!known || (config.head_dim != 64 && config.head_dim != 128) || config.amount < row ||
       config.amount / row > kMostRows) {
     Fail(ErrorCode::kInvalidArgument,
-         "{} {} of head_dim {}: expected a pack or a merge of 1 to 2^31 - 1 rows of 64 or 128",
+         "{} {} with head_dim {}: expected a pack or a merge of 1 to 2^31 - 1 rows with head_dim "
+         "64 or "
+         "128",
          config.op,
          config.amount,
          config.head_dim);

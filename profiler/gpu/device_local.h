@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packs and merges of a configuration in device memory.
+// Packs and merges in device memory.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/records.h"
@@ -11,22 +12,22 @@
 
 namespace dbsp::profiler {
 
-/// Sets of buffers that take turns.
+/// One pack or merge with several sets of buffers, which launches use in turn.
 class DeviceLocal {
  public:
   virtual ~DeviceLocal() = default;
   [[nodiscard]] virtual int sets() const = 0;
-  /// Enqueues the work on one set. errors Error{kUnavailable} in the runtime's words
+  /// Enqueues the work on one set. errors as CheckCuda
   virtual void Launch(int set) const = 0;
-  /// What is wrong with the results in words, after every set was launched; "" when nothing is.
-  [[nodiscard]] virtual std::string Problem() const = 0;
+  /// Checks the results of all sets and returns what is wrong.
+  /// requires every set was launched
+  [[nodiscard]] virtual std::optional<std::string> Problem() const = 0;
 };
 
-/// A pack gathers blocks of a head out of [token][kPackHeads][head_dim], one block after another,
-/// as exchanges want them. A merge adds a bf16 part into the fp32 sum of a ring's earlier steps, in
-/// place.
-/// sets    of buffers; with few that fit the second-level cache the data come from there
-/// errors  Error{kInvalidArgument} for an unknown operation or a head_dim that the kernels lack;
+/// A pack copies the blocks of a head from [token][kPackHeads][head_dim] to contiguous memory, as
+/// exchanges need them. A merge adds a bf16 part to the fp32 sum of a ring's earlier steps, in
+/// place. sets    number of sets of buffers; few small sets stay in the L2 cache errors
+/// Error{kInvalidArgument} for an unknown operation or a head_dim that the kernels lack;
 ///         Error{kUnavailable} when the device has too little memory
 [[nodiscard]] std::unique_ptr<DeviceLocal> MakeDeviceLocal(const LocalConfig& config,
                                                            int sets,

@@ -5,15 +5,17 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "core/error.h"
+#include "profiler/sample_loop.h"
 
 namespace dbsp::profiler {
 namespace {
 
-/// Samples after which the noise is looked at for change.
+/// Fewest samples whose noise is compared with that of their last half.
 constexpr std::size_t kStableSamples = 32;
-/// The noise is stable when the last half's differs from the whole's by less than this part.
+/// Noise is stable when the two differ by less than this part.
 constexpr double kStableChange = 0.05;
 
 bool NoiseIsStable(const std::vector<double>& samples) {
@@ -24,47 +26,33 @@ bool NoiseIsStable(const std::vector<double>& samples) {
   return std::abs(late - all) <= kStableChange * all;
 }
 
-/// One candidate's samples so far.
-class Progress {
- public:
-  explicit Progress(const std::string& name) { result_.name = name; }
+bool SampledLongEnough(const LoopState& state, int min_samples, std::int64_t min_time_ns) {
+  return state.taken() >= min_samples &&
+         state.series.sampling_ns >= static_cast<double>(min_time_ns);
+}
 
-  void Add(const DeviceReading& reading, const DeviceLimits& limits) {
-    spent_ns_ += reading.duration_ns;
-    const bool slow = reading.clock_ratio && *reading.clock_ratio < limits.min_clock_ratio;
-    if (slow && static_cast<int>(result_.slow_ns.size()) < limits.max_discards) {
-      result_.slow_ns.push_back(reading.duration_ns);
-      return;
-    }
-    result_.slow_kept += slow ? 1 : 0;
-    result_.samples_ns.push_back(reading.duration_ns);
-  }
-
-  [[nodiscard]] bool done() const { return !result_.stop_reason.empty(); }
-  [[nodiscard]] bool has_samples() const { return !result_.samples_ns.empty(); }
-
-  void Judge(const DeviceLimits& limits) {
-    if (done()) return;
-    const auto taken = static_cast<int>(result_.samples_ns.size());
-    if (taken < limits.min_samples) return;
-    if (taken >= limits.max_samples) return Stop("max_samples");
-    if (spent_ns_ >= static_cast<double>(limits.max_time_ns)) return Stop("time");
-    if (spent_ns_ < static_cast<double>(limits.min_time_ns)) return;
-    if (RelativeDeviation(result_.samples_ns) <= limits.target_noise) return Stop("noise");
-    if (NoiseIsStable(result_.samples_ns)) Stop("stable");
-  }
-
-  DeviceMeasurement Finish() {
-    if (!done()) Stop("budget");
-    return std::move(result_);
-  }
-
- private:
-  void Stop(const char* reason) { result_.stop_reason = reason; }
-
-  DeviceMeasurement result_;
-  double spent_ns_ = 0.0;
-};
+LoopRules RulesOf(const DeviceLimits& limits) {
+  LoopRules rules;
+  rules.goals = {SampleCountRule(limits.max_samples),
+                 {"time",
+                  [limits](const LoopState& state) {
+                    return SampledLongEnough(state, limits.min_samples, limits.max_time_ns);
+                  }},
+                 {"noise",
+                  [limits](const LoopState& state) {
+                    return SampledLongEnough(state, limits.min_samples, limits.min_time_ns) &&
+                           RelativeDeviation(state.series.samples_ns) <= limits.target_noise;
+                  }},
+                 {"stable", [limits](const LoopState& state) {
+                    return SampledLongEnough(state, limits.min_samples, limits.min_time_ns) &&
+                           NoiseIsStable(state.series.samples_ns);
+                  }}};
+  rules.limits = {BudgetRule(limits.budget_ns)};
+  rules.may_discard = [limits](const LoopState& state) {
+    return static_cast<int>(state.series.discarded_ns.size()) < limits.max_discards;
+  };
+  return rules;
+}
 
 }  // namespace
 
@@ -99,7 +87,8 @@ double RelativeDeviation(const std::vector<double>& samples) {
 
 std::vector<DeviceMeasurement> MeasureInTurns(const DeviceLimits& limits,
                                               const std::vector<DeviceCandidate>& candidates,
-                                              const std::function<std::int64_t()>& now) {
+                                              const std::function<std::int64_t()>& now,
+                                              const std::function<bool()>& interrupted) {
   if (candidates.empty() || limits.min_samples < 1 || limits.max_samples < limits.min_samples) {
     Fail(
         ErrorCode::kInvalidArgument,
@@ -109,23 +98,22 @@ std::vector<DeviceMeasurement> MeasureInTurns(const DeviceLimits& limits,
         limits.min_samples,
         limits.max_samples);
   }
-  std::vector<Progress> progress;
-  for (const DeviceCandidate& candidate : candidates) progress.emplace_back(candidate.name);
-  const std::int64_t begin = now();
-  const auto unfinished = [&](const Progress& one) { return !one.done(); };
-  const auto empty = [&](const Progress& one) { return !one.has_samples(); };
-  while (std::any_of(progress.begin(), progress.end(), unfinished)) {
-    for (std::size_t i = 0; i < candidates.size(); ++i) {
-      // Past the budget only candidates without a sample go on.
-      if (now() - begin >= limits.budget_ns && progress[i].has_samples()) continue;
-      progress[i].Add(candidates[i].sample(), limits);
-      progress[i].Judge(limits);
-    }
-    const bool over = now() - begin >= limits.budget_ns;
-    if (over && std::none_of(progress.begin(), progress.end(), empty)) break;
+  std::vector<std::function<TimedRun()>> runs;
+  for (const DeviceCandidate& candidate : candidates) {
+    runs.emplace_back([&limits, &candidate] {
+      const DeviceReading reading = candidate.sample();
+      return TimedRun{reading.duration_ns,
+                      reading.clock_ratio && *reading.clock_ratio < limits.min_clock_ratio};
+    });
   }
   std::vector<DeviceMeasurement> results;
-  for (Progress& one : progress) results.push_back(one.Finish());
+  for (SampleSeries& series : RunSampleLoop(RulesOf(limits), runs, now, interrupted)) {
+    results.push_back({.name = candidates[results.size()].name,
+                       .samples_ns = std::move(series.samples_ns),
+                       .slow_ns = std::move(series.discarded_ns),
+                       .slow_kept = series.disturbed_kept,
+                       .stop_reason = std::move(series.stop_reason)});
+  }
   return results;
 }
 

@@ -12,8 +12,8 @@ namespace {
 
 using kernels::gpu::ClockStamp;
 
-/// Enqueueing takes microseconds; seconds mean that the work waits for the device.
-constexpr std::int64_t kPatienceNs = 5'000'000'000;
+/// Enqueueing takes microseconds. When it takes seconds, the work waits for the device.
+constexpr std::int64_t kBlockTimeoutNs = 5'000'000'000;
 
 }  // namespace
 
@@ -21,12 +21,12 @@ DeviceTimer::DeviceTimer(const runtime::CudaDeviceFacts& device)
     : device_(device),
       cache_(device.l2_bytes, "the buffer that clears the cache"),
       stamps_(2 * sizeof(ClockStamp), "clock stamps"),
-      flags_(2 * sizeof(std::int32_t), "the flag that releases a held stream") {
-  // CUDA loads a kernel's code at its first launch, for which it may wait for the device: never
-  // while the stream is held.
+      flags_(2 * sizeof(std::int32_t), "the flag that releases a blocked stream") {
+  // CUDA loads a kernel at its first launch and may then wait for the device, which must not happen
+  // while the stream is blocked.
   auto* flags = flags_.As<std::int32_t>();
   flags[0] = 1;
-  kernels::gpu::LaunchHold(flags, flags + 1, kPatienceNs, stream_.get());
+  kernels::gpu::LaunchHold(flags, flags + 1, kBlockTimeoutNs, stream_.get());
   kernels::gpu::LaunchClockStamp(stamps_.As<ClockStamp>(), device_.sm_count, stream_.get());
   stream_.Synchronize();
 }
@@ -57,7 +57,7 @@ DeviceReading DeviceTimer::Timed(const std::function<void()>& enqueue, int runs)
   flags[1] = 0;
   void* stream = stream_.get();
   kernels::gpu::LaunchHold(
-      flags_.As<std::int32_t>(), flags_.As<std::int32_t>() + 1, kPatienceNs, stream);
+      flags_.As<std::int32_t>(), flags_.As<std::int32_t>() + 1, kBlockTimeoutNs, stream);
   try {
     kernels::gpu::LaunchClockStamp(stamps, device_.sm_count, stream);
     begin_.Record(stream_);
@@ -65,15 +65,15 @@ DeviceReading DeviceTimer::Timed(const std::function<void()>& enqueue, int runs)
     end_.Record(stream_);
     kernels::gpu::LaunchClockStamp(stamps + 1, device_.sm_count, stream);
   } catch (...) {
-    flags[0] = 1;  // A stream left held would make the process wait at its end.
+    flags[0] = 1;  // A stream that stays blocked would block the process at its end.
     throw;
   }
   flags[0] = 1;
   stream_.Synchronize();
   if (flags[1] != 0) {
     Fail(ErrorCode::kMeasurement,
-         "device timing: the work waits for the device while it is being enqueued, so its time "
-         "would be the host's");
+         "device timing: enqueueing the work waits for the device, so the measured time would "
+         "include the host");
   }
   std::array<ClockStamp, 2> read{};
   stamps_.Download(read.data(), sizeof(read), stream_);

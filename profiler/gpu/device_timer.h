@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times launches on a CUDA device by nvbench's method. A cold sample overwrites the second-level
-// cache, holds the stream back until everything is enqueued, so that the host's speed does not
-// count, and reads device events before and after.
+// Times launches on a CUDA device by nvbench's method. A cold sample first overwrites the L2 cache,
+// blocks the stream until all work is enqueued, so that the host's speed does not count, and takes
+// the time between two device events.
 #pragma once
 
 #include <functional>
@@ -25,14 +25,14 @@ class DeviceTimer {
 
   [[nodiscard]] const runtime::CudaStream& stream() const { return stream_; }
 
-  /// Runs `work` once, unheld and waited for: loads its machine code, which must not happen while
-  /// the stream is held, and shows its errors by the name of `what`.
+  /// Runs `work` once and waits for it. This loads its kernels, which must not happen while the
+  /// stream is blocked. what    names the work in errors
   void WarmUp(const DeviceWork& work, const char* what);
-  /// One run with a cold second-level cache.
+  /// Times one run with a cold L2 cache.
   /// requires WarmUp(work) before
   /// errors  Error{kMeasurement} when `work` waits for the device; as CheckCuda
   [[nodiscard]] DeviceReading Cold(const DeviceWork& work);
-  /// Mean of `count` runs back to back, caches as they leave them. requires and errors as Cold
+  /// Mean time of `count` runs in a row without clearing the cache. requires and errors as Cold
   [[nodiscard]] DeviceReading Batched(const DeviceWork& work, int count);
 
  private:
@@ -42,9 +42,9 @@ class DeviceTimer {
   runtime::CudaStream stream_;
   runtime::CudaEvent begin_;
   runtime::CudaEvent end_;
-  runtime::CudaBuffer cache_;  ///< as large as the second-level cache
+  runtime::CudaBuffer cache_;  ///< as large as the L2 cache
   runtime::CudaBuffer stamps_;
-  runtime::CudaPinned flags_;  ///< int32 [2]: release, gave up
+  runtime::CudaPinned flags_;  ///< int32 [2]: release the stream; the block timed out
 };
 
 }  // namespace dbsp::profiler

@@ -26,7 +26,7 @@ void DeviceValues::Fill(const runtime::CudaBuffer& buffer,
   const std::vector<std::uint16_t>& tile = Tile(head_dim, set);
   std::size_t filled = std::min(buffer.bytes(), tile.size() * sizeof(std::uint16_t));
   buffer.Upload(tile.data(), filled, stream);
-  // What is filled is whole tiles, so that what follows it begins a tile again.
+  // The filled part consists of whole tiles, so that the copy continues with the start of a tile.
   while (filled < buffer.bytes()) {
     const std::size_t next = std::min(filled, buffer.bytes() - filled);
     buffer.CopyPart(buffer, 0, filled, next, stream);

@@ -57,10 +57,11 @@ std::string ChecksText(const std::vector<CheckedExchange>& checks) {
                         right ? "" : ": ",
                         check.detail);
   }
-  return text + fmt::format("{} exchanges checked: {} right, {} not; no times were taken\n",
-                            checks.size(),
-                            CountOf(checks, true),
-                            CountOf(checks, false));
+  return text +
+         fmt::format("{} exchanges checked: {} right, {} wrong or failed; no times were taken\n",
+                     checks.size(),
+                     CountOf(checks, true),
+                     CountOf(checks, false));
 }
 
 std::string ChecksJson(const std::vector<CheckedExchange>& checks, int ranks, bool one_gpu) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether exchanges between processes move what they should, and nothing about how fast.
+// Checks the values that exchanges between processes move, without measuring times.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "core/records.h"
-#include "profiler/ranks/exchange_processes.h"
+#include "profiler/ranks/exchange_leader.h"
 
 namespace dbsp::profiler {
 
@@ -16,13 +16,13 @@ struct CheckedExchange {
   std::string detail = {};
 };
 
-/// Each of `suite`'s exchanges once with known values, between `ranks` ranks in all; ends early
+/// Runs each exchange of `suite` once with known values, between `ranks` ranks in total. Ends early
 /// when a rank is lost or the user interrupts.
 [[nodiscard]] std::vector<CheckedExchange> CheckExchanges(ExchangeLeader& leader,
                                                           const std::vector<TrialConfig>& suite,
                                                           int ranks);
 
-/// A line each and one that counts them, for people.
+/// One line of text per exchange, and one with the counts.
 [[nodiscard]] std::string ChecksText(const std::vector<CheckedExchange>& checks);
 /// "dbsp.exchange_check/1", docs/formats/profile.md.
 [[nodiscard]] std::string ChecksJson(const std::vector<CheckedExchange>& checks,

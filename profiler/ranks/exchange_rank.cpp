@@ -16,7 +16,7 @@ const std::vector<std::string> kOps{"alltoall", "hop", "allgather", "reducescatt
 
 bool TakesAllRanks(const std::string& op) { return op == "allgather" || op == "reducescatter"; }
 
-/// Sums before each count; the total is returned.
+/// Appends the prefix sums of `counts` to `offsets`. Returns the total.
 std::int64_t Offsets(const std::vector<std::int64_t>& counts, std::vector<std::int64_t>& offsets) {
   std::int64_t total = 0;
   for (const std::int64_t count : counts) {
@@ -26,7 +26,7 @@ std::int64_t Offsets(const std::vector<std::int64_t>& counts, std::vector<std::i
   return total;
 }
 
-/// Share of a needed-only exchange at ring distance `d` of `n` members, not yet normalised.
+/// Unnormalised share of a needed-only exchange at ring distance `d` of `n` members.
 double NeededShare(int d, int n) {
   const int distance = std::min(d, n - d);
   return distance >= 1 && distance <= std::max(1, n / 4) ? 1.0 / distance : 0.0;
@@ -77,7 +77,7 @@ std::int64_t ExchangeRank::CountBetween(int from, int to) const {
     for (int d = 1; d < n; ++d) shares += NeededShare(d, n);
     return static_cast<std::int64_t>(heaviest * NeededShare((to - from + n) % n, n) / shares);
   }
-  // The others' equal amount, such that heaviest / mean is the unevenness.
+  // The equal amount of the other members, for which heaviest / mean is the unevenness.
   const double mean = heaviest / config_.unevenness;
   const double others = std::max(0.0, (mean * n - heaviest) / (n - 1));
   return static_cast<std::int64_t>((from == 0 ? heaviest : others) / (n - 1));
@@ -176,7 +176,7 @@ std::int64_t ParseBytes(const std::string& text, const std::string& flag) {
   }
   if (error != std::errc() || shift < 0 || value <= 0 || value > (std::int64_t{1} << 40 >> shift)) {
     Fail(ErrorCode::kInvalidArgument,
-         "{} '{}': expected a number of bytes up to 1024G, as 32768, 32K, 8M or 1G",
+         "{} '{}': expected a number of bytes up to 1024G, such as 32768, 32K, 8M or 1G",
          flag,
          text);
   }

@@ -23,7 +23,8 @@ void ExchangeSession::Begin(const ExchangeConfig& config,
   if (id) {
     communicator_.reset();
     overlap_.reset();
-    // A new one with every communicator: buffers go with it, and an aborted one's stream too.
+    // Every communicator gets a new device, because an aborted communicator's stream is not usable
+    // and the device owns the buffers.
     device_.reset();
     send_ = recv_ = {};
     device_ = world_.open(device_index_);
@@ -31,11 +32,11 @@ void ExchangeSession::Begin(const ExchangeConfig& config,
         runtime::NcclCommunicator::Join(*id, rank_, size, device_->Queue(size), options_);
   }
   if (communicator_ == nullptr) {
-    Fail(ErrorCode::kInternal, "rank {}: an exchange without a communicator", rank_);
+    Fail(ErrorCode::kInternal, "rank {}: an exchange began without a communicator", rank_);
   }
   Grow(send_, mine_->send_floats(), "an exchange's send buffer");
   Grow(recv_, mine_->recv_floats(), "an exchange's receive buffer");
-  communicator_->Wait();  // for the buffers
+  communicator_->Wait();  // until the buffers are zeroed
 }
 
 void ExchangeSession::BeginOverlap(const OverlapConfig& config, const runtime::NcclId& id) {
@@ -49,8 +50,8 @@ void ExchangeSession::BeginOverlap(const OverlapConfig& config, const runtime::N
   overlap_->WarmUp(*communicator_);
 }
 
-/// A device frees its buffers when it goes. At least doubled, so that what is left behind in a
-/// sweep of sizes is never more than what is used.
+/// A device frees its buffers only at its own end, so the size at least doubles: the abandoned
+/// buffers of a sweep of sizes together are never larger than the current one.
 void ExchangeSession::Grow(Buffer& buffer, std::int64_t floats, const char* what) {
   if (floats <= buffer.floats) return;
   const std::int64_t wanted = std::max(floats, 2 * buffer.floats);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One rank's end of exchanges that are measured between processes: its device, its communicator,
-// its buffers.
+// One rank process's device, communicator and buffers while exchanges are measured.
 #pragma once
 
 #include <cstdint>
@@ -11,43 +10,46 @@
 
 #include "core/records.h"
 #include "profiler/ranks/exchange_rank.h"
-#include "profiler/ranks/nccl_trial.h"
+#include "profiler/ranks/nccl_world.h"
 #include "profiler/ranks/overlap_rank.h"
 #include "runtime/nccl/nccl_communicator.h"
 
 namespace dbsp::profiler {
 
-/// Calls that exchange (all but Abort) must be made by every rank of the communicator.
-/// errors   Error{kMeasurement} as NcclCommunicator's, after which the communicator is gone
-/// threads  the one that made it
+/// Exchanges in one sample, as nccl-tests' -n.
+inline constexpr int kExchangesPerSample = 20;
+
+/// Every rank of the communicator must make the same calls, except Abort().
+/// errors   Error{kMeasurement} as NcclCommunicator, after which the communicator is aborted
+/// threads  the thread that made the object
 class ExchangeSession {
  public:
-  /// device  of `world`, opened with the first communicator
+  /// device  a device of `world`; it is opened with the first communicator
   ExchangeSession(const NcclWorld& world, runtime::NcclOptions options, int rank, int device);
 
-  /// Joins the communicator `id` of `size` ranks; without one the exchange goes over the one that
-  /// is there.
-  /// stride  of the groups, as ExchangeRank's
+  /// Prepares an exchange. With `id` it joins that communicator of `size` ranks; without, it uses
+  /// the current communicator.
+  /// stride  as for ExchangeRank
   void Begin(const ExchangeConfig& config,
              int size,
              int stride,
              const std::optional<runtime::NcclId>& id);
-  /// One exchange of known values; what is wrong, in words.
+  /// Runs one exchange of known values. Returns a message when a received value is wrong.
   [[nodiscard]] std::optional<std::string> Check();
-  /// Nanoseconds of kExchangesPerSample exchanges one behind the other, by this rank's clock, after
-  /// a barrier.
+  /// Nanoseconds of kExchangesPerSample exchanges in a row, by this rank's clock, after a barrier.
   [[nodiscard]] std::int64_t Sample();
-  /// Joins the communicator `id` of the overlap's ranks, with streams and limits of its own, and
-  /// runs both sides once. What is called until the next Begin() is the three below.
+  /// Joins the communicator `id` of the overlap's ranks, with its own streams and limits, and runs
+  /// both sides once. Until the next Begin() only Alone(), Beside(), WrongOverlap(), Leave() and
+  /// Abort() may be called.
   void BeginOverlap(const OverlapConfig& config, const runtime::NcclId& id);
   [[nodiscard]] std::int64_t Alone() { return overlap_->Alone(*communicator_); }
   [[nodiscard]] std::optional<std::int64_t> Beside(int repeats) {
     return overlap_->Beside(*communicator_, repeats);
   }
   [[nodiscard]] std::optional<std::string> WrongOverlap() const { return overlap_->Wrong(); }
-  /// Leaves the communicator in order.
+  /// Leaves the communicator together with the other ranks.
   void Leave();
-  /// Leaves it now; nothing when there is none.
+  /// Aborts the communicator, if there is one.
   void Abort(const std::string& reason) noexcept;
 
  private:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values that tell where they come from, so that a wrong count, offset or order shows.
+// Values that encode their sender, receiver and index, so that wrong counts, offsets and orders are
+// found.
 #include <fmt/format.h>
 
 #include "profiler/ranks/exchange_rank.h"
@@ -7,8 +8,9 @@
 namespace dbsp::profiler {
 namespace {
 
-/// Element `i` of what `from` has for `to`. Below 1021, so that sums over thousands of ranks are
-/// exact; primes, so that neighbours in any of the three differ.
+/// Element `i` that rank `from` sends to rank `to`. Values are below 1021, so that sums over
+/// thousands of ranks are exact. The factors are primes, so that neighbours in each argument
+/// differ.
 float Value(int from, int to, std::int64_t i) {
   return static_cast<float>((31 * std::int64_t{from} + 17 * std::int64_t{to} + i) % 1021);
 }
@@ -18,7 +20,7 @@ float Value(int from, int to, std::int64_t i) {
 std::vector<float> ExchangeRank::KnownValues() const {
   std::vector<float> values(send_floats_);
   if (config_.op == "hop" || config_.op == "allgather") {
-    const int to = config_.op == "hop" ? previous_ : rank_;  // a gathered part is for all
+    const int to = config_.op == "hop" ? previous_ : rank_;  // allgather sends the same part to all
     for (std::int64_t i = 0; i < part_; ++i) values[i] = Value(rank_, to, i);
     return values;
   }
@@ -35,15 +37,14 @@ std::optional<std::string> ExchangeRank::WrongValue(std::span<const float> recv)
       -> std::optional<std::string> {
     const float found = recv[offset + i];
     if (found == expected) return std::nullopt;
-    return fmt::format(
-        "{} on rank {}: element {} of what rank {} has for rank {} is {:g}, expected {:g}",
-        config_.op,
-        rank_,
-        i,
-        from,
-        to,
-        found,
-        expected);
+    return fmt::format("{} on rank {}: element {} from rank {} to rank {} is {:g}, expected {:g}",
+                       config_.op,
+                       rank_,
+                       i,
+                       from,
+                       to,
+                       found,
+                       expected);
   };
   if (config_.op == "reducescatter") {
     for (std::int64_t i = 0; i < part_; ++i) {

@@ -9,6 +9,8 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "profiler/ranks/exchange_follower.h"
+#include "profiler/ranks/exchange_messages.h"
 #include "runtime/clock.h"
 
 namespace dbsp::profiler {
@@ -16,13 +18,14 @@ namespace {
 
 constexpr const char* kRendezvousVariable = "DBSP_RENDEZVOUS";
 constexpr const char* kTokenVariable = "DBSP_RENDEZVOUS_TOKEN";
-/// For processes that were let go, and for those of a run that has lost one.
-constexpr std::int64_t kUntilEndedNs = 5'000'000'000;
-constexpr std::int64_t kUntilEndedAfterLossNs = 200'000'000;
+/// How long the started processes may take to end, normally and after the loss of a rank.
+constexpr std::int64_t kEndNs = 5'000'000'000;
+constexpr std::int64_t kEndAfterLossNs = 200'000'000;
 
-std::string Variable(const char* name) {
+std::optional<std::string> Variable(const char* name) {
   const char* text = std::getenv(name);
-  return text == nullptr ? "" : text;
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  return text;
 }
 
 /// "dbsp 0.1.0 commit 0123abcd-dirty", the first line of --version.
@@ -31,9 +34,9 @@ std::string Build() {
   return text.substr(0, text.find('\n'));
 }
 
-/// A file name that ranks of one run have in common and others do not.
-std::string FileOf(const std::string& database, const std::string& job) {
-  std::string name = job;
+/// A rendezvous file beside the database, with the job in its name so that runs do not share it.
+std::string RendezvousFile(const std::string& database, const std::optional<std::string>& job) {
+  std::string name = job.value_or("");
   for (char& c : name) {
     const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     if (!plain && c != '.' && c != '-') c = '_';
@@ -42,65 +45,66 @@ std::string FileOf(const std::string& database, const std::string& job) {
 }
 
 runtime::Rendezvous RendezvousOf(const RankRunOptions& options,
-                                 const runtime::LauncherRank& place) {
-  const std::string own = Variable(kRendezvousVariable);
-  if (!own.empty()) return runtime::ParseRendezvous(own);
-  if (!options.rendezvous.empty()) return runtime::ParseRendezvous(options.rendezvous);
-  const std::string host = Variable("MASTER_ADDR");
-  const std::string port = Variable("MASTER_PORT");
-  // torchrun's own agent listens there, unless it is told not to.
+                                 const runtime::LauncherRank& launched) {
+  if (const auto own = Variable(kRendezvousVariable)) return runtime::ParseRendezvous(*own);
+  if (options.rendezvous) return runtime::ParseRendezvous(*options.rendezvous);
+  const auto host = Variable("MASTER_ADDR");
+  const auto port = Variable("MASTER_PORT");
+  // torchrun's agent listens on this port, unless it is configured not to.
   const bool taken = Variable("TORCHELASTIC_USE_AGENT_STORE") == "True";
-  if (!host.empty() && !port.empty() && !taken) {
-    return runtime::ParseRendezvous(fmt::format("{}:{}", host, port));
+  if (host && port && !taken) {
+    return runtime::ParseRendezvous(fmt::format("{}:{}", *host, *port));
   }
-  if (options.database.empty()) {
+  if (!options.database) {
     Fail(ErrorCode::kInvalidArgument,
-         "{} started {} ranks, which meet nowhere: say --rendezvous host:port, or --rendezvous "
-         "file:PATH in a folder that all see",
-         place.launcher,
-         place.size);
+         "{} started {} ranks without a rendezvous: give --rendezvous host:port, or --rendezvous "
+         "file:PATH in a folder that all ranks can read",
+         launched.launcher,
+         launched.size);
   }
-  return {.host = "", .port = 0, .path = FileOf(options.database, place.job)};
+  return {.path = RendezvousFile(*options.database, launched.job)};
 }
 
 }  // namespace
 
 std::unique_ptr<LaunchedRank> LaunchedRank::Start(RankRunOptions options) {
-  const auto place = runtime::FindRankPlace();
-  const bool own = place && place->launcher == "dbsp";
-  const bool launched = place && (place->size > 1 || own);
+  const auto found = runtime::FindLauncherRank();
+  const bool own =
+      found && found->launcher == "dbsp";  // rank 0 of --processes started this process
+  const bool launched = found && (found->size > 1 || own);
   if (!options.start && !launched) return nullptr;
   if (options.start && launched && !own) {
     Fail(ErrorCode::kInvalidArgument,
-         "--processes starts the ranks itself, and {} has started {}: leave one of them out",
-         place->launcher,
-         place->size);
+         "--processes starts the ranks itself, but {} already started {} ranks: use only one of "
+         "the two",
+         found->launcher,
+         found->size);
   }
-  if (launched && !own && options.ranks_given && options.ranks != place->size) {
+  if (launched && !own && options.ranks_given && options.ranks != found->size) {
     Fail(ErrorCode::kInvalidArgument,
-         "--ranks {}: {} started {} ranks; leave --ranks out",
+         "--ranks {}: {} started {} ranks; leave out --ranks",
          options.ranks,
-         place->launcher,
-         place->size);
+         found->launcher,
+         found->size);
   }
   if (options.one_gpu) {
-    // NCCL refuses two ranks of one host on one GPU. Ranks with ids of their own are on hosts of
-    // their own to it, and speak through sockets.
-    const int rank = launched ? place->rank : 0;
+    // NCCL refuses two ranks on one GPU of one host. With different host ids NCCL takes the ranks
+    // for different hosts and connects them through sockets.
+    const int rank = launched ? found->rank : 0;
     ::setenv("NCCL_HOSTID", fmt::format("dbsp-rank-{}", rank).c_str(), 1);
     ::setenv("NCCL_SOCKET_IFNAME", "lo", 0);
   }
   std::unique_ptr<LaunchedRank> run(new LaunchedRank(std::move(options)));
   runtime::GroupOptions group;
-  group.rank = launched ? place->rank : 0;
-  group.size = launched ? place->size : run->options_.ranks;
+  group.rank = launched ? found->rank : 0;
+  group.size = launched ? found->size : run->options_.ranks;
   group.build = Build();
-  group.token = Variable(kTokenVariable);
+  group.token = Variable(kTokenVariable).value_or("");
   group.deadline_ns = run->options_.deadline_ns;
   group.interrupted = run->options_.interrupted;
   if (launched) {
-    if (!own) run->launcher_ = place->launcher;
-    group.rendezvous = RendezvousOf(run->options_, *place);
+    if (!own) run->launcher_ = found->launcher;
+    group.rendezvous = RendezvousOf(run->options_, *found);
   } else {
     run->StartOthers(group);
   }
@@ -117,10 +121,10 @@ void LaunchedRank::StartOthers(runtime::GroupOptions& group) {
   if (group.size < 2) {
     Fail(ErrorCode::kInvalidArgument, "--processes: expected --ranks of 2 or more");
   }
-  // Listening before anyone is told of it, on a port that is free.
+  // The listener is open, on a free port, before the other ranks learn of it.
   group.listener = runtime::Listen(runtime::ListenOn::kThisHost, 0);
   group.token = runtime::MakeToken();
-  group.rendezvous = {.host = "127.0.0.1", .port = runtime::PortOf(group.listener), .path = ""};
+  group.rendezvous = {.host = "127.0.0.1", .port = runtime::PortOf(group.listener)};
   for (int rank = 1; rank < group.size; ++rank) {
     others_.push_back(runtime::ChildProcess::Start(
         {.argv = options_.argv,
@@ -136,7 +140,7 @@ LaunchedRank::~LaunchedRank() {
   leader_.reset();
   const bool whole = group_ && !group_->broken();
   group_.reset();
-  const std::int64_t end = runtime::SteadyNs() + (whole ? kUntilEndedNs : kUntilEndedAfterLossNs);
+  const std::int64_t end = runtime::SteadyNs() + (whole ? kEndNs : kEndAfterLossNs);
   for (runtime::ChildProcess& other : others_) (void)other.WaitFor(end - runtime::SteadyNs());
 }
 

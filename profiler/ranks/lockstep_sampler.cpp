@@ -12,15 +12,15 @@
 namespace dbsp::profiler {
 namespace {
 
-/// Exchanges of 20 us beside attention of a third of a second.
+/// Enough for exchanges of 20 us beside attention of a third of a second.
 constexpr int kMostRepeats = 1 << 14;
 
 }  // namespace
 
-Measurement MeasureByTurns(const MeasureLimits& limits,
-                           const std::function<std::int64_t()>& alone,
-                           const std::function<std::optional<std::int64_t>()>& beside,
-                           const std::function<bool()>& interrupted) {
+Measurement MeasureAlternating(const MeasureLimits& limits,
+                               const std::function<std::int64_t()>& alone,
+                               const std::function<std::optional<std::int64_t>()>& beside,
+                               const std::function<bool()>& interrupted) {
   std::vector<std::int64_t> alone_ns;
   std::int64_t uncovered = 0;
   const auto pair = [&] {
@@ -33,27 +33,29 @@ Measurement MeasureByTurns(const MeasureLimits& limits,
       ++uncovered;
       if (tries < kMostUncovered) continue;
       Fail(ErrorCode::kMeasurement,
-           "in {} tries what runs beside it never ran from before its start until after its end",
+           "in {} attempts the work beside the sample never ran from before its start until after "
+           "its end",
            kMostUncovered);
     }
   };
   Measurement measured = Measure(limits, pair, runtime::SteadyNs, interrupted);
-  // Warm-ups came first and are in no list.
+  // alone_ns begins with the warm-ups, which samples_ns does not have.
   const auto kept = static_cast<std::ptrdiff_t>(measured.samples_ns.size());
   measured.alone_ns.assign(alone_ns.end() - kept, alone_ns.end());
   measured.discarded += uncovered;
   if (uncovered > 0) {
     if (!measured.detail.empty()) measured.detail += "; ";
     measured.detail +=
-        fmt::format("{} samples discarded: what runs beside them ended before they did", uncovered);
+        fmt::format("{} samples discarded: the work beside them ended first", uncovered);
   }
   return measured;
 }
 
-Measurement MeasureByRepeats(const MeasureLimits& limits,
-                             const std::function<std::int64_t()>& alone,
-                             const std::function<std::optional<std::int64_t>(int repeats)>& beside,
-                             const std::function<bool()>& interrupted) {
+Measurement MeasureWithRepeats(
+    const MeasureLimits& limits,
+    const std::function<std::int64_t()>& alone,
+    const std::function<std::optional<std::int64_t>(int repeats)>& beside,
+    const std::function<bool()>& interrupted) {
   int repeats = 1;
   const auto more = [&] { repeats = std::min(2 * repeats, kMostRepeats); };
   while (!interrupted() && repeats < kMostRepeats && !beside(repeats)) more();
@@ -63,7 +65,7 @@ Measurement MeasureByRepeats(const MeasureLimits& limits,
     if (!ns) more();
     return ns;
   };
-  return MeasureByTurns(limits, alone, enough, interrupted);
+  return MeasureAlternating(limits, alone, enough, interrupted);
 }
 
 LockstepSampler::LockstepSampler(int ranks, MeasureLimits limits, std::function<bool()> interrupted)
@@ -72,14 +74,14 @@ LockstepSampler::LockstepSampler(int ranks, MeasureLimits limits, std::function<
       took_(static_cast<std::size_t>(ranks)) {}
 
 void LockstepSampler::Do(int rank, const Sides& sides) {
-  const auto ns = turn_ == Turn::kAlone ? sides.alone() : sides.beside(repeats_);
+  const auto ns = phase_ == Phase::kAlone ? sides.alone() : sides.beside(repeats_);
   took_[rank] = ns ? std::max<std::int64_t>(*ns, 1) : 0;
 }
 
-std::optional<std::int64_t> LockstepSampler::Take(Turn turn,
+std::optional<std::int64_t> LockstepSampler::Take(Phase phase,
                                                   const std::function<void()>& barrier,
                                                   const Sides& sides) {
-  turn_ = turn;
+  phase_ = phase;
   barrier();
   Do(0, sides);
   barrier();
@@ -93,21 +95,21 @@ std::optional<std::int64_t> LockstepSampler::Take(Turn turn,
 
 void LockstepSampler::Run(int rank, const std::function<void()>& barrier, const Sides& sides) {
   if (rank != 0) {
-    for (barrier(); turn_ != Turn::kDone; barrier()) {
+    for (barrier(); phase_ != Phase::kDone; barrier()) {
       Do(rank, sides);
       barrier();
     }
     return;
   }
-  result_ = MeasureByRepeats(
+  result_ = MeasureWithRepeats(
       limits_,
-      [&] { return Take(Turn::kAlone, barrier, sides).value(); },
+      [&] { return Take(Phase::kAlone, barrier, sides).value(); },
       [&](int repeats) {
         repeats_ = repeats;
-        return Take(Turn::kBeside, barrier, sides);
+        return Take(Phase::kBeside, barrier, sides);
       },
       interrupted_);
-  turn_ = Turn::kDone;
+  phase_ = Phase::kDone;
   barrier();
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the time of one thing under another is taken, whatever both are: a sample with nothing beside
-// it and one under the other thing, by turns, on all ranks together. A sample during which the
-// other thing did not run all the time is no sample: it is discarded and counted.
+// Measures one kind of work while another kind runs beside it, on all ranks together. Samples of
+// the work alone and of the work with the other beside it alternate. A sample is covered when the
+// other work ran during the whole sample; one that is not covered is discarded and counted.
 #pragma once
 
 #include <atomic>
@@ -16,63 +16,64 @@
 
 namespace dbsp::profiler {
 
-/// Tries for one sample before the trial fails.
+/// Attempts at one covered sample before the trial fails.
 inline constexpr int kMostUncovered = 20;
 
-/// Samples of `beside`, each after one of `alone`; Measurement::alone_ns has as many.
-/// alone     nanoseconds
-/// beside    nanoseconds, or nothing when the other side did not run all the time
-/// errors    Error{kMeasurement} after kMostUncovered tries in a row for one sample; what the
-///           functions throw
-[[nodiscard]] Measurement MeasureByTurns(const MeasureLimits& limits,
-                                         const std::function<std::int64_t()>& alone,
-                                         const std::function<std::optional<std::int64_t>()>& beside,
-                                         const std::function<bool()>& interrupted);
+/// Takes samples of `beside`, each after one of `alone`. Measurement::alone_ns has as many entries
+/// as samples_ns. alone     returns nanoseconds of the work alone beside    returns nanoseconds
+/// with the other work beside it, or nothing when not covered errors    Error{kMeasurement} after
+/// kMostUncovered uncovered attempts in a row; errors of the
+///           functions
+[[nodiscard]] Measurement MeasureAlternating(
+    const MeasureLimits& limits,
+    const std::function<std::int64_t()>& alone,
+    const std::function<std::optional<std::int64_t>()>& beside,
+    const std::function<bool()>& interrupted);
 
-/// The same where the other side has to be run again and again: how often, the same on all ranks,
-/// is found before the first sample, by doubling, so that it costs none.
-/// beside    `repeats` is for how often the other side is to be run
-[[nodiscard]] Measurement MeasureByRepeats(
+/// The same when the other work must be repeated to cover a sample. The number of repeats, equal on
+/// all ranks, is found by doubling before the first sample, so that no sample is lost.
+/// beside    as above; runs the other work `repeats` times
+[[nodiscard]] Measurement MeasureWithRepeats(
     const MeasureLimits& limits,
     const std::function<std::int64_t()>& alone,
     const std::function<std::optional<std::int64_t>(int repeats)>& beside,
     const std::function<bool()>& interrupted);
 
-/// The ranks of one process that take samples together, the slowest one's time counting. Rank 0
-/// decides what is done next, the others follow.
-/// threads  one per rank, in Run()
+/// Takes samples on the ranks of one process together. The slowest rank's time is the sample. Rank
+/// 0 decides the next step, and the other ranks follow. threads  one per rank, in Run()
 class LockstepSampler {
  public:
   struct Sides {
-    /// This rank's part of a sample; nanoseconds of its own.
+    /// Runs this rank's part of a sample alone; returns its nanoseconds.
     std::function<std::int64_t()> alone;
-    /// `repeats` is for how often the other side is to be run, the same on all ranks; nothing where
-    /// it ended too soon here.
+    /// The same with the other work beside it, repeated `repeats` times; nothing when not covered
+    /// on this rank.
     std::function<std::optional<std::int64_t>(int repeats)> beside;
   };
 
   LockstepSampler(int ranks, MeasureLimits limits, std::function<bool()> interrupted);
 
-  /// A rank's part from start to end.
-  /// barrier  of all ranks; what it throws ends this rank's part
+  /// Runs one rank from start to end.
+  /// barrier  a barrier of all ranks; its errors end this rank
   void Run(int rank, const std::function<void()>& barrier, const Sides& sides);
 
-  /// When all ranks have left.
+  /// requires  Run() has returned on all ranks
   [[nodiscard]] Measurement result() && { return std::move(result_); }
 
  private:
-  enum class Turn : std::uint8_t { kAlone, kBeside, kDone };
-  std::optional<std::int64_t> Take(Turn turn,
+  enum class Phase : std::uint8_t { kAlone, kBeside, kDone };
+  std::optional<std::int64_t> Take(Phase phase,
                                    const std::function<void()>& barrier,
                                    const Sides& sides);
   void Do(int rank, const Sides& sides);
 
   MeasureLimits limits_;
   std::function<bool()> interrupted_;
-  // Written by rank 0 while the others wait at a barrier, or by each rank its own.
-  std::atomic<Turn> turn_{Turn::kDone};
+  // Rank 0 writes phase_ and repeats_ while the other ranks wait at a barrier. Each rank writes its
+  // own entry of took_.
+  std::atomic<Phase> phase_{Phase::kDone};
   std::atomic<int> repeats_{1};
-  std::vector<std::atomic<std::int64_t>> took_;  ///< [rank], 0 = not all the time
+  std::vector<std::atomic<std::int64_t>> took_;  ///< [rank] nanoseconds; 0 = not covered
   Measurement result_;
 };
 

@@ -8,16 +8,17 @@
 #include <vector>
 
 #include "core/error.h"
-#include "profiler/ranks/exchange_processes.h"
+#include "profiler/ranks/exchange_leader.h"
 #include "profiler/ranks/exchange_rank.h"
+#include "profiler/ranks/exchange_session.h"
 #include "runtime/clock.h"
 
 namespace dbsp::profiler {
 namespace {
 
-/// When each rank began and ended the sample that is being taken.
-struct Clock {
-  explicit Clock(int size)
+/// Start and end of the current sample on each rank.
+struct SampleTimes {
+  explicit SampleTimes(int size)
       : begin(static_cast<std::size_t>(size)), end(static_cast<std::size_t>(size)) {}
   [[nodiscard]] std::int64_t Took() const {
     std::int64_t first = begin[0];
@@ -52,13 +53,13 @@ Measurement MeasureNccl(const ExchangeConfig& config,
   if (world.processes) return world.processes->Measure(config, size, limits);
   if (size > world.devices) {
     Fail(ErrorCode::kUnavailable,
-         "exchanges between {} ranks take a GPU each; there are {}",
+         "exchanges between {} ranks need one GPU per rank; there are {}",
          size,
          world.devices);
   }
   Measurement result;
   std::atomic<bool> done{false};
-  Clock clock(size);
+  SampleTimes times(size);
   std::vector<std::unique_ptr<ExchangeDevice>> devices(size);
   const auto queue_of = [&](int rank) {
     devices[rank] = world.open(rank);
@@ -69,12 +70,12 @@ Measurement MeasureNccl(const ExchangeConfig& config,
     const ExchangeRank mine(config, rank, size);
     const float* send = devices[rank]->Buffer(mine.send_floats(), "an exchange's send buffer");
     float* recv = devices[rank]->Buffer(mine.recv_floats(), "an exchange's receive buffer");
-    comm.Wait();  // for the buffers
+    comm.Wait();  // until the buffers are zeroed
     const auto once = [&] {
-      clock.begin[rank] = runtime::SteadyNs();
+      times.begin[rank] = runtime::SteadyNs();
       for (int i = 0; i < kExchangesPerSample; ++i) mine.Enqueue(comm, send, recv);
       comm.Wait();
-      clock.end[rank] = runtime::SteadyNs();
+      times.end[rank] = runtime::SteadyNs();
       comm.Barrier();
     };
     if (rank != 0) {
@@ -84,7 +85,7 @@ Measurement MeasureNccl(const ExchangeConfig& config,
     const auto sample = [&] {
       comm.Barrier();
       once();
-      return Reading{clock.Took() / kExchangesPerSample};
+      return Reading{times.Took() / kExchangesPerSample};
     };
     result = Measure(limits, sample, runtime::SteadyNs, interrupted);
     done = true;

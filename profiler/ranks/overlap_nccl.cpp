@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "profiler/ranks/exchange_processes.h"
+#include "profiler/ranks/exchange_leader.h"
 #include "profiler/ranks/lockstep_sampler.h"
 #include "profiler/ranks/overlap_rank.h"
 #include "profiler/ranks/overlap_trial.h"
@@ -19,27 +19,28 @@ Measurement MeasureOverlapOverNccl(const OverlapConfig& config,
   const int ranks = config.exchange.ranks;
   if (ranks > world.devices) {
     Fail(ErrorCode::kUnavailable,
-         "exchanges between {} ranks take a GPU each; there are {}",
+         "exchanges between {} ranks need one GPU per rank; there are {}",
          ranks,
          world.devices);
   }
-  LockstepSampler turns(ranks, limits, interrupted);
-  std::vector<std::unique_ptr<OverlapRank>> at(ranks);
+  LockstepSampler sampler(ranks, limits, interrupted);
+  std::vector<std::unique_ptr<OverlapRank>> overlap_ranks(ranks);
   const auto queue_of = [&](int rank) {
-    auto& mine = at[rank];
+    auto& mine = overlap_ranks[rank];
     mine = OpenOverlapRank(config, rank, rank);
     return mine->Queue();
   };
   runtime::RunNcclRanks(
       ranks, OverlapOptions(world.options, config), queue_of, [&](runtime::NcclCommunicator& comm) {
-        OverlapRank& rank = *at[comm.rank()];
+        OverlapRank& rank = *overlap_ranks[comm.rank()];
         rank.WarmUp(comm);
-        turns.Run(comm.rank(),
-                  [&] { comm.Barrier(); },
-                  {[&] { return rank.Alone(comm); }, [&](int n) { return rank.Beside(comm, n); }});
+        sampler.Run(
+            comm.rank(),
+            [&] { comm.Barrier(); },
+            {[&] { return rank.Alone(comm); }, [&](int n) { return rank.Beside(comm, n); }});
         if (const auto wrong = rank.Wrong()) throw WrongResult(*wrong);
       });
-  return std::move(turns).result();
+  return std::move(sampler).result();
 }
 
 }  // namespace dbsp::profiler

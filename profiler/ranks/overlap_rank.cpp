@@ -24,32 +24,32 @@ using runtime::CudaBuffer;
 using runtime::CudaEvent;
 using runtime::CudaStream;
 
-/// Enqueueing takes microseconds; seconds mean that it waits for the device.
-constexpr std::int64_t kPatienceNs = 5'000'000'000;
-/// What is enqueued behind a held stream: of a launch queue of a thousand, at three launches each.
+/// Enqueueing takes microseconds. When it takes seconds, it waits for the device.
+constexpr std::int64_t kBlockTimeoutNs = 5'000'000'000;
+/// Most repeats behind a blocked stream: each takes three of the thousand places in a launch queue.
 constexpr int kMostHeld = 256;
 
-/// Keeps a stream waiting until everything that is to run back to back is enqueued, so that the
-/// host's speed does not count.
-class Hold {
+/// Blocks a stream until all work of a sample is enqueued, so that the host's speed does not count.
+class StreamBlock {
  public:
-  Hold(const runtime::CudaPinned& flags, const CudaStream& stream)
+  StreamBlock(const runtime::CudaPinned& flags, const CudaStream& stream)
       : flags_(flags.As<std::int32_t>()) {
     flags_[0] = 0;
     flags_[1] = 0;
     kernels::gpu::LaunchHold(
-        flags.As<std::int32_t>(), flags.As<std::int32_t>() + 1, kPatienceNs, stream.get());
+        flags.As<std::int32_t>(), flags.As<std::int32_t>() + 1, kBlockTimeoutNs, stream.get());
   }
-  /// A stream left held would make the process wait at its end.
-  ~Hold() { Release(); }
-  Hold(const Hold&) = delete;
-  Hold& operator=(const Hold&) = delete;
+  /// A stream that stays blocked would block the process at its end.
+  ~StreamBlock() { Release(); }
+  StreamBlock(const StreamBlock&) = delete;
+  StreamBlock& operator=(const StreamBlock&) = delete;
   void Release() { flags_[0] = 1; }
-  /// When all is done. errors  Error{kMeasurement} when the stream let itself go before Release()
+  /// requires all work is done
+  /// errors   Error{kMeasurement} when the block timed out before Release()
   void Check() const {
     if (flags_[1] == 0) return;
     Fail(ErrorCode::kMeasurement,
-         "overlap: what is enqueued waits for the device, so its time would be the host's");
+         "overlap: enqueueing waits for the device, so the measured time would include the host");
   }
 
  private:
@@ -65,34 +65,34 @@ class RankOnGpu final : public OverlapRank {
       : timed_(config.timed),
         rank_(rank),
         exchange_(config.exchange, rank, config.exchange.ranks),
-        attention_(config.attention, variant, values_, compute_),
-        send_(
-            runtime::ToDevice<float>(exchange_.KnownValues(), "an exchange's send buffer", link_)),
+        attention_(config.attention, variant, values_, compute_stream_),
+        send_(runtime::ToDevice<float>(
+            exchange_.KnownValues(), "an exchange's send buffer", exchange_stream_)),
         recv_(static_cast<std::size_t>(exchange_.recv_floats()) * sizeof(float),
               "an exchange's receive buffer"),
         cache_(device.l2_bytes, "the buffer that clears the cache"),
-        meeting_(static_cast<std::size_t>(config.exchange.ranks) * sizeof(float),
-                 "the meeting point of ranks"),
-        flags_(2 * sizeof(std::int32_t), "the flag that releases a held stream") {
-    recv_.Fill(0xFF, link_);
+        barrier_(static_cast<std::size_t>(config.exchange.ranks) * sizeof(float),
+                 "the buffer of NCCL's barrier"),
+        flags_(2 * sizeof(std::int32_t), "the flag that releases a blocked stream") {
+    recv_.Fill(0xFF, exchange_stream_);
     if (config.sm_margin > 0) attention_.LimitSms(device.sm_count - config.sm_margin);
   }
 
-  /// The timed side is looked at first; a wait is over when both are done.
+  /// Idle when both streams are done. The stream of the timed work is queried first.
   [[nodiscard]] runtime::NcclQueue Queue() override {
-    const bool compute_first = timed_ == TimedSide::kAttention;
-    const CudaStream* first = compute_first ? &compute_ : &link_;
-    const CudaStream* second = compute_first ? &link_ : &compute_;
-    return {link_.get(),
+    const bool attention_first = timed_ == TimedSide::kAttention;
+    const CudaStream* first = attention_first ? &compute_stream_ : &exchange_stream_;
+    const CudaStream* second = attention_first ? &exchange_stream_ : &compute_stream_;
+    return {exchange_stream_.get(),
             [first, second] { return first->Idle() && second->Idle(); },
-            meeting_.As<float>()};
+            barrier_.As<float>()};
   }
 
-  /// All code is loaded here, which must not happen while a stream is held.
+  /// Loads all kernels, which must not happen while a stream is blocked.
   void WarmUp(runtime::NcclCommunicator& communicator) override {
     attention_.Launch();
     Exchange(communicator);
-    { const Hold hold(flags_, compute_); }
+    { const StreamBlock block(flags_, compute_stream_); }
     communicator.Wait();
   }
 
@@ -108,68 +108,68 @@ class RankOnGpu final : public OverlapRank {
 
   [[nodiscard]] std::optional<std::string> Wrong() const override {
     std::vector<float> received(exchange_.recv_floats());
-    recv_.Download(received.data(), received.size() * sizeof(float), link_);
+    recv_.Download(received.data(), received.size() * sizeof(float), exchange_stream_);
     if (const auto wrong = exchange_.WrongValue(received)) {
       return fmt::format("rank {}: {}", rank_, *wrong);
     }
-    if (const std::string problem = attention_.Problem(); !problem.empty()) {
-      return fmt::format("rank {}: {}", rank_, problem);
+    if (const auto problem = attention_.Problem()) {
+      return fmt::format("rank {}: {}", rank_, *problem);
     }
     return std::nullopt;
   }
 
  private:
   std::int64_t Attend(runtime::NcclCommunicator& communicator) {
-    cache_.Fill(0, compute_);
-    Hold hold(flags_, compute_);
-    timed_begin_.Record(compute_);
+    cache_.Fill(0, compute_stream_);
+    StreamBlock block(flags_, compute_stream_);
+    timed_begin_.Record(compute_stream_);
     attention_.Launch();
-    timed_end_.Record(compute_);
-    return Finish(hold, communicator);
+    timed_end_.Record(compute_stream_);
+    return Finish(block, communicator);
   }
 
-  /// link      exchange, exchange, ...                  exchange
-  /// compute             attention
+  /// exchange stream  exchange, exchange, ...                  exchange
+  /// compute stream             attention
   std::optional<std::int64_t> AttendWhileExchanging(runtime::NcclCommunicator& communicator,
                                                     int repeats) {
-    cache_.Fill(0, compute_);
-    Hold hold(flags_, link_);
+    cache_.Fill(0, compute_stream_);
+    StreamBlock block(flags_, exchange_stream_);
     Exchange(communicator);
-    around_begin_.Record(link_);
-    compute_.WaitFor(around_begin_);
-    timed_begin_.Record(compute_);
+    around_begin_.Record(exchange_stream_);
+    around_begin_.Block(compute_stream_);
+    timed_begin_.Record(compute_stream_);
     attention_.Launch();
-    timed_end_.Record(compute_);
+    timed_end_.Record(compute_stream_);
     for (int i = 0; i < repeats; ++i) {
-      if (i == kMostHeld) hold.Release();
+      if (i == kMostHeld) block.Release();
       Exchange(communicator);
     }
-    around_end_.Record(link_);
-    return Covered(Finish(hold, communicator));
+    around_end_.Record(exchange_stream_);
+    return Covered(Finish(block, communicator));
   }
 
-  /// The first exchange brings the ranks together; the second is timed.
+  /// The first exchange synchronises the ranks; the second is timed.
   std::int64_t TimedExchange(runtime::NcclCommunicator& communicator) {
-    Hold hold(flags_, link_);
+    StreamBlock block(flags_, exchange_stream_);
     EnqueueTimedExchange(communicator);
-    return Finish(hold, communicator);
+    return Finish(block, communicator);
   }
 
-  /// compute   attention, attention, ...                  attention
-  /// link                 exchange, exchange
+  /// compute stream   attention, attention, ...                  attention
+  /// exchange stream             exchange, exchange
   std::optional<std::int64_t> ExchangeWhileAttending(runtime::NcclCommunicator& communicator,
                                                      int repeats) {
-    Hold hold(flags_, compute_);
+    StreamBlock block(flags_, compute_stream_);
     attention_.Launch();
-    around_begin_.Record(compute_);
-    link_.WaitFor(around_begin_);
+    around_begin_.Record(compute_stream_);
+    around_begin_.Block(exchange_stream_);
     EnqueueTimedExchange(communicator);
     for (int i = 0; i < repeats; ++i) {
-      if (i == kMostHeld) hold.Release();
+      if (i == kMostHeld) block.Release();
       attention_.Launch();
     }
-    around_end_.Record(compute_);
-    return Covered(Finish(hold, communicator));
+    around_end_.Record(compute_stream_);
+    return Covered(Finish(block, communicator));
   }
 
   void Exchange(runtime::NcclCommunicator& communicator) {
@@ -177,18 +177,18 @@ class RankOnGpu final : public OverlapRank {
   }
   void EnqueueTimedExchange(runtime::NcclCommunicator& communicator) {
     Exchange(communicator);
-    timed_begin_.Record(link_);
+    timed_begin_.Record(exchange_stream_);
     Exchange(communicator);
-    timed_end_.Record(link_);
+    timed_end_.Record(exchange_stream_);
   }
-  std::int64_t Finish(Hold& hold, runtime::NcclCommunicator& communicator) {
-    hold.Release();
+  std::int64_t Finish(StreamBlock& block, runtime::NcclCommunicator& communicator) {
+    block.Release();
     communicator.Wait();
-    hold.Check();
+    block.Check();
     return std::llround(CudaEvent::ElapsedNs(timed_begin_, timed_end_));
   }
-  /// An event says that what is before it is done: one behind a first repeat and one behind the
-  /// last hold the timed side between them.
+  /// The sample is covered when the event after the first run of the other work is not later than
+  /// the start of the timed work, and the event after its last run is not earlier than the end.
   [[nodiscard]] std::optional<std::int64_t> Covered(std::int64_t ns) const {
     const bool covered = CudaEvent::ElapsedNs(around_begin_, timed_begin_) >= 0 &&
                          CudaEvent::ElapsedNs(timed_end_, around_end_) >= 0;
@@ -197,21 +197,21 @@ class RankOnGpu final : public OverlapRank {
 
   TimedSide timed_;
   int rank_;
-  CudaStream compute_, link_;
+  CudaStream compute_stream_, exchange_stream_;
   DeviceValues values_;
   ExchangeRank exchange_;
   DeviceAttention attention_;
   CudaBuffer send_, recv_;
-  CudaBuffer cache_;  ///< as large as the second-level cache
-  CudaBuffer meeting_;  ///< one word per rank
-  runtime::CudaPinned flags_;  ///< int32 [2]: release, gave up
+  CudaBuffer cache_;  ///< as large as the L2 cache
+  CudaBuffer barrier_;  ///< one word per rank
+  runtime::CudaPinned flags_;  ///< int32 [2]: release the stream; the block timed out
   CudaEvent timed_begin_, timed_end_, around_begin_, around_end_;
 };
 
 void RequireSms(int margin, const runtime::CudaDeviceFacts& device) {
   if (margin < device.sm_count) return;
   Fail(ErrorCode::kInvalidArgument,
-       "an SM margin of {}: the device has {} SMs, and attention needs at least one",
+       "SM margin {}: the device has {} SMs, and attention needs at least one",
        margin,
        device.sm_count);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One rank's end of attention and exchanges that run at once: its GPU, a stream for its kernel, one
-// for NCCL, its memory.
+// One rank of attention and exchanges that run at the same time: its GPU, a stream for the
+// attention kernel, a stream for NCCL, and its memory.
 #pragma once
 
 #include <cstdint>
@@ -13,25 +13,24 @@
 
 namespace dbsp::profiler {
 
-/// It outlives the communicator, because memory is freed only when no exchange is under way any
-/// more. All ranks make the same calls in the same order.
-/// errors   Error{kMeasurement} as the communicator's, and where what is enqueued waits for the
-///          device
-/// threads  the one that opened it
+/// All ranks must make the same calls in the same order. The object must outlive the communicator,
+/// because its memory may be freed only when no exchange is running.
+/// errors   Error{kMeasurement} as the communicator, and when enqueueing waits for the device
+/// threads  the thread that opened it
 class OverlapRank {
  public:
   virtual ~OverlapRank() = default;
-  /// What its communicator is to be joined with.
+  /// The stream with which to join the communicator.
   [[nodiscard]] virtual runtime::NcclQueue Queue() = 0;
   /// Runs both sides once and connects the ranks.
   virtual void WarmUp(runtime::NcclCommunicator& communicator) = 0;
-  /// Nanoseconds of the timed side with nothing beside it.
+  /// Nanoseconds of the timed work alone.
   [[nodiscard]] virtual std::int64_t Alone(runtime::NcclCommunicator& communicator) = 0;
-  /// The same while the other side runs, `repeats` times after the first; nothing where it ended
-  /// too soon or began too late.
+  /// Nanoseconds of the timed work while the other work runs, once and then `repeats` times more;
+  /// nothing when the sample is not covered.
   [[nodiscard]] virtual std::optional<std::int64_t> Beside(runtime::NcclCommunicator& communicator,
                                                            int repeats) = 0;
-  /// What is wrong with the values that were exchanged or computed last, in words.
+  /// Checks the values that were exchanged and computed last. Returns what is wrong.
   [[nodiscard]] virtual std::optional<std::string> Wrong() const = 0;
 };
 
@@ -43,7 +42,7 @@ class OverlapRank {
                                                            int rank,
                                                            int device);
 
-/// With an SM margin NCCL takes at most as many thread blocks.
+/// Options with NCCL limited to as many thread blocks as the SM margin, if there is one.
 [[nodiscard]] runtime::NcclOptions OverlapOptions(runtime::NcclOptions options,
                                                   const OverlapConfig& config);
 

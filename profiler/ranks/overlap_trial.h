@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention of every rank while the ranks exchange, measured.
+// Measures attention of all ranks while they exchange, or exchanges while all ranks run attention.
 //
-// The side that is not timed runs from before the timed one begins until after it has ended, on
-// every rank; where it did not, the sample is discarded (profiler/ranks/lockstep_sampler.h). Values
-// that were exchanged are checked at the end.
+// In a covered sample the work that is not timed runs from before the start to after the end of the
+// timed work, on every rank; other samples are discarded (profiler/ranks/lockstep_sampler.h). The
+// exchanged values are checked at the end.
 #pragma once
 
 #include <functional>
@@ -14,19 +14,19 @@
 
 namespace dbsp::profiler {
 
-/// A rank is two threads, as in the replay over threads: one attends, one exchanges. Times are
-/// those of a clock on the wall, alone as well.
+/// On the CPU a rank is two threads, as in the replay over threads: one for attention, one for
+/// exchanges. All times are wall times.
 /// errors  Error{kInvalidArgument} for a kernel, an op or an SM margin that the CPU does not have;
 ///         WrongResult
 [[nodiscard]] Measurement MeasureOverlapOnThreads(const OverlapConfig& config,
                                                   const MeasureLimits& limits,
                                                   const std::function<bool()>& interrupted);
 
-/// A rank is a GPU of this process, or of one of its own: a stream for its kernel, one for NCCL.
-/// With an SM margin the kernel leaves so many SMs and NCCL takes at most as many. Times are those
-/// of device events, of the slowest rank.
-/// errors  Error{kUnavailable} with fewer devices than ranks, without NCCL, or for a kernel that
-///         they do not run; Error{kInvalidArgument} for a margin that leaves no SM;
+/// A rank is a GPU, of this process or of a process per rank, with one stream for the attention
+/// kernel and one for NCCL. With an SM margin the kernel leaves that many SMs free, and NCCL uses
+/// at most that many. A sample is the slowest rank's time from device events. errors
+/// Error{kUnavailable} with fewer devices than ranks, without NCCL, or for a kernel that the
+///         devices do not run; Error{kInvalidArgument} for a margin that leaves no SM;
 ///         Error{kNotFound} for an unknown kernel; Error{kMeasurement} when a rank fails or the
 ///         deadline passes, after every rank has aborted; WrongResult
 [[nodiscard]] Measurement MeasureOverlapOverNccl(const OverlapConfig& config,

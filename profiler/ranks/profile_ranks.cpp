@@ -15,39 +15,46 @@
 namespace dbsp::profiler {
 
 void AddRankFlags(CLI::App& app, RankFlags& flags) {
-  app.add_flag("--processes",
-               flags.processes,
-               "Collectives, overlaps: start a process for each rank, on this host");
+  const std::string group = "Rank processes (suites collectives and overlap)";
+  app.add_flag("--processes", flags.processes, "Start one process per rank on this host")
+      ->group(group);
   app.add_option("--rendezvous",
                  flags.rendezvous,
-                 "Under mpirun or srun: where ranks meet, host:port or file:PATH");
+                 "Under mpirun or srun: address of rank 0, host:port or file:PATH")
+      ->group(group);
   app.add_option("--deadline",
                  flags.deadline,
-                 "Longest wait for a rank, or for a trial of --tune-kernels past its time")
-      ->capture_default_str();
-  app.add_flag("--check", flags.check, "Collectives: whether values are right; takes no times");
+                 "Longest wait for a rank; with --tune-kernels, for a trial past its budget")
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--check",
+               flags.check,
+               "Collectives: check the received values only, without measuring times")
+      ->group(group);
   app.add_flag("--one-gpu",
                flags.one_gpu,
-               "Collectives: --check with all ranks on device 0, through sockets");
+               "Collectives: --check with all ranks on device 0, connected through sockets")
+      ->group(group);
 }
 
-bool HasSeveral(const RankFlags& flags) {
-  const auto place = runtime::FindRankPlace();
-  return flags.processes || (place && place->size > 1);
+bool HasRankProcesses(const RankFlags& flags) {
+  const auto launched = runtime::FindLauncherRank();
+  return flags.processes || (launched && launched->size > 1);
 }
 
-std::unique_ptr<LaunchedRank> RanksOf(const RankFlags& flags, const RankedRun& run) {
-  const auto place = runtime::FindRankPlace();
-  const bool several = HasSeveral(flags);
+std::unique_ptr<LaunchedRank> JoinRanks(const RankFlags& flags, const RankedRun& run) {
+  const auto launched = runtime::FindLauncherRank();
+  const bool several = HasRankProcesses(flags);
   if ((flags.check || flags.one_gpu) && !several) {
-    Fail(ErrorCode::kInvalidArgument, "--check, --one-gpu: take --processes, mpirun or srun");
+    Fail(ErrorCode::kInvalidArgument,
+         "--check and --one-gpu need rank processes: use --processes, mpirun or srun");
   }
   if (!run.measures || !several) return nullptr;
   if (!run.exchanges) {
     Fail(ErrorCode::kInvalidArgument,
-         "{}: only --suite collectives or overlap with --device cuda is measured between processes",
+         "{}: only --suite collectives and overlap with --device cuda measure between processes",
          flags.processes ? "--processes"
-                         : fmt::format("{} started {} ranks", place->launcher, place->size));
+                         : fmt::format("{} started {} ranks", launched->launcher, launched->size));
   }
   CatchSigint();
   try {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels that a device runs, as records: what suites are made from and what the database
-// keeps. Pure.
+// The kernels that a device runs, as records for suites and for the database. Pure.
 #pragma once
 
 #include <vector>
@@ -14,10 +13,10 @@ namespace dbsp::profiler {
 [[nodiscard]] KernelVariant RecordOf(const kernels::AttentionVariant& variant);
 [[nodiscard]] KernelVariant RecordOf(const kernels::gpu::Variant& variant);
 
-/// The CPU's default kernel, which suites measure.
+/// The CPU's default kernel, which is the one that suites measure.
 [[nodiscard]] std::vector<KernelVariant> CpuKernels();
-/// Kernels of the variant table that compute capability `arch` (90 = 9.0) runs, in the table's
-/// order: a device's own before the portable ones.
+/// Kernels of the variant table that run on compute capability `arch` (90 = 9.0), in the table's
+/// order: kernels for this capability first, then the portable ones.
 [[nodiscard]] std::vector<KernelVariant> GpuKernels(int arch);
 
 }  // namespace dbsp::profiler

@@ -16,8 +16,8 @@
 namespace dbsp::profiler {
 namespace {
 
-/// What is known of the kernel that a trial ran, once in a run; nothing for other trials and
-/// unknown names.
+/// Stores the record of the kernel that a trial ran, once per run. Does nothing for trials without
+/// a kernel and for unknown names.
 void StoreKernel(const TrialConfig& config,
                  const std::vector<KernelVariant>& kernels,
                  std::set<std::string>& stored,
@@ -32,8 +32,8 @@ void StoreKernel(const TrialConfig& config,
   if (kernel != kernels.end()) database.AddKernel(*kernel);
 }
 
-/// Of attention that was measured, where they are wanted; nothing for other trials, and in words on
-/// stderr when the pass fails: the trial's times stand.
+/// Counters of a measured attention trial, if requested. A failure is only reported on stderr,
+/// because the trial's times are valid.
 std::optional<CounterRecord> CountersOf(const Trial& trial, const RunSettings& settings) {
   const auto* attention = std::get_if<AttentionConfig>(&trial.config);
   const bool wanted = settings.bench && settings.bench->counters();
@@ -81,7 +81,7 @@ void MeasureAll(RunSettings settings,
   const int total = Count(results, ResultStatus::kToMeasure);
   int left = total;
   std::set<std::string> stored;
-  std::int64_t environment = 0;
+  std::optional<std::int64_t> environment;
   for (Result& result : results) {
     if (result.status != ResultStatus::kToMeasure) continue;
     const std::int64_t remaining = settings.limits.deadline_ns - runtime::SteadyNs();
@@ -90,9 +90,9 @@ void MeasureAll(RunSettings settings,
     settings.limits.budget_ns = std::min(most_ns, 2 * remaining / left--);
     result.trial = RunTrial(result.config, settings);
     if (!result.trial) continue;
-    if (environment == 0) environment = database.AddEnvironment(machine);
+    if (!environment) environment = database.AddEnvironment(machine);
     StoreKernel(result.config, kernels, stored, database);
-    database.AddTrial(environment, *result.trial, CountersOf(*result.trial, settings));
+    database.AddTrial(*environment, *result.trial, CountersOf(*result.trial, settings));
     result.status = result.trial->outcome == TrialOutcome::kOk ? ResultStatus::kMeasured
                                                                : ResultStatus::kFailed;
     Progress(fmt::format("[{}/{}] {}", total - left, total, Describe(result.config)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A suite into a database, trial by trial: what is there already, and the loop over what is not.
+// Measures a suite into a database, trial by trial.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,15 @@
 
 namespace dbsp::profiler {
 
-/// Configurations with the methods they were measured by, of this device and build.
+/// Keys and methods of the trials that this device and build have finished.
 [[nodiscard]] std::set<std::pair<std::string, std::string>> Finished(const db::Database& database,
                                                                      const Provenance& machine);
 
-/// Measures in order until the budget is spent: each trial may use twice its equal share of what is
-/// left, so that what quick trials save goes to the later ones.
-/// Every finished trial is stored at once, the environment with the first one: an idle run leaves
-/// no trace. kernels  of the target: what the database learns of those that trials ran results
-/// those to measure get their trial and status; interrupted or out of time: left out errors   as
-/// Database
+/// Measures the results with status kToMeasure in order until the budget is spent. Each trial may
+/// use twice its equal share of the remaining time, so that later trials get the time that quick
+/// ones save. Every finished trial is stored at once, and the environment together with the first
+/// one. kernels  kernels of the target; those that trials ran are stored results  get a trial and a
+/// status; kLeftOut after an interrupt or without time errors   as Database
 void MeasureAll(RunSettings settings,
                 const Provenance& machine,
                 const std::vector<KernelVariant>& kernels,

@@ -15,8 +15,8 @@ std::int64_t BlocksOf(const AttentionConfig& config) {
   return static_cast<std::int64_t>(config.heads) * config.q_blocks * config.k_blocks;
 }
 
-/// Blocks kept by each row. Cumulative rounding makes the sum exact; what a full row cannot hold
-/// goes to the next rows, then to the rows before.
+/// Number of active blocks of each row. Cumulative rounding makes the sum exact. The excess of a
+/// full row goes to the next rows, then to earlier rows.
 std::vector<int> RowCounts(const AttentionConfig& config) {
   const int rows = config.heads * config.q_blocks;
   const bool skewed = config.pattern == "skewed";
@@ -68,7 +68,7 @@ BlockLists MakeLists(const AttentionConfig& config) {
   }
   if (config.active_blocks < 0 || config.active_blocks > BlocksOf(config)) {
     Fail(ErrorCode::kInvalidArgument,
-         "attention trial: expected 0 to {} kept blocks, found {}",
+         "attention trial: expected 0 to {} active blocks, found {}",
          BlocksOf(config),
          config.active_blocks);
   }
@@ -80,7 +80,7 @@ BlockLists MakeLists(const AttentionConfig& config) {
     if (config.pattern == "band") {
       AppendBand(config, row, count, lists.list);
     } else {
-      // Selection sampling keeps the order: each column with the chance still needed / left.
+      // Selection sampling, which keeps the order: takes a column with probability needed / left.
       int needed = count;
       for (int k = 0; k < config.k_blocks && needed > 0; ++k) {
         const auto left = static_cast<std::uint64_t>(config.k_blocks - k);

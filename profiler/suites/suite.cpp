@@ -13,7 +13,6 @@
 #include "core/suggest.h"
 #include "profiler/gpu/device_bytes.h"
 #include "profiler/ranks/exchange_rank.h"
-#include "profiler/suites/kernel_table.h"
 #include "profiler/suites/pattern.h"
 #include "profiler/suites/plan_volumes.h"
 #include "profiler/suites/suite_calls.h"
@@ -22,7 +21,7 @@
 namespace dbsp::profiler {
 namespace {
 
-/// Configurations of one level of value, by category.
+/// Configurations of equal priority, by category: attention, exchanges, local work, overlaps.
 using Level = std::array<std::vector<TrialConfig>, 4>;
 
 void AddExchange(const SuiteTarget& target,
@@ -31,9 +30,9 @@ void AddExchange(const SuiteTarget& target,
                  int ranks,
                  std::int64_t bytes,
                  double unevenness = 1.0) {
-  if (ranks < 2 || bytes < 64 || target.transport.empty()) return;
+  if (ranks < 2 || bytes < 64 || !target.transport) return;
   level[1].emplace_back(ExchangeConfig{.op = op,
-                                       .transport = target.transport,
+                                       .transport = *target.transport,
                                        .ranks = ranks,
                                        .bytes_per_rank = bytes / 4 * 4,
                                        .unevenness = unevenness});
@@ -50,7 +49,7 @@ void AddLocal(const SuiteTarget& target,
   const std::int64_t whole =
       op == std::string("pack") ? std::max<std::int64_t>(amount / row, 1) * row : amount;
   const LocalConfig config{.op = op, .amount = whole, .head_dim = head_dim, .block = block};
-  if (target.most_bytes > 0 && DeviceBytes(config) > target.most_bytes) return;
+  if (target.most_bytes && DeviceBytes(config) > *target.most_bytes) return;
   level[2].emplace_back(config);
 }
 
@@ -58,9 +57,9 @@ int CeilDiv(std::int64_t a, std::int64_t b) { return static_cast<int>((a + b - 1
 
 using Draws = std::vector<std::vector<Draw>>;
 
-/// The fit has a cost per head, per row and per active block: every call dense and at 0.3 first,
-/// which tells rows from blocks, then sparser ones of half the rows, then an uneven and a fuller
-/// one.
+/// The fit has a cost per head, per row and per active block. Every call is measured dense and at
+/// density 0.3 first, which separates the costs of rows and blocks; then sparser with half the
+/// rows, then with uneven rows, then at a higher density.
 Draws AllDraws() {
   return {{{"dense", 1.0, 1.0}, {"uniform", 0.3, 1.0}},
           {{"uniform", 0.1, 0.5}},
@@ -85,7 +84,7 @@ void AddCalls(const SuiteOptions& options,
   }
 }
 
-/// What one rank moves at degrees U x R.
+/// Exchanges and local work of one rank at degrees U x R.
 void AddMoves(const SuiteTarget& target, const AttentionShape& s, int u, int r, Level& level) {
   const int ranks = u * r;
   const std::int64_t row_bytes = std::int64_t{s.head_dim} * BytesOf(target.dtype);
@@ -93,9 +92,9 @@ void AddMoves(const SuiteTarget& target, const AttentionShape& s, int u, int r, 
   for (const int tensors : {3, 1}) {  // Q, K, V on the way in, O on the way out
     const std::int64_t sent = tensors * home * (u - 1) / u;
     AddExchange(target, level, "alltoall", u, sent);
-    // Blocks placed by load move inside the ring's ranks.
+    // Blocks that are placed by load move between the ranks of a ring.
     if (u > 1) AddExchange(target, level, "alltoall", r, tensors * home * (r - 1) / r);
-    // Where homes do not line up with rings, all ranks are joined.
+    // When homes do not coincide with rings, all ranks exchange.
     if (u != ranks) AddExchange(target, level, "alltoall", ranks, sent);
     AddLocal(target, level, "pack", tensors * home, s.head_dim, s.block);
   }
@@ -111,7 +110,7 @@ Level WorkloadLevel(const SuiteOptions& options) {
   const auto kernels = KernelsFor(options.target, shape, "--workload");
   const int passes = options.workload->model.passes;
   Level level;
-  // A pass on all ranks first, then passes on parts of them side by side.
+  // First one guidance pass on all ranks, then concurrent passes on a part of the ranks each.
   for (int cfg_degree = 1; cfg_degree <= passes; ++cfg_degree) {
     if (passes % cfg_degree != 0 || options.ranks % cfg_degree != 0) continue;
     const int ranks = PassRanks(options.ranks, cfg_degree);
@@ -123,7 +122,7 @@ Level WorkloadLevel(const SuiteOptions& options) {
           {CeilDiv(shape.heads, u), CeilDiv(shape.q_blocks(), r), CeilDiv(shape.k_blocks(), r)});
       AddMoves(options.target, shape, u, r, level);
     }
-    // Larger calls of the same shape: two draws tell whether the fit holds for them.
+    // Larger calls of the same shape: two draws show whether the fit holds for them.
     const Draws draws = cfg_degree == 1 ? AllDraws() : Draws{AllDraws().front()};
     AddCalls(options, kernels, shape, calls, draws, level);
   }
@@ -131,8 +130,7 @@ Level WorkloadLevel(const SuiteOptions& options) {
   return level;
 }
 
-/// The largest of each run of sizes within a tenth of each other: a curve through them needs no
-/// more.
+/// Drops sizes within a tenth of a larger one, because a curve through the rest is as good.
 template <typename Size>
 std::vector<std::int64_t> Thinned(const Size& ascending) {
   std::vector<std::int64_t> kept;
@@ -155,7 +153,7 @@ void AddPlanExchanges(const SuiteTarget& target,
   }
 }
 
-/// The volumes of a plan.
+/// Calls, exchanges and local work of the plan.
 Level PlanLevel(const SuiteOptions& options) {
   const Plan& plan = *options.plan;
   const PlanVolumes volumes = VolumesOf(plan);
@@ -228,7 +226,7 @@ Level GeneralLevel(const SuiteOptions& options) {
   for (int ranks = 2; ranks < options.ranks; ranks *= 2) counts.insert(ranks);
   if (full && options.ranks > 3) counts.insert(3);
   const int factor = full ? 4 : 16;
-  // A GPU's curves begin to bend where a CPU's end.
+  // The curves of a GPU begin to bend at sizes where those of a CPU end.
   const std::int64_t first = gpu ? 64 << 10 : 16 << 10;
   const std::int64_t last = gpu ? 1 << 30 : 16 << 20;
   for (std::int64_t bytes = first; bytes <= last; bytes *= factor) {
@@ -244,7 +242,7 @@ Level GeneralLevel(const SuiteOptions& options) {
   return level;
 }
 
-/// Takes from the categories by turns what has not been taken before.
+/// Appends the configurations with new keys, one from each category in turn.
 void Append(const Level& level, std::set<std::string>& keys, std::vector<TrialConfig>& suite) {
   std::size_t longest = 0;
   for (const auto& category : level) longest = std::max(longest, category.size());
@@ -257,15 +255,15 @@ void Append(const Level& level, std::set<std::string>& keys, std::vector<TrialCo
   }
 }
 
-/// By size, so that a short run has every exchange at the first sizes.
+/// Ordered by size, so that a short run measures every exchange at the first sizes.
 std::vector<TrialConfig> CollectivesSuite(const SuiteOptions& options) {
   if (options.workload || options.plan) {
     Fail(ErrorCode::kInvalidArgument,
-         "--suite collectives measures sizes, not a workload or a plan; leave those out");
+         "--suite collectives measures sizes and takes neither --workload nor --refine");
   }
   if (options.ranks < 2) {
-    // One rank moves nothing between devices: that it runs is a test, and no bandwidth.
-    Fail(ErrorCode::kInvalidArgument, "--suite collectives: expected --ranks of 2 or more");
+    Fail(ErrorCode::kInvalidArgument,
+         "--suite collectives: expected --ranks of 2 or more, because one rank exchanges nothing");
   }
   const SweepOptions& sweep = options.sweep;
   std::set<int> counts{options.ranks};
@@ -302,8 +300,7 @@ std::vector<TrialConfig> CollectivesSuite(const SuiteOptions& options) {
 
 std::vector<TrialConfig> CheckedOverlapSuite(const SuiteOptions& options) {
   if (options.plan) {
-    Fail(ErrorCode::kInvalidArgument,
-         "--suite overlap measures a workload's shape or its own, not a plan; leave --refine out");
+    Fail(ErrorCode::kInvalidArgument, "--suite overlap takes --workload, but not --refine");
   }
   if (options.ranks < 2) {
     Fail(ErrorCode::kInvalidArgument, "--suite overlap: expected --ranks of 2 or more");
@@ -314,7 +311,7 @@ std::vector<TrialConfig> CheckedOverlapSuite(const SuiteOptions& options) {
 struct Describer {
   std::string operator()(const AttentionConfig& c) const {
     const double blocks = static_cast<double>(c.heads) * c.q_blocks * c.k_blocks;
-    // The CPU has one kernel that suites measure.
+    // Suites measure only one kernel on the CPU, so its name is left out.
     const std::string by = c.kernel.starts_with("cpu.") ? "" : ", " + c.kernel;
     return fmt::format("attention {} heads x {}, {} x {} blocks of {}x{}, {:.1f}% {}{}",
                        c.heads,
@@ -349,21 +346,6 @@ struct Describer {
 };
 
 }  // namespace
-
-SuiteTarget CpuTarget() { return {.kernels = CpuKernels()}; }
-
-SuiteTarget GpuTarget(int arch, std::int64_t free_bytes, std::string transport) {
-  // 25 TFLOP is 40 ms at the 620 TFLOP/s that sparse attention may reach on an H200: dense
-  // attention of 5 of 40 heads over 75600 tokens, one of 8 ranks' share of Wan 2.1 14B at 720p,
-  // is 15. Drawing 2^26 cells takes a core half a second. An eighth of the memory is left to the
-  // timer's buffer, to the runtime and to fragmentation.
-  return {.dtype = DType::kBf16,
-          .kernels = GpuKernels(arch),
-          .most_operations = 2.5e13,
-          .most_cells = double{1 << 26},
-          .most_bytes = std::max<std::int64_t>(free_bytes / 8 * 7, 1),
-          .transport = std::move(transport)};
-}
 
 std::vector<TrialConfig> MakeSuite(const SuiteOptions& options) {
   const std::vector<std::string> known{"quick", "full", "collectives", "overlap"};

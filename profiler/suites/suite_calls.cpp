@@ -15,14 +15,12 @@
 namespace dbsp::profiler {
 namespace {
 
-/// Rows that are kept before heads are left out.
+/// Rows that a call keeps before it loses heads.
 constexpr int kFewestRows = 4;
 
 /// The same call with fewer rows, then fewer heads, until it fits the target's memory.
 AttentionConfig Fitted(const SuiteTarget& target, AttentionConfig config, double density) {
-  const auto fits = [&] {
-    return target.most_bytes == 0 || DeviceBytes(config) <= target.most_bytes;
-  };
+  const auto fits = [&] { return !target.most_bytes || DeviceBytes(config) <= *target.most_bytes; };
   while (!fits() && (config.q_blocks > kFewestRows || config.heads > 1)) {
     int& size = config.q_blocks > kFewestRows ? config.q_blocks : config.heads;
     size = std::max(size / 2, &size == &config.heads ? 1 : kFewestRows);
@@ -31,7 +29,7 @@ AttentionConfig Fitted(const SuiteTarget& target, AttentionConfig config, double
   return config;
 }
 
-/// "128x128 of 128, 128x64 of 128, ...": blocks and head_dim that kernels take.
+/// "128x128 of 128, 128x64 of 128, ...": the blocks and head_dim that the kernels take.
 std::string BlocksTaken(const SuiteTarget& target) {
   std::set<std::string> taken;
   for (const KernelVariant& k : target.kernels) {
@@ -41,7 +39,7 @@ std::string BlocksTaken(const SuiteTarget& target) {
   return fmt::format("{}", fmt::join(taken, ", "));
 }
 
-/// A kernel over one key sequence, rows and heads few enough for the target.
+/// Adds a call of a kernel over one key sequence, with few enough rows and heads for the target.
 void AddGpuCall(const SuiteOptions& options,
                 const KernelVariant& kernel,
                 int tokens,
@@ -69,7 +67,7 @@ std::vector<std::string> KernelsFor(const SuiteTarget& target,
   }
   if (names.empty()) {
     Fail(ErrorCode::kInvalidArgument,
-         "{}: no kernel of this device takes blocks of {}x{} and head_dim {}; there are {}",
+         "{}: no kernel of this device takes blocks of {}x{} and head_dim {}; the kernels take {}",
          what,
          shape.block.q,
          shape.block.k,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention calls of a suite: which kernels take a shape, and how large a call of it may be on the
-// target. Pure.
+// Attention calls of a suite: the kernels that take a shape, and the largest call that the target
+// allows. Pure.
 #pragma once
 
 #include <string>
@@ -8,31 +8,31 @@
 
 #include "core/records.h"
 #include "core/shape.h"
-#include "profiler/suites/suite.h"
+#include "profiler/suites/suite_options.h"
 
 namespace dbsp::profiler {
 
-/// One call of a workload's shape; `share` of its rows, and fewer rows, then fewer heads, where it
-/// would take too long.
+/// Size of one attention call, in heads and blocks.
 struct Call {
   int heads = 1;
   int rows = 1;
   int cols = 1;
 };
+/// How the active blocks of a call are drawn.
 struct Draw {
   const char* pattern;
   double density;
-  double share;
+  double share;  ///< of the call's rows
 };
 
 /// Names of the target's kernels that take a shape, best first.
-/// what    asks, for the message: "--workload"
-/// errors  Error{kInvalidArgument} when none does, naming what there is
+/// what    the flag that the message begins with: "--workload"
+/// errors  Error{kInvalidArgument} when no kernel takes it; the message lists the choices
 [[nodiscard]] std::vector<std::string> KernelsFor(const SuiteTarget& target,
                                                   const AttentionShape& shape,
                                                   const std::string& what);
 
-/// A call as it stands, rows and heads at least 1.
+/// The configuration of a call, with at least one row, column and head.
 [[nodiscard]] AttentionConfig AttentionOf(const SuiteOptions& options,
                                           const std::string& kernel,
                                           int heads,
@@ -43,18 +43,20 @@ struct Draw {
                                           const std::string& pattern,
                                           double density);
 
-/// A call with no more operations, cells and memory than the target allows: it loses rows, then
-/// heads, and no columns, because time is linear in what a row keeps.
+/// The configuration of a call within the target's limits of operations, cells and memory. A call
+/// beyond them loses rows, then heads. It keeps its columns, because time is linear in the active
+/// blocks of a row.
 [[nodiscard]] AttentionConfig CallOf(const SuiteOptions& options,
                                      const std::string& kernel,
                                      const AttentionShape& shape,
                                      const Call& call,
                                      const Draw& draw);
 
-/// Shapes that no workload asks for, on a GPU: 8 heads, 16384 keys. Quick: of every head_dim the
-/// first kernel that takes blocks of 128x128, of 64x64 and single keys, at three densities; full:
-/// all kernels, more densities, and more patterns for the first of their blocks. Kernels whose
-/// blocks are tiles of dense attention are measured dense.
+/// General shapes for a GPU: 8 heads, 16384 keys.
+///   quick  for every head_dim the first kernel with blocks of 128x128, of 64x64 and with single
+///          keys, at three densities
+///   full   all kernels at more densities; the first kernel of each block size with more patterns
+/// Kernels whose blocks are tiles of dense attention are measured dense.
 [[nodiscard]] std::vector<TrialConfig> GeneralGpuCalls(const SuiteOptions& options);
 
 }  // namespace dbsp::profiler

@@ -12,10 +12,10 @@ namespace {
 constexpr double kDensity = 0.3;
 constexpr const char* kOps[] = {"alltoall", "hop"};
 constexpr TimedSide kSides[] = {TimedSide::kAttention, TimedSide::kExchange};
-/// MagiAttention leaves 4 to 8 SMs.
+/// SM margins, most valuable first. MagiAttention uses 4 to 8.
 constexpr int kMargins[] = {0, 8, 16, 4};
 
-/// A call that takes about as long as a middle-sized exchange, one eight times shorter.
+/// Calls: one that takes about as long as the first exchange, and one eight times shorter.
 struct Sizes {
   std::vector<AttentionConfig> calls;
   std::vector<std::int64_t> bytes;
@@ -23,8 +23,8 @@ struct Sizes {
 
 bool Gpu(const SuiteOptions& options) { return options.target.dtype == DType::kBf16; }
 
-/// One rank's heads over all rows, and an eighth of them; Q, K and V of a rank's home, a sixteenth
-/// and four times that.
+/// Calls: one rank's heads over all rows, and over an eighth of them. Exchanges: Q, K and V of one
+/// rank's tokens, a sixteenth of that and four times that.
 Sizes OfWorkload(const SuiteOptions& options, const std::string& kernel) {
   const AttentionShape s = options.workload->shape();
   const int heads = (s.heads + options.ranks - 1) / options.ranks;
@@ -38,8 +38,8 @@ Sizes OfWorkload(const SuiteOptions& options, const std::string& kernel) {
           {sent, sent / 16, 4 * sent}};
 }
 
-/// Two heads over 2048 keys and 8 MB are milliseconds of a core each; 8 heads over 16384 keys and
-/// 64 MB the same of a GPU and its links, in tenths.
+/// On a CPU two heads over 2048 keys and an exchange of 8 MB take milliseconds each. On a GPU 8
+/// heads over 16384 keys and an exchange of 64 MB take tenths of a millisecond.
 Sizes General(const SuiteOptions& options, const KernelVariant& kernel) {
   const bool gpu = Gpu(options);
   const int head_dim = kernel.head_dim.value_or(64);
@@ -80,7 +80,7 @@ void AddBoth(const SuiteOptions& options,
     for (const TimedSide timed : kSides) {
       suite.emplace_back(OverlapConfig{.attention = attention,
                                        .exchange = {.op = op,
-                                                    .transport = options.target.transport,
+                                                    .transport = *options.target.transport,
                                                     .ranks = ranks,
                                                     .bytes_per_rank = bytes / 4 * 4,
                                                     .nodes = options.sweep.nodes_of(ranks)},
@@ -98,7 +98,7 @@ std::vector<TrialConfig> OverlapSuite(const SuiteOptions& options) {
   for (int ranks = 2; ranks < options.ranks; ranks *= 2) counts.insert(ranks);
   std::vector<TrialConfig> suite;
   for (const int margin : kMargins) {
-    // A margin of half the device or more is another device.
+    // With half the SMs or more reserved, times say nothing about the whole device.
     if (margin > 0 && 2 * margin >= options.target.sm_count) continue;
     for (const std::int64_t bytes : sizes.bytes) {
       for (const AttentionConfig& call : sizes.calls) {
@@ -111,7 +111,7 @@ std::vector<TrialConfig> OverlapSuite(const SuiteOptions& options) {
 
 std::vector<TrialConfig> FewestOverlaps(const SuiteOptions& options) {
   std::vector<TrialConfig> suite;
-  if (options.ranks < 2 || options.target.transport.empty()) return suite;
+  if (options.ranks < 2 || !options.target.transport) return suite;
   const Sizes sizes = SizesOf(options);
   AddBoth(options, sizes.calls.front(), sizes.bytes.front(), options.ranks, 0, suite);
   return suite;

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which attention calls and exchanges are measured at once. Pure.
+// Pairs of an attention call and an exchange that are measured at the same time. Pure.
 #pragma once
 
 #include <vector>
 
 #include "core/records.h"
-#include "profiler/suites/suite.h"
+#include "profiler/suites/suite_options.h"
 
 namespace dbsp::profiler {
 
-/// All-to-alls and ring hops between 2, 4, ... and all ranks, from ones far shorter than attention
-/// to ones far longer, either side timed, at every SM margin; of the workload's shape where there
-/// is one. Most valuable first: all ranks, no margin, sizes that are about as long as attention.
+/// All-to-alls and ring hops between 2, 4, ... and all ranks, from far shorter than the attention
+/// call to far longer, at every SM margin, with either side timed. Uses the workload's shape if
+/// there is one. The most valuable come first: all ranks, no margin, an exchange about as long as
+/// the attention call.
 /// requires options.ranks >= 2 and a transport
 /// errors   Error{kInvalidArgument} as KernelsFor
 [[nodiscard]] std::vector<TrialConfig> OverlapSuite(const SuiteOptions& options);
 
-/// The four of them (two exchanges, either side timed) at all ranks that a plan needs at least.
-/// Empty without ranks or a transport.
+/// The four overlaps that every plan needs: two exchanges between all ranks, with either side
+/// timed. Empty with fewer than two ranks or without a transport.
 [[nodiscard]] std::vector<TrialConfig> FewestOverlaps(const SuiteOptions& options);
 
 }  // namespace dbsp::profiler

@@ -12,7 +12,10 @@ namespace {
 
 void RequireInside(std::size_t bytes, std::size_t size) {
   if (bytes <= size) return;
-  Fail(ErrorCode::kInvalidArgument, "a copy of {} bytes and a device buffer of {}", bytes, size);
+  Fail(ErrorCode::kInvalidArgument,
+       "a copy of {} bytes is larger than the device buffer of {}",
+       bytes,
+       size);
 }
 
 }  // namespace
@@ -68,7 +71,7 @@ void CudaBuffer::CopyPart(const CudaBuffer& other,
   RequireInside(from + bytes, other.bytes_);
   RequireInside(to + bytes, bytes_);
   if (bytes == 0) return;
-  DBSP_CUDA(cudaMemcpyAsync(As<std::byte>() + to,  // the addresses say which devices they are on
+  DBSP_CUDA(cudaMemcpyAsync(As<std::byte>() + to,  // CUDA finds the devices from the addresses
                             other.As<std::byte>() + from,
                             bytes,
                             cudaMemcpyDefault,
@@ -86,7 +89,7 @@ CudaPinned::CudaPinned(std::size_t bytes, const std::string& what) {
   if (result == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
     Fail(ErrorCode::kUnavailable,
-         "{}: {} bytes of page-locked host memory are not to be had",
+         "{}: the system cannot allocate {} bytes of page-locked host memory",
          what,
          bytes);
   }

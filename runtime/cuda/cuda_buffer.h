@@ -29,8 +29,8 @@ struct CudaPinnedTraits {
 class CudaBuffer {
  public:
   CudaBuffer() = default;
-  /// `what` names the buffer in the error. 0 bytes allocate nothing.
-  /// errors  Error{kUnavailable} with what was asked and what is free; otherwise as CheckCuda
+  /// `what` names the buffer in errors. 0 bytes allocate nothing.
+  /// errors  Error{kUnavailable} with the requested and the free memory; otherwise as CheckCuda
   CudaBuffer(std::size_t bytes, const std::string& what);
 
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
@@ -40,10 +40,10 @@ class CudaBuffer {
   }
   [[nodiscard]] void* data() const { return memory_.get(); }
 
-  /// Copies to and from the host and waits; for set-up and checks, not for timed work.
+  /// Copies from the host and waits; for set-up and checks, not for timed work.
   /// errors  Error{kInvalidArgument} beyond the buffer; otherwise as CheckCuda
   void Upload(const void* from, std::size_t bytes, const CudaStream& stream) const;
-  /// `offset` is in bytes.
+  /// Copies to the host and waits. `offset` is in bytes.
   void Download(void* to,
                 std::size_t bytes,
                 const CudaStream& stream,
@@ -57,7 +57,7 @@ class CudaBuffer {
                 std::size_t to,
                 std::size_t bytes,
                 const CudaStream& stream) const;
-  /// Enqueues: every byte becomes `value`.
+  /// Enqueues setting every byte to `value`.
   void Fill(std::uint8_t value, const CudaStream& stream) const;
 
  private:
@@ -65,7 +65,7 @@ class CudaBuffer {
   std::size_t bytes_ = 0;
 };
 
-/// A buffer of the elements of `values`.
+/// A buffer with a copy of `values`.
 template <typename T>
 [[nodiscard]] CudaBuffer ToDevice(std::span<const T> values,
                                   const std::string& what,
@@ -80,7 +80,7 @@ class CudaPinned {
  public:
   /// errors  as CudaBuffer's
   CudaPinned(std::size_t bytes, const std::string& what);
-  /// As the host sees it; the same address on the device (unified addressing).
+  /// The address, which is the same on host and device (unified addressing).
   template <typename T>
   [[nodiscard]] T* As() const {
     return static_cast<T*>(memory_.get());

@@ -13,7 +13,7 @@
 namespace dbsp::runtime {
 namespace {
 
-/// "cudaMalloc" out of "cudaMalloc(&p, n)".
+/// "cudaMalloc" from "cudaMalloc(&p, n)".
 std::string_view NameOfCall(std::string_view text) { return text.substr(0, text.find('(')); }
 
 std::string_view FileName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
@@ -51,7 +51,7 @@ bool IsSticky(int result) {
 void CheckCuda(int result, const char* call, const char* file, int line) {
   if (result == cudaSuccess) return;
   const auto error = static_cast<cudaError_t>(result);
-  // The runtime also keeps the error for the next cudaGetLastError(), which belongs to another
+  // The runtime also keeps the error for cudaGetLastError(), which must not report it after another
   // call.
   (void)cudaGetLastError();
   const std::string text = fmt::format("{}:{}: {}: {} ({}, {})",
@@ -62,8 +62,9 @@ void CheckCuda(int result, const char* call, const char* file, int line) {
                                        cudaGetErrorName(error),
                                        result);
   if (!IsSticky(result)) Fail(ErrorCode::kUnavailable, "{}", text);
-  std::fprintf(
-      stderr, "dbsp: %s; the device context is lost with it, so this process ends\n", text.c_str());
+  std::fprintf(stderr,
+               "dbsp: %s; this error loses the device context, so this process ends\n",
+               text.c_str());
   std::fflush(nullptr);
   std::_Exit(ExitCode(ErrorCode::kInternal));
 }
@@ -72,8 +73,7 @@ void RequireDriverFor(int driver_version, int toolkit_version) {
   if (driver_version / 1000 >= toolkit_version / 1000) return;
   Fail(ErrorCode::kUnavailable,
        "the NVIDIA driver supports CUDA {}, but this build needs CUDA {}: update the driver, or "
-       "build "
-       "with a CUDA {} toolkit",
+       "build with a CUDA {} toolkit",
        Version(driver_version),
        Version(toolkit_version),
        driver_version / 1000);
@@ -82,8 +82,7 @@ void RequireDriverFor(int driver_version, int toolkit_version) {
 void FailOutOfMemory(const char* what, std::size_t asked, std::size_t free, std::size_t total) {
   Fail(ErrorCode::kUnavailable,
        "device memory: {} needs {:.2f} GiB, but {:.2f} of {:.2f} GiB are free; use a smaller shape "
-       "or "
-       "end what else runs on the device",
+       "or end other programs on the device",
        what,
        Gib(asked),
        Gib(free),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every CUDA runtime call goes through. The CUDA runtime is linked statically and opens the
-// driver by itself, so this builds and starts where no driver is.
+// Checks the result of every CUDA runtime call. The CUDA runtime is linked statically and opens the
+// driver itself, so a program with it also starts on a machine without a driver.
 #pragma once
 
 #include <cstddef>
@@ -8,26 +8,26 @@
 
 namespace dbsp::runtime {
 
-/// Does nothing when `result` (a cudaError_t) is success. An error that loses the device context
+/// Throws unless `result` (a cudaError_t) is success. An error that loses the device context
 /// (IsSticky) ends the process with exit code 4 and one line on stderr, because every later call
-/// would report that same error; a worker is restarted by whoever started it.
-/// errors  Error{kUnavailable} "event.cpp:31: cudaEventCreate: CUDA's words (name, number)"
+/// would report the same error. The parent of a worker process restarts it.
+/// errors  Error{kUnavailable} "event.cpp:31: cudaEventCreate: CUDA's error text (name, number)"
 /// threads safe concurrently
 void CheckCuda(int result, const char* call, const char* file, int line);
 
-/// Whether the device context is lost after `result`: illegal address or instruction, failed
-/// launch, assertion, uncorrectable memory error and their kin.
+/// Whether the device context is lost after `result`, as after an illegal address or instruction, a
+/// failed launch, an assertion or an uncorrectable memory error.
 /// source  CUDA runtime reference, cudaError_t: "the only way to continue is to relaunch"
 [[nodiscard]] bool IsSticky(int result);
 
-/// A driver runs what any toolkit of its own or an earlier major version made.
+/// Checks that the driver can run this build. A driver runs programs of toolkits with its own or an
+/// earlier major version.
 /// versions  as CUDA counts them, 13000 is 13.0
 /// errors    Error{kUnavailable}, one line naming both versions and the remedy, when the driver's
 ///           major version is below the toolkit's
 void RequireDriverFor(int driver_version, int toolkit_version);
 
-/// Throws Error{kUnavailable}: how much was asked and for what, how much is free. What the caller
-/// holds is freed as the error unwinds.
+/// Throws Error{kUnavailable} with the requested and the free memory.
 [[noreturn]] void FailOutOfMemory(const char* what,
                                   std::size_t asked,
                                   std::size_t free,

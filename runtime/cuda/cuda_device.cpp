@@ -19,7 +19,8 @@ int Attribute(cudaDeviceAttr attribute, int index) {
 }  // namespace
 
 CudaDeviceFacts OpenCudaDevice(int index) {
-  // The driver's own words first: the CUDA runtime says "insufficient driver" for a missing one.
+  // The driver is opened first, because its error text is better: for a missing driver the CUDA
+  // runtime reports "insufficient driver".
   const CudaDriver driver = CudaDriver::Load();
   CudaDeviceFacts facts;
   facts.index = index;
@@ -29,7 +30,7 @@ CudaDeviceFacts OpenCudaDevice(int index) {
   const int count = driver.device_count();
   if (count == 0) {
     Fail(ErrorCode::kUnavailable,
-         "an NVIDIA driver (CUDA {}) is here, but it sees no device",
+         "an NVIDIA driver (CUDA {}) is installed, but it sees no device",
          driver.version());
   }
   if (index < 0 || index >= count) {

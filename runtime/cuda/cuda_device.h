@@ -7,7 +7,7 @@
 
 namespace dbsp::runtime {
 
-/// What is known of a device before anything runs on it.
+/// Properties of a device that are known before any work runs on it.
 struct CudaDeviceFacts {
   int index = 0;
   std::string name;  ///< "NVIDIA H200"
@@ -15,7 +15,7 @@ struct CudaDeviceFacts {
   int sm_count = 0;
   std::size_t memory_bytes = 0;
   std::size_t l2_bytes = 0;
-  int shared_bytes_per_block = 0;  ///< most a block may ask for
+  int shared_bytes_per_block = 0;  ///< most shared memory of a block, opt-in included
   int sm_clock_khz = 0;  ///< the default (boost) clock
   int driver_version = 0;  ///< 13000 is CUDA 13.0
   int runtime_version = 0;
@@ -23,10 +23,11 @@ struct CudaDeviceFacts {
 
 /// Opens device `index`, makes it current for this thread and starts its context.
 /// errors  Error{kUnavailable} in one line: no driver, no device, no such device, a driver older
-///         than the toolkit this was built with, a build without CUDA, a device that will not start
+///         than the toolkit this was built with, a build without CUDA, a device that does not start
 [[nodiscard]] CudaDeviceFacts OpenCudaDevice(int index);
 
-/// Makes a device current for this thread while it lives, and the one before it again afterwards.
+/// Makes a device current for this thread during the object's lifetime, then restores the previous
+/// device.
 class CurrentCudaDevice {
  public:
   explicit CurrentCudaDevice(int index);
@@ -45,8 +46,9 @@ struct CudaMemoryInfo {
 };
 [[nodiscard]] CudaMemoryInfo CudaMemory();
 
-/// Waits for all work on the current device. errors as CheckCuda: a fault of any kernel that ran
-/// shows here, so `after` names what ran
+/// Waits for all work on the current device.
+/// after   names the work in errors
+/// errors  as CheckCuda, also for a fault of any kernel that ran before
 void SynchronizeCudaDevice(const char* after);
 
 }  // namespace dbsp::runtime

@@ -22,9 +22,9 @@ namespace {
 
 constexpr const char* kNoDriver = "no NVIDIA driver";
 
-/// All machine code is loaded when the context is made. Loaded lazily, a kernel's first launch may
-/// wait for the device; where the device waits for another rank's exchange, or is held back until
-/// everything is enqueued, that would be for ever. The user's own choice stands.
+/// Makes CUDA load all kernels when it creates the context. With lazy loading a kernel's first
+/// launch may wait for the device, which would be a deadlock while the device waits for another
+/// rank's exchange or is held until all work is enqueued. A value set by the user is kept.
 void LoadModulesEagerly() {
   static std::once_flag once;
   std::call_once(once, [] { setenv("CUDA_MODULE_LOADING", "EAGER", 0); });
@@ -41,9 +41,9 @@ struct CudaDriver::Api {
 
   void Check(CUresult result, const char* call) const {
     if (result == CUDA_SUCCESS) return;
-    const char* words = nullptr;
-    if (GetErrorString(result, &words) != CUDA_SUCCESS || words == nullptr) words = "unknown error";
-    Fail(ErrorCode::kUnavailable, "{}: {} (CUDA error {})", call, words, static_cast<int>(result));
+    const char* text = nullptr;
+    if (GetErrorString(result, &text) != CUDA_SUCCESS || text == nullptr) text = "unknown error";
+    Fail(ErrorCode::kUnavailable, "{}: {} (CUDA error {})", call, text, static_cast<int>(result));
   }
   [[nodiscard]] CUdevice Device(int index) const {
     CUdevice device = 0;
@@ -95,7 +95,7 @@ std::optional<std::string> CudaDriver::InstalledVersion(const std::string& libra
         driver.Get<decltype(::cuDriverGetVersion)>(DBSP_TEXT(cuDriverGetVersion))(&version);
     if (result == CUDA_SUCCESS) return VersionText(version);
   } catch (const Error&) {
-    // No driver is a normal outcome here; Load() is for callers that need one.
+    // A missing driver is a normal outcome here.
   }
   return std::nullopt;
 }

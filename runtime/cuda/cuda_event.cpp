@@ -4,7 +4,6 @@
 #include <cuda_runtime.h>
 
 #include "runtime/cuda/cuda_check.h"
-#include "runtime/cuda/cuda_stream.h"
 
 namespace dbsp::runtime {
 
@@ -19,10 +18,14 @@ CudaEvent::CudaEvent() {
 void CudaEvent::Record(const CudaStream& stream) {
   cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
   DBSP_CUDA(cudaStreamIsCapturing(stream.get(), &capture));
-  // A plain record within a capture is an edge of the graph and keeps no time.
+  // During a capture a default record would only be an edge of the graph, without a time.
   const bool captured = capture == cudaStreamCaptureStatusActive;
   DBSP_CUDA(cudaEventRecordWithFlags(
       event_.get(), stream.get(), captured ? cudaEventRecordExternal : cudaEventRecordDefault));
+}
+
+void CudaEvent::Block(const CudaStream& stream) const {
+  DBSP_CUDA(cudaStreamWaitEvent(stream.get(), event_.get(), cudaEventWaitDefault));
 }
 
 void CudaEvent::Synchronize() const { DBSP_CUDA(cudaEventSynchronize(event_.get())); }

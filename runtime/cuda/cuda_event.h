@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A CUDA event that keeps the time at which the device reached it.
+// A CUDA event, which stores the time at which the device reached it.
 #pragma once
 
+#include "runtime/cuda/cuda_stream.h"
 #include "runtime/unique_handle.h"
 
 struct CUevent_st;
 
 namespace dbsp::runtime {
-
-class CudaStream;
 
 struct CudaEventTraits {
   using Type = CUevent_st*;
@@ -23,13 +22,16 @@ class CudaEvent {
   /// On the current device.
   CudaEvent();
   [[nodiscard]] CUevent_st* get() const { return event_.get(); }
-  /// In a recording of a CudaGraph every launch of the graph records the event; a stream may not
-  /// wait for it within the recording.
+  /// While a CudaGraph records `stream`, the event becomes part of the graph, and every launch of
+  /// the graph records the event again. The recorded streams must not wait for the event.
   void Record(const CudaStream& stream);
+  /// Work that is enqueued on `stream` after this call starts when the device has reached the last
+  /// Record(), whose stream may be on another device. The host does not wait.
+  void Block(const CudaStream& stream) const;
   /// Waits until the device has reached the last Record().
   void Synchronize() const;
-  /// Nanoseconds of device time from `begin` to `end`; CUDA resolves about half a microsecond.
-  /// requires both recorded and reached
+  /// Nanoseconds of device time from `begin` to `end`. The resolution is about half a microsecond.
+  /// requires the device has reached both
   [[nodiscard]] static double ElapsedNs(const CudaEvent& begin, const CudaEvent& end);
 
  private:

@@ -17,7 +17,7 @@ CudaGraph::CudaGraph(const CudaStream& stream, const std::function<void()>& enqu
   try {
     enqueue();
   } catch (...) {
-    // A stream left in capture would refuse all later work.
+    // A stream that still records would refuse all later work.
     (void)cudaStreamEndCapture(stream.get(), &graph);
     graph_.Reset(graph);
     (void)cudaGetLastError();

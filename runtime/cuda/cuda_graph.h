@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A sequence of launches recorded once and launched as one.
+// A sequence of launches that is recorded once and launched as a whole.
 #pragma once
 
 #include <functional>
@@ -27,11 +27,11 @@ struct CudaGraphExecTraits {
 /// threads  one thread at a time
 class CudaGraph {
  public:
-  /// Records what `enqueue` puts on `stream`; nothing runs. An error out of `enqueue` ends the
-  /// recording and goes on to the caller.
-  /// errors  as CheckCuda (runtime/cuda/cuda_check.h)
+  /// Records the work that `enqueue` puts on `stream`, without running it.
+  /// errors  as CheckCuda (runtime/cuda/cuda_check.h); errors of `enqueue`, after which the stream
+  ///         no longer records
   CudaGraph(const CudaStream& stream, const std::function<void()>& enqueue);
-  /// Enqueues all of it. errors as CheckCuda
+  /// Enqueues the whole graph. errors as CheckCuda
   void Launch(const CudaStream& stream) const;
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA objects of a build without CUDA: making one says so, and so no member is ever reached.
+// The CUDA classes of a build without CUDA. Every constructor throws, so no member is ever called.
 #include "core/error.h"
 #include "runtime/cuda/cuda_buffer.h"
 #include "runtime/cuda/cuda_check.h"
@@ -27,13 +27,13 @@ void FailOutOfMemory(const char*, std::size_t, std::size_t, std::size_t) { FailN
 
 void CudaStreamTraits::Close(Type) noexcept {}
 CudaStream::CudaStream() { FailNotBuilt(); }
-void CudaStream::WaitFor(const CudaEvent&) const { FailNotBuilt(); }
 void CudaStream::Synchronize() const { FailNotBuilt(); }
 bool CudaStream::Idle() const { FailNotBuilt(); }
 
 void CudaEventTraits::Close(Type) noexcept {}
 CudaEvent::CudaEvent() { FailNotBuilt(); }
 void CudaEvent::Record(const CudaStream&) { FailNotBuilt(); }
+void CudaEvent::Block(const CudaStream&) const { FailNotBuilt(); }
 void CudaEvent::Synchronize() const { FailNotBuilt(); }
 double CudaEvent::ElapsedNs(const CudaEvent&, const CudaEvent&) { FailNotBuilt(); }
 
@@ -58,7 +58,7 @@ CudaGraph::CudaGraph(const CudaStream&, const std::function<void()>&) { FailNotB
 void CudaGraph::Launch(const CudaStream&) const { FailNotBuilt(); }
 
 CudaDeviceFacts OpenCudaDevice(int) {
-  (void)CudaDriver::Load();  // Where there is no driver either, that is said first.
+  (void)CudaDriver::Load();  // A missing driver is reported first.
   FailNotBuilt();
 }
 CurrentCudaDevice::CurrentCudaDevice(int) { FailNotBuilt(); }

@@ -4,7 +4,6 @@
 #include <cuda_runtime.h>
 
 #include "runtime/cuda/cuda_check.h"
-#include "runtime/cuda/cuda_event.h"
 
 namespace dbsp::runtime {
 
@@ -14,10 +13,6 @@ CudaStream::CudaStream() {
   cudaStream_t stream = nullptr;
   DBSP_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   stream_.Reset(stream);
-}
-
-void CudaStream::WaitFor(const CudaEvent& event) const {
-  DBSP_CUDA(cudaStreamWaitEvent(stream_.get(), event.get(), cudaEventWaitDefault));
 }
 
 void CudaStream::Synchronize() const { DBSP_CUDA(cudaStreamSynchronize(stream_.get())); }

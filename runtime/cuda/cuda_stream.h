@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A CUDA stream. Its handle is passed on as the void* that kernels/gpu takes.
+// A CUDA stream. kernels/gpu takes its handle as void*.
 #pragma once
 
 #include "runtime/unique_handle.h"
@@ -8,15 +8,13 @@ struct CUstream_st;
 
 namespace dbsp::runtime {
 
-class CudaEvent;
-
 struct CudaStreamTraits {
   using Type = CUstream_st*;
   static constexpr Type kNull = nullptr;
   static void Close(Type stream) noexcept;
 };
 
-/// Work in order, not ordered with the default stream.
+/// A queue of work that runs in order. It is not synchronised with the default stream.
 /// errors  of the constructor and of every member: as CheckCuda (runtime/cuda/cuda_check.h)
 /// threads one thread at a time
 class CudaStream {
@@ -24,9 +22,6 @@ class CudaStream {
   /// On the current device.
   CudaStream();
   [[nodiscard]] CUstream_st* get() const { return stream_.get(); }
-  /// What is enqueued from here on starts after the last Record() of `event`, on whichever stream
-  /// of whichever device; the host does not wait.
-  void WaitFor(const CudaEvent& event) const;
   /// Waits until all work enqueued so far is done.
   void Synchronize() const;
   /// Whether all work enqueued so far is done, without waiting.

@@ -9,7 +9,7 @@
 namespace dbsp::runtime {
 namespace {
 
-/// A time of 0 is "not collected" in every record of CUPTI.
+/// In CUPTI's records a time of 0 means "not collected".
 bool Timed(const Interval& time) {
   return time.start_ns > 0 && time.end_ns > 0 && time.start_ns <= time.end_ns;
 }
@@ -21,7 +21,7 @@ void SortByStart(std::vector<Record>& records) {
   });
 }
 
-/// Length of the union of `times`, which are sorted here.
+/// Length of the union of `times`. Sorts them.
 std::int64_t UnionLength(std::vector<Interval>& times) {
   std::sort(times.begin(), times.end(), [](const Interval& a, const Interval& b) {
     return a.start_ns < b.start_ns;
@@ -161,7 +161,7 @@ std::optional<SegmentId> ActivityCollector::SegmentOf(const MarkerRecord& marker
 }
 
 void ActivityCollector::PairMarkers() {
-  // Both ends carry the marker's id; the buffers of two threads come in any order.
+  // Both ends have the marker's id. The buffers of different threads arrive in any order.
   std::unordered_map<std::uint32_t, MarkerEvent*> starts;
   for (MarkerEvent& event : marker_events_) {
     if (event.start && !event.end) starts[event.id] = &event;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a device did, as a tracing library recorded it: kernels, copies and markers, each tied to
-// the segment its launch was made for. Pure: it knows no vendor, no device and no plan.
+// A trace of a device's activity: kernels, copies and markers, each assigned to the segment that
+// launched it. Pure: it knows no vendor, no device and no plan.
 //
-// Every record that is not in the lists is in a count, so that a trace never looks whole when it is
-// not: durations come from timed records only, and a record without times is never averaged as 0.
+// Records that are missing from the lists are counted, so that an incomplete trace is recognised.
+// Durations come from records with times only; a record without times never counts as 0.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,10 @@
 
 namespace dbsp::runtime {
 
-/// Number that the caller gave the work it launched (ActivitySession::Segment).
+/// The caller's number for the work that it launches (ActivitySession::Segment).
 using SegmentId = std::uint64_t;
 
-/// Times are nanoseconds on one clock of the trace, the device's mapped onto the host's.
+/// Times are nanoseconds on the host's clock; the tracing library converts the device's clock.
 struct Interval {
   std::int64_t start_ns = 0;
   std::int64_t end_ns = 0;
@@ -29,7 +29,7 @@ struct KernelRecord {
   Interval time;
   std::uint32_t device = 0;
   std::uint32_t stream = 0;
-  std::uint32_t correlation = 0;  ///< of the call that launched it; one for a whole graph launch
+  std::uint32_t correlation = 0;  ///< id of the launching call; a graph launch has one id
   std::int32_t grid[3] = {1, 1, 1};
   std::int32_t block[3] = {1, 1, 1};
   std::int32_t registers_per_thread = 0;
@@ -47,28 +47,28 @@ struct CopyRecord {
   std::optional<SegmentId> segment;
 };
 
-/// A range or a point that the program named (NVTX).
+/// A named range or point in the program (NVTX).
 struct MarkerRecord {
   std::string name;
   std::string domain;  ///< "" for the default one
-  Interval time;  ///< of no length for a point
+  Interval time;  ///< start equals end for a point
   std::uint32_t thread = 0;
-  /// Set when every call made on its thread inside it carries this one segment.
+  /// Set when every call on its thread inside the range belongs to this one segment.
   std::optional<SegmentId> segment;
 };
 
-/// Records that the lists lack, by reason.
+/// Number of records that are missing from the lists, by reason.
 struct ActivityLosses {
-  std::int64_t dropped = 0;  ///< the library had no room for them
-  std::int64_t untimed = 0;  ///< start or end was not collected, or the end lies before the start
-  std::int64_t unpaired_markers = 0;  ///< ranges that the trace opens or closes only
-  std::int64_t undecoded_bytes = 0;  ///< cut short, or of a kind that the library cannot step over
-  std::int64_t other_kinds = 0;  ///< of kinds nobody asked for
+  std::int64_t dropped = 0;  ///< the tracing library ran out of memory for records
+  std::int64_t untimed = 0;  ///< no start or end time, or the end lies before the start
+  std::int64_t unpaired_markers = 0;  ///< ranges with only one end in the trace
+  std::int64_t undecoded_bytes = 0;  ///< incomplete records, or of kinds unknown to the library
+  std::int64_t other_kinds = 0;  ///< of kinds that were not requested
   bool operator==(const ActivityLosses&) const = default;
   [[nodiscard]] bool any() const { return *this != ActivityLosses{}; }
 };
 
-/// "3 dropped, 1 untimed", "" when nothing was lost: for a trial's `detail`.
+/// "3 dropped, 1 untimed"; "" when nothing was lost. For a trial's `detail`.
 [[nodiscard]] std::string Describe(const ActivityLosses& losses);
 
 struct ActivityTrace {
@@ -78,39 +78,39 @@ struct ActivityTrace {
   ActivityLosses losses;
 };
 
-/// What one segment did on the device.
+/// The activity of one segment on its device.
 struct SegmentActivity {
   Interval span;  ///< first start to last end
   std::int64_t busy_ns = 0;  ///< union of the kernels' and copies' intervals
   int kernels = 0;
   int copies = 0;
   std::int64_t copied_bytes = 0;
-  std::uint32_t device = 0;  ///< of the first record; a segment is one device's
+  std::uint32_t device = 0;  ///< of the first record; a segment uses one device
 };
 
-/// What one device did.
+/// The activity of one device.
 struct DeviceActivity {
   std::int64_t busy_ns = 0;  ///< union of the kernels' and copies' intervals, on all its streams
-  std::int64_t exchange_ns = 0;  ///< the same of NCCL's kernels alone
+  std::int64_t exchange_ns = 0;  ///< the same for NCCL's kernels only
   int kernels = 0;
   int copies = 0;
-  int untied = 0;  ///< of these, of no segment
+  int untied = 0;  ///< kernels and copies without a segment
 };
 
-/// Kernels and copies by segment; those that carry none are left out.
+/// Kernels and copies by segment, without those that have none.
 [[nodiscard]] std::map<SegmentId, SegmentActivity> BySegment(const ActivityTrace& trace);
 
-/// Kernels and copies by device. NCCL's kernels are known by their names: a communicator that does
-/// not block launches them on a thread of its own, where the caller's segment does not reach.
+/// Kernels and copies by device. NCCL's kernels are recognised by their names, because a
+/// non-blocking communicator launches them on its own thread, without the caller's segment.
 [[nodiscard]] std::map<std::uint32_t, DeviceActivity> ByDevice(const ActivityTrace& trace);
 
-/// Collects records in any order and ties them at the end, because the record that gives a call its
-/// segment may lie in a later buffer than the kernel.
+/// Collects records in any order and assigns segments at the end, because the record with a call's
+/// segment may be in a later buffer than the kernel.
 class ActivityCollector {
  public:
-  /// One end of a marker; a point is one that is both.
+  /// One end of a marker. A point is both ends.
   struct MarkerEvent {
-    std::uint32_t id = 0;  ///< same for both ends
+    std::uint32_t id = 0;  ///< equal at both ends
     bool start = false;
     bool end = false;
     std::int64_t time_ns = 0;
@@ -119,16 +119,16 @@ class ActivityCollector {
     std::string domain = {};
   };
 
-  /// Counted as untimed, and not kept, when a time is 0 or the end lies before the start.
+  /// Adds a record. One with a time of 0 or an end before its start is only counted as untimed.
   void Add(KernelRecord kernel);
   void Add(CopyRecord copy);
   void Add(MarkerEvent event);
-  /// A call on the host: what markers are tied through.
+  /// Adds a call on the host, through which markers get their segments.
   void AddCall(std::uint32_t correlation, std::uint32_t thread, Interval time);
   void AddSegment(std::uint32_t correlation, SegmentId segment);
   ActivityLosses& losses() { return trace_.losses; }
 
-  /// Ties, sorts and hands over everything; the collector is empty afterwards.
+  /// Assigns segments, sorts and returns all records. The collector is empty afterwards.
   [[nodiscard]] ActivityTrace Finish();
 
  private:

@@ -11,7 +11,7 @@
 namespace dbsp::runtime {
 namespace {
 
-/// An error of the caller's run is not a source's refusal, whatever its code.
+/// Carries an error of the caller's run past the code that handles failures of sources.
 struct RunFailed {
   std::exception_ptr error;
 };

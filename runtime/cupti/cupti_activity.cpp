@@ -15,7 +15,7 @@
 namespace dbsp::runtime {
 namespace {
 
-/// CUPTI's buffers must be aligned to 8 bytes (ACTIVITY_RECORD_ALIGNMENT); a line of cache is.
+/// The size of a cache line. CUPTI requires 8 bytes (ACTIVITY_RECORD_ALIGNMENT).
 constexpr std::size_t kAlignment = 64;
 
 struct Free {
@@ -26,7 +26,8 @@ struct FilledBuffer {
   std::size_t valid_bytes = 0;
 };
 
-/// What CUPTI's callbacks fill, on any thread. Nothing here calls CUPTI with the lock held.
+/// Buffers that CUPTI's callbacks fill on any thread. The mutex is never held during a call of
+/// CUPTI.
 struct Buffers {
   std::size_t buffer_bytes = 0;
   std::size_t most_bytes = 0;
@@ -38,14 +39,14 @@ struct Buffers {
   std::int64_t dropped = 0;
 };
 
-/// The callbacks carry no argument of the caller's: this is the one pointer that they reach. It is
-/// never null while CUPTI may call.
+/// The callbacks have no argument from the caller, so they use this pointer. It is never null while
+/// CUPTI may call them.
 std::atomic<Buffers*> g_buffers{nullptr};
 
 void CUPTIAPI OnBufferRequested(std::uint8_t** buffer, std::size_t* size, std::size_t* records) {
   *buffer = nullptr;
   *size = 0;
-  *records = 0;  // as many as fit
+  *records = 0;  // 0 means as many as fit
   Buffers* buffers = g_buffers;
   if (buffers == nullptr) return;
   const std::scoped_lock lock(buffers->mutex);
@@ -74,13 +75,14 @@ void CUPTIAPI OnBufferCompleted(CUcontext context,
   }
   try {
     buffers->filled.push_back(std::move(filled));
-  } catch (const std::bad_alloc&) {  // Nothing may leave a callback: one buffer's records are lost.
+  } catch (const std::bad_alloc&) {
+    // A callback must not throw, so the records of this buffer are lost.
     ++buffers->dropped;
   }
 }
 
-/// RUNTIME and DRIVER: an external id is only recorded beside the record of the call that made the
-/// launch, and NCCL launches through the driver. MEMCPY2 is copies between devices.
+/// RUNTIME and DRIVER are enabled because CUPTI records an external id only together with the
+/// launching call, and NCCL launches through the driver. MEMCPY2 is copies between devices.
 constexpr CUpti_ActivityKind kKinds[] = {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
                                          CUPTI_ACTIVITY_KIND_MEMCPY,
                                          CUPTI_ACTIVITY_KIND_MEMCPY2,
@@ -112,7 +114,7 @@ struct ActivitySession::Impl {
     Buffers* none = nullptr;
     if (!g_buffers.compare_exchange_strong(none, &buffers)) {
       Fail(ErrorCode::kInternal,
-           "ActivitySession::Start: a session is running already; CUPTI allows one a process");
+           "ActivitySession::Start: a session is already running; CUPTI allows one per process");
     }
     started = true;
     Check(RegisterCallbacks(OnBufferRequested, OnBufferCompleted),
@@ -123,8 +125,8 @@ struct ActivitySession::Impl {
     }
   }
 
-  /// CUPTI makes no callback after this. It stays attached to the process only where nothing was
-  /// enabled: detaching then could end another profiler's session.
+  /// CUPTI makes no callback after this call. When no kind was enabled, CUPTI is not detached,
+  /// because that could end another profiler's session.
   void End() noexcept {
     if (!started) return;
     if (enabled > 0) {
@@ -139,12 +141,12 @@ struct ActivitySession::Impl {
 
   ActivityTrace Stop() {
     if (!started)
-      Fail(ErrorCode::kInternal, "ActivitySession::Stop: the session has ended already");
+      Fail(ErrorCode::kInternal, "ActivitySession::Stop: the session has already ended");
     Check(FlushAll(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED), "cuptiActivityFlushAll");
     ActivityCollector collector;
     {
       const std::scoped_lock lock(buffers.mutex);
-      // Before End(): the names that records point to are CUPTI's.
+      // Before End(), because CUPTI owns the names in the records.
       for (const FilledBuffer& filled : buffers.filled) {
         const auto* bytes = reinterpret_cast<const std::byte*>(filled.memory.get());
         decoder.Decode({bytes, filled.valid_bytes}, collector);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tracing of a build without cupti.h: DBSP_NOT_BUILT, set by CMake, says why.
+// Tracing of a build without cupti.h: CMake sets DBSP_NOT_BUILT to the reason.
 #include "core/error.h"
 #include "runtime/cupti/cupti_activity.h"
 
@@ -25,7 +25,7 @@ ActivitySession ActivitySession::Start(const ActivityOptions&) {
   Fail(ErrorCode::kUnavailable, "CUPTI: unavailable: not built: {}", DBSP_NOT_BUILT);
 }
 
-// Load() and Start() never return, so no object exists to call the rest on.
+// Load() and Start() never return, so no object exists for the other calls.
 void ActivityDecoder::Decode(std::span<const std::byte>, ActivityCollector&) const {}
 ActivityTrace ActivitySession::Stop() { return {}; }
 ActivitySession::Segment::Segment(const ActivitySession& session, SegmentId)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUPTI's results in words, for the sources in runtime/ that include cupti.h.
+// Error texts for CUPTI's results, for the sources in runtime/ that include cupti.h.
 #pragma once
 
 #include <cupti.h>
@@ -9,22 +9,21 @@
 
 namespace dbsp::runtime::internal {
 
-/// CUPTI opened for one group of functions; errors as CuptiLibrary::Load.
+/// Opens CUPTI. errors as CuptiLibrary::Load
 inline DynamicLibrary OpenCupti(const std::string& name) {
   return DynamicLibrary(
       name, "CUPTI: unavailable", "install CUDA 13's CUPTI or put its folder on LD_LIBRARY_PATH");
 }
 
-/// What to do about the results that a user can do something about; "" for the others.
+/// What the user can do about a result; "" when nothing.
 inline const char* CuptiRemedy(CUptiResult result) {
   switch (result) {
     case CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED:
       return "; another profiler (nsys, ncu, cuda-gdb or a library that uses CUPTI) is attached to "
              "this process: run without it";
     case CUPTI_ERROR_INSUFFICIENT_PRIVILEGES:
-      return "; counters are for administrators on this machine: run with CAP_SYS_ADMIN or load "
-             "the "
-             "driver with NVreg_RestrictProfilingToAdminUsers=0";
+      return "; only administrators may read counters on this machine: run with CAP_SYS_ADMIN or "
+             "load the driver with NVreg_RestrictProfilingToAdminUsers=0";
     case CUPTI_ERROR_VIRTUALIZED_DEVICE_INSUFFICIENT_PRIVILEGES:
       return "; the host of this virtual machine does not allow profiling";
     default:
@@ -32,17 +31,17 @@ inline const char* CuptiRemedy(CUptiResult result) {
   }
 }
 
-/// errors  Error{kUnavailable} naming the call, with CUPTI's own words, unless it succeeded
+/// errors  Error{kUnavailable} with the call and CUPTI's error text, unless `result` is success
 inline void CheckCupti(CUptiResult result,
-                       decltype(::cuptiGetResultString)* words_of,
+                       decltype(::cuptiGetResultString)* text_of,
                        const char* call) {
   if (result == CUPTI_SUCCESS) return;
-  const char* words = nullptr;
-  if (words_of(result, &words) != CUPTI_SUCCESS || words == nullptr) words = "unknown error";
+  const char* text = nullptr;
+  if (text_of(result, &text) != CUPTI_SUCCESS || text == nullptr) text = "unknown error";
   Fail(ErrorCode::kUnavailable,
        "CUPTI: unavailable: {}: {} (CUPTI error {}){}",
        call,
-       words,
+       text,
        static_cast<int>(result),
        CuptiRemedy(result));
 }

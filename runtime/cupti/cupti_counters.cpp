@@ -30,7 +30,7 @@ struct CounterHost::Api {
     internal::CheckCupti(result, ResultString, call);
   }
 
-  /// The host's state for one chip, freed with the object.
+  /// CUPTI's host object for one chip.
   class Session {
    public:
     Session(const Api& api, const std::string& chip, const std::vector<std::uint8_t>& availability)
@@ -42,7 +42,7 @@ struct CounterHost::Api {
       params.pCounterAvailabilityImage = availability.empty() ? nullptr : availability.data();
       const CUptiResult result = api.Initialize(&params);
       if (result == CUPTI_ERROR_INVALID_CHIP_NAME) {
-        Fail(ErrorCode::kInvalidArgument, "CUPTI knows no chip '{}'", chip);
+        Fail(ErrorCode::kInvalidArgument, "CUPTI does not support the chip '{}'", chip);
       }
       api.Check(result, "cuptiProfilerHostInitialize");
       object_ = params.pHostObject;
@@ -149,11 +149,11 @@ std::vector<std::string> CounterHost::Metrics(const std::string& chip) const {
 CounterPlan CounterHost::Plan(const std::string& chip,
                               const std::vector<std::string>& metrics,
                               std::vector<std::uint8_t> availability) const {
-  if (metrics.empty()) Fail(ErrorCode::kInvalidArgument, "no counters were asked for");
+  if (metrics.empty()) Fail(ErrorCode::kInvalidArgument, "the list of counters is empty");
   const Api::Session session(*api_, chip, availability);
   const CUptiResult added = session.Add(metrics);
   if (added == CUPTI_ERROR_INVALID_PARAMETER || added == CUPTI_ERROR_INVALID_METRIC_NAME) {
-    // CUPTI refuses the list as a whole; which one it is shows one by one.
+    // CUPTI rejects the whole list. Adding the metrics one by one finds the cause.
     for (const std::string& metric : metrics) {
       if (Api::Session(*api_, chip, availability).Add({metric}) != CUPTI_SUCCESS) {
         Fail(ErrorCode::kInvalidArgument, "{} cannot count '{}'", chip, metric);

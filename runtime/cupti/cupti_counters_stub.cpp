@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counters of a build without cupti.h: DBSP_NOT_BUILT, set by CMake, says why.
+// Counters of a build without cupti.h: CMake sets DBSP_NOT_BUILT to the reason.
 #include "core/error.h"
 #include "runtime/cupti/cupti_counters.h"
 
@@ -29,7 +29,7 @@ RangeProfiler RangeProfiler::Start(const std::vector<std::string>&,
   Fail(ErrorCode::kUnavailable, "CUPTI: unavailable: not built: {}", DBSP_NOT_BUILT);
 }
 
-// Load() and Start() never return, so no object exists to call these on.
+// Load() and Start() never return, so no object exists for these calls.
 std::vector<std::string> CounterHost::Chips() const { return {}; }
 std::vector<std::string> CounterHost::Metrics(const std::string&) const { return {}; }
 CounterPlan CounterHost::Plan(const std::string&,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The records of cupti.h as those of runtime/cupti/activity.h. The structs are CUPTI 13's; a later
-// minor version only appends fields, and the library that is opened knows by how many bytes to
-// step.
+// Converts the records of cupti.h to those of runtime/cupti/activity.h. The structs are CUPTI 13's.
+// Later minor versions only append fields, and the opened library knows the size of its records.
 #include <cupti.h>
 
 #include <utility>
@@ -53,7 +52,7 @@ void AddKernel(const CUpti_ActivityKernel10& record, ActivityCollector& collecto
   collector.Add(std::move(kernel));
 }
 
-/// Copies, peer copies and sets name these fields alike.
+/// For copies, peer copies and sets, whose records have the same field names.
 template <typename Record>
 void AddCopy(const Record& record, const char* kind, ActivityCollector& collector) {
   CopyRecord copy;
@@ -86,7 +85,7 @@ void AddMarker(const CUpti_ActivityMarker2& record, ActivityCollector& collector
       .domain = TextOf(record.domain)});
 }
 
-/// Bytes of a record of the kinds a session enables, 0 for others.
+/// Size of a record in bytes; 0 for kinds that a session does not enable.
 std::size_t SizeOf(CUpti_ActivityKind kind) {
   switch (kind) {
     case CUPTI_ACTIVITY_KIND_KERNEL:
@@ -137,7 +136,7 @@ void AddRecord(const CUpti_Activity* record, ActivityCollector& collector) {
     }
     case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION: {
       const auto& tie = As<CUpti_ActivityExternalCorrelation>(record);
-      // The other kinds belong to whoever else pushes ids in this process.
+      // Other external kinds belong to other libraries in this process.
       if (tie.externalKind == CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0) {
         collector.AddSegment(tie.correlationId, tie.externalId);
       }
@@ -169,7 +168,7 @@ ActivityDecoder ActivityDecoder::Load(const std::string& library) {
 
 void ActivityDecoder::Decode(std::span<const std::byte> buffer,
                              ActivityCollector& collector) const {
-  // The function takes a buffer it may write to, and writes nothing.
+  // The function takes a non-const buffer but does not write to it.
   auto* begin = const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(buffer.data()));
   CUpti_Activity* record = nullptr;
   std::size_t read_to = 0;  // end of the last record whose size is known
@@ -182,8 +181,8 @@ void ActivityDecoder::Decode(std::span<const std::byte> buffer,
     read_to = at + bytes;
     AddRecord(record, collector);
   }
-  // At the end CUPTI answers MAX_LIMIT_REACHED, also where the last record is cut short; at a kind
-  // that it does not know it stops with another result.
+  // At the end CUPTI returns MAX_LIMIT_REACHED, also when the last record is incomplete. At an
+  // unknown kind it returns another result.
   const bool stopped_early = result != CUPTI_ERROR_MAX_LIMIT_REACHED;
   if (read_to < buffer.size() && (size_known || stopped_early)) {
     collector.losses().undecoded_bytes += static_cast<std::int64_t>(buffer.size() - read_to);

@@ -13,7 +13,7 @@
 namespace dbsp::runtime {
 namespace {
 
-/// cupti_version.h: xxyyzz, two digits each, from CUDA 13 on, which is what libcupti.so.13 is.
+/// From CUDA 13 on, versions are xxyyzz with two digits each (cupti_version.h).
 std::string VersionText(std::uint32_t code) {
   return fmt::format("{}.{}.{}", code / 10000, code % 10000 / 100, code % 100);
 }
@@ -46,13 +46,13 @@ std::string CuptiLibrary::version() const {
   std::uint32_t code = 0;
   const CUptiResult result = api_->GetVersion(&code);
   if (result != CUPTI_SUCCESS) {
-    const char* words = nullptr;
-    if (api_->GetResultString(result, &words) != CUPTI_SUCCESS || words == nullptr) {
-      words = "unknown error";
+    const char* text = nullptr;
+    if (api_->GetResultString(result, &text) != CUPTI_SUCCESS || text == nullptr) {
+      text = "unknown error";
     }
     Fail(ErrorCode::kUnavailable,
          "CUPTI: unavailable: cuptiGetVersion: {} (CUPTI error {})",
-         words,
+         text,
          static_cast<int>(result));
   }
   return VersionText(code);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUPTI, opened at run time. Without cupti.h at build time the same class answers that it was not
-// built. It subscribes to nothing.
+// The CUPTI library, opened at run time. In a build without cupti.h, Load() throws. The class
+// subscribes to no events.
 #pragma once
 
 #include <memory>
@@ -14,21 +14,21 @@ class CuptiLibrary {
  public:
   /// Opens CUPTI 13.
   /// errors  Error{kUnavailable} "CUPTI: unavailable: ..." when it is absent or not built, or
-  ///         naming the function that a library too old lacks
+  ///         with the name of a function that an old library does not have
   static CuptiLibrary Load(const std::string& library = "libcupti.so.13");
   ~CuptiLibrary();
   CuptiLibrary(CuptiLibrary&&) noexcept;
   CuptiLibrary& operator=(CuptiLibrary&&) noexcept;
 
-  /// API version of the library that was opened, "13.0.1": the toolkit's major and minor number
-  /// and CUPTI's own patch number.
-  /// errors  Error{kUnavailable} with CUPTI's own words
+  /// API version of the opened library, "13.0.1": the toolkit's major and minor number and CUPTI's
+  /// patch number.
+  /// errors  Error{kUnavailable} with CUPTI's error text
   [[nodiscard]] std::string version() const;
 
-  /// version() of the library at hand; nothing where it cannot be had.
+  /// version() of the installed library; nothing without one.
   [[nodiscard]] static std::optional<std::string> InstalledVersion(
       const std::string& library = "libcupti.so.13");
-  /// Version of the cupti.h this build was made with; nothing when it was not built.
+  /// Version of this build's cupti.h; nothing in a build without it.
   [[nodiscard]] static std::optional<std::string> HeaderVersion();
 
  private:

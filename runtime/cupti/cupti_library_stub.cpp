@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CuptiLibrary of a build without cupti.h: DBSP_NOT_BUILT, set by CMake, says why.
+// CuptiLibrary of a build without cupti.h: CMake sets DBSP_NOT_BUILT to the reason.
 #include "core/error.h"
 #include "runtime/cupti/cupti_library.h"
 
@@ -22,7 +22,7 @@ std::optional<std::string> CuptiLibrary::InstalledVersion(const std::string&) {
 
 std::optional<std::string> CuptiLibrary::HeaderVersion() { return std::nullopt; }
 
-// Load() never returns, so no object exists to call this on.
+// Load() never returns, so no object exists for this call.
 std::string CuptiLibrary::version() const { return {}; }
 
 }  // namespace dbsp::runtime

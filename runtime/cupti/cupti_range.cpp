@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The device half of runtime/cupti/cupti_counters.h.
+// RangeProfiler of runtime/cupti/cupti_counters.h.
 #include <cupti.h>
 #include <cupti_profiler_target.h>
 #include <cupti_range_profiler.h>
@@ -14,7 +14,7 @@
 namespace dbsp::runtime {
 namespace {
 
-/// Times a range is run before CUPTI must have said that all passes are in: it cannot hang here.
+/// Limit of passes, so that the loop ends even when CUPTI never reports the last pass.
 constexpr int kMostPasses = 1000;
 
 /// The calling thread's context and the ordinal of its device.
@@ -24,7 +24,7 @@ std::pair<CUcontext, int> CurrentContext(const std::string& cuda_library) {
   const auto current = driver.Get<decltype(::cuCtxGetCurrent)>("cuCtxGetCurrent");
   if (current(&context) != CUDA_SUCCESS || context == nullptr) {
     Fail(ErrorCode::kUnavailable,
-         "counters: this thread has no CUDA context; use the device before counting on it");
+         "counters: this thread has no CUDA context; use the device before counting");
   }
   CUdevice device = 0;
   if (driver.Get<int(CUdevice*)>("cuCtxGetDevice")(&device) != CUDA_SUCCESS) {
@@ -76,7 +76,7 @@ struct RangeProfiler::Impl {
   void Begin(const std::vector<std::string>& metrics) {
     CUpti_Profiler_Initialize_Params initialize{};
     initialize.structSize = CUpti_Profiler_Initialize_Params_STRUCT_SIZE;
-    // First: asked for a chip's name before this has succeeded, CUPTI 13.0 crashes.
+    // This call comes first: CUPTI 13.0 crashes when it is asked for the chip's name before.
     Check(Initialize(&initialize), "cuptiProfilerInitialize");
     plan = host.Plan(Chip(), metrics, Availability());
     CUpti_RangeProfiler_Enable_Params enable{};
@@ -86,7 +86,7 @@ struct RangeProfiler::Impl {
     object = enable.pRangeProfilerObject;
   }
 
-  /// Room for the counts of one range, and what to count there.
+  /// Allocates the counter data of one range and configures its metrics.
   void Configure() {
     std::vector<const char*> names;
     for (const std::string& metric : plan.metrics) names.push_back(metric.c_str());
@@ -112,8 +112,8 @@ struct RangeProfiler::Impl {
     config.pConfig = plan.config_image.data();
     config.counterDataImageSize = counter_data.size();
     config.pCounterDataImage = counter_data.data();
-    // User ranges and replay: the caller's run is repeated as a whole. Kernels of a collective wait
-    // for those of other devices and would hang under a kernel replay.
+    // User range and user replay repeat the caller's whole run. A kernel replay would hang, because
+    // kernels of a collective wait for those of other devices.
     config.range = CUPTI_UserRange;
     config.replayMode = CUPTI_UserReplay;
     config.maxRangesPerPass = 1;
@@ -130,7 +130,7 @@ struct RangeProfiler::Impl {
     Check(call(&params), name);
   }
 
-  /// One pass; true when it was the last.
+  /// Runs one pass. Returns true when it was the last.
   bool Pass(const std::function<void()>& run) {
     Call(Start,
          CUpti_RangeProfiler_Start_Params{},
@@ -145,7 +145,7 @@ struct RangeProfiler::Impl {
     try {
       run();
     } catch (...) {
-      // An open range would keep the device from being let go.
+      // With an open range the profiler could not be disabled.
       CUpti_RangeProfiler_PopRange_Params pop{};
       pop.structSize = CUpti_RangeProfiler_PopRange_Params_STRUCT_SIZE;
       pop.pRangeProfilerObject = object;
@@ -175,7 +175,9 @@ struct RangeProfiler::Impl {
     int passes = 1;
     while (!Pass(run)) {
       if (++passes > kMostPasses) {
-        Fail(ErrorCode::kUnavailable, "CUPTI: unavailable: no end after {} passes", kMostPasses);
+        Fail(ErrorCode::kUnavailable,
+             "CUPTI: unavailable: counting did not end after {} passes",
+             kMostPasses);
       }
     }
     CUpti_RangeProfiler_DecodeData_Params decode{};
@@ -183,7 +185,7 @@ struct RangeProfiler::Impl {
     decode.pRangeProfilerObject = object;
     Check(DecodeData(&decode), "cuptiRangeProfilerDecodeData");
     if (decode.numOfRangeDropped > 0) {
-      Fail(ErrorCode::kUnavailable, "CUPTI: unavailable: the counts of the range were dropped");
+      Fail(ErrorCode::kUnavailable, "CUPTI: unavailable: CUPTI dropped the counts of the range");
     }
     const std::vector<double> values = host.Evaluate(plan, counter_data, 0);
     std::map<std::string, double> named;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// NCCL's functions for the sources in runtime/ that include nccl.h.
+// NCCL's functions, for the sources in runtime/ that include nccl.h.
 #pragma once
 
 #include <nccl.h>

@@ -20,9 +20,9 @@ namespace {
 
 using internal::NcclApi;
 
-static_assert(sizeof(NcclId) == sizeof(ncclUniqueId), "an id is NCCL's, byte for byte");
+static_assert(sizeof(NcclId) == sizeof(ncclUniqueId), "NcclId has the bytes of ncclUniqueId");
 
-/// Between two looks at a wait; exchanges that are timed are timed by events, not by this.
+/// Polling interval of waits. It does not affect measured times, which come from events.
 constexpr auto kPollEvery = std::chrono::microseconds(20);
 
 class NcclRank final : public NcclCommunicator {
@@ -42,7 +42,7 @@ class NcclRank final : public NcclCommunicator {
 
   ~NcclRank() override {
     if (comm_ == nullptr) return;
-    // Leaving is a collective as well: when a rank has failed, only aborting cannot wait for it.
+    // Finalizing is a collective. After the failure of a rank only an abort does not wait for it.
     if (failures_->rank() || !FinalizeInTime()) {
       (void)api_.Abort(comm_);
     } else {
@@ -150,7 +150,7 @@ class NcclRank final : public NcclCommunicator {
                      int src) override {
     if (hop_in_flight_) {
       Fail(ErrorCode::kInternal,
-           "StartSendRecv on rank {}: an exchange is in flight already; call WaitSendRecv first",
+           "StartSendRecv on rank {}: an exchange is already in flight; call WaitSendRecv first",
            rank_);
     }
     EnqueueSendRecv(send, send_count, dst, recv, recv_count, src);
@@ -166,7 +166,7 @@ class NcclRank final : public NcclCommunicator {
   }
 
   void Barrier() override {
-    // No rank has everyone's float before everyone has come.
+    // A rank receives every rank's float only after every rank has arrived.
     Begin("Barrier");
     Finish(api_.AllGather(queue_.scratch + rank_, queue_.scratch, 1, ncclFloat32, comm_, stream()),
            "ncclAllGather");
@@ -182,7 +182,8 @@ class NcclRank final : public NcclCommunicator {
   [[nodiscard]] cudaStream_t stream() const { return static_cast<cudaStream_t>(queue_.stream); }
   static std::size_t Count(std::int64_t count) { return static_cast<std::size_t>(count); }
 
-  /// One group: NCCL starts its sends and receives together, so their order cannot deadlock.
+  /// Enqueues all steps in one group: NCCL starts its sends and receives together, so that their
+  /// order cannot cause a deadlock.
   void EnqueueSteps(const char* call,
                     const float* send,
                     std::span<const Transfer> steps,
@@ -208,7 +209,7 @@ class NcclRank final : public NcclCommunicator {
                            stream());
       }
     }
-    // Also after a failure: the group is the thread's, and would swallow what comes next.
+    // The group must end after a failure as well, or it would include this thread's next calls.
     const ncclResult_t ended = api_.GroupEnd();
     Require(result, "ncclSend or ncclRecv");
     Finish(ended, "ncclGroupEnd");
@@ -232,13 +233,13 @@ class NcclRank final : public NcclCommunicator {
         "NCCL: {}: {} (NCCL error {})", call, api_.ErrorString(result), static_cast<int>(result)));
   }
 
-  /// Waits until a call of a non-blocking communicator has done its part on the host.
+  /// Waits until a call of the non-blocking communicator has finished on the host.
   void Finish(ncclResult_t result, const char* call) {
     Require(result, call);
     if (result == ncclInProgress) WaitFor(call, [] { return true; });
   }
 
-  /// Until `done` and NCCL has nothing in progress on the host.
+  /// Waits until done() and NCCL has no call in progress on the host.
   template <typename Done>
   void WaitFor(const char* what, Done done) {
     const std::int64_t deadline = SteadyNs() + deadline_ns_;
@@ -252,17 +253,18 @@ class NcclRank final : public NcclCommunicator {
       Require(state, what);
       if (state == ncclSuccess && done()) return;
       if (SteadyNs() > deadline) {
-        GiveUp(fmt::format("{}{}{} took more than {:g} s; a rank is gone or the counts differ",
-                           what,
-                           waiting_for_.empty() ? "" : " of ",
-                           waiting_for_,
-                           static_cast<double>(deadline_ns_) * 1e-9));
+        GiveUp(fmt::format(
+            "{}{}{} took more than {:g} s; a rank is gone, or the counts of two ranks differ",
+            what,
+            waiting_for_.empty() ? "" : " of ",
+            waiting_for_,
+            static_cast<double>(deadline_ns_) * 1e-9));
       }
       std::this_thread::sleep_for(kPollEvery);
     }
   }
 
-  /// Another rank has failed: its reason is the one to tell.
+  /// Throws the reason of another rank's failure, if there is one.
   void ThrowIfFailed() {
     std::optional<std::string> message;
     if (failures_->rank()) message = failures_->Message();
@@ -277,7 +279,7 @@ class NcclRank final : public NcclCommunicator {
     throw Error(ErrorCode::kMeasurement, fmt::format("rank {}: {}", rank_, reason));
   }
 
-  /// False when the others do not come within the deadline.
+  /// Returns false when the other ranks do not finalize before the deadline.
   bool FinalizeInTime() noexcept {
     ncclResult_t state = api_.Finalize(comm_);
     const std::int64_t deadline = SteadyNs() + deadline_ns_;
@@ -297,7 +299,7 @@ class NcclRank final : public NcclCommunicator {
   std::int64_t deadline_ns_;
   std::function<std::optional<std::string>()> must_stop_;
   std::shared_ptr<NcclFailures> failures_;
-  std::string waiting_for_;  ///< the call whose work is enqueued
+  std::string waiting_for_;  ///< name of the call whose work is enqueued
   bool hop_in_flight_ = false;
 };
 
@@ -325,7 +327,7 @@ std::unique_ptr<NcclCommunicator> NcclCommunicator::Join(const NcclId& id,
                                                          const NcclOptions& options,
                                                          std::shared_ptr<NcclFailures> failures) {
   if (size < 1 || rank < 0 || rank >= size) {
-    Fail(ErrorCode::kInvalidArgument, "NCCL: rank {} of {} ranks", rank, size);
+    Fail(ErrorCode::kInvalidArgument, "NCCL: rank {} is not one of {} ranks", rank, size);
   }
   auto joined =
       std::make_unique<NcclRank>(rank, size, std::move(queue), options, std::move(failures));

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges between GPUs over NCCL. The lists of transfers are those of runtime/ranks/exchange.h,
-// as on the CPU; what NCCL adds is one group per call and a deadline per wait. Without nccl.h at
-// build time the same class answers that it was not built.
+// Exchanges between GPUs over NCCL. They use the transfer lists of runtime/ranks/exchange.h, as on
+// the CPU, with one NCCL group per call. In a build without nccl.h, Join() and MakeId() throw.
 //
-// No wait is for ever: every one asks NCCL for errors and watches the clock, and a rank that gives
-// up aborts its communicator, so that the kernels of the others that wait for it end too.
+// Every wait polls NCCL for errors and has a deadline. A rank that gives up aborts its
+// communicator, which also ends the other ranks' kernels that wait for it.
 #pragma once
 
 #include <array>
@@ -18,45 +17,45 @@
 
 namespace dbsp::runtime {
 
-/// What the ranks of one communicator share before it exists (ncclUniqueId); plain bytes that may
-/// be sent to other processes.
+/// Id of a communicator (ncclUniqueId), which its ranks need to join. Plain bytes that may be sent
+/// to other processes.
 using NcclId = std::array<char, 128>;
 
-/// The stream that a rank's exchanges go to, as NCCL and the waiting loop see it.
+/// The stream that runs a rank's exchanges.
 struct NcclQueue {
-  void* stream = nullptr;  ///< a cudaStream_t of the device that is current on the rank's thread
-  /// Whether all that was enqueued is done; throws for a fault of the device.
+  void* stream = nullptr;  ///< cudaStream_t of the device that is current on the rank's thread
+  /// Whether all enqueued work is done. Throws after a fault of the device.
   std::function<bool()> idle;
   float* scratch = nullptr;  ///< device memory for Barrier(): size() floats
 };
 
 struct NcclOptions {
   std::string library = "libnccl.so.2";
-  std::int64_t deadline_ns = 60'000'000'000;  ///< of joining, and of every wait
-  int most_ctas = 0;  ///< SMs that NCCL's kernels may take; 0 leaves it to NCCL
-  /// Asked all through every wait: why this rank must give up, as when another rank's process is
-  /// gone. NCCL itself does not always notice. Null: never.
+  std::int64_t deadline_ns = 60'000'000'000;  ///< for joining and for every wait
+  int most_ctas = 0;  ///< most SMs of NCCL's kernels; 0 lets NCCL choose
+  /// Polled during every wait. Returns a reason when this rank must give up, for example because
+  /// another rank's process is gone, which NCCL does not always notice. Null: never.
   std::function<std::optional<std::string>()> must_stop = {};
 };
 
-/// What ranks of one process tell each other outside NCCL: who failed first, and why.
+/// The first failure among the ranks of one process (nccl_failures.h).
 class NcclFailures;
 
-/// Pointers are device memory. Elements are 4 bytes; what is only moved may be of any type, so two
-/// 16-bit values are one element, and only ReduceScatter() takes them as float.
-/// The collective calls of Communicator enqueue and wait. Enqueue...() only enqueues, for callers
-/// that overlap or time with events; Wait() then completes all that was enqueued.
-/// errors   Error{kMeasurement} when NCCL fails, another rank aborted or the deadline passed, after
-///          aborting; Error{kInvalidArgument} as on the CPU. Counts that do not agree between ranks
-///          end in the deadline: NCCL does not compare them, the CPU transport does.
+/// One rank's NCCL communicator. Pointers are device memory. Elements are 4 bytes of any type, so
+/// two 16-bit values are one element; only ReduceScatter() treats elements as float. The calls of
+/// Communicator enqueue and wait. The Enqueue...() calls only enqueue, for callers that overlap
+/// work or time it with events; Wait() then waits for all enqueued work. errors Error{kMeasurement}
+/// when NCCL fails, another rank aborted or the deadline passed, after
+///          this rank has aborted; Error{kInvalidArgument} as on the CPU. Different counts on two
+///          ranks end at the deadline, because NCCL does not compare them
 /// threads  one thread per rank
 class NcclCommunicator : public Communicator {
  public:
-  /// errors  Error{kUnavailable} where NCCL is absent, too old or not built
+  /// errors  Error{kUnavailable} when NCCL is absent, too old or not built
   [[nodiscard]] static NcclId MakeId(const std::string& library = "libnccl.so.2");
 
-  /// Joins the communicator `id` as `rank` of `size`; every rank must.
-  /// failures  shared by the ranks of this process, null for one that is alone
+  /// Joins the communicator `id` as `rank` of `size`. Returns when every rank has joined.
+  /// failures  shared by the ranks of this process; null for a process with one rank
   static std::unique_ptr<NcclCommunicator> Join(const NcclId& id,
                                                 int rank,
                                                 int size,
@@ -76,20 +75,20 @@ class NcclCommunicator : public Communicator {
                                float* recv,
                                std::int64_t recv_count,
                                int src) = 0;
-  /// ncclAllGather for equal parts one behind the other, else sends and receives in one group.
+  /// Uses ncclAllGather for equal contiguous parts, else sends and receives in one group.
   virtual void EnqueueAllGatherV(const float* send,
                                  std::int64_t send_count,
                                  float* recv,
                                  std::span<const std::int64_t> counts,
                                  std::span<const std::int64_t> offsets) = 0;
   virtual void EnqueueReduceScatter(const float* send, float* recv, std::int64_t count) = 0;
-  /// Until everything enqueued is done, or the deadline.
+  /// Waits until all enqueued work is done.
   virtual void Wait() = 0;
 };
 
-/// Runs `body` on `ranks` threads of this process, one device each, as RunRanks() does on the CPU.
-/// queue_of  called on the rank's thread, before it joins: makes its device current
-/// errors    as RunRanks(): the first failure of any rank, after every rank has left
+/// Runs `body` on `ranks` threads of this process with one device each, as RunRanks() does on the
+/// CPU. queue_of  called on the rank's thread before it joins; makes the rank's device current
+/// errors    as RunRanks(): the first failure of any rank, after all ranks have ended
 void RunNcclRanks(int ranks,
                   const NcclOptions& options,
                   const std::function<NcclQueue(int rank)>& queue_of,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges of a build without nccl.h: DBSP_NOT_BUILT, set by CMake, says why.
+// Exchanges of a build without nccl.h: CMake sets DBSP_NOT_BUILT to the reason.
 #include "core/error.h"
 #include "runtime/nccl/nccl_communicator.h"
 

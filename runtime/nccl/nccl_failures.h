@@ -13,7 +13,7 @@ namespace dbsp::runtime {
 /// threads  any
 class NcclFailures {
  public:
-  /// The first report decides. Never throws: out of memory, the rank alone must do.
+  /// Keeps the first report. Never throws; out of memory only the rank is kept.
   void Report(int rank, const std::string& reason) noexcept {
     const std::scoped_lock lock(mutex_);
     if (rank_) return;

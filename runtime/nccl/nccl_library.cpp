@@ -13,7 +13,8 @@ namespace dbsp::runtime {
 namespace {
 
 std::string VersionText(int code) {
-  // nccl.h, NCCL_VERSION(): thousands for the major number up to 2.8, ten thousands from 2.9 on.
+  // NCCL_VERSION() in nccl.h: the major number counts thousands up to 2.8, ten thousands from 2.9
+  // on.
   const int major = code < 10000 ? 1000 : 10000;
   return fmt::format("{}.{}.{}", code / major, code % major / 100, code % 100);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NCCL, opened at run time. Without nccl.h at build time the same class answers that it was not
-// built. It makes no communicator.
+// The NCCL library, opened at run time. In a build without nccl.h, Load() throws. The class makes
+// no communicator.
 #pragma once
 
 #include <memory>
@@ -14,20 +14,20 @@ class NcclLibrary {
  public:
   /// Opens NCCL 2.
   /// errors  Error{kUnavailable} "NCCL: unavailable: ..." when it is absent or not built, or
-  ///         naming the function that a library too old lacks
+  ///         with the name of a function that an old library does not have
   static NcclLibrary Load(const std::string& library = "libnccl.so.2");
   ~NcclLibrary();
   NcclLibrary(NcclLibrary&&) noexcept;
   NcclLibrary& operator=(NcclLibrary&&) noexcept;
 
-  /// Version of the library that was opened, "2.28.9".
-  /// errors  Error{kUnavailable} with NCCL's own words
+  /// Version of the opened library, "2.28.9".
+  /// errors  Error{kUnavailable} with NCCL's error text
   [[nodiscard]] std::string version() const;
 
-  /// version() of the library at hand; nothing where it cannot be had.
+  /// version() of the installed library; nothing without one.
   [[nodiscard]] static std::optional<std::string> InstalledVersion(
       const std::string& library = "libnccl.so.2");
-  /// Version of the nccl.h this build was made with; nothing when it was not built.
+  /// Version of this build's nccl.h; nothing in a build without it.
   [[nodiscard]] static std::optional<std::string> HeaderVersion();
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// NcclLibrary of a build without nccl.h: DBSP_NOT_BUILT, set by CMake, says why.
+// NcclLibrary of a build without nccl.h: CMake sets DBSP_NOT_BUILT to the reason.
 #include "core/error.h"
 #include "runtime/nccl/nccl_library.h"
 
@@ -21,7 +21,7 @@ std::optional<std::string> NcclLibrary::InstalledVersion(const std::string&) {
 }
 std::optional<std::string> NcclLibrary::HeaderVersion() { return std::nullopt; }
 
-// Load() never returns, so no object exists to call this on.
+// Load() never returns, so no object exists for this call.
 std::string NcclLibrary::version() const { return {}; }
 
 }  // namespace dbsp::runtime

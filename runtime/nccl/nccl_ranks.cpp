@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One process that drives several GPUs, a thread each.
+// Ranks as threads of one process, with one GPU each.
 #include <exception>
 #include <system_error>
 #include <thread>
@@ -12,8 +12,8 @@
 namespace dbsp::runtime {
 namespace {
 
-/// One rank from start to end; never throws. What it throws while leaving another rank's failure is
-/// that failure again, so the caller rethrows the first one's.
+/// Runs one rank from start to end. Never throws. After the first failure the other ranks' errors
+/// only repeat it, so the caller rethrows the first one.
 void RunRank(int rank,
              NcclFailures& failures,
              std::exception_ptr& failure,
@@ -50,7 +50,7 @@ void RunNcclRanks(int ranks,
           try {
             body(*communicator);
           } catch (const std::exception& error) {
-            // Now, and not when the communicator goes: the others wait for this rank.
+            // Abort at once and not in the destructor, because the other ranks wait for this one.
             communicator->Abort(error.what());
             throw;
           }

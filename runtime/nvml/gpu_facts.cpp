@@ -16,7 +16,8 @@ using internal::NvmlDevice;
 using internal::NvmlPciInfo;
 using Facts = std::map<std::string, std::string>;
 
-constexpr int kMostLinks = 36;  // NVML_NVLINK_MAX_LINKS is 18 on Hopper; asking past it is answered
+constexpr int kMostLinks =
+    36;  // NVML_NVLINK_MAX_LINKS is 18 on Hopper; a higher number is an error result
 constexpr unsigned kSmClock = 1;  // NVML_CLOCK_SM
 constexpr unsigned kMemoryClock = 2;  // NVML_CLOCK_MEM
 constexpr int kEnabled = 1;  // NVML_FEATURE_ENABLED
@@ -30,8 +31,8 @@ class Gpu {
   [[nodiscard]] NvmlDevice get() const { return device_; }
   [[nodiscard]] const std::string& pci() const { return pci_; }
 
-  /// What `call` of NVML writes for this device; nothing where the driver lacks the function or the
-  /// device the value.
+  /// The value that NVML's function `call` returns for this device; nothing when the driver does
+  /// not have the function or the device does not have the value.
   template <typename Value, typename... Args>
   [[nodiscard]] std::optional<Value> Ask(const char* call, Args... args) const {
     auto* function = nvml_.library.TryGet<int(NvmlDevice, Args..., Value*)>(call);
@@ -40,7 +41,7 @@ class Gpu {
     return value;
   }
 
-  /// "on", "off", or with what holds after a reboot.
+  /// "on" or "off", with the mode after a reboot if it differs: "on, off after reboot".
   [[nodiscard]] std::optional<std::string> Mode(const char* call) const {
     auto* function = nvml_.library.TryGet<int(NvmlDevice, int*, int*)>(call);
     int now = 0;
@@ -62,7 +63,7 @@ class Gpu {
     return Ask<int>("nvmlDeviceGetNvLinkState", link) == kEnabled;
   }
 
-  /// Active links; where `other` is given those that end there.
+  /// Number of active links; with `other`, of those that end at it.
   [[nodiscard]] std::optional<int> ActiveLinks(const Gpu* other = nullptr) const {
     if (!Ask<int>("nvmlDeviceGetNvLinkState", 0U)) return std::nullopt;
     int links = 0;
@@ -86,7 +87,7 @@ class Gpu {
   NvmlDevice device_ = nullptr;
 };
 
-/// NVML's nvmlClocksEventReasons in words.
+/// Text of nvmlClocksEventReasons.
 std::string ClockEvents(unsigned long long reasons) {
   static constexpr std::pair<unsigned long long, const char*> kReasons[] = {
       {0x1, "idle"},
@@ -105,7 +106,7 @@ std::string ClockEvents(unsigned long long reasons) {
   return text.empty() ? "none" : text;
 }
 
-/// nvmlGpuP2PStatus_t in words.
+/// Text of nvmlGpuP2PStatus_t.
 const char* P2pStatus(int status) {
   switch (status) {
     case 0:
@@ -172,7 +173,7 @@ Facts GpuFacts(const std::string& pci, const std::string& library) {
       Watts(gpu.Ask<unsigned>("nvmlDeviceGetPowerManagementDefaultLimit")));
   Put(facts, "gpu_temperature_c", gpu.Ask<unsigned>("nvmlDeviceGetTemperature", 0));
   auto events = gpu.Ask<unsigned long long>("nvmlDeviceGetCurrentClocksEventReasons");
-  // The name that it had before driver 535.
+  // Before driver 535 the function had this name.
   if (!events) events = gpu.Ask<unsigned long long>("nvmlDeviceGetCurrentClocksThrottleReasons");
   if (events) facts["gpu_clock_events"] = ClockEvents(*events);
   Put(facts, "gpu_nvlinks", gpu.ActiveLinks());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// NVML's functions for the sources in runtime/ that call it. The toolkit may come without nvml.h,
-// so these are our own prototypes and layouts, as NVML's reference has them; its results and enums
-// are C enums, which are passed as an int is, and 0 is success.
+// NVML's functions, for the sources in runtime/ that call it. A toolkit may have no nvml.h, so this
+// header declares prototypes and layouts after NVML's reference. NVML's results and enums are C
+// enums, which have the ABI of int; 0 is success.
 #pragma once
 
 #include <string>
@@ -24,7 +24,7 @@ struct NvmlPciInfo {
   char bus_id[32];
 };
 
-/// A started NVML, shut down with the object. What only newer drivers have is null in older ones.
+/// Starts NVML; the destructor shuts it down.
 struct NvmlApi {
   explicit NvmlApi(const std::string& name)
       : library(name,
@@ -39,7 +39,7 @@ struct NvmlApi {
   NvmlApi(const NvmlApi&) = delete;
   NvmlApi& operator=(const NvmlApi&) = delete;
 
-  /// errors  Error{kUnavailable} naming the call, with NVML's own words
+  /// errors  Error{kUnavailable} with the call and NVML's error text
   void Check(int result, const char* call) const {
     if (result == 0) return;
     Fail(ErrorCode::kUnavailable,

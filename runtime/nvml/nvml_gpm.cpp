@@ -27,8 +27,8 @@ struct GpmMetric {  // nvmlGpmMetric_t
   const char* long_name;
   const char* unit;
 };
-/// nvmlGpmMetricsGet_t, whose array grew from 98 to 333 metrics (NVML_GPM_METRIC_MAX) so far; the
-/// driver is told how many of them are asked for.
+/// nvmlGpmMetricsGet_t. Its array has grown from 98 to 333 metrics (NVML_GPM_METRIC_MAX), so this
+/// one is larger; `count` is the number of requested metrics.
 struct MetricsGet {
   unsigned version;
   unsigned count;
@@ -91,7 +91,9 @@ std::map<std::string, double> MeasureGpm(const std::string& pci,
   GpmSupport support{kGpmVersion, 0};
   gpm.Check(gpm.support(device, &support), "nvmlGpmQueryDeviceSupport");
   if (support.supported == 0) {
-    Fail(ErrorCode::kUnavailable, "NVML: unavailable: {} has no GPM (Hopper and later have)", pci);
+    Fail(ErrorCode::kUnavailable,
+         "NVML: unavailable: {} has no GPM, which only Hopper and later GPUs have",
+         pci);
   }
   Sample before(gpm);
   Sample after(gpm);

@@ -23,7 +23,7 @@ NvmlLibrary NvmlLibrary::Load(const std::string& library) {
 }
 
 std::string NvmlLibrary::driver_version() const {
-  std::array<char, 96> version{};  // NVML writes 80 at most, its closing 0 included
+  std::array<char, 96> version{};  // NVML writes at most 80, with the terminating 0
   api_->Check(api_->driver_version(version.data(), static_cast<unsigned>(version.size()) - 1),
               "nvmlSystemGetDriverVersion");
   return version.data();

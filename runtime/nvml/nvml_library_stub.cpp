@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// NvmlLibrary of a build without NVML: DBSP_NOT_BUILT, set by CMake, says why.
+// NvmlLibrary of a build without NVML: CMake sets DBSP_NOT_BUILT to the reason.
 #include "core/error.h"
 #include "runtime/nvml/nvml_library.h"
 
@@ -20,7 +20,7 @@ std::optional<std::string> NvmlLibrary::InstalledVersion(const std::string&) {
   return std::nullopt;
 }
 
-// Load() never returns, so no object exists to call these on.
+// Load() never returns, so no object exists for these calls.
 std::string NvmlLibrary::driver_version() const { return {}; }
 int NvmlLibrary::device_count() const { return 0; }
 

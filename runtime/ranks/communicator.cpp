@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -24,34 +26,37 @@ void Copy(float* to, const float* from, std::int64_t count) {
   if (count > 0) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
 }
 
-/// Keeps every rank's offer readable while it lives; leaving waits for this rank's own readers.
-class Meeting {
+/// One rank inside a collective call. While the object lives, this rank may read every rank's
+/// contribution; its destructor waits until no other rank reads this rank's contribution.
+class CollectiveScope {
  public:
-  Meeting(ThreadGroup& group, int rank, const Contribution& offer) : group_(group), rank_(rank) {
-    group_.Arrive(rank, offer);
+  CollectiveScope(ThreadGroup& group, int rank, const Contribution& contribution)
+      : group_(group), rank_(rank) {
+    group_.Arrive(rank, contribution);
   }
-  ~Meeting() { group_.EndRead(rank_); }
-  Meeting(const Meeting&) = delete;
-  Meeting& operator=(const Meeting&) = delete;
+  ~CollectiveScope() { group_.EndRead(rank_); }
+  CollectiveScope(const CollectiveScope&) = delete;
+  CollectiveScope& operator=(const CollectiveScope&) = delete;
 
-  /// All ranks must be in the same call. Every rank sees every offer, so all throw alike.
+  /// errors  Error{kInternal} on every rank unless all ranks are in the same call
   void RequireSameCall() const {
-    const Collective op = group_.offer(rank_).op;
+    const Collective op = group_.contribution(rank_).op;
     for (int r = 0; r < group_.size(); ++r) {
-      if (group_.offer(r).op != op) {
+      if (group_.contribution(r).op != op) {
         Reject(fmt::format("rank {} and rank {} are in different collective calls", rank_, r));
       }
     }
   }
 
-  /// Every rank's steps must agree with those of the ranks it sends to and receives from.
+  /// errors  Error{kInternal} unless this rank's counts equal those of the ranks it sends to and
+  ///         receives from
   void RequireSameCounts() const {
-    const Contribution& mine = group_.offer(rank_);
+    const Contribution& mine = group_.contribution(rank_);
     for (std::size_t s = 0; s < mine.steps.size(); ++s) {
       const Transfer& step = mine.steps[s];
-      const Transfer& from = group_.offer(step.receive_from).steps[s];
+      const Transfer& from = group_.contribution(step.receive_from).steps[s];
       RequireSameCount(step.receive_from, rank_, from.send_count, step.recv_count);
-      const Transfer& to = group_.offer(step.send_to).steps[s];
+      const Transfer& to = group_.contribution(step.send_to).steps[s];
       RequireSameCount(rank_, step.send_to, step.send_count, to.recv_count);
     }
   }
@@ -60,7 +65,7 @@ class Meeting {
   void RequireSameCount(int src, int dst, std::int64_t sent, std::int64_t wanted) const {
     if (sent == wanted) return;
     Reject(fmt::format("{}: rank {} sends {} elements, but rank {} expects {}",
-                       NameOf(group_.offer(rank_).op),
+                       NameOf(group_.contribution(rank_).op),
                        src,
                        sent,
                        dst,
@@ -108,21 +113,20 @@ class ThreadCommunicator final : public Communicator {
                 .receive_from = src,
                 .recv_offset = 0,
                 .recv_count = recv_count});
-    group_.Post(rank_, send, send_count, dst);
+    group_.PostSend(rank_, send, send_count, dst);
     recv_ = recv;
     recv_count_ = recv_count;
     src_ = src;
   }
 
   void WaitSendRecv() override {
-    if (src_ < 0) {
+    if (!src_) {
       Fail(ErrorCode::kInternal, "WaitSendRecv on rank {}: no StartSendRecv before it", rank_);
     }
-    const int src = src_;
-    src_ = -1;
+    const int src = *std::exchange(src_, std::nullopt);
     try {
       group_.Receive(rank_, recv_, recv_count_, src);
-      group_.FinishPost(rank_);
+      group_.FinishSend(rank_);
     } catch (...) {
       group_.CancelSend(rank_);
       throw;
@@ -145,31 +149,31 @@ class ThreadCommunicator final : public Communicator {
     for (int r = 0; r < size(); ++r) offsets.push_back(r * count);
     RequireCounts("ReduceScatter", rank_, size(), counts, offsets);
     const auto steps = AllToAllSteps(rank_, counts, offsets, counts, offsets);
-    const Meeting meeting(group_, rank_, {Collective::kReduceScatter, send, steps});
-    meeting.RequireSameCall();
-    meeting.RequireSameCounts();
+    const CollectiveScope scope(group_, rank_, {Collective::kReduceScatter, send, steps});
+    scope.RequireSameCall();
+    scope.RequireSameCounts();
     std::fill(recv, recv + count, 0.0F);
     for (int src = 0; src < size(); ++src) {
-      const float* part = group_.offer(src).send + rank_ * count;
+      const float* part = group_.contribution(src).send + rank_ * count;
       for (std::int64_t i = 0; i < count; ++i) recv[i] += part[i];
     }
   }
 
   void Barrier() override {
-    const Meeting meeting(group_, rank_, {Collective::kBarrier, nullptr, {}});
-    meeting.RequireSameCall();
+    const CollectiveScope scope(group_, rank_, {Collective::kBarrier, nullptr, {}});
+    scope.RequireSameCall();
   }
 
   void Abort(const std::string& reason) noexcept override { group_.Abort(rank_, reason); }
 
  private:
-  /// Reads from every other rank what its step sends here, in the order of this rank's steps.
+  /// Copies the data that every rank sends to this rank, in the order of this rank's steps.
   void RunSteps(Collective op, const float* send, std::span<const Transfer> steps, float* recv) {
-    const Meeting meeting(group_, rank_, {op, send, steps});
-    meeting.RequireSameCall();
-    meeting.RequireSameCounts();
+    const CollectiveScope scope(group_, rank_, {op, send, steps});
+    scope.RequireSameCall();
+    scope.RequireSameCounts();
     for (std::size_t s = 0; s < steps.size(); ++s) {
-      const Contribution& peer = group_.offer(steps[s].receive_from);
+      const Contribution& peer = group_.contribution(steps[s].receive_from);
       Copy(recv + steps[s].recv_offset, peer.send + peer.steps[s].send_offset, steps[s].recv_count);
     }
   }
@@ -178,10 +182,10 @@ class ThreadCommunicator final : public Communicator {
   int rank_;
   float* recv_ = nullptr;
   std::int64_t recv_count_ = 0;
-  int src_ = -1;  ///< source of the exchange in flight, -1 when none is
+  std::optional<int> src_;  ///< source of the exchange in flight
 };
 
-/// One rank from start to end; never throws.
+/// Runs one rank from start to end. Never throws.
 void RunRank(ThreadGroup& group,
              int rank,
              const std::function<void(Communicator&)>& body,
@@ -218,7 +222,7 @@ void RunRanks(int ranks, const std::function<void(Communicator&)>& body) {
   }
   for (std::thread& thread : threads) thread.join();
 
-  // The rank that failed first made the others fail: its own error says why.
+  // The error of the rank that failed first is the cause of the others.
   const auto first = group.abort_rank();
   if (first && failures[*first]) std::rethrow_exception(failures[*first]);
   for (const std::exception_ptr& failure : failures) {

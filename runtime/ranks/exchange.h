@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The transfers that collective calls are made of, on one rank, in order. Every transport runs
-// these lists: threads copy what they say, NCCL sends and receives it in one group. So what is
-// tested on the CPU (counts, offsets, order) is what a cluster runs. Pure.
+// Point-to-point transfers that make up a collective call, as one rank's ordered list. Every
+// transport runs these lists: the CPU transport copies between threads, NCCL sends and receives in
+// one group. Tests of counts, offsets and order on the CPU therefore hold for NCCL too. Pure.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace dbsp::runtime {
 
-/// One step of an exchange on one rank. Counts and offsets are in elements; a count of 0 is nothing
-/// to do, and both ends know that.
+/// One step of an exchange on one rank. Counts and offsets are in elements. A count of 0 is skipped
+/// on both sides.
 struct Transfer {
   int send_to = 0;
   std::int64_t send_offset = 0;
@@ -22,9 +22,9 @@ struct Transfer {
   bool operator==(const Transfer&) const = default;
 };
 
-/// Step s sends to rank - s and receives from rank + s (modulo size), s = 0 to size - 1: in every
-/// step each rank sends to one and receives from one, so no rank is sent to by all at once, and
-/// step s of the sender is step s of its receiver. Step 0 is the rank's own part.
+/// Step s sends to rank - s and receives from rank + s (modulo size), for s from 0 to size - 1. In
+/// every step each rank sends to one rank and receives from one rank, so that no rank receives from
+/// all others at once. Step s of a sender is step s of its receiver. Step 0 is the rank's own part.
 /// requires  counts and offsets of one element per rank, checked by RequireCounts()
 [[nodiscard]] std::vector<Transfer> AllToAllSteps(int rank,
                                                   std::span<const std::int64_t> send_counts,
@@ -32,13 +32,14 @@ struct Transfer {
                                                   std::span<const std::int64_t> recv_counts,
                                                   std::span<const std::int64_t> recv_offsets);
 
-/// The same steps, with all of `send` to every rank.
+/// The same steps; every rank receives all of `send`.
 [[nodiscard]] std::vector<Transfer> AllGatherSteps(int rank,
                                                    std::int64_t send_count,
                                                    std::span<const std::int64_t> counts,
                                                    std::span<const std::int64_t> offsets);
 
-/// Equal parts, one behind the other, on all ranks: what a library's own all-gather can do.
+/// True when all counts are equal and the parts are contiguous in the order of ranks, as
+/// ncclAllGather requires.
 [[nodiscard]] bool IsEven(std::span<const std::int64_t> counts,
                           std::span<const std::int64_t> offsets);
 

@@ -15,8 +15,8 @@ namespace {
 struct Launcher {
   const char* name;
   const char* rank;
-  std::array<const char*, 2> size;  ///< the first that is set
-  std::array<const char*, 2> job;  ///< joined
+  std::array<const char*, 2> size;  ///< the first one that is set counts
+  std::array<const char*, 2> job;  ///< the values of those that are set, joined by "."
 };
 
 // Open MPI: OMPI_COMM_WORLD_* (mpirun(1)); PMIx: PMIX_NAMESPACE. PMI: PMI_RANK, PMI_SIZE (Hydra).
@@ -46,7 +46,7 @@ std::int64_t Number(const char* name, const char* text) {
   return value;
 }
 
-LauncherRank PlaceOf(const Launcher& launcher, const Environment& environment) {
+LauncherRank ReadLauncherRank(const Launcher& launcher, const Environment& environment) {
   const char* size_name = launcher.size[0];
   if (environment(size_name) == nullptr && launcher.size[1] != nullptr)
     size_name = launcher.size[1];
@@ -69,16 +69,16 @@ LauncherRank PlaceOf(const Launcher& launcher, const Environment& environment) {
          size_name,
          size);
   }
-  LauncherRank place{static_cast<int>(rank), static_cast<int>(size), launcher.name, ""};
+  LauncherRank result{static_cast<int>(rank), static_cast<int>(size), launcher.name, std::nullopt};
   for (const char* name : launcher.job) {
     const char* text = name == nullptr ? nullptr : environment(name);
-    if (text != nullptr) place.job += (place.job.empty() ? "" : ".") + std::string(text);
+    if (text != nullptr) result.job = result.job ? *result.job + "." + text : text;
   }
-  return place;
+  return result;
 }
 
-/// Steps of srun are numbered below SLURM_MAX_NORMAL_STEP_ID (slurm.h); what a batch script and an
-/// interactive shell have is above.
+/// srun numbers its steps below SLURM_MAX_NORMAL_STEP_ID (slurm.h). Batch scripts and interactive
+/// shells have step ids above it.
 bool InsideSlurmStep(const Environment& environment) {
   constexpr std::int64_t kMostSteps = 0xfffffff0;
   const char* step = environment("SLURM_STEP_ID");
@@ -89,16 +89,16 @@ bool InsideSlurmStep(const Environment& environment) {
 
 const char* FromProcessEnvironment(const char* name) { return std::getenv(name); }
 
-std::optional<LauncherRank> FindRankPlace(const Environment& environment) {
+std::optional<LauncherRank> FindLauncherRank(const Environment& environment) {
   for (const Launcher& launcher : kOthers) {
     if (environment(launcher.rank) == nullptr) continue;
-    // RANK alone is too plain a name to be torchrun's for sure.
-    const bool plain = std::strcmp(launcher.rank, "RANK") == 0;
-    if (plain && environment(launcher.size[0]) == nullptr) continue;
-    return PlaceOf(launcher, environment);
+    // RANK alone may be another program's variable; torchrun also sets WORLD_SIZE.
+    const bool common_name = std::strcmp(launcher.rank, "RANK") == 0;
+    if (common_name && environment(launcher.size[0]) == nullptr) continue;
+    return ReadLauncherRank(launcher, environment);
   }
   if (environment(kSlurm.rank) != nullptr && InsideSlurmStep(environment)) {
-    return PlaceOf(kSlurm, environment);
+    return ReadLauncherRank(kSlurm, environment);
   }
   return std::nullopt;
 }

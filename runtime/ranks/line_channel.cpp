@@ -26,7 +26,7 @@ bool WaitForFile(int fd, WaitTo what, std::int64_t deadline_ns) {
         ::poll(&wait, 1, static_cast<int>(std::min<std::int64_t>(left_ms, 1'000'000)));
     if (ready > 0) return true;
     if (ready == 0 && SteadyNs() >= end) return false;
-    if (ready < 0 && errno != EINTR) return true;  // the call that follows says what is wrong
+    if (ready < 0 && errno != EINTR) return true;  // the next read or write reports the error
   }
 }
 
@@ -53,8 +53,8 @@ bool LineChannel::Send(const std::string& line, std::int64_t deadline_ns) {
       sent += static_cast<std::size_t>(count);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       if (WaitForFile(socket_.get(), WaitTo::kWrite, end - SteadyNs())) continue;
-      // Half a line may be out: what comes after could not be told from it.
-      Close(fmt::format("took nothing for {:g} s", static_cast<double>(deadline_ns) * 1e-9));
+      // Half a line may have been sent, so that the next line could not be told apart from it.
+      Close(fmt::format("read nothing for {:g} s", static_cast<double>(deadline_ns) * 1e-9));
     } else if (errno != EINTR) {
       Close(errno == EPIPE ? "connection closed" : std::strerror(errno));
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lines of text over a connected stream socket. Nothing here waits without a deadline, and a peer
-// that is gone is a value, not a signal: the caller knows who the peer was and what that means.
+// Lines of text over a connected stream socket. Every wait has a deadline. A closed connection is
+// reported by problem() and never by a signal or an exception, because only the caller knows what
+// it means.
 #pragma once
 
 #include <cstddef>
@@ -13,27 +14,28 @@
 
 namespace dbsp::runtime {
 
-/// A longer line is no message of ours.
+/// The channel closes when the peer sends a longer line.
 inline constexpr std::size_t kLongestLine = std::size_t{16} << 20U;
 
 /// threads  one
 class LineChannel {
  public:
   LineChannel() = default;
-  /// Takes a connected stream socket, and makes it non-blocking.
+  /// Takes over a connected stream socket and makes it non-blocking.
   explicit LineChannel(FileDescriptor socket);
 
-  /// Sends `line` and a newline; false when the peer is gone or takes nothing for so long.
+  /// Sends `line` and a newline. Returns false when the peer is gone or reads nothing before the
+  /// deadline.
   [[nodiscard]] bool Send(const std::string& line, std::int64_t deadline_ns);
 
-  /// Reads what has come, without waiting.
+  /// Reads all data that has arrived, without waiting.
   void Pump();
-  /// The oldest whole line that Pump() has read.
+  /// Removes and returns the oldest complete line that Pump() has read.
   [[nodiscard]] std::optional<std::string> Take();
-  /// Pump() and Take() until there is a line, the peer is gone or time is up.
+  /// Waits for a line; returns nothing when the peer is gone or at the deadline.
   [[nodiscard]] std::optional<std::string> Receive(std::int64_t deadline_ns);
 
-  /// Why nothing more comes or goes; "" while the peer is there. Lines that came before stay.
+  /// Why the connection is closed; "" while it is open. Take() still returns the lines read before.
   [[nodiscard]] const std::string& problem() const { return problem_; }
   [[nodiscard]] int fd() const { return socket_.get(); }
   /// Closes the connection.
@@ -46,16 +48,16 @@ class LineChannel {
   std::string problem_;
 };
 
-/// Two ends of one connection between a process and its child. Both are closed on exec, but for
-/// ChildOptions::keep_open.
+/// Both ends of a connection between a process and its child. Both are close-on-exec; the child
+/// inherits its end through ChildOptions::keep_open.
 struct LinePair {
   FileDescriptor parent;
   FileDescriptor child;
 };
-/// errors  Error{kUnavailable} when the system gives no more sockets
+/// errors  Error{kUnavailable} when the system cannot open a socket
 [[nodiscard]] LinePair MakeLinePair();
 
-/// Waits until `fd` can be read (or written), it is closed, or time is up; false for the latter.
+/// Waits until `fd` can be read (or written) or is closed. Returns false at the deadline.
 enum class WaitTo : std::uint8_t { kRead, kWrite };
 bool WaitForFile(int fd, WaitTo what, std::int64_t deadline_ns);
 

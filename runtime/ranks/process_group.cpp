@@ -6,24 +6,22 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <thread>
 #include <utility>
 
 #include "core/error.h"
 #include "runtime/clock.h"
-#include "runtime/host.h"
 #include "runtime/ranks/rank_bootstrap.h"
 
 namespace dbsp::runtime {
 namespace {
 
-/// A process that closed its connection is reaped about then.
+/// A process that closed its connection ends within this time.
 constexpr std::int64_t kUntilReapedNs = 500'000'000;
 
-std::string EndedWords(const std::function<std::optional<std::string>(int)>& ended, int rank) {
+/// "; it was killed by signal 9 (Killed)", or "" when how the process ended is not known.
+std::string HowItEnded(const std::function<std::optional<std::string>(int)>& ended, int rank) {
   const std::int64_t until = SteadyNs() + kUntilReapedNs;
   do {
     if (const auto how = ended(rank)) return "; it " + *how;
@@ -34,15 +32,6 @@ std::string EndedWords(const std::function<std::optional<std::string>(int)>& end
 
 }  // namespace
 
-std::string HostId() {
-  std::string id;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
-  if (id.empty()) id = HostName();
-  std::error_code absent;
-  const auto network = std::filesystem::read_symlink("/proc/self/ns/net", absent);
-  return absent ? id : id + " " + network.string();
-}
-
 ProcessGroup::ProcessGroup(GroupOptions options) : options_(std::move(options)) {}
 ProcessGroup::~ProcessGroup() = default;
 
@@ -52,29 +41,29 @@ std::unique_ptr<ProcessGroup> ProcessGroup::Join(GroupOptions options) {
   }
   std::unique_ptr<ProcessGroup> group(new ProcessGroup(std::move(options)));
   if (group->rank() == 0) {
-    group->Gather();
+    group->AcceptRanks();
   } else {
-    group->MeetRankZero();
+    group->ConnectToRankZero();
   }
-  group->Number();
+  group->AssignNodes();
   return group;
 }
 
-void ProcessGroup::Gather() {
-  RankBootstrap gathering(options_);
-  gathering.Run();
-  ranks_ = gathering.TakeRanks();
+void ProcessGroup::AcceptRanks() {
+  RankBootstrap bootstrap(options_);
+  bootstrap.Run();
+  ranks_ = bootstrap.TakeRanks();
   links_.resize(size());
-  for (int r = 1; r < size(); ++r) links_[r].channel = gathering.TakeChannel(r);
+  for (int r = 1; r < size(); ++r) links_[r].channel = bootstrap.TakeChannel(r);
 }
 
-void ProcessGroup::MeetRankZero() {
+void ProcessGroup::ConnectToRankZero() {
   links_.resize(1);
-  links_[0].channel = internal::MeetRankZero(options_, ranks_);
+  links_[0].channel = internal::ConnectToRankZero(options_, ranks_);
 }
 
-void ProcessGroup::Number() {
-  std::map<std::string, std::pair<int, int>> hosts;  // node and ranks so far
+void ProcessGroup::AssignNodes() {
+  std::map<std::string, std::pair<int, int>> hosts;  // node, and number of its ranks so far
   for (RankProcess& process : ranks_) {
     auto& [node, count] =
         hosts.try_emplace(process.host_id, static_cast<int>(hosts.size()), 0).first->second;
@@ -108,14 +97,14 @@ void ProcessGroup::PumpLink(int rank) {
       if (!message.is_object()) Fail(ErrorCode::kCorruptInput, "expected an object");
       link.messages.push_back(std::move(message));
     } catch (const Error& error) {
-      link.channel.Close(fmt::format("sent no message of dbsp's: {}", error.what()));
+      link.channel.Close(fmt::format("sent a message that dbsp cannot read: {}", error.what()));
     }
   }
   if (!link.channel.problem().empty() && !broken_) {
     Break(fmt::format("{} is gone: {}{}",
                       NameOf(rank),
                       link.channel.problem(),
-                      EndedWords(options_.ended, rank)));
+                      HowItEnded(options_.ended, rank)));
   }
 }
 
@@ -131,7 +120,7 @@ void ProcessGroup::Send(int to, const Json& message) {
   Link& link = LinkTo(to);
   if (link.channel.Send(DumpJson(message), options_.deadline_ns)) return;
   Break(fmt::format(
-      "{} is gone: {}{}", NameOf(to), link.channel.problem(), EndedWords(options_.ended, to)));
+      "{} is gone: {}{}", NameOf(to), link.channel.problem(), HowItEnded(options_.ended, to)));
   throw Error(ErrorCode::kMeasurement, *broken_);
 }
 
@@ -153,7 +142,7 @@ Json ProcessGroup::Receive(int from, std::int64_t deadline_ns, const std::string
                         what));
       throw Error(ErrorCode::kMeasurement, *broken_);
     }
-    // Not for long: another rank may end meanwhile, or the user end the run.
+    // A short wait, so that the end of another rank and an interrupt are noticed.
     WaitFor(from, 5'000'000);
   }
 }

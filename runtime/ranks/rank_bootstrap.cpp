@@ -10,17 +10,18 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "runtime/clock.h"
 #include "runtime/host.h"
 
 namespace dbsp::runtime {
 namespace {
 
-constexpr auto kLookEvery = std::chrono::milliseconds(5);
-/// For one address of rank 0 and for its first answer: what is slower is not it.
+constexpr auto kPollInterval = std::chrono::milliseconds(5);
+/// Deadline for a connection to one address of rank 0, and for one answer.
 constexpr std::int64_t kConnectNs = 5'000'000'000;
-/// For the first word of whoever connects.
-constexpr std::int64_t kHelloNs = 10'000'000'000;
+/// Deadline for the handshake of a new connection.
+constexpr std::int64_t kHandshakeNs = 10'000'000'000;
 
 double Seconds(std::int64_t ns) { return static_cast<double>(ns) * 1e-9; }
 
@@ -44,7 +45,7 @@ RankProcess FromJson(const JsonView& view) {
   return process;
 }
 
-RankProcess Myself(const GroupOptions& options) {
+RankProcess ThisProcess(const GroupOptions& options) {
   return {.rank = options.rank, .host = HostName(), .host_id = HostId(), .pid = ::getpid()};
 }
 
@@ -54,15 +55,15 @@ RankBootstrap::RankBootstrap(GroupOptions& options)
     : options_(options),
       token_(options.token),
       ranks_(static_cast<std::size_t>(options.size)),
-      came_(static_cast<std::size_t>(options.size)),
+      joined_(static_cast<std::size_t>(options.size)),
       channels_(static_cast<std::size_t>(options.size)) {
-  ranks_[0] = Myself(options);
-  came_[0] = true;
+  ranks_[0] = ThisProcess(options);
+  joined_[0] = true;
 }
 
 RankBootstrap::~RankBootstrap() {
   std::error_code ignored;
-  if (!written_.empty()) std::filesystem::remove(written_, ignored);
+  if (written_) std::filesystem::remove(*written_, ignored);
 }
 
 void RankBootstrap::Open() {
@@ -70,60 +71,60 @@ void RankBootstrap::Open() {
     listener_ = std::move(options_.listener);
     return;
   }
-  const Rendezvous& at = options_.rendezvous;
-  listener_ = Listen(ListenOn::kEveryInterface, at.path.empty() ? at.port : 0);
-  if (at.path.empty()) return;
+  const Rendezvous& rendezvous = options_.rendezvous;
+  listener_ = Listen(ListenOn::kEveryInterface, rendezvous.path ? 0 : rendezvous.port);
+  if (!rendezvous.path) return;
   token_ = MakeToken();
-  WriteRankZero(at.path, {AddressesOfThisHost(), PortOf(listener_), token_});
-  written_ = at.path;
+  WriteRankZero(*rendezvous.path, {AddressesOfThisHost(), PortOf(listener_), token_});
+  written_ = rendezvous.path;
 }
 
 void RankBootstrap::Run() {
   Open();
   const std::int64_t end = SteadyNs() + options_.deadline_ns;
-  while (std::find(came_.begin(), came_.end(), false) != came_.end()) {
-    AcceptAll();
+  while (std::find(joined_.begin(), joined_.end(), false) != joined_.end()) {
+    AcceptConnections();
     ReadHandshakes();
-    CheckThoseWhoCame();
-    if (options_.interrupted()) GiveUp("interrupted before all ranks had come");
+    CheckJoinedRanks();
+    if (options_.interrupted()) GiveUp("interrupted before all ranks had joined");
     if (SteadyNs() >= end) {
       std::vector<int> missing;
       for (int r = 0; r < options_.size; ++r) {
-        if (!came_[r]) missing.push_back(r);
+        if (!joined_[r]) missing.push_back(r);
       }
-      GiveUp(fmt::format("{} of {} ranks came within {:g} s; missing: {}; rendezvous {}",
+      GiveUp(fmt::format("{} of {} ranks joined within {:g} s; missing: {}; rendezvous {}",
                          options_.size - static_cast<int>(missing.size()),
                          options_.size,
                          Seconds(options_.deadline_ns),
                          fmt::join(missing, ", "),
                          Describe(options_.rendezvous)));
     }
-    std::this_thread::sleep_for(kLookEvery);
+    std::this_thread::sleep_for(kPollInterval);
   }
   SendRoster();
 }
 
-void RankBootstrap::AcceptAll() {
+void RankBootstrap::AcceptConnections() {
   while (auto socket = Accept(listener_)) {
-    strangers_.push_back({LineChannel(std::move(*socket)), SteadyNs() + kHelloNs});
+    pending_.push_back({LineChannel(std::move(*socket)), SteadyNs() + kHandshakeNs});
   }
 }
 
 void RankBootstrap::ReadHandshakes() {
-  for (std::size_t i = 0; i < strangers_.size();) {
-    Stranger& stranger = strangers_[i];
-    stranger.channel.Pump();
-    const auto line = stranger.channel.Take();
-    if (line) (void)Admit(stranger.channel, *line);
-    if (line || !stranger.channel.problem().empty() || SteadyNs() > stranger.until_ns) {
-      strangers_.erase(strangers_.begin() + static_cast<std::ptrdiff_t>(i));
+  for (std::size_t i = 0; i < pending_.size();) {
+    PendingConnection& connection = pending_[i];
+    connection.channel.Pump();
+    const auto line = connection.channel.Take();
+    if (line) Admit(connection.channel, *line);
+    if (line || !connection.channel.problem().empty() || SteadyNs() > connection.until_ns) {
+      pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
     } else {
       ++i;
     }
   }
 }
 
-bool RankBootstrap::Admit(LineChannel& channel, const std::string& line) {
+void RankBootstrap::Admit(LineChannel& channel, const std::string& line) {
   std::string protocol;
   std::string build;
   std::string token;
@@ -132,82 +133,83 @@ bool RankBootstrap::Admit(LineChannel& channel, const std::string& line) {
   try {
     const std::string origin = "a rank";
     const Json json = ParseJson(line, origin);
-    const JsonView hello(json, origin);
-    protocol = hello["protocol"].String();
-    if (!protocol.starts_with("dbsp.ranks/")) return false;
-    process = FromJson(hello);
-    token = hello["token"].String();
-    build = hello["build"].String();
-    size = hello["size"].Int();
+    const JsonView handshake(json, origin);
+    protocol = handshake["protocol"].String();
+    if (!protocol.starts_with("dbsp.ranks/")) return;
+    process = FromJson(handshake);
+    token = handshake["token"].String();
+    build = handshake["build"].String();
+    size = handshake["size"].Int();
   } catch (const Error&) {
-    return false;  // no rank of any run: a port scanner, a health check
+    return;  // another program, such as a port scanner or a health check
   }
   if (token != token_) {
     (void)channel.Send(DumpJson({{"another_run", true}}), kConnectNs);
-    return false;
+    return;
   }
   const std::string name = NameOf(process);
   if (protocol != kRanksProtocol || build != options_.build) {
     RefuseAll(channel,
-              fmt::format("{} is {} ({}), rank 0 on {} is {} ({}): start the same build everywhere",
-                          name,
-                          build,
-                          protocol,
-                          ranks_[0].host,
-                          options_.build,
-                          kRanksProtocol));
+              fmt::format(
+                  "{} is {} ({}), but rank 0 on {} is {} ({}): start the same build on every rank",
+                  name,
+                  build,
+                  protocol,
+                  ranks_[0].host,
+                  options_.build,
+                  kRanksProtocol));
   }
   if (size != options_.size) {
     RefuseAll(
         channel,
-        fmt::format("{} was told of {} ranks, rank 0 of {}: start all with one command, or with "
-                    "the same number",
+        fmt::format("{} was started for {} ranks, but rank 0 for {}: start all ranks with one "
+                    "command, or with the same number of ranks",
                     name,
                     size,
                     options_.size));
   }
   const auto rank = static_cast<std::size_t>(process.rank);
-  if (process.rank >= options_.size || came_[rank]) {
-    RefuseAll(
-        channel,
-        process.rank >= options_.size
-            ? fmt::format("{} of {} ranks", name, options_.size)
-            : fmt::format(
-                  "{} and {}: two processes were given one rank", NameOf(ranks_[rank]), name));
+  if (process.rank >= options_.size || joined_[rank]) {
+    RefuseAll(channel,
+              process.rank >= options_.size
+                  ? fmt::format("{} is not one of {} ranks", name, options_.size)
+                  : fmt::format(
+                        "{} and {}: two processes have the same rank", NameOf(ranks_[rank]), name));
   }
-  if (!channel.Send(DumpJson({{"joined", true}}), kConnectNs)) return false;
+  if (!channel.Send(DumpJson({{"joined", true}}), kConnectNs)) return;
   ranks_[rank] = process;
-  came_[rank] = true;
+  joined_[rank] = true;
   channels_[rank] = std::move(channel);
-  return true;
+}
+
+void RankBootstrap::SendRefusal(const std::string& why) {
+  for (int r = 1; r < options_.size; ++r) {
+    if (joined_[r]) (void)channels_[r].Send(DumpJson({{"refused", why}}), kConnectNs);
+  }
 }
 
 void RankBootstrap::RefuseAll(LineChannel& channel, const std::string& why) {
   (void)channel.Send(DumpJson({{"refused", why}}), kConnectNs);
-  for (int r = 1; r < options_.size; ++r) {
-    if (came_[r]) (void)channels_[r].Send(DumpJson({{"refused", why}}), kConnectNs);
-  }
+  SendRefusal(why);
   throw Error(ErrorCode::kMismatch, why);
 }
 
-void RankBootstrap::CheckThoseWhoCame() {
+void RankBootstrap::CheckJoinedRanks() {
   for (int r = 1; r < options_.size; ++r) {
-    if (came_[r]) {
+    if (joined_[r]) {
       channels_[r].Pump();
       if (channels_[r].problem().empty()) continue;
       GiveUp(fmt::format(
-          "{} left before all ranks had come: {}", NameOf(ranks_[r]), channels_[r].problem()));
+          "{} left before all ranks had joined: {}", NameOf(ranks_[r]), channels_[r].problem()));
     }
     if (const auto how = options_.ended(r)) {
-      GiveUp(fmt::format("rank {} never came: its process {}", r, *how));
+      GiveUp(fmt::format("rank {} did not join: its process {}", r, *how));
     }
   }
 }
 
 void RankBootstrap::GiveUp(const std::string& why) {
-  for (int r = 1; r < options_.size; ++r) {
-    if (came_[r]) (void)channels_[r].Send(DumpJson({{"refused", why}}), kConnectNs);
-  }
+  SendRefusal(why);
   throw Error(ErrorCode::kMeasurement, why);
 }
 
@@ -216,8 +218,8 @@ void RankBootstrap::SendRoster() {
   for (const RankProcess& process : ranks_) all.push_back(ToJson(process));
   for (int r = 1; r < options_.size; ++r) {
     if (!channels_[r].Send(DumpJson({{"ranks", all}}), options_.deadline_ns)) {
-      GiveUp(
-          fmt::format("{} left when all had come: {}", NameOf(ranks_[r]), channels_[r].problem()));
+      GiveUp(fmt::format(
+          "{} left when all ranks had joined: {}", NameOf(ranks_[r]), channels_[r].problem()));
     }
   }
 }
@@ -225,16 +227,17 @@ void RankBootstrap::SendRoster() {
 namespace internal {
 namespace {
 
-Json Hello(const GroupOptions& options, const std::string& token) {
-  Json hello = ToJson(Myself(options));
-  hello["protocol"] = kRanksProtocol;
-  hello["size"] = options.size;
-  hello["build"] = options.build;
-  hello["token"] = token;
-  return hello;
+Json Handshake(const GroupOptions& options, const std::string& token) {
+  Json handshake = ToJson(ThisProcess(options));
+  handshake["protocol"] = kRanksProtocol;
+  handshake["size"] = options.size;
+  handshake["build"] = options.build;
+  handshake["token"] = token;
+  return handshake;
 }
 
-/// One try at one address; nothing when it is not rank 0 of this run.
+/// Tries one address. Returns nothing, and the reason in `problem`, when it is not rank 0 of this
+/// run.
 std::optional<LineChannel> TryAddress(const GroupOptions& options,
                                       const std::string& host,
                                       const RankZero& zero,
@@ -242,7 +245,7 @@ std::optional<LineChannel> TryAddress(const GroupOptions& options,
   auto socket = Connect(host, zero.port, kConnectNs, problem);
   if (!socket) return std::nullopt;
   LineChannel channel(std::move(*socket));
-  const auto answer = channel.Send(DumpJson(Hello(options, zero.token)), kConnectNs)
+  const auto answer = channel.Send(DumpJson(Handshake(options, zero.token)), kConnectNs)
                           ? channel.Receive(kConnectNs)
                           : std::nullopt;
   if (!answer) {
@@ -254,46 +257,46 @@ std::optional<LineChannel> TryAddress(const GroupOptions& options,
     throw EndedByRankZero(ErrorCode::kMismatch, json["refused"].get<std::string>());
   }
   if (json.is_object() && json.contains("joined")) return channel;
-  problem = json.is_object() && json.contains("another_run") ? "another run answers there"
-                                                             : "something else answers there";
+  problem = json.is_object() && json.contains("another_run") ? "a rank of another run answers there"
+                                                             : "another program answers there";
   return std::nullopt;
 }
 
 std::optional<LineChannel> TryAll(const GroupOptions& options, std::string& problem) {
   RankZero zero{{options.rendezvous.host}, options.rendezvous.port, options.token};
-  if (!options.rendezvous.path.empty()) {
-    const auto found = ReadRankZero(options.rendezvous.path);
-    problem = "rank 0 has not written it; do all ranks see this folder?";
+  if (options.rendezvous.path) {
+    const auto found = ReadRankZero(*options.rendezvous.path);
+    problem = "rank 0 has not written the file; is its folder visible to all ranks?";
     if (!found) return std::nullopt;
     zero = *found;
   }
   for (const std::string& host : zero.hosts) {
-    std::string here;
-    if (auto channel = TryAddress(options, host, zero, here)) return channel;
-    problem = fmt::format("{} port {}: {}", host, zero.port, here);
+    std::string reason;
+    if (auto channel = TryAddress(options, host, zero, reason)) return channel;
+    problem = fmt::format("{} port {}: {}", host, zero.port, reason);
   }
   return std::nullopt;
 }
 
 }  // namespace
 
-LineChannel MeetRankZero(const GroupOptions& options, std::vector<RankProcess>& ranks) {
+LineChannel ConnectToRankZero(const GroupOptions& options, std::vector<RankProcess>& ranks) {
   const std::int64_t end = SteadyNs() + options.deadline_ns;
   std::string problem;
   std::optional<LineChannel> channel;
   while (!(channel = TryAll(options, problem))) {
-    if (options.interrupted()) Fail(ErrorCode::kMeasurement, "interrupted before rank 0 was met");
+    if (options.interrupted()) Fail(ErrorCode::kMeasurement, "interrupted before rank 0 was found");
     if (SteadyNs() >= end) {
       Fail(ErrorCode::kMeasurement,
-           "rank {}: rank 0 was not met within {:g} s; rendezvous {}: {}",
+           "rank {}: rank 0 was not found within {:g} s; rendezvous {}: {}",
            options.rank,
            Seconds(options.deadline_ns),
            Describe(options.rendezvous),
            problem);
     }
-    std::this_thread::sleep_for(20 * kLookEvery);
+    std::this_thread::sleep_for(20 * kPollInterval);
   }
-  // Rank 0 says at its own deadline who is missing; a little later than that it is gone.
+  // At its own deadline rank 0 reports which ranks are missing, so this rank waits a little longer.
   const std::int64_t until = SteadyNs() + options.deadline_ns + kConnectNs;
   std::optional<std::string> line;
   while (!(line = channel->Receive(100'000'000)) && channel->problem().empty() &&
@@ -301,9 +304,9 @@ LineChannel MeetRankZero(const GroupOptions& options, std::vector<RankProcess>& 
   }
   if (!line) {
     Fail(ErrorCode::kMeasurement,
-         "rank {}: rank 0 is gone before all ranks had come: {}",
+         "rank {}: rank 0 ended before all ranks had joined: {}",
          options.rank,
-         channel->problem().empty() ? "no word from it" : channel->problem());
+         channel->problem().empty() ? "it sent nothing" : channel->problem());
   }
   const std::string origin = "rank 0";
   const Json json = ParseJson(*line, origin);

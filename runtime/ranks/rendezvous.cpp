@@ -31,7 +31,7 @@ namespace {
 
 constexpr int kBacklog = 1024;
 
-/// Small messages at once, and a host that vanished without a word is noticed within half a minute.
+/// Sends small messages at once, and detects a host that vanished within half a minute.
 void SetOptions(int socket) {
   const auto set = [socket](int level, int name, int value) {
     (void)::setsockopt(socket, level, name, &value, sizeof(value));
@@ -105,22 +105,22 @@ Rendezvous ParseRendezvous(const std::string& text) {
     }
   }
   Fail(ErrorCode::kInvalidArgument,
-       "--rendezvous '{}': expected host:port or file:PATH in a folder that all ranks see",
+       "--rendezvous '{}': expected host:port, or file:PATH in a folder that all ranks can read",
        text);
 }
 
 std::string Describe(const Rendezvous& rendezvous) {
-  return rendezvous.path.empty() ? fmt::format("{}:{}", rendezvous.host, rendezvous.port)
-                                 : "file " + rendezvous.path;
+  return rendezvous.path ? "file " + *rendezvous.path
+                         : fmt::format("{}:{}", rendezvous.host, rendezvous.port);
 }
 
 FileDescriptor Listen(ListenOn where, int port) {
-  // An IPv6 socket that takes IPv4 too, or plain IPv4 where the machine has no IPv6.
+  // An IPv6 socket that also accepts IPv4, or an IPv4 socket on a machine without IPv6.
   for (const int family : {AF_INET6, AF_INET}) {
     FileDescriptor socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket) continue;
     const bool local = where == ListenOn::kThisHost;
-    if (local && family == AF_INET6) continue;  // 127.0.0.1 is what the ranks are told
+    if (local && family == AF_INET6) continue;  // the ranks are given 127.0.0.1
     sockaddr_storage any{};
     socklen_t size = sizeof(sockaddr_in);
     if (family == AF_INET6) {
@@ -137,7 +137,7 @@ FileDescriptor Listen(ListenOn where, int port) {
       v4.sin_addr.s_addr = htonl(local ? INADDR_LOOPBACK : INADDR_ANY);
       v4.sin_port = htons(static_cast<std::uint16_t>(port));
     }
-    // A port that a run before left in TIME_WAIT is free; one that is listened on is not.
+    // Allows a port that an earlier run left in TIME_WAIT, but not one with a listener.
     const int reuse = 1;
     (void)::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
     if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&any), size) == 0 &&
@@ -147,7 +147,7 @@ FileDescriptor Listen(ListenOn where, int port) {
     if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL) break;
   }
   Fail(ErrorCode::kUnavailable,
-       "rank 0 cannot listen on port {}: {}; name another port, or --rendezvous file:PATH",
+       "rank 0 cannot listen on port {}: {}; give another port, or --rendezvous file:PATH",
        port,
        std::strerror(errno));
 }
@@ -201,7 +201,7 @@ std::vector<std::string> AddressesOfThisHost() {
 }
 
 std::string MakeToken() {
-  std::random_device random;  // the kernel's on Linux
+  std::random_device random;  // on Linux the kernel's generator
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
 }
 
@@ -221,8 +221,8 @@ void WriteRankZero(const std::string& path, const RankZero& zero) {
 }
 
 std::optional<RankZero> ReadRankZero(const std::string& path) {
-  // Opening its folder makes an NFS client ask the server again; that a file is not there, it would
-  // otherwise believe for up to a minute (nfs(5), acdirmax).
+  // Opening the folder makes an NFS client ask the server again. Otherwise it may report for up to
+  // a minute that the file is absent (nfs(5), acdirmax).
   const std::string folder = std::filesystem::absolute(path).parent_path().string();
   const FileDescriptor fresh(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   try {

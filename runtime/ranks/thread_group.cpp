@@ -40,20 +40,20 @@ void ThreadGroup::ThrowIfAborted() const {
 }
 
 std::string ThreadGroup::DescribeStall() const {
-  std::string text = "no rank can go on:";
+  std::string text = "deadlock:";
   for (int r = 0; r < size(); ++r) {
     const Member& member = *members_[r];
-    text += fmt::format(
-        "{} rank {} {}",
-        r == 0 ? "" : ",",
-        r,
-        member.left ? std::string("has returned") : fmt::format("waits in {}", member.waits_in));
+    text += fmt::format("{} rank {} {}",
+                        r == 0 ? "" : ",",
+                        r,
+                        member.detached ? std::string("has returned")
+                                        : fmt::format("waits in {}", member.waits_in));
   }
   return text + " (every rank must make the same calls in the same order)";
 }
 
-/// Blocks `rank` until ready(). When the last running rank blocks, nobody is left who could wake
-/// anybody: the group fails at once, so that no wrong order of calls can hang.
+/// Blocks `rank` until ready(). When the last running rank blocks, no rank is left to wake another,
+/// so the group fails at once: a wrong order of calls is an error and never a hang.
 template <typename Ready>
 void ThreadGroup::WaitUntil(std::unique_lock<std::mutex>& lock,
                             int rank,
@@ -85,21 +85,21 @@ void ThreadGroup::WakeAll() {
   for (int r = 0; r < size(); ++r) Wake(r);
 }
 
-void ThreadGroup::Arrive(int rank, const Contribution& offer) {
+void ThreadGroup::Arrive(int rank, const Contribution& contribution) {
   std::unique_lock lock(mutex_);
   ThrowIfAborted();
-  members_[rank]->offer = offer;
-  const std::uint64_t meeting = meetings_;
+  members_[rank]->contribution = contribution;
+  const std::uint64_t collective = collectives_;
   if (++arrived_ == size()) {
     arrived_ = 0;
-    ++meetings_;
-    // Lent on behalf of all before anybody goes on: a rank that fails right after this meeting
-    // still waits for those that have not woken up yet.
+    ++collectives_;
+    // Every rank becomes a reader of all contributions before any rank continues: a rank that fails
+    // right after this call still waits for ranks that have not woken up yet.
     for (const auto& member : members_) member->readers = size();
     WakeAll();
     return;
   }
-  WaitUntil(lock, rank, NameOf(offer.op), [&] { return meetings_ != meeting; });
+  WaitUntil(lock, rank, NameOf(contribution.op), [&] { return collectives_ != collective; });
 }
 
 void ThreadGroup::EndRead(int rank) noexcept {
@@ -107,20 +107,20 @@ void ThreadGroup::EndRead(int rank) noexcept {
   for (const auto& member : members_) {
     if (--member->readers == 0) member->wake.notify_one();
   }
-  // Bounded: every other rank is past the meeting and only copies.
+  // This wait ends: every other rank has arrived and only copies.
   members_[rank]->wake.wait(lock, [&] { return members_[rank]->readers == 0; });
 }
 
-void ThreadGroup::Post(int rank, const float* data, std::int64_t count, int dst) {
+void ThreadGroup::PostSend(int rank, const float* data, std::int64_t count, int dst) {
   const std::unique_lock lock(mutex_);
   ThrowIfAborted();
   Member& me = *members_[rank];
-  if (me.post != PostState::kIdle) {
+  if (me.send != SendState::kIdle) {
     Fail(ErrorCode::kInternal,
-         "StartSendRecv on rank {}: an exchange is in flight already; call WaitSendRecv first",
+         "StartSendRecv on rank {}: an exchange is already in flight; call WaitSendRecv first",
          rank);
   }
-  me.post = PostState::kPosted;
+  me.send = SendState::kPosted;
   me.data = data;
   me.count = count;
   me.dst = dst;
@@ -131,10 +131,10 @@ void ThreadGroup::Receive(int rank, float* recv, std::int64_t recv_count, int sr
   std::unique_lock lock(mutex_);
   Member& sender = *members_[src];
   WaitUntil(lock, rank, "WaitSendRecv", [&] {
-    return sender.post == PostState::kPosted && sender.dst == rank;
+    return sender.send == SendState::kPosted && sender.dst == rank;
   });
   if (sender.count != recv_count) {
-    sender.post = PostState::kMismatch;
+    sender.send = SendState::kMismatch;
     sender.expected = recv_count;
     const std::string text =
         fmt::format("WaitSendRecv: rank {} sends {} elements, but rank {} expects {}",
@@ -145,30 +145,30 @@ void ThreadGroup::Receive(int rank, float* recv, std::int64_t recv_count, int sr
     AbortLocked(rank, text);
     throw Error(ErrorCode::kInternal, text);
   }
-  sender.post = PostState::kReading;
+  sender.send = SendState::kReading;
   lock.unlock();
   if (recv_count > 0) {
     std::memcpy(recv, sender.data, static_cast<std::size_t>(recv_count) * sizeof(float));
   }
   lock.lock();
-  sender.post = PostState::kRead;
+  sender.send = SendState::kRead;
   Wake(src);
 }
 
-void ThreadGroup::FinishPost(int rank) {
+void ThreadGroup::FinishSend(int rank) {
   std::unique_lock lock(mutex_);
   Member& me = *members_[rank];
   WaitUntil(lock, rank, "WaitSendRecv", [&] {
-    return me.post == PostState::kRead || me.post == PostState::kMismatch;
+    return me.send == SendState::kRead || me.send == SendState::kMismatch;
   });
   ThrowIfMismatched(rank);
-  me.post = PostState::kIdle;
+  me.send = SendState::kIdle;
 }
 
 void ThreadGroup::ThrowIfMismatched(int rank) {
   Member& me = *members_[rank];
-  if (me.post != PostState::kMismatch) return;
-  me.post = PostState::kIdle;
+  if (me.send != SendState::kMismatch) return;
+  me.send = SendState::kIdle;
   Fail(ErrorCode::kInternal,
        "WaitSendRecv: rank {} sends {} elements, but rank {} expects {}",
        rank,
@@ -180,13 +180,13 @@ void ThreadGroup::ThrowIfMismatched(int rank) {
 void ThreadGroup::CancelSend(int rank) {
   std::unique_lock lock(mutex_);
   ThrowIfMismatched(rank);
-  WithdrawLocked(lock, rank);
+  CancelSendLocked(lock, rank);
 }
 
-void ThreadGroup::WithdrawLocked(std::unique_lock<std::mutex>& lock, int rank) noexcept {
+void ThreadGroup::CancelSendLocked(std::unique_lock<std::mutex>& lock, int rank) noexcept {
   Member& me = *members_[rank];
-  me.wake.wait(lock, [&] { return me.post != PostState::kReading; });
-  me.post = PostState::kIdle;
+  me.wake.wait(lock, [&] { return me.send != SendState::kReading; });
+  me.send = SendState::kIdle;
 }
 
 void ThreadGroup::AbortLocked(int rank, const std::string& reason) noexcept {
@@ -194,7 +194,7 @@ void ThreadGroup::AbortLocked(int rank, const std::string& reason) noexcept {
     abort_rank_ = rank;
     try {
       abort_reason_ = reason;
-    } catch (...) {  // Out of memory: the rank alone must do.
+    } catch (...) {  // Out of memory: the message then names the rank only.
       abort_reason_.clear();
     }
   }
@@ -204,15 +204,15 @@ void ThreadGroup::AbortLocked(int rank, const std::string& reason) noexcept {
 void ThreadGroup::Abort(int rank, const std::string& reason) noexcept {
   std::unique_lock lock(mutex_);
   AbortLocked(rank, reason);
-  WithdrawLocked(lock, rank);
+  CancelSendLocked(lock, rank);
 }
 
 void ThreadGroup::Detach(int rank) noexcept {
   std::unique_lock lock(mutex_);
-  WithdrawLocked(lock, rank);
-  members_[rank]->left = true;
+  CancelSendLocked(lock, rank);
+  members_[rank]->detached = true;
   const bool others = std::any_of(
-      members_.begin(), members_.end(), [](const auto& member) { return !member->left; });
+      members_.begin(), members_.end(), [](const auto& member) { return !member->detached; });
   if (--running_ == 0 && others) {
     try {
       AbortLocked(rank, DescribeStall());

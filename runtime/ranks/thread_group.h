@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the ranks of one RunRanks() share: who waits, who has left, and which buffers are lent out.
-// Internal to runtime/; callers use communicator.h.
+// State shared by the ranks of one RunRanks() call: waiting ranks, finished ranks, and the buffers
+// that other ranks may read. Internal to runtime/; callers use communicator.h.
 //
-// Everything is guarded by one mutex; floats are copied outside it. A buffer is read only between
-// the moment its owner lent it and the moment the reader gives it back, and an owner never leaves
-// a call while a reader has its buffer: that is what makes leaving by an error safe.
+// One mutex guards all state; values are copied outside it. A rank reads another rank's buffer only
+// while the owner is inside the call that shares it. The owner leaves that call, also by an error,
+// only when no reader is left.
 #pragma once
 
 #include <condition_variable>
@@ -23,7 +23,8 @@ namespace dbsp::runtime::internal {
 enum class Collective : std::uint8_t { kNone, kBarrier, kAllToAllV, kAllGatherV, kReduceScatter };
 [[nodiscard]] const char* NameOf(Collective op);
 
-/// What one rank brings to a collective; the steps are the caller's and live while it is inside.
+/// One rank's part of a collective call. The caller owns the buffer and the steps, which stay valid
+/// until EndRead().
 struct Contribution {
   Collective op = Collective::kNone;
   const float* send = nullptr;
@@ -36,45 +37,49 @@ class ThreadGroup {
 
   [[nodiscard]] int size() const { return static_cast<int>(members_.size()); }
 
-  /// Waits until every rank has made its offer; then every rank may read every offer until it
-  /// calls EndRead(). errors Error{kMeasurement} when the group fails first
-  void Arrive(int rank, const Contribution& offer);
-  [[nodiscard]] const Contribution& offer(int rank) const { return members_[rank]->offer; }
-  /// Gives back every rank's offer, then waits until all others have given back this rank's.
+  /// Waits until every rank has arrived with its contribution. From then on this rank may read all
+  /// contributions, until it calls EndRead().
+  /// errors  Error{kMeasurement} when the group fails first
+  void Arrive(int rank, const Contribution& contribution);
+  [[nodiscard]] const Contribution& contribution(int rank) const {
+    return members_[rank]->contribution;
+  }
+  /// Ends this rank's reading, then waits until no other rank reads this rank's contribution.
   void EndRead(int rank) noexcept;
 
-  /// Lends `data` to `dst`. errors Error{kInternal} while an earlier one is in flight
-  void Post(int rank, const float* data, std::int64_t count, int dst);
-  /// Waits for `src`'s posting to this rank and copies it. errors Error{kInternal} here and at the
-  /// sender when the counts differ
+  /// Offers `data` for `dst` to receive. errors Error{kInternal} while an earlier send is in flight
+  void PostSend(int rank, const float* data, std::int64_t count, int dst);
+  /// Waits until `src` has posted a send to this rank, and copies its data.
+  /// errors  Error{kInternal} on both ranks when their counts differ
   void Receive(int rank, float* recv, std::int64_t recv_count, int src);
-  /// Waits until this rank's posting was read.
-  void FinishPost(int rank);
-  /// Takes this rank's posting back after a failed exchange; waits for a reader in the middle of
-  /// it. errors Error{kInternal} when the failure was that the receiver expected another count
+  /// Waits until the receiver has copied this rank's send.
+  void FinishSend(int rank);
+  /// Cancels this rank's send after a failed exchange. Waits for a receiver that is copying it.
+  /// errors  Error{kInternal} when the exchange failed because the receiver expected another count
   void CancelSend(int rank);
 
-  /// The first call decides; later ones only withdraw.
+  /// Fails the group with this rank's reason and cancels its send. Only the first call's reason is
+  /// kept.
   void Abort(int rank, const std::string& reason) noexcept;
-  /// The rank makes no further call. Ranks that still wait for it are told.
+  /// This rank makes no further call. The group fails when only waiting ranks remain.
   void Detach(int rank) noexcept;
-  /// The rank that aborted first and why; call after all ranks have left.
+  /// The rank that aborted first. requires every rank has called Detach()
   [[nodiscard]] std::optional<int> abort_rank() const { return abort_rank_; }
   [[nodiscard]] std::string AbortMessage() const;
 
  private:
-  enum class PostState : std::uint8_t { kIdle, kPosted, kReading, kRead, kMismatch };
+  enum class SendState : std::uint8_t { kIdle, kPosted, kReading, kRead, kMismatch };
   struct Member {
     std::condition_variable wake;
-    const char* waits_in = nullptr;  ///< name of the call it is blocked in, null when running
-    bool left = false;
-    Contribution offer;
-    int readers = 0;  ///< ranks that may still read `offer`
-    PostState post = PostState::kIdle;
+    const char* waits_in = nullptr;  ///< name of the call that blocks this rank; null when running
+    bool detached = false;
+    Contribution contribution;
+    int readers = 0;  ///< ranks that may still read `contribution`
+    SendState send = SendState::kIdle;
     const float* data = nullptr;
     std::int64_t count = 0;
     int dst = -1;
-    std::int64_t expected = 0;  ///< what the receiver wanted, when post is kMismatch
+    std::int64_t expected = 0;  ///< the receiver's count, when `send` is kMismatch
   };
 
   template <typename Ready>
@@ -82,16 +87,16 @@ class ThreadGroup {
   void Wake(int rank);
   void WakeAll();
   void AbortLocked(int rank, const std::string& reason) noexcept;
-  void WithdrawLocked(std::unique_lock<std::mutex>& lock, int rank) noexcept;
+  void CancelSendLocked(std::unique_lock<std::mutex>& lock, int rank) noexcept;
   void ThrowIfAborted() const;
   void ThrowIfMismatched(int rank);
   [[nodiscard]] std::string DescribeStall() const;
 
   std::mutex mutex_;
   std::vector<std::unique_ptr<Member>> members_;
-  int running_ = 0;  ///< ranks that have neither left nor wait for another rank
-  int arrived_ = 0;
-  std::uint64_t meetings_ = 0;
+  int running_ = 0;  ///< ranks that are neither detached nor waiting for another rank
+  int arrived_ = 0;  ///< ranks that wait in Arrive()
+  std::uint64_t collectives_ = 0;  ///< collectives at which all ranks have arrived
   std::optional<int> abort_rank_;
   std::string abort_reason_;
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The dbsp-profile binary: flags, exit codes, its document, resume after a kill and an interrupt.
+// The dbsp-profile binary: flags, exit codes, the JSON document, and resuming after a kill and
+// after an interrupt.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -29,7 +30,7 @@ using ::testing::HasSubstr;
 
 struct Output {
   int code = -1;
-  std::string text;  ///< stdout, and stderr unless left out
+  std::string text;  ///< stdout, followed by stderr unless discarded
 };
 
 Output RunProfile(const std::string& flags, const std::string& stderr_to = "&1") {
@@ -68,6 +69,22 @@ TEST(DbspProfileTest, BadFlagsFilesAndDevicesHaveTheirExitCodes) {
   EXPECT_THAT(corrupt.text, HasSubstr("p.db"));
 }
 
+TEST(DbspProfileTest, HelpGroupsItsOptionsAndEndsWithTwoExamples) {
+  const std::string help = RunProfile("--help").text;
+  std::size_t at = 0;
+  for (const char* group : {"What to measure:",
+                            "Run and output:",
+                            "Suite collectives:",
+                            "Rank processes",
+                            "Examples:",
+                            "dbsp-profile --db p.db --workload w.json",
+                            "dbsp-profile --db p.db --device cuda --suite collectives"}) {
+    const std::size_t found = help.find(group, at);
+    ASSERT_NE(found, std::string::npos) << group << " in " << help;
+    at = found;
+  }
+}
+
 TEST(DbspProfileTest, CollectivesAreMeasuredBySizeWithTheirBandwidths) {
   const TempFolder folder;
   const std::string db = (folder / "p.db").string();
@@ -88,7 +105,7 @@ TEST(DbspProfileTest, CollectivesAreMeasuredBySizeWithTheirBandwidths) {
   EXPECT_EQ(RunProfile("--suite collectives --ranks 1 --list").code, 2);
 }
 
-TEST(DbspProfileTest, OverlapsAreStoredWithWhatTheyTakeAlone) {
+TEST(DbspProfileTest, OverlapsAreStoredWithTheirTimesAlone) {
   const TempFolder folder;
   const std::string db = (folder / "p.db").string();
   const Output run =
@@ -124,8 +141,8 @@ TEST(DbspProfileTest, ListAndDryRunWriteNothing) {
   EXPECT_FALSE(std::filesystem::exists(folder / "p.db"));
 }
 
-/// A run in the background, stopped by `signal` once it has stored more than two trials. Returns
-/// its wait status; what it wrote to stderr goes to `log`.
+/// Runs the tool in the background and sends `signal` when it has stored more than two trials.
+/// Returns the wait status; `log` receives stderr.
 int StopProfile(const std::string& db, const std::string& log, int signal) {
   const pid_t child = fork();
   if (child == 0) {
@@ -156,7 +173,7 @@ void ExpectTheNextRunReusesThem(const std::string& db, std::size_t kept) {
   EXPECT_EQ(ShellText(db, "SELECT count(*) - count(DISTINCT key) FROM trials"), "0");
 }
 
-TEST(DbspProfileTest, AKilledRunKeepsItsTrialsAndTheNextRepeatsNone) {
+TEST(DbspProfileTest, AKilledRunKeepsItsTrialsAndTheNextRunRepeatsNone) {
   const TempFolder folder;
   const std::string db = (folder / "p.db").string();
   const int status = StopProfile(db, "/dev/null", SIGKILL);
@@ -166,7 +183,7 @@ TEST(DbspProfileTest, AKilledRunKeepsItsTrialsAndTheNextRepeatsNone) {
   ExpectTheNextRunReusesThem(db, kept);
 }
 
-TEST(DbspProfileTest, AnInterruptedRunSaysWhatItKeptAndDiesByTheSignal) {
+TEST(DbspProfileTest, AnInterruptedRunPrintsTheKeptTrialsAndEndsByTheSignal) {
   const TempFolder folder;
   const std::string db = (folder / "p.db").string();
   const int status = StopProfile(db, (folder / "log").string(), SIGINT);
@@ -221,7 +238,7 @@ TEST(DbspProfileTest, AWorkloadsShapesAreMeasuredFirstAndTheDocumentListsThem) {
       2);
 }
 
-TEST(DbspProfileTest, RefineMeasuresThePlansOwnAmountsOnItsRanks) {
+TEST(DbspProfileTest, RefineMeasuresTheVolumesOfThePlanOnItsRanks) {
   const TempFolder folder;
   const std::string db = (folder / "p.db").string();
   Plan plan;

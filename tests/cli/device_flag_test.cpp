@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// --device cuda of the tools that run on a device: exit 3 in words, whatever the machine has.
+// --device cuda of the tools that run on a device: exit code 3 with a message, for every kind of
+// driver.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,8 +23,9 @@ namespace {
 using testing::EnvironmentVariable;
 using ::testing::HasSubstr;
 
-/// Runs both tools on `device` and expects exit 3, `words` on stderr, nothing on stdout and no
-/// file made. The device is asked for before a plan or database is opened, so neither exists.
+/// Runs both tools on `device` and expects exit code 3, `words` on stderr, nothing on stdout and no
+/// new file. The tools open the device before the plan and the database, so these files do not
+/// exist.
 void ExpectUnavailable(const std::string& device, const std::string& words) {
   const testing::TemporaryFolder folder;
   const std::string database = (folder / "p.db").string();
@@ -40,7 +42,7 @@ void ExpectUnavailable(const std::string& device, const std::string& words) {
   }
 }
 
-/// What a build without CUDA says wherever a driver is, else `words`.
+/// `words`, or the message of a build without CUDA on a machine with a driver.
 std::string WithDriver(const std::string& words) {
   return DBSP_HAVE_CUDA ? words : "this build has no CUDA";
 }
@@ -66,7 +68,7 @@ TEST(DeviceFlagTest, ADriverTooOld) {
   ExpectUnavailable("cuda", WithDriver("has no function cuDeviceTotalMem"));
 }
 
-TEST(DeviceFlagTest, ADriverThatWillNotStart) {
+TEST(DeviceFlagTest, ADriverThatDoesNotStart) {
   const auto path = testing::LibrariesFrom(testing::kFakeLibraries);
   const EnvironmentVariable init("DBSP_FAKE_CUDA_INIT", "803");
   ExpectUnavailable("cuda", WithDriver("the fake driver is older than its kernel module"));
@@ -74,7 +76,7 @@ TEST(DeviceFlagTest, ADriverThatWillNotStart) {
 
 TEST(DeviceFlagTest, ADriverThatFindsNoDevice) {
   const auto path = testing::LibrariesFrom(testing::kFakeLibraries);
-  const std::string words = WithDriver("(CUDA 13.1) is here, but it sees no device");
+  const std::string words = WithDriver("(CUDA 13.1) is installed, but it sees no device");
   ExpectUnavailable("cuda", words);  // cuInit succeeds and the count is 0
   const EnvironmentVariable init("DBSP_FAKE_CUDA_INIT", "100");  // CUDA_ERROR_NO_DEVICE
   ExpectUnavailable("cuda", words);
@@ -83,7 +85,7 @@ TEST(DeviceFlagTest, ADriverThatFindsNoDevice) {
 TEST(DeviceFlagTest, ADriverWithDevices) {
   const auto path = testing::LibrariesFrom(testing::kFakeLibraries);
   const EnvironmentVariable devices("DBSP_FAKE_CUDA_DEVICES", "2");
-  // The fake driver starts nothing that the CUDA runtime asks it for.
+  // The fake driver has no function that the CUDA runtime needs.
   const std::string refused = WithDriver("cudaSetDevice");
   ExpectUnavailable("cuda", refused);
   ExpectUnavailable("cuda:1", refused);

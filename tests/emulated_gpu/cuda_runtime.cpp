@@ -57,9 +57,6 @@ void FailOutOfMemory(const char* what, std::size_t asked, std::size_t free, std:
 
 void CudaStreamTraits::Close(Type stream) noexcept { Machine::Get().DestroyStream(stream); }
 CudaStream::CudaStream() { stream_.Reset(Machine::Get().MakeStream()); }
-void CudaStream::WaitFor(const CudaEvent& event) const {
-  Machine::Get().MakeWait(stream_.get(), event.get());
-}
 void CudaStream::Synchronize() const { Machine::Get().Wait(stream_.get()); }
 bool CudaStream::Idle() const { return Machine::Get().Idle(stream_.get()); }
 
@@ -67,6 +64,9 @@ void CudaEventTraits::Close(Type event) noexcept { delete event; }
 CudaEvent::CudaEvent() { event_.Reset(new CUevent_st); }
 void CudaEvent::Record(const CudaStream& stream) {
   Machine::Get().Record(event_.get(), stream.get());
+}
+void CudaEvent::Block(const CudaStream& stream) const {
+  Machine::Get().MakeWait(stream.get(), event_.get());
 }
 void CudaEvent::Synchronize() const { Machine::Get().Wait(event_.get()); }
 double CudaEvent::ElapsedNs(const CudaEvent& begin, const CudaEvent& end) {

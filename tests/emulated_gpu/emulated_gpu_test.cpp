@@ -129,7 +129,7 @@ TEST(EmulatedGpuTest, StreamsAreOrderedByEventsAloneAndWorkComesLate) {
   EXPECT_EQ(Read(to, second), (std::vector<int>(4, -1)));
   EXPECT_FALSE(first.Idle() && Read(between, second)[0] == -1);
   event.Record(first);
-  second.WaitFor(event);
+  event.Block(second);
   to.CopyFrom(between, second);
   EXPECT_EQ(Read(to, second), (std::vector<int>{7, 8, 9, 10}));
 }
@@ -146,7 +146,7 @@ TEST(EmulatedGpuTest, WhatIsOrderedIsRightUnderEverySchedule) {
       const CudaBuffer* last = &numbers;
       for (std::size_t i = 0; i < hops.size(); ++i) {
         const CudaStream& stream = streams[i % 3];
-        if (i > 0) stream.WaitFor(events[(i - 1) % 3]);
+        if (i > 0) events[(i - 1) % 3].Block(stream);
         hops[i].CopyPart(*last, 0, 0, 8, stream);
         hops[i].CopyPart(*last, 8, 8, 8, stream);
         events[i % 3].Record(stream);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-profile, whole, with a table of CPU kernels of which most are bad: it defines what
-// kernels/attention.cpp defines, and so stands in for it at the link.
+// The whole dbsp-profile with a table of CPU kernels most of which are broken. This source defines
+// the functions of kernels/attention.cpp and replaces it at link time.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,7 +29,7 @@ void Hang(const AttentionArgs&) {
   for (;;) ::pause();
 }
 void Exit(const AttentionArgs&) { ::_exit(3); }
-/// Writes over the answer it is to give.
+/// Corrupts the worker's answer.
 void Garbage(const AttentionArgs& args) {
   AttentionBlockSparse(args);
   if (const char* file = std::getenv("DBSP_TRIAL_WORKER")) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-profile, whole, on emulated GPUs and the NCCL between processes of
-// tests/runtime/fake_vendor. DBSP_EMULATED_DEVICES: GPUs of a host; DBSP_EMULATED_BREAK: attention
-// computes nonsense.
+// The whole dbsp-profile on emulated GPUs, with the NCCL between processes of
+// tests/runtime/fake_vendor. DBSP_EMULATED_DEVICES is the number of GPUs per host; with
+// DBSP_EMULATED_BREAK attention computes wrong values.
 #include <cstdlib>
 
 #include "profiler/profile_tool.h"

@@ -12,7 +12,7 @@
 namespace dbsp::profiler {
 namespace {
 
-/// A clock that moves only by the runs themselves, and runs whose times are drawn.
+/// A clock that advances only by the runs, whose durations come from a function.
 struct Bench {
   std::int64_t time_ns = 1000;
   int runs = 0;
@@ -66,7 +66,7 @@ TEST(MeasureTest, TakesMoreSamplesTheNoisierItGets) {
   }
 }
 
-TEST(MeasureTest, ABudgetEndsItWithWhatThereIs) {
+TEST(MeasureTest, ASpentBudgetStopsSampling) {
   Bench bench = Noisy(0.5, 1);
   const Measurement m = bench.Run({.max_samples = 1000, .budget_ns = 20'000'000});
   EXPECT_EQ(m.stop_reason, "budget");
@@ -82,7 +82,7 @@ TEST(MeasureTest, ASlowTrialTakesThreeSamplesWhenTheRunHasTime) {
   EXPECT_EQ(m.stop_reason, "budget");
 }
 
-TEST(MeasureTest, NothingIsStartedThatWouldEndAfterTheRun) {
+TEST(MeasureTest, NoSampleIsStartedThatWouldEndAfterTheRun) {
   // The clock starts at 1000: a warm-up and two samples of 1 ms fit into 3.5 ms, a third does not.
   Bench bench = Steady(1'000'000);
   const Measurement m = bench.Run({.warmups = 1, .budget_ns = 2'000'000, .deadline_ns = 3'500'000});
@@ -91,13 +91,13 @@ TEST(MeasureTest, NothingIsStartedThatWouldEndAfterTheRun) {
   EXPECT_LE(bench.time_ns, 3'500'000);
 }
 
-TEST(MeasureTest, TheRunsEndIsAnOrdinaryEndForATrialWithSamples) {
+TEST(MeasureTest, TheRunsDeadlineCountsAsBudgetForATrialWithEnoughSamples) {
   const Measurement m = Steady(1'000'000).Run({.warmups = 0, .deadline_ns = 4'500'000});
   EXPECT_EQ(m.samples_ns.size(), 4U);
   EXPECT_EQ(m.stop_reason, "budget");
 }
 
-TEST(MeasureTest, EvenASpentRunGivesOneSample) {
+TEST(MeasureTest, ARunPastItsDeadlineStillTakesOneSample) {
   Bench bench = Steady(1'000'000);
   const Measurement m = bench.Run({.budget_ns = 0, .deadline_ns = 0});
   EXPECT_EQ(m.samples_ns.size(), 1U);
@@ -105,7 +105,7 @@ TEST(MeasureTest, EvenASpentRunGivesOneSample) {
   EXPECT_EQ(bench.runs, 1);
 }
 
-TEST(CallsPerSampleTest, FillTheShortestSampleWithoutMuchMore) {
+TEST(CallsPerSampleTest, FillTheShortestSampleButNotMuchMore) {
   for (const std::int64_t each : {1, 40, 999, 20'000, 49'999}) {
     const int calls = CallsPerSample([&](int count) { return each * count; });
     EXPECT_GE(each * calls, kShortestSampleNs);
@@ -113,7 +113,7 @@ TEST(CallsPerSampleTest, FillTheShortestSampleWithoutMuchMore) {
   }
 }
 
-TEST(CallsPerSampleTest, LongCallsAreAskedForOnceAndColdOnesTwice) {
+TEST(CallsPerSampleTest, LongCallsAreTimedOnceAndColdOnesTwice) {
   int asked = 0;
   EXPECT_EQ(CallsPerSample([&](int) { return ++asked, 300'000'000; }), 1);
   EXPECT_EQ(asked, 1);
@@ -121,7 +121,7 @@ TEST(CallsPerSampleTest, LongCallsAreAskedForOnceAndColdOnesTwice) {
   EXPECT_GT(CallsPerSample([&](int count) { return ++asked == 2 ? 60'000 : 1000 * count; }), 40);
 }
 
-TEST(CallsPerSampleTest, AClockThatStandsStillEndsIt) {
+TEST(CallsPerSampleTest, AClockThatStandsStillEndsTheSearch) {
   EXPECT_EQ(CallsPerSample([](int) { return 0; }), 1 << 16);
 }
 
@@ -137,22 +137,22 @@ TEST(MeasureTest, DisturbedSamplesAreDiscardedAndCounted) {
   EXPECT_EQ(m.detail, "3 samples discarded: preempted");
 }
 
-TEST(MeasureTest, WhereEverySampleIsDisturbedTheyAreKeptAndItIsSaid) {
+TEST(MeasureTest, WhenEverySampleIsDisturbedTheyAreKeptAndReported) {
   Bench bench{.draw = [](int) { return Reading{100, true}; }};
   const Measurement m = bench.Run({.warmups = 0, .min_samples = 5});
   EXPECT_EQ(m.discarded, kMaxDiscards);
   EXPECT_EQ(m.samples_ns.size(), 5U);
-  EXPECT_NE(m.detail.find("5 more preempted ones kept"), std::string::npos) << m.detail;
+  EXPECT_NE(m.detail.find("5 more preempted samples kept"), std::string::npos) << m.detail;
 }
 
-TEST(MeasureTest, AnOutlierIsKeptAndDoesNotStopTheMedianFromSettling) {
+TEST(MeasureTest, AnOutlierIsKeptAndDoesNotDelayTheStop) {
   Bench bench{.draw = [](int run) { return Reading{run == 3 ? 1'000'000 : 100, false}; }};
   const Measurement m = bench.Run({.warmups = 0, .min_samples = 9});
   EXPECT_EQ(m.stop_reason, "spread");
   EXPECT_EQ(m.samples_ns[3], 1'000'000);
 }
 
-TEST(MeasureTest, AnInterruptEndsItAtOnce) {
+TEST(MeasureTest, AnInterruptStopsSamplingAtOnce) {
   Bench bench = Noisy(0.5, 2);
   bench.stop_after = 4;
   EXPECT_EQ(bench.Run({}).stop_reason, "interrupted");

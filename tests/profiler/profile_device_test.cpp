@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-profile --device cuda as a whole, on the emulated GPU: a plan's shapes into a database, the
-// same again, with a broken kernel, and the tuner on what was measured.
+// The whole dbsp-profile --device cuda on the emulated GPU: it measures a plan's shapes into a
+// database, repeats the command, runs with a broken kernel, and gives the database to the tuner.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -71,7 +71,7 @@ class ProfileDeviceTest : public ::testing::Test {
     flags.insert(flags.end(), more.begin(), more.end());
     return RunTool(std::move(flags));
   }
-  /// Runs until no trial is left out: what a budget cuts off, the same command goes on with.
+  /// Repeats the command until no trial is left out.
   /// returns  the last run's document
   Json RefineToTheEnd(int code) {
     for (int run = 0; run < 20; ++run) {
@@ -90,7 +90,7 @@ class ProfileDeviceTest : public ::testing::Test {
   dbsp::testing::TemporaryFolder folder_;
 };
 
-TEST_F(ProfileDeviceTest, APlansShapesAreMeasuredOnceAndTheTunerPlansWithThem) {
+TEST_F(ProfileDeviceTest, APlansShapesAreMeasuredOnceAndTheTunerUsesThem) {
   const Json first = RefineToTheEnd(0);
   const db::Database database = Open();
   std::set<std::string> kernels;
@@ -132,7 +132,7 @@ TEST_F(ProfileDeviceTest, APlansShapesAreMeasuredOnceAndTheTunerPlansWithThem) {
   EXPECT_THAT(plan.strategies.front().kernel, HasSubstr("block64x64.d64"));
 }
 
-TEST_F(ProfileDeviceTest, ABrokenKernelFailsItsTrialsAndTheRunGoesOn) {
+TEST_F(ProfileDeviceTest, ABrokenKernelFailsItsTrialsAndTheRunContinues) {
   emulated_gpu::BreakAttention(1e30F);
   const Output run = Refine();
   EXPECT_EQ(run.code, 1) << run.err;
@@ -154,7 +154,7 @@ TEST_F(ProfileDeviceTest, ABrokenKernelFailsItsTrialsAndTheRunGoesOn) {
   EXPECT_EQ(static_cast<std::size_t>(outcomes[TrialOutcome::kOk]), document["trials"].size());
 }
 
-TEST_F(ProfileDeviceTest, CountersThatCannotBeHadAreStoredWithTheReason) {
+TEST_F(ProfileDeviceTest, UnavailableCountersAreStoredWithTheReason) {
   const Output run = Refine({"--counters"});
   EXPECT_EQ(run.code, 0) << run.err;
   const db::Database database = Open();
@@ -175,7 +175,7 @@ TEST_F(ProfileDeviceTest, CountersThatCannotBeHadAreStoredWithTheReason) {
   EXPECT_THAT(cpu.err, HasSubstr("--counters: counts attention on a GPU"));
 }
 
-TEST_F(ProfileDeviceTest, TheSuiteIsListedForTheDeviceAtHand) {
+TEST_F(ProfileDeviceTest, TheSuiteIsListedForTheGivenDevice) {
   for (const int arch : {80, 90}) {
     emulated_gpu::Configure({.arch = arch, .memory_bytes = std::size_t{1} << 34U});
     const Output list = RunTool({"--device", "cuda", "--list", "--json"});

@@ -22,7 +22,7 @@ Result Measured(std::vector<std::int64_t> samples) {
   return result;
 }
 
-TEST(ResultTest, TheDocumentHoldsEveryStatusAndNullForWhatIsNotFinite) {
+TEST(ResultTest, TheDocumentHasEveryStatusAndNullForInfiniteNumbers) {
   Result failed{LocalConfig{"pack", 128, 32, {64, 64}}, ResultStatus::kFailed};
   failed.trial.emplace();
   failed.trial->outcome = TrialOutcome::kFailed;

@@ -25,7 +25,7 @@ RunSettings Few(int ranks) {
   return {.ranks = ranks, .limits = {.min_samples = 3, .max_samples = 4}};
 }
 
-TEST(RunTrialTest, EveryCategoryIsReallyMeasuredAlsoInGroupsSideBySide) {
+TEST(RunTrialTest, EveryCategoryIsMeasuredAlsoInConcurrentGroups) {
   std::vector<TrialConfig> configs{SmallAttention()};
   for (const char* op : {"alltoall", "hop", "allgather"}) {
     configs.emplace_back(ExchangeConfig{op, "threads", 3, 4000, op[1] == 'l' ? 1.4 : 1.0});
@@ -47,7 +47,7 @@ TEST(RunTrialTest, EveryCategoryIsReallyMeasuredAlsoInGroupsSideBySide) {
   }
 }
 
-TEST(RunTrialTest, TheMethodSaysWhatElseRuns) {
+TEST(RunTrialTest, TheMethodNamesTheConcurrentGroups) {
   const ExchangeConfig hop{"hop", "threads", 3, 4000, 1.0};
   EXPECT_EQ(MethodOf(hop, 1), "cpu.wall");
   EXPECT_EQ(MethodOf(hop, 3), "cpu.wall");
@@ -59,14 +59,14 @@ TEST(RunTrialTest, TheMethodSaysWhatElseRuns) {
   EXPECT_EQ(MethodOf(LocalConfig{"pack", 128, 32, {64, 64}}, 6), "cpu.thread_time");
 }
 
-TEST(RunTrialTest, ShortCallsAreAveragedAndItIsSaid) {
+TEST(RunTrialTest, ShortCallsAreAveragedAndReported) {
   const auto trial = RunTrial(LocalConfig{"pack", 128, 32, {64, 64}}, Few(1));
   ASSERT_TRUE(trial.has_value());
   EXPECT_NE(trial->detail.find("each sample is the mean of "), std::string::npos) << trial->detail;
   for (const std::int64_t sample : trial->samples_ns) EXPECT_LT(sample, kShortestSampleNs);
 }
 
-TEST(RunTrialTest, ASpentRunStillGivesOneSample) {
+TEST(RunTrialTest, ARunPastItsDeadlineStillTakesOneSample) {
   RunSettings settings = Few(1);
   settings.limits.deadline_ns = 0;
   const auto trial = RunTrial(SmallAttention(), settings);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A layer that emulated GPUs compute in a moment.
+// A small layer that emulated GPUs compute quickly.
 #pragma once
 
 #include "core/workload.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-profile --tune-kernels --device cuda: workers on emulated GPUs.
+// dbsp-profile --tune-kernels --device cuda with workers on emulated GPUs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -34,7 +34,7 @@ class TuneKernelsDeviceTest : public ::testing::Test {
     flags.output = folder_ / "plan.json";
     ASSERT_EQ(tuner::RunTune(flags), 0);
   }
-  /// One shape: the budget is spent then.
+  /// Tunes one shape, which uses the whole budget.
   Json Tune(std::map<std::string, std::string> variables, int code) {
     variables.emplace("LD_LIBRARY_PATH", DBSP_BINARY_DIR "/fake_vendor/processes");
     BackgroundProcess tool({DBSP_BINARY_DIR "/bin/profiler_emulated_profile",
@@ -57,7 +57,7 @@ class TuneKernelsDeviceTest : public ::testing::Test {
   testing::TemporaryFolder folder_;
 };
 
-TEST_F(TuneKernelsDeviceTest, KernelsOfTheDeviceMeetInAFinal) {
+TEST_F(TuneKernelsDeviceTest, KernelsOfTheDeviceAreComparedInAFinal) {
   const Json shape = Tune({}, 0);
   EXPECT_EQ(shape["status"], "chosen") << shape;
   EXPECT_THAT(shape["candidates"], ::testing::Contains("sm90.block64x64.d64"));
@@ -71,7 +71,7 @@ TEST_F(TuneKernelsDeviceTest, KernelsOfTheDeviceMeetInAFinal) {
   EXPECT_EQ(finals, 2);
 }
 
-TEST_F(TuneKernelsDeviceTest, KernelsThatComputeNonsenseAreNeverChosen) {
+TEST_F(TuneKernelsDeviceTest, KernelsThatComputeWrongValuesAreNeverChosen) {
   const Json shape = Tune({{"DBSP_EMULATED_BREAK", "1"}}, 1);
   EXPECT_EQ(shape["verdict"], "none works") << shape;
   const auto trials = db::Database::Open(Database(), db::OpenMode::kReadOnly).Trials();

@@ -39,7 +39,8 @@ TuneTarget TargetOf(const std::vector<std::string>& names) {
   return target;
 }
 
-/// A device on which every kernel takes what `ns` says; 0 fails, and -n fails from the nth time on.
+/// A device on which every kernel takes `ns[kernel]`. With 0 it fails, with -n it fails from the
+/// nth run on.
 class FakeDevice {
  public:
   explicit FakeDevice(std::map<std::string, std::int64_t> ns) : ns_(std::move(ns)) {}
@@ -71,7 +72,7 @@ KernelChoice Tune(FakeDevice& device, const TuneTarget& target) {
   return TuneOneShape(shapes.at(0), device.Run()).value();
 }
 
-TEST(TuneKernelsTest, TheDefaultStaysUnlessAnotherOneIsFasterPastTheNoise) {
+TEST(TuneKernelsTest, TheDefaultStaysUnlessAnotherKernelIsFasterByMoreThanTheNoise) {
   const TuneTarget target = TargetOf({"usual", "other"});
   FakeDevice faster({{"usual", 100}, {"other", 80}});
   KernelChoice choice = Tune(faster, target);
@@ -90,7 +91,7 @@ TEST(TuneKernelsTest, TheDefaultStaysUnlessAnotherOneIsFasterPastTheNoise) {
   EXPECT_EQ(Tune(slower, target).verdict, ChoiceVerdict::kDefault);
 }
 
-TEST(TuneKernelsTest, NoiseWidensWhatTheGainMustBeAbove) {
+TEST(TuneKernelsTest, WithMoreNoiseTheGainMustBeLarger) {
   TuneShape shape{.config = Shape(), .candidates = {"usual", "other"}};
   shape.config.kernel = "usual";
   const auto final = [&](const std::string& kernel, std::vector<std::int64_t> samples) {
@@ -107,19 +108,19 @@ TEST(TuneKernelsTest, NoiseWidensWhatTheGainMustBeAbove) {
   EXPECT_EQ(Decide(shape, {}).verdict, ChoiceVerdict::kNone);
 }
 
-TEST(TuneKernelsTest, WhoFailsIsOutWhereverItFails) {
+TEST(TuneKernelsTest, AKernelThatFailsIsRemovedInEveryPhase) {
   const TuneTarget target = TargetOf({"usual", "never", "at first", "other"});
   FakeDevice device({{"usual", 90}, {"never", 0}, {"at first", -4}, {"other", 70}});
   const KernelChoice choice = Tune(device, target);
   EXPECT_EQ(choice.config.kernel, "other");
   EXPECT_EQ(device.calls["never"], 1);
-  EXPECT_EQ(device.calls["at first"], 4);  // one to be measured, three turns of the final
+  EXPECT_EQ(device.calls["at first"], 4);  // one trial before the final, three samples in the final
   int failed = 0;
   for (const Trial& trial : choice.trials) failed += trial.outcome == TrialOutcome::kFailed;
   EXPECT_EQ(failed, 2);
 }
 
-TEST(TuneKernelsTest, WithoutTheDefaultTheBestOfTheOthersIsChosen) {
+TEST(TuneKernelsTest, WhenTheDefaultFailsTheBestOtherKernelIsChosen) {
   FakeDevice device({{"usual", 0}, {"a", 90}, {"b", 80}});
   const KernelChoice choice = Tune(device, TargetOf({"usual", "a", "b"}));
   EXPECT_EQ(choice.verdict, ChoiceVerdict::kDefaultFailed);
@@ -128,7 +129,7 @@ TEST(TuneKernelsTest, WithoutTheDefaultTheBestOfTheOthersIsChosen) {
   EXPECT_EQ(Tune(none, TargetOf({"usual", "a"})).verdict, ChoiceVerdict::kNone);
 }
 
-TEST(TuneKernelsTest, EightMeetInTheFinalAndTheDefaultIsAmongThem) {
+TEST(TuneKernelsTest, TheFinalHasEightKernelsAndTheDefaultIsOneOfThem) {
   std::vector<std::string> names{"usual"};
   std::map<std::string, std::int64_t> ns{{"usual", 500}};
   for (int i = 0; i < 20; ++i) {
@@ -141,7 +142,7 @@ TEST(TuneKernelsTest, EightMeetInTheFinalAndTheDefaultIsAmongThem) {
   EXPECT_EQ(shapes.at(0).excluded.size(), 5U);
   const KernelChoice choice = TuneOneShape(shapes.at(0), device.Run()).value();
   int turns = 0;
-  for (const Trial& trial : choice.trials) turns += trial.method.ends_with(kTurnsSuffix);
+  for (const Trial& trial : choice.trials) turns += trial.method.ends_with(kFinalSuffix);
   EXPECT_EQ(turns, kMostFinalists);
   EXPECT_GT(device.calls["usual"], 1);
   EXPECT_EQ(device.calls["k10"], 1);
@@ -155,7 +156,7 @@ TEST(TuneKernelsTest, AnInterruptLeavesNoChoice) {
   EXPECT_FALSE(TuneOneShape(shapes.at(0), run));
 }
 
-TEST(TuneKernelsTest, WhatIsFinishedIsKeptAtOnce) {
+TEST(TuneKernelsTest, FinishedTrialsAreStoredAtOnce) {
   FakeDevice device({{"usual", 100}, {"other", 80}});
   TuneRun run = device.Run();
   std::vector<std::string> kept;
@@ -189,14 +190,14 @@ TEST(TuneKernelsTest, KnownTrialsAreNotRunAgain) {
   EXPECT_EQ(choice.config.kernel, "other");
 }
 
-TEST(TuneShapesTest, KernelsOfOtherShapesAreNoneAndRefusedOnesSayWhy) {
+TEST(TuneShapesTest, KernelsOfOtherShapesAreNotListedAndExcludedOnesHaveAReason) {
   const TuneTarget target = GpuTuneTarget(80, 108, 100'000);
   const auto shapes = ShapesOf({Shape(128, {128, 128}), Shape(128, {128, 128}), Shape(7)}, target);
   ASSERT_EQ(shapes.size(), 1U);
   EXPECT_FALSE(shapes[0].candidates.empty());
   std::string why;
   for (const auto& [kernel, words] : shapes[0].excluded) why += kernel + " " + words + "\n";
-  EXPECT_THAT(why, HasSubstr("is machine code for 9.0, the device is 8.0"));
+  EXPECT_THAT(why, HasSubstr("needs compute capability 9.0, but the device has 8.0"));
   for (const std::string& kernel : shapes[0].candidates) {
     EXPECT_EQ(kernel.find("sm90"), std::string::npos);
   }
@@ -208,7 +209,7 @@ TEST(TuneShapesTest, KernelsOfOtherShapesAreNoneAndRefusedOnesSayWhy) {
   }
 }
 
-TEST(TuneShapesTest, ADevicesOwnCodeIsTriedBeforePortableCode) {
+TEST(TuneShapesTest, KernelsForTheDeviceComeBeforePortableKernels) {
   const auto shapes = ShapesOf({Shape(128, {128, 128})}, GpuTuneTarget(90, 132, 232'448));
   ASSERT_EQ(shapes.size(), 1U);
   EXPECT_THAT(shapes[0].candidates.front(), HasSubstr("sm90."));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-profile --tune-kernels with kernels that crash, hang, exit and answer nonsense: each costs
-// its own trials and nothing else.
+// dbsp-profile --tune-kernels with kernels that crash, hang, exit and corrupt the answer: only
+// their own trials fail.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -40,7 +40,7 @@ std::vector<Trial> TrialsOf(const std::string& db, const std::string& kernel) {
   return found;
 }
 
-TEST(TuneKernelsToolTest, BadKernelsCostTheirOwnTrialsAndTheBestGoodOneIsChosen) {
+TEST(TuneKernelsToolTest, OnlyTrialsOfBadKernelsFailAndTheBestGoodKernelIsChosen) {
   const TemporaryFolder folder;
   const std::string db = (folder / "p.db").string();
   BackgroundProcess tool(Command(db, {"--budget", "3s", "--json"}));
@@ -75,7 +75,7 @@ TEST(TuneKernelsToolTest, BadKernelsCostTheirOwnTrialsAndTheBestGoodOneIsChosen)
   const auto tuned = [&](const std::string& columns) {
     return db::ShellText(db, "SELECT " + columns + " FROM v_tuned");
   };
-  // Whatever the noise of this machine let it choose.
+  // The choice depends on the noise of this machine.
   EXPECT_EQ(tuned("kernel || ' over ' || default_kernel || ', ' || verdict"),
             shape["kernel"].get<std::string>() + " over test.slow, " +
                 shape["verdict"].get<std::string>());
@@ -108,7 +108,7 @@ TEST(TuneKernelsToolTest, CtrlCEndsTheWorkerToo) {
   }
 }
 
-TEST(TuneKernelsToolTest, WhatHasNothingToTuneIsRefused) {
+TEST(TuneKernelsToolTest, SuitesWithoutAttentionAreRefused) {
   BackgroundProcess exchanges(Command("p.db", {"--suite", "collectives"}));
   EXPECT_EQ(exchanges.Code(), 2);
   EXPECT_THAT(exchanges.Err(), HasSubstr("--tune-kernels measures attention on one device"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A program that runs beside the test, with what it printed. It ends with the test.
+// A program that runs in the background of a test, with its output. It ends with the test.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@
 
 namespace dbsp::testing {
 
-/// Asks until `reached` or time is up.
+/// Polls `reached` until it is true or the time is over.
 inline bool Eventually(const std::function<bool()>& reached,
                        std::chrono::milliseconds longest = std::chrono::seconds(60)) {
   const auto end = std::chrono::steady_clock::now() + longest;
@@ -42,7 +42,7 @@ class BackgroundProcess {
     pid_ = ::fork();
     if (pid_ != 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    std::signal(SIGINT, SIG_DFL);  // a shell's background job passes on that it is ignored
+    std::signal(SIGINT, SIG_DFL);  // a background job of a shell inherits an ignored SIGINT
     for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
     if (std::freopen("/dev/null", "r", stdin) == nullptr ||
         std::freopen((folder_ / "out").c_str(), "w", stdout) == nullptr ||
@@ -66,20 +66,20 @@ class BackgroundProcess {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   void Signal(int signal) const { ::kill(pid_, signal); }
-  /// Its wait status, once it has ended.
+  /// Waits for the program and returns its wait status.
   int Status() {
     int status = 0;
     if (!status_ && ::waitpid(pid_, &status, 0) == pid_) status_ = status;
     return status_.value_or(-1);
   }
-  /// Its exit code, or minus the signal that ended it.
+  /// The exit code, or minus the signal that ended the program.
   int Code() {
     const int status = Status();
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
   [[nodiscard]] std::string Out() const { return Text("out"); }
   [[nodiscard]] std::string Err() const { return Text("err"); }
-  /// Processes that it started and that are there, by the system's list.
+  /// Running child processes of the program.
   [[nodiscard]] std::vector<pid_t> Children() const {
     const std::string id = std::to_string(pid_);
     std::ifstream list("/proc/" + id + "/task/" + id + "/children");

@@ -64,24 +64,6 @@ TEST(DeviceTest, OtherNamesAreRefused) {
   }
 }
 
-TEST(DeviceTest, TheCpuIsAlwaysThere) { EXPECT_NO_THROW(RequireDevice({})); }
-
-TEST(DeviceTest, AGpuThatCannotBeUsedIsUnavailableInWords) {
-  const auto [code, message] = ErrorOf([] { RequireDevice({DeviceKind::kCuda, 0}); });
-  EXPECT_EQ(code, ErrorCode::kUnavailable);
-  EXPECT_EQ(ExitCode(code), 3);
-  EXPECT_THAT(message, HasSubstr("--device cuda: unavailable: "));
-  bool driver = true;
-  try {
-    const DynamicLibrary library("libcuda.so.1", "no NVIDIA driver");
-  } catch (const Error&) {
-    driver = false;
-  }
-  if (!driver) {
-    EXPECT_EQ(message, "--device cuda: unavailable: no NVIDIA driver (libcuda.so.1 not found)");
-  }
-}
-
 TEST(DynamicLibraryTest, AMissingLibraryAndAMissingFunctionAreNamed) {
   const auto [code, message] = ErrorOf([] { DynamicLibrary("libnowhere.so.9", "no toy"); });
   EXPECT_EQ(code, ErrorCode::kUnavailable);
@@ -92,7 +74,7 @@ TEST(DynamicLibraryTest, AMissingLibraryAndAMissingFunctionAreNamed) {
               HasSubstr("no_such_function"));
 }
 
-TEST(DynamicLibraryTest, AFileThatIsNoLibraryIsNotCalledMissing) {
+TEST(DynamicLibraryTest, AFileThatIsNoLibraryIsNotReportedAsMissing) {
   const std::string path = fmt::format("{}/not_a_library.so", ::testing::TempDir());
   std::FILE* file = std::fopen(path.c_str(), "w");
   ASSERT_NE(file, nullptr);
@@ -103,7 +85,7 @@ TEST(DynamicLibraryTest, AFileThatIsNoLibraryIsNotCalledMissing) {
   EXPECT_THAT(message, HasSubstr("cannot be loaded"));
 }
 
-TEST(ProvenanceTest, SaysWhatTheKernelSays) {
+TEST(ProvenanceTest, HasTheFactsOfTheSystem) {
   const char* argv[] = {"dbsp-profile", "--device", "cpu"};
   const Provenance facts = CollectProvenance({}, 3, argv);
   EXPECT_EQ(facts.device_kind, "cpu");
@@ -119,7 +101,7 @@ TEST(ProvenanceTest, SaysWhatTheKernelSays) {
   EXPECT_EQ(facts.extra.count("governor"), 1U);
 }
 
-TEST(ProvenanceTest, CoresAreThoseThisProcessMayUse) {
+TEST(ProvenanceTest, CoresFollowTheAffinityOfThisProcess) {
   cpu_set_t before;
   ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
   EXPECT_EQ(UsableCores(), CPU_COUNT(&before));
@@ -141,7 +123,8 @@ TEST(ProvenanceTest, CpuInfoFieldsAreFoundByTheirWholeName) {
   EXPECT_EQ(FieldOf(text, "name"), std::nullopt);
 }
 
-// Starts tests/runtime/print_provenance, for the linker looks for libraries where it did at start.
+// Starts tests/runtime/print_provenance, because the dynamic linker reads LD_LIBRARY_PATH only at
+// start.
 std::map<std::string, std::string> ExtraFactsOfAProcess(const std::string& device = "cpu") {
   const dbsp::testing::ToolResult run =
       dbsp::testing::RunTool("runtime_print_provenance", {device});
@@ -156,7 +139,7 @@ std::map<std::string, std::string> ExtraFactsOfAProcess(const std::string& devic
   return facts;
 }
 
-TEST(ProvenanceTest, NamesTheVendorsLibrariesThatAreHere) {
+TEST(ProvenanceTest, HasTheVersionsOfInstalledVendorLibraries) {
   const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
   const auto facts = ExtraFactsOfAProcess();
   const auto value = [&](const char* name) {
@@ -191,10 +174,10 @@ TEST(ProvenanceTest, AGpuIsDescribedWithItsLinks) {
   EXPECT_EQ(facts.count("nvml"), 0U);
 }
 
-TEST(ProvenanceTest, MigIsOneLineOfWarning) {
+TEST(ProvenanceTest, MigGivesAWarningOfOneLine) {
   Provenance machine;
   machine.device_name = "NVIDIA H200 MIG 1g.18gb";
-  EXPECT_EQ(WarningOf(machine), std::nullopt) << "without NVML nothing is known";
+  EXPECT_EQ(WarningOf(machine), std::nullopt) << "without NVML MIG is unknown";
   for (const char* off : {"off", "off, on after reboot"}) {
     machine.extra["gpu_mig"] = off;
     EXPECT_EQ(WarningOf(machine), std::nullopt) << off;
@@ -207,7 +190,7 @@ TEST(ProvenanceTest, MigIsOneLineOfWarning) {
   }
 }
 
-TEST(ProvenanceTest, AGpuWithoutNvmlSaysWhy) {
+TEST(ProvenanceTest, AGpuWithoutNvmlHasTheReason) {
   if (!DBSP_HAVE_CUDA) GTEST_SKIP() << "this build has no CUDA";
   const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
   const dbsp::testing::EnvironmentVariable devices("DBSP_FAKE_CUDA_DEVICES", "1");
@@ -218,7 +201,7 @@ TEST(ProvenanceTest, AGpuWithoutNvmlSaysWhy) {
   EXPECT_EQ(facts.count("gpu_vbios"), 0U);
 }
 
-TEST(ProvenanceTest, LibrariesThatDoNotWorkLeaveNoTrace) {
+TEST(ProvenanceTest, LibrariesThatDoNotWorkAreLeftOut) {
   const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kOldFakeLibraries);
   const auto facts = ExtraFactsOfAProcess();
   EXPECT_EQ(facts.count("nvml_driver"), 0U);
@@ -226,7 +209,7 @@ TEST(ProvenanceTest, LibrariesThatDoNotWorkLeaveNoTrace) {
   EXPECT_EQ(facts.count("cupti_runtime"), 0U);
 }
 
-TEST(ProvenanceTest, NcclsEnvironmentIsKept) {
+TEST(ProvenanceTest, NcclsEnvironmentIsStored) {
   const dbsp::testing::EnvironmentVariable algorithm("NCCL_ALGO", "ring=x");
   const dbsp::testing::EnvironmentVariable empty("NCCL_PROTO", "");
   const dbsp::testing::EnvironmentVariable other("MY_NCCL_ALGO", "tree");

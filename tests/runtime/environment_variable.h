@@ -8,7 +8,7 @@
 
 namespace dbsp::testing {
 
-/// Sets a variable of this process; restored with the object. Not for several threads.
+/// Sets a variable of this process; the destructor restores it. Not safe with several threads.
 class EnvironmentVariable {
  public:
   EnvironmentVariable(std::string name, const std::string& value) : name_(std::move(name)) {

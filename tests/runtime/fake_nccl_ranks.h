@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ranks over the NCCL of tests/runtime/fake_vendor, whose device memory is the host's.
+// Ranks over the fake NCCL of tests/runtime/fake_vendor, which uses host memory as device memory.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,7 @@
 
 namespace dbsp::testing {
 
-/// The fake's ranks of one test: a stream and scratch memory each.
+/// The ranks of one test, each with a stream and scratch memory.
 class FakeNcclRanks {
  public:
   explicit FakeNcclRanks(int ranks, std::int64_t deadline_ns = 60'000'000'000)
@@ -36,7 +36,7 @@ class FakeNcclRanks {
     const auto idle = fake_.Get<int(const int*)>("FakeNcclIdle");
     return {stream, [stream, idle] { return idle(stream) != 0; }, scratch_[rank].data()};
   }
-  /// What `rank` issued since it joined: "[ s0:5 r1:7 ] allgather ".
+  /// The calls of `rank` since it joined: "[ s0:5 r1:7 ] allgather ".
   [[nodiscard]] std::string Calls(int rank) const {
     return fake_.Get<const char*(int)>("FakeNcclCalls")(rank);
   }

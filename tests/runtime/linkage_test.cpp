@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tool must start on a machine without any vendor's library, so none may be linked to one.
+// Tools must start on a machine without vendor libraries, so they must not be linked to any.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -27,7 +27,7 @@ bool HasCommand(const std::string& name) {
   return std::system(("command -v " + name + " >/dev/null 2>&1").c_str()) == 0;
 }
 
-/// Names out of lines like "0x1 (NEEDED) Shared library: [libc.so.6]".
+/// Library names from lines like "0x1 (NEEDED) Shared library: [libc.so.6]".
 std::vector<std::string> NeededByReadelf(const std::string& binary) {
   std::vector<std::string> names;
   std::istringstream lines(OutputOf("LC_ALL=C readelf -d '" + binary + "'"));
@@ -40,7 +40,7 @@ std::vector<std::string> NeededByReadelf(const std::string& binary) {
   return names;
 }
 
-/// Names out of lines like "libc.so.6 => /lib/libc.so.6 (0x7f...)".
+/// Library names from lines like "libc.so.6 => /lib/libc.so.6 (0x7f...)".
 std::vector<std::string> NeededByLdd(const std::string& binary) {
   std::vector<std::string> names;
   std::istringstream lines(OutputOf("LC_ALL=C ldd '" + binary + "'"));
@@ -53,7 +53,7 @@ std::vector<std::string> NeededByLdd(const std::string& binary) {
 
 class LinkageTest : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(LinkageTest, NothingOfAVendorIsLinked) {
+TEST_P(LinkageTest, NoVendorLibraryIsLinked) {
   const std::string binary = std::string(DBSP_BINARY_DIR "/bin/") + GetParam();
   std::vector<std::string> names;
   if (HasCommand("readelf")) {
@@ -61,9 +61,9 @@ TEST_P(LinkageTest, NothingOfAVendorIsLinked) {
   } else if (HasCommand("ldd")) {
     names = NeededByLdd(binary);
   } else {
-    GTEST_SKIP() << "neither readelf nor ldd is here to list what a binary needs";
+    GTEST_SKIP() << "neither readelf nor ldd is installed";
   }
-  EXPECT_THAT(names, ::testing::Contains(::testing::StartsWith("libc.so"))) << "nothing was read";
+  EXPECT_THAT(names, ::testing::Contains(::testing::StartsWith("libc.so"))) << "no names were read";
   for (const std::string& name : names) {
     for (const char* vendor :
          {"libcuda", "libnccl", "libcupti", "libnvidia-ml", "libcudart", "libnvrtc"}) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opens a CUDA device as a tool would and says what came of it; the tests start it with other
-// drivers in the linker's path.
+// Opens a CUDA device as the tools do and prints the result. Tests start it with fake drivers in
+// LD_LIBRARY_PATH.
 #include <cstdio>
 #include <cstdlib>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prints what a process finds out about its machine, one name=value a line, for device_test.cpp; of
-// the device that is its argument, the CPU without one.
+// Prints the provenance of the device in its argument, by default the CPU, with one name=value per
+// line. For device_test.cpp.
 #include <cstdio>
 
 #include "runtime/device.h"

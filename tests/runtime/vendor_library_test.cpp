@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loaders of the vendors' libraries, against shared objects that stand in for them.
+// The loaders of vendor libraries, with fake libraries.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -29,7 +29,7 @@ using dbsp::testing::OldFakeLibrary;
 
 constexpr const char* kNotBuilt = "unavailable: not built: ";
 
-TEST(DynamicLibraryTest, StaysLoadedWhenItsObjectIsGone) {
+TEST(DynamicLibraryTest, StaysLoadedAfterItsObject) {
   const std::string name = FakeLibrary("libnvidia-ml.so.1");
   { const DynamicLibrary library(name, "unavailable"); }
   void* const handle = dlopen(name.c_str(), RTLD_NOW | RTLD_NOLOAD);
@@ -67,12 +67,12 @@ TEST_F(CudaDriverTest, NoDeviceIsNoError) {
   EXPECT_EQ(CudaDriver::Load(library_).device_count(), 0);
 }
 
-TEST_F(CudaDriverTest, ADriverThatWillNotStartSaysWhyItself) {
+TEST_F(CudaDriverTest, ADriverThatDoesNotStartGivesItsErrorText) {
   const EnvironmentVariable init("DBSP_FAKE_CUDA_INIT", "803");
   ExpectError(ErrorCode::kUnavailable,
               {"cuInit", "the fake driver is older than its kernel module", "803"},
               [&] { (void)CudaDriver::Load(library_); });
-  // Its version needs no start.
+  // The version is available without starting the driver.
   EXPECT_EQ(CudaDriver::InstalledVersion(library_), "13.1");
 }
 
@@ -89,7 +89,7 @@ TEST(VendorLibraryTest, AbsentLibrariesHaveNoVersion) {
   EXPECT_EQ(NvmlLibrary::InstalledVersion("libnowhere.so.9"), std::nullopt);
 }
 
-TEST(VendorLibraryTest, AbsenceSaysWhatToDo) {
+TEST(VendorLibraryTest, AMissingLibraryIsReportedWithTheRemedy) {
   const std::string nccl = DBSP_HAVE_NCCL ? "NCCL: unavailable: libnowhere.so.9 not found; install "
                                             "NCCL 2 or put its folder on LD_LIBRARY_PATH"
                                           : kNotBuilt;
@@ -112,7 +112,7 @@ class NcclLibraryTest : public ::testing::Test {
   const std::string library_ = FakeLibrary("libnccl.so.2");
 };
 
-TEST_F(NcclLibraryTest, BothFormsOfTheVersionCodeAreRead) {
+TEST_F(NcclLibraryTest, BothFormatsOfTheVersionCodeAreRead) {
   EXPECT_EQ(NcclLibrary::Load(library_).version(), "2.23.7");
   EXPECT_EQ(NcclLibrary::InstalledVersion(library_), "2.23.7");
   const EnvironmentVariable code("DBSP_FAKE_NCCL_VERSION", "2804");
@@ -121,11 +121,11 @@ TEST_F(NcclLibraryTest, BothFormsOfTheVersionCodeAreRead) {
   EXPECT_THAT(*NcclLibrary::HeaderVersion(), ::testing::MatchesRegex("2\\.[0-9]+\\.[0-9]+"));
 }
 
-TEST_F(NcclLibraryTest, AFailureIsToldInItsOwnWords) {
+TEST_F(NcclLibraryTest, AFailureHasTheLibrarysErrorText) {
   const EnvironmentVariable result("DBSP_FAKE_NCCL_RESULT", "2");
   const NcclLibrary nccl = NcclLibrary::Load(library_);
   ExpectError(ErrorCode::kUnavailable,
-              {"NCCL: unavailable: ncclGetVersion: the fake NCCL met a system error"},
+              {"NCCL: unavailable: ncclGetVersion: the fake NCCL has a system error"},
               [&] { (void)nccl.version(); });
   EXPECT_EQ(NcclLibrary::InstalledVersion(library_), std::nullopt);
 }
@@ -149,7 +149,7 @@ TEST_F(CuptiLibraryTest, TheVersionIsRead) {
   EXPECT_EQ(CuptiLibrary::InstalledVersion(library_), "13.1.2");
 }
 
-TEST_F(CuptiLibraryTest, AFailureIsToldInItsOwnWords) {
+TEST_F(CuptiLibraryTest, AFailureHasTheLibrarysErrorText) {
   const CuptiLibrary cupti = CuptiLibrary::Load(library_);
   {
     const EnvironmentVariable result("DBSP_FAKE_CUPTI_RESULT", "15");
@@ -191,7 +191,7 @@ TEST_F(NvmlLibraryTest, IsStartedOnceAndShutDownWithTheObject) {
   EXPECT_EQ(starts(), 0);
 }
 
-TEST_F(NvmlLibraryTest, AFailureToStartIsToldInItsOwnWordsAndLeavesNothingStarted) {
+TEST_F(NvmlLibraryTest, AFailureToStartHasTheErrorTextAndLeavesNothingStarted) {
   const EnvironmentVariable result("DBSP_FAKE_NVML_INIT", "18");
   const DynamicLibrary fake(library_, "no fake");
   ExpectError(

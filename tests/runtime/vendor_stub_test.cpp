@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stubs of the vendors' libraries, compiled into this test whatever the build has.
+// The stubs of the vendor libraries, which this test always compiles.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -29,25 +29,25 @@ namespace {
 using dbsp::testing::ExpectError;
 using dbsp::testing::FakeLibrary;
 
-TEST(VendorStubTest, SaysWhyItStandsInWhateverIsInstalled) {
-  ExpectError(ErrorCode::kUnavailable, {"NCCL: unavailable: not built: the test says so"}, [] {
+TEST(VendorStubTest, ReportsTheReasonWhateverIsInstalled) {
+  ExpectError(ErrorCode::kUnavailable, {"NCCL: unavailable: not built: a reason of the test"}, [] {
     (void)NcclLibrary::Load(FakeLibrary("libnccl.so.2"));
   });
-  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: the test says so"}, [] {
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: a reason of the test"}, [] {
     (void)CuptiLibrary::Load(FakeLibrary("libcupti.so.13"));
   });
-  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: the test says so"}, [] {
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: a reason of the test"}, [] {
     (void)ActivityDecoder::Load(FakeLibrary("libcupti.so.13"));
   });
-  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: the test says so"}, [] {
+  ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: not built: a reason of the test"}, [] {
     (void)ActivitySession::Start();
   });
-  ExpectError(ErrorCode::kUnavailable, {"NVML: unavailable: not built: the test says so"}, [] {
+  ExpectError(ErrorCode::kUnavailable, {"NVML: unavailable: not built: a reason of the test"}, [] {
     (void)NvmlLibrary::Load(FakeLibrary("libnvidia-ml.so.1"));
   });
 }
 
-TEST(VendorStubTest, TellsAMissingDriverFromAMissingBuild) {
+TEST(VendorStubTest, DistinguishesAMissingDriverFromABuildWithoutCuda) {
   ExpectError(ErrorCode::kUnavailable, {"no NVIDIA driver (libnowhere.so.9 not found)"}, [] {
     (void)CudaDriver::Load("libnowhere.so.9");
   });
@@ -58,7 +58,7 @@ TEST(VendorStubTest, TellsAMissingDriverFromAMissingBuild) {
 
 TEST(VendorStubTest, NoCudaObjectCanBeMade) {
   const auto refused = [](const std::function<void()>& make) {
-    ExpectError(ErrorCode::kUnavailable, {"this build has no CUDA (the test says so)"}, make);
+    ExpectError(ErrorCode::kUnavailable, {"this build has no CUDA (a reason of the test)"}, make);
   };
   refused([] { const CudaStream stream; });
   refused([] { const CudaEvent event; });
@@ -69,8 +69,8 @@ TEST(VendorStubTest, NoCudaObjectCanBeMade) {
   EXPECT_NO_THROW(CheckCuda(0, "cudaMalloc(&p, n)", "x.cpp", 1));
 }
 
-TEST(VendorStubTest, CountersFactsAndExchangesSayWhyToo) {
-  const std::string why = "unavailable: not built: the test says so";
+TEST(VendorStubTest, CountersFactsAndExchangesReportTheReason) {
+  const std::string why = "unavailable: not built: a reason of the test";
   ExpectError(ErrorCode::kUnavailable, {"NCCL: ", why}, [] { (void)NcclCommunicator::MakeId(); });
   ExpectError(
       ErrorCode::kUnavailable, {"NCCL: ", why}, [] { (void)NcclCommunicator::Join({}, 0, 1, {}); });
@@ -83,7 +83,7 @@ TEST(VendorStubTest, CountersFactsAndExchangesSayWhyToo) {
       ErrorCode::kUnavailable, {"NVML: ", why}, [] { (void)MeasureGpm("0000:17:00.0", [] {}); });
 }
 
-TEST(VendorStubTest, KnowsNoVersion) {
+TEST(VendorStubTest, HasNoVersion) {
   EXPECT_EQ(CudaDriver::HeaderVersion(), std::nullopt);
   EXPECT_EQ(CuptiLibrary::HeaderVersion(), std::nullopt);
   EXPECT_EQ(CudaDriver::InstalledVersion(FakeLibrary("libcuda.so.1")), std::nullopt);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trials on a device, on the emulated one: real kernels, real bytes, times that mean nothing.
+// Trials on an emulated device: the kernels and data are real, the times have no meaning.
 #include "profiler/gpu/device_bench.h"
 
 #include <gmock/gmock.h>
@@ -75,7 +75,7 @@ TEST_F(DeviceBenchTest, EveryKindOfTrialIsMeasuredAndItsResultsAreRight) {
   }
 }
 
-TEST_F(DeviceBenchTest, AKernelThatComputesNonsenseIsWrongAndHasNoTime) {
+TEST_F(DeviceBenchTest, AKernelThatComputesWrongValuesHasNoTime) {
   Open({});
   for (const float value : {1e30F, std::numeric_limits<float>::quiet_NaN()}) {
     emulated_gpu::BreakAttention(value);
@@ -86,7 +86,7 @@ TEST_F(DeviceBenchTest, AKernelThatComputesNonsenseIsWrongAndHasNoTime) {
   }
 }
 
-TEST_F(DeviceBenchTest, AKernelThatWritesNothingOrTheRightFormOfTheWrongThingIsWrong) {
+TEST_F(DeviceBenchTest, AKernelThatWritesNothingOrPlausibleWrongValuesIsWrong) {
   const auto launches = [&](void (*launch)(const kernels::gpu::AttentionCall&)) {
     static kernels::gpu::Variant variant;
     variant = kernels::gpu::VariantNamed("sm80.block64x64.d64");
@@ -97,17 +97,17 @@ TEST_F(DeviceBenchTest, AKernelThatWritesNothingOrTheRightFormOfTheWrongThingIsW
   const Trial nothing = launches([](const kernels::gpu::AttentionCall&) {});
   EXPECT_EQ(nothing.outcome, TrialOutcome::kWrong);
   EXPECT_THAT(nothing.detail, HasSubstr("nan"));
-  // Attention of another scale: finite, of the right size, and not what was asked for.
+  // Attention with another scale: finite values of the right size, but wrong.
   const Trial other = launches([](const kernels::gpu::AttentionCall& call) {
     kernels::gpu::AttentionCall changed = call;
     changed.shape.scale *= 1.2F;
     kernels::gpu::VariantNamed("sm80.block64x64.d64").launch(changed);
   });
   EXPECT_EQ(other.outcome, TrialOutcome::kWrong);
-  EXPECT_THAT(other.detail, HasSubstr("off fp64"));
+  EXPECT_THAT(other.detail, HasSubstr("against fp64"));
 }
 
-TEST_F(DeviceBenchTest, WhatTheDeviceCannotRunIsSaidAndLeavesNothingBehind) {
+TEST_F(DeviceBenchTest, AConfigurationThatTheDeviceCannotRunIsReportedAndLeavesNothingBehind) {
   Open({.arch = 80});
   const std::size_t before = emulated_gpu::BytesAlive();
   const Trial arch = Run(Small("sm90.block64x64.d64", {64, 64}, 1.0));
@@ -132,7 +132,7 @@ TEST_F(DeviceBenchTest, WhatTheDeviceCannotRunIsSaidAndLeavesNothingBehind) {
   EXPECT_EQ(dim.outcome, TrialOutcome::kFailed);
   EXPECT_EQ(emulated_gpu::BytesAlive(), before);
   EXPECT_EQ(Run(Small("sm80.block64x64.d64", {64, 64}, 0.5)).outcome, TrialOutcome::kOk)
-      << "the run goes on";
+      << "the run continues";
 }
 
 TEST_F(DeviceBenchTest, AnInterruptLeavesNothingToStore) {
@@ -146,7 +146,7 @@ TEST_F(DeviceBenchTest, AnInterruptLeavesNothingToStore) {
   }
 }
 
-TEST_F(DeviceBenchTest, ADeviceThatIsNotThereIsUnavailable) {
+TEST_F(DeviceBenchTest, AnAbsentDeviceIsUnavailable) {
   emulated_gpu::Configure({.devices = 2});
   try {
     (void)OpenBench({runtime::DeviceKind::kCuda, 5}, {});

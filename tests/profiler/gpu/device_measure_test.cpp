@@ -13,13 +13,13 @@
 namespace dbsp::profiler {
 namespace {
 
-/// A device whose clock moves by what is run on it.
+/// A device whose clock advances only by its runs.
 class FakeDevice {
  public:
   [[nodiscard]] std::function<std::int64_t()> clock() {
     return [this] { return now_; };
   }
-  /// Runs of mean `ns` and relative standard deviation `noise`.
+  /// A candidate whose runs take `ns` on average, with relative standard deviation `noise`.
   DeviceCandidate Candidate(const std::string& name, double ns, double noise) {
     return {name, [this, name, ns, noise] {
               order_ += name;
@@ -48,7 +48,7 @@ TEST(DeviceMeasureTest, QuartilesAreInterpolated) {
       ErrorCode::kInvalidArgument, {"found none"}, [] { (void)QuartilesOf({}); });
 }
 
-TEST(DeviceMeasureTest, CandidatesTakeTurnsToTheEnd) {
+TEST(DeviceMeasureTest, AllCandidatesAreSampledInTurnToTheEnd) {
   FakeDevice device;
   DeviceLimits limits;
   limits.min_time_ns = 20'000'000;
@@ -60,14 +60,14 @@ TEST(DeviceMeasureTest, CandidatesTakeTurnsToTheEnd) {
   for (std::size_t i = 0; i < device.order().size(); ++i) {
     ASSERT_EQ(device.order()[i], i % 2 == 0 ? 'a' : 'b') << i;
   }
-  // The slow one was done long before, and was still run beside the fast one.
+  // "b" was finished much earlier, and was still sampled together with "a".
   EXPECT_EQ(results[0].samples_ns.size(), results[1].samples_ns.size());
   EXPECT_EQ(results[0].stop_reason, "noise");
   EXPECT_EQ(results[1].stop_reason, "noise");
   EXPECT_NEAR(QuartilesOf(results[1].samples_ns).median, 5e6, 5e4);
 }
 
-TEST(DeviceMeasureTest, QuietSamplesStopOnlyAfterTheLeastTime) {
+TEST(DeviceMeasureTest, SamplesWithoutNoiseStopOnlyAfterTheLeastTime) {
   FakeDevice device;
   DeviceLimits limits;
   limits.min_time_ns = 100'000'000;
@@ -75,7 +75,7 @@ TEST(DeviceMeasureTest, QuietSamplesStopOnlyAfterTheLeastTime) {
   EXPECT_EQ(results[0].samples_ns.size(), 100U);
 }
 
-TEST(DeviceMeasureTest, NoiseThatNoLongerChangesIsAnEnd) {
+TEST(DeviceMeasureTest, SamplingStopsWhenTheNoiseNoLongerChanges) {
   FakeDevice device;
   DeviceLimits limits;
   limits.min_time_ns = 0;
@@ -85,7 +85,7 @@ TEST(DeviceMeasureTest, NoiseThatNoLongerChangesIsAnEnd) {
   EXPECT_GT(RelativeDeviation(results[0].samples_ns), 0.03);
 }
 
-TEST(DeviceMeasureTest, TimeAndSamplesAndBudgetAreLimits) {
+TEST(DeviceMeasureTest, TimeNumberOfSamplesAndBudgetAreLimits) {
   FakeDevice device;
   DeviceLimits limits;
   limits.min_time_ns = limits.max_time_ns = 50'000'000;
@@ -116,7 +116,7 @@ TEST(DeviceMeasureTest, EveryCandidateIsSampledWhateverTheBudget) {
   EXPECT_EQ(results[1].samples_ns.size(), 1U);
 }
 
-TEST(DeviceMeasureTest, SamplesAtALowClockAreKeptApartAndCounted) {
+TEST(DeviceMeasureTest, SamplesAtALowClockAreDiscardedAndCounted) {
   FakeDevice device;
   int run = 0;
   const DeviceCandidate candidate{"a", [&] {
@@ -132,7 +132,7 @@ TEST(DeviceMeasureTest, SamplesAtALowClockAreKeptApartAndCounted) {
   for (const double ns : results[0].samples_ns) EXPECT_EQ(ns, 1e6);
 }
 
-TEST(DeviceMeasureTest, ADeviceThatIsAlwaysSlowIsMeasuredAsItIs) {
+TEST(DeviceMeasureTest, SamplesOfADeviceThatIsAlwaysSlowAreKept) {
   FakeDevice device;
   const DeviceCandidate candidate{"a", [&] {
                                     device.Spend(2'000'000);
@@ -163,8 +163,9 @@ TEST(DeviceMeasureTest, TheClockIsCyclesOverTime) {
   // 1.485 GHz of 1.98 GHz over a millisecond.
   ASSERT_TRUE(ClockRatio(1'000'000, 1'485'000, 1'980'000));
   EXPECT_DOUBLE_EQ(*ClockRatio(1'000'000, 1'485'000, 1'980'000), 0.75);
-  EXPECT_FALSE(ClockRatio(50'000, 99'000, 1'980'000)) << "too short for a timer of microseconds";
-  EXPECT_FALSE(ClockRatio(1'000'000, 1'485'000, 0)) << "a device that does not tell its clock";
+  EXPECT_FALSE(ClockRatio(50'000, 99'000, 1'980'000))
+      << "too short for a timer with a resolution of microseconds";
+  EXPECT_FALSE(ClockRatio(1'000'000, 1'485'000, 0)) << "a device without a known clock";
 }
 
 TEST(DeviceMeasureTest, WrongLimitsAreRefused) {

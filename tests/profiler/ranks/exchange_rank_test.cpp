@@ -27,7 +27,7 @@ std::int64_t SentBy(const ExchangeConfig& config, int rank, int size) {
   return std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) * 4;
 }
 
-TEST(ExchangeRankTest, TheHeaviestRankSendsTheBytesAndTheMeanFollowsTheUnevenness) {
+TEST(ExchangeRankTest, OneRankSendsTheFullBytesAndTheMeanFollowsTheUnevenness) {
   for (const double unevenness : {1.0, 1.5}) {
     const ExchangeConfig config = Config("alltoall", 8, 7'000'000, unevenness);
     double sum = 0;
@@ -46,14 +46,14 @@ TEST(ExchangeRankTest, ANeededOnlyExchangeStaysNearTheDiagonal) {
             (std::vector<std::int64_t>{1000, 0}));
 }
 
-TEST(ExchangeRankTest, GroupsStandSideBySide) {
+TEST(ExchangeRankTest, GroupsAreSuccessiveRanks) {
   const ExchangeRank rank(Config("alltoall", 2, 400), 3, 6);
   EXPECT_EQ(rank.send_counts(), (std::vector<std::int64_t>{0, 0, 100, 0, 0, 0}));
   EXPECT_EQ(ExchangeRank(Config("allgather", 4, 1200), 2, 4).recv_floats(), 400);
 }
 
-TEST(ExchangeRankTest, BothEndsAgreeForEveryExchangeAndEveryValueArrives) {
-  // The thread transport compares every count with the other end's.
+TEST(ExchangeRankTest, SendersAndReceiversAgreeAndEveryValueArrives) {
+  // The thread transport compares every sender's count with the receiver's.
   for (const char* op : {"alltoall", "hop", "allgather", "reducescatter", "needed"}) {
     for (const int ranks : {2, 3, 8}) {
       const int size = std::string(op).find("all") == 0 || op[0] == 'r' ? ranks : 8 / ranks * ranks;
@@ -97,7 +97,8 @@ TEST(ExchangeRankTest, HostsOfGroupsFollowTheStrideAndTheStrideTheHosts) {
   EXPECT_EQ(NodesOf(two, 8, 1), 2);
   EXPECT_EQ(NodesOf(two, 3, 1), 2) << "ranks 3, 4, 5";
   EXPECT_EQ(NodesOf(two, 16, 1), 1) << "no such group";
-  EXPECT_EQ(NodesOf(std::vector<int>{0, 1, 0, 1}, 2, 2), 1) << "ranks dealt to hosts in turns";
+  EXPECT_EQ(NodesOf(std::vector<int>{0, 1, 0, 1}, 2, 2), 1)
+      << "successive ranks are on alternating hosts";
   const auto stride = [&](const char* op, int ranks, int nodes) {
     ExchangeConfig config = Config(op, ranks, 4000);
     config.nodes = nodes;
@@ -107,9 +108,9 @@ TEST(ExchangeRankTest, HostsOfGroupsFollowTheStrideAndTheStrideTheHosts) {
   EXPECT_EQ(stride("hop", 2, 2), 4);
   EXPECT_EQ(stride("hop", 4, 2), 2);
   EXPECT_EQ(stride("hop", 8, 2), 1);
-  EXPECT_EQ(stride("hop", 2, 5), 1) << "nothing is on five";
+  EXPECT_EQ(stride("hop", 2, 5), 1) << "no group is on five hosts";
   EXPECT_EQ(stride("alltoall", 2, 2), 1)
-      << "all-to-alls of U x R ranks are between successive ones";
+      << "all-to-alls of U x R ranks are between successive ranks";
 }
 
 TEST(ExchangeRankTest, AnUnknownExchangeIsNamed) {
@@ -147,7 +148,7 @@ TEST(SweepTest, SizesGoFromBeginToEndByTheFactor) {
   }
 }
 
-TEST(SweepTest, SizesAreReadAsNcclTestsReadsThem) {
+TEST(SweepTest, SizesAreParsedAsInNcclTests) {
   EXPECT_EQ(ParseBytes("32768", "-b"), 32768);
   EXPECT_EQ(ParseBytes("32K", "-b"), 32768);
   EXPECT_EQ(ParseBytes("8M", "-b"), 8 << 20);

@@ -23,10 +23,10 @@ MeasureLimits Three(int warmups = 1) {
   return {.warmups = warmups, .min_samples = 3, .max_samples = 3};
 }
 
-TEST(OverlapTurnsTest, EverySampleHasOneAloneTakenJustBefore) {
+TEST(LockstepSamplerTest, EverySampleFollowsOneOfTheWorkAlone) {
   std::string order;
   std::int64_t ns = 0;
-  const Measurement measured = MeasureByTurns(
+  const Measurement measured = MeasureAlternating(
       Three(2),
       [&] {
         order += 'a';
@@ -44,9 +44,9 @@ TEST(OverlapTurnsTest, EverySampleHasOneAloneTakenJustBefore) {
   EXPECT_EQ(measured.detail, "");
 }
 
-TEST(OverlapTurnsTest, WhatWasNotCoveredIsDiscardedCountedAndTakenAgain) {
+TEST(LockstepSamplerTest, UncoveredSamplesAreDiscardedCountedAndRepeated) {
   int calls = 0;
-  const Measurement measured = MeasureByTurns(
+  const Measurement measured = MeasureAlternating(
       Three(0),
       [] { return 7; },
       [&]() -> std::optional<std::int64_t> {
@@ -57,14 +57,14 @@ TEST(OverlapTurnsTest, WhatWasNotCoveredIsDiscardedCountedAndTakenAgain) {
   EXPECT_THAT(measured.samples_ns, ElementsAre(3, 6, 9));
   EXPECT_THAT(measured.alone_ns, ElementsAre(7, 7, 7));
   EXPECT_EQ(measured.discarded, 6);
-  EXPECT_THAT(measured.detail, HasSubstr("6 samples discarded: what runs beside them ended"));
+  EXPECT_THAT(measured.detail, HasSubstr("6 samples discarded: the work beside them ended"));
 }
 
-TEST(OverlapTurnsTest, WhatIsNeverCoveredFails) {
+TEST(LockstepSamplerTest, ASampleThatIsNeverCoveredFails) {
   int calls = 0;
   testing::ExpectError(
-      ErrorCode::kMeasurement, {"in 20 tries", "never ran from before its start"}, [&] {
-        (void)MeasureByTurns(
+      ErrorCode::kMeasurement, {"in 20 attempts", "never ran from before its start"}, [&] {
+        (void)MeasureAlternating(
             Three(),
             [] { return 7; },
             [&]() -> std::optional<std::int64_t> {
@@ -76,10 +76,10 @@ TEST(OverlapTurnsTest, WhatIsNeverCoveredFails) {
   EXPECT_EQ(calls, kMostUncovered);
 }
 
-TEST(OverlapTurnsTest, AnInterruptLeavesAsManyAloneAsThereAreSamples) {
+TEST(LockstepSamplerTest, AnInterruptLeavesEqualNumbersOfBothSamples) {
   for (int after = 0; after < 8; ++after) {
     int asked = 0;
-    const Measurement measured = MeasureByTurns(
+    const Measurement measured = MeasureAlternating(
         Three(2),
         [] { return 7; },
         [] { return std::optional<std::int64_t>(9); },
@@ -89,51 +89,51 @@ TEST(OverlapTurnsTest, AnInterruptLeavesAsManyAloneAsThereAreSamples) {
   }
 }
 
-/// Ranks that need the other side five times; the second one's part takes longest.
+/// Three ranks that repeat the other work; the second rank takes longest.
 Measurement RunThree(
     const std::function<std::optional<std::int64_t>(int rank, int repeats)>& beside,
     std::vector<std::string>& done) {
   constexpr int kRanks = 3;
-  LockstepSampler turns(kRanks, Three(), kNever);
-  std::barrier<> meeting(kRanks);
+  LockstepSampler sampler(kRanks, Three(), kNever);
+  std::barrier<> barrier(kRanks);
   done.resize(kRanks);
   std::vector<std::thread> threads;
   for (int rank = 0; rank < kRanks; ++rank) {
     threads.emplace_back([&, rank] {
       std::string& mine = done[rank];
-      turns.Run(rank,
-                [&] { meeting.arrive_and_wait(); },
-                {[&] {
-                   mine += "a ";
-                   return std::int64_t{rank == 1 ? 20 : 10};
-                 },
-                 [&](int repeats) {
-                   mine += std::to_string(repeats) + " ";
-                   return beside(rank, repeats);
-                 }});
+      sampler.Run(rank,
+                  [&] { barrier.arrive_and_wait(); },
+                  {[&] {
+                     mine += "a ";
+                     return std::int64_t{rank == 1 ? 20 : 10};
+                   },
+                   [&](int repeats) {
+                     mine += std::to_string(repeats) + " ";
+                     return beside(rank, repeats);
+                   }});
     });
   }
   for (std::thread& thread : threads) thread.join();
-  return std::move(turns).result();
+  return std::move(sampler).result();
 }
 
-TEST(OverlapTurnsTest, RanksDoTheSameAndTheSlowestCounts) {
+TEST(LockstepSamplerTest, RanksRunInLockstepAndTheSlowestCounts) {
   std::vector<std::string> done;
   const Measurement measured = RunThree(
       [](int rank, int repeats) -> std::optional<std::int64_t> {
-        if (rank == 2 && repeats < 5) return std::nullopt;  // its other side ended too soon
+        if (rank == 2 && repeats < 5) return std::nullopt;  // the other work ended too soon
         return 100 * (rank + 1);
       },
       done);
   EXPECT_THAT(measured.samples_ns, ElementsAre(300, 300, 300));
   EXPECT_THAT(measured.alone_ns, ElementsAre(20, 20, 20));
-  EXPECT_EQ(measured.discarded, 0) << "how often is found before the first sample";
+  EXPECT_EQ(measured.discarded, 0) << "the number of repeats is found before the first sample";
   EXPECT_EQ(done[0], "1 2 4 8 a 16 a 16 a 16 a 16 ");
   EXPECT_EQ(done[1], done[0]);
   EXPECT_EQ(done[2], done[0]);
 }
 
-TEST(OverlapTurnsTest, ARankThatIsNotCoveredCostsAllOfThemTheSample) {
+TEST(LockstepSamplerTest, ARankThatIsNotCoveredDiscardsTheSampleOfAll) {
   std::vector<std::string> done;
   int calls = 0;  // of rank 1 alone
   const Measurement measured = RunThree(
@@ -143,7 +143,7 @@ TEST(OverlapTurnsTest, ARankThatIsNotCoveredCostsAllOfThemTheSample) {
       },
       done);
   EXPECT_EQ(measured.discarded, 1);
-  EXPECT_EQ(done[0], "1 a 2 a 2 a 2 4 a 4 ") << "and the other side runs longer from then on";
+  EXPECT_EQ(done[0], "1 a 2 a 2 a 2 4 a 4 ") << "the number of repeats doubles";
   EXPECT_EQ(done[1], done[0]);
 }
 
@@ -161,7 +161,7 @@ OverlapConfig Small(const std::string& op, int ranks, TimedSide timed) {
   return config;
 }
 
-TEST(OverlapThreadsTest, EitherSideIsMeasuredBesideTheOther) {
+TEST(OverlapThreadsTest, EachKindOfWorkIsMeasuredBesideTheOther) {
   for (const char* op : {"alltoall", "hop", "allgather", "needed"}) {
     for (const int ranks : {1, 2, 3, 5}) {
       for (const TimedSide timed : {TimedSide::kAttention, TimedSide::kExchange}) {
@@ -181,7 +181,7 @@ TEST(OverlapThreadsTest, EitherSideIsMeasuredBesideTheOther) {
   }
 }
 
-TEST(OverlapThreadsTest, WhatCannotRunIsAFailedTrialWithItsReason) {
+TEST(OverlapThreadsTest, AConfigurationThatCannotRunIsAFailedTrialWithItsReason) {
   const auto reason = [](const OverlapConfig& config) {
     const auto trial = RunTrial(config, {.limits = {.max_samples = 5}});
     EXPECT_TRUE(trial.has_value());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges over NCCL are measured here on a NCCL that moves bytes between threads of this process.
+// Measures exchanges over a fake NCCL that moves bytes between threads of this process.
 #include "profiler/ranks/nccl_trial.h"
 
 #include <gmock/gmock.h>
@@ -9,6 +9,7 @@
 
 #include "build_config.h"
 #include "core/error.h"
+#include "profiler/ranks/exchange_session.h"
 #include "profiler/run_trial.h"
 #include "tests/core/expect_error.h"
 #include "tests/runtime/fake_nccl_ranks.h"
@@ -115,7 +116,7 @@ TEST_F(NcclTrialTest, MoreRanksThanDevicesAreUnavailable) {
   EXPECT_EQ(RunTrial(Config("hop", 8), settings)->outcome, TrialOutcome::kUnavailable);
 }
 
-TEST_F(NcclTrialTest, TheMethodSaysHowManySmsNcclMayTake) {
+TEST_F(NcclTrialTest, TheMethodNamesTheLimitOfSms) {
   NcclWorld world;
   EXPECT_EQ(NcclMethod(world), "nccl.wall20");
   world.options.most_ctas = 8;

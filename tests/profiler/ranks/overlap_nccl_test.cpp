@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention beside NCCL on emulated GPUs: order, what is launched, what is moved and computed. The
-// emulator runs one thing after the other, so times mean nothing.
+// Attention beside NCCL on emulated GPUs: the order of work, the launches, and the values. The
+// emulator runs one operation at a time, so the times have no meaning.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -55,7 +55,7 @@ class OverlapNcclTest : public ::testing::Test {
   }
 };
 
-TEST_F(OverlapNcclTest, EitherSideIsMeasuredBesideTheOtherWhateverTheDeviceDoesFirst) {
+TEST_F(OverlapNcclTest, EachKindOfWorkIsMeasuredBesideTheOtherUnderEverySchedule) {
   int turn = 0;
   for (const Schedule schedule : {Schedule::kRandom, Schedule::kEarly, Schedule::kLate}) {
     const RunSettings settings = Settings({.devices = 3, .sm_count = 4, .schedule = schedule});
@@ -75,7 +75,7 @@ TEST_F(OverlapNcclTest, EitherSideIsMeasuredBesideTheOtherWhateverTheDeviceDoesF
   EXPECT_EQ(emulated_gpu::BytesAlive(), 0U);
 }
 
-TEST_F(OverlapNcclTest, AKernelThatComputesNonsenseIsWrong) {
+TEST_F(OverlapNcclTest, AKernelThatComputesWrongValuesIsWrong) {
   const RunSettings settings = Settings({.devices = 2});
   emulated_gpu::BreakAttention(1e30F);
   const auto trial = RunTrial(Small("hop", 2, TimedSide::kAttention), settings);
@@ -104,7 +104,7 @@ TEST_F(OverlapNcclTest, AnInterruptLeavesNoTrial) {
   EXPECT_EQ(emulated_gpu::BytesAlive(), 0U);
 }
 
-TEST_F(OverlapNcclTest, WhatTheDevicesCannotDoIsSaid) {
+TEST_F(OverlapNcclTest, AConfigurationThatTheDevicesCannotRunIsReported) {
   const RunSettings settings = Settings({.devices = 2, .sm_count = 4});
   const auto tried = [&](const OverlapConfig& config, TrialOutcome outcome) {
     const auto trial = RunTrial(config, settings);

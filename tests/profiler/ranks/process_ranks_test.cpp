@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges between processes, the whole tool: emulated GPUs, real processes, real sockets, and a
-// NCCL that really moves bytes from process to process. What is killed, stopped or started wrongly
-// must end in one line and a clean machine.
+// Exchanges between processes with the whole tool: emulated GPUs, real processes, real sockets, and
+// a stand-in for NCCL that moves bytes between processes. A run whose ranks are killed, stopped or
+// started wrongly must print one line and leave no process and no shared memory behind.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -51,7 +51,7 @@ std::unique_ptr<BackgroundProcess> Start(const std::string& flags,
   return StartTool(Command(flags), variables);
 }
 
-/// One rank as Open MPI starts it.
+/// Starts one rank with Open MPI's variables.
 std::unique_ptr<BackgroundProcess> StartRank(int rank, int size, const std::string& flags) {
   return Start(flags,
                {{"OMPI_COMM_WORLD_RANK", std::to_string(rank)},
@@ -67,7 +67,7 @@ std::size_t TrialsIn(const std::string& path) {
   }
 }
 
-/// Segments of the fake NCCL that `pid` made.
+/// Shared-memory segments of the fake NCCL that `pid` created.
 std::vector<std::string> SegmentsOf(pid_t pid) {
   std::vector<std::string> found;
   for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
@@ -79,8 +79,7 @@ std::vector<std::string> SegmentsOf(pid_t pid) {
 
 bool IsThere(pid_t pid) { return ::kill(pid, 0) == 0; }
 
-/// A run of `ranks` processes that it started itself and that has stored two trials; it would go on
-/// for long.
+/// A long run that has started `ranks` processes and stored two trials.
 class RunningRanks {
  public:
   explicit RunningRanks(int ranks, const std::string& flags = "")
@@ -94,7 +93,7 @@ class RunningRanks {
   [[nodiscard]] BackgroundProcess& tool() { return *tool_; }
   [[nodiscard]] const std::vector<pid_t>& others() const { return others_; }
 
-  /// Nothing is left of it but finished trials.
+  /// Expects that only the finished trials are left.
   void ExpectCleanAfter(const std::vector<pid_t>& more = {}) {
     for (const pid_t pid : others_) EXPECT_TRUE(Eventually([&] { return !IsThere(pid); })) << pid;
     for (const pid_t pid : more) EXPECT_FALSE(IsThere(pid));
@@ -147,11 +146,12 @@ TEST(ProcessRanksTest, OneGpuIsCheckedAndNeverTimed) {
   const auto tool =
       Start("--processes --one-gpu --ranks 2 -b 4K -e 4K", {{"DBSP_EMULATED_DEVICES", "1"}});
   EXPECT_EQ(tool->Code(), 0) << tool->Err();
-  EXPECT_THAT(tool->Out(), HasSubstr("6 exchanges checked: 6 right, 0 not; no times were taken"));
+  EXPECT_THAT(tool->Out(),
+              HasSubstr("6 exchanges checked: 6 right, 0 wrong or failed; no times were taken"));
   EXPECT_THAT(tool->Out(), Not(HasSubstr("GB/s")));
 }
 
-TEST(ProcessRanksTest, TrialsAreStoredWithWhereTheyRanAndReused) {
+TEST(ProcessRanksTest, TrialsAreStoredWithTheirRanksAndReused) {
   const TemporaryFolder folder;
   const std::string db = (folder / "p.db").string();
   const std::string flags = "--processes --ranks 2 -b 4K -e 4K --budget 2s --db " + db;
@@ -174,7 +174,7 @@ TEST(ProcessRanksTest, TrialsAreStoredWithWhereTheyRanAndReused) {
   EXPECT_THAT(again->Out(), HasSubstr(std::to_string(trials.size()) + " reused"));
 }
 
-/// The tool on the suite of overlaps, of a layer that an emulated GPU computes in a moment.
+/// Starts the tool with --suite overlap and a layer that an emulated GPU computes quickly.
 std::unique_ptr<BackgroundProcess> StartOverlaps(const TemporaryFolder& folder,
                                                  const std::string& flags,
                                                  const Variables& variables = {}) {
@@ -224,7 +224,7 @@ TEST(ProcessRanksTest, AnOverlapWithAWrongValueIsStoredAsWrong) {
   }
 }
 
-TEST(ProcessRanksTest, ARankKilledInAnOverlapIsNamedAndFinishedOnesAreKept) {
+TEST(ProcessRanksTest, ARankKilledInAnOverlapIsNamedAndFinishedTrialsAreKept) {
   const TemporaryFolder folder;
   const std::string db = (folder / "p.db").string();
   const auto tool = StartOverlaps(folder, "--processes --ranks 2 --budget 50s");
@@ -249,7 +249,7 @@ TEST(ProcessRanksTest, AKilledRankIsNamedAndEndsTheRun) {
   running.ExpectCleanAfter();
 }
 
-TEST(ProcessRanksTest, AStoppedRankMeetsTheDeadline) {
+TEST(ProcessRanksTest, AStoppedRankEndsTheRunAtTheDeadline) {
   RunningRanks running(3, "--deadline 2s");
   ::kill(running.others().at(0), SIGSTOP);
   EXPECT_EQ(running.tool().Code(), 1) << running.tool().Err();
@@ -258,7 +258,7 @@ TEST(ProcessRanksTest, AStoppedRankMeetsTheDeadline) {
   running.ExpectCleanAfter();
 }
 
-TEST(ProcessRanksTest, RanksDoNotOutliveTheOneThatStartedThem) {
+TEST(ProcessRanksTest, RanksEndWithTheProcessThatStartedThem) {
   RunningRanks running(3);
   running.tool().Signal(SIGKILL);
   EXPECT_EQ(running.tool().Code(), -SIGKILL);
@@ -278,7 +278,7 @@ TEST(ProcessRanksTest, AnExchangeThatHangsFailsAndTheNextOnesRun) {
   const auto tool = Start("--processes --check --ranks 2 -b 4K -e 4K --deadline 3s",
                           {{"DBSP_FAKE_NCCL_HANG", "1"}});
   EXPECT_EQ(tool->Code(), 1);
-  EXPECT_THAT(tool->Out(), HasSubstr("6 exchanges checked: 5 right, 1 not"));
+  EXPECT_THAT(tool->Out(), HasSubstr("6 exchanges checked: 5 right, 1 wrong or failed"));
   EXPECT_THAT(tool->Out(), HasSubstr("took more than 3 s"));
 }
 
@@ -288,10 +288,10 @@ TEST(ProcessRanksTest, AFailingRankIsNamedByRankZero) {
   EXPECT_EQ(tool->Code(), 1);
   EXPECT_THAT(tool->Out(), HasSubstr("failed  alltoall 2 ranks"));
   EXPECT_THAT(tool->Out(), HasSubstr("rank 1 ("));
-  EXPECT_THAT(tool->Out(), HasSubstr("the fake NCCL met a system error"));
+  EXPECT_THAT(tool->Out(), HasSubstr("the fake NCCL has a system error"));
 }
 
-TEST(LaunchedRanksTest, RanksOfALauncherMeetBesideTheDatabase) {
+TEST(LaunchedRanksTest, RanksOfALauncherFindRankZeroThroughAFileBesideTheDatabase) {
   const TemporaryFolder folder;
   const std::string db = (folder / "p.db").string();
   const std::string flags = "-b 4K -e 4K --budget 2s --db " + db;
@@ -304,10 +304,10 @@ TEST(LaunchedRanksTest, RanksOfALauncherMeetBesideTheDatabase) {
   EXPECT_FALSE(std::filesystem::exists(db + ".ranks"));
 }
 
-/// A launcher that this machine may have.
+/// A launcher that may be installed.
 struct RealLauncher {
-  const char* name;  ///< as dbsp knows it
-  const char* package;  ///< Debian's
+  const char* name;  ///< its name in dbsp
+  const char* package;  ///< the Debian package
   std::vector<std::string> command;
 };
 
@@ -319,7 +319,7 @@ class LaunchedBy : public ::testing::TestWithParam<RealLauncher> {
                    << GetParam().package << ")";
     }
   }
-  /// `ranks` processes of the tool.
+  /// Starts `ranks` processes of the tool through the launcher.
   [[nodiscard]] std::unique_ptr<BackgroundProcess> Launch(int ranks,
                                                           const std::string& flags) const {
     std::vector<std::string> argv = GetParam().command;
@@ -352,7 +352,7 @@ TEST_P(LaunchedBy, AKilledProcessEndsTheRunAndLeavesFinishedTrials) {
   const std::string db = (folder / "p.db").string();
   const auto run = Launch(3, "-b 4K -e 64K --budget 50s --db " + db);
   ASSERT_TRUE(Eventually([&] { return TrialsIn(db) >= 2; })) << run->Err();
-  run->Signal(SIGTERM);  // launchers pass it on
+  run->Signal(SIGTERM);  // launchers forward the signal
   EXPECT_NE(run->Code(), 0);
   EXPECT_GE(TrialsIn(db), 2U);
 }
@@ -373,36 +373,37 @@ INSTANTIATE_TEST_SUITE_P(Real,
 
 TEST(LaunchedRanksTest, TwoProcessesOfOneRankAreRefused) {
   const TemporaryFolder folder;
-  const std::string flags = "--check --rendezvous file:" + (folder / "meet").string();
+  const std::string flags = "--check --rendezvous file:" + (folder / "rendezvous").string();
   std::vector<std::unique_ptr<BackgroundProcess>> ranks;
   for (const int rank : {0, 1, 1}) ranks.push_back(StartRank(rank, 3, flags));
   EXPECT_EQ(ranks[0]->Code(), 2);
-  EXPECT_THAT(ranks[0]->Err(), HasSubstr("two processes were given one rank"));
+  EXPECT_THAT(ranks[0]->Err(), HasSubstr("two processes have the same rank"));
   for (int i = 1; i < 3; ++i) {
     EXPECT_NE(ranks[i]->Code(), 0);
     EXPECT_EQ(ranks[i]->Err(), "");
   }
 }
 
-TEST(LaunchedRanksTest, RanksToldOfDifferentSizesAreRefused) {
+TEST(LaunchedRanksTest, RanksStartedForDifferentSizesAreRefused) {
   const TemporaryFolder folder;
-  const std::string flags = "--check --rendezvous file:" + (folder / "meet").string();
+  const std::string flags = "--check --rendezvous file:" + (folder / "rendezvous").string();
   const auto zero = StartRank(0, 2, flags);
   const auto one = StartRank(1, 3, flags);
   EXPECT_EQ(zero->Code(), 2);
-  EXPECT_THAT(zero->Err(), HasSubstr("was told of 3 ranks, rank 0 of 2"));
+  EXPECT_THAT(zero->Err(), HasSubstr("was started for 3 ranks, but rank 0 for 2"));
   EXPECT_EQ(one->Code(), 2);
 }
 
-TEST(LaunchedRanksTest, ARankThatDoesNotComeIsNamedAtTheDeadline) {
+TEST(LaunchedRanksTest, AMissingRankIsNamedAtTheDeadline) {
   const TemporaryFolder folder;
-  const std::string flags = "--check --deadline 2s --rendezvous file:" + (folder / "meet").string();
+  const std::string flags =
+      "--check --deadline 2s --rendezvous file:" + (folder / "rendezvous").string();
   const auto zero = StartRank(0, 3, flags);
   const auto two = StartRank(2, 3, flags);
   EXPECT_EQ(zero->Code(), 1);
-  EXPECT_THAT(zero->Err(), HasSubstr("2 of 3 ranks came within 2 s; missing: 1"));
+  EXPECT_THAT(zero->Err(), HasSubstr("2 of 3 ranks joined within 2 s; missing: 1"));
   EXPECT_EQ(two->Code(), 1);
-  EXPECT_FALSE(std::filesystem::exists(folder / "meet"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "rendezvous"));
 }
 
 TEST(LaunchedRanksTest, APortInUseIsOneLine) {
@@ -413,22 +414,22 @@ TEST(LaunchedRanksTest, APortInUseIsOneLine) {
   EXPECT_THAT(zero->Err(), HasSubstr("rank 0 cannot listen on port " + port));
 }
 
-TEST(LaunchedRanksTest, WhatCannotBeIsRefusedBeforeAnythingStarts) {
+TEST(LaunchedRanksTest, ContradictoryFlagsAreRefusedBeforeAnythingStarts) {
   const auto code = [](const std::string& flags, const Variables& variables, const char* words) {
     const auto tool = Start(flags, variables);
     EXPECT_EQ(tool->Code(), 2) << flags;
     EXPECT_THAT(tool->Err(), HasSubstr(words));
   };
   const Variables launched{{"OMPI_COMM_WORLD_RANK", "0"}, {"OMPI_COMM_WORLD_SIZE", "2"}};
-  code("--check", launched, "say --rendezvous");
-  code("--processes --check", launched, "Open MPI has started 2");
+  code("--check", launched, "give --rendezvous");
+  code("--processes --check", launched, "Open MPI already started 2");
   code("--check --ranks 4 --db p.db", launched, "Open MPI started 2 ranks");
   code("--check --rendezvous nowhere", launched, "expected host:port or file:PATH");
-  code("--check", {}, "take --processes");
+  code("--check", {}, "use --processes");
   code("--processes --check --ranks 1", {}, "2 or more");
   const auto quick = StartTool({kTool, "--suite", "quick", "--db", "p.db"}, launched);
   EXPECT_EQ(quick->Code(), 2);
-  EXPECT_THAT(quick->Err(), HasSubstr("only --suite collectives or overlap"));
+  EXPECT_THAT(quick->Err(), HasSubstr("only --suite collectives and overlap"));
   const auto overlap =
       StartTool({kTool, "--suite", "overlap", "--device", "cuda", "--processes", "--check"}, {});
   EXPECT_EQ(overlap->Code(), 2);

@@ -21,7 +21,7 @@ AttentionConfig Shape(int heads, int rows, int cols, const std::string& pattern)
   return config;
 }
 
-TEST(PatternTest, ListsHoldExactlyTheBlocksAndRowsTheConfigurationSays) {
+TEST(PatternTest, ListsHaveExactlyTheBlocksAndRowsOfTheConfiguration) {
   for (const std::string& pattern : PatternNames()) {
     for (const auto& [heads, rows, cols] :
          {std::tuple{1, 1, 1}, {3, 7, 5}, {2, 16, 33}, {5, 1, 9}, {1, 9, 1}}) {
@@ -55,7 +55,7 @@ TEST(PatternTest, TheSameConfigurationGivesTheSameLists) {
   EXPECT_NE(MakeLists(config).list, MakeLists(other).list);
 }
 
-TEST(PatternTest, SkewedRowsGrowAndUniformRowsAreAlike) {
+TEST(PatternTest, SkewedRowsGrowAndUniformRowsAreEqual) {
   const BlockLists skewed = MakeLists(WithDensity(Shape(1, 20, 100, "skewed"), 0.3));
   EXPECT_EQ(skewed.begin[1], 0);
   EXPECT_GT(skewed.begin[20] - skewed.begin[19], 50);

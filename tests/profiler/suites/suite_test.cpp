@@ -50,7 +50,7 @@ void ExpectSane(const std::vector<TrialConfig>& suite, int ranks) {
   }
 }
 
-TEST(SuiteTest, EverySuiteHasSaneTrialsOnceEach) {
+TEST(SuiteTest, EverySuiteHasValidTrialsWithoutDuplicates) {
   for (const char* name : {"quick", "full", "overlap"}) {
     for (const int ranks : {1, 2, 3, 6, 8}) {
       if (ranks == 1 && std::string(name) == "overlap") continue;
@@ -91,7 +91,7 @@ TEST(SuiteTest, TheBeginningHasSomeOfEveryCategory) {
   EXPECT_EQ(categories.size(), 4U);
 }
 
-/// op, timed side and ranks of the overlaps.
+/// Op, timed side and ranks of each overlap.
 std::multiset<std::string> Overlaps(const std::vector<TrialConfig>& suite) {
   std::multiset<std::string> found;
   for (const TrialConfig& config : suite) {
@@ -103,7 +103,7 @@ std::multiset<std::string> Overlaps(const std::vector<TrialConfig>& suite) {
   return found;
 }
 
-TEST(SuiteTest, WhatAPlanIsConditionedOnIsInQuickAndFull) {
+TEST(SuiteTest, QuickAndFullHaveTheOverlapsThatEveryPlanNeeds) {
   const std::multiset<std::string> four{
       "alltoall attention 6", "alltoall exchange 6", "hop attention 6", "hop exchange 6"};
   for (const char* name : {"quick", "full"}) {
@@ -116,7 +116,7 @@ TEST(SuiteTest, WhatAPlanIsConditionedOnIsInQuickAndFull) {
   }
 }
 
-TEST(SuiteTest, OverlapsAreOfEveryOpSideAndRankCountTheUsefulFirst) {
+TEST(SuiteTest, OverlapsCoverEveryOpSideAndRankCountMostUsefulFirst) {
   SuiteOptions options{.suite = "overlap", .ranks = 6};
   const auto suite = MakeSuite(options);
   EXPECT_EQ(suite.size(), 3U * 2 * 3 * 4);  // bytes, calls, ranks 6, 4 and 2, ops and sides
@@ -139,7 +139,7 @@ TEST(SuiteTest, OverlapsAreOfEveryOpSideAndRankCountTheUsefulFirst) {
   EXPECT_THROW((void)MakeSuite(options), Error);
 }
 
-TEST(SuiteTest, OnAGpuOverlapsAreMeasuredAtMarginsThatLeaveMostOfIt) {
+TEST(SuiteTest, OnAGpuOverlapsHaveSmMarginsBelowHalfTheDevice) {
   for (const auto& [sms, margins] :
        {std::pair{132, std::set{0, 4, 8, 16}}, std::pair{24, std::set{0, 4, 8}}}) {
     SuiteOptions options{.suite = "overlap", .ranks = 2};
@@ -174,7 +174,7 @@ TEST(SuiteTest, AWorkloadsShapesComeFirstForEveryDegree) {
                 {1, 8}, {1, 4}, {2, 4}, {2, 2}, {3, 3}, {3, 2}, {5, 2}, {5, 1}}));
 }
 
-TEST(SuiteTest, TwoPassesAskForTheShapesOfHalfTheRanksWhereTheyAreEven) {
+TEST(SuiteTest, TwoPassesAddTheShapesOfHalfTheRanksForAnEvenNumber) {
   Workload workload = SmallWorkload();
   const auto one = MakeSuite({.ranks = 6, .workload = workload});
   workload.model.passes = 2;
@@ -195,13 +195,13 @@ TEST(SuiteTest, TwoPassesAskForTheShapesOfHalfTheRanksWhereTheyAreEven) {
       largest_hop = std::max(largest_hop, x->bytes_per_rank);
     }
   }
-  // 5 heads and 8 query blocks over 3x1 and 1x3 ranks; 2 and 5 heads are of 6 ranks, too
+  // 5 heads and 8 query blocks over 3x1 and 1x3 ranks; 2 and 5 heads also occur with 6 ranks
   EXPECT_TRUE(calls.contains({2, 8}));
   EXPECT_TRUE(calls.contains({5, 3}));
   EXPECT_TRUE(exchanging.contains(3));
-  // K and V of all heads of a third of the tokens
+  // K and V of all heads for a third of the tokens
   EXPECT_GE(largest_hop, 2 * 5 * (500 / 3) * 32 * 4);
-  // Five ranks cannot be halved.
+  // An odd number of ranks has no halves.
   workload.model.passes = 1;
   const auto odd = MakeSuite({.ranks = 5, .workload = workload});
   workload.model.passes = 2;
@@ -243,7 +243,7 @@ TEST(SuiteTest, LongCallsLoseRowsThenHeadsAndNoColumns) {
   EXPECT_TRUE(columns.contains(cols));
 }
 
-TEST(SuiteTest, ExchangesSayHowManyHostsTheirRanksAreOn) {
+TEST(SuiteTest, ExchangesHaveTheNumberOfHostsOfTheirRanks) {
   SuiteOptions options{.suite = "collectives", .ranks = 8};
   options.sweep.nodes_of = [](int ranks) { return (ranks + 3) / 4; };
   for (const TrialConfig& config : MakeSuite(options)) {

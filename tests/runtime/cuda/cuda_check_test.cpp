@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of CUDA's errors; CUDA's own words need no device.
+// Handling of CUDA's errors. CUDA's error texts need no device.
 #include "runtime/cuda/cuda_check.h"
 
 #include <cuda_runtime.h>
@@ -15,7 +15,7 @@ namespace {
 
 using dbsp::testing::ExpectError;
 
-TEST(CudaCheckTest, AnErrorNamesCallPlaceAndWords) {
+TEST(CudaCheckTest, AnErrorHasCallPlaceAndText) {
   EXPECT_NO_THROW(CheckCuda(cudaSuccess, "cudaMalloc(&p, n)", "/a/b/x.cpp", 7));
   ExpectError(
       ErrorCode::kUnavailable,
@@ -37,13 +37,14 @@ TEST(CudaCheckDeathTest, AnErrorThatLosesTheContextEndsTheProcess) {
                                   cudaErrorMisalignedAddress,
                                   cudaErrorAssert,
                                   cudaErrorIllegalInstruction}) {
-    EXPECT_EXIT(CheckCuda(error, "cudaEventSynchronize(e)", "event.cpp", 31),
-                ::testing::ExitedWithCode(4),
-                "^dbsp: event.cpp:31: cudaEventSynchronize: .*; the device context is lost");
+    EXPECT_EXIT(
+        CheckCuda(error, "cudaEventSynchronize(e)", "event.cpp", 31),
+        ::testing::ExitedWithCode(4),
+        "^dbsp: event.cpp:31: cudaEventSynchronize: .*; this error loses the device context");
   }
 }
 
-TEST(CudaCheckTest, OtherErrorsDoNot) {
+TEST(CudaCheckTest, OtherErrorsDoNotEndTheProcess) {
   for (const cudaError_t error : {cudaErrorMemoryAllocation,
                                   cudaErrorInvalidValue,
                                   cudaErrorNoDevice,
@@ -55,7 +56,7 @@ TEST(CudaCheckTest, OtherErrorsDoNot) {
   }
 }
 
-TEST(CudaCheckTest, ADriverServesToolkitsOfItsMajorVersionAndOlder) {
+TEST(CudaCheckTest, ADriverRunsToolkitsOfItsMajorVersionAndOlder) {
   EXPECT_NO_THROW(RequireDriverFor(13000, 13010));
   EXPECT_NO_THROW(RequireDriverFor(13010, 13000));
   EXPECT_NO_THROW(RequireDriverFor(14000, 13000));
@@ -64,7 +65,7 @@ TEST(CudaCheckTest, ADriverServesToolkitsOfItsMajorVersionAndOlder) {
   });
 }
 
-TEST(CudaCheckTest, MemoryShortageSaysHowMuchWasAskedAndIsFree) {
+TEST(CudaCheckTest, AMemoryShortageReportsRequestedAndFreeMemory) {
   const auto gib = [](double n) { return static_cast<std::size_t>(n * 1024 * 1024 * 1024); };
   ExpectError(ErrorCode::kUnavailable,
               {"device memory: keys needs 12.50 GiB, but 3.25 of 139.75 GiB are free"},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening a device with every kind of driver but a working one, and the owner of handles.
+// Opening a device with every kind of driver that does not work, and UniqueHandle.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -32,7 +32,7 @@ struct CountingTraits {
 };
 using Handle = UniqueHandle<CountingTraits>;
 
-TEST(UniqueHandleTest, ClosesWhatItHoldsOnce) {
+TEST(UniqueHandleTest, ClosesItsHandleOnce) {
   Closed().clear();
   {
     const Handle nothing;
@@ -43,11 +43,11 @@ TEST(UniqueHandleTest, ClosesWhatItHoldsOnce) {
     EXPECT_EQ(moved.get(), 1);
     Handle two(2);
     two = std::move(moved);
-    EXPECT_EQ(Closed(), std::vector<int>{2}) << "assignment closes what was held";
+    EXPECT_EQ(Closed(), std::vector<int>{2}) << "assignment closes the previous handle";
     two.Reset(3);
     EXPECT_EQ(two.Release(), 3);
     Handle zero(0);
-    EXPECT_TRUE(zero) << "only the traits say which value is null";
+    EXPECT_TRUE(zero) << "the traits define the null value";
   }
   EXPECT_EQ(Closed(), (std::vector<int>{2, 1, 0}));
 }
@@ -64,7 +64,7 @@ TEST(OpenCudaDeviceTest, ADriverOlderThanTheToolkitIsOneLine) {
   EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1);
 }
 
-TEST(OpenCudaDeviceTest, AMissingDeviceIsSaid) {
+TEST(OpenCudaDeviceTest, AMissingDeviceIsReported) {
   const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
   const auto none = RunTool("runtime_open_cuda_device", {});
   EXPECT_EQ(none.exit_code, 3);
@@ -75,7 +75,7 @@ TEST(OpenCudaDeviceTest, AMissingDeviceIsSaid) {
   EXPECT_THAT(third.err, HasSubstr("no device 2; there are 2"));
 }
 
-TEST(OpenCudaDeviceTest, ADriverThatLacksMostOfItselfIsAnErrorInWords) {
+TEST(OpenCudaDeviceTest, ADriverWithoutMostFunctionsIsReported) {
   const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
   const EnvironmentVariable devices("DBSP_FAKE_CUDA_DEVICES", "1");
   const auto run = RunTool("runtime_open_cuda_device", {});
@@ -84,7 +84,7 @@ TEST(OpenCudaDeviceTest, ADriverThatLacksMostOfItselfIsAnErrorInWords) {
   EXPECT_THAT(run.err, HasSubstr("cudaSetDevice: "));
 }
 #else
-TEST(OpenCudaDeviceTest, ABuildWithoutCudaSaysSo) {
+TEST(OpenCudaDeviceTest, ABuildWithoutCudaReportsIt) {
   const auto path = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
   const auto run = RunTool("runtime_open_cuda_device", {});
   EXPECT_EQ(run.exit_code, 3);
@@ -92,7 +92,7 @@ TEST(OpenCudaDeviceTest, ABuildWithoutCudaSaysSo) {
 }
 #endif
 
-TEST(OpenCudaDeviceTest, WithoutADriverItSaysNoDriver) {
+TEST(OpenCudaDeviceTest, AMissingDriverIsReported) {
   const auto run = RunTool("runtime_open_cuda_device", {});
   if (run.exit_code == 0) GTEST_SKIP() << "this machine has an NVIDIA driver";
   EXPECT_EQ(run.exit_code, 3);

@@ -24,7 +24,7 @@ CopyRecord Copy(std::int64_t start, std::int64_t end, std::uint32_t correlation)
   return copy;
 }
 
-TEST(ActivityTest, ATieMayComeAfterWhatItTies) {
+TEST(ActivityTest, ASegmentMayComeAfterItsRecord) {
   ActivityCollector collector;
   collector.Add(Kernel(200, 300, 5));
   collector.Add(Kernel(100, 150, 6));
@@ -56,7 +56,7 @@ TEST(ActivityTest, RecordsWithoutTimesAreCountedAndKeptOutOfTheLists) {
   EXPECT_EQ(Describe(trace.losses), "3 dropped, 5 untimed");
 }
 
-TEST(ActivityTest, DevicesAreToldApartAndNcclsKernelsAreKnownByName) {
+TEST(ActivityTest, DevicesAreSeparateAndNcclsKernelsAreRecognisedByName) {
   ActivityCollector collector;
   const auto on = [](auto record, std::uint32_t device, const char* name) {
     record.device = device;
@@ -101,7 +101,7 @@ TEST(ActivityTest, ASegmentIsBusyForTheUnionOfItsIntervals) {
   EXPECT_EQ(activity.copied_bytes, 1000);
 }
 
-TEST(ActivityTest, MarkersArePairedAndTiedThroughTheCallsInsideThem) {
+TEST(ActivityTest, MarkersArePairedAndGetTheSegmentOfTheirCalls) {
   ActivityCollector collector;
   const auto range = [&](std::uint32_t id, std::int64_t from, std::int64_t to, const char* name) {
     collector.Add(MarkerEvent{.id = id, .end = true, .time_ns = to, .thread = 4});
@@ -133,7 +133,7 @@ TEST(ActivityTest, MarkersArePairedAndTiedThroughTheCallsInsideThem) {
   EXPECT_EQ(markers["point"].time.start_ns, markers["point"].time.end_ns);
 }
 
-TEST(ActivityTest, RangesThatTheTraceOnlyOpensOrClosesAreCounted) {
+TEST(ActivityTest, RangesWithOneEndAreCounted) {
   ActivityCollector collector;
   collector.Add(MarkerEvent{.id = 1, .start = true, .time_ns = 10});
   collector.Add(MarkerEvent{.id = 2, .end = true, .time_ns = 20});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counters: the host half against the real libcupti where it is installed, which needs no GPU, and
-// both halves, with every way down to "none", against the fakes.
+// Counters: CounterHost with the real libcupti if it is installed, which needs no GPU, and all
+// sources with fake libraries.
 #include "runtime/cupti/counters.h"
 
 #include <dlfcn.h>
@@ -31,7 +31,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 
-/// Where a libcupti with its libnvperf_host stands; nothing when there is none.
+/// Folder of a libcupti with its libnvperf_host; nothing without one.
 std::optional<std::string> RealLibrary() {
   for (const char* name : {"libcupti.so.13",
                            DBSP_CUPTI_INCLUDE "/../lib/libcupti.so.13",
@@ -68,7 +68,7 @@ TEST_F(RealCounterHostTest, TheDefaultCountersTakeOnePassOnAmpereAndHopper) {
   }
 }
 
-TEST_F(RealCounterHostTest, WhatNeedsMorePassesSaysSo) {
+TEST_F(RealCounterHostTest, MetricsThatNeedMorePassesReportThem) {
   // 8 with CUPTI 13.0; a breakdown over many units never fits one.
   EXPECT_GT(host_->Plan("GH100", {"sm__throughput.avg.pct_of_peak_sustained_elapsed"}).passes, 1);
 }
@@ -141,7 +141,7 @@ TEST_F(CountersTest, MorePassesRunTheWorkAgain) {
   EXPECT_EQ(profiler.Measure([this] { ++runs_; }).at("dram__bytes.sum"), 1003);
 }
 
-TEST_F(CountersTest, WhereCountersAreForbiddenGpmAnswersAndTheReasonIsKept) {
+TEST_F(CountersTest, WithoutPermissionGpmIsUsedAndTheReasonIsKept) {
   const EnvironmentVariable forbidden("DBSP_FAKE_CUPTI_RANGE", "35");
   const CounterReading reading = Read();
   EXPECT_EQ(reading.source, CounterSource::kGpm);
@@ -159,7 +159,7 @@ TEST_F(CountersTest, WhereCountersAreForbiddenGpmAnswersAndTheReasonIsKept) {
                           Pair("sm_util", 20)));
 }
 
-TEST_F(CountersTest, WithNeitherThereAreNoCountersAndBothReasons) {
+TEST_F(CountersTest, WithoutBothSourcesThereAreNoCountersAndTwoReasons) {
   const EnvironmentVariable another("DBSP_FAKE_CUPTI_RANGE", "39");
   const EnvironmentVariable gpm("DBSP_FAKE_NVML_GPM", "0");
   const CounterReading reading = Read();
@@ -189,16 +189,16 @@ TEST_F(CountersTest, NoContextAndDroppedCountsAreReasonsToo) {
   EXPECT_THAT(Read().why, HasSubstr("were dropped"));
 }
 
-TEST_F(CountersTest, AMetricTheChipLacksIsTheCallersMistake) {
+TEST_F(CountersTest, AMetricThatTheChipDoesNotHaveIsAnInvalidArgument) {
   request_.metrics = {"dram__bytes.sum", "nonsense.sum"};
   ExpectError(
       ErrorCode::kInvalidArgument, {"GH100 cannot count 'nonsense.sum'"}, [&] { (void)Read(); });
 }
 
-TEST_F(CountersTest, ARunThatFailsIsNoRefusal) {
+TEST_F(CountersTest, AnErrorOfTheRunIsNotAnErrorOfTheSource) {
   EXPECT_THROW((void)ReadCounters(request_, [] { throw std::runtime_error("the run"); }),
                std::runtime_error);
-  // Even where its error looks like one of a source.
+  // Also when its error has the code of a failed source.
   ExpectError(ErrorCode::kUnavailable, {"the run's own"}, [&] {
     (void)ReadCounters(request_, [] { Fail(ErrorCode::kUnavailable, "the run's own"); });
   });

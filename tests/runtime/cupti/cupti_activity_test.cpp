@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Buffers with the bytes CUPTI 13 writes, made of cupti.h's own structs, read through the walker of
-// the real libcupti where it is installed (it needs no GPU) and through the fake's everywhere.
+// Decodes buffers in the format of CUPTI 13, which are built from cupti.h's structs. Uses the real
+// libcupti if it is installed (it needs no GPU), and the fake one always.
 #include "runtime/cupti/cupti_activity.h"
 
 #include <cupti.h>
@@ -24,7 +24,7 @@ using dbsp::testing::EnvironmentVariable;
 using dbsp::testing::ExpectError;
 using dbsp::testing::FakeLibrary;
 
-/// Records one after the other, as in a buffer of CUPTI's.
+/// A buffer of successive records, as CUPTI writes it.
 class Buffer {
  public:
   template <typename Record>
@@ -111,7 +111,7 @@ CUpti_ActivityMarker2 Marker(CUpti_ActivityFlag flag, std::uint64_t time, const 
   return record;
 }
 
-/// Where a libcupti of the vendor's stands; nothing when there is none.
+/// Folder of the vendor's libcupti; nothing without one.
 std::optional<std::string> RealLibrary() {
   for (const char* name : {"libcupti.so.13",
                            DBSP_CUPTI_INCLUDE "/../lib/libcupti.so.13",
@@ -143,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(Walkers,
                            return test.param == Walker::kFake ? "Fake" : "Real";
                          });
 
-TEST_P(ActivityDecoderTest, EveryKindComesBackFieldByField) {
+TEST_P(ActivityDecoderTest, EveryKindIsDecodedFieldByField) {
   CUpti_ActivityMemcpyPtoP4 peer{};
   peer.kind = CUPTI_ACTIVITY_KIND_MEMCPY2;
   peer.bytes = 77;
@@ -195,7 +195,7 @@ TEST_P(ActivityDecoderTest, EveryKindComesBackFieldByField) {
   EXPECT_FALSE(trace.losses.any()) << Describe(trace.losses);
 }
 
-TEST_P(ActivityDecoderTest, IdsOfOtherToolsTieNothing) {
+TEST_P(ActivityDecoderTest, IdsOfOtherToolsAreIgnored) {
   CUpti_ActivityExternalCorrelation other = Tie(5, 99);
   other.externalKind = CUPTI_EXTERNAL_CORRELATION_KIND_OPENACC;
   const ActivityTrace trace = Buffer().Put(other).Put(Kernel(1, 2, 5)).Read(library_);
@@ -203,12 +203,12 @@ TEST_P(ActivityDecoderTest, IdsOfOtherToolsTieNothing) {
   EXPECT_FALSE(trace.losses.any());
 }
 
-TEST_P(ActivityDecoderTest, ABufferCutAnywhereGivesItsWholeRecordsAndCountsTheRest) {
+TEST_P(ActivityDecoderTest, ATruncatedBufferGivesItsCompleteRecordsAndCountsTheRest) {
   Buffer buffer;
   buffer.Put(Tie(5, 9)).Put(Kernel(1, 2, 5)).Put(Copy(CUPTI_ACTIVITY_MEMCPY_KIND_HTOD, 5));
   constexpr std::size_t kTie = sizeof(CUpti_ActivityExternalCorrelation);
   constexpr std::size_t kKernel = sizeof(CUpti_ActivityKernel10);
-  // The walker reads a record's kind, 4 bytes, before it asks whether the record fits.
+  // CUPTI reads a record's kind, 4 bytes, before it checks whether the record fits.
   for (std::size_t valid = 4; valid < buffer.size(); valid += 4) {
     const ActivityTrace trace = buffer.Read(library_, valid);
     EXPECT_EQ(trace.kernels.size(), valid >= kTie + kKernel ? 1U : 0U) << valid;
@@ -219,7 +219,7 @@ TEST_P(ActivityDecoderTest, ABufferCutAnywhereGivesItsWholeRecordsAndCountsTheRe
   EXPECT_FALSE(buffer.Read(library_).losses.any());
 }
 
-TEST_P(ActivityDecoderTest, AtAKindNobodyKnowsTheRestIsCounted) {
+TEST_P(ActivityDecoderTest, AfterAnUnknownKindTheRestIsCounted) {
   Buffer buffer;
   buffer.Put(Kernel(1, 2, 5));
   for (const std::uint32_t kind : {0U, 99U, 0x7ffffffeU}) {
@@ -231,7 +231,7 @@ TEST_P(ActivityDecoderTest, AtAKindNobodyKnowsTheRestIsCounted) {
   }
 }
 
-TEST_P(ActivityDecoderTest, KindsNobodyAskedForAreSteppedOver) {
+TEST_P(ActivityDecoderTest, KindsThatWereNotRequestedAreSkipped) {
   CUpti_ActivityName name{};
   name.kind = CUPTI_ACTIVITY_KIND_NAME;
   const ActivityTrace trace = Buffer().Put(name).Put(Kernel(1, 2, 5)).Read(library_);
@@ -261,15 +261,14 @@ TEST(FakeCuptiTest, RecordsHaveTheSizesOfTheHeader) {
             sizeof(CUpti_ActivityExternalCorrelation));
 }
 
-/// A session over the fake, which delivers what the test records as CUPTI delivers it.
+/// A session with the fake CUPTI, which delivers the test's records.
 class ActivitySessionTest : public ::testing::Test {
  protected:
   template <typename Record>
   void Deliver(const Record& record) {
     fake_.Get<void(const void*, std::size_t)>("FakeCuptiRecord")(&record, sizeof(record));
   }
-  /// What a launch leaves behind: its tie when an id is pushed on this thread, its call, its
-  /// kernel.
+  /// Records a launch: the segment, if one is pushed on this thread, the call and the kernel.
   void Launch(std::uint32_t correlation) {
     std::uint64_t id = 0;
     if (fake_.Get<int(std::uint64_t*)>("FakeCuptiTopId")(&id) != 0) Deliver(Tie(correlation, id));
@@ -309,7 +308,7 @@ TEST_F(ActivitySessionTest, LaunchesBelongToTheInnermostSegmentOfTheirThread) {
   EXPECT_FALSE(trace.losses.any());
   EXPECT_EQ(Enabled(), 0);
   EXPECT_EQ(Finalized(), finalized + 1);
-  ExpectError(ErrorCode::kInternal, {"ended already"}, [&] { (void)session.Stop(); });
+  ExpectError(ErrorCode::kInternal, {"already ended"}, [&] { (void)session.Stop(); });
 }
 
 TEST_F(ActivitySessionTest, ManyBuffersGiveEveryRecord) {
@@ -322,7 +321,7 @@ TEST_F(ActivitySessionTest, ManyBuffersGiveEveryRecord) {
   EXPECT_FALSE(trace.losses.any());
 }
 
-TEST_F(ActivitySessionTest, PastItsMemoryRecordsAreDroppedAndCounted) {
+TEST_F(ActivitySessionTest, WithoutMemoryRecordsAreDroppedAndCounted) {
   ActivityOptions little = options_;
   little.most_bytes = 8192;
   ActivitySession session = ActivitySession::Start(little);
@@ -332,7 +331,7 @@ TEST_F(ActivitySessionTest, PastItsMemoryRecordsAreDroppedAndCounted) {
   EXPECT_EQ(trace.losses.dropped, static_cast<std::int64_t>(100 - trace.kernels.size()));
 }
 
-TEST_F(ActivitySessionTest, AnotherProfilerIsNamedAndLeftAlone) {
+TEST_F(ActivitySessionTest, AnotherProfilerIsReportedAndNotDetached) {
   const int finalized = Finalized();
   const EnvironmentVariable result("DBSP_FAKE_CUPTI_ENABLE", "39");
   ExpectError(ErrorCode::kUnavailable,
@@ -355,12 +354,12 @@ TEST_F(ActivitySessionTest, AfterAFailureASessionCanStart) {
   EXPECT_EQ(session.Stop().kernels.size(), 1U);
 }
 
-TEST_F(ActivitySessionTest, OneAtATimeAndAnAbandonedOneDetaches) {
+TEST_F(ActivitySessionTest, OneSessionAtATimeAndAnAbandonedOneDetaches) {
   const int finalized = Finalized();
   {
     const ActivitySession session = ActivitySession::Start(options_);
     ExpectError(
-        ErrorCode::kInternal, {"one a process"}, [&] { (void)ActivitySession::Start(options_); });
+        ErrorCode::kInternal, {"one per process"}, [&] { (void)ActivitySession::Start(options_); });
     EXPECT_EQ(Enabled(), 8);
     Launch(1);
   }
@@ -368,7 +367,7 @@ TEST_F(ActivitySessionTest, OneAtATimeAndAnAbandonedOneDetaches) {
   EXPECT_EQ(Finalized(), finalized + 1);
 }
 
-TEST_F(ActivitySessionTest, AbsenceAndOldLibrariesAreNamed) {
+TEST_F(ActivitySessionTest, MissingAndOldLibrariesAreReported) {
   ActivityOptions absent = options_;
   absent.library = "libnowhere.so.9";
   ExpectError(ErrorCode::kUnavailable, {"CUPTI: unavailable: libnowhere.so.9 not found"}, [&] {

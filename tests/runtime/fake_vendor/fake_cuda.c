@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stands in for libcuda.so.1: the functions that runtime/cuda_driver.cpp takes, answering what the
-   environment says. DBSP_FAKE_CUDA_INIT: result of cuInit; DBSP_FAKE_CUDA_DEVICES: device count;
+/* A fake libcuda.so.1 with the functions that runtime/cuda/cuda_driver.cpp uses. The environment sets
+   their results. DBSP_FAKE_CUDA_INIT: result of cuInit; DBSP_FAKE_CUDA_DEVICES: device count;
    DBSP_FAKE_CUDA_VERSION: driver version.
-   Built with DBSP_FAKE_OLD it lacks one function. */
+   Built with DBSP_FAKE_OLD, one function is missing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,7 @@ int cuDeviceGetName(char* name, int length, int device) {
   strncpy(name, "Fake GPU", (size_t)length);
   return 0;
 }
-/* cuda.h maps the plain names to these; which of the two depends on its version. */
+/* cuda.h maps function names to one of these two, depending on its version. */
 int cuDeviceGetUuid_v2(unsigned char* uuid, int device) {
   for (int i = 0; i < 16; ++i) uuid[i] = (unsigned char)(16 * device + i);
   return 0;

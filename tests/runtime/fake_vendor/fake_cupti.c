@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stands in for libcupti.so.13. DBSP_FAKE_CUPTI_RESULT: result of cuptiGetVersion, where 999 is one
-   that cuptiGetResultString does not know; DBSP_FAKE_CUPTI_ENABLE: result of cuptiActivityEnable.
-   The tests make the records: FakeCuptiRecord() puts one where CUPTI would, asking for buffers and
-   handing them back as CUPTI does. Built with DBSP_FAKE_OLD it lacks one function. */
+/* A fake libcupti.so.13. DBSP_FAKE_CUPTI_RESULT: result of cuptiGetVersion; cuptiGetResultString has
+   no text for 999; DBSP_FAKE_CUPTI_ENABLE: result of cuptiActivityEnable.
+   The tests make the records: FakeCuptiRecord() writes one into a buffer, which it requests and
+   returns as CUPTI does. Built with DBSP_FAKE_OLD, one function is missing. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,7 @@ int cuptiGetResultString(int result, const char** text) {
 }
 #endif
 
-/* Bytes of a record of CUPTI 13.0, by kind; the tests compare them with cupti.h. */
+/* Size of a record of CUPTI 13.0 in bytes, by kind. A test compares them with cupti.h. */
 size_t FakeCuptiRecordSize(uint32_t kind) {
   switch (kind) {
     case 3:

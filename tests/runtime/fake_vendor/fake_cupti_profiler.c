@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Range Profiler of the fake libcupti.so.13, which holds its callers to the order of calls.
-   It knows GH100 and every metric whose name has no "nonsense" in it; metric i (from 1) reads as
-   1000 i plus the passes that were run. DBSP_FAKE_CUPTI_PASSES: passes it asks for;
+/* The Range Profiler of the fake libcupti.so.13. It checks the order of calls. It supports GH100 and
+   every metric without "nonsense" in its name. The value of metric i (from 1) is 1000 i plus the
+   number of passes. DBSP_FAKE_CUPTI_PASSES: number of passes;
    DBSP_FAKE_CUPTI_RANGE: result of cuptiRangeProfilerEnable; DBSP_FAKE_CUPTI_DROP=1: the range's
    counts are dropped. */
 #include <stdint.h>

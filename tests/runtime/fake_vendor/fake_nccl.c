@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stands in for libnccl.so.2: a NCCL whose ranks are threads of one process and whose device memory
-   is the host's. It really moves the bytes, in the background, as a stream would: a stream is the
-   address of an int that counts what is enqueued there and not yet done (FakeNcclIdle). A test that
-   has streams of its own gives them by FakeNcclSetStreams: exchanges then wait for their turn there.
+/* A fake libnccl.so.2 whose ranks are threads of one process and whose device memory is host memory.
+   It moves the bytes in the background, as a stream would. A stream is the address of an int that
+   counts enqueued operations that are not done (FakeNcclIdle). A test with its own streams passes
+   them to FakeNcclSetStreams; exchanges then run in the order of those streams.
 
-   As in NCCL, communicators come up and exchanges go on behind the calls of a non-blocking
-   communicator, a group's sends and receives go on together, nothing compares counts, and a peer
-   that does not come is waited for until the communicator is aborted.
+   As with a non-blocking communicator of NCCL, communicators start up and exchanges run in the
+   background, the sends and receives of a group run together, counts are not compared, and a wait
+   for a missing peer lasts until the communicator is aborted.
 
    DBSP_FAKE_NCCL_VERSION: version code; DBSP_FAKE_NCCL_RESULT: result of ncclGetVersion and
-   ncclGetUniqueId; DBSP_FAKE_NCCL_HANG=R: what rank R enqueues never starts; DBSP_FAKE_NCCL_ERROR=R:
+   ncclGetUniqueId; DBSP_FAKE_NCCL_HANG=R: operations of rank R never start; DBSP_FAKE_NCCL_ERROR=R:
    ncclGroupEnd of rank R fails; DBSP_FAKE_NCCL_ASYNC=R: rank R's communicator reports a remote error
-   once it has enqueued something. Built with DBSP_FAKE_OLD it lacks one function. */
+   after its first operation. Built with DBSP_FAKE_OLD, one function is missing. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,14 +21,14 @@
 enum { kMostRanks = 64, kSuccess = 0, kSystemError = 2, kInvalidArgument = 4, kInvalidUsage = 5,
        kRemoteError = 6, kInProgress = 7, kFloat32 = 7, kSum = 0 };
 
-typedef enum { kSend, kRecv, kFirst, kReduce } Kind; /* kFirst: of a sum */
+typedef enum { kSend, kRecv, kFirst, kReduce } Kind; /* kFirst: the first summand */
 typedef struct Op {
   Kind kind;
   const float* from;
   float* to;
   size_t count;
   int peer;
-  int* done; /* of a send: set by its receiver */
+  int* done; /* for a send: set by its receiver */
 } Op;
 typedef struct Job {
   Op* ops;
@@ -36,7 +36,7 @@ typedef struct Job {
   int* stream;
   struct Job* next;
 } Job;
-typedef struct Post { /* a send that waits for its receiver */
+typedef struct Post { /* a send without its receiver */
   const Op* op;
   struct Post* next;
 } Post;
@@ -49,17 +49,17 @@ typedef struct World {
 typedef struct Comm {
   World* world;
   int rank, aborted, finalized, used;
-  int tickets, gone; /* exchanges on streams of the test; freed, but for them */
+  int tickets, gone; /* running exchanges on the test's streams; whether to free after them */
   Job *first, *last;
   pthread_t worker;
 } Comm;
 
-/* One lock for all: this fake is about order, not speed. */
+/* One lock for everything, because this fake need not be fast. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static World* worlds;
 static int ids, comms_alive;
-/* done is asked until it says 1, after start */
+/* start is called once; then done is polled until it returns 1 */
 typedef void (*StreamEnqueue)(void* stream, void (*start)(void*), int (*done)(void*), void* work);
 static StreamEnqueue stream_enqueue;
 static _Thread_local int group_depth;
@@ -67,7 +67,7 @@ static _Thread_local Op* group_ops;
 static _Thread_local int group_count;
 static _Thread_local Comm* group_comm;
 static _Thread_local int* group_stream;
-static char calls[kMostRanks][4096]; /* what each rank issued: "[ s1:5 r2:7 ] " */
+static char calls[kMostRanks][4096]; /* log of each rank's calls: "[ s1:5 r2:7 ] " */
 
 static int FromEnvironment(const char* name, int otherwise) {
   const char* text = getenv(name);
@@ -86,7 +86,7 @@ int ncclGetVersion(int* version) {
 }
 #ifndef DBSP_FAKE_OLD
 const char* ncclGetErrorString(int result) {
-  return result == kSystemError ? "the fake NCCL met a system error"
+  return result == kSystemError ? "the fake NCCL has a system error"
          : result == kRemoteError ? "the fake NCCL lost a peer"
                                   : "a fake failure";
 }
@@ -102,7 +102,7 @@ int ncclGetUniqueId(UniqueId* id) {
   return FromEnvironment("DBSP_FAKE_NCCL_RESULT", 0);
 }
 
-/* Waits; 0 once the communicator is aborted. */
+/* Waits. Returns 0 when the communicator is aborted. */
 static int Sleep(Comm* comm) {
   if (!comm->aborted) pthread_cond_wait(&changed, &lock);
   return !comm->aborted;
@@ -124,8 +124,8 @@ static void TakeBackPosts(Comm* comm) {
     comm->world->posts[comm->rank][to] = NULL;
   }
 }
-/* The oldest send of `peer` to this rank has come; 0 when aborted. A count that differs is never
-   met, as NCCL's kernels would wait for bytes that do not come. */
+/* Waits for the oldest send of `peer` to this rank. Returns 0 when aborted. With different counts the
+   wait never ends, as with NCCL's kernels. */
 static int Receive(Comm* comm, Op* op) {
   Post** queue = &comm->world->posts[op->peer][comm->rank];
   while (*queue == NULL || (*queue)->op->count != op->count) {
@@ -248,7 +248,7 @@ static int Free(Comm* comm, int abort) {
   pthread_mutex_unlock(&lock);
   pthread_join(comm->worker, NULL);
   pthread_mutex_lock(&lock);
-  --comms_alive; /* a world stays, for its other ranks: a few hundred bytes in a test */
+  --comms_alive; /* the world is not freed, because other ranks may use it */
   comm->gone = 1;
   const int unused = comm->tickets == 0;
   pthread_mutex_unlock(&lock);
@@ -258,7 +258,7 @@ static int Free(Comm* comm, int abort) {
 int ncclCommDestroy(Comm* comm) { return comm->finalized ? Free(comm, 0) : kInvalidUsage; }
 int ncclCommAbort(Comm* comm) { return Free(comm, 1); }
 
-/* Under the lock. */
+/* requires the lock */
 static void AddJob(Comm* comm, Job* job) {
   ++*job->stream;
   if (comm->last != NULL) {
@@ -269,7 +269,7 @@ static void AddJob(Comm* comm, Job* job) {
   comm->last = job;
   pthread_cond_broadcast(&changed);
 }
-typedef struct Ticket { /* a job that waits for its turn on a stream of the test */
+typedef struct Ticket { /* a job in the queue of a test's stream */
   Comm* comm;
   Job* job;
   int pending;
@@ -303,7 +303,7 @@ static int Enqueue(Comm* comm, Op* ops, int count, int* stream) {
   if (stream_enqueue == NULL) {
     AddJob(comm, job);
     pthread_mutex_unlock(&lock);
-    return kInProgress; /* then kSuccess from ncclCommGetAsyncError */
+    return kInProgress; /* until kSuccess from ncclCommGetAsyncError */
   }
   Ticket* ticket = calloc(1, sizeof(*ticket));
   ticket->comm = comm;
@@ -351,7 +351,7 @@ int ncclGroupEnd(void) {
   return Enqueue(group_comm, group_ops, group_count, group_stream);
 }
 static int AddToGroup(Comm* comm, int* stream, Op op) {
-  /* Alone it would be its own group, which nothing here does. */
+  /* A call outside a group would be its own group, which dbsp never uses. */
   if (group_depth == 0 || group_count == 2 * kMostRanks) return kInvalidUsage;
   group_comm = comm;
   group_stream = stream;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stands in for libnccl.so.2 where ranks are processes of one host: a communicator's id names a
-   segment of shared memory, through which the bytes really go from process to process, in the
-   background. Streams as in fake_nccl.c: the address of an int, or the test's own after
-   FakeNcclSetStreams.
+/* A fake libnccl.so.2 whose ranks are processes of one host. The id of a communicator names a segment
+   of shared memory, through which the bytes move between processes in the background. Streams are as
+   in fake_nccl.c.
 
-   Communicators come up and exchanges go on behind the calls; a group's sends and receives go on
-   together; nothing compares counts, and a peer that does not come, was killed or was stopped is
-   waited for until the communicator is aborted. Nothing in the segment is a lock, because a process
-   that is killed holds it for ever.
+   Communicators start up and exchanges run in the background, the sends and receives of a group run
+   together, counts are not compared, and a wait for a peer that is missing, killed or stopped lasts
+   until the communicator is aborted. The segment has no locks, because a killed process would hold
+   its lock for ever.
 
-   DBSP_FAKE_NCCL_HANG=R: what rank R enqueues on its process's first communicator never starts; DBSP_FAKE_NCCL_ERROR=R: ncclGroupEnd of
-   rank R fails; DBSP_FAKE_NCCL_WRONG=R: one element that rank R receives is not what was sent. */
+   DBSP_FAKE_NCCL_HANG=R: operations of rank R on its process's first communicator never start;
+   DBSP_FAKE_NCCL_ERROR=R: ncclGroupEnd of rank R fails; DBSP_FAKE_NCCL_WRONG=R: one element that
+   rank R receives is changed. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -28,7 +28,7 @@
 enum { kMostRanks = 16, kSlotFloats = 2048, kSuccess = 0, kSystemError = 2, kInvalidArgument = 4,
        kInvalidUsage = 5, kInProgress = 7, kFloat32 = 7, kSum = 0 };
 
-typedef struct Slot { /* what is on its way from one rank to another */
+typedef struct Slot { /* data between two ranks */
   atomic_int full;
   size_t total, floats;
   float data[kSlotFloats];
@@ -38,7 +38,7 @@ typedef struct World { /* in shared memory, zero at first */
   atomic_uint changes;
   Slot slots[kMostRanks][kMostRanks]; /* [from][to] */
 } World;
-typedef enum { kSend, kRecv, kFirst, kReduce } Kind; /* kFirst: of a sum */
+typedef enum { kSend, kRecv, kFirst, kReduce } Kind; /* kFirst: the first summand */
 typedef struct Op {
   Kind kind;
   const float* from;
@@ -57,7 +57,7 @@ typedef struct Comm {
   char name[128];
   int rank, ranks, hangs;
   atomic_int aborted, finalized, tickets, gone;
-  pthread_mutex_t lock; /* of the jobs */
+  pthread_mutex_t lock; /* guards the jobs */
   Job *first, *last;
   pthread_t worker;
 } Comm;
@@ -88,7 +88,7 @@ int ncclGetVersion(int* version) {
   return kSuccess;
 }
 const char* ncclGetErrorString(int result) {
-  return result == kSystemError ? "the fake NCCL met a system error" : "a fake failure";
+  return result == kSystemError ? "the fake NCCL has a system error" : "a fake failure";
 }
 typedef struct {
   char bytes[128];
@@ -114,7 +114,7 @@ static int IsFirstOfItsKind(const Job* job, int index) {
   }
   return 1;
 }
-/* Moves one slot's worth; 0 when the other end must come first. */
+/* Moves up to one slot of data. Returns 0 when the other rank must act first. */
 static int Advance(Comm* comm, Op* op) {
   World* world = comm->world;
   if (op->kind == kSend) {
@@ -128,7 +128,7 @@ static int Advance(Comm* comm, Op* op) {
     atomic_store(&slot->full, 1);
   } else {
     Slot* slot = &world->slots[op->peer][comm->rank];
-    /* A count that differs is never met, as NCCL's kernels would wait for bytes that do not come. */
+    /* With different counts the wait never ends, as with NCCL's kernels. */
     if (!atomic_load(&slot->full) || slot->total != op->count) return 0;
     float* to = op->to + op->moved;
     for (size_t i = 0; i < slot->floats; ++i) {
@@ -141,7 +141,7 @@ static int Advance(Comm* comm, Op* op) {
   Change(world);
   return 1;
 }
-/* Sums are taken in the order of ranks: a reduction waits for those before it. */
+/* Sums are in the order of ranks: a reduction waits for the lower ranks. */
 static int MayStart(const Job* job, int index) {
   if (job->ops[index].kind != kReduce) return IsFirstOfItsKind(job, index);
   for (int i = 0; i < index; ++i) {
@@ -211,7 +211,7 @@ int ncclCommInitRankConfig(Comm** result, int ranks, UniqueId id, int rank, Conf
   comm->ranks = ranks;
   comm->hangs = ++comms == 1 && IsRank("DBSP_FAKE_NCCL_HANG", comm);
   pthread_mutex_init(&comm->lock, NULL);
-  /* The last one takes the name away: whoever is killed later leaves nothing behind. */
+  /* The last rank removes the name, so that a rank that is killed later leaves no segment. */
   if (atomic_fetch_add(&world->joined, 1) + 1 == ranks) shm_unlink(comm->name);
   Change(world);
   pthread_create(&comm->worker, NULL, Work, comm);
@@ -258,7 +258,7 @@ static void AddJob(Comm* comm, Job* job) {
   pthread_mutex_unlock(&comm->lock);
   Change(comm->world);
 }
-typedef struct Ticket { /* a job that waits for its turn on a stream of the test */
+typedef struct Ticket { /* a job in the queue of a test's stream */
   Comm* comm;
   Job* job;
   atomic_int pending;
@@ -287,7 +287,7 @@ static int Enqueue(Comm* comm, Op* ops, int count, void* stream) {
   if (stream_enqueue == NULL) {
     job->pending = stream;
     AddJob(comm, job);
-    return kInProgress; /* then kSuccess from ncclCommGetAsyncError */
+    return kInProgress; /* until kSuccess from ncclCommGetAsyncError */
   }
   Ticket* ticket = calloc(1, sizeof(*ticket));
   ticket->comm = comm;
@@ -315,7 +315,7 @@ int ncclGroupEnd(void) {
   return Enqueue(group_comm, group_ops, group_count, group_stream);
 }
 static int AddToGroup(Comm* comm, void* stream, Op op) {
-  /* Alone it would be its own group, which nothing here does. */
+  /* A call outside a group would be its own group, which dbsp never uses. */
   if (group_depth == 0 || group_count == 2 * kMostRanks) return kInvalidUsage;
   group_comm = comm;
   group_stream = stream;

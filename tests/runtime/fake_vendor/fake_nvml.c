@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stands in for libnvidia-ml.so.1. DBSP_FAKE_NVML_INIT: result of nvmlInit_v2. What needs a started
-   library fails without one, and FakeNvmlStarts() counts starts not yet shut down.
-   Devices stand at 0000:17:00.0, 18 and 19. DBSP_FAKE_NVML_LINKS=switch: their links end at a switch
-   and not at each other; DBSP_FAKE_NVML_BARE=1: no device answers any of its facts;
+/* A fake libnvidia-ml.so.1. DBSP_FAKE_NVML_INIT: result of nvmlInit_v2. Other functions fail before
+   nvmlInit_v2, and FakeNvmlStarts() returns the number of starts without a shutdown.
+   The devices are at 0000:17:00.0, 18 and 19. DBSP_FAKE_NVML_LINKS=switch: their links end at a
+   switch and not at each other; DBSP_FAKE_NVML_BARE=1: the devices report no facts;
    DBSP_FAKE_NVML_MIG=1: MIG is on; DBSP_FAKE_NVML_GPM=0: devices without GPM.
-   Built with DBSP_FAKE_OLD it lacks one function. */
+   Built with DBSP_FAKE_OLD, one function is missing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +105,7 @@ int nvmlDeviceGetEnforcedPowerLimit(Device* device, unsigned* milliwatts) {
   *milliwatts = 650500;
   return 0;
 }
-/* Only under the name from before driver 535. */
+/* The fake has only the name from before driver 535. */
 int nvmlDeviceGetCurrentClocksThrottleReasons(Device* device, unsigned long long* reasons) {
   (void)device;
   if (Bare()) return kNotSupported;
@@ -130,7 +130,7 @@ int nvmlDeviceGetP2PStatus(Device* a, Device* b, int capability, int* status) {
   return 0;
 }
 
-/* A sample is the number of times any was taken. */
+/* The value of a sample is the number of samples taken so far. */
 static int samples_taken, samples_alive;
 typedef struct {
   unsigned id;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ranks that die, hang or fail in NCCL: the others end too, and soon.
+// When a rank throws, hangs or fails in NCCL, the other ranks must end soon.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -33,7 +33,7 @@ class NcclFailureTest : public ::testing::Test {
   static void Exchange(Communicator& comm) {
     const std::vector<std::int64_t> ones(kRanks, 1);
     const std::vector<std::int64_t> offsets{0, 1, 2, 3, 4, 5, 6, 7};
-    // Outside, for a failed exchange may use them until the abort has ended it.
+    // Outside the body, because a failed exchange may use the buffers until the abort has ended it.
     const std::vector<float> send(kRanks, 1.0F);
     std::vector<float> recv(kRanks);
     comm.AllToAllV(send.data(), ones, offsets, recv.data(), ones, offsets);
@@ -41,7 +41,7 @@ class NcclFailureTest : public ::testing::Test {
   }
 };
 
-TEST_F(NcclFailureTest, ARankThatDiesEndsTheOthersAtOnceWithItsReason) {
+TEST_F(NcclFailureTest, ARankThatThrowsEndsTheOthersAtOnceWithItsReason) {
   FakeNcclRanks nccl(kRanks, kLong);
   std::atomic<int> ended{0};
   const std::int64_t begin = SteadyNs();
@@ -58,7 +58,7 @@ TEST_F(NcclFailureTest, ARankThatDiesEndsTheOthersAtOnceWithItsReason) {
         throw;
       }
     });
-    ADD_FAILURE() << "nothing was thrown";
+    ADD_FAILURE() << "no error was thrown";
   } catch (const std::runtime_error& error) {
     EXPECT_STREQ(error.what(), "out of luck");
   }
@@ -80,7 +80,7 @@ TEST_F(NcclFailureTest, ACollectiveThatHangsEndsAtTheDeadlineOnEveryRank) {
         throw;
       }
     });
-    ADD_FAILURE() << "nothing was thrown";
+    ADD_FAILURE() << "no error was thrown";
   } catch (const Error& error) {
     EXPECT_EQ(ExitCode(error.code()), 1);
     EXPECT_THAT(error.what(),
@@ -92,7 +92,7 @@ TEST_F(NcclFailureTest, ACollectiveThatHangsEndsAtTheDeadlineOnEveryRank) {
 
 TEST_F(NcclFailureTest, CountsThatDifferEndAtTheDeadline) {
   FakeNcclRanks nccl(2, kShort);
-  ExpectError(ErrorCode::kMeasurement, {"a rank is gone or the counts differ"}, [&] {
+  ExpectError(ErrorCode::kMeasurement, {"a rank is gone, or the counts of two ranks differ"}, [&] {
     float a = 0;
     std::vector<float> b(4);
     nccl.Run([&](NcclCommunicator& comm) {
@@ -103,9 +103,9 @@ TEST_F(NcclFailureTest, CountsThatDifferEndAtTheDeadline) {
   });
 }
 
-TEST_F(NcclFailureTest, NcclsOwnErrorsAreToldAndEndTheOthers) {
+TEST_F(NcclFailureTest, NcclsErrorsAreReportedAndEndTheOthers) {
   for (const auto& [variable, words] :
-       {std::pair{"DBSP_FAKE_NCCL_ERROR", "ncclGroupEnd: the fake NCCL met a system error"},
+       {std::pair{"DBSP_FAKE_NCCL_ERROR", "ncclGroupEnd: the fake NCCL has a system error"},
         std::pair{"DBSP_FAKE_NCCL_ASYNC", "the fake NCCL lost a peer"}}) {
     const EnvironmentVariable fault(variable, "2");
     FakeNcclRanks nccl(kRanks, kLong);
@@ -114,7 +114,7 @@ TEST_F(NcclFailureTest, NcclsOwnErrorsAreToldAndEndTheOthers) {
   }
 }
 
-TEST_F(NcclFailureTest, ARankThatNeverJoinsIsMissedAtTheDeadline) {
+TEST_F(NcclFailureTest, ARankThatDoesNotJoinIsAnErrorAtTheDeadline) {
   FakeNcclRanks nccl(2, kShort);
   const NcclId id = NcclCommunicator::MakeId(nccl.options().library);
   ExpectError(ErrorCode::kMeasurement, {"rank 0: ncclCommInitRankConfig took more than"}, [&] {
@@ -123,7 +123,7 @@ TEST_F(NcclFailureTest, ARankThatNeverJoinsIsMissedAtTheDeadline) {
   EXPECT_EQ(nccl.CommunicatorsAlive(), 0);
 }
 
-TEST_F(NcclFailureTest, AfterAnAbortEveryCallSaysSo) {
+TEST_F(NcclFailureTest, AfterAnAbortEveryCallThrows) {
   FakeNcclRanks nccl(1, kLong);
   const NcclId id = NcclCommunicator::MakeId(nccl.options().library);
   const auto comm = NcclCommunicator::Join(id, 0, 1, nccl.Queue(0), nccl.options());
@@ -142,7 +142,7 @@ TEST_F(NcclFailureTest, OneHopAtATime) {
     const float send = 4;
     float recv = 0;
     comm.StartSendRecv(&send, 1, 0, &recv, 1, 0);
-    ExpectError(ErrorCode::kInternal, {"in flight already"}, [&] {
+    ExpectError(ErrorCode::kInternal, {"already in flight"}, [&] {
       comm.StartSendRecv(&send, 1, 0, &recv, 1, 0);
     });
     comm.WaitSendRecv();

@@ -28,7 +28,7 @@ class GpuFactsTest : public ::testing::Test {
   const std::vector<std::string> three_ = {"0000:17:00.0", "0000:18:00.0", "0000:19:00.0"};
 };
 
-TEST_F(GpuFactsTest, EveryFactTheDeviceGivesIsThereAndNoOther) {
+TEST_F(GpuFactsTest, ExactlyTheFactsOfTheDeviceAreReported) {
   // The fake has no temperature, no application clocks and no default power limit.
   EXPECT_THAT(GpuFacts("0000:17:00.0", library_),
               ElementsAre(Pair("gpu_clock_events", "power cap, thermal slowdown"),
@@ -43,12 +43,12 @@ TEST_F(GpuFactsTest, EveryFactTheDeviceGivesIsThereAndNoOther) {
                           Pair("gpu_vbios", "96.00.99.00.00")));
 }
 
-TEST_F(GpuFactsTest, MigIsSaid) {
+TEST_F(GpuFactsTest, MigIsReported) {
   const EnvironmentVariable mig("DBSP_FAKE_NVML_MIG", "1");
   EXPECT_EQ(GpuFacts("0000:17:00.0", library_).at("gpu_mig"), "on");
 }
 
-TEST_F(GpuFactsTest, ADeviceThatAnswersNothingHasNoFacts) {
+TEST_F(GpuFactsTest, ADeviceWithoutAnswersHasNoFacts) {
   const EnvironmentVariable bare("DBSP_FAKE_NVML_BARE", "1");
   EXPECT_THAT(GpuFacts("0000:17:00.0", library_), IsEmpty());
   EXPECT_THAT(GpuLinks(three_, library_), IsEmpty());

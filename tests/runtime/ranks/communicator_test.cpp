@@ -19,7 +19,7 @@ namespace {
 using Counts = std::vector<std::int64_t>;
 using ::testing::HasSubstr;
 
-/// The float that rank `src` sends as its `i`-th element to `dst` in round `round`.
+/// Element `i` that rank `src` sends to `dst` in round `round`.
 float Value(int round, int src, int dst, std::int64_t i) {
   return static_cast<float>(round * 1000000 + src * 100000 + dst * 10000 + i);
 }
@@ -42,7 +42,7 @@ std::int64_t TotalOf(const Counts& counts, std::int64_t gap) {
 class CommunicatorTest : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Ranks, CommunicatorTest, ::testing::Values(1, 2, 3, 4, 6, 8));
 
-TEST_P(CommunicatorTest, AllToAllVMovesExactlyWhatASerialCopyMoves) {
+TEST_P(CommunicatorTest, AllToAllVEqualsASerialCopy) {
   const int ranks = GetParam();
   constexpr int kRounds = 20;
   constexpr std::int64_t kGap = 3;
@@ -76,7 +76,7 @@ TEST_P(CommunicatorTest, AllToAllVMovesExactlyWhatASerialCopyMoves) {
         }
       }
       comm.AllToAllV(send.data(), sent, send_at, recv.data(), received, recv_at);
-      std::fill(send.begin(), send.end(), -1.0F);  // nobody may still read it
+      std::fill(send.begin(), send.end(), -1.0F);  // no rank may still read it
       EXPECT_EQ(recv, expected) << "seed 1234, round " << round << ", rank " << me;
     }
   });
@@ -138,14 +138,14 @@ TEST_P(CommunicatorTest, RingOfHopsBringsEveryBlockToEveryRank) {
   });
 }
 
-TEST(CommunicatorTest, StartDoesNotWaitForTheOtherSide) {
+TEST(CommunicatorTest, StartSendRecvDoesNotWaitForTheOtherRank) {
   std::atomic<bool> started{false};
   RunRanks(2, [&](Communicator& comm) {
     const float sent = static_cast<float>(comm.rank());
     float received = -1.0F;
     const int other = 1 - comm.rank();
     if (comm.rank() == 1) {
-      // Rank 0 returns from Start although this rank has not begun.
+      // Rank 0 returns from StartSendRecv although this rank has not begun.
       while (!started) std::this_thread::yield();
     }
     comm.StartSendRecv(&sent, 1, other, &received, 1, other);
@@ -155,8 +155,8 @@ TEST(CommunicatorTest, StartDoesNotWaitForTheOtherSide) {
   });
 }
 
-TEST(CommunicatorTest, ExchangesOfSomeRanksNeedNothingFromTheOthers) {
-  // Groups of different sizes make different numbers of hops before they all meet.
+TEST(CommunicatorTest, HopsOfSomeRanksDoNotInvolveTheOthers) {
+  // Groups of different sizes make different numbers of hops before the common barrier.
   std::vector<float> received(3, -1.0F);
   RunRanks(3, [&](Communicator& comm) {
     const float sent = static_cast<float>(10 + comm.rank());
@@ -169,7 +169,7 @@ TEST(CommunicatorTest, ExchangesOfSomeRanksNeedNothingFromTheOthers) {
   EXPECT_EQ(received, (std::vector<float>{11.0F, 10.0F, -1.0F}));
 }
 
-TEST(CommunicatorTest, BarrierSeparatesWhatWasBeforeFromWhatIsAfter) {
+TEST(CommunicatorTest, BarrierSeparatesTheWorkBeforeAndAfter) {
   constexpr int kRanks = 6;
   std::atomic<int> arrived{0};
   RunRanks(kRanks, [&](Communicator& comm) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lists of transfers, and every exchange of them over both transports: threads, and the NCCL
-// communicator on a NCCL that moves bytes between threads.
+// The lists of transfers, and every exchange over both transports: threads, and the NCCL
+// communicator with a fake NCCL that moves bytes between threads.
 #include "runtime/ranks/exchange.h"
 
 #include <gmock/gmock.h>
@@ -22,7 +22,7 @@ using dbsp::testing::ExpectError;
 using dbsp::testing::FakeNcclRanks;
 using Counts = std::vector<std::int64_t>;
 
-/// What each rank sends to each, and where it stands: gaps of `gap` elements around every part.
+/// Counts between all ranks, and offsets with gaps of `gap` elements around every part.
 struct Amounts {
   std::vector<Counts> counts;  ///< [from][to]
   std::int64_t gap = 0;
@@ -57,7 +57,7 @@ Amounts RandomAmounts(int ranks, std::mt19937& random) {
   return amounts;
 }
 
-/// The float that `from` sends to `to` as its `i`-th.
+/// Element `i` that rank `from` sends to rank `to`.
 float Value(int from, int to, std::int64_t i) {
   return static_cast<float>(from * 100000 + to * 1000 + static_cast<int>(i));
 }
@@ -135,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(Both,
                                   std::to_string(std::get<1>(test.param));
                          });
 
-TEST_P(TransportTest, AllToAllVMovesEveryPartToItsPlaceAndTouchesNothingElse) {
+TEST_P(TransportTest, AllToAllVWritesEveryPartToItsOffsetAndNothingElse) {
   std::mt19937 random(11);
   std::vector<Amounts> rounds;
   for (int i = 0; i < 6; ++i) rounds.push_back(RandomAmounts(ranks(), random));
@@ -203,7 +203,7 @@ TEST_P(TransportTest, ReduceScatterSumsEachRanksPart) {
   });
 }
 
-TEST_P(TransportTest, ARingBringsEveryBlockRound) {
+TEST_P(TransportTest, ARingBringsEveryBlockToEveryRank) {
   Run([&](Communicator& comm) {
     const int me = comm.rank();
     const auto count_of = [](int owner) { return std::int64_t{owner % 3 == 1 ? 0 : 40 + owner}; };
@@ -229,7 +229,7 @@ TEST_P(TransportTest, ARingBringsEveryBlockRound) {
   });
 }
 
-TEST_P(TransportTest, CountsThatCannotBeAreTheCallersMistake) {
+TEST_P(TransportTest, InvalidCountsAreInvalidArguments) {
   Run([&](Communicator& comm) {
     const Counts good(static_cast<std::size_t>(ranks()), 0);
     const Counts more(static_cast<std::size_t>(ranks()) + 1, 0);
@@ -248,7 +248,7 @@ TEST_P(TransportTest, CountsThatCannotBeAreTheCallersMistake) {
   });
 }
 
-/// "[ s0:5 r1:7 ] " of the steps, as the fake logs a group; nothing for parts of no elements.
+/// The fake's log of a group of steps, "[ s0:5 r1:7 ] ". Empty parts are not logged.
 std::string GroupOf(const std::vector<Transfer>& steps) {
   std::ostringstream text;
   text << "[ ";

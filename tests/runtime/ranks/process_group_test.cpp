@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ranks that are processes: who they are told to be, how they meet, what ends them. Ranks here are
-// forked; tests/profiler/ranks/process_ranks_test.cpp runs whole tools.
+// Rank processes: their rank numbers, how they connect, and what ends them. Ranks here are forked;
+// tests/profiler/ranks/process_ranks_test.cpp runs whole tools.
 #include "runtime/ranks/process_group.h"
 
 #include <gmock/gmock.h>
@@ -22,29 +22,29 @@ using testing::ExpectError;
 using ::testing::HasSubstr;
 using testing::TemporaryFolder;
 
-std::optional<LauncherRank> PlaceIn(const std::map<std::string, std::string>& variables) {
-  return FindRankPlace([&](const char* name) -> const char* {
+std::optional<LauncherRank> LauncherRankIn(const std::map<std::string, std::string>& variables) {
+  return FindLauncherRank([&](const char* name) -> const char* {
     const auto found = variables.find(name);
     return found == variables.end() ? nullptr : found->second.c_str();
   });
 }
 
-TEST(RankPlaceTest, EveryLauncherIsUnderstood) {
-  EXPECT_FALSE(PlaceIn({}).has_value());
+TEST(LauncherRankTest, TheVariablesOfEveryLauncherAreRead) {
+  EXPECT_FALSE(LauncherRankIn({}).has_value());
   const auto expect = [](const std::map<std::string, std::string>& variables,
                          const std::string& launcher,
-                         const std::string& job) {
-    const auto place = PlaceIn(variables);
-    ASSERT_TRUE(place.has_value()) << launcher;
-    EXPECT_EQ(place->rank, 3);
-    EXPECT_EQ(place->size, 8);
-    EXPECT_EQ(place->launcher, launcher);
-    EXPECT_EQ(place->job, job);
+                         const std::optional<std::string>& job) {
+    const auto found = LauncherRankIn(variables);
+    ASSERT_TRUE(found.has_value()) << launcher;
+    EXPECT_EQ(found->rank, 3);
+    EXPECT_EQ(found->size, 8);
+    EXPECT_EQ(found->launcher, launcher);
+    EXPECT_EQ(found->job, job);
   };
   expect({{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "8"}, {"PMIX_NAMESPACE", "n@1"}},
          "Open MPI",
          "n@1");
-  expect({{"PMI_RANK", "3"}, {"PMI_SIZE", "8"}}, "PMI", "");
+  expect({{"PMI_RANK", "3"}, {"PMI_SIZE", "8"}}, "PMI", std::nullopt);
   expect({{"RANK", "3"}, {"WORLD_SIZE", "8"}, {"TORCHELASTIC_RUN_ID", "r"}}, "torchrun", "r");
   expect({{"SLURM_PROCID", "3"},
           {"SLURM_NTASKS", "16"},
@@ -53,34 +53,35 @@ TEST(RankPlaceTest, EveryLauncherIsUnderstood) {
           {"SLURM_STEP_ID", "0"}},
          "Slurm",
          "77.0");
-  // mpirun inside a Slurm job: the inner launcher counts.
+  // With mpirun inside a Slurm job the inner launcher counts.
   expect({{"OMPI_COMM_WORLD_RANK", "3"},
           {"OMPI_COMM_WORLD_SIZE", "8"},
           {"SLURM_PROCID", "0"},
           {"SLURM_NTASKS", "1"},
           {"SLURM_STEP_ID", "1"}},
          "Open MPI",
-         "");
+         std::nullopt);
 }
 
-TEST(RankPlaceTest, AJobScriptAndPlainNamesAreNoRanks) {
+TEST(LauncherRankTest, AJobScriptAndCommonVariableNamesGiveNoRank) {
   // SLURM_BATCH_SCRIPT and SLURM_INTERACTIVE_STEP of slurm.h, and a shell without a step.
   for (const char* step : {"4294967291", "4294967290"}) {
-    EXPECT_FALSE(PlaceIn({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}, {"SLURM_STEP_ID", step}}));
+    EXPECT_FALSE(
+        LauncherRankIn({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}, {"SLURM_STEP_ID", step}}));
   }
-  EXPECT_FALSE(PlaceIn({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}}));
-  EXPECT_FALSE(PlaceIn({{"RANK", "3"}}));
+  EXPECT_FALSE(LauncherRankIn({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "8"}}));
+  EXPECT_FALSE(LauncherRankIn({{"RANK", "3"}}));
 }
 
-TEST(RankPlaceTest, WrongVariablesAreNamed) {
+TEST(LauncherRankTest, WrongVariablesAreNamed) {
   ExpectError(ErrorCode::kInvalidArgument, {"PMI_RANK=1 without PMI_SIZE"}, [] {
-    (void)PlaceIn({{"PMI_RANK", "1"}});
+    (void)LauncherRankIn({{"PMI_RANK", "1"}});
   });
   ExpectError(ErrorCode::kInvalidArgument, {"PMI_RANK=2 of PMI_SIZE=2"}, [] {
-    (void)PlaceIn({{"PMI_RANK", "2"}, {"PMI_SIZE", "2"}});
+    (void)LauncherRankIn({{"PMI_RANK", "2"}, {"PMI_SIZE", "2"}});
   });
   ExpectError(ErrorCode::kInvalidArgument, {"PMI_RANK='one'"}, [] {
-    (void)PlaceIn({{"PMI_RANK", "one"}, {"PMI_SIZE", "2"}});
+    (void)LauncherRankIn({{"PMI_RANK", "one"}, {"PMI_SIZE", "2"}});
   });
 }
 
@@ -97,9 +98,9 @@ TEST(RendezvousTest, TextsAreParsed) {
   }
 }
 
-TEST(RendezvousTest, AFileIsWholeOrNotThereAndForItsOwnerOnly) {
+TEST(RendezvousTest, AFileIsCompleteOrAbsentAndReadableByItsOwnerOnly) {
   const TemporaryFolder folder;
-  const std::string path = (folder / "meet").string();
+  const std::string path = (folder / "rendezvous").string();
   EXPECT_FALSE(ReadRankZero(path));
   WriteRankZero(path, {{"a", "::1"}, 99, "token"});
   struct stat facts {};
@@ -114,7 +115,7 @@ TEST(RendezvousTest, AFileIsWholeOrNotThereAndForItsOwnerOnly) {
   EXPECT_FALSE(ReadRankZero(path));
 }
 
-/// Ranks of one test, forked; each runs `body` and ends with its result. Rank 0 is the test.
+/// Forked ranks of one test. Each runs `body` and exits. Rank 0 is the test itself.
 class Ranks {
  public:
   explicit Ranks(int size) : size_(size) {
@@ -134,7 +135,7 @@ class Ranks {
     GroupOptions options;
     options.rank = rank;
     options.size = size_;
-    options.rendezvous = {.host = "127.0.0.1", .port = port_, .path = ""};
+    options.rendezvous = {.host = "127.0.0.1", .port = port_};
     options.token = "token";
     options.build = "dbsp test";
     options.deadline_ns = 20'000'000'000;
@@ -206,7 +207,7 @@ TEST(ProcessGroupTest, MessagesGoBetweenRankZeroAndAllOthers) {
   for (int r = 1; r < 4; ++r) group->Send(r, {{"end", true}});
 }
 
-TEST(ProcessGroupTest, AnotherBuildIsRefusedForAllInOneLine) {
+TEST(ProcessGroupTest, AnotherBuildEndsTheRunForAllRanksWithOneLine) {
   Ranks ranks(3);
   ranks.Fork(ranks.Options(1), [](ProcessGroup&) {});
   GroupOptions other = ranks.Options(2);
@@ -217,30 +218,30 @@ TEST(ProcessGroupTest, AnotherBuildIsRefusedForAllInOneLine) {
               [&] { (void)ProcessGroup::Join(ranks.Zero()); });
 }
 
-TEST(ProcessGroupTest, StrangersAreDroppedAndTheRunGoesOn) {
+TEST(ProcessGroupTest, ConnectionsOfOtherProgramsAreDropped) {
   Ranks ranks(2);
   std::string problem;
-  std::vector<std::optional<FileDescriptor>> strangers;
+  std::vector<std::optional<FileDescriptor>> others;
   for (const char* text : {"GET / HTTP/1.1\r\n\r\n", "{\"protocol\":\"dbsp.ranks/1\"}\n", "{}\n"}) {
-    strangers.push_back(Connect("127.0.0.1", ranks.port(), 5'000'000'000, problem));
-    ASSERT_TRUE(strangers.back()) << problem;
-    ASSERT_GT(::send(strangers.back()->get(), text, std::string(text).size(), MSG_NOSIGNAL), 0);
+    others.push_back(Connect("127.0.0.1", ranks.port(), 5'000'000'000, problem));
+    ASSERT_TRUE(others.back()) << problem;
+    ASSERT_GT(::send(others.back()->get(), text, std::string(text).size(), MSG_NOSIGNAL), 0);
   }
-  strangers.push_back(Connect("127.0.0.1", ranks.port(), 5'000'000'000, problem));  // says nothing
+  others.push_back(Connect("127.0.0.1", ranks.port(), 5'000'000'000, problem));  // sends nothing
   ranks.Fork(ranks.Options(1), [](ProcessGroup& group) { group.Send(0, {{"here", 1}}); });
   const auto group = ProcessGroup::Join(ranks.Zero());
-  EXPECT_EQ(group->Receive(1, 20'000'000'000, "its word")["here"], 1);
+  EXPECT_EQ(group->Receive(1, 20'000'000'000, "its message")["here"], 1);
 }
 
 TEST(ProcessGroupTest, ARankOfAnotherRunDoesNotJoin) {
   Ranks ranks(2);
   GroupOptions stale = ranks.Options(1);
-  stale.token = "of yesterday";
+  stale.token = "of an earlier run";
   stale.deadline_ns = 500'000'000;
   ranks.Fork(std::move(stale), [](ProcessGroup&) {});
   GroupOptions zero = ranks.Zero();
   zero.deadline_ns = 1'500'000'000;
-  ExpectError(ErrorCode::kMeasurement, {"1 of 2 ranks came", "missing: 1"}, [&] {
+  ExpectError(ErrorCode::kMeasurement, {"1 of 2 ranks joined", "missing: 1"}, [&] {
     (void)ProcessGroup::Join(std::move(zero));
   });
 }
@@ -259,7 +260,7 @@ TEST(ProcessGroupTest, AProcessThatEndsBreaksTheGroupForGood) {
   EXPECT_THROW((void)group->Receive(2, 20'000'000'000, "nothing"), Error);
 }
 
-TEST(ProcessGroupTest, ASilentRankMeetsTheDeadline) {
+TEST(ProcessGroupTest, ARankThatSendsNothingBreaksTheGroupAtTheDeadline) {
   Ranks ranks(2);
   ranks.Fork(ranks.Options(1),
              [](ProcessGroup& group) { (void)group.Receive(0, 20'000'000'000, "nothing"); });
@@ -269,7 +270,7 @@ TEST(ProcessGroupTest, ASilentRankMeetsTheDeadline) {
   });
 }
 
-TEST(LineChannelTest, LinesSurvivePiecesAndTheEndIsSeen) {
+TEST(LineChannelTest, LinesAreJoinedFromPiecesAndAClosedConnectionIsReported) {
   LinePair pair = MakeLinePair();
   LineChannel reader(std::move(pair.parent));
   const auto put = [&](const std::string& text) {
@@ -285,16 +286,16 @@ TEST(LineChannelTest, LinesSurvivePiecesAndTheEndIsSeen) {
   EXPECT_EQ(reader.Receive(5'000'000'000), "two");
   EXPECT_EQ(reader.Receive(5'000'000'000), "");
   EXPECT_EQ(reader.Receive(5'000'000'000), "last");
-  EXPECT_EQ(reader.Receive(5'000'000'000), std::nullopt);  // half a line is none
+  EXPECT_EQ(reader.Receive(5'000'000'000), std::nullopt);  // half a line is not returned
   EXPECT_EQ(reader.problem(), "connection closed");
-  EXPECT_FALSE(reader.Send("to nobody", 1'000'000));
+  EXPECT_FALSE(reader.Send("to a closed peer", 1'000'000));
 }
 
-TEST(LineChannelTest, APeerThatTakesNothingMeetsTheDeadline) {
+TEST(LineChannelTest, APeerThatReadsNothingFailsTheSendAtTheDeadline) {
   LinePair pair = MakeLinePair();
   LineChannel writer(std::move(pair.parent));
   EXPECT_FALSE(writer.Send(std::string(4U << 20U, 'x'), 50'000'000));
-  EXPECT_THAT(writer.problem(), HasSubstr("took nothing for 0.05 s"));
+  EXPECT_THAT(writer.problem(), HasSubstr("read nothing for 0.05 s"));
 }
 
 }  // namespace

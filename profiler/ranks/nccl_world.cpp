@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges over NCCL between CUDA devices; a source of its own, so that tests can have another
-// world of devices in its place.
+#include "profiler/ranks/nccl_world.h"
+
 #include <vector>
 
 #include "core/error.h"
-#include "profiler/ranks/nccl_trial.h"
 #include "runtime/cuda/cuda_buffer.h"
 #include "runtime/cuda/cuda_device.h"
 #include "runtime/cuda/cuda_driver.h"
@@ -22,7 +21,9 @@ class CudaExchangeDevice final : public ExchangeDevice {
 
   runtime::NcclQueue Queue(int ranks) override {
     runtime::CudaStream* stream = stream_.get();
-    return {stream->get(), [stream] { return stream->Idle(); }, Buffer(ranks, "NCCL's barrier")};
+    return {stream->get(),
+            [stream] { return stream->Idle(); },
+            Buffer(ranks, "the buffer of NCCL's barrier")};
   }
 
   float* Buffer(std::int64_t floats, const std::string& what) override {
@@ -44,7 +45,7 @@ class CudaExchangeDevice final : public ExchangeDevice {
     for (const runtime::CudaBuffer& buffer : buffers_) {
       if (buffer.As<float>() == memory) return buffer;
     }
-    Fail(ErrorCode::kInternal, "an exchange's buffer is not this device's");
+    Fail(ErrorCode::kInternal, "this device does not own the buffer of an exchange");
   }
 
   std::unique_ptr<runtime::CudaStream> stream_;

@@ -1,74 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "profiler/ranks/exchange_processes.h"
+#include "profiler/ranks/exchange_leader.h"
 
 #include <algorithm>
-#include <cstring>
-#include <set>
 #include <utility>
+#include <vector>
 
-#include "core/base64.h"
 #include "core/error.h"
+#include "profiler/ranks/exchange_messages.h"
 #include "profiler/ranks/lockstep_sampler.h"
 #include "runtime/clock.h"
 
-// Messages, each with the number of its trial:
-//   rank 0   {"do": "begin", "config": key, "size": n, "id": base64 where a communicator is joined}
-//            {"do": "sample"}  {"do": "leave"}  {"do": "abort", "why": text}  {"do": "end"}
-//            {"do": "overlap", "config": key, "id": base64}, then {"do": "alone"}, {"do": "beside",
-//            "repeats": n} and {"do": "check"}
-//   others   {"did": the same, "took": ns or "wrong": text}; "took" is absent where the other side
-//            did not run all the time
-//            {"failed": why}, once, instead of that; then only "abort" is answered
-//            {"interrupted": true}, at any time
 namespace dbsp::profiler {
 namespace {
 
-/// Between two looks at the sockets while waiting for NCCL: a look is a system call for every rank.
-constexpr std::int64_t kLookEveryNs = 1'000'000;
-/// An exchange that runs when the user interrupts may end by itself for so long.
-constexpr std::int64_t kPatienceNs = 1'000'000'000;
+/// Time that an exchange may take to end by itself after the user interrupted.
+constexpr std::int64_t kInterruptGraceNs = 1'000'000'000;
 constexpr std::int64_t kShortWaitNs = 2'000'000;
 
-std::string EncodeId(const runtime::NcclId& id) {
-  return Base64Encode(std::string_view(id.data(), id.size()));
-}
-
-runtime::NcclId DecodeId(const std::string& text) {
-  runtime::NcclId id{};
-  const auto bytes = Base64Decode(text);
-  if (!bytes || bytes->size() != id.size()) {
-    Fail(ErrorCode::kInternal, "rank 0 sent no NCCL id");
-  }
-  std::memcpy(id.data(), bytes->data(), id.size());
-  return id;
-}
-
-runtime::NcclOptions OptionsWith(const NcclWorld& world,
-                                 std::function<std::optional<std::string>()> must_stop) {
-  runtime::NcclOptions options = world.options;
-  options.must_stop = std::move(must_stop);
-  return options;
-}
-
 }  // namespace
-
-int DeviceOfRank(const runtime::ProcessGroup& group, int devices) {
-  const runtime::RankProcess& me = group.ranks()[group.rank()];
-  if (me.local_rank < devices) return me.local_rank;
-  // Launchers that bind devices show every process its own only, as number 0.
-  if (devices == 1) return 0;
-  Fail(ErrorCode::kUnavailable,
-       "{} is number {} on its host, which has {} GPUs: exchanges over NCCL take one each",
-       group.NameOf(group.rank()),
-       me.local_rank + 1,
-       devices);
-}
-
-std::vector<int> NodesOfRanks(const runtime::ProcessGroup& group) {
-  std::vector<int> nodes;
-  for (const runtime::RankProcess& process : group.ranks()) nodes.push_back(process.node);
-  return nodes;
-}
 
 ExchangeLeader::ExchangeLeader(runtime::ProcessGroup& group,
                                NcclWorld world,
@@ -102,14 +51,14 @@ std::optional<std::string> ExchangeLeader::FailureElsewhere() {
   }
   if (!Interrupted()) return std::nullopt;
   if (!interrupted_since_) interrupted_since_ = runtime::SteadyNs();
-  if (runtime::SteadyNs() - *interrupted_since_ < kPatienceNs) return std::nullopt;
+  if (runtime::SteadyNs() - *interrupted_since_ < kInterruptGraceNs) return std::nullopt;
   return "interrupted";
 }
 
 std::optional<std::string> ExchangeLeader::MustStop() {
   const std::int64_t now = runtime::SteadyNs();
-  if (now - looked_ns_ < kLookEveryNs) return std::nullopt;
-  looked_ns_ = now;
+  if (now - polled_ns_ < kPollIntervalNs) return std::nullopt;
+  polled_ns_ = now;
   group_.Pump();
   return FailureElsewhere();
 }
@@ -120,7 +69,7 @@ void ExchangeLeader::Tell(int size, Json message) {
 }
 
 Json ExchangeLeader::Await(int rank, const char* did) {
-  // A rank that hangs in NCCL reports that at its own deadline, which began a little later.
+  // A rank that hangs in NCCL reports it at its own deadline, which began a little later.
   const std::int64_t longest = 2 * group_.deadline_ns();
   const std::int64_t end = runtime::SteadyNs() + longest;
   for (;;) {
@@ -149,7 +98,7 @@ void ExchangeLeader::AbortAll(int size, const std::string& why) noexcept {
   session_.Abort(why);
   try {
     const Json abort{{"do", "abort"}, {"trial", trial_}, {"why", why}};
-    // One that is gone must not keep the others from being told.
+    // A lost rank must not prevent the message to the others.
     std::vector<bool> told(size);
     for (int r = 1; r < size; ++r) {
       try {
@@ -161,12 +110,12 @@ void ExchangeLeader::AbortAll(int size, const std::string& why) noexcept {
     for (int r = 1; r < size && !group_.broken(); ++r) {
       Json answer;
       do {
-        answer = group_.Receive(r, group_.deadline_ns(), "it was to leave the exchange");
+        answer = group_.Receive(r, group_.deadline_ns(), "it had to leave the exchange");
         interrupted_elsewhere_ |= answer.contains("interrupted");
       } while (answer.value("did", "") != "abort" || answer.value("trial", -1) != trial_);
     }
   } catch (const std::exception&) {
-    // The group is broken then, and says why.
+    // The group is then broken, and broken() says why.
   }
 }
 
@@ -174,7 +123,7 @@ template <typename Run>
 void ExchangeLeader::WithAllOrNone(int size, Run run) {
   if (size > group_.size()) {
     Fail(ErrorCode::kUnavailable,
-         "exchanges between {} ranks take a process each; there are {}",
+         "exchanges between {} ranks need one process per rank; there are {}",
          size,
          group_.size());
   }
@@ -183,9 +132,9 @@ void ExchangeLeader::WithAllOrNone(int size, Run run) {
   try {
     run();
   } catch (const WrongResult&) {
-    throw;  // every rank has answered; nothing hangs
+    throw;  // every rank has answered, so no rank hangs
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::kUnavailable && joined_ == 0) throw;  // nothing was begun
+    if (error.code() == ErrorCode::kUnavailable && joined_ == 0) throw;  // no rank has begun
     AbortAll(group_.size(), error.what());
     const std::string why = error.what();
     const auto broken = group_.broken();
@@ -274,7 +223,7 @@ std::optional<std::int64_t> ExchangeLeader::SampleOverlap(int size, std::optiona
   for (int r = 1; r < size; ++r) {
     const Json answer = Await(r, what);
     if (!answer.contains("took")) {
-      slowest = std::nullopt;  // the others' answers are still to be read
+      slowest = std::nullopt;  // the other ranks' answers must still be read
     } else if (slowest) {
       slowest = std::max<std::int64_t>(*slowest, answer.value("took", std::int64_t{0}));
     }
@@ -289,7 +238,7 @@ Measurement ExchangeLeader::MeasureOverlap(const OverlapConfig& config,
     Measurement result;
     WithAllOrNone(size, [&] {
       BeginOverlap(config);
-      result = MeasureByRepeats(
+      result = MeasureWithRepeats(
           limits,
           [&] { return SampleOverlap(size, std::nullopt).value(); },
           [&](int repeats) { return SampleOverlap(size, repeats); },
@@ -300,7 +249,7 @@ Measurement ExchangeLeader::MeasureOverlap(const OverlapConfig& config,
         const std::string theirs = Await(r, "check").value("wrong", "");
         if (!wrong && !theirs.empty()) wrong = theirs;
       }
-      LeaveCommunicator();  // its streams and limits are this overlap's
+      LeaveCommunicator();  // its streams and limits belong to this overlap
       if (wrong) throw WrongResult(*wrong);
     });
     return result;
@@ -318,127 +267,9 @@ void ExchangeLeader::End() noexcept {
     try {
       group_.Send(r, {{"do", "end"}, {"trial", trial_}});
     } catch (const std::exception&) {
-      // It is gone, which is what it was to do.
+      // The rank has already ended.
     }
   }
-}
-
-namespace {
-
-class Follower {
- public:
-  Follower(runtime::ProcessGroup& group,
-           const NcclWorld& world,
-           int device,
-           const std::function<bool()>& interrupted)
-      : group_(group),
-        session_(world, OptionsWith(world, [this] { return MustStop(); }), group.rank(), device),
-        interrupted_(interrupted) {}
-
-  void Run() {
-    for (;;) {
-      const Json order = Next();
-      trial_ = order.value("trial", -1);
-      const std::string what = order.value("do", "");
-      if (what == "end") return;
-      Json answer{{"did", what}, {"trial", trial_}};
-      if (what == "abort") {
-        session_.Abort(order.value("why", ""));
-      } else if (failed_ != trial_) {
-        try {
-          Do(what, order, answer);
-        } catch (const std::exception& error) {
-          if (group_.broken()) throw;
-          session_.Abort(error.what());
-          failed_ = trial_;
-          answer = {{"failed", error.what()}, {"trial", trial_}};
-        }
-      } else {
-        continue;
-      }
-      group_.Send(0, answer);
-    }
-  }
-
- private:
-  void Do(const std::string& what, const Json& order, Json& answer) {
-    if (what == "begin") {
-      std::optional<runtime::NcclId> id;
-      if (order.contains("id")) id = DecodeId(order.value("id", ""));
-      const TrialConfig config = ConfigOf(order.value("config", ""));
-      const auto& exchange = std::get<ExchangeConfig>(config);
-      session_.Begin(
-          exchange, order.value("size", 0), StrideOf(NodesOfRanks(group_), exchange), id);
-      if (const auto wrong = session_.Check()) answer["wrong"] = *wrong;
-    } else if (what == "sample") {
-      answer["took"] = session_.Sample();
-    } else if (what == "overlap") {
-      const TrialConfig config = ConfigOf(order.value("config", ""));
-      session_.BeginOverlap(std::get<OverlapConfig>(config), DecodeId(order.value("id", "")));
-    } else if (what == "alone") {
-      answer["took"] = session_.Alone();
-    } else if (what == "beside") {
-      if (const auto took = session_.Beside(order.value("repeats", 1))) answer["took"] = *took;
-    } else if (what == "check") {
-      if (const auto wrong = session_.WrongOverlap()) answer["wrong"] = *wrong;
-    } else if (what == "leave") {
-      session_.Leave();
-    } else {
-      Fail(ErrorCode::kInternal, "rank 0 ordered '{}'", what);
-    }
-  }
-
-  void TellWhenInterrupted() {
-    if (!told_ && interrupted_()) {
-      told_ = true;
-      group_.Send(0, {{"interrupted", true}});
-    }
-  }
-
-  Json Next() {
-    // Rank 0 stores a trial between two; that it hangs for good must not keep this rank for good.
-    const std::int64_t longest = 10 * group_.deadline_ns();
-    const std::int64_t end = runtime::SteadyNs() + longest;
-    for (;;) {
-      TellWhenInterrupted();
-      group_.Pump();
-      if (!group_.Pending(0).empty() || group_.broken() || runtime::SteadyNs() >= end) {
-        return group_.Receive(0, 0, "its next order");
-      }
-      group_.WaitFor(0, 50'000'000);
-    }
-  }
-
-  /// While this rank waits in an exchange, rank 0 has one thing to say: that it has failed.
-  std::optional<std::string> MustStop() {
-    const std::int64_t now = runtime::SteadyNs();
-    if (now - looked_ns_ < kLookEveryNs) return std::nullopt;
-    looked_ns_ = now;
-    TellWhenInterrupted();
-    group_.Pump();
-    if (group_.broken()) return group_.broken();
-    for (const Json& order : group_.Pending(0)) {
-      if (order.value("do", "") == "abort") return order.value("why", "");
-    }
-    return std::nullopt;
-  }
-
-  runtime::ProcessGroup& group_;
-  ExchangeSession session_;
-  const std::function<bool()>& interrupted_;
-  std::int64_t looked_ns_ = 0;
-  int trial_ = -1;
-  int failed_ = -2;
-  bool told_ = false;
-};
-
-}  // namespace
-
-void FollowRankZero(runtime::ProcessGroup& group,
-                    const NcclWorld& world,
-                    int device,
-                    const std::function<bool()>& interrupted) {
-  Follower(group, world, device, interrupted).Run();
 }
 
 }  // namespace dbsp::profiler
