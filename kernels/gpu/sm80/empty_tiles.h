@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "kernels/gpu/isa/isa.h"
 #include "kernels/gpu/sm80/arguments.h"
 
 namespace dbsp::kernels::gpu::sm80 {
