@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# C++ of the GPU kernels that needs no CUDA header and is in every build: checks, orders, tables.
+# C++ sources of the GPU kernels that need no CUDA header and are in every build: checks, orders, tables.
 set(DBSP_GPU_PLAIN_SOURCES
   check_call.cpp
   device_lists.cpp
