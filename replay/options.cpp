@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names and selections of replay.h.
+#include "replay/options.h"
+
 #include <array>
 #include <charconv>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "core/error.h"
 #include "core/suggest.h"
-#include "replay/replay.h"
 
 namespace dbsp::replay {
 namespace {
 
-constexpr std::array<const char*, 4> kTransports{"serial", "threads", "mpi", "nccl"};
+constexpr std::array<const char*, 3> kTransports{"serial", "threads", "nccl"};
 constexpr std::array<const char*, 3> kGraphModes{"auto", "on", "off"};
 
 std::optional<int> ParseInt(std::string_view text) {
@@ -54,16 +55,13 @@ void RequireTransport(TransportKind transport, const runtime::DeviceSpec& device
     case TransportKind::kThreads:
       if (!cuda) return;
       Fail(ErrorCode::kUnavailable,
-           "--transport threads: unavailable: it plays ranks on the cores of a CPU; with --device "
-           "cuda use serial, or nccl with a GPU per rank");
-    case TransportKind::kMpi:
-      Fail(ErrorCode::kUnavailable,
-           "--transport mpi: unavailable: this dbsp has no MPI transport; use threads or serial");
+           "--transport threads: unavailable: it runs every rank on a core of the CPU; with "
+           "--device cuda use serial, or nccl with one GPU per rank");
     case TransportKind::kNccl:
       if (cuda) return;
       Fail(ErrorCode::kUnavailable,
-           "--transport nccl: unavailable: it needs --device cuda and a GPU per rank; use threads "
-           "or serial");
+           "--transport nccl: unavailable: it needs --device cuda and one GPU per rank; use "
+           "threads or serial");
   }
 }
 
