@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/memory.h"
 #if defined(DBSP_BENCH_OPENBLAS)
 #include <cblas.h>
 #endif

@@ -6,7 +6,6 @@
 
 #include "core/error.h"
 #include "core/suggest.h"
-#include "kernels/cpu_variants.h"
 
 namespace dbsp::kernels {
 

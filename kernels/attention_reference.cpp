@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "kernels/cpu_variants.h"
+#include "kernels/attention.h"
 
 namespace dbsp::kernels {
 namespace {

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Block-sparse attention for one instruction set. Included once per Highway target.
+// Block-sparse attention for one instruction set. block_sparse.cpp includes it once per Highway
+// target.
 //
-// Vectors run over queries. A panel is 1 to 3 vectors of queries; its Q is packed transposed once
-// per query block, so that K and V are read as they lie, one broadcast float at a time:
+// A vector holds one value for each of several queries. A panel is 1 to 3 vectors of queries. Q is
+// packed transposed once per query block, so that K and V are read in their memory order, one
+// broadcast float at a time:
 //   S^T[key][q]  = sum over c  of K[key][c] * Q^T[c][q]      4 keys x 3 vectors in registers
 //   O^T[c][q]   += sum over key of V[key][c] * P^T[key][q]   4 channels x 3 vectors in registers
-// Both products need 7 loads for 12 fused multiply-adds, and maxima and sums over keys are plain
-// vector operations without shuffles. A chunk is up to 128 keys out of one or several listed
-// blocks: its S^T stays in the first-level cache between the two products, its K and V in the
-// second-level cache while all panels of the query block use them.
+// Both products need 7 loads for 12 fused multiply-adds. Maxima and sums over keys are vector
+// operations without shuffles. A chunk is up to 128 keys of one or several listed blocks. Its S^T
+// stays in the L1 cache between the two products; its K and V stay in the L2 cache while all panels
+// of the query block use them.
 #if defined(DBSP_KERNELS_BLOCK_SPARSE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef DBSP_KERNELS_BLOCK_SPARSE_INL_H_
 #undef DBSP_KERNELS_BLOCK_SPARSE_INL_H_
@@ -40,9 +42,9 @@ using V = hn::Vec<D>;
 constexpr int kChunkKeys = 128;
 constexpr int kTile = 4;  ///< keys (or channels) per register tile
 constexpr int kMaxVectors = 3;  ///< of queries per panel
-/// Key blocks smaller than this (lists of single keys among them) are packed into a chunk first, as
-/// the GPU's gather kernel does: copying a row of K and V costs 2 head_dim floats once per query
-/// block, a score tile that is not full costs up to 3/4 of its multiplications.
+/// Key blocks smaller than this, including single keys, are first packed into a chunk. Packing
+/// copies 2 head_dim floats per key once per query block; a partly filled score tile wastes up to
+/// 3/4 of its multiplications.
 constexpr int kPackBelow = 16;
 constexpr float kLog2E = 1.44269504088896340736F;
 /// Coefficients of 2^x on [-1/2, 1/2], 1 + C1 x + ... + C6 x^6: interpolation of (2^x - 1) / x at
@@ -121,14 +123,14 @@ inline V Exp2NonPositive(V x) {
   return hn::Mul(y, hn::BitCast(d, hn::ShiftLeft<23>(exponent)));
 }
 
-/// Keys of one chunk out of one listed block.
+/// The keys of a chunk that come from one listed block.
 struct Segment {
   const float* k;
   const float* v;
   int keys;
 };
 
-/// Queries of one panel: packed Q, accumulated O, running maximum (in powers of 2) and sum.
+/// State of one panel: packed Q, accumulated O, running maximum (log2 units) and sum.
 struct Panel {
   int first_row = 0;
   int vectors = 0;
@@ -138,7 +140,8 @@ struct Panel {
   float* sum = nullptr;  ///< [width]
 };
 
-/// S^T of kTile keys; rows past the segment repeat its last key and are overwritten or ignored.
+/// S^T of kTile keys. Rows past the end of a segment repeat its last key; later writes overwrite
+/// them or nothing reads them.
 template <int NV>
 inline void ScoreTile(const float* HWY_RESTRICT k0,
                       const float* HWY_RESTRICT k1,
@@ -194,14 +197,14 @@ inline Row<NV> Scores(const std::vector<Segment>& chunk,
   return max;
 }
 
-/// Turns scores into weights 2^(s - max), updates the panel's maximum and sum.
-/// returns  the factor that brings what was accumulated before to the new maximum
+/// Replaces scores by weights 2^(s - max) and updates the panel's maximum and sum.
+/// returns  the factor that rescales earlier sums and outputs to the new maximum
 template <int NV>
 inline Row<NV> Weights(int keys, const Row<NV>& max, const Panel& panel, float* scores) {
   using R = Row<NV>;
   const int width = NV * LaneCount();
   const auto difference = [](V x, V shift) HWY_ATTR { return Exp2NonPositive(hn::Sub(x, shift)); };
-  // A row that has met no finite score yet keeps -infinity; 0 as its shift gives weights of 0.
+  // The maximum of a row without a finite score is -infinity. A shift of 0 then gives weights of 0.
   const R shift = R::Map(max, max, [](V m, V) HWY_ATTR {
     return hn::IfThenZeroElse(hn::Eq(m, hn::Set(D(), -std::numeric_limits<float>::infinity())), m);
   });
@@ -308,7 +311,8 @@ class Caller {
     std::fill_n(max_.get(), rows_, -std::numeric_limits<float>::infinity());
     for (int row = 0; vectors > 0;) {
       Panel panel;
-      // Four vectors go as 2 + 2: one alone cannot keep the multipliers busy.
+      // Four vectors become 2 + 2: a panel of one vector cannot hide the latency of its
+      // multiplications.
       panel.vectors = vectors == 4 ? 2 : std::min(vectors, kMaxVectors);
       panel.first_row = row;
       panel.q = packed_q_.get() + static_cast<std::ptrdiff_t>(row) * d;

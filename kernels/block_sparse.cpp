@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks a block-sparse call, cuts it into query blocks and chunks of keys, and dispatches to the
-// best instruction set of this machine. The arithmetic is in block_sparse-inl.h.
-// Scalable vectors (SVE, RVV) cannot be members of a struct; those machines run NEON or the
-// portable target.
+// Checks a block-sparse call and dispatches it to the best instruction set of this machine. The
+// arithmetic is in block_sparse-inl.h. Scalable vectors (SVE, RVV) cannot be members of a struct,
+// so those machines run NEON or the portable target.
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/block_sparse.cpp"
@@ -16,7 +15,7 @@
 #include <hwy/aligned_allocator.h>
 
 #include "core/error.h"
-#include "kernels/cpu_variants.h"
+#include "kernels/attention.h"
 
 namespace dbsp::kernels {
 namespace {
@@ -30,7 +29,7 @@ void RequireSupported(const AttentionArgs& args) {
   if (dim_ok && block_ok) return;
   Fail(
       ErrorCode::kInvalidArgument,
-      "kernel cpu.block_sparse: head_dim {} with blocks {}x{}; it takes head_dim 8, 16, .. 256 and "
+      "kernel cpu.block_sparse: head_dim {} with blocks {}x{}; expected head_dim 8, 16, .. 256 and "
       "block sides 1..512",
       args.head_dim,
       args.block.q,

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+// Feature maps of linear attention.
 #pragma once
 
 #include <cstdint>
 
 namespace dbsp::kernels {
 
-/// phi of linear attention, over a row of head_dim channels.
+/// Feature map phi of linear attention, applied to a row of head_dim channels.
 enum class FeatureMap : std::uint8_t {
-  kSoftmax,  ///< over the channels; what SLA's models are trained with
+  kSoftmax,  ///< softmax over the channels; SLA models are trained with it
   kElu,  ///< elu(x) + 1 = x + 1 above 0, e^x below
   kRelu,  ///< max(x, 0)
 };

@@ -20,7 +20,7 @@ void ForEachRun(std::span<const std::uint64_t> words, Visit visit) {
   for (std::size_t w = 0; w < words.size(); ++w) {
     const std::int64_t base = static_cast<std::int64_t>(w) * 64;
     std::uint64_t left = words[w];
-    // A run that reached the end of the last word goes on here.
+    // Continues a run that reached the end of the previous word.
     if (length > 0) {
       const int more = std::countr_one(left);
       length += more;
@@ -59,7 +59,7 @@ std::int32_t* WriteKeys(std::span<const std::uint64_t> words, std::int32_t* to) 
   return to;
 }
 
-/// Counts, spread and overlap of successive rows, over heads of one shape.
+/// Counts, variance and overlap of successive rows, over heads of one shape.
 class SideCounter {
  public:
   void AddHead(const BlockMask& bits, int k_block) {
@@ -103,7 +103,7 @@ void AppendKeyLists(const BlockMask& bits, KeyLists& lists) {
   const std::int64_t total = static_cast<std::int64_t>(lists.list.size()) + bits.Count();
   if (total > std::numeric_limits<std::int32_t>::max()) {
     Fail(ErrorCode::kInvalidArgument,
-         "key lists: {} keys do not fit 32-bit offsets; launch fewer heads at a time",
+         "key lists: {} keys do not fit 32-bit offsets; launch fewer heads per call",
          total);
   }
   const std::size_t old = lists.list.size();
@@ -128,7 +128,7 @@ BlockMask PairRows(const BlockMask& bits) {
 BlockMask KeyBlocksOf(const BlockMask& bits, int k_block) {
   if (k_block < 1 || (k_block < 64 ? 64 % k_block : k_block % 64) != 0) {
     Fail(ErrorCode::kInvalidArgument,
-         "key blocks of {} keys: take a power of two up to 64 or a multiple of 64",
+         "key blocks of {} keys: expected a power of two up to 64 or a multiple of 64",
          k_block);
   }
   BlockMask blocks(bits.rows(), (bits.cols() + k_block - 1) / k_block);
@@ -179,7 +179,7 @@ KeyListFeatures FeaturesOf(const LayerMasks& fine) {
   for (const BlockMaskPtr& head : fine.head) {
     if (head->rows() != fine.rows() || head->cols() != fine.cols()) {
       Fail(ErrorCode::kInvalidArgument,
-           "features of key lists: a head of {} x {} beside one of {} x {}",
+           "features of key lists: heads have different shapes, {} x {} and {} x {}",
            head->rows(),
            head->cols(),
            fine.rows(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// FG-Attn's two predictors of key lists, in plain loops that the compiler vectorises.
+// FG-Attn's two predictors of key lists. The compiler vectorises the loops.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -36,7 +36,7 @@ Sizes Check(const ScoreInput& input, int q_block, const char* what) {
   return sizes;
 }
 
-/// Eight sums, so that the additions of one dot product do not wait for each other.
+/// Uses eight partial sums, so that the additions of a dot product are independent.
 float Dot(const float* a, const float* b, int dim) {
   float sum[8] = {};
   int c = 0;
@@ -80,9 +80,10 @@ void OrAbove(const std::vector<float>& scores, double cut, std::span<std::uint64
 BlockMask KeysAboveThreshold(const ScoreInput& input, int q_block, float threshold) {
   const Sizes sizes = Check(input, q_block, "keys above a threshold");
   if (!(threshold > 0.0F && threshold < 1.0F)) {
-    Fail(ErrorCode::kInvalidArgument,
-         "keys above a threshold: {} is no probability between 0 and 1, both excluded",
-         threshold);
+    Fail(
+        ErrorCode::kInvalidArgument,
+        "keys above a threshold: threshold is {}, expected a number between 0 and 1, both excluded",
+        threshold);
   }
   BlockMask bits(sizes.rows, sizes.keys);
   if (sizes.keys == 0) return bits;
@@ -106,7 +107,7 @@ void TopCdfRow(std::span<const float> scores, float tau, std::span<std::uint64_t
   std::uint64_t total = 0;
   for (const std::uint32_t w : weights) total += w;
   const std::uint64_t target = CdfTarget(total, tau);
-  // Digits of the cut from the top, each the largest that still leaves `target` at or above it.
+  // Finds the digits of the cut from the highest one down.
   std::uint32_t cut = 0;
   std::uint64_t above = 0;
   for (int digit = kCdfDigits - 1; digit >= 0; --digit) {

@@ -1,17 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// Merge of partial results and copies of blocks; both bound by memory.
+#include "kernels/memory.h"
+
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
-
-#include "kernels/attention.h"
-#include "kernels/merge_weights.h"
 
 namespace dbsp::kernels {
 namespace {
 
-/// Written for the compiler's own vectoriser: without aliasing it is two loads, one store a
-/// vector, and memory sets the pace whatever the vector's width.
+/// Weights of two partial results of one row: o = o * kept + part_o * added.
+struct MergeWeights {
+  float kept = 0.0F;
+  float added = 0.0F;
+  float lse = 0.0F;
+};
+
+/// L = ln(e^a + e^b) and the weights e^(a - L) and e^(b - L), without overflow.
+/// requires a or b is finite
+MergeWeights WeightsOf(float a, float b) {
+  const float max = std::max(a, b);
+  const float ea = std::exp(a - max);  // e^-inf is 0: a side without keys has no weight
+  const float eb = std::exp(b - max);
+  const float sum = ea + eb;
+  return {ea / sum, eb / sum, max + std::log(sum)};
+}
+
+/// The compiler vectorises the loop because the pointers do not alias. Memory bandwidth limits it
+/// at every vector width.
 void MergeRow(int head_dim,
               float* __restrict__ to,
               const float* __restrict__ from,
@@ -34,7 +50,7 @@ void MergePartial(std::int64_t rows,
     float* to = o + r * head_dim;
     const float* from = part_o + r * head_dim;
     if (part_lse[r] == kNone) {
-      // Nothing to add; the accumulator of a row without keys is whatever its memory held.
+      // Nothing to add. The accumulator of a row without keys may hold any value.
       if (lse[r] == kNone) std::fill_n(to, head_dim, 0.0F);
       continue;
     }

@@ -58,7 +58,7 @@ std::vector<double> Exact(const SlaArgs& args, const float* q, const std::vector
   return o;
 }
 
-/// H and Z of a query block, H row-major in front of Z.
+/// H and Z of a query block: H row-major, then Z.
 std::vector<double> State(const SlaArgs& args, const std::vector<int>& keys) {
   const int d = args.head_dim;
   std::vector<double> state(static_cast<std::size_t>(d) * d + d, 0.0);

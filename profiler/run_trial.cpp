@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "kernels/attention.h"
+#include "kernels/memory.h"
 #include "profiler/cpu/cpu_attention.h"
 #include "profiler/ranks/exchange_rank.h"
 #include "profiler/ranks/overlap_trial.h"

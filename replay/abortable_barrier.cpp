@@ -7,15 +7,15 @@ namespace dbsp::replay {
 
 void AbortableBarrier::Arrive() {
   std::unique_lock lock(mutex_);
-  const int meeting = meetings_;
+  const int generation = generation_;
   if (!failed_ && ++arrived_ == groups_) {
     arrived_ = 0;
-    ++meetings_;
+    ++generation_;
     wake_.notify_all();
     return;
   }
-  wake_.wait(lock, [&] { return failed_ || meetings_ != meeting; });
-  if (meetings_ != meeting) return;
+  wake_.wait(lock, [&] { return failed_ || generation_ != generation; });
+  if (generation_ != generation) return;
   Fail(ErrorCode::kMeasurement, "pass group {} failed: {}", *failed_, reason_);
 }
 
@@ -25,7 +25,7 @@ void AbortableBarrier::Abort(int group, const std::string& reason) noexcept {
   failed_ = group;
   try {
     reason_ = reason;
-  } catch (...) {  // out of memory: the group alone must do
+  } catch (...) {  // out of memory: the message then names only the group
     reason_.clear();
   }
   wake_.notify_all();

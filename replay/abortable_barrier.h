@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where pass groups, which exchange nothing with each other, wait for each other before a run, so
+// Barrier between pass groups. Pass groups exchange no data; they wait here before every run, so
 // that they run at the same time.
 #pragma once
 
@@ -10,14 +10,15 @@
 
 namespace dbsp::replay {
 
-/// threads  one per group inside Arrive(), Abort() from any
+/// threads  Arrive() is called by one thread per group, Abort() by any thread
 class AbortableBarrier {
  public:
   explicit AbortableBarrier(int groups) : groups_(groups) {}
-  /// Returns when every group has come.
-  /// errors  Error{kMeasurement} when a group fails first
+  /// Returns when every group has arrived.
+  /// errors  Error{kMeasurement} when a group failed before that
   void Arrive();
-  /// The first call decides; every pending and later Arrive() throws.
+  /// Marks the barrier as failed: every pending and later Arrive() throws. Later calls of Abort()
+  /// have no effect.
   void Abort(int group, const std::string& reason) noexcept;
   /// The group that failed first.
   [[nodiscard]] std::optional<int> failed() const;
@@ -27,7 +28,7 @@ class AbortableBarrier {
   std::condition_variable wake_;
   int groups_;
   int arrived_ = 0;
-  int meetings_ = 0;
+  int generation_ = 0;
   std::optional<int> failed_;
   std::string reason_;
 };

@@ -18,15 +18,15 @@ std::int64_t Median(std::vector<std::int64_t> values) {
   return *middle;
 }
 
-TraceOverhead MeasureOverhead(const runtime::ActivityOptions& options, const PlayCell& play) {
+TraceOverhead MeasureOverhead(const runtime::ActivityOptions& options, const RunCell& run) {
   std::vector<std::int64_t> plain;
   std::vector<std::int64_t> traced;
   const auto with = [&] {
     runtime::ActivitySession session = runtime::ActivitySession::Start(options);
-    traced.push_back(play(&session, 2));
+    traced.push_back(run(&session, 2));
     (void)session.Stop();
   };
-  const auto without = [&] { plain.push_back(play(nullptr, 2)); };
+  const auto without = [&] { plain.push_back(run(nullptr, 2)); };
   for (int pair = 0; pair < kPairs; ++pair) {
     if (pair % 2 == 1) with();
     without();
@@ -41,12 +41,12 @@ double TraceOverhead::relative() const {
   return plain_ns > 0 ? static_cast<double>(traced_ns) / static_cast<double>(plain_ns) - 1 : 0;
 }
 
-ActivityReport TraceCell(const runtime::ActivityOptions& options, const PlayCell& play) {
+ActivityReport TraceCell(const runtime::ActivityOptions& options, const RunCell& run) {
   try {
     runtime::ActivitySession session = runtime::ActivitySession::Start(options);
-    (void)play(&session, 1);
+    (void)run(&session, 1);
     ActivityReport report = ReportOf(session.Stop());
-    report.overhead = MeasureOverhead(options, play);
+    report.overhead = MeasureOverhead(options, run);
     return report;
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kUnavailable) throw;

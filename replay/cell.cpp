@@ -15,10 +15,10 @@ namespace {
 
 constexpr std::int64_t kFloat = sizeof(float);
 
-std::int64_t KvBytes(const Cell& cell, const planner::RankSchedule& program) {
+std::int64_t KvBytes(const Cell& cell, const planner::RankSchedule& schedule) {
   std::int64_t most = 0;
-  for (const auto& heads : program.columns) {
-    std::int64_t tokens = cell.shape.block.k;  // slack, see executor
+  for (const auto& heads : schedule.columns) {
+    std::int64_t tokens = cell.shape.block.k;  // slack: see RankBuffers::kv_elements
     for (const planner::HeadColumns& head : heads) {
       for (const int col : head.cols)
         tokens += 2 * static_cast<std::int64_t>(cell.shape.k_tokens(col));
@@ -31,26 +31,26 @@ std::int64_t KvBytes(const Cell& cell, const planner::RankSchedule& program) {
 
 /// Lists of active blocks: one int per (head, row, column) computed, over all ring steps.
 std::int64_t ListBytes(const Cell& cell, std::size_t rank) {
-  std::int64_t kept = 0;
-  for (const auto& step : cell.work.attention) kept += step[rank].active_blocks;
-  return kept * static_cast<std::int64_t>(sizeof(int));
+  std::int64_t blocks = 0;
+  for (const auto& step : cell.volumes.attention) blocks += step[rank].active_blocks;
+  return blocks * static_cast<std::int64_t>(sizeof(int));
 }
 
 std::int64_t RankBytes(const Cell& cell, int rank) {
-  const planner::RankSchedule& program = cell.schedule.rank[rank];
+  const planner::RankSchedule& schedule = cell.schedule.rank[rank];
   std::int64_t slots = 0;
-  for (const planner::HeadRows& head : program.heads) {
+  for (const planner::HeadRows& head : schedule.heads) {
     slots += static_cast<std::int64_t>(head.rows.size());
   }
-  const std::int64_t row_tensors = cell.turns() ? 3 : 2;  // Q, O, partial O
+  const std::int64_t row_tensors = cell.is_ring() ? 3 : 2;  // Q, O, partial O
   std::int64_t bytes =
       slots * cell.shape.block.q * (row_tensors * cell.shape.head_dim + row_tensors - 1) * kFloat;
-  bytes += KvBytes(cell, program) + ListBytes(cell, static_cast<std::size_t>(rank));
+  bytes += KvBytes(cell, schedule) + ListBytes(cell, static_cast<std::size_t>(rank));
   std::int64_t send = 0;
   std::int64_t recv = 0;
-  for (std::size_t r = 0; r < cell.work.rounds.size(); ++r) {
-    const planner::TrafficMatrix& round = cell.work.rounds[r];
-    if (cell.chunked()) {  // chunks are on their way at the same time
+  for (std::size_t r = 0; r < cell.volumes.rounds.size(); ++r) {
+    const planner::TrafficMatrix& round = cell.volumes.rounds[r];
+    if (cell.chunked()) {  // chunks are exchanged at the same time
       send += round.Packed(rank);
       recv += round.Unpacked(rank);
       continue;
@@ -77,7 +77,7 @@ Cell MakeCell(const AttentionShape& shape,
               const LayerMasks& masks,
               const Partition& partition,
               const Strategy& strategy,
-              const FillKey& key,
+              const InputKey& key,
               const TokenLayout& layout) {
   if (masks.heads() != shape.heads) {
     Fail(ErrorCode::kMismatch, "masks of {} heads for a shape of {}", masks.heads(), shape.heads);
@@ -99,7 +99,7 @@ Cell MakeCell(const AttentionShape& shape,
   cell.strategy = strategy;
   cell.home = MakeHomeLayout(shape, partition.ranks);
   cell.schedule = planner::BuildSchedule(shape, cell.masks, partition, strategy, cell.home);
-  cell.work =
+  cell.volumes =
       planner::BuildLayerVolumes(shape, cell.masks, partition, strategy, cell.home, key.dtype);
   cell.key = key;
   if (!layout.block_order.empty()) {
@@ -144,7 +144,7 @@ std::optional<std::int64_t> AvailableMemory() {
 void RequireMemory(std::int64_t bytes, std::optional<std::int64_t> available) {
   if (!available || bytes <= *available) return;
   Fail(ErrorCode::kUnavailable,
-       "replaying this cell needs {:.1f} GB of memory for all ranks together, {:.1f} GB are "
+       "replaying this cell needs {:.1f} GB of memory for all ranks together, but {:.1f} GB are "
        "available; make a smaller workload (dbsp-workload make --tokens, --grid, --heads or "
        "--head-dim) and tune it again; --cells does not help: cells run one at a time",
        static_cast<double>(bytes) / kBytesPerGb,

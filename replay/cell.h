@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One (step, layer) ready to be run: masks, the lists of every rank, and the amounts that the
-// lists must come to.
+// One (step, layer) of a plan, ready to run: masks, the schedule of every rank, and the volumes
+// that the executed work must equal.
 #pragma once
 
 #include <cstdint>
@@ -13,69 +13,73 @@
 #include "core/strategy.h"
 #include "planner/timeline/layer_volumes.h"
 #include "planner/timeline/schedule.h"
-#include "replay/fill.h"
+#include "replay/input_data.h"
 
 namespace dbsp::replay {
 
-/// One pass: with a cfg degree above 1, what the pass group key.pass runs, ranks numbered in it.
+/// One guidance pass of one (step, layer). With a cfg degree above 1 this is the part of pass group
+/// key.pass, and ranks are numbered within the group.
 struct Cell {
   AttentionShape shape;
-  LayerMasks masks;  ///< in the order of tokens that runs
-  LayerMasks given;  ///< in the order that the workload gives: what outputs are judged by
+  LayerMasks masks;  ///< tokens in the order of the plan's layout, which runs
+  LayerMasks given;  ///< tokens in the workload's order; outputs are verified against these masks
   Strategy strategy;
   HomeLayout home;
   planner::Schedule schedule;
-  planner::LayerVolumes work;  ///< in bytes of dtype(): what runs here, whatever the plan's type
-  FillKey key;
+  planner::LayerVolumes volumes;  ///< bytes are those of dtype(), not of the plan's type
+  InputKey key;
 
   /// Type of Q, K, V and O in this run: fp32 on a CPU, bf16 on a GPU.
   [[nodiscard]] DType dtype() const { return key.dtype; }
   [[nodiscard]] int ranks() const { return schedule.ranks; }
-  /// Ranks of all pass groups, and the first one of this group as the plan numbers them.
+  /// Number of ranks of all pass groups.
   [[nodiscard]] int all_ranks() const { return ranks() * strategy.cfg_degree; }
+  /// The plan's number of this group's first rank.
   [[nodiscard]] int first_rank() const { return ranks() * key.pass; }
-  /// Heads in chunks: round c before, step c and round c after are of chunk c.
+  /// True when heads run in chunks: round c before attention, step c, and round c after attention
+  /// belong to chunk c.
   [[nodiscard]] bool chunked() const { return !schedule.chunk_of_head.empty(); }
-  /// A ring turns: K/V are passed on and partial results merged.
-  [[nodiscard]] bool turns() const { return schedule.steps > 1 && !chunked(); }
+  /// True when ranks pass K/V on in a ring and merge partial results.
+  [[nodiscard]] bool is_ring() const { return schedule.steps > 1 && !chunked(); }
   [[nodiscard]] int rounds_before() const { return static_cast<int>(schedule.before.size()); }
   [[nodiscard]] int rounds() const {
     return static_cast<int>(schedule.before.size() + schedule.after.size());
   }
-  /// Lists of a round, the rounds before attention first.
+  /// A round by index; the rounds before attention come first.
   [[nodiscard]] const planner::ExchangeRound& round(int index) const {
     return index < rounds_before() ? schedule.before[index]
                                    : schedule.after[index - rounds_before()];
   }
 };
 
-/// Builds lists and amounts; `key.dtype` is the type that runs. Masks are as the workload gives
-/// them; partition and strategy are of tokens in the order of `layout`, in which the cell runs.
-/// errors  Error{kMismatch} when masks, layout and shape disagree; as planner::BuildSchedule
-/// otherwise
+/// Builds schedule and volumes.
+/// masks               tokens in the workload's order
+/// partition, strategy tokens in the order of `layout`, in which the cell runs
+/// key                 key.dtype is the type of Q, K, V and O in this run
+/// errors  Error{kMismatch} when masks, layout and shape disagree; those of planner::BuildSchedule
 [[nodiscard]] Cell MakeCell(const AttentionShape& shape,
                             const LayerMasks& masks,
                             const Partition& partition,
                             const Strategy& strategy,
-                            const FillKey& key,
+                            const InputKey& key,
                             const TokenLayout& layout = {"given", {}});
 
-/// Bytes of buffers that all ranks of the cell hold together on a CPU: home Q, K, V, O, blocks, K/V
-/// twice where a ring turns, send and receive buffers, partial results and lists.
+/// Bytes of the buffers of all ranks of the cell together on a CPU: Q, K, V, O at home, blocks (K/V
+/// twice in a ring), send and receive buffers, partial results and lists.
 [[nodiscard]] std::int64_t CellBytes(const Cell& cell);
 
-/// Bytes a verification takes beside the cell's own: one head's K and V in fp64 per thread.
+/// Additional bytes of a verification: one head's K and V in fp64 per thread.
 [[nodiscard]] std::int64_t ReferenceBytes(const AttentionShape& shape, int threads);
 
-/// Bytes of home Q, K, V, O alone, known before masks and lists are made.
+/// Bytes of Q, K, V, O at home alone; needs no masks or schedule.
 [[nodiscard]] std::int64_t HomeBytes(const AttentionShape& shape, DType dtype = DType::kF32);
 
-/// Bytes this process may still take: MemAvailable of /proc/meminfo, less where a cgroup says so.
-/// Absent where the system does not say.
+/// Bytes this process can still allocate: MemAvailable of /proc/meminfo, or the rest of the
+/// cgroup's limit where that is less. Absent where the system reports neither.
 [[nodiscard]] std::optional<std::int64_t> AvailableMemory();
 
-/// errors  Error{kUnavailable} when `bytes` exceed `available`, saying how much is needed and how
-///         to need less
+/// errors  Error{kUnavailable} when `bytes` exceed `available`; the message states both and how to
+///         reduce the need
 void RequireMemory(std::int64_t bytes, std::optional<std::int64_t> available);
 
 }  // namespace dbsp::replay

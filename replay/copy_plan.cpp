@@ -24,17 +24,17 @@ bool OfQueries(planner::Tensor tensor) {
 
 }  // namespace
 
-void PlaceMap::Sort() { std::sort(places_.begin(), places_.end()); }
+void BlockOffsets::Sort() { std::sort(offsets_.begin(), offsets_.end()); }
 
-std::int64_t PlaceMap::Find(const planner::BlockItem& item, const char* what, int rank) const {
+std::int64_t BlockOffsets::Find(const planner::BlockItem& item, const char* what, int rank) const {
   const auto found = std::lower_bound(
-      places_.begin(),
-      places_.end(),
+      offsets_.begin(),
+      offsets_.end(),
       item,
-      [](const auto& place, const planner::BlockItem& wanted) { return place.first < wanted; });
-  if (found == places_.end() || found->first != item) {
+      [](const auto& entry, const planner::BlockItem& wanted) { return entry.first < wanted; });
+  if (found == offsets_.end() || found->first != item) {
     Fail(ErrorCode::kInternal,
-         "rank {}: the schedule {} {}, which has no place there",
+         "rank {}: the schedule {} {}, which is not in its memory",
          rank,
          what,
          Describe(item));
@@ -67,28 +67,28 @@ std::string Describe(const planner::BlockItem& item) {
       "{} of head {}, block {}", kNames[static_cast<int>(item.tensor)], item.head, item.block);
 }
 
-PlaceMap PackedPlaces(const AttentionShape& shape,
-                      const planner::ExchangeRound& round,
-                      int ranks,
-                      int rank) {
-  PlaceMap places;
+BlockOffsets PackedOffsets(const AttentionShape& shape,
+                           const planner::ExchangeRound& round,
+                           int ranks,
+                           int rank) {
+  BlockOffsets offsets;
   std::int64_t offset = 0;
   for (int src = 0; src < ranks; ++src) {
     for (const planner::BlockItem& item : ItemsOf(round, ranks, src, rank)) {
-      places.Add(item, offset);
+      offsets.Add(item, offset);
       offset += static_cast<std::int64_t>(TokensOf(shape, item)) * shape.head_dim;
     }
   }
-  places.Sort();
-  return places;
+  offsets.Sort();
+  return offsets;
 }
 
 CopyPlan MakeCopyPlan(const AttentionShape& shape,
                       const planner::ExchangeRound& round,
                       int ranks,
                       int rank,
-                      const PlaceMap& source,
-                      const PlaceMap& target) {
+                      const BlockOffsets& source,
+                      const BlockOffsets& target) {
   CopyPlan plan;
   std::int64_t sent = 0;
   std::int64_t received = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which block lies where on a rank, and the copies and counts of an exchange that follow.
+// Offsets of the blocks in a rank's memory, and the copies and counts of one exchange round.
 #pragma once
 
 #include <cstdint>
@@ -7,24 +7,26 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/attention.h"
+#include "kernels/memory.h"
 #include "planner/timeline/schedule.h"
 
 namespace dbsp::replay {
 
 /// Offsets of a rank's blocks in one memory.
-class PlaceMap {
+class BlockOffsets {
  public:
   void Add(const planner::BlockItem& item, std::int64_t offset) {
-    places_.push_back({item, offset});
+    offsets_.push_back({item, offset});
   }
   /// Call once after the last Add().
   void Sort();
-  /// errors  Error{kInternal} when the item is not here; `what` says who asked
+  /// Offset of the item's first element.
+  /// what    verb for the message, such as "sends"
+  /// errors  Error{kInternal} when the item is not in this memory
   [[nodiscard]] std::int64_t Find(const planner::BlockItem& item, const char* what, int rank) const;
 
  private:
-  std::vector<std::pair<planner::BlockItem, std::int64_t>> places_;
+  std::vector<std::pair<planner::BlockItem, std::int64_t>> offsets_;
 };
 
 /// One rank's copies and counts of one round, offsets and counts in elements.
@@ -40,29 +42,31 @@ struct CopyPlan {
   [[nodiscard]] static std::int64_t Total(const std::vector<std::int64_t>& counts);
 };
 
-/// Tokens that the items copy.
+/// Sum of the tokens of all items.
 [[nodiscard]] std::int64_t TokensOf(std::span<const kernels::CopyItem> items);
 
-/// Tokens of a block, and the first of them.
+/// Number of tokens of a block.
 [[nodiscard]] int TokensOf(const AttentionShape& shape, const planner::BlockItem& item);
+/// Index of the block's first token.
 [[nodiscard]] std::int64_t FirstTokenOf(const AttentionShape& shape,
                                         const planner::BlockItem& item);
 
-/// A name for errors: "K of head 3, block 7".
+/// Name for messages: "K of head 3, block 7".
 [[nodiscard]] std::string Describe(const planner::BlockItem& item);
 
-/// Where the items that `rank` receives in `round` lie when they are kept one after the other.
-[[nodiscard]] PlaceMap PackedPlaces(const AttentionShape& shape,
-                                    const planner::ExchangeRound& round,
-                                    int ranks,
-                                    int rank);
+/// Offsets of the items that `rank` receives in `round`, stored one after the other.
+[[nodiscard]] BlockOffsets PackedOffsets(const AttentionShape& shape,
+                                         const planner::ExchangeRound& round,
+                                         int ranks,
+                                         int rank);
 
-/// errors  Error{kInternal} when a list names a block that `source` or `target` lacks
+/// Copies and counts of `rank` in `round`, from memory `source` to memory `target`.
+/// errors  Error{kInternal} when the round names a block that `source` or `target` does not hold
 [[nodiscard]] CopyPlan MakeCopyPlan(const AttentionShape& shape,
                                     const planner::ExchangeRound& round,
                                     int ranks,
                                     int rank,
-                                    const PlaceMap& source,
-                                    const PlaceMap& target);
+                                    const BlockOffsets& source,
+                                    const BlockOffsets& target);
 
 }  // namespace dbsp::replay

@@ -17,30 +17,30 @@ void Poison(std::vector<float>& memory) { std::fill(memory.begin(), memory.end()
 }  // namespace
 
 CpuRank::CpuRank(const Cell& cell, int rank)
-    : Rank(MakeRankPlan(cell, rank, BlockLayout::kTight)),
+    : Rank(MakeRankBuffers(cell, rank, BlockLayout::kTight)),
       kernel_(&kernels::FindCpuAttention(cell.strategy.kernel)),
-      home_in_(Index(3 * plan().home_elements)),
-      home_out_(Index(plan().home_elements)),
-      blocks_(Index(plan().block_elements())),
-      o_(Index(plan().row_elements())),
-      lse_(Index(plan().row_slots * cell.shape.block.q)),
-      part_o_(cell.turns() ? o_.size() : 0),
-      part_lse_(cell.turns() ? lse_.size() : 0) {
-  for (const std::int64_t size : plan().between_elements) between_.emplace_back(Index(size));
-  for (const std::int64_t size : plan().send_elements) send_.emplace_back(Index(size));
-  for (const std::int64_t size : plan().recv_elements) recv_.emplace_back(Index(size));
+      home_in_(Index(3 * buffers().home_elements)),
+      home_out_(Index(buffers().home_elements)),
+      blocks_(Index(buffers().block_elements())),
+      o_(Index(buffers().row_elements())),
+      lse_(Index(buffers().row_slots * cell.shape.block.q)),
+      part_o_(cell.is_ring() ? o_.size() : 0),
+      part_lse_(cell.is_ring() ? lse_.size() : 0) {
+  for (const std::int64_t size : buffers().staging_elements) staging_.emplace_back(Index(size));
+  for (const std::int64_t size : buffers().send_elements) send_.emplace_back(Index(size));
+  for (const std::int64_t size : buffers().recv_elements) recv_.emplace_back(Index(size));
   Reset();
 }
 
 void CpuRank::Fill() {
-  const Cell& cell = *plan().cell;
+  const Cell& cell = *buffers().cell;
   const auto dim = static_cast<std::size_t>(cell.shape.head_dim);
   float* out = home_in_.data();
   for (const planner::Tensor tensor :
        {planner::Tensor::kQ, planner::Tensor::kK, planner::Tensor::kV}) {
-    for (std::int64_t token = 0; token < plan().local_tokens; ++token) {
+    for (std::int64_t token = 0; token < buffers().local_tokens; ++token) {
       for (int head = 0; head < cell.shape.heads; ++head, out += dim) {
-        FillRow(cell.key, tensor, head, plan().first_token + token, {out, dim});
+        FillRow(cell.key, tensor, head, buffers().first_token + token, {out, dim});
       }
     }
   }
@@ -50,27 +50,27 @@ void CpuRank::PoisonMemory() {
   for (std::vector<float>* memory : {&home_out_, &blocks_, &o_, &lse_, &part_o_, &part_lse_}) {
     Poison(*memory);
   }
-  for (auto* memories : {&between_, &send_, &recv_}) {
+  for (auto* memories : {&staging_, &send_, &recv_}) {
     for (std::vector<float>& memory : *memories) Poison(memory);
   }
-  // What pads a short block is never data; zero keeps it from poisoning a kernel that reads it.
-  const std::int64_t slot = plan().slot_elements();
-  for (const HeadSlots& slots : plan().slots) {
+  // A kernel may read the padding of a short block. Zeros keep NaN out of its results.
+  const std::int64_t slot = buffers().slot_elements();
+  for (const HeadSlots& slots : buffers().slots) {
     for (std::size_t r = 0; r < slots.q_tokens.size(); ++r) {
       float* first = blocks_.data() + (slots.first + static_cast<std::int64_t>(r)) * slot;
-      std::fill(first + std::int64_t{slots.q_tokens[r]} * plan().cell->shape.head_dim,
+      std::fill(first + std::int64_t{slots.q_tokens[r]} * buffers().cell->shape.head_dim,
                 first + slot,
                 0.0F);
     }
   }
   ClearSlack(0);
-  const int steps = static_cast<int>(plan().steps.size());
-  for (int step = 1; plan().cell->chunked() && step < steps; ++step) ClearSlack(step);
+  const int steps = static_cast<int>(buffers().steps.size());
+  for (int step = 1; buffers().cell->chunked() && step < steps; ++step) ClearSlack(step);
 }
 
 void CpuRank::ClearSlack(int step) {
-  float* end = KvWords(step) + plan().steps[Index(step)].elements;
-  const AttentionShape& shape = plan().cell->shape;
+  float* end = KvWords(step) + buffers().steps[Index(step)].elements;
+  const AttentionShape& shape = buffers().cell->shape;
   std::fill_n(end, static_cast<std::int64_t>(shape.block.k) * shape.head_dim, 0.0F);
 }
 
@@ -87,67 +87,67 @@ float* CpuRank::Base(const RoundMemory& memory) {
     case RankMemory::kStaging:
       break;
   }
-  return between_[Index(memory.index)].data();
+  return staging_[Index(memory.index)].data();
 }
 
 void CpuRank::PackBlocks(int round) {
-  const RoundMemory from = plan().MemoryOf(round, true);
-  const int dim = plan().cell->shape.head_dim;
+  const RoundMemory from = buffers().MemoryOf(round, true);
+  const int dim = buffers().cell->shape.head_dim;
   kernels::CopyBlocks(Base(from),
                       from.stride,
-                      send_[plan().BufferOf(round)].data(),
+                      send_[buffers().BufferOf(round)].data(),
                       dim,
                       dim,
-                      plan().rounds[Index(round)].pack);
+                      buffers().rounds[Index(round)].pack);
 }
 
 void CpuRank::UnpackBlocks(int round) {
-  const RoundMemory to = plan().MemoryOf(round, false);
-  const int dim = plan().cell->shape.head_dim;
-  kernels::CopyBlocks(recv_[plan().BufferOf(round)].data(),
+  const RoundMemory to = buffers().MemoryOf(round, false);
+  const int dim = buffers().cell->shape.head_dim;
+  kernels::CopyBlocks(recv_[buffers().BufferOf(round)].data(),
                       dim,
                       Base(to),
                       to.stride,
                       dim,
-                      plan().rounds[Index(round)].unpack);
+                      buffers().rounds[Index(round)].unpack);
 }
 
 void CpuRank::RunAttention(int step) {
-  const AttentionShape& shape = plan().cell->shape;
-  const StepPlan& of_step = plan().steps[Index(step)];
+  const AttentionShape& shape = buffers().cell->shape;
+  const StepPlan& of_step = buffers().steps[Index(step)];
   const float* kv = KvWords(step);
-  const bool whole = step == 0 || plan().cell->chunked();
+  const bool whole = step == 0 || buffers().cell->chunked();
   std::vector<float>& o = whole ? o_ : part_o_;
   std::vector<float>& lse = whole ? lse_ : part_lse_;
   for (const std::size_t h : of_step.heads) {
     const HeadCall& call = of_step.head[h];
-    const HeadSlots& slots = plan().slots[h];
-    if (slots.q_tokens.empty()) continue;  // only passes K/V on
+    const HeadSlots& slots = buffers().slots[h];
+    if (slots.q_tokens.empty()) continue;  // the head only passes K/V on
     kernels::AttentionArgs args;
     args.head_dim = shape.head_dim;
     args.block = shape.block;
     args.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
     args.q_blocks = static_cast<int>(slots.q_tokens.size());
     args.k_blocks = static_cast<int>(call.k_tokens.size());
-    args.q = blocks_.data() + slots.first * plan().slot_elements();
+    args.q = blocks_.data() + slots.first * buffers().slot_elements();
     args.k = kv + call.k;
     args.v = kv + call.v;
     args.q_tokens = slots.q_tokens;
     args.k_tokens = call.k_tokens;
     args.list_begin = call.list_begin;
     args.list = call.list;
-    args.o = o.data() + slots.first * plan().slot_elements();
+    args.o = o.data() + slots.first * buffers().slot_elements();
     args.lse = lse.data() + slots.first * shape.block.q;
     kernel_->run(args);
   }
 }
 
 void CpuRank::RunMerge(int step) {
-  const AttentionShape& shape = plan().cell->shape;
-  const StepPlan& of_step = plan().steps[Index(step)];
+  const AttentionShape& shape = buffers().cell->shape;
+  const StepPlan& of_step = buffers().steps[Index(step)];
   for (const std::size_t h : of_step.heads) {
     const HeadCall& call = of_step.head[h];
-    const HeadSlots& slots = plan().slots[h];
+    const HeadSlots& slots = buffers().slots[h];
     for (std::size_t r = 0; r < slots.q_tokens.size(); ++r) {
       if (call.list_begin[r] == call.list_begin[r + 1]) continue;  // adds nothing
       const std::int64_t row = (slots.first + static_cast<std::int64_t>(r)) * shape.block.q;
@@ -162,14 +162,10 @@ void CpuRank::RunMerge(int step) {
 }
 
 std::span<const float> CpuRank::Output(int head, std::int64_t token) const {
-  const AttentionShape& shape = plan().cell->shape;
+  const AttentionShape& shape = buffers().cell->shape;
   const auto dim = static_cast<std::size_t>(shape.head_dim);
-  const std::int64_t row = (token - plan().first_token) * shape.heads + head;
+  const std::int64_t row = (token - buffers().first_token) * shape.heads + head;
   return std::span<const float>(home_out_).subspan(Index(row) * dim, dim);
-}
-
-std::string WorkProblem(const Cell& cell, std::span<const CpuRank> ranks) {
-  return WorkProblem(cell, RanksOf(ranks));
 }
 
 }  // namespace dbsp::replay

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A rank on a CPU: fp32 memory and the kernels of kernels/attention.h.
+// A rank on a CPU: fp32 memory and the kernels of kernels/attention.h and kernels/memory.h.
 #pragma once
 
 #include <span>
-#include <string>
 #include <vector>
 
 #include "kernels/attention.h"
@@ -12,22 +11,24 @@
 namespace dbsp::replay {
 
 /// owns     its buffers; keeps a reference to the cell, which must outlive it
-/// threads  as Rank
+/// threads  those of Rank
 class CpuRank final : public Rank {
  public:
   /// Allocates, builds copy lists and attention lists.
-  /// errors  Error{kInternal} as MakeRankPlan; Error{kInvalidArgument} for an unknown kernel
+  /// errors  Error{kInternal} of MakeRankBuffers; Error{kInvalidArgument} for an unknown kernel
   CpuRank(const Cell& cell, int rank);
 
-  /// Makes this rank's part of Q, K and V; call once, before the first run.
+  /// Generates this rank's part of Q, K and V. Call it once, before the first run.
   void Fill();
-  /// O of a token that lives here. shape [head_dim]
+  /// O of a token whose home is this rank. shape [head_dim]
   [[nodiscard]] std::span<const float> Output(int head, std::int64_t token) const;
-  /// Natural log-sum-exp of the rows computed here, [row slots][block.q].
+  /// Natural log-sum-exp of the rows that this rank computed, [row slots][block.q].
   [[nodiscard]] std::span<const float> log_sum_exp() const { return lse_; }
   [[nodiscard]] float* SendWords(std::size_t index) override { return send_[index].data(); }
   [[nodiscard]] float* RecvWords(std::size_t index) override { return recv_[index].data(); }
-  [[nodiscard]] float* KvWords(int step) override { return blocks_.data() + plan().StepKv(step); }
+  [[nodiscard]] float* KvWords(int step) override {
+    return blocks_.data() + buffers().StepKv(step);
+  }
 
  private:
   void PoisonMemory() override;
@@ -45,10 +46,8 @@ class CpuRank final : public Rank {
   std::vector<float> home_out_;  ///< [local tokens][heads][head_dim]
   std::vector<float> blocks_;  ///< Q slots, then K/V buffers
   std::vector<float> o_, lse_, part_o_, part_lse_;  ///< [slots][block.q]([head_dim])
-  std::vector<std::vector<float>> between_;  ///< [rounds] blocks between two rounds
+  std::vector<std::vector<float>> staging_;  ///< [rounds] blocks held between two rounds
   std::vector<std::vector<float>> send_, recv_;
 };
-
-[[nodiscard]] std::string WorkProblem(const Cell& cell, std::span<const CpuRank> ranks);
 
 }  // namespace dbsp::replay

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// All-to-alls of one rank that run on a thread of their own, so that the rank can compute
-// meanwhile.
+// Runs the all-to-alls of one rank on a separate thread, so that the rank computes meanwhile.
 #pragma once
 
 #include <condition_variable>
@@ -16,29 +15,29 @@
 
 namespace dbsp::replay {
 
-/// When an exchange was called and how long the call took, waiting for other ranks included.
+/// Start and duration of one exchange call. The duration includes waiting for other ranks.
 struct ExchangeTimes {
-  std::int64_t start_ns = 0;  ///< of runtime::SteadyNs
+  std::int64_t start_ns = 0;  ///< clock of runtime::SteadyNs
   std::int64_t duration_ns = 0;
 };
 
 /// Exchanges run in the order of Start(), which must be the same on every rank.
-/// owns     a thread; the communicator must outlive it and must not be called by others while an
-///          exchange is under way
+/// owns     a thread. The communicator must outlive it, and no other thread may call the
+///          communicator while an exchange runs
 /// threads  one caller
 class ExchangeQueue {
  public:
   explicit ExchangeQueue(runtime::Communicator& communicator);
-  /// Exchanges not begun are dropped; the one under way must be able to end: abort the
-  /// communicator first when the other ranks may not come.
+  /// Drops the exchanges that have not begun and waits for the running one. Abort the communicator
+  /// first when other ranks may never take part.
   ~ExchangeQueue();
   ExchangeQueue(const ExchangeQueue&) = delete;
   ExchangeQueue& operator=(const ExchangeQueue&) = delete;
 
-  /// The buffers must stay as they are until Wait().
+  /// The buffers must not change until Wait() returns.
   void Start(const RoundBuffers& buffers);
-  /// Waits for the `index`-th exchange started, from 0.
-  /// errors  what the communicator threw in this exchange or an earlier one
+  /// Waits for an exchange; `index` counts calls of Start() from 0.
+  /// errors  the exception of the communicator in this exchange or an earlier one
   [[nodiscard]] ExchangeTimes Wait(std::size_t index);
 
  private:
@@ -51,7 +50,7 @@ class ExchangeQueue {
   std::vector<ExchangeTimes> done_;
   std::exception_ptr failure_;
   bool stop_ = false;
-  std::thread thread_;  // last: it starts when all else is there
+  std::thread thread_;  // declared last: the thread uses the members above
 };
 
 }  // namespace dbsp::replay

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The nccl transport: one thread and one GPU per rank. A rank has a stream for what it computes and
-// copies and one for what it exchanges, tied by events alone; the host only enqueues.
+// The nccl transport: one thread and one GPU per rank. A rank has one stream for compute and copies
+// and one for exchanges. Events order the two streams; the host only enqueues.
 #include <algorithm>
 #include <cmath>
 #include <deque>
@@ -15,7 +15,7 @@
 #include "core/parallel_for.h"
 #include "core/segment_id.h"
 #include "replay/abortable_barrier.h"
-#include "replay/gpu_cell.h"
+#include "replay/gpu_outputs.h"
 #include "replay/gpu_rank.h"
 #include "replay/kernel_lookup.h"
 #include "replay/rank_driver.h"
@@ -32,36 +32,36 @@ using runtime::CudaEvent;
 using runtime::CudaStream;
 using runtime::NcclCommunicator;
 
-/// What a rank has on its device. It outlives the communicator, because memory is freed only when
-/// no exchange is under way any more.
-struct RankOnGpu {
-  explicit RankOnGpu(int ranks)
-      : meeting(static_cast<std::size_t>(ranks) * sizeof(float), "the meeting point of ranks") {}
+/// Resources of a rank on its device. They outlive the communicator, so that no memory is freed
+/// while an exchange runs.
+struct RankResources {
+  explicit RankResources(int ranks)
+      : barrier_words(static_cast<std::size_t>(ranks) * sizeof(float), "barrier words") {}
   CudaStream compute;
-  CudaStream link;
-  CudaBuffer meeting;  ///< one word per rank
+  CudaStream link;  ///< exchanges and hops
+  CudaBuffer barrier_words;  ///< one word per rank
   std::unique_ptr<GpuRank> rank;
   std::vector<std::uint16_t> output;
   std::vector<float> lse;
 };
 
-const Observer kNobody;
+const Observer kNoObserver;
 
 std::int64_t Ns(double ns) { return std::llround(ns); }
 
 /// Drives one rank through one run.
-class NcclRun final : private RankDriver {
+class NcclRankDriver final : private RankDriver {
  public:
-  /// session  what is launched is tied to its segments; null where nobody traces
-  NcclRun(const Cell& cell,
-          RankOnGpu& at,
-          NcclCommunicator& communicator,
-          const Repeats& repeats,
-          const Observer& observer,
-          const runtime::ActivitySession* session)
+  /// session  tags launches with their segments; null without tracing
+  NcclRankDriver(const Cell& cell,
+                 RankResources& resources,
+                 NcclCommunicator& communicator,
+                 const Repeats& repeats,
+                 const Observer& observer,
+                 const runtime::ActivitySession* session)
       : cell_(cell),
-        at_(at),
-        rank_(*at.rank),
+        resources_(resources),
+        rank_(*resources.rank),
         communicator_(communicator),
         repeats_(repeats),
         observer_(observer),
@@ -72,12 +72,12 @@ class NcclRun final : private RankDriver {
 
   RankTrace Run() {
     rank_.Reset();
-    if (repeats_.gate != nullptr && rank_.rank() == 0) repeats_.gate->Arrive();
-    Arrive();
-    RunSteps(cell_, rank_.in_ring(), *this);
+    if (repeats_.barrier != nullptr && rank_.rank() == 0) repeats_.barrier->Arrive();
+    SynchronizeRanks();
+    DriveRank(cell_, rank_.in_ring(), *this);
     communicator_.Wait();
-    at_.compute.Synchronize();
-    return Log();
+    resources_.compute.Synchronize();
+    return TraceOfRun();
   }
 
  private:
@@ -96,16 +96,16 @@ class NcclRun final : private RankDriver {
     return &events_.back();
   }
 
-  /// No device passes its start before all have come: where every rank's clock is set to zero.
-  void Arrive() {
-    Record(at_.compute)->Block(at_.link);
+  /// Enqueues a barrier of all devices. Its end is time 0 of every rank's clock.
+  void SynchronizeRanks() {
+    Record(resources_.compute)->Block(resources_.link);
     const std::vector<std::int64_t> counts(cell_.ranks(), 1);
     std::vector<std::int64_t> offsets(counts.size());
     std::iota(offsets.begin(), offsets.end(), std::int64_t{0});
-    auto* words = at_.meeting.As<float>();
+    auto* words = resources_.barrier_words.As<float>();
     communicator_.EnqueueAllGatherV(words + rank_.rank(), 1, words, counts, offsets);
-    start_ = Record(at_.link);
-    start_->Block(at_.compute);
+    start_ = Record(resources_.link);
+    start_->Block(resources_.compute);
   }
 
   /// `body` between two events on `stream`; returns the second.
@@ -126,7 +126,7 @@ class NcclRun final : private RankDriver {
   }
 
   void Pack(int round) override {
-    packed_ = Timed(SegmentKind::kPack, round, at_.compute, [&] {
+    packed_ = Timed(SegmentKind::kPack, round, resources_.compute, [&] {
       rank_.Pack(round);
       const std::int64_t bytes = rank_.executed().packed_bytes[round];
       return std::pair(bytes > 0, bytes);
@@ -134,11 +134,11 @@ class NcclRun final : private RankDriver {
   }
 
   void StartExchange(int round) override {
-    // What was enqueued before the pack has read the receive buffer, too.
-    packed_->Block(at_.link);
+    // The operations enqueued before the pack have read the receive buffer.
+    packed_->Block(resources_.link);
     const auto at = static_cast<std::size_t>(round);
-    exchanged_[at] = Timed(SegmentKind::kExchange, round, at_.link, [&] {
-      const RoundBuffers buffers = rank_.Buffers(round);
+    exchanged_[at] = Timed(SegmentKind::kExchange, round, resources_.link, [&] {
+      const RoundBuffers buffers = rank_.ExchangeBuffers(round);
       communicator_.EnqueueAllToAllV(buffers.send,
                                      buffers.send_counts,
                                      buffers.send_offsets,
@@ -149,10 +149,10 @@ class NcclRun final : private RankDriver {
     });
   }
 
-  void FinishExchange(int round) override { exchanged_[round]->Block(at_.compute); }
+  void FinishExchange(int round) override { exchanged_[round]->Block(resources_.compute); }
 
   void Unpack(int round) override {
-    (void)Timed(SegmentKind::kUnpack, round, at_.compute, [&] {
+    (void)Timed(SegmentKind::kUnpack, round, resources_.compute, [&] {
       rank_.Unpack(round);
       const std::int64_t bytes = rank_.executed().unpacked_bytes[round];
       return std::pair(bytes > 0, bytes);
@@ -161,14 +161,14 @@ class NcclRun final : private RankDriver {
 
   void Attend(int step) override {
     if (observer_) observer_(rank_.rank(), step);
-    attended_[step] = Timed(SegmentKind::kAttention, step, at_.compute, [&] {
+    attended_[step] = Timed(SegmentKind::kAttention, step, resources_.compute, [&] {
       rank_.Attend(step);
       return std::pair(rank_.has_rows(step), std::int64_t{0});
     });
   }
 
   void Merge(int step) override {
-    (void)Timed(SegmentKind::kMerge, step, at_.compute, [&] {
+    (void)Timed(SegmentKind::kMerge, step, resources_.compute, [&] {
       rank_.Merge(step);
       const bool merged = rank_.executed().merged_rows[step] > 0;
       return std::pair(merged, std::int64_t{0});
@@ -176,10 +176,10 @@ class NcclRun final : private RankDriver {
   }
 
   void StartHop(int step) override {
-    // The first hop sends what was unpacked; a later one what the hop before brought, and receives
-    // where the attention before last read.
-    (step == 0 ? Record(at_.compute) : attended_[step - 1])->Block(at_.link);
-    hopped_ = Timed(SegmentKind::kHop, step, at_.link, [&] {
+    // The first hop sends the unpacked K/V. A later hop sends the K/V of the previous hop and
+    // receives into the buffer that the attention before the last one read.
+    (step == 0 ? Record(resources_.compute) : attended_[step - 1])->Block(resources_.link);
+    hopped_ = Timed(SegmentKind::kHop, step, resources_.link, [&] {
       const HopBuffers hop = rank_.Hop(step);
       communicator_.EnqueueSendRecv(
           hop.send, hop.send_count, hop.dst, hop.recv, hop.recv_count, hop.src);
@@ -190,30 +190,30 @@ class NcclRun final : private RankDriver {
   }
 
   void FinishHop(int step) override {
-    hopped_->Block(at_.compute);
+    hopped_->Block(resources_.compute);
     rank_.HopDone(step);
   }
 
-  [[nodiscard]] RankTrace Log() const {
-    RankTrace log;
+  [[nodiscard]] RankTrace TraceOfRun() const {
+    RankTrace trace;
     for (const Mark& mark : marks_) {
       if (!mark.busy) continue;
-      log.segments.push_back({.rank = rank_.rank(),
-                              .kind = mark.kind,
-                              .index = mark.index,
-                              .start_ns = Ns(CudaEvent::ElapsedNs(*start_, *mark.begin)),
-                              .duration_ns = Ns(CudaEvent::ElapsedNs(*mark.begin, *mark.end)),
-                              .bytes = mark.bytes});
+      trace.segments.push_back({.rank = rank_.rank(),
+                                .kind = mark.kind,
+                                .index = mark.index,
+                                .start_ns = Ns(CudaEvent::ElapsedNs(*start_, *mark.begin)),
+                                .duration_ns = Ns(CudaEvent::ElapsedNs(*mark.begin, *mark.end)),
+                                .bytes = mark.bytes});
     }
     for (const CudaEvent* posted : hop_posted_) {
-      log.hop_posted_ns.push_back(Ns(CudaEvent::ElapsedNs(*start_, *posted)));
+      trace.hop_posted_ns.push_back(Ns(CudaEvent::ElapsedNs(*start_, *posted)));
     }
-    std::ranges::stable_sort(log.segments, {}, &Segment::start_ns);
-    return log;
+    std::ranges::stable_sort(trace.segments, {}, &Segment::start_ns);
+    return trace;
   }
 
   const Cell& cell_;
-  RankOnGpu& at_;
+  RankResources& resources_;
   GpuRank& rank_;
   NcclCommunicator& communicator_;
   const Repeats& repeats_;
@@ -231,40 +231,41 @@ class NcclRun final : private RankDriver {
 
 class NcclRunner final : public CellRunner {
  public:
-  NcclRunner(const Cell& cell, const ExecutionTarget& on, bool verify)
-      : cell_(cell), on_(on), verify_(verify), device_(OpenDevices(cell, on)) {
+  NcclRunner(const Cell& cell, const ExecutionTarget& target, bool verify)
+      : cell_(cell), target_(target), verify_(verify), device_(OpenDevices(cell, target)) {
     kernel_ = &ChooseGpuKernel(
-        cell.strategy.kernel, on.kernel, cell.shape.block, cell.shape.head_dim, device_.arch);
-    if (on.sm_margin >= device_.sm_count) {
+        cell.strategy.kernel, target.kernel, cell.shape.block, cell.shape.head_dim, device_.arch);
+    if (target.sm_margin >= device_.sm_count) {
       Fail(ErrorCode::kInvalidArgument,
            "--sm-margin {}: the device has {} SMs, and attention needs at least one",
-           on.sm_margin,
+           target.sm_margin,
            device_.sm_count);
     }
-    if (on.sm_margin > 0) on_.nccl.most_ctas = on.sm_margin;
-    plans_ = MakeDevicePlans(cell);
-    for (const RankBuffers& plan : plans_) memory_bytes_ += DeviceBytes(plan);
-    at_.resize(plans_.size());
+    if (target.sm_margin > 0) target_.nccl.most_ctas = target.sm_margin;
+    buffers_ = MakeGpuRankBuffers(cell);
+    for (const RankBuffers& buffers : buffers_) memory_bytes_ += DeviceBytes(buffers);
+    resources_.resize(buffers_.size());
   }
 
   std::vector<Timeline> Run(std::span<const Segment>,
                             const Repeats& repeats,
                             const Observer& observer) override {
     const auto total = static_cast<std::size_t>(repeats.warmups + repeats.runs);
-    std::vector<std::vector<RankTrace>> logs(total, std::vector<RankTrace>(at_.size()));
+    std::vector<std::vector<RankTrace>> traces(total, std::vector<RankTrace>(resources_.size()));
     runtime::RunNcclRanks(
         cell_.ranks(),
-        on_.nccl,
-        [&](int rank) { return Place(rank); },
+        target_.nccl,
+        [&](int rank) { return SetUpRank(rank); },
         [&](NcclCommunicator& communicator) {
           const auto r = static_cast<std::size_t>(communicator.rank());
           try {
             for (std::size_t run = 0; run < total; ++run) {
-              logs[run][r] =
-                  NcclRun(cell_, *at_[r], communicator, repeats, observer, nullptr).Run();
+              traces[run][r] =
+                  NcclRankDriver(cell_, *resources_[r], communicator, repeats, observer, nullptr)
+                      .Run();
             }
-            at_[r]->output = at_[r]->rank->Output();
-            at_[r]->lse = at_[r]->rank->LogSumExp();
+            resources_[r]->output = resources_[r]->rank->Output();
+            resources_[r]->lse = resources_[r]->rank->LogSumExp();
           } catch (const std::exception& error) {
             Fail(ErrorCode::kMeasurement,
                  "rank {}: {}",
@@ -272,124 +273,127 @@ class NcclRunner final : public CellRunner {
                  error.what());
           }
         });
-    for (auto& at : at_) {
-      results_.o.push_back(std::move(at->output));
-      results_.lse.push_back(std::move(at->lse));
+    for (auto& rank : resources_) {
+      results_.o.push_back(std::move(rank->output));
+      results_.lse.push_back(std::move(rank->lse));
     }
     std::vector<Timeline> timelines;
     for (auto run = static_cast<std::size_t>(repeats.warmups); run < total; ++run) {
-      timelines.push_back(Compose(cell_, logs[run], false));
+      timelines.push_back(Compose(cell_, traces[run], false));
     }
     return timelines;
   }
 
   [[nodiscard]] std::vector<const Rank*> ranks() const override {
     std::vector<const Rank*> pointers;
-    for (const auto& at : at_) pointers.push_back(at->rank.get());
+    for (const auto& rank : resources_) pointers.push_back(rank->rank.get());
     return pointers;
   }
-  VerifyResult Judge(const VerifyOptions& options) override {
+  VerifyResult VerifyOutputs(const VerifyOptions& options) override {
     const runtime::CurrentCudaDevice current(DeviceOf(0));
     const std::vector<const Rank*> pointers = ranks();
     const DeviceOutputs outputs(cell_, pointers, results_);
     const CudaStream stream;
-    return JudgeDeviceOutputs(cell_, outputs, RunUnsplit(cell_, *kernel_, stream), options);
+    return VerifyDeviceOutputs(cell_, outputs, RunUnsplit(cell_, *kernel_, stream), options);
   }
   ActivityReport Trace(const runtime::ActivityOptions& options) override {
     return TraceCell(options, [this](const runtime::ActivitySession* session, int runs) {
-      return Play(session, runs);
+      return RunAgain(session, runs);
     });
   }
   [[nodiscard]] std::int64_t memory_bytes() const override { return memory_bytes_; }
   [[nodiscard]] std::string kernel() const override { return kernel_->name; }
 
  private:
-  /// Opens the first rank's device; the ranks open theirs.
-  static runtime::CudaDeviceFacts OpenDevices(const Cell& cell, const ExecutionTarget& on) {
+  /// Checks the number of devices and opens the one of the first rank. Every rank opens its own
+  /// device on its thread.
+  static runtime::CudaDeviceFacts OpenDevices(const Cell& cell, const ExecutionTarget& target) {
     const int here = runtime::CudaDriver::Load().device_count();
-    if (on.device.index + cell.all_ranks() > here) {
-      Fail(
-          ErrorCode::kUnavailable,
-          "--transport nccl: unavailable: {} ranks need as many GPUs, from device {} on, and {} {} "
-          "here; use --transport serial",
-          cell.all_ranks(),
-          on.device.index,
-          here,
-          here == 1 ? "is" : "are");
+    if (target.device.index + cell.all_ranks() > here) {
+      Fail(ErrorCode::kUnavailable,
+           "--transport nccl: unavailable: {} ranks need one GPU each, from device {} on, but this "
+           "machine has {}; use --transport serial",
+           cell.all_ranks(),
+           target.device.index,
+           here);
     }
-    return runtime::OpenCudaDevice(on.device.index + cell.first_rank());
+    return runtime::OpenCudaDevice(target.device.index + cell.first_rank());
   }
 
   [[nodiscard]] int DeviceOf(int rank) const {
-    return on_.device.index + cell_.first_rank() + rank;
+    return target_.device.index + cell_.first_rank() + rank;
   }
 
-  /// Runs again, on the memory of before; one session is that of all ranks' threads.
-  std::int64_t Play(const runtime::ActivitySession* session, int runs) {
-    std::vector<RankTrace> logs(at_.size());
+  /// Runs the cell again with the buffers of the previous run. The threads of all ranks share the
+  /// session.
+  std::int64_t RunAgain(const runtime::ActivitySession* session, int runs) {
+    std::vector<RankTrace> traces(resources_.size());
     runtime::RunNcclRanks(
         cell_.ranks(),
-        on_.nccl,
+        target_.nccl,
         [&](int rank) {
           (void)runtime::OpenCudaDevice(DeviceOf(rank));
-          return QueueOf(*at_[rank]);
+          return QueueOf(*resources_[rank]);
         },
         [&](NcclCommunicator& communicator) {
           const auto r = static_cast<std::size_t>(communicator.rank());
           try {
             for (int run = 0; run < runs; ++run) {
-              logs[r] = NcclRun(cell_, *at_[r], communicator, {}, kNobody, session).Run();
+              traces[r] =
+                  NcclRankDriver(cell_, *resources_[r], communicator, {}, kNoObserver, session)
+                      .Run();
             }
           } catch (const Error& error) {
-            if (error.code() == ErrorCode::kUnavailable) throw;  // CUPTI's
+            if (error.code() == ErrorCode::kUnavailable) throw;  // thrown by CUPTI
             Fail(ErrorCode::kMeasurement,
                  "rank {}: {}",
                  cell_.first_rank() + communicator.rank(),
                  error.what());
           }
         });
-    return Compose(cell_, logs, false).makespan_ns;
+    return Compose(cell_, traces, false).makespan_ns;
   }
 
-  static runtime::NcclQueue QueueOf(RankOnGpu& at) {
-    return {at.link.get(),
-            [&at] { return at.link.Idle() && at.compute.Idle(); },
-            at.meeting.As<float>()};
+  static runtime::NcclQueue QueueOf(RankResources& resources) {
+    return {resources.link.get(),
+            [&resources] { return resources.link.Idle() && resources.compute.Idle(); },
+            resources.barrier_words.As<float>()};
   }
 
-  /// On the rank's thread: its device, memory, Q, K and V.
-  runtime::NcclQueue Place(int rank) {
+  /// Opens the rank's device, allocates its buffers and uploads Q, K and V. Called on the rank's
+  /// thread.
+  runtime::NcclQueue SetUpRank(int rank) {
     const auto r = static_cast<std::size_t>(rank);
     (void)runtime::OpenCudaDevice(DeviceOf(rank));
     const bool judge = verify_ && rank == 0;
     RequireDeviceMemory(
-        DeviceBytes(plans_[r]) + (judge ? UnsplitBytes(cell_.shape, cell_.masks) : 0),
+        DeviceBytes(buffers_[r]) + (judge ? UnsplitBytes(cell_.shape, cell_.masks) : 0),
         "rank " + std::to_string(cell_.first_rank() + rank) + " of this cell");
-    at_[r] = std::make_unique<RankOnGpu>(cell_.ranks());
-    RankOnGpu& at = *at_[r];
-    at.rank = std::make_unique<GpuRank>(std::move(plans_[r]), *kernel_, at.compute);
-    if (on_.sm_margin > 0) at.rank->LimitSms(device_.sm_count - on_.sm_margin);
-    at.rank->Fill(std::max(1, ThreadCount(0) / cell_.all_ranks()));
-    return QueueOf(at);
+    resources_[r] = std::make_unique<RankResources>(cell_.ranks());
+    RankResources& resources = *resources_[r];
+    resources.rank = std::make_unique<GpuRank>(std::move(buffers_[r]), *kernel_, resources.compute);
+    if (target_.sm_margin > 0) resources.rank->LimitSms(device_.sm_count - target_.sm_margin);
+    resources.rank->Fill(std::max(1, ThreadCount(0) / cell_.all_ranks()));
+    return QueueOf(resources);
   }
 
   const Cell& cell_;
-  ExecutionTarget on_;
+  ExecutionTarget target_;
   bool verify_;
   runtime::CudaDeviceFacts device_;
   const kernels::gpu::Variant* kernel_ = nullptr;
   std::int64_t memory_bytes_ = 0;
-  std::vector<RankBuffers> plans_;
-  std::vector<std::unique_ptr<RankOnGpu>> at_;
+  std::vector<RankBuffers> buffers_;
+  std::vector<std::unique_ptr<RankResources>> resources_;
   DeviceResults results_;
 };
 
 }  // namespace
 
 std::unique_ptr<CellRunner> internal::MakeNcclRunner(const Cell& cell,
-                                                     const ExecutionTarget& on,
+                                                     const ExecutionTarget& target,
                                                      bool verify) {
-  return std::make_unique<NcclRunner>(cell, on, verify);
+  return std::make_unique<NcclRunner>(cell, target, verify);
 }
 
 }  // namespace dbsp::replay

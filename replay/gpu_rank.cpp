@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "replay/fill.h"
+#include "replay/input_data.h"
 
 namespace dbsp::replay {
 namespace {
@@ -30,8 +30,8 @@ CudaBuffer Elements(std::int64_t count, int rank, const char* what) {
   return {Index(count) * kElement, fmt::format("{} of rank {}", what, rank)};
 }
 
-/// Lists of a step as an AttentionCall takes them: positions are slots, rows that a head lacks are
-/// empty.
+/// Lists of a step in the form of an AttentionCall. Entries are key slots; the lists of rows that a
+/// head does not have are empty.
 struct SlotLists {
   std::vector<std::int32_t> begin{0};
   std::vector<std::int32_t> list;
@@ -62,23 +62,24 @@ std::int64_t Sum(const std::vector<std::int64_t>& values) {
 
 }  // namespace
 
-std::int64_t DeviceBytes(const RankBuffers& plan) {
-  const Cell& cell = *plan.cell;
+std::int64_t DeviceBytes(const RankBuffers& buffers) {
+  const Cell& cell = *buffers.cell;
   const auto element = static_cast<std::int64_t>(kElement);
   const std::int64_t float_bytes = sizeof(float);
-  const std::int64_t lse = plan.row_slots * cell.shape.block.q * float_bytes;
-  const std::int64_t rows = plan.row_elements() * element + lse;
-  std::int64_t bytes = 4 * plan.home_elements * element;
-  bytes += plan.block_elements() * element + plan.slot_elements() * element;
-  bytes += cell.turns() ? 3 * rows : rows;
-  if (plan.steps.size() > 2 && cell.turns()) bytes += plan.row_elements() * float_bytes + lse;
-  bytes +=
-      element * (Sum(plan.between_elements) + Sum(plan.send_elements) + Sum(plan.recv_elements));
-  for (const CopyPlan& round : plan.rounds) {
+  const std::int64_t lse = buffers.row_slots * cell.shape.block.q * float_bytes;
+  const std::int64_t rows = buffers.row_elements() * element + lse;
+  std::int64_t bytes = 4 * buffers.home_elements * element;
+  bytes += buffers.block_elements() * element + buffers.slot_elements() * element;
+  bytes += cell.is_ring() ? 3 * rows : rows;
+  if (buffers.steps.size() > 2 && cell.is_ring())
+    bytes += buffers.row_elements() * float_bytes + lse;
+  bytes += element * (Sum(buffers.staging_elements) + Sum(buffers.send_elements) +
+                      Sum(buffers.recv_elements));
+  for (const CopyPlan& round : buffers.rounds) {
     bytes += std::ssize(round.pack) * std::int64_t{sizeof(kernels::CopyItem)};
     bytes += std::ssize(round.unpack) * std::int64_t{sizeof(kernels::CopyItem)};
   }
-  for (const StepPlan& step : plan.steps) {
+  for (const StepPlan& step : buffers.steps) {
     const std::int64_t tiles = std::ssize(step.heads) * step.q_slots;
     std::int64_t ints = 2 * tiles + 2;  // offsets, order, counter
     for (const std::size_t h : step.heads) ints += std::ssize(step.head[h].list);
@@ -129,40 +130,40 @@ GpuRank::GpuRank(RankBuffers made, const Variant& kernel, const CudaStream& stre
     : Rank(std::move(made)),
       kernel_(kernel),
       stream_(stream),
-      home_in_(Elements(3 * plan().home_elements, rank(), "Q, K, V at home")),
-      home_out_(Elements(plan().home_elements, rank(), "O at home")),
-      blocks_(Elements(plan().block_elements(), rank(), "Q, K, V blocks")),
-      zeros_(Elements(plan().slot_elements(), rank(), "zeros")),
+      home_in_(Elements(3 * buffers().home_elements, rank(), "Q, K, V at home")),
+      home_out_(Elements(buffers().home_elements, rank(), "O at home")),
+      blocks_(Elements(buffers().block_elements(), rank(), "Q, K, V blocks")),
+      zeros_(Elements(buffers().slot_elements(), rank(), "zeros")),
       result_(MakeRows("O blocks")) {
-  const Cell& cell = *plan().cell;
+  const Cell& cell = *buffers().cell;
   zeros_.Fill(0, stream_);
-  if (cell.turns()) {
+  if (cell.is_ring()) {
     for (Rows& part : part_) part = MakeRows("partial O");
   }
-  if (cell.turns() && plan().steps.size() > 2) {
-    const std::size_t rows = Index(plan().row_slots) * Index(cell.shape.block.q);
-    sum_ = CudaBuffer(Index(plan().row_elements()) * sizeof(float), "summed O");
+  if (cell.is_ring() && buffers().steps.size() > 2) {
+    const std::size_t rows = Index(buffers().row_slots) * Index(cell.shape.block.q);
+    sum_ = CudaBuffer(Index(buffers().row_elements()) * sizeof(float), "summed O");
     sum_lse_ = CudaBuffer(rows * sizeof(float), "summed log-sum-exp");
   }
-  for (const std::int64_t size : plan().between_elements) {
-    between_.push_back(Elements(size, rank(), "blocks between rounds"));
+  for (const std::int64_t size : buffers().staging_elements) {
+    staging_.push_back(Elements(size, rank(), "blocks between rounds"));
   }
-  for (const std::int64_t size : plan().send_elements) {
+  for (const std::int64_t size : buffers().send_elements) {
     send_.push_back(Elements(size, rank(), "the send buffer"));
   }
-  for (const std::int64_t size : plan().recv_elements) {
+  for (const std::int64_t size : buffers().recv_elements) {
     recv_.push_back(Elements(size, rank(), "the receive buffer"));
   }
-  for (const CopyPlan& round : plan().rounds) {
+  for (const CopyPlan& round : buffers().rounds) {
     pack_.emplace_back(round.pack, cell.shape.block, stream_);
     unpack_.emplace_back(round.unpack, cell.shape.block, stream_);
   }
-  for (const StepPlan& step : plan().steps) lists_.push_back(ListsOf(step));
+  for (const StepPlan& step : buffers().steps) lists_.push_back(ListsOf(step));
 }
 
 GpuRank::Rows GpuRank::MakeRows(const char* what) const {
-  const std::size_t rows = Index(plan().row_slots) * Index(plan().cell->shape.block.q);
-  return {.o = Elements(plan().row_elements(), rank(), what),
+  const std::size_t rows = Index(buffers().row_slots) * Index(buffers().cell->shape.block.q);
+  return {.o = Elements(buffers().row_elements(), rank(), what),
           .lse = CudaBuffer(rows * sizeof(float), fmt::format("LSE of {}", what))};
 }
 
@@ -172,30 +173,30 @@ DeviceLists GpuRank::ListsOf(const StepPlan& step) const {
 }
 
 void GpuRank::Fill(int threads) {
-  const Cell& cell = *plan().cell;
-  std::vector<std::uint16_t> home(Index(3 * plan().home_elements));
+  const Cell& cell = *buffers().cell;
+  std::vector<std::uint16_t> home(Index(3 * buffers().home_elements));
   std::span<std::uint16_t> rest = home;
   for (const planner::Tensor tensor :
        {planner::Tensor::kQ, planner::Tensor::kK, planner::Tensor::kV}) {
     FillTokens(cell.key,
                tensor,
                cell.shape,
-               plan().first_token,
+               buffers().first_token,
                threads,
-               rest.first(Index(plan().home_elements)));
-    rest = rest.subspan(Index(plan().home_elements));
+               rest.first(Index(buffers().home_elements)));
+    rest = rest.subspan(Index(buffers().home_elements));
   }
   home_in_.Upload(home.data(), home.size() * kElement, stream_);
 }
 
 std::vector<std::uint16_t> GpuRank::Output() const {
-  std::vector<std::uint16_t> out(Index(plan().home_elements));
+  std::vector<std::uint16_t> out(Index(buffers().home_elements));
   home_out_.Download(out.data(), out.size() * kElement, stream_);
   return out;
 }
 
 std::vector<float> GpuRank::LogSumExp() const {
-  std::vector<float> lse(Index(plan().row_slots) * Index(plan().cell->shape.block.q));
+  std::vector<float> lse(Index(buffers().row_slots) * Index(buffers().cell->shape.block.q));
   result_.lse.Download(lse.data(), lse.size() * sizeof(float), stream_);
   return lse;
 }
@@ -203,7 +204,7 @@ std::vector<float> GpuRank::LogSumExp() const {
 float* GpuRank::SendWords(std::size_t index) { return send_[index].As<float>(); }
 float* GpuRank::RecvWords(std::size_t index) { return recv_[index].As<float>(); }
 float* GpuRank::KvWords(int step) {
-  return reinterpret_cast<float*>(blocks_.As<std::uint16_t>() + plan().StepKv(step));
+  return reinterpret_cast<float*>(blocks_.As<std::uint16_t>() + buffers().StepKv(step));
 }
 
 void GpuRank::PoisonMemory() {
@@ -219,13 +220,13 @@ void GpuRank::PoisonMemory() {
                                    &sum_lse_}) {
     buffer->Fill(kPoison, stream_);
   }
-  for (const auto* buffers : {&between_, &send_, &recv_}) {
+  for (const auto* buffers : {&staging_, &send_, &recv_}) {
     for (const CudaBuffer& buffer : *buffers) buffer.Fill(kPoison, stream_);
   }
-  // What pads a short query block is never data; zeros keep it from poisoning a kernel.
-  const std::int64_t slot = plan().slot_elements();
-  const int dim = plan().cell->shape.head_dim;
-  for (const HeadSlots& slots : plan().slots) {
+  // A kernel may read the padding of a short query block. Zeros keep NaN out of its results.
+  const std::int64_t slot = buffers().slot_elements();
+  const int dim = buffers().cell->shape.head_dim;
+  for (const HeadSlots& slots : buffers().slots) {
     for (std::size_t r = 0; r < slots.q_tokens.size(); ++r) {
       const std::int64_t used = std::int64_t{slots.q_tokens[r]} * dim;
       const std::int64_t first = (slots.first + static_cast<std::int64_t>(r)) * slot + used;
@@ -247,25 +248,25 @@ const CudaBuffer& GpuRank::Memory(const RoundMemory& memory) const {
     case RankMemory::kStaging:
       break;
   }
-  return between_[Index(memory.index)];
+  return staging_[Index(memory.index)];
 }
 
 void GpuRank::PackBlocks(int round) {
-  const RoundMemory from = plan().MemoryOf(round, true);
-  const int dim = plan().cell->shape.head_dim;
-  const CudaBuffer& to = send_[plan().BufferOf(round)];
+  const RoundMemory from = buffers().MemoryOf(round, true);
+  const int dim = buffers().cell->shape.head_dim;
+  const CudaBuffer& to = send_[buffers().BufferOf(round)];
   pack_[Index(round)].Launch(Memory(from).data(), from.stride, to.data(), dim, dim, stream_);
 }
 
 void GpuRank::UnpackBlocks(int round) {
-  const RoundMemory to = plan().MemoryOf(round, false);
-  const int dim = plan().cell->shape.head_dim;
-  const CudaBuffer& from = recv_[plan().BufferOf(round)];
+  const RoundMemory to = buffers().MemoryOf(round, false);
+  const int dim = buffers().cell->shape.head_dim;
+  const CudaBuffer& from = recv_[buffers().BufferOf(round)];
   unpack_[Index(round)].Launch(from.data(), dim, Memory(to).data(), to.stride, dim, stream_);
 }
 
 TensorView GpuRank::View(const CudaBuffer& memory, std::int64_t offset, std::int64_t tokens) const {
-  const std::int64_t dim = plan().cell->shape.head_dim;
+  const std::int64_t dim = buffers().cell->shape.head_dim;
   return {.data = memory.As<std::uint16_t>() + offset,
           .batch_stride = 0,
           .head_stride = tokens * dim,
@@ -273,22 +274,22 @@ TensorView GpuRank::View(const CudaBuffer& memory, std::int64_t offset, std::int
 }
 
 std::int64_t GpuRank::FirstSlot(const StepPlan& step) const {
-  return plan().slots[step.heads.front()].first;
+  return buffers().slots[step.heads.front()].first;
 }
 
 const GpuRank::Rows& GpuRank::ResultOf(int step) const {
-  if (!plan().cell->turns()) return result_;
+  if (!buffers().cell->is_ring()) return result_;
   return part_[step == 0 ? 0 : 1];
 }
 
 void GpuRank::RunAttention(int step) {
-  const AttentionShape& shape = plan().cell->shape;
-  const StepPlan& of_step = plan().steps[Index(step)];
+  const AttentionShape& shape = buffers().cell->shape;
+  const StepPlan& of_step = buffers().steps[Index(step)];
   const std::int64_t first = FirstSlot(of_step);
-  const std::int64_t kv = plan().StepKv(step);
+  const std::int64_t kv = buffers().StepKv(step);
   AttentionCall call;
-  // Rows without any key, as on a ring rank that has no column at this step, are still written; the
-  // one key token is never read then.
+  // Rows without keys are written too, for example on a ring rank without columns in this step. The
+  // call then has one key token, which no list names.
   call.shape = {.batch = 1,
                 .heads = static_cast<int>(of_step.heads.size()),
                 .q_tokens = of_step.q_slots * shape.block.q,
@@ -296,19 +297,19 @@ void GpuRank::RunAttention(int step) {
                 .head_dim = shape.head_dim,
                 .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)))};
   const Rows& result = ResultOf(step);
-  call.q = View(blocks_, first * plan().slot_elements(), call.shape.q_tokens);
+  call.q = View(blocks_, first * buffers().slot_elements(), call.shape.q_tokens);
   call.k = View(blocks_, kv, call.shape.k_tokens);
   call.v = View(blocks_, kv + of_step.elements / 2, call.shape.k_tokens);
-  call.o = View(result.o, first * plan().slot_elements(), call.shape.q_tokens);
+  call.o = View(result.o, first * buffers().slot_elements(), call.shape.q_tokens);
   call.lse = result.lse.As<float>() + first * shape.block.q;
-  const bool hop_beside = plan().cell->turns() && step + 1 < std::ssize(plan().steps);
-  if (hop_beside || plan().cell->chunked()) call.sm_count = sm_count_;
+  const bool hop_beside = buffers().cell->is_ring() && step + 1 < std::ssize(buffers().steps);
+  if (hop_beside || buffers().cell->chunked()) call.sm_count = sm_count_;
   kernel_.launch(lists_[Index(step)].Over(call, stream_));
 }
 
 void GpuRank::RunMerge(int step) {
-  const AttentionShape& shape = plan().cell->shape;
-  const StepPlan& of_step = plan().steps[Index(step)];
+  const AttentionShape& shape = buffers().cell->shape;
+  const StepPlan& of_step = buffers().steps[Index(step)];
   const std::int64_t first = FirstSlot(of_step);
   MergeCall call;
   call.heads = static_cast<int>(of_step.heads.size());
@@ -316,19 +317,19 @@ void GpuRank::RunMerge(int step) {
   call.head_dim = shape.head_dim;
   call.stream = stream_.get();
   const auto view = [&](const Rows& rows) {
-    return kernels::gpu::Partial{View(rows.o, first * plan().slot_elements(), call.tokens),
+    return kernels::gpu::Partial{View(rows.o, first * buffers().slot_elements(), call.tokens),
                                  rows.lse.As<float>() + first * shape.block.q};
   };
-  // Step 1 merges the first two parts; later ones what was summed and the next part. The sum stays
-  // in fp32 and is rounded once, at the end of the ring.
+  // Step 1 merges the first two parts. Later steps merge the sum and the next part. The sum is fp32
+  // and is rounded once, at the end of the ring.
   if (step == 1) call.part[call.parts++] = view(part_[0]);
   call.part[call.parts++] = view(part_[1]);
   call.read_sum = step > 1;
   if (sum_.bytes() > 0) {
-    call.sum = sum_.As<float>() + first * plan().slot_elements();
+    call.sum = sum_.As<float>() + first * buffers().slot_elements();
     call.sum_lse = sum_lse_.As<float>() + first * shape.block.q;
   }
-  if (step + 1 == std::ssize(plan().steps)) {
+  if (step + 1 == std::ssize(buffers().steps)) {
     const kernels::gpu::Partial result = view(result_);
     call.o = result.o;
     call.lse = result_.lse.As<float>() + first * shape.block.q;

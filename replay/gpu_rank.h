@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A rank on an NVIDIA GPU: bf16 memory on the device, one launch per pack, unpack, attention and
-// merge (docs/design/0013-one-launch-for-ragged-heads.md). Everything is enqueued on one stream and
-// nothing waits.
+// A rank on an NVIDIA GPU: bf16 memory on the device and one kernel launch per pack, unpack,
+// attention and merge (docs/design/0013-one-launch-for-ragged-heads.md). All operations are
+// asynchronous on one stream unless stated otherwise.
 #pragma once
 
 #include <array>
@@ -17,19 +17,20 @@
 
 namespace dbsp::replay {
 
-/// Device memory a rank takes, lists included.
-[[nodiscard]] std::int64_t DeviceBytes(const RankBuffers& plan);
+/// Bytes of device memory of a rank, lists included.
+[[nodiscard]] std::int64_t DeviceBytes(const RankBuffers& buffers);
 
-/// Copy items of one pack or unpack on the device, by length, so that short blocks start no thread
-/// blocks for rows they lack.
+/// Copy items of one pack or unpack in device memory. Items are grouped by length, so that no
+/// thread block is launched for rows that a short block does not have.
 class DeviceCopy {
  public:
   DeviceCopy() = default;
-  /// errors  Error{kInvalidArgument} as kernels::gpu::CheckItems
+  /// errors  Error{kInvalidArgument} of kernels::gpu::CheckItems
   DeviceCopy(std::span<const kernels::CopyItem> items,
              const BlockSize& block,
              const runtime::CudaStream& stream);
-  /// One launch; none without items. Strides in elements between successive tokens.
+  /// Copies all items in one launch; launches nothing without items. Strides are in elements
+  /// between successive tokens.
   void Launch(const void* from,
               std::int64_t from_stride,
               void* to,
@@ -47,22 +48,25 @@ class DeviceCopy {
 };
 
 /// owns     its device memory; cell, kernel and stream must outlive it
-/// threads  as Rank; the device is current on the thread
+/// threads  those of Rank; the rank's device must be current on the calling thread
 class GpuRank final : public Rank {
  public:
-  /// Allocates and uploads the lists. requires plan.layout is kUniform
+  /// Allocates and uploads the lists. requires buffers.layout is kUniform
   /// errors  Error{kUnavailable} when the device has too little memory;
-  ///         Error{kInvalidArgument} when copy offsets are not what the copy kernel takes
-  GpuRank(RankBuffers plan, const kernels::gpu::Variant& kernel, const runtime::CudaStream& stream);
+  ///         Error{kInvalidArgument} when the copy kernel cannot handle a copy offset
+  GpuRank(RankBuffers buffers,
+          const kernels::gpu::Variant& kernel,
+          const runtime::CudaStream& stream);
 
-  /// Thread blocks of attention where an exchange may run beside it: in the steps of a ring that
-  /// has another hop, and with chunks. 0 = every SM.
+  /// Number of SMs that attention uses while an exchange may run: in ring steps that are followed
+  /// by a hop, and with chunks. 0 = every SM.
   void LimitSms(int sm_count) { sm_count_ = sm_count; }
-  /// Makes this rank's part of Q, K and V on `threads` threads of the host and uploads it.
+  /// Generates this rank's part of Q, K and V on `threads` threads of the host and uploads it.
   void Fill(int threads);
   /// O at home as bf16 [local tokens][heads][head_dim]; waits for the stream.
   [[nodiscard]] std::vector<std::uint16_t> Output() const;
-  /// Natural log-sum-exp of the rows computed here, [row slots][block.q]; waits for the stream.
+  /// Natural log-sum-exp of the rows that this rank computed, [row slots][block.q]; waits for the
+  /// stream.
   [[nodiscard]] std::vector<float> LogSumExp() const;
 
   [[nodiscard]] float* SendWords(std::size_t index) override;
@@ -73,7 +77,7 @@ class GpuRank final : public Rank {
   [[nodiscard]] const runtime::CudaBuffer& blocks() const { return blocks_; }
 
  private:
-  /// bf16 rows and their LSE, [row slots][block.q]([head_dim]).
+  /// O in bf16, [row slots][block.q][head_dim], and its LSE, [row slots][block.q].
   struct Rows {
     runtime::CudaBuffer o;
     runtime::CudaBuffer lse;
@@ -88,12 +92,12 @@ class GpuRank final : public Rank {
   [[nodiscard]] Rows MakeRows(const char* what) const;
   [[nodiscard]] const runtime::CudaBuffer& Memory(const RoundMemory& memory) const;
   [[nodiscard]] kernels::gpu::DeviceLists ListsOf(const StepPlan& step) const;
-  /// Of the step's heads within row memory, of heads of `tokens` rows.
+  /// View of memory at element `offset` as heads of `tokens` rows each.
   [[nodiscard]] kernels::gpu::TensorView View(const runtime::CudaBuffer& memory,
                                               std::int64_t offset,
                                               std::int64_t tokens) const;
   [[nodiscard]] std::int64_t FirstSlot(const StepPlan& step) const;
-  /// Where attention of the step leaves its rows.
+  /// Memory that attention of the step writes.
   [[nodiscard]] const Rows& ResultOf(int step) const;
 
   const kernels::gpu::Variant& kernel_;
@@ -104,9 +108,9 @@ class GpuRank final : public Rank {
   runtime::CudaBuffer blocks_;  ///< Q slots, then K/V buffers
   runtime::CudaBuffer zeros_;  ///< one query block
   Rows result_;
-  std::array<Rows, 2> part_;  ///< in a ring: of step 0 and of the step at hand
+  std::array<Rows, 2> part_;  ///< in a ring: results of step 0 and of the current step
   runtime::CudaBuffer sum_, sum_lse_;  ///< fp32, in a ring of more than two steps
-  std::vector<runtime::CudaBuffer> between_;  ///< [rounds]
+  std::vector<runtime::CudaBuffer> staging_;  ///< [rounds]
   std::vector<runtime::CudaBuffer> send_, recv_;
   std::vector<DeviceCopy> pack_, unpack_;  ///< [rounds]
   std::vector<kernels::gpu::DeviceLists> lists_;  ///< [steps]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The serial transport on a GPU: one device plays all ranks.
+// The serial transport on a GPU: one device runs all ranks one after the other.
 #include <cmath>
 #include <deque>
 #include <optional>
@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "core/segment_id.h"
-#include "replay/gpu_cell.h"
+#include "replay/gpu_outputs.h"
 #include "replay/gpu_rank.h"
 #include "replay/kernel_lookup.h"
 #include "replay/runner.h"
@@ -35,23 +35,23 @@ DeviceResults ResultsOf(std::span<const GpuRank> ranks) {
   return results;
 }
 
-/// Phases between events on one stream; nothing waits within a run.
+/// Times phases with events on one stream. The host does not wait within a run.
 class GpuSerialDevice final : public SerialDevice {
  public:
   GpuSerialDevice(std::span<const GpuRank> ranks, const CudaStream& stream, GraphMode mode)
       : ranks_(ranks), stream_(stream), mode_(mode) {}
 
-  void Run(const std::function<void()>& program) override {
+  void Run(const std::function<void()>& body) override {
     timed_.clear();
     if (next_is_graph_) {
-      const CudaGraph graph(stream_, program);
+      const CudaGraph graph(stream_, body);
       graph.Launch(stream_);
       stream_.Synchronize();
       ++graph_runs_;
       return Read();
     }
     const std::int64_t start = runtime::SteadyNs();
-    program();
+    body();
     const std::int64_t enqueue_ns = runtime::SteadyNs() - start;
     stream_.Synchronize();
     Read();
@@ -60,7 +60,7 @@ class GpuSerialDevice final : public SerialDevice {
     if (next_is_graph_) plain_ = ResultsOf(ranks_);
   }
 
-  /// Ties what is launched to segments of `cell`, until the session ends.
+  /// Tags launches with the segments of `cell` until the session ends.
   void Trace(const runtime::ActivitySession& session, const Cell& cell) {
     session_ = &session;
     traced_ = {.step = cell.key.step, .layer = cell.key.layer, .rank = cell.first_rank()};
@@ -88,8 +88,8 @@ class GpuSerialDevice final : public SerialDevice {
                  std::int64_t words) override {
     const GpuRank& from = ranks_[src];
     const GpuRank& to = ranks_[dst];
-    to.recv(to.plan().BufferOf(round))
-        .CopyPart(from.send(from.plan().BufferOf(round)),
+    to.recv(to.buffers().BufferOf(round))
+        .CopyPart(from.send(from.buffers().BufferOf(round)),
                   static_cast<std::size_t>(from_word) * kWord,
                   static_cast<std::size_t>(to_word) * kWord,
                   static_cast<std::size_t>(words) * kWord,
@@ -99,21 +99,22 @@ class GpuSerialDevice final : public SerialDevice {
   void CopyHop(int step, int src, int dst, std::int64_t words) override {
     const GpuRank& from = ranks_[src];
     const GpuRank& to = ranks_[dst];
-    to.blocks().CopyPart(from.blocks(),
-                         static_cast<std::size_t>(from.plan().Bytes(from.plan().StepKv(step))),
-                         static_cast<std::size_t>(to.plan().Bytes(to.plan().StepKv(step + 1))),
-                         static_cast<std::size_t>(words) * kWord,
-                         stream_);
+    to.blocks().CopyPart(
+        from.blocks(),
+        static_cast<std::size_t>(from.buffers().Bytes(from.buffers().StepKv(step))),
+        static_cast<std::size_t>(to.buffers().Bytes(to.buffers().StepKv(step + 1))),
+        static_cast<std::size_t>(words) * kWord,
+        stream_);
   }
 
-  /// Of the last run, from its first phase's start to its last one's end.
+  /// Time of the last run in ns, from the start of its first phase to the end of its last one.
   [[nodiscard]] std::int64_t SpanNs() const {
     if (timed_.empty()) return 0;
     return std::llround(
         CudaEvent::ElapsedNs(events_.front().begin, events_[timed_.size() - 1].end));
   }
   [[nodiscard]] int graph_runs() const { return graph_runs_; }
-  /// What plain launches left, where graphs followed.
+  /// Results of the run before the first graph; empty without graphs.
   [[nodiscard]] const DeviceResults& plain() const { return plain_; }
 
  private:
@@ -151,18 +152,21 @@ class GpuSerialDevice final : public SerialDevice {
 
 class SerialGpuRunner final : public CellRunner {
  public:
-  SerialGpuRunner(const Cell& cell, const ExecutionTarget& on, bool verify)
+  SerialGpuRunner(const Cell& cell, const ExecutionTarget& target, bool verify)
       : cell_(cell),
-        graph_(on.graph),
-        device_(runtime::OpenCudaDevice(on.device.index)),
-        kernel_(ChooseGpuKernel(
-            cell.strategy.kernel, on.kernel, cell.shape.block, cell.shape.head_dim, device_.arch)) {
-    std::vector<RankBuffers> plans = MakeDevicePlans(cell);
-    for (const RankBuffers& plan : plans) memory_bytes_ += DeviceBytes(plan);
+        graph_(target.graph),
+        device_(runtime::OpenCudaDevice(target.device.index)),
+        kernel_(ChooseGpuKernel(cell.strategy.kernel,
+                                target.kernel,
+                                cell.shape.block,
+                                cell.shape.head_dim,
+                                device_.arch)) {
+    std::vector<RankBuffers> buffers = MakeGpuRankBuffers(cell);
+    for (const RankBuffers& rank : buffers) memory_bytes_ += DeviceBytes(rank);
     RequireDeviceMemory(memory_bytes_ + (verify ? UnsplitBytes(cell.shape, cell.masks) : 0),
                         "replaying this cell with all its ranks on one GPU");
-    ranks_.reserve(plans.size());
-    for (RankBuffers& plan : plans) ranks_.emplace_back(std::move(plan), kernel_, stream_);
+    ranks_.reserve(buffers.size());
+    for (RankBuffers& rank : buffers) ranks_.emplace_back(std::move(rank), kernel_, stream_);
   }
 
   std::vector<Timeline> Run(std::span<const Segment> predicted,
@@ -184,17 +188,17 @@ class SerialGpuRunner final : public CellRunner {
   [[nodiscard]] std::vector<const Rank*> ranks() const override {
     return RanksOf(std::span<const GpuRank>(ranks_));
   }
-  VerifyResult Judge(const VerifyOptions& options) override {
+  VerifyResult VerifyOutputs(const VerifyOptions& options) override {
     const std::vector<const Rank*> pointers = ranks();
     const DeviceOutputs outputs(cell_, pointers, results_);
-    return JudgeDeviceOutputs(cell_, outputs, RunUnsplit(cell_, kernel_, stream_), options);
+    return VerifyDeviceOutputs(cell_, outputs, RunUnsplit(cell_, kernel_, stream_), options);
   }
   ActivityReport Trace(const runtime::ActivityOptions& options) override {
     return TraceCell(options, [this](const runtime::ActivitySession* session, int runs) {
       GpuSerialDevice device(ranks_, stream_, GraphMode::kOff);
       if (session != nullptr) device.Trace(*session, cell_);
       for (int run = 0; run < runs; ++run) {
-        PlayOnce(device, cell_, RanksOf(std::span<GpuRank>(ranks_)));
+        RunOnce(device, cell_, RanksOf(std::span<GpuRank>(ranks_)));
       }
       runtime::SynchronizeCudaDevice("the traced run");
       return device.SpanNs();
@@ -219,9 +223,9 @@ class SerialGpuRunner final : public CellRunner {
 }  // namespace
 
 std::unique_ptr<CellRunner> internal::MakeSerialGpuRunner(const Cell& cell,
-                                                          const ExecutionTarget& on,
+                                                          const ExecutionTarget& target,
                                                           bool verify) {
-  return std::make_unique<SerialGpuRunner>(cell, on, verify);
+  return std::make_unique<SerialGpuRunner>(cell, target, verify);
 }
 
 }  // namespace dbsp::replay

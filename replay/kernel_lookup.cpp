@@ -7,17 +7,15 @@
 
 #include "core/error.h"
 #include "kernels/attention.h"
+#include "kernels/gpu/check_call.h"
 #include "kernels/gpu/gpu_variants.h"
 
 namespace dbsp::replay {
 namespace {
 
 using kernels::gpu::ListKind;
+using kernels::gpu::RunsOn;
 using kernels::gpu::Variant;
-
-bool RunsOn(const Variant& variant, int arch) {
-  return variant.min_arch == 90 ? arch == 90 : arch >= variant.min_arch;
-}
 
 bool Takes(const Variant& variant, const BlockSize& block, int head_dim) {
   return variant.list == ListKind::kBlocks && variant.q_block == block.q &&
@@ -36,8 +34,8 @@ std::string Names(const Good& good) {
 
 [[noreturn]] void FailNoKernel(const BlockSize& block, int head_dim, int arch) {
   Fail(ErrorCode::kUnavailable,
-       "no GPU kernel takes {}x{} blocks of head_dim {} on compute capability {}.{}; there are: "
-       "{}; make the workload with the --block of one of them",
+       "no GPU kernel supports {}x{} blocks of head_dim {} on compute capability {}.{}; make "
+       "the workload with the --block of one of the kernels for this device: {}",
        block.q,
        block.k,
        head_dim,
@@ -46,13 +44,13 @@ std::string Names(const Good& good) {
        Names([&](const Variant& v) { return v.list == ListKind::kBlocks && RunsOn(v, arch); }));
 }
 
-/// errors  unless the named kernel runs these blocks here
+/// errors  Error{kUnavailable} when the kernel does not support these blocks on this device
 const Variant& Named(const std::string& name, const BlockSize& block, int head_dim, int arch) {
   const Variant& variant = kernels::gpu::VariantNamed(name);
   if (Takes(variant, block, head_dim) && RunsOn(variant, arch)) return variant;
   Fail(ErrorCode::kUnavailable,
-       "kernel {} does not take {}x{} blocks of head_dim {} on compute capability {}.{}; --kernel "
-       "names one that does: {}",
+       "kernel {} does not support {}x{} blocks of head_dim {} on compute capability {}.{}; these "
+       "kernels do: {}; choose one with --kernel",
        name,
        block.q,
        block.k,

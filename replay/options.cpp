@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names and selections of replay.h.
+#include "replay/options.h"
+
 #include <array>
 #include <charconv>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "core/error.h"
 #include "core/suggest.h"
-#include "replay/replay.h"
 
 namespace dbsp::replay {
 namespace {
@@ -54,13 +55,13 @@ void RequireTransport(TransportKind transport, const runtime::DeviceSpec& device
     case TransportKind::kThreads:
       if (!cuda) return;
       Fail(ErrorCode::kUnavailable,
-           "--transport threads: unavailable: it plays ranks on the cores of a CPU; with --device "
-           "cuda use serial, or nccl with a GPU per rank");
+           "--transport threads: unavailable: it runs every rank on a core of the CPU; with "
+           "--device cuda use serial, or nccl with one GPU per rank");
     case TransportKind::kNccl:
       if (cuda) return;
       Fail(ErrorCode::kUnavailable,
-           "--transport nccl: unavailable: it needs --device cuda and a GPU per rank; use threads "
-           "or serial");
+           "--transport nccl: unavailable: it needs --device cuda and one GPU per rank; use "
+           "threads or serial");
   }
 }
 

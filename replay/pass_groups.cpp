@@ -14,7 +14,7 @@
 namespace dbsp::replay {
 namespace {
 
-/// Ranks of a group as the plan numbers them.
+/// Observer that receives the plan's rank numbers instead of the group's.
 Observer InPlan(const Observer& observer, int first_rank) {
   if (!observer || first_rank == 0) return observer;
   return [&observer, first_rank](int rank, int step) { observer(first_rank + rank, step); };
@@ -29,13 +29,13 @@ Cell OfPassGroup(const Cell& cell, int group) {
 }
 
 PassGroups::PassGroups(std::span<const Cell> cells,
-                       const ExecutionTarget& on,
+                       const ExecutionTarget& target,
                        bool verify,
                        const VerifyOptions& limits,
                        std::optional<std::int64_t> memory_limit)
     : cells_(cells) {
   for (const Cell& cell : cells) {
-    runners_.push_back(MakeRunner(cell, on, verify, limits, memory_limit));
+    runners_.push_back(MakeRunner(cell, target, verify, limits, memory_limit));
   }
 }
 
@@ -63,9 +63,9 @@ std::vector<std::vector<Timeline>> PassGroups::RunAll(std::span<const Segment> p
     timelines[0] = runners_[0]->Run(predicted, repeats, InPlan(observer, cells_[0].first_rank()));
     return timelines;
   }
-  AbortableBarrier gate(groups);
+  AbortableBarrier barrier(groups);
   Repeats together = repeats;
-  together.gate = &gate;
+  together.barrier = &barrier;
   std::vector<std::exception_ptr> failures(runners_.size());
   const auto run = [&](int group) noexcept {
     const auto g = static_cast<std::size_t>(group);
@@ -74,10 +74,10 @@ std::vector<std::vector<Timeline>> PassGroups::RunAll(std::span<const Segment> p
           runners_[g]->Run(predicted, together, InPlan(observer, cells_[g].first_rank()));
     } catch (const std::exception& error) {
       failures[g] = std::current_exception();
-      gate.Abort(group, error.what());
+      barrier.Abort(group, error.what());
     } catch (...) {
       failures[g] = std::current_exception();
-      gate.Abort(group, "an exception of unknown type");
+      barrier.Abort(group, "an exception of unknown type");
     }
   };
   std::vector<std::thread> threads;
@@ -85,13 +85,13 @@ std::vector<std::vector<Timeline>> PassGroups::RunAll(std::span<const Segment> p
   try {
     for (int group = 0; group < groups; ++group) threads.emplace_back(run, group);
   } catch (const std::system_error& error) {
-    gate.Abort(static_cast<int>(threads.size()), error.what());
+    barrier.Abort(static_cast<int>(threads.size()), error.what());
     for (std::thread& thread : threads) thread.join();
     Fail(ErrorCode::kUnavailable, "cannot start {} threads: {}", groups, error.what());
   }
   for (std::thread& thread : threads) thread.join();
-  // The group that failed first made the others fail: its own error says why.
-  if (const auto first = gate.failed()) {
+  // The failure of the first group made the others fail. Its error has the cause.
+  if (const auto first = barrier.failed()) {
     std::rethrow_exception(failures[*first]);
   }
   return timelines;

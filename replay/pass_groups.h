@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A cell on all its pass groups. A group is a cell of its own with the Q, K and V of its pass; the
-// groups exchange nothing.
+// Runs one cell on all its pass groups. Each group runs the cell with the Q, K and V of its
+// guidance pass. Groups exchange no data with each other.
 #pragma once
 
 #include <cstdint>
@@ -14,23 +14,25 @@
 
 namespace dbsp::replay {
 
-/// `cell` as `group` runs it.
+/// Copy of `cell` for pass group `group`.
 [[nodiscard]] Cell OfPassGroup(const Cell& cell, int group);
 
-/// Runners of cells that run side by side, each with a communicator of its own.
+/// Runs the cells of several pass groups at the same time. Each group has its own communicator.
 class PassGroups {
  public:
-  /// cells  of GroupsAtOnce() groups, in order; must outlive this
-  /// errors as MakeRunner()
+  /// cells  of ConcurrentGroups() groups, in order; must outlive this
+  /// errors those of MakeRunner()
   PassGroups(std::span<const Cell> cells,
-             const ExecutionTarget& on,
+             const ExecutionTarget& target,
              bool verify,
              const VerifyOptions& limits,
              std::optional<std::int64_t> memory_limit);
 
-  /// Fills and runs; once. returns [kept runs] one timeline of all these groups, ranks numbered in
-  /// the plan; over serial one, of medians
-  /// errors  those of the group that failed first, after all have ended
+  /// Generates the inputs and runs. Call it once.
+  /// returns one timeline per kept run over all these groups, with the plan's rank numbers; with
+  /// the
+  ///         serial transport a single timeline of medians
+  /// errors  the error of the group that failed first, thrown after all groups have ended
   [[nodiscard]] std::vector<Timeline> Run(std::span<const Segment> predicted,
                                           const Repeats& repeats,
                                           const Observer& observer);
@@ -46,10 +48,11 @@ class PassGroups {
   std::vector<std::unique_ptr<CellRunner>> runners_;
 };
 
-/// Adds a timeline of other ranks that ran at the same time.
+/// Adds the timeline of other ranks that ran at the same time to `sum`.
 void AddTimeline(Timeline timeline, Timeline& sum);
 
-/// Adds what was found on another pass group: the largest errors, and the first problem.
+/// Adds the verification of another pass group to `sum`: keeps the largest errors and the first
+/// problem.
 void AddVerified(const VerifyResult& result, VerifyResult& sum);
 
 }  // namespace dbsp::replay

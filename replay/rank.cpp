@@ -11,16 +11,16 @@ std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); 
 
 }  // namespace
 
-Rank::Rank(RankBuffers plan) : plan_(std::move(plan)) {
-  const AttentionShape& shape = plan_.cell->shape;
-  writes_.resize(Index((plan_.local_tokens + shape.block.q - 1) / shape.block.q * shape.heads));
+Rank::Rank(RankBuffers buffers) : buffers_(std::move(buffers)) {
+  const AttentionShape& shape = buffers_.cell->shape;
+  writes_.resize(Index((buffers_.local_tokens + shape.block.q - 1) / shape.block.q * shape.heads));
 }
 
 void Rank::Reset() {
   PoisonMemory();
   std::fill(writes_.begin(), writes_.end(), 0);
-  const std::size_t rounds = plan_.rounds.size();
-  const std::size_t steps = plan_.steps.size();
+  const std::size_t rounds = buffers_.rounds.size();
+  const std::size_t steps = buffers_.steps.size();
   executed_ = {.packed_bytes = std::vector<std::int64_t>(rounds, 0),
                .sent_bytes = std::vector<std::int64_t>(rounds, 0),
                .unpacked_bytes = std::vector<std::int64_t>(rounds, 0),
@@ -32,33 +32,33 @@ void Rank::Reset() {
 void Rank::Pack(int round) {
   PackBlocks(round);
   executed_.packed_bytes[Index(round)] +=
-      plan_.Bytes(TokensOf(plan_.rounds[Index(round)].pack) * plan_.cell->shape.head_dim);
+      buffers_.Bytes(TokensOf(buffers_.rounds[Index(round)].pack) * buffers_.cell->shape.head_dim);
 }
 
-RoundBuffers Rank::Buffers(int round) {
-  const CopyPlan& copies = plan_.rounds[Index(round)];
+RoundBuffers Rank::ExchangeBuffers(int round) {
+  const CopyPlan& copies = buffers_.rounds[Index(round)];
   executed_.sent_bytes[Index(round)] +=
-      plan_.Bytes(copies.SendElements() - copies.send_counts[Index(plan_.rank)]);
-  const RoundWords& words = plan_.words[Index(round)];
-  return {.send = SendWords(plan_.BufferOf(round)),
+      buffers_.Bytes(copies.SendElements() - copies.send_counts[Index(buffers_.rank)]);
+  const RoundWords& words = buffers_.words[Index(round)];
+  return {.send = SendWords(buffers_.BufferOf(round)),
           .send_counts = words.send_counts,
           .send_offsets = words.send_offsets,
-          .recv = RecvWords(plan_.BufferOf(round)),
+          .recv = RecvWords(buffers_.BufferOf(round)),
           .recv_counts = words.recv_counts,
           .recv_offsets = words.recv_offsets};
 }
 
 void Rank::Unpack(int round) {
   UnpackBlocks(round);
-  executed_.unpacked_bytes[Index(round)] +=
-      plan_.Bytes(TokensOf(plan_.rounds[Index(round)].unpack) * plan_.cell->shape.head_dim);
-  if (plan_.MemoryOf(round, false).memory == RankMemory::kHomeOut) CountWrites(round);
+  executed_.unpacked_bytes[Index(round)] += buffers_.Bytes(
+      TokensOf(buffers_.rounds[Index(round)].unpack) * buffers_.cell->shape.head_dim);
+  if (buffers_.MemoryOf(round, false).memory == RankMemory::kHomeOut) CountWrites(round);
 }
 
 void Rank::CountWrites(int round) {
-  const AttentionShape& shape = plan_.cell->shape;
+  const AttentionShape& shape = buffers_.cell->shape;
   const std::int64_t row = static_cast<std::int64_t>(shape.heads) * shape.head_dim;
-  for (const kernels::CopyItem& item : plan_.rounds[Index(round)].unpack) {
+  for (const kernels::CopyItem& item : buffers_.rounds[Index(round)].unpack) {
     const std::int64_t block = item.to / row / shape.block.q;
     const std::int64_t head = item.to % row / shape.head_dim;
     ++writes_[Index(block * shape.heads + head)];
@@ -68,45 +68,46 @@ void Rank::CountWrites(int round) {
 void Rank::Attend(int step) {
   if (!has_rows(step)) return;
   RunAttention(step);
-  const StepPlan& plan = plan_.steps[Index(step)];
+  const StepPlan& plan = buffers_.steps[Index(step)];
   for (const std::size_t h : plan.heads) {
     executed_.active_blocks[Index(step)] += static_cast<std::int64_t>(plan.head[h].list.size());
   }
 }
 
 void Rank::Merge(int step) {
-  if (step == 0 || plan_.cell->chunked() || !has_rows(step)) return;
+  if (step == 0 || buffers_.cell->chunked() || !has_rows(step)) return;
   RunMerge(step);
-  const StepPlan& plan = plan_.steps[Index(step)];
+  const StepPlan& plan = buffers_.steps[Index(step)];
   for (const std::size_t h : plan.heads) {
     const HeadCall& call = plan.head[h];
-    for (std::size_t r = 0; r < plan_.slots[h].q_tokens.size(); ++r) {
+    for (std::size_t r = 0; r < buffers_.slots[h].q_tokens.size(); ++r) {
       if (call.list_begin[r] == call.list_begin[r + 1]) continue;  // adds nothing
-      executed_.merged_rows[Index(step)] += plan_.slots[h].q_tokens[r];
+      executed_.merged_rows[Index(step)] += buffers_.slots[h].q_tokens[r];
     }
   }
 }
 
 HopBuffers Rank::Hop(int step) {
   const auto words = [&](int t) {
-    return plan_.Bytes(plan_.steps[Index(t)].elements) / static_cast<std::int64_t>(sizeof(float));
+    return buffers_.Bytes(buffers_.steps[Index(t)].elements) /
+           static_cast<std::int64_t>(sizeof(float));
   };
   return {.send = KvWords(step),
           .send_count = words(step),
-          .dst = plan_.program().ring_prev,
+          .dst = buffers_.schedule().ring_prev,
           .recv = KvWords(step + 1),
           .recv_count = words(step + 1),
-          .src = plan_.program().ring_next};
+          .src = buffers_.schedule().ring_next};
 }
 
 void Rank::HopDone(int step) {
-  executed_.hop_bytes[Index(step)] += plan_.Bytes(plan_.steps[Index(step) + 1].elements);
+  executed_.hop_bytes[Index(step)] += buffers_.Bytes(buffers_.steps[Index(step) + 1].elements);
   OnHop(step + 1);
 }
 
 int Rank::Writes(int head, int q_block) const {
-  const AttentionShape& shape = plan_.cell->shape;
-  const std::int64_t block = q_block - plan_.first_token / shape.block.q;
+  const AttentionShape& shape = buffers_.cell->shape;
+  const std::int64_t block = q_block - buffers_.first_token / shape.block.q;
   return writes_[Index(block * shape.heads + head)];
 }
 

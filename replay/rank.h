@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// One rank's part of one cell, as a machine that a transport drives phase by phase:
+// One rank's part of one cell. A transport calls its phases in this order:
 //
-//   Reset, then  for every round before:  Pack -> (exchange) -> Unpack
-//                for every ring step:     Attend, Merge, beside (hop to the next step)
-//                for every round after:   Pack -> (exchange) -> Unpack
+//   Reset, then  for every round before attention:  Pack -> (exchange) -> Unpack
+//                for every ring step:  Attend, Merge, concurrently with (hop to the next step)
+//                for every round after attention:   Pack -> (exchange) -> Unpack
 //
-// With heads in chunks, round c before, step c and round c after belong together, and the
-// transports interleave the chunks; every round then has send and receive buffers of its own.
+// With heads in chunks, round c before attention, step c and round c after attention belong to
+// chunk c. Transports interleave the chunks, and every round has its own send and receive buffers.
 //
-// Everything it does comes from planner::Schedule (replay/rank_buffers.h), so all families are the
-// same code. It neither talks to other ranks nor looks at the clock: transports do. Whoever derives
-// brings memory and kernels: CpuRank a CPU's, GpuRank a GPU's.
+// A rank follows planner::Schedule (replay/rank_buffers.h), so the code is the same for all
+// strategy families. Communication and timing belong to the transports. Derived classes provide
+// memory and kernels: CpuRank those of a CPU, GpuRank those of a GPU.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@
 
 namespace dbsp::replay {
 
-/// What a rank really did since Reset(): counted where it happens, never taken from the plan.
+/// Work that a rank executed since Reset(). It is counted during execution, not taken from the
+/// plan.
 struct ExecutedWork {
   std::vector<std::int64_t> packed_bytes;  ///< [rounds] local copies included
   std::vector<std::int64_t> sent_bytes;  ///< [rounds] to other ranks
@@ -32,7 +33,7 @@ struct ExecutedWork {
   std::vector<std::int64_t> merged_rows;  ///< [steps] (head, query token) rows merged
 };
 
-/// A collective's arguments as Communicator::AllToAllV takes them, in words of 4 bytes.
+/// Arguments of Communicator::AllToAllV for one round, in words of 4 bytes.
 struct RoundBuffers {
   const float* send = nullptr;
   std::span<const std::int64_t> send_counts;
@@ -42,7 +43,7 @@ struct RoundBuffers {
   std::span<const std::int64_t> recv_offsets;
 };
 
-/// A ring hop's arguments as Communicator::StartSendRecv takes them, in words of 4 bytes.
+/// Arguments of Communicator::StartSendRecv for one ring hop, in words of 4 bytes.
 struct HopBuffers {
   const float* send = nullptr;
   std::int64_t send_count = 0;
@@ -52,67 +53,64 @@ struct HopBuffers {
   int src = 0;
 };
 
-/// threads  one thread at a time; different ranks concurrently
+/// threads  not safe for concurrent calls on one rank; different ranks may run concurrently
 class Rank {
  public:
   virtual ~Rank() = default;
 
-  /// Poisons every buffer that a run must write with NaN and forgets what was counted.
+  /// Fills every buffer that a run must write with NaN and resets the counters.
   void Reset();
   void Pack(int round);
-  [[nodiscard]] RoundBuffers Buffers(int round);
+  [[nodiscard]] RoundBuffers ExchangeBuffers(int round);
   void Unpack(int round);
-  /// Attention on the K/V of `step`; step 0 writes the result, later ones a partial result.
+  /// Attention on the K/V of `step`. Step 0 writes the result, later steps a partial result.
   void Attend(int step);
-  /// Merges the partial result of `step` into the result; nothing in step 0.
+  /// Merges the partial result of `step` into the result; does nothing in step 0.
   void Merge(int step);
-  /// The hop that fetches the K/V of `step` + 1 beside the attention of `step`.
+  /// The hop that receives the K/V of `step` + 1 during the attention of `step`.
   /// requires 0 <= step < steps - 1
   [[nodiscard]] HopBuffers Hop(int step);
-  /// Call when the hop has completed: counts it.
+  /// Counts the hop. Call it when the hop has completed.
   void HopDone(int step);
 
-  [[nodiscard]] int rank() const { return plan_.rank; }
-  [[nodiscard]] bool in_ring() const { return plan_.program().ring_next >= 0; }
-  /// False when this rank computes no row in the step and at most passes K/V on.
-  [[nodiscard]] bool has_rows(int step) const { return plan_.HasRows(step); }
+  [[nodiscard]] int rank() const { return buffers_.rank; }
+  [[nodiscard]] bool in_ring() const { return buffers_.schedule().ring_next >= 0; }
+  /// False when this rank computes no row in the step; it may still pass K/V on.
+  [[nodiscard]] bool has_rows(int step) const { return buffers_.HasRows(step); }
   [[nodiscard]] const ExecutedWork& executed() const { return executed_; }
-  /// How often O of (head, query block) was written at home since Reset(): 1 when all is well.
+  /// Number of times that O of (head, query block) was written at home since Reset(); 1 in a
+  /// correct run.
   [[nodiscard]] int Writes(int head, int q_block) const;
-  [[nodiscard]] const RankBuffers& plan() const { return plan_; }
-  /// Send and receive buffer `index`, and the K/V of `step`, as words.
+  [[nodiscard]] const RankBuffers& buffers() const { return buffers_; }
+  /// Send buffer `index`, receive buffer `index`, and the K/V of `step`, in words of 4 bytes.
   [[nodiscard]] virtual float* SendWords(std::size_t index) = 0;
   [[nodiscard]] virtual float* RecvWords(std::size_t index) = 0;
   [[nodiscard]] virtual float* KvWords(int step) = 0;
 
  protected:
-  explicit Rank(RankBuffers plan);
+  explicit Rank(RankBuffers buffers);
   Rank(Rank&&) = default;
   Rank& operator=(Rank&&) = default;
 
   virtual void PoisonMemory() = 0;
   virtual void PackBlocks(int round) = 0;
   virtual void UnpackBlocks(int round) = 0;
-  /// Called for steps with rows only.
+  /// Called only for steps in which this rank computes rows.
   virtual void RunAttention(int step) = 0;
-  /// Called for steps with rows and with something to merge into.
+  /// Called only for steps after the first in which this rank computes rows.
   virtual void RunMerge(int step) = 0;
-  /// K/V of `step` have arrived.
+  /// Called when the K/V of `step` have arrived.
   virtual void OnHop(int /*step*/) {}
 
  private:
   void CountWrites(int round);
 
-  RankBuffers plan_;
+  RankBuffers buffers_;
   ExecutedWork executed_;
   std::vector<int> writes_;  ///< [local query blocks][heads]
 };
 
-/// Why what the ranks did differs from the cell's LayerVolumes (bytes of every round and hop,
-/// blocks computed, rows merged), naming rank, what, expected and found; "" when it does not.
-[[nodiscard]] std::string WorkProblem(const Cell& cell, std::span<const Rank* const> ranks);
-
-/// Pointers to ranks of one kind, as transports and checks take them.
+/// Pointers to the base class of every rank.
 template <class R>
 [[nodiscard]] std::vector<Rank*> RanksOf(std::span<R> ranks) {
   std::vector<Rank*> pointers;

@@ -14,33 +14,33 @@ constexpr std::int64_t kWordBytes = 4;
 
 std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); }
 
-/// Fills one plan.
-class Planner {
+/// Builds the RankBuffers of one rank.
+class RankBuffersBuilder {
  public:
-  Planner(const Cell& cell, int rank, BlockLayout layout) : cell_(cell) {
-    plan_.cell = &cell;
-    plan_.rank = rank;
-    plan_.layout = layout;
-    plan_.first_token = cell.home.begin[Index(rank)];
-    plan_.local_tokens = cell.home.begin[Index(rank) + 1] - plan_.first_token;
-    plan_.home_elements = plan_.local_tokens * cell.shape.heads * cell.shape.head_dim;
+  RankBuffersBuilder(const Cell& cell, int rank, BlockLayout layout) : cell_(cell) {
+    buffers_.cell = &cell;
+    buffers_.rank = rank;
+    buffers_.layout = layout;
+    buffers_.first_token = cell.home.begin[Index(rank)];
+    buffers_.local_tokens = cell.home.begin[Index(rank) + 1] - buffers_.first_token;
+    buffers_.home_elements = buffers_.local_tokens * cell.shape.heads * cell.shape.head_dim;
   }
 
-  RankBuffers Make() {
-    PlanSteps();
-    PlanSlots();
-    PlanRounds();
-    return std::move(plan_);
+  RankBuffers Build() {
+    BuildSteps();
+    BuildSlots();
+    BuildRounds();
+    return std::move(buffers_);
   }
 
  private:
-  [[nodiscard]] bool uniform() const { return plan_.layout == BlockLayout::kUniform; }
+  [[nodiscard]] bool uniform() const { return buffers_.layout == BlockLayout::kUniform; }
 
-  /// Which heads take part in the step: all but those of other chunks.
+  /// Heads of the step: with chunks those of chunk `step`, else all.
   [[nodiscard]] std::vector<std::size_t> HeadsOf(int step) const {
     std::vector<std::size_t> heads;
-    for (std::size_t h = 0; h < plan_.program().heads.size(); ++h) {
-      const int head = plan_.program().heads[h].head;
+    for (std::size_t h = 0; h < buffers_.schedule().heads.size(); ++h) {
+      const int head = buffers_.schedule().heads[h].head;
       if (!cell_.chunked() || cell_.schedule.chunk_of_head.at(Index(head)) == step) {
         heads.push_back(h);
       }
@@ -48,42 +48,42 @@ class Planner {
     return heads;
   }
 
-  /// Slots of a step's heads follow each other, so that one launch covers them; with kUniform each
-  /// head has as many as the fullest one.
-  void PlanSlots() {
-    const std::vector<planner::HeadRows>& heads = plan_.program().heads;
-    plan_.slots.resize(heads.size());
+  /// Slots of a step's heads are contiguous, so that one launch covers them. With kUniform every
+  /// head has as many slots as the head with the most rows.
+  void BuildSlots() {
+    const std::vector<planner::HeadRows>& heads = buffers_.schedule().heads;
+    buffers_.slots.resize(heads.size());
     for (std::size_t h = 0; h < heads.size(); ++h) {
       for (const int row : heads[h].rows) {
-        plan_.slots[h].q_tokens.push_back(cell_.shape.q_tokens(row));
+        buffers_.slots[h].q_tokens.push_back(cell_.shape.q_tokens(row));
       }
     }
     const std::size_t launches =
-        cell_.chunked() ? plan_.steps.size() : std::min<std::size_t>(1, plan_.steps.size());
+        cell_.chunked() ? buffers_.steps.size() : std::min<std::size_t>(1, buffers_.steps.size());
     for (std::size_t step = 0; step < launches; ++step) {
       std::size_t most = 0;
-      for (const std::size_t h : plan_.steps[step].heads) {
+      for (const std::size_t h : buffers_.steps[step].heads) {
         most = std::max(most, heads[h].rows.size());
       }
-      for (const std::size_t h : plan_.steps[step].heads) {
-        plan_.slots[h].first = plan_.row_slots;
-        plan_.row_slots += static_cast<std::int64_t>(uniform() ? most : heads[h].rows.size());
+      for (const std::size_t h : buffers_.steps[step].heads) {
+        buffers_.slots[h].first = buffers_.row_slots;
+        buffers_.row_slots += static_cast<std::int64_t>(uniform() ? most : heads[h].rows.size());
       }
-      plan_.steps[step].q_slots = static_cast<int>(most);
+      buffers_.steps[step].q_slots = static_cast<int>(most);
     }
     if (cell_.chunked()) return;
-    for (StepPlan& step : plan_.steps) step.q_slots = plan_.steps.front().q_slots;
+    for (StepPlan& step : buffers_.steps) step.q_slots = buffers_.steps.front().q_slots;
   }
 
-  void PlanHead(const planner::HeadRows& rows,
-                const planner::HeadColumns& columns,
-                HeadCall& call) const {
+  void BuildHeadCall(const planner::HeadRows& rows,
+                     const planner::HeadColumns& columns,
+                     HeadCall& call) const {
     const std::vector<int>& cols = columns.cols;
     const bool ascending = std::is_sorted(cols.begin(), cols.end(), std::less_equal<int>{});
     if (rows.head != columns.head || !ascending) {
       Fail(ErrorCode::kInternal,
            "rank {}: the columns of head {} are not those of head {} in ascending order",
-           plan_.rank,
+           buffers_.rank,
            columns.head,
            rows.head);
     }
@@ -98,8 +98,8 @@ class Planner {
     }
   }
 
-  /// Offsets of K; V follows K in the same order, so that one hop moves both without packing.
-  void PlaceTight(StepPlan& step) const {
+  /// Offsets of K. V follows K in the same order, so that one hop moves both without packing.
+  void SetOffsetsTight(StepPlan& step) const {
     for (HeadCall& call : step.head) {
       call.k = step.elements;
       step.elements +=
@@ -108,9 +108,10 @@ class Planner {
     }
   }
 
-  /// A head's columns occupy its last slots. The sequence's short block, where any head of the step
-  /// has it, has the last slot to itself, so that one number of key tokens ends every head's keys.
-  void PlaceUniform(StepPlan& step) const {
+  /// A head's columns occupy its last slots. When any head of the step has the sequence's short
+  /// last block, the last slot of every head is reserved for that block. One number of key tokens
+  /// then ends the keys of every head.
+  void SetOffsetsUniform(StepPlan& step) const {
     const int block = cell_.shape.block.k;
     int tail = block;
     for (const std::size_t h : step.heads) {
@@ -133,130 +134,130 @@ class Planner {
     }
   }
 
-  void PlanSteps() {
-    const planner::RankSchedule& program = plan_.program();
-    for (std::size_t t = 0; t < program.columns.size(); ++t) {
-      const std::vector<planner::HeadColumns>& columns = program.columns[t];
-      if (columns.size() != program.heads.size()) {
-        Fail(ErrorCode::kInternal, "rank {}: columns and rows name different heads", plan_.rank);
+  void BuildSteps() {
+    const planner::RankSchedule& schedule = buffers_.schedule();
+    for (std::size_t t = 0; t < schedule.columns.size(); ++t) {
+      const std::vector<planner::HeadColumns>& columns = schedule.columns[t];
+      if (columns.size() != schedule.heads.size()) {
+        Fail(ErrorCode::kInternal, "rank {}: columns and rows name different heads", buffers_.rank);
       }
       StepPlan step;
       step.heads = HeadsOf(static_cast<int>(t));
       step.head.resize(columns.size());
       for (std::size_t h = 0; h < columns.size(); ++h) {
-        PlanHead(program.heads[h], columns[h], step.head[h]);
+        BuildHeadCall(schedule.heads[h], columns[h], step.head[h]);
       }
-      uniform() ? PlaceUniform(step) : PlaceTight(step);
+      uniform() ? SetOffsetsUniform(step) : SetOffsetsTight(step);
       for (HeadCall& call : step.head) call.v = call.k + step.elements;
       step.elements *= 2;
-      plan_.kv_elements = std::max(plan_.kv_elements, step.elements);
-      plan_.steps.push_back(std::move(step));
+      buffers_.kv_elements = std::max(buffers_.kv_elements, step.elements);
+      buffers_.steps.push_back(std::move(step));
     }
-    // A kernel may look at a whole block where the last one is short, hence one block of slack.
-    plan_.kv_elements += static_cast<std::int64_t>(cell_.shape.block.k) * cell_.shape.head_dim;
-    plan_.kv_buffers = cell_.chunked()          ? static_cast<int>(plan_.steps.size())
-                       : plan_.steps.size() > 1 ? 2
-                                                : 1;
+    // The slack block: see RankBuffers::kv_elements.
+    buffers_.kv_elements += static_cast<std::int64_t>(cell_.shape.block.k) * cell_.shape.head_dim;
+    buffers_.kv_buffers = cell_.chunked()             ? static_cast<int>(buffers_.steps.size())
+                          : buffers_.steps.size() > 1 ? 2
+                                                      : 1;
   }
 
-  [[nodiscard]] PlaceMap HomePlaces(int round, bool source) const {
+  [[nodiscard]] BlockOffsets HomeOffsets(int round, bool source) const {
     const AttentionShape& shape = cell_.shape;
     const std::int64_t row = static_cast<std::int64_t>(shape.heads) * shape.head_dim;
-    PlaceMap places;
+    BlockOffsets offsets;
     const planner::ExchangeRound& lists = cell_.round(round);
     for (int other = 0; other < cell_.ranks(); ++other) {
-      const int src = source ? plan_.rank : other;
-      const int dst = source ? other : plan_.rank;
+      const int src = source ? buffers_.rank : other;
+      const int dst = source ? other : buffers_.rank;
       for (const planner::BlockItem& item :
            lists.items.at(Index(src) * Index(cell_.ranks()) + Index(dst))) {
-        const std::int64_t token = FirstTokenOf(shape, item) - plan_.first_token;
-        if (token < 0 || token >= plan_.local_tokens)
-          continue;  // Find() will say that it is missing
+        const std::int64_t token = FirstTokenOf(shape, item) - buffers_.first_token;
+        if (token < 0 || token >= buffers_.local_tokens) continue;  // Find() reports it as missing
         const std::int64_t tensor =
-            source ? static_cast<std::int64_t>(item.tensor) * plan_.home_elements : 0;
-        places.Add(item,
-                   tensor + token * row + static_cast<std::int64_t>(item.head) * shape.head_dim);
+            source ? static_cast<std::int64_t>(item.tensor) * buffers_.home_elements : 0;
+        offsets.Add(item,
+                    tensor + token * row + static_cast<std::int64_t>(item.head) * shape.head_dim);
       }
     }
-    places.Sort();
-    return places;
+    offsets.Sort();
+    return offsets;
   }
 
-  [[nodiscard]] PlaceMap ComputePlaces(bool source) const {
-    PlaceMap places;
-    const planner::RankSchedule& program = plan_.program();
-    for (std::size_t h = 0; h < program.heads.size(); ++h) {
-      const planner::HeadRows& rows = program.heads[h];
+  [[nodiscard]] BlockOffsets ComputeOffsets(bool source) const {
+    BlockOffsets offsets;
+    const planner::RankSchedule& schedule = buffers_.schedule();
+    for (std::size_t h = 0; h < schedule.heads.size(); ++h) {
+      const planner::HeadRows& rows = schedule.heads[h];
       const planner::Tensor of_rows = source ? planner::Tensor::kO : planner::Tensor::kQ;
       for (std::size_t r = 0; r < rows.rows.size(); ++r) {
-        places.Add({of_rows, rows.head, rows.rows[r]},
-                   (plan_.slots[h].first + static_cast<std::int64_t>(r)) * plan_.slot_elements());
+        offsets.Add(
+            {of_rows, rows.head, rows.rows[r]},
+            (buffers_.slots[h].first + static_cast<std::int64_t>(r)) * buffers_.slot_elements());
       }
       if (source) continue;
       const int step = cell_.chunked() ? cell_.schedule.chunk_of_head.at(Index(rows.head)) : 0;
-      const HeadCall& call = plan_.steps[Index(step)].head[h];
-      std::int64_t offset = plan_.StepKv(step);
-      const std::vector<int>& cols = program.columns[Index(step)][h].cols;
+      const HeadCall& call = buffers_.steps[Index(step)].head[h];
+      std::int64_t offset = buffers_.StepKv(step);
+      const std::vector<int>& cols = schedule.columns[Index(step)][h].cols;
       for (std::size_t c = 0; c < cols.size(); ++c) {
-        places.Add({planner::Tensor::kK, rows.head, cols[c]}, offset + call.k);
-        places.Add({planner::Tensor::kV, rows.head, cols[c]}, offset + call.v);
+        offsets.Add({planner::Tensor::kK, rows.head, cols[c]}, offset + call.k);
+        offsets.Add({planner::Tensor::kV, rows.head, cols[c]}, offset + call.v);
         offset += static_cast<std::int64_t>(call.k_tokens[c]) * cell_.shape.head_dim;
       }
     }
-    places.Sort();
-    return places;
+    offsets.Sort();
+    return offsets;
   }
 
-  [[nodiscard]] PlaceMap Places(int round, bool source) const {
-    const RoundMemory memory = plan_.MemoryOf(round, source);
+  [[nodiscard]] BlockOffsets Offsets(int round, bool source) const {
+    const RoundMemory memory = buffers_.MemoryOf(round, source);
     switch (memory.memory) {
       case RankMemory::kHomeIn:
       case RankMemory::kHomeOut:
-        return HomePlaces(round, source);
+        return HomeOffsets(round, source);
       case RankMemory::kBlocks:
       case RankMemory::kResult:
-        return ComputePlaces(source);
+        return ComputeOffsets(source);
       case RankMemory::kStaging:
         break;
     }
-    return PackedPlaces(cell_.shape, cell_.round(memory.index), cell_.ranks(), plan_.rank);
+    return PackedOffsets(cell_.shape, cell_.round(memory.index), cell_.ranks(), buffers_.rank);
   }
 
-  void PlanRounds() {
+  void BuildRounds() {
     const int count = cell_.rounds();
-    plan_.between_elements.resize(Index(count));
-    plan_.send_elements.resize(cell_.chunked() ? Index(count) : 1);
-    plan_.recv_elements.resize(plan_.send_elements.size());
+    buffers_.staging_elements.resize(Index(count));
+    buffers_.send_elements.resize(cell_.chunked() ? Index(count) : 1);
+    buffers_.recv_elements.resize(buffers_.send_elements.size());
     for (int round = 0; round < count; ++round) {
-      plan_.rounds.push_back(MakeCopyPlan(cell_.shape,
-                                          cell_.round(round),
-                                          cell_.ranks(),
-                                          plan_.rank,
-                                          Places(round, true),
-                                          Places(round, false)));
-      const CopyPlan& copies = plan_.rounds.back();
-      std::int64_t& send = plan_.send_elements[plan_.BufferOf(round)];
-      std::int64_t& recv = plan_.recv_elements[plan_.BufferOf(round)];
+      buffers_.rounds.push_back(MakeCopyPlan(cell_.shape,
+                                             cell_.round(round),
+                                             cell_.ranks(),
+                                             buffers_.rank,
+                                             Offsets(round, true),
+                                             Offsets(round, false)));
+      const CopyPlan& copies = buffers_.rounds.back();
+      std::int64_t& send = buffers_.send_elements[buffers_.BufferOf(round)];
+      std::int64_t& recv = buffers_.recv_elements[buffers_.BufferOf(round)];
       send = std::max(send, copies.SendElements());
       recv = std::max(recv, copies.RecvElements());
-      if (plan_.MemoryOf(round, false).memory == RankMemory::kStaging) {
-        plan_.between_elements[Index(round)] = copies.RecvElements();
+      if (buffers_.MemoryOf(round, false).memory == RankMemory::kStaging) {
+        buffers_.staging_elements[Index(round)] = copies.RecvElements();
       }
-      plan_.words.push_back({.send_counts = Words(copies.send_counts),
-                             .send_offsets = Words(copies.send_offsets),
-                             .recv_counts = Words(copies.recv_counts),
-                             .recv_offsets = Words(copies.recv_offsets)});
+      buffers_.words.push_back({.send_counts = Words(copies.send_counts),
+                                .send_offsets = Words(copies.send_offsets),
+                                .recv_counts = Words(copies.recv_counts),
+                                .recv_offsets = Words(copies.recv_offsets)});
     }
   }
 
   [[nodiscard]] std::vector<std::int64_t> Words(const std::vector<std::int64_t>& elements) const {
     std::vector<std::int64_t> words;
     for (const std::int64_t count : elements) {
-      const std::int64_t bytes = plan_.Bytes(count);
+      const std::int64_t bytes = buffers_.Bytes(count);
       if (bytes % kWordBytes != 0) {
         Fail(ErrorCode::kInternal,
              "rank {}: an exchange of {} bytes; rows of head_dim {} are no whole words of {} bytes",
-             plan_.rank,
+             buffers_.rank,
              bytes,
              cell_.shape.head_dim,
              kWordBytes);
@@ -267,12 +268,12 @@ class Planner {
   }
 
   const Cell& cell_;
-  RankBuffers plan_;
+  RankBuffers buffers_;
 };
 
 }  // namespace
 
-const planner::RankSchedule& RankBuffers::program() const {
+const planner::RankSchedule& RankBuffers::schedule() const {
   return cell->schedule.rank[Index(rank)];
 }
 
@@ -314,13 +315,13 @@ std::int64_t RankBuffers::Bytes(std::int64_t elements) const {
   return elements * BytesOf(cell->dtype());
 }
 
-RankBuffers MakeRankPlan(const Cell& cell, int rank, BlockLayout layout) {
+RankBuffers MakeRankBuffers(const Cell& cell, int rank, BlockLayout layout) {
   if (cell.schedule.before.empty() || cell.schedule.after.empty()) {
     Fail(
         ErrorCode::kInternal, "rank {}: the schedule has no round before or after attention", rank);
   }
   (void)cell.schedule.rank.at(Index(rank));
-  return Planner(cell, rank, layout).Make();
+  return RankBuffersBuilder(cell, rank, layout).Build();
 }
 
 }  // namespace dbsp::replay

@@ -7,36 +7,36 @@
 namespace dbsp::replay {
 namespace {
 
-void RunChunks(const Cell& cell, RankDriver& rank) {
+void RunChunks(const Cell& cell, RankDriver& driver) {
   const int chunks = cell.schedule.steps;
   const auto start = [&](int round) {
-    rank.Pack(round);
-    rank.StartExchange(round);
+    driver.Pack(round);
+    driver.StartExchange(round);
   };
   const auto finish = [&](int round) {
-    rank.FinishExchange(round);
-    rank.Unpack(round);
+    driver.FinishExchange(round);
+    driver.Unpack(round);
   };
   start(0);
   for (int chunk = 0; chunk < chunks; ++chunk) {
     if (chunk + 1 < chunks) start(chunk + 1);
     finish(chunk);
-    rank.Attend(chunk);
+    driver.Attend(chunk);
     start(chunks + chunk);
   }
   for (int chunk = 0; chunk < chunks; ++chunk) finish(chunks + chunk);
 }
 
-void RunRounds(int begin, int end, RankDriver& rank) {
+void RunRounds(int begin, int end, RankDriver& driver) {
   for (int round = begin; round < end; ++round) {
-    rank.Pack(round);
-    rank.StartExchange(round);
-    rank.FinishExchange(round);
-    rank.Unpack(round);
+    driver.Pack(round);
+    driver.StartExchange(round);
+    driver.FinishExchange(round);
+    driver.Unpack(round);
   }
 }
 
-/// Moves the start of a segment to `ready` when it waited for that long, the end stays.
+/// Moves the start of a segment to `ready` when that is later. The end does not change.
 void TrimWait(Segment& segment, std::int64_t ready) {
   const std::int64_t end = segment.start_ns + segment.duration_ns;
   segment.start_ns = std::clamp(ready, segment.start_ns, end);
@@ -49,43 +49,43 @@ bool IdleIn(const planner::TrafficMatrix& round, int rank) {
 
 }  // namespace
 
-void RunSteps(const Cell& cell, bool in_ring, RankDriver& rank) {
-  if (cell.chunked()) return RunChunks(cell, rank);
-  RunRounds(0, cell.rounds_before(), rank);
+void DriveRank(const Cell& cell, bool in_ring, RankDriver& driver) {
+  if (cell.chunked()) return RunChunks(cell, driver);
+  RunRounds(0, cell.rounds_before(), driver);
   for (int step = 0; step < cell.schedule.steps; ++step) {
     const bool hop = in_ring && step + 1 < cell.schedule.steps;
-    if (hop) rank.StartHop(step);
-    rank.Attend(step);
-    if (step > 0) rank.Merge(step);
-    if (hop) rank.FinishHop(step);
+    if (hop) driver.StartHop(step);
+    driver.Attend(step);
+    if (step > 0) driver.Merge(step);
+    if (hop) driver.FinishHop(step);
   }
-  RunRounds(cell.rounds_before(), cell.rounds(), rank);
+  RunRounds(cell.rounds_before(), cell.rounds(), driver);
 }
 
-Timeline Compose(const Cell& cell, std::span<const RankTrace> logs, bool one_clock) {
+Timeline Compose(const Cell& cell, std::span<const RankTrace> traces, bool one_clock) {
   std::int64_t first = std::numeric_limits<std::int64_t>::max();
-  for (const RankTrace& log : logs) first = std::min(first, log.start_ns);
-  const auto zero = [&](const RankTrace& log) { return one_clock ? first : log.start_ns; };
+  for (const RankTrace& trace : traces) first = std::min(first, trace.start_ns);
+  const auto zero = [&](const RankTrace& trace) { return one_clock ? first : trace.start_ns; };
   std::vector<std::int64_t> arrived(cell.rounds(), std::numeric_limits<std::int64_t>::min());
-  for (const RankTrace& log : logs) {
-    for (const Segment& segment : log.segments) {
+  for (const RankTrace& trace : traces) {
+    for (const Segment& segment : trace.segments) {
       if (segment.kind != SegmentKind::kExchange) continue;
       std::int64_t& last = arrived[segment.index];
-      last = std::max(last, segment.start_ns - zero(log));
+      last = std::max(last, segment.start_ns - zero(trace));
     }
   }
   Timeline timeline;
-  for (std::size_t r = 0; r < logs.size(); ++r) {
-    for (Segment segment : logs[r].segments) {
+  for (std::size_t r = 0; r < traces.size(); ++r) {
+    for (Segment segment : traces[r].segments) {
       const auto index = static_cast<std::size_t>(segment.index);
-      segment.start_ns -= zero(logs[r]);
+      segment.start_ns -= zero(traces[r]);
       if (segment.kind == SegmentKind::kExchange) {
-        if (IdleIn(cell.work.rounds[index], static_cast<int>(r))) continue;
+        if (IdleIn(cell.volumes.rounds[index], static_cast<int>(r))) continue;
         TrimWait(segment, arrived[index]);
       }
       if (segment.kind == SegmentKind::kHop) {
         const auto src = static_cast<std::size_t>(cell.schedule.rank[r].ring_next);
-        TrimWait(segment, logs[src].hop_posted_ns[index] - zero(logs[src]));
+        TrimWait(segment, traces[src].hop_posted_ns[index] - zero(traces[src]));
       }
       timeline.makespan_ns = std::max(timeline.makespan_ns, segment.start_ns + segment.duration_ns);
       timeline.segments.push_back(segment);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The order in which one rank does its part of a cell beside the other ranks, for every transport
-// in which ranks run at the same time. planner::Simulate times the same program.
+// The order of phases of one rank, for every transport in which ranks run concurrently.
+// planner::Simulate computes the time of the same order.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace dbsp::replay {
 
-/// What a transport does for one rank. An exchange or hop that was started may run beside what
-/// comes between its start and its finish.
+/// Operations of a transport for one rank. An exchange or hop may run concurrently with the phases
+/// between its start and its finish.
 class RankDriver {
  public:
   virtual ~RankDriver() = default;
@@ -23,26 +23,26 @@ class RankDriver {
   virtual void Unpack(int round) = 0;
   virtual void Attend(int step) = 0;
   virtual void Merge(int step) = 0;
-  /// The hop that fetches the K/V of `step` + 1; only for a rank in a ring.
+  /// The hop that receives the K/V of `step` + 1; called only for a rank in a ring.
   virtual void StartHop(int step) = 0;
   virtual void FinishHop(int step) = 0;
 };
 
-/// Chunks: exchange c + 1 runs under attention c, and the results leave while later chunks are
-/// computed. Otherwise: rounds, ring steps with the next hop beside them, rounds.
-void RunSteps(const Cell& cell, bool in_ring, RankDriver& rank);
+/// Calls the phases of one rank. With chunks, exchange c + 1 runs during attention c, and results
+/// are sent while later chunks are computed. Otherwise: the rounds before attention, the ring steps
+/// with the next hop during each, the rounds after attention.
+void DriveRank(const Cell& cell, bool in_ring, RankDriver& driver);
 
-/// What one rank saw in one run, on a clock of the rank's own.
+/// Times of one rank in one run, on the rank's own clock.
 struct RankTrace {
-  std::int64_t start_ns = 0;  ///< when all ranks had come together
-  std::vector<Segment> segments;  ///< start_ns on the rank's clock
-  std::vector<std::int64_t> hop_posted_ns;  ///< [steps - 1] when the hop's send was offered
+  std::int64_t start_ns = 0;  ///< after the barrier at the start of the run
+  std::vector<Segment> segments;  ///< start_ns is on the rank's clock
+  std::vector<std::int64_t> hop_posted_ns;  ///< [steps - 1] time at which the hop's send was posted
 };
 
-/// One timeline of all ranks. An exchange counts from the moment the last rank arrived, a hop from
-/// the moment both ends were ready: waiting for a slower rank shows as a gap, as in
-/// planner::Simulate.
-/// one_clock  the ranks' clocks are one; else each log's start is the common zero
-[[nodiscard]] Timeline Compose(const Cell& cell, std::span<const RankTrace> logs, bool one_clock);
+/// One timeline of all ranks. An exchange starts when the last rank has arrived, a hop when both
+/// ends are ready. Waiting for a slower rank is a gap, as in planner::Simulate. one_clock  true
+/// when all ranks use the same clock; else every trace's start_ns is time 0
+[[nodiscard]] Timeline Compose(const Cell& cell, std::span<const RankTrace> traces, bool one_clock);
 
 }  // namespace dbsp::replay

@@ -9,7 +9,7 @@ namespace dbsp::replay {
 namespace {
 
 std::vector<double> WholeTensor(const AttentionShape& shape,
-                                const FillKey& key,
+                                const InputKey& key,
                                 planner::Tensor tensor,
                                 int head) {
   const auto dim = static_cast<std::size_t>(shape.head_dim);
@@ -32,7 +32,7 @@ double Dot(const double* a, const double* b, int n) {
 
 HeadReference::HeadReference(const AttentionShape& shape,
                              const BlockMask& mask,
-                             const FillKey& key,
+                             const InputKey& key,
                              int head)
     : shape_(shape),
       mask_(&mask),

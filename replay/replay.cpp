@@ -15,11 +15,13 @@
 #include "core/file.h"
 #include "replay/kernel_lookup.h"
 #include "replay/pass_groups.h"
+#include "replay/work_check.h"
 
 namespace dbsp::replay {
 namespace {
 
-/// Predictions are of one pass group and hold for each.
+/// Predicted duration of every replayed segment. Predictions are for one pass group and apply to
+/// every group.
 std::vector<std::optional<std::int64_t>> MatchPredictions(const std::vector<Segment>& replayed,
                                                           const std::vector<Segment>& predicted,
                                                           int pass_ranks) {
@@ -37,8 +39,8 @@ std::int64_t Sum(const std::vector<std::int64_t>& values) {
   return std::accumulate(values.begin(), values.end(), std::int64_t{0});
 }
 
-/// The most that one rank of a pass group really sent must be what the plan says, in the plan's
-/// element type.
+/// Checks that the largest number of bytes sent by one rank of a pass group equals the plan's,
+/// converted to the plan's element type.
 void RequirePlannedBytes(const std::vector<std::int64_t>& sent,
                          DType dtype,
                          const Plan& plan,
@@ -47,8 +49,8 @@ void RequirePlannedBytes(const std::vector<std::int64_t>& sent,
   const std::int64_t in_plan = most / BytesOf(dtype) * BytesOf(plan.dtype);
   if (in_plan == planned.bytes_per_rank) return;
   Fail(ErrorCode::kInternal,
-       "the busiest rank sent {} bytes ({} as {}), the plan says {}; was the plan made by another "
-       "version, or for other masks?",
+       "the rank that sent most sent {} bytes ({} as {}), the plan has {}; the plan may come from "
+       "another version or may have been made for other masks",
        most,
        in_plan,
        dbsp::NameOf(plan.dtype),
@@ -67,12 +69,12 @@ class CellReplay {
         prediction_(plan.predictions.at(planned_.prediction)),
         masks_(masks),
         options_(options),
-        on_{options.device,
-            options.transport,
-            options.kernel,
-            options.graph,
-            options.sm_margin,
-            options.nccl} {
+        target_{options.device,
+                options.transport,
+                options.kernel,
+                options.graph,
+                options.sm_margin,
+                options.nccl} {
     outcome_.plan_cell = selected.cell;
     outcome_.multiplicity = selected.multiplicity;
   }
@@ -80,13 +82,13 @@ class CellReplay {
   void Run() {
     Strategy strategy = plan_.strategies.at(planned_.strategy);
     outcome_.planned_kernel = strategy.kernel;
-    if (on_.device.kind == runtime::DeviceKind::kCpu) {
-      strategy.kernel = ChooseCpuKernel(strategy.kernel, on_.kernel);
+    if (target_.device.kind == runtime::DeviceKind::kCpu) {
+      strategy.kernel = ChooseCpuKernel(strategy.kernel, target_.kernel);
     }
-    const DType dtype = DTypeOn(on_.device);
+    const DType dtype = DTypeOn(target_.device);
     const std::int64_t limit = options_.memory_limit.value_or(
         AvailableMemory().value_or(std::numeric_limits<std::int64_t>::max()));
-    const int at_once = GroupsAtOnce(on_.transport, strategy);
+    const int at_once = ConcurrentGroups(target_.transport, strategy);
     RequireMemory(at_once * HomeBytes(plan_.shape, dtype), limit);
     const Cell cell = MakeCell(plan_.shape,
                                masks_.At(planned_.step, planned_.layer),
@@ -101,18 +103,18 @@ class CellReplay {
       }
       RunGroups(cells, limit);
     }
-    Keep();
+    RecordMedianRun();
   }
 
   ReplayCell record_;
   CellOutcome outcome_;
 
  private:
-  /// Pass groups that run side by side. Their memory goes before the next ones come.
+  /// Runs pass groups concurrently. Their memory is freed before the next groups allocate theirs.
   void RunGroups(std::span<const Cell> cells, std::int64_t memory_limit) {
     VerifyOptions limits = options_.limits;
     limits.seed = options_.seed;
-    PassGroups groups(cells, on_, options_.verify, limits, memory_limit);
+    PassGroups groups(cells, target_, options_.verify, limits, memory_limit);
     outcome_.memory_bytes = std::max(outcome_.memory_bytes, groups.memory_bytes());
     std::vector<Timeline> runs =
         groups.Run(prediction_.segments, options_.repeats, options_.observer);
@@ -122,13 +124,13 @@ class CellReplay {
       CellRunner& runner = *groups.runners()[g];
       outcome_.kernel = runner.kernel();
       outcome_.graph_runs = std::max(outcome_.graph_runs, runner.graph_runs());
-      Count(cells[g], runner.ranks());
-      if (options_.verify) Judge(runner.Judge(limits));
+      AddExecutedWork(cells[g], runner.ranks());
+      if (options_.verify) AddVerification(runner.VerifyOutputs(limits));
       if (options_.cupti) AddActivity(runner.Trace(*options_.cupti));
     }
   }
 
-  void Keep() {
+  void RecordMedianRun() {
     const Timeline& median = runs_.at(MedianRun(runs_));
     record_.step = planned_.step;
     record_.layer = planned_.layer;
@@ -150,8 +152,8 @@ class CellReplay {
     }
   }
 
-  /// What one pass group did. Groups come in the order of their ranks.
-  void Count(const Cell& cell, std::span<const Rank* const> ranks) {
+  /// Adds the executed work of one pass group. Groups are added in the order of their ranks.
+  void AddExecutedWork(const Cell& cell, std::span<const Rank* const> ranks) {
     const std::string problem = WorkProblem(cell, ranks);
     if (!problem.empty()) Fail(ErrorCode::kInternal, "{}", problem);
     std::vector<std::int64_t> sent(ranks.size(), 0);
@@ -159,7 +161,7 @@ class CellReplay {
       const auto r = static_cast<std::size_t>(rank->rank());
       outcome_.active_blocks.push_back(Sum(rank->executed().active_blocks));
       sent[r] += Sum(rank->executed().sent_bytes);
-      // A hop is counted where it arrives, and was sent by the next rank of the ring.
+      // The receiver counts a hop; the next rank of the ring sent it.
       const int sender = cell.schedule.rank[r].ring_next;
       if (sender >= 0 && sender != rank->rank()) {
         sent[sender] += Sum(rank->executed().hop_bytes);
@@ -180,27 +182,27 @@ class CellReplay {
     sum.segments.insert(sum.segments.end(), report.segments.begin(), report.segments.end());
     sum.untied += report.untied;
     for (const auto& [device, activity] : report.devices) {
-      runtime::DeviceActivity& on = sum.devices[device];  // one that played several groups
-      on.busy_ns += activity.busy_ns;
-      on.exchange_ns += activity.exchange_ns;
-      on.kernels += activity.kernels;
-      on.copies += activity.copies;
-      on.untied += activity.untied;
+      runtime::DeviceActivity& total = sum.devices[device];  // a device may have run several groups
+      total.busy_ns += activity.busy_ns;
+      total.exchange_ns += activity.exchange_ns;
+      total.kernels += activity.kernels;
+      total.copies += activity.copies;
+      total.untied += activity.untied;
     }
-    // Of two groups that of the one that tracing slowed down more.
+    // The overhead of the group that tracing slowed down more.
     if (report.overhead &&
         (!sum.overhead || report.overhead->relative() > sum.overhead->relative())) {
       sum.overhead = report.overhead;
     }
   }
 
-  void Judge(VerifyResult verified) {
+  void AddVerification(VerifyResult verified) {
     if (outcome_.verified) {
       AddVerified(verified, *outcome_.verified);
     } else {
       outcome_.verified = std::move(verified);
     }
-    // When a row is missing or not finite nothing was compared: there is no error to write down.
+    // When a row is missing or not finite, no values were compared and there is no error to record.
     if (outcome_.verified->rows_checked > 0) {
       record_.relative_error = outcome_.verified->relative_error;
       record_.max_abs_error = outcome_.verified->max_abs_error;
@@ -213,8 +215,8 @@ class CellReplay {
   const Prediction& prediction_;
   planner::MaskSource& masks_;
   const ReplayOptions& options_;
-  ExecutionTarget on_;
-  std::vector<Timeline> runs_;  ///< kept ones, of all pass groups so far
+  ExecutionTarget target_;
+  std::vector<Timeline> runs_;  ///< kept runs of all pass groups so far
 };
 
 }  // namespace
@@ -240,7 +242,7 @@ std::string ExchangeSourceOf(const Plan& plan, TransportKind transport) {
   return fmt::format("composed from the plan's predictions ({}, {}){}",
                      NameOf(plan.costs),
                      costs,
-                     slowed ? ", as is how much they slow attention down" : "");
+                     slowed ? ", including the slowdown of attention by exchanges" : "");
 }
 
 ReplayOutcome Replay(const Plan& plan, planner::MaskSource& masks, const ReplayOptions& options) {
@@ -282,12 +284,6 @@ ReplayOutcome Replay(const Plan& plan, planner::MaskSource& masks, const ReplayO
     outcome.cells.push_back(std::move(replay.outcome_));
   }
   return outcome;
-}
-
-ReplayRecord ReplayPlan(const Plan& plan,
-                        planner::MaskSource& masks,
-                        const ReplayOptions& options) {
-  return Replay(plan, masks, options).record;
 }
 
 }  // namespace dbsp::replay

@@ -45,50 +45,93 @@ struct Flags {
   std::int64_t verify_work = VerifyOptions{}.work_limit;
 };
 
-void AddFlags(CLI::App& app, Flags& flags) {
+void AddInputFlags(CLI::App& app, Flags& flags) {
+  constexpr const char* kGroup = "Inputs";
   app.add_option("plan", flags.plan, "Plan file made by dbsp-tune")->required();
-  app.add_option("--db", flags.db, "Database to store replay, ledger and plan in");
-  app.add_option("--workload", flags.workload, "Take masks from this file, not from the plan");
-  app.add_option("--device", flags.device, "cpu or cuda[:N]")->capture_default_str();
-  app.add_option("--transport", flags.transport, "serial, threads or nccl")->capture_default_str();
-  app.add_option("--kernel", flags.kernel, "Attention kernel to run in place of the plan's");
-  app.add_option("--graph", flags.graph, "Launch serial runs on cuda as CUDA graphs: auto, on, off")
-      ->capture_default_str();
+  app.add_option("--workload", flags.workload, "Read the masks from this workload file")
+      ->group(kGroup);
+  app.add_option("--cells", flags.cells, "Cells to run: all, distinct, first:N or STEP,LAYER")
+      ->capture_default_str()
+      ->group(kGroup);
+  app.add_option("--seed", flags.seed, "Seed of Q, K, V and of the sampled rows")
+      ->capture_default_str()
+      ->group(kGroup);
+  app.add_flag("--force",
+               flags.force,
+               "Replay although the workload or the database does not match the plan")
+      ->group(kGroup);
+}
+
+void AddExecutionFlags(CLI::App& app, Flags& flags) {
+  constexpr const char* kGroup = "Execution";
+  app.add_option("--device", flags.device, "cpu or cuda[:N]")->capture_default_str()->group(kGroup);
+  app.add_option("--transport", flags.transport, "serial, threads or nccl")
+      ->capture_default_str()
+      ->group(kGroup);
+  app.add_option("--kernel", flags.kernel, "Attention kernel that replaces the planned one")
+      ->group(kGroup);
+  app.add_option(
+         "--graph", flags.graph, "Launch serial runs on cuda as CUDA graphs: auto, on or off")
+      ->capture_default_str()
+      ->group(kGroup);
   app.add_option("--sm-margin",
                  flags.sm_margin,
-                 "SMs that attention leaves to NCCL where an exchange runs beside it")
+                 "Number of SMs reserved for NCCL while an exchange runs during attention")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--cells", flags.cells, "all, distinct, first:N or STEP,LAYER")
-      ->capture_default_str();
-  app.add_option("--repeat", flags.repeat, "Kept runs of a cell; the median one is recorded")
+      ->check(CLI::NonNegativeNumber)
+      ->group(kGroup);
+  app.add_option("--repeat", flags.repeat, "Kept runs per cell; the median run is recorded")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app.add_option("--warmup", flags.warmup, "Runs of a cell thrown away before")
+      ->check(CLI::PositiveNumber)
+      ->group(kGroup);
+  app.add_option("--warmup", flags.warmup, "Discarded runs per cell before the kept runs")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--seed", flags.seed, "Seed of Q, K, V and of sampled rows")
-      ->capture_default_str();
-  app.add_flag("--verify", flags.verify, "Compare the outputs with an fp64 reference");
+      ->check(CLI::NonNegativeNumber)
+      ->group(kGroup);
+}
+
+void AddVerificationFlags(CLI::App& app, Flags& flags) {
+  constexpr const char* kGroup = "Verification";
+  app.add_flag("--verify", flags.verify, "Compare the outputs with an fp64 reference")
+      ->group(kGroup);
   app.add_option("--tolerance",
                  flags.tolerance,
-                 "Largest relative Frobenius error that passes (1e-5 on cpu, 5e-3 on cuda)")
-      ->check(CLI::NonNegativeNumber);
+                 "Largest accepted relative Frobenius error (default: 1e-5 on cpu, 5e-3 on cuda)")
+      ->check(CLI::NonNegativeNumber)
+      ->group(kGroup);
   app.add_option("--verify-work",
                  flags.verify_work,
                  "Multiply-adds of the reference per cell above which rows are sampled")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app.add_option("--trace", flags.trace, "Write one Chrome trace per rank into this folder");
-  app.add_flag("--cupti",
-               flags.cupti,
-               "Trace more runs on cuda with CUPTI Activity, and say what that costs");
-  app.add_flag("--json", flags.json, "Print one JSON document");
-  app.add_flag(
-      "--force", flags.force, "Replay although workload or database do not match the plan");
+      ->check(CLI::PositiveNumber)
+      ->group(kGroup);
 }
 
-/// Refuses, or with --force says so, when a hash is not the plan's.
+void AddOutputFlags(CLI::App& app, Flags& flags) {
+  constexpr const char* kGroup = "Output";
+  app.add_option("--db", flags.db, "Database that stores the replay, its ledger and the plan")
+      ->group(kGroup);
+  app.add_option("--trace", flags.trace, "Write one Chrome trace per rank into this folder")
+      ->group(kGroup);
+  app.add_flag("--cupti",
+               flags.cupti,
+               "Run every cell on cuda again with CUPTI Activity and print the tracing overhead")
+      ->group(kGroup);
+  app.add_flag("--json", flags.json, "Print one JSON document")->group(kGroup);
+}
+
+void AddFlags(CLI::App& app, Flags& flags) {
+  AddInputFlags(app, flags);
+  AddExecutionFlags(app, flags);
+  AddVerificationFlags(app, flags);
+  AddOutputFlags(app, flags);
+  app.footer(
+      "Examples:\n"
+      "  dbsp-replay plan.json --db p.db --verify\n"
+      "  dbsp-replay plan.json --transport threads --cells first:2 --trace traces");
+}
+
+/// Fails, or with --force prints a warning, when a hash differs from the plan's.
 void RequireSame(const char* what,
                  const std::string& path,
                  const std::string& planned,
@@ -96,9 +139,9 @@ void RequireSame(const char* what,
                  bool force) {
   if (planned == found) return;
   const std::string text =
-      fmt::format("{}: {} hash is {}, the plan was made for {}", path, what, found, planned);
+      fmt::format("{}: {} hash is {}, but the plan was made for {}", path, what, found, planned);
   if (!force) {
-    Fail(ErrorCode::kMismatch, "{}; --force replays all the same", text);
+    Fail(ErrorCode::kMismatch, "{}; --force replays it anyway", text);
   }
   Progress("warning: " + text + " (--force)");
 }
@@ -115,8 +158,8 @@ Workload WorkloadOf(const Plan& plan, const Flags& flags) {
   return workload;
 }
 
-/// Opens the database first, so that a wrong one costs no replay. A plan with analytic costs names
-/// no database: any will do, and a new one is made.
+/// Opens the database before the replay, so that a wrong database is found first. A plan with
+/// analytic costs names no database; then any database is accepted and a missing file is created.
 std::optional<db::Database> OpenDatabase(const Plan& plan, const Flags& flags) {
   if (flags.db.empty()) return std::nullopt;
   const bool planned = !plan.database_hash.empty();
@@ -128,7 +171,7 @@ std::optional<db::Database> OpenDatabase(const Plan& plan, const Flags& flags) {
   return database;
 }
 
-/// Opens a GPU, so that a missing one costs neither plan nor database.
+/// Opens the GPU before plan and database are read, so that a missing one is found first.
 void RequireDevice(const runtime::DeviceSpec& device, const std::string& flag) {
   if (device.kind == runtime::DeviceKind::kCpu) return;
   try {
@@ -189,7 +232,8 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
 }  // namespace
 
 int ReplayMain(int argc, const char* const* argv) {
-  CLI::App app("Runs a plan on this machine, checks its outputs and compares times", "dbsp-replay");
+  CLI::App app("Runs a plan on this machine, verifies its outputs and compares times",
+               "dbsp-replay");
   Flags flags;
   AddFlags(app, flags);
   return RunTool(app, argc, argv, [&] { return RunReplay(flags, argc, argv); });

@@ -25,7 +25,7 @@ class CpuRunner final : public CellRunner {
   [[nodiscard]] std::vector<const Rank*> ranks() const override {
     return RanksOf(std::span<const CpuRank>(ranks_));
   }
-  VerifyResult Judge(const VerifyOptions& options) override {
+  VerifyResult VerifyOutputs(const VerifyOptions& options) override {
     return Verify(cell_, ranks_, options);
   }
   [[nodiscard]] std::int64_t memory_bytes() const override { return CellBytes(cell_); }
@@ -39,8 +39,8 @@ class CpuRunner final : public CellRunner {
   std::vector<CpuRank> ranks_;
 };
 
-/// Host memory that a GPU's replay takes: outputs and log-sum-exp, twice with an unsplit run to
-/// compare, and a rank's part of Q, K and V on the way up.
+/// Bytes of host memory of a replay on GPUs: outputs and log-sum-exp, those of the unsplit run when
+/// the outputs are verified, and Q, K and V before their upload.
 std::int64_t HostBytes(const Cell& cell, bool verify) {
   const std::int64_t tensor =
       cell.shape.tokens * cell.shape.heads * cell.shape.head_dim * BytesOf(cell.dtype());
@@ -58,24 +58,25 @@ ActivityReport CellRunner::Trace(const runtime::ActivityOptions&) {
   return {.problem = "CUPTI traces runs on a GPU only"};
 }
 
-int GroupsAtOnce(TransportKind transport, const Strategy& strategy) {
+int ConcurrentGroups(TransportKind transport, const Strategy& strategy) {
   return transport == TransportKind::kSerial ? 1 : strategy.cfg_degree;
 }
 
 std::unique_ptr<CellRunner> MakeRunner(const Cell& cell,
-                                       const ExecutionTarget& on,
+                                       const ExecutionTarget& target,
                                        bool verify,
                                        const VerifyOptions& limits,
                                        std::optional<std::int64_t> memory_limit) {
-  const bool cpu = on.device.kind == runtime::DeviceKind::kCpu;
+  const bool cpu = target.device.kind == runtime::DeviceKind::kCpu;
   const std::int64_t reference =
       verify ? ReferenceBytes(cell.shape, ThreadCount(limits.threads)) : 0;
   const std::int64_t bytes = cpu ? CellBytes(cell) : HostBytes(cell, verify);
-  RequireMemory(GroupsAtOnce(on.transport, cell.strategy) * bytes + reference,
+  RequireMemory(ConcurrentGroups(target.transport, cell.strategy) * bytes + reference,
                 memory_limit ? memory_limit : AvailableMemory());
-  if (cpu) return std::make_unique<CpuRunner>(cell, on.transport);
-  return on.transport == TransportKind::kNccl ? internal::MakeNcclRunner(cell, on, verify)
-                                              : internal::MakeSerialGpuRunner(cell, on, verify);
+  if (cpu) return std::make_unique<CpuRunner>(cell, target.transport);
+  return target.transport == TransportKind::kNccl
+             ? internal::MakeNcclRunner(cell, target, verify)
+             : internal::MakeSerialGpuRunner(cell, target, verify);
 }
 
 }  // namespace dbsp::replay

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A cell's ranks on the devices that run them: what Replay() drives, whatever the device.
+// Runs the ranks of one cell on their devices. Replay() uses this interface for every device and
+// transport.
 #pragma once
 
 #include <cstdint>
@@ -21,19 +22,19 @@ namespace dbsp::replay {
 
 enum class TransportKind : std::uint8_t { kSerial, kThreads, kNccl };
 
-/// Whether a serial run on a GPU is launched as one CUDA graph. kAuto: when, in the run before, the
-/// host took more than half as long to enqueue the run as the device took to do it, for then the
-/// device waited for launches. The first run never is one.
+/// Whether a serial run on a GPU is launched as one CUDA graph. kAuto uses a graph when, in the
+/// previous run, enqueueing took the host more than half of the device's time: the device then
+/// waits for launches. The first run is never a graph.
 enum class GraphMode : std::uint8_t { kAuto, kOn, kOff };
 
-/// Where and how cells run.
+/// Device, transport and kernel options with which cells run.
 struct ExecutionTarget {
-  runtime::DeviceSpec device;  ///< nccl: of the plan's rank 0, the others on those that follow
+  runtime::DeviceSpec device;  ///< nccl: device of the plan's rank 0; rank i uses index + i
   TransportKind transport = TransportKind::kSerial;
   std::string kernel = {};  ///< "" = the planned one (replay/kernel_lookup.h)
   GraphMode graph = GraphMode::kAuto;
-  /// SMs that attention leaves to an exchange that runs beside it, which takes no more than these;
-  /// 0 leaves it to both how they share. Over nccl only.
+  /// Number of SMs reserved for an exchange that runs during attention. Attention does not use them
+  /// and the exchange uses no others. 0 = no partition. Only with the nccl transport.
   int sm_margin = 0;
   runtime::NcclOptions nccl = {};
 };
@@ -41,49 +42,52 @@ struct ExecutionTarget {
 /// Type of Q, K, V and O on the device.
 [[nodiscard]] DType DTypeOn(const runtime::DeviceSpec& device);
 
-/// One cell.
+/// Runs one cell.
 class CellRunner {
  public:
   virtual ~CellRunner() = default;
-  /// Fills and runs; once. returns one timeline per kept run (serial: one of medians)
-  /// errors  as RunSerial and RunThreads in transport.h
+  /// Generates the inputs and runs. Call it once.
+  /// returns one timeline per kept run; with the serial transport a single timeline of medians
+  /// errors  those of RunSerial and RunThreads in transport.h
   [[nodiscard]] virtual std::vector<Timeline> Run(std::span<const Segment> predicted,
                                                   const Repeats& repeats,
                                                   const Observer& observer) = 0;
   [[nodiscard]] virtual std::vector<const Rank*> ranks() const = 0;
-  /// What the last run left at home, against the fp64 reference; on a GPU also against a run
-  /// without any split.
-  [[nodiscard]] virtual VerifyResult Judge(const VerifyOptions& options) = 0;
-  /// More runs, with and without CUPTI Activity, which slows the host down: no times of them are
-  /// kept but what it costs. After Run().
+  /// Verifies the outputs of the last run against the fp64 reference and, on a GPU, against an
+  /// unsplit run.
+  [[nodiscard]] virtual VerifyResult VerifyOutputs(const VerifyOptions& options) = 0;
+  /// Runs the cell again with and without CUPTI Activity. Tracing slows the host down, so only the
+  /// report and the overhead are kept, not the times. Call it after Run().
   [[nodiscard]] virtual ActivityReport Trace(const runtime::ActivityOptions& options);
-  /// Of all ranks, on their devices.
+  /// Bytes of the buffers of all ranks.
   [[nodiscard]] virtual std::int64_t memory_bytes() const = 0;
   [[nodiscard]] virtual std::string kernel() const = 0;
-  /// Kept runs that were launched as CUDA graphs.
+  /// Number of runs that were launched as CUDA graphs.
   [[nodiscard]] virtual int graph_runs() const { return 0; }
 };
 
-/// Pass groups of a strategy that have their memory at the same time: over threads and nccl all of
-/// them, which run side by side; over serial one, as one thread or device plays every rank anyway.
-[[nodiscard]] int GroupsAtOnce(TransportKind transport, const Strategy& strategy);
+/// Number of pass groups that run concurrently and therefore have buffers at the same time: all
+/// groups with threads and nccl; one with serial, where one thread or device runs every rank.
+[[nodiscard]] int ConcurrentGroups(TransportKind transport, const Strategy& strategy);
 
-/// Plans, checks the memory, that of all groups at once, and allocates.
-/// cell          made for DTypeOn(on.device), must outlive the runner
-/// memory_limit  bytes of host memory; asked of the system when absent
-/// errors  Error{kUnavailable} not enough memory, or a kernel, device or transport that is not here
+/// Builds the buffers of all ranks after a check of the memory that all concurrent groups need.
+/// cell          made for DTypeOn(target.device); must outlive the runner
+/// memory_limit  bytes of host memory; when absent, AvailableMemory()
+/// errors  Error{kUnavailable} when memory is insufficient, or when the kernel, device or transport
+/// is
+///         not available
 [[nodiscard]] std::unique_ptr<CellRunner> MakeRunner(const Cell& cell,
-                                                     const ExecutionTarget& on,
+                                                     const ExecutionTarget& target,
                                                      bool verify,
                                                      const VerifyOptions& limits,
                                                      std::optional<std::int64_t> memory_limit);
 
 namespace internal {
 [[nodiscard]] std::unique_ptr<CellRunner> MakeSerialGpuRunner(const Cell& cell,
-                                                              const ExecutionTarget& on,
+                                                              const ExecutionTarget& target,
                                                               bool verify);
 [[nodiscard]] std::unique_ptr<CellRunner> MakeNcclRunner(const Cell& cell,
-                                                         const ExecutionTarget& on,
+                                                         const ExecutionTarget& target,
                                                          bool verify);
 }  // namespace internal
 

@@ -26,7 +26,8 @@ planner::LayerDurations NoDurations(const Cell& cell) {
   return durations;
 }
 
-/// Exchange and hop durations that a plan predicted, and what they cost the attention beside them.
+/// Exchange and hop durations that a plan predicted, and the predicted slowdown of attention by
+/// them.
 class PredictedTimes {
  public:
   explicit PredictedTimes(std::span<const Segment> segments) {
@@ -38,7 +39,7 @@ class PredictedTimes {
     }
   }
 
-  /// Attention ran alone here; beside the exchanges of the plan it takes longer.
+  /// Multiplies attention times, which were measured without exchanges, by the predicted slowdown.
   void SlowDown(std::vector<std::vector<double>>& attention) const {
     for (const Slowed& s : slowed_) {
       attention.at(s.step).at(s.rank) *= s.factor;
@@ -64,21 +65,21 @@ class PredictedTimes {
 
 [[noreturn]] void FailMissing(SegmentKind kind, int index, int rank, std::int64_t bytes) {
   Fail(ErrorCode::kMismatch,
-       "the plan predicts no {} {} for rank {}, which moves {} bytes there; the serial transport "
-       "takes exchange times from the plan: use --transport threads, or tune again",
+       "the plan has no predicted time of {} {} for rank {}, which moves {} bytes; the serial "
+       "transport takes exchange times from the plan: use --transport threads, or tune again",
        NameOf(kind),
        index,
        rank,
        bytes);
 }
 
-/// Ranks of one component wait for each other, so they share the longest predicted time.
+/// Ranks of one connected component wait for each other. Each gets the longest predicted time.
 void SetExchange(const Cell& cell,
                  const PredictedTimes& times,
                  int round,
                  std::vector<double>& out) {
   const auto at = static_cast<std::size_t>(round);
-  const std::vector<int>& component = cell.work.component.at(at);
+  const std::vector<int>& component = cell.volumes.component.at(at);
   std::map<int, std::optional<std::int64_t>> longest;
   for (int rank = 0; rank < cell.ranks(); ++rank) {
     const auto found = times.Find(rank, SegmentKind::kExchange, round);
@@ -88,7 +89,7 @@ void SetExchange(const Cell& cell,
   for (int rank = 0; rank < cell.ranks(); ++rank) {
     const auto r = static_cast<std::size_t>(rank);
     const auto known = longest[component[r]];
-    const std::int64_t bytes = cell.work.rounds.at(at).Sent(rank);
+    const std::int64_t bytes = cell.volumes.rounds.at(at).Sent(rank);
     if (!known && bytes > 0) FailMissing(SegmentKind::kExchange, round, rank, bytes);
     out[r] = static_cast<double>(known.value_or(0));
   }
@@ -97,7 +98,7 @@ void SetExchange(const Cell& cell,
 void SetHops(const Cell& cell, const PredictedTimes& times, int step, std::vector<double>& out) {
   for (int rank = 0; rank < cell.ranks(); ++rank) {
     const auto r = static_cast<std::size_t>(rank);
-    const std::int64_t bytes = cell.work.hop_bytes.at(step).at(r);
+    const std::int64_t bytes = cell.volumes.hop_bytes.at(step).at(r);
     const auto found = times.Find(rank, SegmentKind::kHop, step);
     if (!found && bytes > 0) FailMissing(SegmentKind::kHop, step, rank, bytes);
     out[r] = static_cast<double>(found.value_or(0));
@@ -116,24 +117,24 @@ void RequireEqual(const char* what, int index, int src, int dst, std::int64_t a,
        b);
 }
 
-/// The ranks of one cell, played one after the other.
-class Player {
+/// One run of all ranks of a cell, one after the other.
+class SerialRun {
  public:
-  Player(SerialDevice& device,
-         const Cell& cell,
-         std::span<Rank* const> ranks,
-         const Observer& observer,
-         planner::LayerDurations& durations)
+  SerialRun(SerialDevice& device,
+            const Cell& cell,
+            std::span<Rank* const> ranks,
+            const Observer& observer,
+            planner::LayerDurations& durations)
       : device_(device), cell_(cell), ranks_(ranks), observer_(observer), durations_(durations) {}
 
   void Run() {
     for (Rank* rank : ranks_) rank->Reset();
-    device_.Run([this] { Play(); });
+    device_.Run([this] { RunPhases(); });
   }
 
  private:
-  void Play() {
-    if (cell_.chunked()) {  // one after the other: Simulate overlaps them
+  void RunPhases() {
+    if (cell_.chunked()) {  // one chunk after the other; Simulate overlaps them
       for (int chunk = 0; chunk < cell_.schedule.steps; ++chunk) {
         RunRounds(chunk, chunk + 1);
         RunStep(chunk);
@@ -150,7 +151,7 @@ class Player {
     RunRounds(cell_.rounds_before(), cell_.rounds());
   }
 
-  /// One phase of every rank in turn. `phase` returns whether there was anything to do.
+  /// Runs one phase of every rank. `phase` returns false when the rank has no work in it.
   template <typename Phase>
   void ForRanks(SegmentKind kind, int index, std::vector<double>& times, const Phase& phase) {
     for (Rank* rank : ranks_) {
@@ -204,7 +205,7 @@ class Player {
 
   void DeliverRound(int round) {
     std::vector<RoundBuffers> all;
-    for (Rank* rank : ranks_) all.push_back(rank->Buffers(round));
+    for (Rank* rank : ranks_) all.push_back(rank->ExchangeBuffers(round));
     for (std::size_t src = 0; src < ranks_.size(); ++src) {
       for (std::size_t dst = 0; dst < ranks_.size(); ++dst) {
         const int from = static_cast<int>(src);
@@ -237,12 +238,12 @@ class Player {
   planner::LayerDurations& durations_;
 };
 
-/// The processor time of this thread; everything runs at once.
+/// Executes immediately and measures the CPU time of this thread.
 class CpuSerialDevice final : public SerialDevice {
  public:
   explicit CpuSerialDevice(std::span<Rank* const> ranks) : ranks_(ranks) {}
 
-  void Run(const std::function<void()>& program) override { program(); }
+  void Run(const std::function<void()>& body) override { body(); }
 
   void Time(const PhaseKey&, double& ns, const std::function<bool()>& phase) override {
     const std::int64_t start = runtime::ThreadNs();
@@ -258,9 +259,9 @@ class CpuSerialDevice final : public SerialDevice {
                  std::int64_t words) override {
     Rank& from = *ranks_[src];
     Rank& to = *ranks_[dst];
-    std::copy_n(from.SendWords(from.plan().BufferOf(round)) + from_word,
+    std::copy_n(from.SendWords(from.buffers().BufferOf(round)) + from_word,
                 words,
-                to.RecvWords(to.plan().BufferOf(round)) + to_word);
+                to.RecvWords(to.buffers().BufferOf(round)) + to_word);
   }
 
   void CopyHop(int step, int src, int dst, std::int64_t words) override {
@@ -294,9 +295,9 @@ planner::LayerDurations MedianDurations(const std::vector<planner::LayerDuration
   return result;
 }
 
-void PlayOnce(SerialDevice& device, const Cell& cell, std::span<Rank* const> ranks) {
+void RunOnce(SerialDevice& device, const Cell& cell, std::span<Rank* const> ranks) {
   planner::LayerDurations durations = NoDurations(cell);
-  Player(device, cell, ranks, {}, durations).Run();
+  SerialRun(device, cell, ranks, {}, durations).Run();
 }
 
 Timeline RunSerialOn(SerialDevice& device,
@@ -315,12 +316,12 @@ Timeline RunSerialOn(SerialDevice& device,
   }
   std::vector<planner::LayerDurations> kept;
   for (int run = 0; run < repeats.warmups + repeats.runs; ++run) {
-    Player(device, cell, ranks, observer, durations).Run();
+    SerialRun(device, cell, ranks, observer, durations).Run();
     if (run >= repeats.warmups) kept.push_back(durations);
   }
   planner::LayerDurations medians = MedianDurations(kept);
   times.SlowDown(medians.attention);
-  return planner::Simulate(cell.work, medians, planner::RingSync::kNeighbour);
+  return planner::Simulate(cell.volumes, medians, planner::RingSync::kNeighbour);
 }
 
 Timeline RunSerial(const Cell& cell,

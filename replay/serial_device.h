@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The serial transport, and what it needs of the device that plays all ranks.
+// The serial transport: one device runs all ranks one after the other. SerialDevice is the
+// interface that a device implements.
 #pragma once
 
 #include <cstdint>
@@ -13,22 +14,22 @@
 
 namespace dbsp::replay {
 
-/// Which segment a phase is.
+/// Identifies the segment of a phase.
 struct PhaseKey {
   SegmentKind kind = SegmentKind::kPack;
   int index = 0;
   int rank = 0;
 };
 
-/// Times phases and moves data between ranks. What it is given may run at once or later, in order;
-/// when Run() returns, it has run and the times are there.
+/// Times phases and moves data between ranks. Operations may execute immediately or later, in
+/// order. When Run() returns, all operations are complete and the times are written.
 class SerialDevice {
  public:
   virtual ~SerialDevice() = default;
-  /// One run: `program` calls the members below.
-  virtual void Run(const std::function<void()>& program) = 0;
-  /// Runs `phase` and writes to `ns` how long it took, 0 where the phase says that there was
-  /// nothing to do: the cost of finding out is no segment. `ns` must outlive Run().
+  /// Performs one run. `body` calls the functions below.
+  virtual void Run(const std::function<void()>& body) = 0;
+  /// Runs `phase` and writes its duration to `ns`; 0 when the phase returns false because it had no
+  /// work. `ns` must outlive Run().
   virtual void Time(const PhaseKey& key, double& ns, const std::function<bool()>& phase) = 0;
   /// Copies words of rank `src`'s send buffer of a round into `dst`'s receive buffer; not timed.
   virtual void CopyRound(int round,
@@ -41,10 +42,10 @@ class SerialDevice {
   virtual void CopyHop(int step, int src, int dst, std::int64_t words) = 0;
 };
 
-/// One more run, whose times are not kept.
-void PlayOnce(SerialDevice& device, const Cell& cell, std::span<Rank* const> ranks);
+/// Runs the cell once without keeping times.
+void RunOnce(SerialDevice& device, const Cell& cell, std::span<Rank* const> ranks);
 
-/// As RunSerial in transport.h, on `device`. Ranks are filled already.
+/// RunSerial of transport.h on `device`. The inputs of the ranks must have been generated.
 [[nodiscard]] Timeline RunSerialOn(SerialDevice& device,
                                    const Cell& cell,
                                    std::span<Rank* const> ranks,

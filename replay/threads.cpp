@@ -21,61 +21,61 @@ class ThreadRankDriver final : private RankDriver {
                    runtime::Communicator& communicator,
                    const Repeats& repeats,
                    const Observer& observer,
-                   RankTrace& log)
+                   RankTrace& trace)
       : cell_(cell),
         rank_(rank),
         communicator_(communicator),
         repeats_(repeats),
         observer_(observer),
-        log_(log) {}
+        trace_(trace) {}
 
   void Run() {
     rank_.Reset();
     if (!cell_.chunked()) return Start();
-    // Exchanges run on a thread of their own, under attention.
+    // Exchanges run on a separate thread during attention.
     ExchangeQueue queue(communicator_);
     queue_ = &queue;
     try {
       Start();
     } catch (const std::exception& error) {
-      communicator_.Abort(error.what());  // or the queue would wait for the others
+      communicator_.Abort(error.what());  // else the queue waits for the other ranks
       throw;
     }
-    std::ranges::stable_sort(log_.segments, {}, &Segment::start_ns);
+    std::ranges::stable_sort(trace_.segments, {}, &Segment::start_ns);
   }
 
  private:
   void Start() {
     communicator_.Barrier();
-    if (repeats_.gate != nullptr) {
-      // No rank has anything to do that may fail until the first one is back.
-      if (rank_.rank() == 0) repeats_.gate->Arrive();
+    if (repeats_.barrier != nullptr) {
+      // The other ranks run nothing that can fail until rank 0 has returned from the barrier.
+      if (rank_.rank() == 0) repeats_.barrier->Arrive();
       communicator_.Barrier();
     }
-    log_.start_ns = runtime::SteadyNs();
-    RunSteps(cell_, rank_.in_ring(), *this);
+    trace_.start_ns = runtime::SteadyNs();
+    DriveRank(cell_, rank_.in_ring(), *this);
   }
 
   /// A segment from `start` to now, unless `busy` says that there was nothing to do.
   void Add(SegmentKind kind, int index, std::int64_t start, std::int64_t bytes, bool busy) {
     if (!busy) return;
-    log_.segments.push_back({.rank = rank_.rank(),
-                             .kind = kind,
-                             .index = index,
-                             .start_ns = start,
-                             .duration_ns = runtime::SteadyNs() - start,
-                             .bytes = bytes});
+    trace_.segments.push_back({.rank = rank_.rank(),
+                               .kind = kind,
+                               .index = index,
+                               .start_ns = start,
+                               .duration_ns = runtime::SteadyNs() - start,
+                               .bytes = bytes});
   }
 
   void StartExchange(int round) override {
-    buffers_ = rank_.Buffers(round);
+    buffers_ = rank_.ExchangeBuffers(round);
     if (queue_ == nullptr) return;
     queue_->Start(buffers_);
     started_.push_back(round);
   }
 
   void FinishExchange(int round) override {
-    // Also when nothing moved: every rank takes part in the meeting, and its arrival counts.
+    // A rank that moves nothing takes part too: its arrival time counts.
     const std::int64_t sent = rank_.executed().sent_bytes[round];
     if (queue_ == nullptr) {
       const std::int64_t start = runtime::SteadyNs();
@@ -89,12 +89,12 @@ class ThreadRankDriver final : private RankDriver {
     }
     const auto index = std::ranges::find(started_, round) - started_.begin();
     const ExchangeTimes times = queue_->Wait(static_cast<std::size_t>(index));
-    log_.segments.push_back({.rank = rank_.rank(),
-                             .kind = SegmentKind::kExchange,
-                             .index = round,
-                             .start_ns = times.start_ns,
-                             .duration_ns = times.duration_ns,
-                             .bytes = sent});
+    trace_.segments.push_back({.rank = rank_.rank(),
+                               .kind = SegmentKind::kExchange,
+                               .index = round,
+                               .start_ns = times.start_ns,
+                               .duration_ns = times.duration_ns,
+                               .bytes = sent});
   }
 
   void Pack(int round) override {
@@ -127,7 +127,7 @@ class ThreadRankDriver final : private RankDriver {
 
   void StartHop(int step) override {
     hop_ = rank_.Hop(step);
-    log_.hop_posted_ns.push_back(runtime::SteadyNs());
+    trace_.hop_posted_ns.push_back(runtime::SteadyNs());
     communicator_.StartSendRecv(
         hop_.send, hop_.send_count, hop_.dst, hop_.recv, hop_.recv_count, hop_.src);
   }
@@ -145,9 +145,9 @@ class ThreadRankDriver final : private RankDriver {
   runtime::Communicator& communicator_;
   const Repeats& repeats_;
   const Observer& observer_;
-  RankTrace& log_;
+  RankTrace& trace_;
   ExchangeQueue* queue_ = nullptr;  ///< with chunks
-  RoundBuffers buffers_;  ///< of the exchange that was started last
+  RoundBuffers buffers_;  ///< of the exchange started last
   HopBuffers hop_;
   std::vector<int> started_;  ///< rounds, in the order their exchanges were started
 };
@@ -159,13 +159,13 @@ std::vector<Timeline> RunThreads(const Cell& cell,
                                  const Repeats& repeats,
                                  const Observer& observer) {
   const auto total = static_cast<std::size_t>(repeats.warmups + repeats.runs);
-  std::vector<std::vector<RankTrace>> logs(total, std::vector<RankTrace>(ranks.size()));
+  std::vector<std::vector<RankTrace>> traces(total, std::vector<RankTrace>(ranks.size()));
   runtime::RunRanks(cell.ranks(), [&](runtime::Communicator& communicator) {
     const auto r = static_cast<std::size_t>(communicator.rank());
     try {
       ranks[r].Fill();
       for (std::size_t run = 0; run < total; ++run) {
-        ThreadRankDriver(cell, ranks[r], communicator, repeats, observer, logs[run][r]).Run();
+        ThreadRankDriver(cell, ranks[r], communicator, repeats, observer, traces[run][r]).Run();
       }
     } catch (const std::exception& error) {
       Fail(ErrorCode::kMeasurement,
@@ -176,7 +176,7 @@ std::vector<Timeline> RunThreads(const Cell& cell,
   });
   std::vector<Timeline> timelines;
   for (std::size_t run = static_cast<std::size_t>(repeats.warmups); run < total; ++run) {
-    timelines.push_back(Compose(cell, logs[run], true));
+    timelines.push_back(Compose(cell, traces[run], true));
   }
   return timelines;
 }

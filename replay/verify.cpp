@@ -33,12 +33,13 @@ std::string WriteProblem(const Cell& cell, const HomeOutputs& outputs) {
   return {};
 }
 
-/// Whether a log-sum-exp is a number, or -infinity for a row without keys.
+/// True for a finite log-sum-exp of a row with keys, and for -infinity of a row without keys.
 bool IsLse(float lse, bool keys) {
   return keys ? std::isfinite(lse) : lse == -std::numeric_limits<float>::infinity();
 }
 
-/// The first element that is not finite or log-sum-exp that is none, by head and token.
+/// Describes the first element that is not finite or log-sum-exp that is invalid, by head and
+/// token.
 std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int threads) {
   std::vector<std::string> problems(cell.shape.heads);
   ParallelFor(cell.shape.heads, threads, [&](int head) {
@@ -60,7 +61,7 @@ std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int thre
                             DescribeRow(cell, head, block),
                             token,
                             lse,
-                            keys ? "a number" : "-inf: it keeps no key");
+                            keys ? "a finite number" : "-inf, because the row has no key");
       return;
     }
   });
@@ -70,7 +71,7 @@ std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int thre
   return {};
 }
 
-/// Tokens to compare, per head.
+/// Tokens to compare, for each head.
 using Rows = std::vector<std::vector<std::int64_t>>;
 
 Rows AllRows(const Cell& cell) {
@@ -79,8 +80,8 @@ Rows AllRows(const Cell& cell) {
   return Rows(static_cast<std::size_t>(cell.shape.heads), tokens);
 }
 
-/// Goes through the (head, query block) pairs in a seeded order, again and again, and takes one
-/// token of each not taken before, until the work limit is reached. At least one row is taken.
+/// Selects rows until the work limit is reached. Each pass over the (head, query block) pairs, in a
+/// seeded order, takes one new token of every pair. At least one row is selected.
 Rows SampleRows(const Cell& cell, const VerifyOptions& options) {
   const int blocks = cell.shape.q_blocks();
   std::vector<std::pair<int, int>> pairs;
@@ -117,15 +118,15 @@ std::int64_t TotalWork(const Cell& cell) {
   return work;
 }
 
-/// Sums of one thread, then of all.
+/// Sums of squares and largest differences over rows.
 struct Differences {
   double error_squares = 0;
   double reference_squares = 0;
   double max_abs = 0;
-  int head = 0;  ///< of the largest difference
+  int head = 0;  ///< head of the largest difference
   std::int64_t token = 0;
   double lse = 0;
-  int lse_head = 0;  ///< of the log-sum-exp that is off most
+  int lse_head = 0;  ///< head of the largest log-sum-exp error
   std::int64_t lse_token = 0;
 
   void Add(double got, double expected, int at_head, std::int64_t at_token) {
@@ -163,7 +164,7 @@ Differences CompareHead(const Cell& cell,
                         const std::vector<std::int64_t>& tokens) {
   Differences sum;
   if (tokens.empty()) return sum;
-  FillKey given = cell.key;  // the reference knows nothing of token layouts
+  InputKey given = cell.key;  // the reference uses the workload's order of tokens
   given.order = nullptr;
   const HeadReference reference(cell.shape, *cell.given.head[head], given, head);
   std::vector<double> expected(cell.shape.head_dim);
@@ -218,9 +219,9 @@ void RankOutputs::Row(int head, std::int64_t token, std::span<float> row) const 
 }
 
 float RankOutputs::LogSumExp(int head, std::int64_t token) const {
-  const RowIndex::Place place = index_.Of(head, token);
-  if (place.rank < 0) return std::numeric_limits<float>::quiet_NaN();
-  return ranks_[place.rank].log_sum_exp()[place.row];
+  const RowIndex::Location location = index_.Of(head, token);
+  if (location.rank < 0) return std::numeric_limits<float>::quiet_NaN();
+  return ranks_[location.rank].log_sum_exp()[location.row];
 }
 
 int RankOutputs::Writes(int head, int q_block) const {
@@ -229,27 +230,27 @@ int RankOutputs::Writes(int head, int q_block) const {
 
 RowIndex::RowIndex(const Cell& cell, std::span<const Rank* const> ranks)
     : shape_(cell.shape),
-      places_(static_cast<std::size_t>(cell.shape.heads) *
-              static_cast<std::size_t>(cell.shape.q_blocks())) {
+      locations_(static_cast<std::size_t>(cell.shape.heads) *
+                 static_cast<std::size_t>(cell.shape.q_blocks())) {
   for (const Rank* rank : ranks) {
-    const RankBuffers& plan = rank->plan();
-    const std::vector<planner::HeadRows>& heads = plan.program().heads;
+    const RankBuffers& buffers = rank->buffers();
+    const std::vector<planner::HeadRows>& heads = buffers.schedule().heads;
     for (std::size_t h = 0; h < heads.size(); ++h) {
-      std::int64_t slot = plan.slots[h].first;
+      std::int64_t slot = buffers.slots[h].first;
       for (const int block : heads[h].rows) {
-        places_[static_cast<std::size_t>(heads[h].head) *
-                    static_cast<std::size_t>(shape_.q_blocks()) +
-                static_cast<std::size_t>(block)] = {rank->rank(), slot++ * shape_.block.q};
+        locations_[static_cast<std::size_t>(heads[h].head) *
+                       static_cast<std::size_t>(shape_.q_blocks()) +
+                   static_cast<std::size_t>(block)] = {rank->rank(), slot++ * shape_.block.q};
       }
     }
   }
 }
 
-RowIndex::Place RowIndex::Of(int head, std::int64_t token) const {
+RowIndex::Location RowIndex::Of(int head, std::int64_t token) const {
   const std::int64_t block = token / shape_.block.q;
-  Place place = places_[head * shape_.q_blocks() + block];
-  place.row += token % shape_.block.q;
-  return place;
+  Location location = locations_[head * shape_.q_blocks() + block];
+  location.row += token % shape_.block.q;
+  return location;
 }
 
 double LseDistance(double a, double b) { return a == b ? 0 : std::abs(a - b); }
@@ -274,7 +275,7 @@ VerifyResult Verify(const Cell& cell, const HomeOutputs& outputs, const VerifyOp
   const Differences sum = Compare(cell, outputs, rows, options.threads);
   result.max_abs_error = sum.max_abs;
   result.lse_error = sum.lse;
-  // With a reference of zeros only, any difference is infinitely large in relation to it.
+  // The relative error is infinite when the reference is all zero and the output is not.
   result.relative_error = sum.error_squares == 0 ? 0
                           : sum.reference_squares > 0
                               ? std::sqrt(sum.error_squares / sum.reference_squares)
@@ -284,7 +285,7 @@ VerifyResult Verify(const Cell& cell, const HomeOutputs& outputs, const VerifyOp
   result.passed = outputs_passed && result.lse_error <= options.max_lse_error;
   if (outputs_passed && !result.passed) {
     result.problem = fmt::format(
-        "{}: log-sum-exp of token {} is off by {:.3g} (limit {:.3g}), though O agrees",
+        "{}: log-sum-exp of token {} has an error of {:.3g} (limit {:.3g}); O is within its limits",
         DescribeRow(cell, sum.lse_head, static_cast<int>(sum.lse_token / cell.shape.block.q)),
         sum.lse_token,
         result.lse_error,

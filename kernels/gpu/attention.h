@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention forward on an NVIDIA GPU: bf16 in, fp32 accumulation, O (bf16) and LSE (fp32) out, over
-// a list of key blocks (or of single keys) per query block. No vendor type is named here: a pointer
-// is a device address, a stream a void*.
+// Forward pass of attention on an NVIDIA GPU over a list of key blocks, or of single keys, per
+// query block. Inputs are bf16, accumulation is fp32, O is bf16 and LSE fp32. The header names no
+// vendor type: pointers are device addresses and a stream is a void*.
 //
 //   S = scale * Q K^T over the listed keys;  LSE = ln sum exp S;  O = sum exp(S - LSE) V
 //
@@ -45,21 +45,21 @@ struct AttentionCall {
   /// Ascending within a tile: key blocks of the variant's k_block tokens, or single keys where
   /// k_block is 1 (gather).
   const std::int32_t* list = nullptr;
-  /// [ordered_tiles] what TileOrder (tile_order.h) returns: entries with at least one key, heaviest
-  /// first. An entry is tile_m / q_block adjacent query blocks of a head (at least one), named by
-  /// the tile of the first. Other entries must have empty lists; the launch writes their O = 0 and
-  /// LSE = -infinity.
+  /// [ordered_tiles] result of TileOrder (tile_order.h): the entries with at least one key,
+  /// heaviest first. An entry is max(1, tile_m / q_block) adjacent query blocks of a head,
+  /// identified by the tile of the first one. All other entries must have empty lists; the launch
+  /// writes O = 0 and LSE = -infinity for them.
   const std::int32_t* order = nullptr;
   int ordered_tiles = 0;
-  std::int32_t* counter =
-      nullptr;  ///< one int of device memory, the launch zeroes it in stream order
-  int sm_count = 0;  ///< thread blocks of a persistent launch; 0 = every SM of the device
+  /// One int of device memory. The launch sets it to 0 in stream order.
+  std::int32_t* counter = nullptr;
+  int sm_count = 0;  ///< SMs of a persistent launch; 0 = every SM of the device
   void* stream = nullptr;
 };
 
 enum class ListKind : std::uint8_t { kBlocks, kKeys };
 
-/// One compiled kernel: what profiler, tuner, gpu-check and tests enumerate. Data only.
+/// One compiled kernel: a row of the table that profiler, tuner, gpu-check and tests enumerate.
 struct Variant {
   const char* name = "";  ///< "sm90.block128x128.d128", unique
   ListKind list = ListKind::kBlocks;
@@ -69,12 +69,14 @@ struct Variant {
   int k_block = 128;  ///< tokens of a key block of the lists; 1 for ListKind::kKeys
   int tile_m = 128;  ///< query rows of a thread block
   int tile_n = 128;  ///< keys of a main-loop step
-  int stages = 2;
+  int stages = 2;  ///< steps of K and V in shared memory
   int threads = 384;
   int shared_bytes = 0;  ///< dynamic shared memory
   bool deterministic = true;  ///< bit-identical results over repeated launches
-  /// Enqueues on call.stream. errors Error{kInvalidArgument} before launch for what CheckCall
-  /// refuses, Error{kUnavailable} in the runtime's words for a refused launch
+  /// Enqueues on call.stream.
+  /// errors Error{kInvalidArgument} of CheckCall before the launch; Error{kUnavailable} with the
+  /// CUDA
+  ///        runtime's text when the launch fails
   void (*launch)(const AttentionCall& call) = nullptr;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of an AttentionCall that a mask makes, in device memory: offsets, lists, the order in
-// which tiles are taken and the counter of a persistent launch.
+// Lists of an AttentionCall in device memory: offsets, lists, the order of tiles, and the tile
+// counter of a persistent launch.
 #pragma once
 
 #include <cstdint>
@@ -12,24 +12,24 @@
 
 namespace dbsp::kernels::gpu {
 
-/// Lists of one variant on the current device. Calls on one stream may share an object; calls that
-/// may run at the same time may not, because each counts its tiles in `counter`.
+/// Lists of one variant on the current device. Calls on one stream may share an object. Calls that
+/// may run concurrently must not, because each uses the tile counter.
 class DeviceLists {
  public:
-  /// Copies to the device and waits.
+  /// Copies the lists to the device and waits for the copies.
   /// q_blocks  query blocks of one head
   /// begin     [tiles + 1] into list; tiles = batch * heads * q_blocks
-  /// list      ascending within a tile, as AttentionCall::list
-  /// errors    Error{kInvalidArgument} as TileOrder; Error{kUnavailable} when the device has too
+  /// list      as AttentionCall::list
+  /// errors    Error{kInvalidArgument} of TileOrder; Error{kUnavailable} when the device has too
   ///           little memory
-  /// owns      copies of everything; keeps no reference
+  /// owns      copies; keeps no reference
   DeviceLists(const Variant& variant,
               int q_blocks,
               std::span<const std::int32_t> begin,
               std::span<const std::int32_t> list,
               const runtime::CudaStream& stream);
 
-  /// `call` over these lists, on `stream`.
+  /// `call` with these lists and `stream` filled in.
   [[nodiscard]] AttentionCall Over(AttentionCall call, const runtime::CudaStream& stream) const;
 
  private:

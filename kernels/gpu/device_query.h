@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What launchers ask about the current device.
+// Properties of the current device that launchers need.
 #pragma once
 
 namespace dbsp::kernels::gpu {
 
-/// Ten times the major plus the minor compute capability, and the number of SMs.
-/// kernel   who asks, for the message
-/// errors   Error{kUnavailable} in the runtime's words when there is no device
+/// Compute capability, 10 * major + minor.
+/// kernel   name of the kernel, for the message
+/// errors   Error{kUnavailable} with the CUDA runtime's text when there is no device
 int DeviceArch(const char* kernel);
+/// Number of SMs. kernel, errors: see DeviceArch
 int DeviceSms(const char* kernel);
 
 }  // namespace dbsp::kernels::gpu

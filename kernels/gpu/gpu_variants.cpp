@@ -30,12 +30,12 @@ const Variant& VariantNamed(std::string_view name) {
     names += names.empty() ? "" : ", ";
     names += variant.name;
   }
-  Fail(ErrorCode::kNotFound, "no GPU kernel is called '{}'; there are: {}", name, names);
+  Fail(ErrorCode::kNotFound, "no GPU kernel is called '{}'; known: {}", name, names);
 }
 
 void LaunchUnavailable(const AttentionCall&) {
   Fail(ErrorCode::kUnavailable,
-       "this build has no GPU kernels; build with DBSP_ENABLE_CUDA=ON where nvcc is");
+       "this build has no GPU kernels; build with DBSP_ENABLE_CUDA=ON on a machine with nvcc");
 }
 
 }  // namespace dbsp::kernels::gpu

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one table of compiled GPU attention kernels. Every build has it, so that a machine without a
-// GPU can plan with their names and shapes; where the build has no CUDA their launch throws.
+// The table of compiled GPU attention kernels. Every build has it, so that a machine without a GPU
+// can plan with their names and shapes. In a build without CUDA their launch functions throw.
 //
-// A kernel family adds its array in FAMILY/variants.cpp, and one line in variants.cpp.
+// A kernel family defines its rows in FAMILY/FAMILY_variants.cpp; gpu_variants.cpp lists the
+// families.
 #pragma once
 
 #include <span>
@@ -16,10 +17,10 @@ namespace dbsp::kernels::gpu {
 /// owns  static storage
 std::span<const Variant> Variants();
 
-/// errors  Error{kNotFound} with the names there are
+/// errors  Error{kNotFound} with all known names
 const Variant& VariantNamed(std::string_view name);
 
-/// The launch of every variant in a build without CUDA.
+/// Launch function of every variant in a build without CUDA.
 /// errors  Error{kUnavailable}, always
 [[noreturn]] void LaunchUnavailable(const AttentionCall& call);
 

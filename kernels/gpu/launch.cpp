@@ -5,8 +5,8 @@
 
 namespace dbsp::kernels::gpu {
 
-void FailLaunch(const char* kernel, const char* words) {
-  Fail(ErrorCode::kUnavailable, "CUDA kernel {}: {}", kernel, words);
+void FailLaunch(const char* kernel, const char* text) {
+  Fail(ErrorCode::kUnavailable, "CUDA kernel {}: {}", kernel, text);
 }
 
 }  // namespace dbsp::kernels::gpu

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the launchers share; included by .cu files only.
+// Error checks of launches. Only .cu files and .cuh files include it.
 #pragma once
 
 #include <cuda_runtime.h>
 
 namespace dbsp::kernels::gpu {
 
-/// Throws Error{kUnavailable}. Defined in launch.cpp: nvcc's front end cannot parse the formatting
+/// Throws Error{kUnavailable}. It is defined in launch.cpp because nvcc cannot parse the formatting
 /// library that core/error.h includes.
-[[noreturn]] void FailLaunch(const char* kernel, const char* words);
+[[noreturn]] void FailLaunch(const char* kernel, const char* text);
 
 inline void RequireSuccess(const char* kernel, cudaError_t error) {
   if (error != cudaSuccess) FailLaunch(kernel, cudaGetErrorString(error));

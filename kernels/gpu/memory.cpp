@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the launches of memory.h refuse, and the host's part of token layouts.
+// Checks of the calls of memory.h, and TokenSources.
 #include "kernels/gpu/memory.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "core/error.h"
-#include "kernels/gpu/memory_arguments.h"
+#include "kernels/gpu/memory_index.h"
 
 namespace dbsp::kernels::gpu {
 namespace {
@@ -144,7 +144,8 @@ std::vector<std::int32_t> TokenSources(std::span<const int> order, int block, in
   for (const int old : order) {
     if (old < 0 || old >= blocks || seen[old]) {
       Fail(ErrorCode::kInvalidArgument,
-           "token layout: block {} is listed twice or is none of the {} there are; list each once",
+           "token layout: block {} is listed twice or is not one of the {} blocks; list each block "
+           "once",
            old,
            blocks);
     }

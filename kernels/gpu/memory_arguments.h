@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The calls of memory.h as the kernels take them, and the grid size of each launch in thread
+// Kernel arguments made from the calls of memory.h, and the grid size of each launch in thread
 // blocks.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace dbsp::kernels::gpu {
 
 struct MergeArguments {
   MergeCall call;
-  int blocks_per_pass = 0;
+  int blocks_per_pass = 0;  ///< thread blocks per (batch, head)
 };
 inline MergeArguments ArgumentsOf(const MergeCall& call) {
   return {call, static_cast<int>(BlocksPerUnit(call.tokens, call.head_dim))};
@@ -24,7 +24,7 @@ inline std::int64_t MergeBlocks(const MergeArguments& args) {
 
 struct CopyArguments {
   CopyCall call;
-  std::array<int, CopyCall::kMaxLists> first_block = {};  ///< of each list
+  std::array<int, CopyCall::kMaxLists> first_block = {};  ///< first thread block of each list
   std::array<int, CopyCall::kMaxLists> blocks_per_item = {};
   int blocks = 0;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which rows and channels a thread of the memory kernels works on. A thread block is 256 threads;
-// head_dim / 8 of them share a row, each has kRowsInFlight rows, one below the other by the rows of
-// a pass. Plain functions, so that the CPU's tests walk every thread.
+// Rows and channels of each thread of the memory kernels. A thread block has 256 threads; head_dim
+// / 8 threads share a row. Each thread has kRowsInFlight rows, RowsPerPass rows apart. The
+// functions are plain C++, so that CPU tests can enumerate all threads.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@
 namespace dbsp::kernels::gpu {
 
 constexpr int kMemoryThreads = 256;
-/// 64 bytes of a copy in flight per thread and 2048 threads of an SM: 128 KiB, where a latency of
-/// 1 us at 4.8 TB/s over 132 SMs asks for 36 KiB.
+/// Rows per thread whose loads are in flight together. With 64 bytes per thread and 2048 threads
+/// per SM that is 128 KiB. A latency of 1 us at 4.8 TB/s over 132 SMs needs 36 KiB.
 constexpr int kRowsInFlight = 4;
 
 DBSP_KERNEL_CODE constexpr int ThreadsPerRow(int head_dim) { return head_dim / 8; }
@@ -23,24 +23,24 @@ DBSP_KERNEL_CODE constexpr int RowsPerBlock(int head_dim) {
   return RowsPerPass(head_dim) * kRowsInFlight;
 }
 
-/// Thread blocks for `rows` rows of each of some units (heads, items).
+/// Thread blocks per unit (a head or a copy item) of `rows` rows.
 constexpr std::int64_t BlocksPerUnit(std::int64_t rows, int head_dim) {
   const int per_block = kMemoryThreads / (head_dim / 8) * kRowsInFlight;
   return (rows + per_block - 1) / per_block;
 }
 
-/// A thread's first row within its unit, and its share of the row.
-struct ThreadPlace {
+/// The work of a thread: its first row within the unit, and the part of the row that it handles.
+struct ThreadShare {
   int row = 0;
   int share = 0;  ///< 0 .. ThreadsPerRow - 1
 };
-DBSP_KERNEL_CODE constexpr ThreadPlace PlaceOfThread(int block_of_unit, int thread, int head_dim) {
+DBSP_KERNEL_CODE constexpr ThreadShare ShareOfThread(int block_of_unit, int thread, int head_dim) {
   return {block_of_unit * RowsPerBlock(head_dim) + thread / ThreadsPerRow(head_dim),
           thread % ThreadsPerRow(head_dim)};
 }
 
-/// First channel of a thread's four in each half of a row. Of fp32 rows four channels are 16 bytes,
-/// so that a warp reads and writes whole lines of the accumulator and of bf16 parts alike.
+/// First of the four channels that a thread handles in half `half` of a row. Four fp32 channels are
+/// 16 bytes, so that a warp accesses whole cache lines of the accumulator and of bf16 parts.
 DBSP_KERNEL_CODE constexpr int QuadChannel(int head_dim, int share, int half) {
   return half * (head_dim / 2) + share * 4;
 }

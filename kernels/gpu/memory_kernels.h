@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels of memory.h. Launch shape of all: 256 threads, no shared memory, the grid of its
-// ..Blocks function.
+// The kernels of memory.h.
+// launch  kMemoryThreads threads, no shared memory; grid: MergeBlocks, CopyArguments::blocks,
+//         PermuteBlocks
 #pragma once
 
 #include <cmath>
@@ -11,12 +12,12 @@
 
 namespace dbsp::kernels::gpu {
 
-/// Offset of a (batch, head) pass, in elements.
+/// Offset in elements of pass = batch * heads + head.
 DBSP_KERNEL_CODE std::int64_t PassOffset(const TensorView& view, int pass, int heads) {
   return pass / heads * view.batch_stride + pass % heads * view.head_stride;
 }
 
-/// e^(l - max), 0 where l is -infinity and also where max is.
+/// e^(l - max); 0 where l is -infinity, also when max is -infinity.
 DBSP_KERNEL_CODE float WeightOf(float l, float max) {
   constexpr float kLog2E = 1.44269504088896341F;
   return l == -INFINITY ? 0.0F : isa::Exp2((l - max) * kLog2E);
@@ -27,7 +28,7 @@ struct Channels {
   float x[8] = {};
 };
 
-/// A weight of 0 also hides what the memory of a row without keys held.
+/// to += w * row. Does nothing for w = 0, because the row then may hold any value, including NaN.
 DBSP_KERNEL_CODE void AddPart(
     Channels& to, const std::uint16_t* row, int head_dim, int share, float w) {
   DBSP_UNROLL
@@ -45,7 +46,8 @@ DBSP_KERNEL_CODE void AddPart(
   }
 }
 
-/// The accumulator is read with plain loads: the read-only path is for memory nobody writes.
+/// 16 bytes of the accumulator. They are read with ordinary loads, because the kernel also writes
+/// the accumulator and the read-only path does not allow that.
 struct alignas(16) Float4 {
   float x[4];
 };
@@ -82,11 +84,11 @@ DBSP_KERNEL_CODE void StoreRounded(std::uint16_t* row,
   }
 }
 
-/// What a thread knows of its rows before it reads any channel.
+/// Softmax statistics of a thread's rows.
 struct MergeRows {
   float max[kRowsInFlight];
   float scale[kRowsInFlight];  ///< 1 / sum of weights
-  float lse[kRowsInFlight];
+  float lse[kRowsInFlight];  ///< of the merged row
 };
 
 template <bool kReadSum>
@@ -114,9 +116,9 @@ DBSP_KERNEL_CODE void MergeKernel(const MergeArguments& args) {
   const MergeCall& c = args.call;
   constexpr int kPass = RowsPerPass(kHeadDim);
   const int pass = isa::BlockIndex() / args.blocks_per_pass;
-  const ThreadPlace at =
-      PlaceOfThread(isa::BlockIndex() % args.blocks_per_pass, isa::ThreadIndex(), kHeadDim);
-  // Rows past the end read the last one again, so that warps stay whole, and write nothing.
+  const ThreadShare at =
+      ShareOfThread(isa::BlockIndex() % args.blocks_per_pass, isa::ThreadIndex(), kHeadDim);
+  // Threads with rows past the end read the last row, so that whole warps run, and write nothing.
   const int row = at.row < c.tokens ? at.row : c.tokens - 1;
   const int rows = at.row < c.tokens ? c.tokens - at.row : 0;
   const std::int64_t flat = static_cast<std::int64_t>(pass) * c.tokens + row;
@@ -148,7 +150,7 @@ DBSP_KERNEL_CODE void MergeKernel(const MergeArguments& args) {
               WeightOf(l, weigh.max[r]) * weigh.scale[r]);
     }
   }
-  isa::SyncWarp();  // the row's other threads have read the LSE that its first one overwrites
+  isa::SyncWarp();  // all threads of a row have read the LSE that its first thread overwrites
   DBSP_UNROLL
   for (int r = 0; r < kRowsInFlight; ++r) {
     if (r * kPass >= rows) continue;
@@ -164,11 +166,12 @@ DBSP_KERNEL_CODE void MergeKernel(const MergeArguments& args) {
   }
 }
 
-/// Loads of all rows, then their stores: `from` and `to` give a row's element offset.
+/// Copies a thread's rows: first all loads, then all stores. from_row and to_row return the element
+/// offset of a row.
 template <int kHeadDim, class From, class To>
 DBSP_KERNEL_CODE void CopyRowsInFlight(const std::uint16_t* from,
                                        std::uint16_t* to,
-                                       ThreadPlace at,
+                                       ThreadShare at,
                                        int rows,
                                        From from_row,
                                        To to_row) {
@@ -198,7 +201,7 @@ DBSP_KERNEL_CODE void CopyKernel(const CopyArguments& args) {
   CopyRowsInFlight<kHeadDim>(
       static_cast<const std::uint16_t*>(list.from),
       static_cast<std::uint16_t*>(list.to),
-      PlaceOfThread(block % args.blocks_per_item[index], isa::ThreadIndex(), kHeadDim),
+      ShareOfThread(block % args.blocks_per_item[index], isa::ThreadIndex(), kHeadDim),
       tokens,
       [&](int row) { return item_from + row * list.from_stride; },
       [&](int row) { return item_to + row * list.to_stride; });
@@ -213,7 +216,7 @@ DBSP_KERNEL_CODE void PermuteKernel(const PermuteArguments& args) {
   CopyRowsInFlight<kHeadDim>(
       static_cast<const std::uint16_t*>(c.from.data) + PassOffset(c.from, pass, c.heads),
       static_cast<std::uint16_t*>(c.to.data) + PassOffset(c.to, pass, c.heads),
-      PlaceOfThread(isa::BlockIndex() % args.blocks_per_pass, isa::ThreadIndex(), kHeadDim),
+      ShareOfThread(isa::BlockIndex() % args.blocks_per_pass, isa::ThreadIndex(), kHeadDim),
       c.tokens,
       [&](int row) { return (kUndo ? row : moved(row)) * c.from.token_stride; },
       [&](int row) { return (kUndo ? moved(row) : row) * c.to.token_stride; });

@@ -43,20 +43,21 @@ CUtensorMap EncodeTensorMap(const TensorMapSpec& spec) {
                                  CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                                  CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) {
-    Fail(ErrorCode::kInvalidArgument,
-         "cuTensorMapEncodeTiled answers {} for extents {}x{}x{}x{}, strides {}, {}, {} bytes, box "
-         "{}x{} at {}",
-         static_cast<int>(result),
-         spec.extents[0],
-         spec.extents[1],
-         spec.extents[2],
-         spec.extents[3],
-         spec.strides[0],
-         spec.strides[1],
-         spec.strides[2],
-         spec.box[0],
-         spec.box[1],
-         spec.data);
+    Fail(
+        ErrorCode::kInvalidArgument,
+        "cuTensorMapEncodeTiled returned {} for extents {}x{}x{}x{}, strides {}, {}, {} bytes, box "
+        "{}x{} at {}",
+        static_cast<int>(result),
+        spec.extents[0],
+        spec.extents[1],
+        spec.extents[2],
+        spec.extents[3],
+        spec.strides[0],
+        spec.strides[1],
+        spec.strides[2],
+        spec.box[0],
+        spec.box[1],
+        spec.data);
   }
   return map;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TensorMapSpec in the driver's form. For launchers; built only where the CUDA headers are.
+// Conversion of a TensorMapSpec to the driver's format, for launchers. Built only with the CUDA
+// headers.
 #pragma once
 
 #include <cuda.h>
@@ -8,10 +9,10 @@
 
 namespace dbsp::kernels::gpu {
 
-/// Encodes through cuTensorMapEncodeTiled, which is looked up in the driver that is running:
-/// nothing here links the driver's library.
-/// errors  Error{kUnavailable} when the driver has no such function, Error{kInvalidArgument} with
-///         the map's numbers when it refuses them
+/// Encodes the map with cuTensorMapEncodeTiled. The function is looked up in the running driver, so
+/// that the driver library is not linked. errors  Error{kUnavailable} when the driver does not have
+/// the function; Error{kInvalidArgument}
+///         with the numbers of the map when the driver rejects them
 CUtensorMap EncodeTensorMap(const TensorMapSpec& spec);
 
 }  // namespace dbsp::kernels::gpu

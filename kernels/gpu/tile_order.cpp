@@ -9,7 +9,7 @@
 namespace dbsp::kernels::gpu {
 
 int WeightClass(std::int64_t weight) {
-  // Multiplied up, not log(): the same on every machine.
+  // Multiplication instead of log() gives the same result on every machine.
   int result = 0;
   for (double bound = 1.5; bound <= static_cast<double>(weight); bound *= 1.5) ++result;
   return result;
@@ -37,7 +37,8 @@ std::vector<std::int32_t> TileOrder(std::span<const std::int32_t> begin, int q_b
     for (int block = 0; block < q_blocks; block += group) {
       const std::int64_t first = head + block;
       const std::int64_t last = head + std::min(block + group, q_blocks);
-      // Warpgroups of a thread block share its tensor cores: the weight is what all lists hold.
+      // The warpgroups of a thread block share the tensor cores, so the weight is the sum of all
+      // lists.
       const std::int64_t weight = begin[last] - begin[first];
       if (weight == 0) continue;
       const auto number = static_cast<std::size_t>(WeightClass(weight));

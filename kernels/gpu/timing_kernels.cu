@@ -32,7 +32,7 @@ __global__ void Hold(const volatile std::int32_t* release,
 
 __global__ void StampClocks(ClockStamp* stamp) {
   if (Multiprocessor() != 0) return;
-  // Several blocks may run there; any of their readings will do, and each is a pair of its own.
+  // Several thread blocks may run on multiprocessor 0. Each writes a consistent pair.
   stamp->nanoseconds = Nanoseconds();
   stamp->cycles = static_cast<std::uint64_t>(clock64());
 }

@@ -7,12 +7,12 @@
 
 #include "bench/gpu_check/device_data.h"
 #include "core/bf16.h"
-#include "tests/emulated_gpu/machine.h"
+#include "tests/emulated_gpu/emulated_runtime.h"
 
 namespace dbsp::gpu_check {
 namespace {
 
-using emulated_gpu::Machine;
+using emulated_gpu::EmulatedRuntime;
 using kernels::gpu::AttentionCall;
 using kernels::gpu::TensorView;
 
@@ -65,18 +65,20 @@ void FillNormal(const TensorView& view,
                 int head_dim,
                 std::uint64_t seed,
                 void* stream) {
-  Machine::Get().Enqueue(stream,
-                         {.start =
-                              [=] {
-                                std::mt19937_64 random(seed);
-                                std::normal_distribution<float> normal;
-                                const std::int64_t rows = std::int64_t{batch} * heads * tokens;
-                                for (std::int64_t row = 0; row < rows; ++row) {
-                                  std::uint16_t* to = RowOf(view, row, heads, tokens);
-                                  for (int d = 0; d < head_dim; ++d) to[d] = ToBf16(normal(random));
-                                }
-                              },
-                          .done = nullptr});
+  EmulatedRuntime::Get().Enqueue(stream,
+                                 {.start =
+                                      [=] {
+                                        std::mt19937_64 random(seed);
+                                        std::normal_distribution<float> normal;
+                                        const std::int64_t rows =
+                                            std::int64_t{batch} * heads * tokens;
+                                        for (std::int64_t row = 0; row < rows; ++row) {
+                                          std::uint16_t* to = RowOf(view, row, heads, tokens);
+                                          for (int d = 0; d < head_dim; ++d)
+                                            to[d] = ToBf16(normal(random));
+                                        }
+                                      },
+                                  .done = nullptr});
 }
 
 void ReferenceOnDevice(const AttentionCall& call,
@@ -87,7 +89,7 @@ void ReferenceOnDevice(const AttentionCall& call,
                        double* o,
                        double* lse,
                        void* stream) {
-  Machine::Get().Enqueue(
+  EmulatedRuntime::Get().Enqueue(
       stream,
       {.start =
            [=] {

@@ -8,12 +8,12 @@
 #include "kernels/gpu/gather/threshold_bits.h"
 #include "kernels/gpu/gather/top_cdf.h"
 #include "kernels/gpu/sla/kernels.h"
-#include "tests/emulated_gpu/machine.h"
+#include "tests/emulated_gpu/emulated_runtime.h"
 
 namespace dbsp::kernels::gpu {
 namespace {
 
-using emulated_gpu::Machine;
+using emulated_gpu::EmulatedRuntime;
 
 /// With few thread blocks each one loops over several rows, as on a device with more than 65,535
 /// rows.
@@ -26,17 +26,17 @@ void Enqueue(void (*kernel)(const Args&),
              int shared_bytes,
              const Args& args,
              void* stream) {
-  const int device = Machine::CurrentDevice();
-  Machine::Get().Enqueue(stream,
-                         {.start =
-                              [=] {
-                                isa::RunGrid(static_cast<int>(blocks),
-                                             threads,
-                                             shared_bytes,
-                                             Machine::Get().RunOptions(device),
-                                             [&] { kernel(args); });
-                              },
-                          .done = nullptr});
+  const int device = EmulatedRuntime::CurrentDevice();
+  EmulatedRuntime::Get().Enqueue(stream,
+                                 {.start =
+                                      [=] {
+                                        isa::RunGrid(static_cast<int>(blocks),
+                                                     threads,
+                                                     shared_bytes,
+                                                     EmulatedRuntime::Get().RunOptions(device),
+                                                     [&] { kernel(args); });
+                                      },
+                                  .done = nullptr});
 }
 
 template <int D, int ROWS>

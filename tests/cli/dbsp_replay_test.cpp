@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The dbsp-replay binary: flags, hashes, exit codes, what is printed and what is stored.
+// The dbsp-replay binary: flags, hashes, exit codes, output and stored records.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -31,7 +31,7 @@ struct Output {
   std::string err;
 };
 
-/// A folder with a plan for 4 ranks, and the tool run in it.
+/// A folder with a plan for 4 ranks, in which the tool runs.
 class DbspReplayTest : public ::testing::Test {
  protected:
   DbspReplayTest()

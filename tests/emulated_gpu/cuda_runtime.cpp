@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The classes of runtime/cuda_*.h over the emulated machine, in place of those over CUDA.
+// The classes of runtime/cuda/*.h on the emulated GPUs. They replace those that call CUDA.
 #include <fmt/format.h>
 
 #include <cstring>
@@ -12,9 +12,9 @@
 #include "runtime/cuda/cuda_event.h"
 #include "runtime/cuda/cuda_graph.h"
 #include "runtime/cuda/cuda_stream.h"
-#include "tests/emulated_gpu/machine.h"
+#include "tests/emulated_gpu/emulated_runtime.h"
 
-struct CUgraph_st {};  // a graph is ready to run as soon as it is recorded
+struct CUgraph_st {};  // a recorded graph needs no instantiation
 struct CUgraphExec_st {
   std::vector<dbsp::emulated_gpu::Work> work;
 };
@@ -22,7 +22,7 @@ struct CUgraphExec_st {
 namespace dbsp::runtime {
 namespace {
 
-using emulated_gpu::Machine;
+using emulated_gpu::EmulatedRuntime;
 using emulated_gpu::Work;
 
 constexpr int kVersion = 13000;
@@ -34,7 +34,7 @@ void RequireInside(std::size_t bytes, std::size_t size) {
 }
 
 void EnqueueCopy(void* to, const void* from, std::size_t bytes, const CudaStream& stream) {
-  Machine::Get().Enqueue(
+  EmulatedRuntime::Get().Enqueue(
       stream.get(),
       {.start = [to, from, bytes] { std::memmove(to, from, bytes); }, .done = nullptr});
 }
@@ -55,20 +55,20 @@ void FailOutOfMemory(const char* what, std::size_t asked, std::size_t free, std:
        total);
 }
 
-void CudaStreamTraits::Close(Type stream) noexcept { Machine::Get().DestroyStream(stream); }
-CudaStream::CudaStream() { stream_.Reset(Machine::Get().MakeStream()); }
-void CudaStream::Synchronize() const { Machine::Get().Wait(stream_.get()); }
-bool CudaStream::Idle() const { return Machine::Get().Idle(stream_.get()); }
+void CudaStreamTraits::Close(Type stream) noexcept { EmulatedRuntime::Get().DestroyStream(stream); }
+CudaStream::CudaStream() { stream_.Reset(EmulatedRuntime::Get().MakeStream()); }
+void CudaStream::Synchronize() const { EmulatedRuntime::Get().Wait(stream_.get()); }
+bool CudaStream::Idle() const { return EmulatedRuntime::Get().Idle(stream_.get()); }
 
 void CudaEventTraits::Close(Type event) noexcept { delete event; }
 CudaEvent::CudaEvent() { event_.Reset(new CUevent_st); }
 void CudaEvent::Record(const CudaStream& stream) {
-  Machine::Get().Record(event_.get(), stream.get());
+  EmulatedRuntime::Get().Record(event_.get(), stream.get());
 }
 void CudaEvent::Block(const CudaStream& stream) const {
-  Machine::Get().MakeWait(stream.get(), event_.get());
+  EmulatedRuntime::Get().MakeWait(stream.get(), event_.get());
 }
-void CudaEvent::Synchronize() const { Machine::Get().Wait(event_.get()); }
+void CudaEvent::Synchronize() const { EmulatedRuntime::Get().Wait(event_.get()); }
 double CudaEvent::ElapsedNs(const CudaEvent& begin, const CudaEvent& end) {
   for (const CudaEvent* event : {&begin, &end}) {
     const CUevent_st::State& state = *event->get()->state;
@@ -79,12 +79,12 @@ double CudaEvent::ElapsedNs(const CudaEvent& begin, const CudaEvent& end) {
   return static_cast<double>(end.get()->state->ns - begin.get()->state->ns);
 }
 
-void CudaMemoryTraits::Close(Type memory) noexcept { Machine::Get().Free(memory); }
-void CudaPinnedTraits::Close(Type memory) noexcept { Machine::Get().Free(memory); }
+void CudaMemoryTraits::Close(Type memory) noexcept { EmulatedRuntime::Get().Free(memory); }
+void CudaPinnedTraits::Close(Type memory) noexcept { EmulatedRuntime::Get().Free(memory); }
 
 CudaBuffer::CudaBuffer(std::size_t bytes, const std::string& what) : bytes_(bytes) {
   if (bytes == 0) return;
-  memory_.Reset(Machine::Get().Allocate(bytes));
+  memory_.Reset(EmulatedRuntime::Get().Allocate(bytes));
   if (memory_) return;
   const CudaMemoryInfo info = CudaMemory();
   FailOutOfMemory(what.c_str(), bytes, info.free, info.total);
@@ -119,30 +119,31 @@ void CudaBuffer::CopyPart(const CudaBuffer& other,
 }
 void CudaBuffer::Fill(std::uint8_t value, const CudaStream& stream) const {
   if (bytes_ == 0) return;
-  Machine::Get().Enqueue(
+  EmulatedRuntime::Get().Enqueue(
       stream.get(),
       {.start = [to = memory_.get(), value, bytes = bytes_] { std::memset(to, value, bytes); },
        .done = nullptr});
 }
 CudaPinned::CudaPinned(std::size_t bytes, const std::string&) {
-  memory_.Reset(Machine::Get().AllocateHost(bytes));
+  memory_.Reset(EmulatedRuntime::Get().AllocateHost(bytes));
 }
 
 void CudaGraphTraits::Close(Type graph) noexcept { delete graph; }
 void CudaGraphExecTraits::Close(Type graph) noexcept { delete graph; }
 CudaGraph::CudaGraph(const CudaStream& stream, const std::function<void()>& enqueue)
-    : executable_(new CUgraphExec_st{Machine::Get().Capture(stream.get(), enqueue)}) {}
+    : executable_(new CUgraphExec_st{EmulatedRuntime::Get().Capture(stream.get(), enqueue)}) {}
 void CudaGraph::Launch(const CudaStream& stream) const {
-  ++Machine::Get().counts.graph_launches;
-  for (const Work& work : executable_.get()->work) Machine::Get().Enqueue(stream.get(), work);
+  ++EmulatedRuntime::Get().counts.graph_launches;
+  for (const Work& work : executable_.get()->work)
+    EmulatedRuntime::Get().Enqueue(stream.get(), work);
 }
 
 CudaDeviceFacts OpenCudaDevice(int index) {
-  const emulated_gpu::Options& options = Machine::Get().options();
+  const emulated_gpu::Options& options = EmulatedRuntime::Get().options();
   if (index < 0 || index >= options.devices) {
     Fail(ErrorCode::kUnavailable, "no device {}; there are {}", index, options.devices);
   }
-  Machine::Get().SetDevice(index);
+  EmulatedRuntime::Get().SetDevice(index);
   CudaDeviceFacts facts;
   facts.index = index;
   facts.name = CudaDriver::Load().device_name(index);
@@ -156,15 +157,17 @@ CudaDeviceFacts OpenCudaDevice(int index) {
   facts.runtime_version = kVersion;
   return facts;
 }
-CurrentCudaDevice::CurrentCudaDevice(int index) : before_(Machine::CurrentDevice()) {
-  Machine::Get().SetDevice(index);
+CurrentCudaDevice::CurrentCudaDevice(int index) : before_(EmulatedRuntime::CurrentDevice()) {
+  EmulatedRuntime::Get().SetDevice(index);
 }
-CurrentCudaDevice::~CurrentCudaDevice() { Machine::Get().SetDevice(before_); }
+CurrentCudaDevice::~CurrentCudaDevice() { EmulatedRuntime::Get().SetDevice(before_); }
 CudaMemoryInfo CudaMemory() {
-  Machine& machine = Machine::Get();
-  return {machine.FreeBytes(Machine::CurrentDevice()), machine.options().memory_bytes};
+  EmulatedRuntime& runtime = EmulatedRuntime::Get();
+  return {runtime.FreeBytes(EmulatedRuntime::CurrentDevice()), runtime.options().memory_bytes};
 }
-void SynchronizeCudaDevice(const char*) { Machine::Get().WaitForDevice(Machine::CurrentDevice()); }
+void SynchronizeCudaDevice(const char*) {
+  EmulatedRuntime::Get().WaitForDevice(EmulatedRuntime::CurrentDevice());
+}
 
 struct CudaDriver::Api {};
 CudaDriver::CudaDriver(std::unique_ptr<Api> api) : api_(std::move(api)) {}
@@ -176,7 +179,7 @@ std::optional<std::string> CudaDriver::InstalledVersion(const std::string&) { re
 std::optional<std::string> CudaDriver::HeaderVersion() { return "13.0"; }
 std::string CudaDriver::version() const { return "13.0"; }
 int CudaDriver::version_number() const { return kVersion; }
-int CudaDriver::device_count() const { return Machine::Get().options().devices; }
+int CudaDriver::device_count() const { return EmulatedRuntime::Get().options().devices; }
 std::string CudaDriver::device_name(int) const { return "emulated GPU"; }
 std::string CudaDriver::device_uuid(int index) const {
   return fmt::format("GPU-emulated-{}", index);
@@ -185,7 +188,7 @@ std::string CudaDriver::device_pci(int index) const {
   return fmt::format("0000:{:02x}:00.0", index);
 }
 std::int64_t CudaDriver::device_memory_bytes(int) const {
-  return static_cast<std::int64_t>(Machine::Get().options().memory_bytes);
+  return static_cast<std::int64_t>(EmulatedRuntime::Get().options().memory_bytes);
 }
 
 }  // namespace dbsp::runtime

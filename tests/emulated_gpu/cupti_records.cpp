@@ -5,12 +5,12 @@
 #include <mutex>
 
 #include "runtime/dynamic_library.h"
-#include "tests/emulated_gpu/machine.h"
+#include "tests/emulated_gpu/emulated_runtime.h"
 
 namespace dbsp::emulated_gpu {
 namespace {
 
-/// The fake library keeps its records on one thread: here one at a time.
+/// The fake library expects records from one thread, so a lock serialises them.
 class Records {
  public:
   explicit Records(const std::string& library) : fake_(library, "no fake CUPTI") {}
@@ -53,9 +53,9 @@ class Records {
 
 void UseFakeCupti(const std::string& library) {
   const auto records = std::make_shared<Records>(library);
-  Machine::Get().launched = [records](const char* name, const CUstream_st* stream, bool tied) {
-    records->Add(name, stream, tied);
-  };
+  EmulatedRuntime::Get().launched = [records](const char* name,
+                                              const CUstream_st* stream,
+                                              bool tied) { records->Add(name, stream, tied); };
 }
 
 }  // namespace dbsp::emulated_gpu

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A machine with NVIDIA GPUs for tests on a machine without one. A test that links
-// dbsp::emulated_gpu runs the production code of profiler and replay unchanged: the classes behind
-// runtime/cuda_*.h and every launch of kernels/gpu are replaced when the test is linked. Device
-// memory is host memory that each device may only touch its own of, kernels run their own source on
-// the emulator (kernels/gpu/isa), and streams are queues that a scheduler runs at moments as
-// unhelpful as CUDA allows: what two streams do is ordered by events and waiting alone.
+// Emulated NVIDIA GPUs, for tests on a machine without a GPU. A test that links dbsp::emulated_gpu
+// runs the unchanged production code of profiler and replay: the linker replaces the classes of
+// runtime/cuda/*.h and every launch of kernels/gpu. Device memory is host memory; a kernel may
+// access only the memory of its own device. Kernels run their source on the emulator
+// (tests/gpu_emulator). Streams are queues, and a scheduler runs them in any order that CUDA
+// allows: only events and waits order two streams.
 //
-// It shows what is computed and moved, and whether it was waited for. It shows nothing about speed,
-// and nothing that docs/design/0006-gpu-emulator.md says the emulator cannot show.
+// Tests with it check results, transfers and synchronisation. They show nothing about speed, and
+// nothing that docs/design/0006-gpu-emulator.md lists as undetectable.
 #pragma once
 
 #include <cstddef>
@@ -18,9 +18,9 @@ namespace dbsp::emulated_gpu {
 
 /// When enqueued work runs.
 enum class Schedule : std::uint8_t {
-  kRandom,  ///< seeded: any of the device's streams may get on whenever something is enqueued
-  kEarly,  ///< at once
-  kLate,  ///< only when the host waits for it, and nothing else then
+  kRandom,  ///< at every enqueue, random streams of the device run some of their work (seeded)
+  kEarly,  ///< immediately
+  kLate,  ///< only when the host waits for it, and nothing else
 };
 
 struct Options {
@@ -33,11 +33,11 @@ struct Options {
   std::uint64_t seed = 1;
 };
 
-/// Starts afresh with these; before the first call every value is the default.
-/// requires no stream, event or buffer of an earlier configuration is alive
+/// Resets the emulated GPUs with these options. Before the first call all options have their
+/// defaults. requires no stream or buffer of an earlier configuration is alive
 void Configure(const Options& options);
 
-/// What was run since Configure().
+/// Number of launches since Configure().
 struct Counts {
   std::int64_t attention_launches = 0;
   std::int64_t merges = 0;
@@ -47,24 +47,25 @@ struct Counts {
 };
 [[nodiscard]] Counts Counted();
 
-/// Memory that is allocated now, on all devices.
+/// Bytes allocated now on all devices.
 [[nodiscard]] std::size_t BytesAlive();
 
-/// Makes every later attention launch write `value` to one element of its output after it ran: a
-/// kernel that computes something wrong. Configure() ends it.
+/// Makes every later attention launch write `value` to one element of its output after it ran, to
+/// simulate a wrong kernel. Configure() ends it.
 void BreakAttention(float value);
 
-/// Makes every later attention launch, and every merge that ends a ring, add `value` to the first
-/// row's log-sum-exp after it ran, and nothing to its output. Configure() ends it.
+/// Makes every later attention launch, and every merge that ends a ring, add `value` to the
+/// log-sum-exp of the first row after it ran. Outputs do not change. Configure() ends it.
 void BreakLogSumExp(float value);
 
-/// The fake CUPTI (tests/runtime/fake_vendor) at `library` then has a record of every kernel that
-/// is launched, each of 1000 ns on its device's own clock, tied to the segment of the launching
-/// thread; of an exchange one of a thread of NCCL's own, tied to none. Only in builds with CUPTI.
+/// Adds a record of every launched kernel to the fake CUPTI (tests/runtime/fake_vendor) at
+/// `library`. A record lasts 1000 ns on the clock of its device and has the segment of the
+/// launching thread. Exchanges get a record without a segment, because NCCL launches from its own
+/// threads. Only in builds with CUPTI.
 void UseFakeCupti(const std::string& library);
 
-/// The fake NCCL (tests/runtime/fake_vendor) at `library` then takes its turn on the streams:
-/// an exchange starts when what was enqueued before it is done, and later work waits for it.
+/// Makes the fake NCCL (tests/runtime/fake_vendor) at `library` run in stream order: an exchange
+/// starts when the work enqueued before it is done, and later work waits for it.
 void UseFakeNccl(const std::string& library);
 
 }  // namespace dbsp::emulated_gpu

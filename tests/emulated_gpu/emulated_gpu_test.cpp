@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What tests of profiler and replay stand on: that the emulated machine computes, orders and
-// refuses as one with GPUs does.
+// The emulated GPUs compute, order and reject work as real GPUs do. Tests of profiler and replay
+// rely on it.
 #include "tests/emulated_gpu/emulated_gpu.h"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The launches of kernels/gpu on the emulated machine, in place of those of the .cu files.
+// Launches of kernels/gpu on the emulated GPUs. They replace those of the .cu files.
 #include <bit>
 #include <memory>
 
@@ -12,32 +12,32 @@
 #include "kernels/gpu/sm90/sm90_variants.h"
 #include "kernels/gpu/timing_kernels.h"
 #include "runtime/clock.h"
-#include "tests/emulated_gpu/machine.h"
+#include "tests/emulated_gpu/emulated_runtime.h"
 #include "tests/emulated_gpu/run_attention.h"
 
 namespace dbsp::kernels::gpu {
 namespace {
 
-using emulated_gpu::Machine;
+using emulated_gpu::EmulatedRuntime;
 
-/// What the launchers do, in their order: checks, the counter, the kernel.
+/// Does the same as the launchers, in the same order: checks, reset of the counter, the kernel.
 void LaunchAttention(const Variant& variant, const AttentionCall& call) {
   CheckCall(variant, call);
   CheckArch(variant, DeviceArch(variant.name));
   const int grid = call.sm_count > 0 ? call.sm_count : DeviceSms(variant.name);
-  ++Machine::Get().counts.attention_launches;
-  Machine::Get().Launched(variant.name, call.stream, true);
-  const int device = Machine::CurrentDevice();
-  Machine::Get().Enqueue(
+  ++EmulatedRuntime::Get().counts.attention_launches;
+  EmulatedRuntime::Get().Launched(variant.name, call.stream, true);
+  const int device = EmulatedRuntime::CurrentDevice();
+  EmulatedRuntime::Get().Enqueue(
       call.stream,
       {.start =
            [variant, call, grid, device] {
-             Machine& machine = Machine::Get();
+             EmulatedRuntime& runtime = EmulatedRuntime::Get();
              *call.counter = 0;
-             (void)emulated_gpu::RunAttention(variant, call, grid, machine.RunOptions(device));
-             if (call.lse != nullptr) call.lse[0] += machine.broken_lse;
-             if (!machine.broken) return;
-             const auto bits = std::bit_cast<std::uint32_t>(machine.broken_value);
+             (void)emulated_gpu::RunAttention(variant, call, grid, runtime.RunOptions(device));
+             if (call.lse != nullptr) call.lse[0] += runtime.broken_lse;
+             if (!runtime.broken) return;
+             const auto bits = std::bit_cast<std::uint32_t>(runtime.broken_value);
              *static_cast<std::uint16_t*>(call.o.data) = static_cast<std::uint16_t>(bits >> 16U);
            },
        .done = nullptr});
@@ -51,18 +51,18 @@ void Enqueue(void (*kernel)(const Arguments&),
              std::int64_t& count) {
   if (blocks == 0) return;
   ++count;
-  Machine::Get().Launched("memory", stream, true);
-  const int device = Machine::CurrentDevice();
-  Machine::Get().Enqueue(stream,
-                         {.start =
-                              [kernel, args, blocks, device] {
-                                isa::RunGrid(static_cast<int>(blocks),
-                                             kMemoryThreads,
-                                             0,
-                                             Machine::Get().RunOptions(device),
-                                             [&] { kernel(args); });
-                              },
-                          .done = nullptr});
+  EmulatedRuntime::Get().Launched("memory", stream, true);
+  const int device = EmulatedRuntime::CurrentDevice();
+  EmulatedRuntime::Get().Enqueue(stream,
+                                 {.start =
+                                      [kernel, args, blocks, device] {
+                                        isa::RunGrid(static_cast<int>(blocks),
+                                                     kMemoryThreads,
+                                                     0,
+                                                     EmulatedRuntime::Get().RunOptions(device),
+                                                     [&] { kernel(args); });
+                                      },
+                                  .done = nullptr});
 }
 
 template <int kHeadDim>
@@ -75,8 +75,8 @@ auto MergeOf(const MergeCall& call) {
 
 }  // namespace
 
-int DeviceArch(const char*) { return Machine::Get().options().arch; }
-int DeviceSms(const char*) { return Machine::Get().options().sm_count; }
+int DeviceArch(const char*) { return EmulatedRuntime::Get().options().arch; }
+int DeviceSms(const char*) { return EmulatedRuntime::Get().options().sm_count; }
 
 namespace sm80 {
 template <class Kernel>
@@ -109,11 +109,12 @@ void LaunchMerge(const MergeCall& call) {
           args,
           MergeBlocks(args),
           call.stream,
-          Machine::Get().counts.merges);
+          EmulatedRuntime::Get().counts.merges);
   if (call.o.data == nullptr) return;
-  Machine::Get().Enqueue(
+  EmulatedRuntime::Get().Enqueue(
       call.stream,
-      {.start = [lse = call.lse] { lse[0] += Machine::Get().broken_lse; }, .done = nullptr});
+      {.start = [lse = call.lse] { lse[0] += EmulatedRuntime::Get().broken_lse; },
+       .done = nullptr});
 }
 
 void LaunchCopy(const CopyCall& call) {
@@ -123,7 +124,7 @@ void LaunchCopy(const CopyCall& call) {
           args,
           args.blocks,
           call.stream,
-          Machine::Get().counts.copies);
+          EmulatedRuntime::Get().counts.copies);
 }
 
 void LaunchPermute(const PermuteCall& call) {
@@ -135,7 +136,7 @@ void LaunchPermute(const PermuteCall& call) {
           args,
           PermuteBlocks(args),
           call.stream,
-          Machine::Get().counts.permutes);
+          EmulatedRuntime::Get().counts.permutes);
 }
 
 void LaunchHold(const std::int32_t* release,
@@ -143,27 +144,29 @@ void LaunchHold(const std::int32_t* release,
                 std::int64_t patience_ns,
                 void* stream) {
   const auto begin = std::make_shared<std::int64_t>(0);
-  Machine::Get().Enqueue(stream,
-                         {.start = [begin] { *begin = runtime::SteadyNs(); },
-                          .done =
-                              [=] {
-                                const volatile std::int32_t* released = release;
-                                if (*released != 0) return true;
-                                if (runtime::SteadyNs() - *begin <= patience_ns) return false;
-                                *gave_up = 1;
-                                return true;
-                              }});
+  EmulatedRuntime::Get().Enqueue(stream,
+                                 {.start = [begin] { *begin = runtime::SteadyNs(); },
+                                  .done =
+                                      [=] {
+                                        const volatile std::int32_t* released = release;
+                                        if (*released != 0) return true;
+                                        if (runtime::SteadyNs() - *begin <= patience_ns)
+                                          return false;
+                                        *gave_up = 1;
+                                        return true;
+                                      }});
 }
 
 void LaunchClockStamp(ClockStamp* stamp, int, void* stream) {
-  Machine::Get().Enqueue(stream,
-                         {.start =
-                              [stamp] {
-                                // A clock of 1 GHz, which is the device's default.
-                                const auto now = static_cast<std::uint64_t>(runtime::SteadyNs());
-                                *stamp = {now, now};
-                              },
-                          .done = nullptr});
+  EmulatedRuntime::Get().Enqueue(stream,
+                                 {.start =
+                                      [stamp] {
+                                        // The emulated device has a clock of 1 GHz.
+                                        const auto now =
+                                            static_cast<std::uint64_t>(runtime::SteadyNs());
+                                        *stamp = {now, now};
+                                      },
+                                  .done = nullptr});
 }
 
 }  // namespace dbsp::kernels::gpu

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/dynamic_library.h"
-#include "tests/emulated_gpu/machine.h"
+#include "tests/emulated_gpu/emulated_runtime.h"
 
 namespace dbsp::emulated_gpu {
 
@@ -10,10 +10,10 @@ void UseFakeNccl(const std::string& library) {
   using Enqueue = void (*)(void*, Start, Done, void*);
   static const runtime::DynamicLibrary fake(library, "no fake NCCL");
   const Enqueue enqueue = [](void* stream, Start start, Done done, void* work) {
-    Machine::Get().Launched("ncclDevKernel_SendRecv", stream, false);
-    Machine::Get().Enqueue(stream,
-                           {.start = [start, work] { start(work); },
-                            .done = [done, work] { return done(work) != 0; }});
+    EmulatedRuntime::Get().Launched("ncclDevKernel_SendRecv", stream, false);
+    EmulatedRuntime::Get().Enqueue(stream,
+                                   {.start = [start, work] { start(work); },
+                                    .done = [done, work] { return done(work) != 0; }});
   };
   fake.Get<void(Enqueue)>("FakeNcclSetStreams")(enqueue);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The attention kernels' own source on the emulator, one function for every row of the variant
-// table. Pointers of a call are host memory.
+// Runs the source of the attention kernels on the emulator, for every row of the variant table.
+// Pointers of a call are host memory.
 #pragma once
 
 #include <vector>
@@ -11,14 +11,14 @@
 
 namespace dbsp::emulated_gpu {
 
-/// Runs `variant` over `call` with `grid` thread blocks. blocks_per_sm of `options` is the
-/// kernel's. errors  what CheckCall refuses; Error{kInternal} for what the emulator refuses
+/// Runs `variant` on `call` with `grid` thread blocks. Uses the kernel's own blocks_per_sm.
+/// errors  those of CheckCall; Error{kInternal} for a fault that the emulator detects
 kernels::gpu::isa::RunReport RunAttention(const kernels::gpu::Variant& variant,
                                           const kernels::gpu::AttentionCall& call,
                                           int grid,
                                           const kernels::gpu::isa::RunOptions& options);
 
-/// One family's part of the above; a kernel's `run` is called with a call that was checked.
+/// One kernel of a family. `run` requires a checked call.
 struct EmulatedKernel {
   const char* name = "";
   int blocks_per_sm = 1;
@@ -31,7 +31,7 @@ std::vector<EmulatedKernel> Sm80Kernels();
 std::vector<EmulatedKernel> Sm90Kernels();
 std::vector<EmulatedKernel> GatherKernels();
 
-/// The emulator's form of what a launch tells the TMA.
+/// Tensor map of the emulator for a tensor map of a launch.
 kernels::gpu::isa::TensorMap MapOf(const kernels::gpu::TensorMapSpec& spec);
 
 }  // namespace dbsp::emulated_gpu

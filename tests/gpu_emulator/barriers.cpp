@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Named barriers and setmaxnreg.
-#include "tests/gpu_emulator/barriers.h"
-
 #include "tests/gpu_emulator/machine.h"
+#include "tests/gpu_emulator/warp.h"
 
 namespace dbsp::kernels::gpu::isa {
 namespace emulator {
@@ -43,7 +42,7 @@ std::uint64_t ArriveNamed(Thread& self, int id, int threads, const char* operati
   if (++bar.arrived == bar.expected) {
     bar.arrived = 0;
     ++bar.generation;
-    bar.waiters.WakeAll();
+    block.machine->Wake(bar.waiters);
   }
   return generation;
 }
@@ -104,7 +103,7 @@ void internal::SetRegisters(int count, bool increase) {
         pool.waiters, [&] { return pool.free >= needed; }, describe);
     pool.free -= needed;
     own = count;
-    pool.waiters.WakeAll();
+    self.machine->Wake(pool.waiters);
   }
   emulator::Collective(self, name, count, nullptr, [](const auto& /*operands*/) {});
 }

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// cp.async: 16 bytes at a time, by each thread for itself, through the generic proxy.
+// cp.async: copies of 16 bytes per thread, through the generic proxy.
 #include <algorithm>
 #include <cstring>
 
 #include "tests/gpu_emulator/machine.h"
+#include "tests/gpu_emulator/mbarrier.h"
 
 namespace dbsp::kernels::gpu::isa {
 namespace emulator {
 namespace {
 
-/// No operation numbered below `end` is under way.
+/// True when no operation numbered below `end` is in flight.
 bool AllDoneBefore(const CopyState& copies, std::uint64_t end) {
   return copies.outstanding.empty() || copies.outstanding.front() >= end;
 }
 
-/// Arrives where CopyAsyncBarrierArrive's copies are done.
+/// Executes the arrivals of CopyAsyncBarrierArrive whose copies are complete.
 void ArriveWhereDone(Thread& self) {
   auto& arrivals = self.copies.arrivals;
   for (std::size_t i = 0; i < arrivals.size();) {
@@ -31,11 +32,11 @@ void ArriveWhereDone(Thread& self) {
 void Finish(Thread& self, std::uint64_t number, SharedSpan span, const void* src, int bytes) {
   std::array<std::uint8_t, 16> line = {};
   if (bytes > 0) std::memcpy(line.data(), src, static_cast<std::size_t>(bytes));
-  self.block->shared.Land(span, line.data(), &self);
+  self.block->shared.Land(span, line.data(), self.index);
   auto& outstanding = self.copies.outstanding;
   outstanding.erase(std::lower_bound(outstanding.begin(), outstanding.end(), number));
   ArriveWhereDone(self);
-  self.copies.waiters.WakeAll();
+  self.machine->Wake(self.copies.waiters);
 }
 
 }  // namespace
@@ -51,8 +52,8 @@ void CopyAsync16(std::uint32_t dst, const void* src, int bytes) {
     self.Refuse("CopyAsync16: {} bytes; expected 16, or 0 for zeros", bytes);
   }
   if (bytes != 0) internal::CheckGlobal(src, 16, false, "CopyAsync16");
-  const SharedSpan span = {self.block->shared.Offset(self, dst, 16, 16, "CopyAsync16"), 16};
-  self.block->shared.ClaimWrite(self, span, emulator::AsyncKind::kCopyAsync);
+  const SharedSpan span = {self.block->shared.Offset(self.index, dst, 16, 16, "CopyAsync16"), 16};
+  self.block->shared.ClaimWrite(self.index, span, emulator::AsyncKind::kCopyAsync);
   self.machine->report().copy_async_bytes += bytes;
   const std::uint64_t number = self.copies.issued++;
   self.copies.outstanding.push_back(number);
@@ -81,12 +82,12 @@ void internal::CopyAsyncWait(int groups) {
 
 void CopyAsyncBarrierArrive(std::uint32_t bar) {
   Thread& self = Self("CopyAsyncBarrierArrive");
-  const int offset = self.block->shared.Offset(self, bar, 8, 8, "CopyAsyncBarrierArrive");
+  const int offset = self.block->shared.Offset(self.index, bar, 8, 8, "CopyAsyncBarrierArrive");
   if (!self.block->mbarriers.contains(offset)) {
     self.Refuse("CopyAsyncBarrierArrive: no mbarrier at shared +{}", offset);
   }
   self.copies.arrivals.push_back({self.copies.issued, offset});
-  // Also this arrival is asynchronous; without copies it has nothing to wait for.
+  // The arrival is asynchronous. Without outstanding copies it takes effect immediately.
   emulator::ArriveWhereDone(self);
 }
 

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// The instruction layer for a host compiler: the functions of device.cuh, carried out by a machine
-// that runs every thread of a block as a fiber and is as unhelpful as the PTX ISA allows. Kernels
-// include it through isa.h; tests call RunGrid.
+// The instruction layer for a host compiler: the functions of device.cuh, executed by an emulator
+// that runs every thread of a block as a fiber. It uses the freedom that the PTX ISA leaves (order
+// of threads, completion of asynchronous operations) to provoke faults. Kernels include it through
+// isa.h; tests call RunGrid.
 //
-// What the machine refuses, naming block, thread and operation in one line (Error{kInternal}):
-//   - a deadlock: every waiting thread's operation, what it waits for and what is missing
-//   - shared or global memory out of bounds or misaligned, shared memory never written
-//   - memory touched while TMA, cp.async or wgmma still read or write it
+// The emulator detects these faults and ends the run with one line that names block, thread and
+// operation (Error{kInternal}):
+//   - a deadlock; the message lists the operation and the missing condition of every waiting thread
+//   - access to shared or global memory out of bounds or misaligned; reads of unwritten shared
+//   memory
+//   - access to memory that TMA, cp.async or wgmma still reads or writes
 //   - an accumulator, or P in registers, used or changed between its wgmma and the wait
 //   - a missing WgmmaFence, FenceProxyAsync or BarrierInitFence
 //   - a transaction count that does not match the bytes, a barrier with too many arrivals
 //   - lanes of a warp, or warps of a warpgroup, in different collective operations
-// Plain C++ loads and stores of shared memory are not seen; use LoadShared and StoreShared.
-// What it cannot show is in docs/design/0006-gpu-emulator.md.
+// Ordinary C++ loads and stores of shared memory are not checked; use LoadShared and StoreShared.
+// docs/design/0006-gpu-emulator.md lists what the emulator cannot detect.
 #pragma once
 
 #include <array>
@@ -29,14 +32,14 @@ namespace dbsp::kernels::gpu::isa {
 
 // --- running a kernel ---
 
-/// When asynchronous operations take effect, between their start and what waits for them.
+/// When asynchronous operations take effect between their start and the wait for them.
 enum class Completion : std::uint8_t {
   kRandom,  ///< at seeded moments
   kEarly,  ///< at once
   kLate,  ///< one at a time, and only when no thread can run
 };
 
-/// Global memory that LoadGlobal, CopyAsync16, StoreGlobal, AtomicAdd, ... may touch.
+/// Global memory that LoadGlobal, CopyAsync16, StoreGlobal, AtomicAdd, ... may access.
 struct GlobalRegion {
   std::string name;
   const void* data = nullptr;
@@ -45,20 +48,21 @@ struct GlobalRegion {
 };
 
 struct RunOptions {
-  std::uint64_t seed = 1;  ///< of the order of threads, of completions, of blocks
+  std::uint64_t seed = 1;  ///< seed of the order of threads, completions and blocks
   Completion completion = Completion::kRandom;
-  /// Blocks that run interleaved; the others start as these end. A persistent kernel's blocks share
-  /// a counter, so 1 (one block does all) and the grid size are both worth a test.
+  /// Number of blocks that run interleaved; the others start when these end. The blocks of a
+  /// persistent kernel share a counter, so tests use both 1 (one block computes everything) and the
+  /// grid size.
   int resident_blocks = 1;
   /// Thread blocks that share a multiprocessor's registers, __launch_bounds__' second number.
   int blocks_per_sm = 1;
   std::vector<GlobalRegion> regions = {};  ///< empty: global addresses are not checked
 };
 
-/// What a run did, for tests that count.
+/// Counts of a run.
 struct RunReport {
   std::int64_t tma_loads = 0;
-  std::int64_t tma_load_bytes = 0;  ///< as the barrier counts them: out-of-bounds parts included
+  std::int64_t tma_load_bytes = 0;  ///< as the barrier counts them, out-of-bounds parts included
   std::int64_t tma_stores = 0;
   std::int64_t copy_async_bytes = 0;  ///< read from global memory
   std::int64_t wgmma_count = 0;  ///< per warpgroup
@@ -68,11 +72,12 @@ struct RunReport {
 };
 
 /// Runs `body` once per thread of every block, as a launch <<<grid, threads, shared_bytes>>> does.
-/// body     calls the kernel function; what it throws ends the run and leaves RunGrid. Threads that
-///          have not ended by then are unwound by an exception, which a kernel must let pass
+/// body     calls the kernel function. An exception ends the run and is thrown by RunGrid. Threads
+/// that
+///          have not ended then are unwound by an exception that a kernel must not catch
 /// requires grid >= 1, threads a multiple of 32 in 32..1024, shared_bytes in 0..232448
-/// ensures  equal arguments give an equal run, bit by bit
-/// errors   Error{kInternal} for what the machine refuses
+/// ensures  equal arguments give bit-identical runs
+/// errors   Error{kInternal} for a detected fault
 /// threads  several runs at once are safe; a body cannot start a run
 RunReport RunGrid(int grid,
                   int threads,
@@ -80,7 +85,7 @@ RunReport RunGrid(int grid,
                   const RunOptions& options,
                   const std::function<void()>& body);
 
-/// What cuTensorMapEncodeTiled is told: rank 4, bf16, 128-byte swizzle, zero fill.
+/// Arguments of cuTensorMapEncodeTiled: rank 4, bf16, 128-byte swizzle, zero fill.
 struct TensorMap {
   std::uint8_t* data = nullptr;
   std::array<std::int64_t, 4> dims = {};  ///< {D, S, H, B} in elements
@@ -88,23 +93,24 @@ struct TensorMap {
   std::array<int, 4> box = {};  ///< in elements; the first at most 64
 };
 
-/// errors  Error{kInvalidArgument} where cuTensorMapEncodeTiled would refuse: base or strides not
+/// errors  Error{kInvalidArgument} where cuTensorMapEncodeTiled would fail: base or strides not
 ///         multiples of 16, box over 256 or its first row over 128 bytes
 TensorMap MakeTensorMap(void* data,
                         const std::array<std::int64_t, 4>& dims,
                         const std::array<std::int64_t, 3>& stride_bytes,
                         const std::array<int, 4>& box);
 
-// --- what the inline functions below stand on ---
+// --- functions that the inline functions below call ---
 
 namespace internal {
 
-/// An accumulator in flight: a signalling NaN, which arithmetic turns into the quiet one, so that
-/// also `o *= x` is seen to have written it.
+/// Bits of an accumulator in flight: a signalling NaN. Arithmetic turns it into the quiet NaN, so
+/// that `o *= x` is detected as a write.
 inline constexpr std::uint32_t kInFlightBits = 0x7F85A5A5U;
 inline constexpr std::uint32_t kQuietInFlightBits = 0x7FC5A5A5U;
 
-/// Ends the run if x is an accumulator in flight or computed from one; other NaN pass.
+/// Ends the run if x is an accumulator in flight or was computed from one. Other NaN values are
+/// valid.
 void CheckNan(float x, const char* operation);
 inline float Checked(float x, const char* operation) {
   if (x != x) [[unlikely]]
@@ -127,7 +133,7 @@ void TmaStoreWait(int groups, bool read_only);
 void CopyAsyncWait(int groups);
 void SetRegisters(int count, bool increase);
 
-/// The sizes that device_wgmma.cuh has.
+/// The column counts for which device_wgmma.cuh has products.
 constexpr bool IsWgmmaColumns(int n) {
   return n == 64 || n == 80 || n == 96 || n == 112 || n == 128 || n == 160 || n == 176 ||
          n == 192 || n == 256;
@@ -135,7 +141,7 @@ constexpr bool IsWgmmaColumns(int n) {
 
 }  // namespace internal
 
-// --- where am I ---
+// --- thread and block index ---
 
 int ThreadIndex();
 int BlockIndex();
@@ -246,7 +252,7 @@ float LogE(float x);
 inline float FusedMultiplyAdd(float a, float b, float c) {
   return internal::Checked(std::fma(a, b, c), "FusedMultiplyAdd");
 }
-/// As max.f32: of a NaN and a number, the number.
+/// max.f32: the maximum of a NaN and a number is the number.
 inline float Max(float a, float b) {
   internal::Checked(a + b, "Max");
   return a > b || b != b ? a : b;

@@ -4,10 +4,10 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "core/error.h"
-#include "tests/gpu_emulator/switch_context.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -16,9 +16,13 @@
 namespace dbsp::kernels::gpu::isa::emulator {
 namespace {
 
+/// Value of the lowest word of every stack. A body that overruns its stack overwrites the word.
 constexpr std::uint64_t kCanary = 0x5AFE57ACC0FFEE11ULL;
 
-thread_local Fiber* starting = nullptr;
+/// Stack allocator for Boost.Context: the stacks belong to the StackPool.
+struct StackOfPool {
+  void deallocate(boost::context::stack_context& /*stack*/) noexcept {}  // NOLINT: Boost's name
+};
 
 }  // namespace
 
@@ -38,41 +42,57 @@ StackPool::~StackPool() { munmap(base_, bytes_); }
 
 Fiber::Fiber(std::byte* stack, const std::function<void()>* body) : stack_(stack), body_(body) {
   *reinterpret_cast<std::uint64_t*>(stack_) = kCanary;
-  own_context_ = NewContext(stack_, StackPool::kStackBytes, &Fiber::Start);
 }
 
-Fiber::~Fiber() {
-#if !defined(__x86_64__)
-  DeleteContext(caller_context_);
+void Fiber::Start() {
+  boost::context::stack_context stack;
+  stack.sp = stack_ + StackPool::kStackBytes;  // stacks grow downwards
+  stack.size = StackPool::kStackBytes;
+  own_ = boost::context::fiber(std::allocator_arg,
+                               boost::context::preallocated(stack.sp, stack.size, stack),
+                               StackOfPool{},
+                               [this](boost::context::fiber&& caller) {
+#if defined(__SANITIZE_ADDRESS__)
+                                 __sanitizer_finish_switch_fiber(
+                                     nullptr, &caller_stack_, &caller_stack_bytes_);
 #endif
-  DeleteContext(own_context_);
+                                 caller_ = std::move(caller);
+                                 Run();
+                                 done_ = true;
+                                 LeaveForCaller();
+                                 return std::move(caller_);
+                               });
+  started_ = true;
 }
 
 void Fiber::SwitchIn() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&caller_fake_stack_, stack_, StackPool::kStackBytes);
 #endif
-  SwitchContext(&caller_context_, own_context_);
+  own_ = std::move(own_).resume();
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(caller_fake_stack_, nullptr, nullptr);
 #endif
 }
 
-void Fiber::SwitchOut() {
+void Fiber::LeaveForCaller() {
 #if defined(__SANITIZE_ADDRESS__)
-  // A fiber that has ended gives up its fake stack.
+  // A null pointer tells AddressSanitizer that the fiber has ended and its fake stack can be freed.
   __sanitizer_start_switch_fiber(
       done_ ? nullptr : &own_fake_stack_, caller_stack_, caller_stack_bytes_);
 #endif
-  SwitchContext(&own_context_, caller_context_);
+}
+
+void Fiber::SwitchOut() {
+  LeaveForCaller();
+  caller_ = std::move(caller_).resume();
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(own_fake_stack_, &caller_stack_, &caller_stack_bytes_);
 #endif
 }
 
 void Fiber::Resume() {
-  starting = this;
-  started_ = true;
+  if (!started_) Start();
   SwitchIn();
   if (*reinterpret_cast<const std::uint64_t*>(stack_) != kCanary) {
     Fail(ErrorCode::kInternal,
@@ -93,21 +113,11 @@ void Fiber::Cancel() {
   SwitchIn();
 }
 
-void Fiber::Start() {
-  Fiber* self = starting;
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, &self->caller_stack_, &self->caller_stack_bytes_);
-#endif
-  self->Run();
-  self->done_ = true;
-  self->SwitchOut();
-}
-
 void Fiber::Run() {
   try {
     (*body_)();
   } catch (const Cancelled&) {
-    return;  // nobody asks how it ended
+    return;  // the run is over: nobody reads the outcome
   } catch (...) {
     error_ = std::current_exception();
   }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stack and the place its code stopped at. The emulator gives each GPU thread one and switches
-// between them and the scheduler, all on one thread of the operating system.
+// A fiber: a function that runs on a stack of its own and can be suspended. The emulator gives
+// every GPU thread one fiber. All fibers and the scheduler share one thread of the operating
+// system.
 #pragma once
 
+#include <boost/context/fiber.hpp>
 #include <cstddef>
 #include <exception>
 #include <functional>
 
 namespace dbsp::kernels::gpu::isa::emulator {
 
-/// Address space for the stacks of `count` fibers; pages cost memory once they are touched.
+/// Address space for the stacks of `count` fibers. A page takes memory when it is first touched.
 class StackPool {
  public:
   explicit StackPool(std::size_t count);
@@ -25,31 +27,33 @@ class StackPool {
   std::size_t bytes_ = 0;
 };
 
-/// Thrown out of Suspend to unwind a body whose run is over.
+/// Thrown by Suspend to unwind the stack of a fiber that was cancelled.
 struct Cancelled {};
 
 class Fiber {
  public:
-  /// `stack` has StackPool::kStackBytes and outlives the fiber, as `body` does.
+  /// `stack` has StackPool::kStackBytes. `stack` and `body` must outlive the fiber.
   Fiber(std::byte* stack, const std::function<void()>* body);
-  ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
   /// Runs the body until it suspends or ends. Called by the scheduler.
-  /// errors  what the body threw; Error{kInternal} when it overran its stack
+  /// errors  the exception that the body threw; Error{kInternal} when the body used more stack than
+  ///         it has
   void Resume();
-  /// Back to Resume's caller. Called by the body. errors  Cancelled when Cancel was called
+  /// Returns to the caller of Resume. Called by the body.
+  /// errors  throws Cancelled after a call of Cancel
   void Suspend();
-  /// Unwinds a body that has started and not ended; called by the scheduler.
+  /// Unwinds a body that has started and not ended. Called by the scheduler.
   void Cancel();
   [[nodiscard]] bool done() const { return done_; }
 
  private:
-  static void Start();
+  void Start();
   void Run();
   void SwitchIn();
   void SwitchOut();
+  void LeaveForCaller();
 
   std::byte* stack_ = nullptr;
   const std::function<void()>* body_ = nullptr;
@@ -57,9 +61,9 @@ class Fiber {
   bool started_ = false;
   bool done_ = false;
   bool cancelled_ = false;
-  void* own_context_ = nullptr;  ///< where the body stopped
-  void* caller_context_ = nullptr;  ///< where Resume stopped
-  // What AddressSanitizer asks to be told; unused without it.
+  boost::context::fiber own_;  ///< the suspended body
+  boost::context::fiber caller_;  ///< the suspended caller of Resume or Cancel
+  // Arguments of AddressSanitizer's fiber interface; unused in other builds.
   void* own_fake_stack_ = nullptr;
   void* caller_fake_stack_ = nullptr;
   const void* caller_stack_ = nullptr;

@@ -14,8 +14,8 @@ constexpr int kRegisterFile = 65536;  ///< 32-bit registers of a multiprocessor
 
 thread_local Thread* current = nullptr;
 
-/// What ptxas may give a thread at entry: its share of `file` registers, a multiple of 8, at most
-/// 255.
+/// Registers per thread that ptxas may assign at entry: the share of `file` registers, rounded down
+/// to a multiple of 8, at most 255.
 int RegistersAtEntry(int file, int threads) { return std::min(file / threads / 8 * 8, 255); }
 
 }  // namespace
@@ -30,7 +30,7 @@ Thread& Self(const char* operation) {
 Block::Block(Machine* owner, int block_index, int thread_count, int shared_bytes)
     : machine(owner),
       index(block_index),
-      shared(shared_bytes),
+      shared(block_index, thread_count, shared_bytes),
       threads(static_cast<std::size_t>(thread_count)),
       warps(static_cast<std::size_t>(thread_count / kWarpLanes)),
       warpgroups(static_cast<std::size_t>(thread_count / kWarpgroupThreads)),
@@ -57,8 +57,8 @@ Machine::Machine(int grid, int threads, int shared_bytes, const RunOptions& opti
       stacks_(static_cast<std::size_t>(std::min(grid, options.resident_blocks)) *
               static_cast<std::size_t>(threads)),
       slots_(static_cast<std::size_t>(std::min(grid, options.resident_blocks))) {
-  // Each seed has its own temper: how threads are chosen, how often they are interrupted, how lazy
-  // and in which order asynchronous operations are.
+  // The seed determines how threads are chosen, how often they are interrupted, and when and in
+  // which order asynchronous operations complete.
   constexpr std::array<int, 3> kYield = {0, 64, 8};
   constexpr std::array<int, 3> kComplete = {2, 16, 128};
   order_ = static_cast<int>(random_.Below(3));
@@ -113,7 +113,7 @@ void Machine::Start(Block& block, std::function<void()> run) {
 bool Machine::YieldNow() { return random_.OneIn(yield_one_in_); }
 
 void Machine::CompleteOne() {
-  // Newest first makes data overtake what was asked for before it.
+  // The order newest first lets an operation complete before an earlier one.
   std::size_t i = random_.Below(async_.size());
   if (complete_order_ == 1) i = async_.size() - 1;
   if (complete_order_ == 2) i = 0;
@@ -137,12 +137,12 @@ Thread* Machine::Pick() {
   if (order_ == 0) {
     chosen = random_.Below(ready_.size());
   } else if (order_ == 1) {
-    // One warp order for a while, so that some warps run far ahead and others starve.
+    // One order of warps for about 1024 choices, so that some warps run far ahead of others.
     if (random_.OneIn(1024)) ++rank_epoch_;
     for (std::size_t i = 0; i < ready_.size(); ++i) {
       if (Rank(*ready_[i]) < Rank(*ready_[chosen])) chosen = i;
     }
-  }  // otherwise the one that has been ready longest
+  }  // else the thread that has been ready longest
   Thread* thread = ready_[chosen];
   ready_.erase(ready_.begin() + static_cast<std::ptrdiff_t>(chosen));
   return thread;
@@ -175,7 +175,7 @@ void Machine::Retire(Block& block) {
          bar.loads_in_flight,
          bar.transactions);
   }
-  // What is left are TMA stores' writes, which end with the kernel.
+  // The remaining operations are writes of TMA stores, which complete at the end of the kernel.
   while (block.async > 0) CompleteOne();
   for (auto& slot : slots_) {
     if (slot.get() == &block) slot.reset();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The emulator's state: a machine has the blocks that are resident, a block its shared memory,
-// barriers and threads. Everything runs on one thread of the operating system, so nothing here
-// locks.
+// State of the emulator. A Machine has the resident blocks; a Block has its shared memory, barriers
+// and threads. Everything runs on one thread of the operating system, so there are no locks.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +12,13 @@
 #include <vector>
 
 #include "core/error.h"
-#include "tests/gpu_emulator/barriers.h"
+#include "tests/gpu_emulator/barrier_state.h"
 #include "tests/gpu_emulator/emulator.h"
 #include "tests/gpu_emulator/fiber.h"
 #include "tests/gpu_emulator/random.h"
 #include "tests/gpu_emulator/shared_memory.h"
-#include "tests/gpu_emulator/warp.h"
-#include "tests/gpu_emulator/wgmma.h"
+#include "tests/gpu_emulator/warp_state.h"
+#include "tests/gpu_emulator/wgmma_state.h"
 
 namespace dbsp::kernels::gpu::isa::emulator {
 
@@ -29,24 +28,23 @@ inline constexpr int kWarpgroupThreads = 128;
 class Machine;
 struct Block;
 
-/// What a waiting thread waits for, in words; asked for only when nothing can go on.
+/// Returns a text that names the condition of a waiting thread. Called only for a deadlock.
 using Describe = std::function<std::string()>;
 
-/// A thread's TMA stores (cp.async.bulk groups): reads of shared memory and writes of global memory
-/// that are not done.
+/// A group of a thread's TMA stores (cp.async.bulk group).
 struct StoreGroup {
-  int unread = 0;
-  int unwritten = 0;
-  std::vector<SharedSpan> claimed;  ///< may not be written before the thread has waited
+  int unread = 0;  ///< stores that have not read shared memory yet
+  int unwritten = 0;  ///< stores that have not written global memory yet
+  std::vector<SharedSpan> claimed;  ///< must not be written before the thread has waited
 };
 
 /// A thread's cp.async operations, numbered in order.
 struct CopyState {
   std::uint64_t issued = 0;
-  std::vector<std::uint64_t> outstanding;  ///< numbers, ascending
+  std::vector<std::uint64_t> outstanding;  ///< numbers of unfinished operations, ascending
   std::vector<std::uint64_t> group_ends;  ///< of committed groups: `issued` at the commit
   struct Arrival {
-    std::uint64_t after = 0;  ///< arrives when nothing below this number is outstanding
+    std::uint64_t after = 0;  ///< arrives when no operation below this number is outstanding
     int offset = 0;  ///< of the mbarrier
   };
   std::vector<Arrival> arrivals;
@@ -62,12 +60,11 @@ struct Thread {
   State state = State::kReady;
   std::unique_ptr<Fiber> fiber;
   const Describe* waiting_for = nullptr;
-  std::uint64_t proxy_fence_time = 0;  ///< of its last FenceProxyAsync
   std::deque<StoreGroup> store_groups;  ///< the last one is open
   WaitList store_waiters;
   CopyState copies;
   WgmmaThread wgmma;
-  std::uint64_t rank = 0;  ///< of its warp, in Machine's order of rank_epoch
+  std::uint64_t rank = 0;  ///< of its warp in the order of rank_epoch (Machine::Rank)
   std::uint64_t rank_epoch = 0;
 
   [[nodiscard]] int lane() const { return index % kWarpLanes; }
@@ -75,19 +72,21 @@ struct Thread {
   [[nodiscard]] int group() const { return index / kWarpgroupThreads; }
   [[nodiscard]] std::string Name() const;
 
-  /// Suspends until `ready()`, which is asked again whenever `waiters` is woken.
+  /// Suspends until `ready()` is true. It is tested again whenever `waiters` is woken.
   void WaitFor(WaitList& waiters, const std::function<bool()>& ready, const Describe& describe);
-  /// A chance for other threads to run; operations that others could observe call it.
+  /// Suspends at random, so that other threads run. Operations that other threads can observe call
+  /// it.
   void MaybeYield();
-  /// What must hold when it has returned. errors as Refuse
+  /// Checks the conditions that must hold when the thread has returned. errors those of Refuse
   void CheckEnd() const;
+  /// Ends the run with a message. errors Error{kInternal}, always
   template <typename... Args>
   [[noreturn]] void Refuse(fmt::format_string<Args...> format, Args&&... args) const {
     Fail(ErrorCode::kInternal, "{}: {}", Name(), fmt::format(format, std::forward<Args>(args)...));
   }
 };
 
-/// Something that happens later than the instruction that started it.
+/// An operation that takes effect after the instruction that started it.
 struct AsyncOperation {
   Block* block = nullptr;
   std::function<void()> run;
@@ -106,7 +105,7 @@ struct Block {
   std::map<int, Mbarrier> mbarriers;  ///< by offset
   RegisterPool registers;
   int running = 0;  ///< threads that have not returned
-  int async = 0;  ///< operations under way
+  int async = 0;  ///< asynchronous operations in flight
 
   [[nodiscard]] std::string Name() const;
 };
@@ -125,17 +124,23 @@ class Machine {
   [[nodiscard]] const RunOptions& options() const { return options_; }
   [[nodiscard]] RunReport& report() { return report_; }
   [[nodiscard]] Random& random() { return random_; }
-  /// A moment later than every moment before: orders writes and fences.
-  std::uint64_t Tick() { return ++time_; }
 
-  void MakeReady(Thread& thread) { ready_.push_back(&thread); }
-  /// Starts an asynchronous operation; with Completion::kEarly it happens before this returns.
+  void MakeReady(Thread& thread) {
+    thread.state = Thread::State::kReady;
+    ready_.push_back(&thread);
+  }
+  /// Makes every thread of the list test its condition again.
+  void Wake(WaitList& waiters) {
+    for (Thread* thread : waiters.TakeAll()) MakeReady(*thread);
+  }
+  /// Starts an asynchronous operation. With Completion::kEarly it takes effect before Start
+  /// returns.
   void Start(Block& block, std::function<void()> run);
   [[nodiscard]] bool YieldNow();
   [[nodiscard]] int elected_lane() const { return elected_lane_; }
 
  private:
-  /// Fills free slots with blocks. Returns whether any block is resident.
+  /// Fills free slots with blocks. Returns true when any block is resident.
   bool Admit(const std::function<void()>& body);
   void CompleteOne();
   void RunThread(Thread& thread);
@@ -150,13 +155,12 @@ class Machine {
   RunOptions options_;
   RunReport report_;
   Random random_;
-  std::uint64_t time_ = 0;
   int elected_lane_ = 0;
   int yield_one_in_ = 0;  ///< 0: never
   int complete_one_in_ = 1;
   int complete_order_ = 0;  ///< how CompleteOne chooses
   int order_ = 0;  ///< how Pick chooses
-  std::uint64_t rank_epoch_ = 1;  ///< for the order that starves warps
+  std::uint64_t rank_epoch_ = 1;  ///< number of the current warp order
   std::vector<Thread*> ready_;
   std::deque<AsyncOperation> async_;
   std::vector<int> launch_order_;  ///< of blocks
@@ -165,7 +169,7 @@ class Machine {
   std::vector<std::unique_ptr<Block>> slots_;  ///< null where no block is resident
 };
 
-/// The thread that runs. errors Error{kInternal} outside of RunGrid
+/// The running thread. errors Error{kInternal} outside of RunGrid
 Thread& Self(const char* operation);
 
 }  // namespace dbsp::kernels::gpu::isa::emulator

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// ldmatrix, stmatrix and mma.sync: a warp's work on 8x8 and 16x8x16 tiles.
+// ldmatrix, stmatrix and mma.sync: operations of a warp on 8x8 and 16x8x16 tiles.
 // source  PTX ISA, the fragment layouts in the section of each instruction
 #include <array>
 
 #include "tests/gpu_emulator/machine.h"
+#include "tests/gpu_emulator/warp.h"
 
 namespace dbsp::kernels::gpu::isa {
 namespace emulator {
@@ -36,7 +37,7 @@ Matrices ReadRows(const std::array<void*, 32>& operands, const char* name) {
   Matrices m = {};
   for (int lane = 0; lane < kWarpLanes; ++lane) {
     const auto& own = Of<LoadOperand>(operands, lane);
-    own.self->block->shared.Load(*own.self, own.addr, m[lane / 8][lane % 8].data(), 16, name);
+    own.self->block->shared.Load(own.self->index, own.addr, m[lane / 8][lane % 8].data(), 16, name);
   }
   return m;
 }
@@ -70,7 +71,7 @@ void WriteRows(const std::array<void*, 32>& operands) {
   for (unsigned lane = 0; lane < kWarpLanes; ++lane) {
     const auto& own = Of<StoreOperand>(operands, static_cast<int>(lane));
     own.self->block->shared.Store(
-        *own.self, own.addr, m[lane / 8][lane % 8].data(), 16, "StoreMatrix4");
+        own.self->index, own.addr, m[lane / 8][lane % 8].data(), 16, "StoreMatrix4");
   }
 }
 

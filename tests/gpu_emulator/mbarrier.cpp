@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tests/gpu_emulator/mbarrier.h"
+
 #include "tests/gpu_emulator/machine.h"
 
 namespace dbsp::kernels::gpu::isa {
@@ -7,7 +9,7 @@ namespace {
 
 constexpr int kMaxCount = (1 << 20) - 1;  ///< source: PTX ISA, "mbarrier", also of transactions
 
-/// Who is at fault when it is not a thread: bytes that landed.
+/// Name of the thread for a message, or of the transaction when data landed.
 std::string Culprit(const Block& block, const Thread* self) {
   return self == nullptr ? block.Name() + " transaction" : self->Name();
 }
@@ -24,7 +26,7 @@ void CompletePhase(const Block& block, Mbarrier& bar, int offset, const Thread* 
   }
   ++bar.completed;
   bar.pending = bar.count;
-  bar.waiters.WakeAll();
+  block.machine->Wake(bar.waiters);
 }
 
 }  // namespace
@@ -55,7 +57,7 @@ void Arrive(Block& block, int offset, int arrivals, std::int64_t bytes, const Th
 }
 
 Mbarrier& BarrierAt(Thread& self, std::uint32_t addr, const char* operation, int* offset) {
-  *offset = self.block->shared.Offset(self, addr, 8, 8, operation);
+  *offset = self.block->shared.Offset(self.index, addr, 8, 8, operation);
   const auto found = self.block->mbarriers.find(*offset);
   if (found == self.block->mbarriers.end()) {
     self.Refuse("{}: no mbarrier at shared +{}; BarrierInit comes first", operation, *offset);
@@ -71,11 +73,11 @@ using emulator::Thread;
 
 void BarrierInit(std::uint32_t bar, int count) {
   Thread& self = Self("BarrierInit");
-  const int offset = self.block->shared.Offset(self, bar, 8, 8, "BarrierInit");
+  const int offset = self.block->shared.Offset(self.index, bar, 8, 8, "BarrierInit");
   if (count < 1 || count > emulator::kMaxCount) {
     self.Refuse("BarrierInit: a count of {}; expected 1..{}", count, emulator::kMaxCount);
   }
-  self.block->shared.MakeBarrier(self, offset);
+  self.block->shared.MakeBarrier(self.index, offset);
   Mbarrier& state = self.block->mbarriers[offset];
   state.count = count;
   state.pending = count;
@@ -123,7 +125,7 @@ void BarrierWait(std::uint32_t bar, std::uint32_t parity) {
         state.count,
         state.transactions);
   };
-  // The phase under way has parity completed & 1; the other parity names the phase before it.
+  // The current phase has parity completed & 1. The other parity denotes the previous phase.
   self.WaitFor(
       state.waiters, [&] { return (state.completed & 1U) != parity; }, describe);
 }

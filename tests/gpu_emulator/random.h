@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The emulator's choices: equal seeds give equal runs on every platform.
+// Random numbers of the emulator. Equal seeds give equal runs on every platform.
 #pragma once
 
 #include <cstdint>

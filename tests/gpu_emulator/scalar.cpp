@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a thread does alone: its place, arithmetic, global memory, and shared memory by itself.
+// Operations of a single thread: indices, arithmetic, global memory, loads and stores of shared
+// memory.
 #include <bit>
 #include <cmath>
 
@@ -30,7 +31,7 @@ std::uint32_t SharedAddress(const void* pointer) {
 
 void FenceProxyAsync() {
   Thread& self = Self("FenceProxyAsync");
-  self.proxy_fence_time = self.machine->Tick();
+  self.block->shared.FenceProxy(self.index);
 }
 
 void PrefetchTensorMap(const TensorMap* map) {
@@ -56,7 +57,7 @@ float LogE(float x) { return std::log(internal::Checked(x, "LogE")); }
 namespace {
 
 std::uint32_t RoundToBf16(float x) {
-  if (x != x) return 0x7FFFU;  // what cvt.rn.bf16x2 makes of every NaN
+  if (x != x) return 0x7FFFU;  // the result of cvt.rn.bf16x2 for every NaN
   const auto bits = std::bit_cast<std::uint32_t>(x);
   return (bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U;
 }
@@ -124,13 +125,13 @@ void StoreGlobal16(void* address, Vector16 v) {
 void internal::StoreSharedBytes(std::uint32_t addr, const void* from, int bytes) {
   Thread& self = Self("StoreShared");
   self.MaybeYield();
-  self.block->shared.Store(self, addr, from, bytes, "StoreShared");
+  self.block->shared.Store(self.index, addr, from, bytes, "StoreShared");
 }
 
 void internal::LoadSharedBytes(std::uint32_t addr, void* to, int bytes) {
   Thread& self = Self("LoadShared");
   self.MaybeYield();
-  self.block->shared.Load(self, addr, to, bytes, "LoadShared");
+  self.block->shared.Load(self.index, addr, to, bytes, "LoadShared");
 }
 
 }  // namespace dbsp::kernels::gpu::isa

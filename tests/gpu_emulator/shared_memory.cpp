@@ -3,8 +3,6 @@
 
 #include <cstring>
 
-#include "tests/gpu_emulator/machine.h"
-
 namespace dbsp::kernels::gpu::isa::emulator {
 namespace {
 
@@ -35,8 +33,10 @@ const char* AsyncName(AsyncKind kind) {
   return "";
 }
 
-SharedMemory::SharedMemory(int bytes)
-    : bytes_(bytes),
+SharedMemory::SharedMemory(int block, int threads, int bytes)
+    : block_(block),
+      bytes_(bytes),
+      fence_time_(static_cast<std::size_t>(threads)),
       storage_(static_cast<std::size_t>(bytes) + 2 * kAlignment, kPoison),
       granules_(static_cast<std::size_t>((bytes + kGranule - 1) / kGranule)) {
   const auto start = reinterpret_cast<std::uintptr_t>(storage_.data());
@@ -44,107 +44,115 @@ SharedMemory::SharedMemory(int bytes)
 }
 
 int SharedMemory::Offset(
-    const Thread& self, std::uint32_t addr, int bytes, int alignment, const char* operation) const {
+    int thread, std::uint32_t addr, int bytes, int alignment, const char* operation) const {
   const std::int64_t offset = static_cast<std::int64_t>(addr) - kWindow;
   if (offset < 0 || offset + bytes > bytes_) {
-    self.Refuse("{}: shared +{} to +{} is outside of the block's {} bytes",
-                operation,
-                offset,
-                offset + bytes,
-                bytes_);
+    Refuse(thread,
+           "{}: shared +{} to +{} is outside of the block's {} bytes",
+           operation,
+           offset,
+           offset + bytes,
+           bytes_);
   }
   if (offset % alignment != 0) {
-    self.Refuse("{}: shared +{} must be a multiple of {}", operation, offset, alignment);
+    Refuse(thread, "{}: shared +{} must be a multiple of {}", operation, offset, alignment);
   }
   return static_cast<int>(offset);
 }
 
-void SharedMemory::RefuseUse(const Thread& self,
+void SharedMemory::RefuseUse(int thread,
                              const Granule& granule,
                              int offset,
                              const char* what) const {
-  if (granule.barrier != 0) self.Refuse("{}: shared +{} holds an mbarrier", what, offset);
+  if (granule.barrier != 0) Refuse(thread, "{}: shared +{} holds an mbarrier", what, offset);
   if (granule.writer != AsyncKind::kNone) {
-    self.Refuse("{}: shared +{} is still being written by {}; wait for it first",
-                what,
-                offset,
-                AsyncName(granule.writer));
+    Refuse(thread,
+           "{}: shared +{} is still being written by {}; wait for it first",
+           what,
+           offset,
+           AsyncName(granule.writer));
   }
-  self.Refuse("{}: shared +{} is still being read by {}; wait for it before reuse",
-              what,
-              offset,
-              AsyncName(granule.reader));
+  Refuse(thread,
+         "{}: shared +{} is still being read by {}; wait for it before reuse",
+         what,
+         offset,
+         AsyncName(granule.reader));
 }
 
 void SharedMemory::Store(
-    const Thread& self, std::uint32_t addr, const void* from, int bytes, const char* what) {
-  const int offset = Offset(self, addr, bytes, bytes, what);
+    int thread, std::uint32_t addr, const void* from, int bytes, const char* what) {
+  const int offset = Offset(thread, addr, bytes, bytes, what);
   Granule& granule = granules_[offset / kGranule];
   const std::uint16_t mask = Mask(offset % kGranule, bytes);
   if ((granule.barrier & mask) != 0 || granule.writer != AsyncKind::kNone || granule.readers > 0) {
-    RefuseUse(self, granule, offset, what);
+    RefuseUse(thread, granule, offset, what);
   }
   std::memcpy(data_ + offset, from, static_cast<std::size_t>(bytes));
   granule.written |= mask;
-  granule.generic_writer = self.index;
-  granule.write_time = self.machine->Tick();
+  granule.generic_writer = thread;
+  granule.write_time = ++time_;
 }
 
 void SharedMemory::Load(
-    const Thread& self, std::uint32_t addr, void* to, int bytes, const char* what) const {
-  const int offset = Offset(self, addr, bytes, bytes, what);
+    int thread, std::uint32_t addr, void* to, int bytes, const char* what) const {
+  const int offset = Offset(thread, addr, bytes, bytes, what);
   const Granule& granule = granules_[offset / kGranule];
   const std::uint16_t mask = Mask(offset % kGranule, bytes);
   if ((granule.barrier & mask) != 0 || granule.writer != AsyncKind::kNone) {
-    RefuseUse(self, granule, offset, what);
+    RefuseUse(thread, granule, offset, what);
   }
   if ((granule.written & mask) != mask) {
-    self.Refuse("{}: shared +{} was never written (plain C++ stores are not seen)", what, offset);
+    Refuse(
+        thread, "{}: shared +{} was never written (plain C++ stores are not seen)", what, offset);
   }
   std::memcpy(to, data_ + offset, static_cast<std::size_t>(bytes));
 }
 
-void SharedMemory::ClaimWrite(const Thread& self, SharedSpan span, AsyncKind kind) {
+void SharedMemory::ClaimWrite(int thread, SharedSpan span, AsyncKind kind) {
   for (int at = span.offset; at < span.offset + span.bytes; at += kGranule) {
     Granule& granule = granules_[at / kGranule];
     if (granule.barrier != 0 || granule.writer != AsyncKind::kNone || granule.readers > 0) {
-      RefuseUse(self, granule, at, AsyncName(kind));
+      RefuseUse(thread, granule, at, AsyncName(kind));
     }
     granule.writer = kind;
   }
 }
 
-void SharedMemory::Land(SharedSpan span, const std::uint8_t* from, const Thread* generic_writer) {
+void SharedMemory::Land(SharedSpan span,
+                        const std::uint8_t* from,
+                        std::optional<int> generic_writer) {
   std::memcpy(data_ + span.offset, from, static_cast<std::size_t>(span.bytes));
   for (int at = span.offset; at < span.offset + span.bytes; at += kGranule) {
     Granule& granule = granules_[at / kGranule];
     granule.writer = AsyncKind::kNone;
     granule.written = 0xFFFF;
-    granule.generic_writer = generic_writer == nullptr ? -1 : generic_writer->index;
-    granule.write_time = generic_writer == nullptr ? 0 : generic_writer->machine->Tick();
+    granule.generic_writer = generic_writer;
+    granule.write_time = generic_writer ? ++time_ : 0;
   }
 }
 
-void SharedMemory::CheckAsyncRead(const Thread& self,
+void SharedMemory::CheckAsyncRead(int thread,
                                   SharedSpan span,
                                   std::uint64_t oldest_fence,
                                   AsyncKind kind) const {
   for (int at = span.offset; at < span.offset + span.bytes; at += kGranule) {
     const Granule& granule = granules_[at / kGranule];
     if (granule.barrier != 0 || granule.writer != AsyncKind::kNone) {
-      RefuseUse(self, granule, at, AsyncName(kind));
+      RefuseUse(thread, granule, at, AsyncName(kind));
     }
     if (granule.written != 0xFFFF) {
-      self.Refuse(
-          "{}: shared +{} was never written (plain C++ stores are not seen)", AsyncName(kind), at);
+      Refuse(thread,
+             "{}: shared +{} was never written (plain C++ stores are not seen)",
+             AsyncName(kind),
+             at);
     }
-    if (granule.generic_writer < 0 || oldest_fence > granule.write_time) continue;
-    const auto writer = static_cast<std::size_t>(granule.generic_writer);
-    if (self.block->threads[writer].proxy_fence_time > granule.write_time) continue;
-    self.Refuse("{} reads shared +{}, which thread {} wrote without a FenceProxyAsync since",
-                AsyncName(kind),
-                at,
-                granule.generic_writer);
+    if (!granule.generic_writer || oldest_fence > granule.write_time) continue;
+    if (fence_time(*granule.generic_writer) > granule.write_time) continue;
+    Refuse(thread,
+           "{} reads shared +{}, which thread {} wrote without a FenceProxyAsync since",
+           AsyncName(kind),
+           at,
+           *granule.generic_writer);
   }
 }
 
@@ -162,14 +170,14 @@ void SharedMemory::ReleaseRead(SharedSpan span) {
   }
 }
 
-void SharedMemory::MakeBarrier(const Thread& self, int offset) {
+void SharedMemory::MakeBarrier(int thread, int offset) {
   Granule& granule = granules_[offset / kGranule];
   const std::uint16_t mask = Mask(offset % kGranule, 8);
   if ((granule.barrier & mask) != 0) {
-    self.Refuse("BarrierInit: shared +{} is an mbarrier already", offset);
+    Refuse(thread, "BarrierInit: shared +{} is an mbarrier already", offset);
   }
   if (granule.writer != AsyncKind::kNone || granule.readers > 0) {
-    RefuseUse(self, granule, offset, "BarrierInit");
+    RefuseUse(thread, granule, offset, "BarrierInit");
   }
   granule.barrier |= mask;
   granule.written &= static_cast<std::uint16_t>(~mask);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread's waiting and ending, and what a deadlock looks like in words.
+// Waiting and end of a thread, and the message of a deadlock.
 #include <algorithm>
 
 #include "tests/gpu_emulator/machine.h"
@@ -72,14 +72,6 @@ void Thread::CheckEnd() const {
   if (!copies.outstanding.empty()) {
     Refuse("returned with {} cp.async in flight; call CopyAsyncWait<0>", copies.outstanding.size());
   }
-}
-
-void WaitList::WakeAll() {
-  for (Thread* thread : threads_) {
-    thread->state = Thread::State::kReady;
-    thread->machine->MakeReady(*thread);
-  }
-  threads_.clear();
 }
 
 void Machine::Deadlock() const {

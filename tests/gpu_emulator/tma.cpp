@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "tests/gpu_emulator/machine.h"
+#include "tests/gpu_emulator/mbarrier.h"
 
 namespace dbsp::kernels::gpu::isa {
 namespace emulator {
@@ -101,7 +102,7 @@ SharedSpan Box(Thread& self, const TensorMap& map, std::uint32_t addr, const cha
                 map.box[0]);
   }
   const int bytes = BoxBytes(map);
-  return {self.block->shared.Offset(self, addr, bytes, 1024, name), bytes};
+  return {self.block->shared.Offset(self.index, addr, bytes, 1024, name), bytes};
 }
 
 }  // namespace
@@ -160,18 +161,18 @@ void TmaLoad(std::uint32_t dst,
   const SharedSpan span = emulator::Box(self, *map, dst, "TmaLoad");
   const Position at = {d, row, head, batch};
   emulator::CheckRows(*map, at, false, "TmaLoad");
-  const int offset = block.shared.Offset(self, bar, 8, 8, "TmaLoad");
+  const int offset = block.shared.Offset(self.index, bar, 8, 8, "TmaLoad");
   const auto found = block.mbarriers.find(offset);
   if (found == block.mbarriers.end() || !found->second.fenced) {
     self.Refuse("TmaLoad: shared +{} is no mbarrier that BarrierInitFence made visible", offset);
   }
-  block.shared.ClaimWrite(self, span, emulator::AsyncKind::kTmaLoad);
+  block.shared.ClaimWrite(self.index, span, emulator::AsyncKind::kTmaLoad);
   ++found->second.loads_in_flight;
   RunReport& report = self.machine->report();
   ++report.tma_loads;
   report.tma_load_bytes += span.bytes;
   self.machine->Start(block, [&block, map = *map, at, span, offset] {
-    block.shared.Land(span, emulator::Gather(map, at, span.offset).data(), nullptr);
+    block.shared.Land(span, emulator::Gather(map, at, span.offset).data(), std::nullopt);
     --block.mbarriers.at(offset).loads_in_flight;
     emulator::Arrive(block, offset, 0, -span.bytes, nullptr);
   });
@@ -184,7 +185,8 @@ void TmaStore(const TensorMap* map, int d, int row, int head, int batch, std::ui
   const SharedSpan span = emulator::Box(self, *map, src, "TmaStore");
   const Position at = {d, row, head, batch};
   emulator::CheckRows(*map, at, true, "TmaStore");
-  block.shared.CheckAsyncRead(self, span, self.proxy_fence_time, emulator::AsyncKind::kTmaStore);
+  block.shared.CheckAsyncRead(
+      self.index, span, block.shared.fence_time(self.index), emulator::AsyncKind::kTmaStore);
   block.shared.ClaimRead(span, emulator::AsyncKind::kTmaStore);
   StoreGroup& group = self.store_groups.back();
   group.claimed.push_back(span);
@@ -195,13 +197,13 @@ void TmaStore(const TensorMap* map, int d, int row, int head, int batch, std::ui
   auto write = [&self, &group, map = *map, at, span](const std::vector<std::uint8_t>& bytes) {
     emulator::Scatter(map, at, span.offset, bytes.data());
     --group.unwritten;
-    self.store_waiters.WakeAll();
+    self.machine->Wake(self.store_waiters);
   };
   self.machine->Start(block, [&self, &block, &group, span, write] {
     const std::uint8_t* from = block.shared.data() + span.offset;
     std::vector<std::uint8_t> bytes(from, from + span.bytes);
     --group.unread;
-    self.store_waiters.WakeAll();
+    self.machine->Wake(self.store_waiters);
     self.machine->Start(block, [write, bytes = std::move(bytes)] { write(bytes); });
   });
 }

@@ -29,12 +29,12 @@ void Collective(Thread& self,
     all(warp.operands);
     warp.arrived = 0;
     ++warp.generation;
-    warp.waiters.WakeAll();
+    self.machine->Wake(warp.waiters);
     return;
   }
   const Describe describe = [&] {
     return fmt::format(
-        "in {}({}): {} of the warp's 32 lanes have come", operation, key, warp.arrived);
+        "in {}({}): {} of the warp's 32 lanes have arrived", operation, key, warp.arrived);
   };
   self.WaitFor(
       warp.waiters, [&] { return warp.generation != generation; }, describe);

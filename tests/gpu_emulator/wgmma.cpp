@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// wgmma.mma_async: issue by 128 threads, a run at some moment, delivery at each thread's wait.
-// source  PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions"
-#include "tests/gpu_emulator/wgmma.h"
-
+// wgmma.mma_async: 128 threads issue a product, the product runs at some later time, and each
+// thread receives its accumulators at its wait. source  PTX ISA, "Asynchronous Warpgroup Level
+// Matrix Instructions"
 #include <algorithm>
 #include <cstring>
 
@@ -67,11 +66,11 @@ void AppendReads(Thread& self,
 
 void CheckReads(Thread& self, const WgmmaProduct& product, std::uint64_t fence) {
   for (const SharedSpan& piece : product.reads) {
-    self.block->shared.CheckAsyncRead(self, piece, fence, AsyncKind::kWgmma);
+    self.block->shared.CheckAsyncRead(self.index, piece, fence, AsyncKind::kWgmma);
   }
 }
 
-/// The first thread to issue makes the product; its shared memory is read from here on.
+/// Creates the product when the first thread issues it, and claims its reads of shared memory.
 WgmmaProduct& Create(Thread& self, WarpgroupState& group, const Issue& issue) {
   WgmmaProduct product;
   product.n = issue.n;
@@ -83,7 +82,7 @@ WgmmaProduct& Create(Thread& self, WarpgroupState& group, const Issue& issue) {
   if (issue.a == nullptr) AppendReads(self, issue, issue.desc_a, false, kProductRows, product);
   // RS is the product with P in registers and V in shared memory: B is MN-major.
   AppendReads(self, issue, issue.desc_b, issue.a != nullptr, issue.n, product);
-  CheckReads(self, product, self.proxy_fence_time);
+  CheckReads(self, product, self.block->shared.fence_time(self.index));
   for (const SharedSpan& piece : product.reads) {
     self.block->shared.ClaimRead(piece, AsyncKind::kWgmma);
   }
@@ -91,7 +90,7 @@ WgmmaProduct& Create(Thread& self, WarpgroupState& group, const Issue& issue) {
   return group.products.back();
 }
 
-/// The accumulators d in flight, or null. errors  when d overlaps others in flight
+/// The accumulators d in flight, or null. errors  Error{kInternal} when d overlaps others in flight
 Accumulator* FindAccumulator(Thread& self, const Issue& issue) {
   const float* end = issue.d + issue.n / 2;
   for (Accumulator& other : self.wgmma.in_flight) {
@@ -152,10 +151,11 @@ void RunNext(Block& block, WarpgroupState& group) {
   RunReport& report = block.machine->report();
   ++report.wgmma_count;
   report.wgmma_multiply_adds += std::int64_t{kProductRows} * kProductDepth * n;
-  group.waiters.WakeAll();
+  block.machine->Wake(group.waiters);
 }
 
-/// This thread's part of a product: its registers belong to the tensor core from here on.
+/// Adds this thread to a product and marks its accumulators as in flight. The last of the 128
+/// threads starts the product.
 void Join(Thread& self, WarpgroupState& group, WgmmaProduct& product, const Issue& issue) {
   const std::uint64_t number = self.wgmma.issued++;
   const int t = self.index % kWarpgroupThreads;
@@ -177,10 +177,10 @@ void Join(Thread& self, WarpgroupState& group, WgmmaProduct& product, const Issu
     self.wgmma.fragments.push_back(fragment);
   }
   if (++product.issued < kWarpgroupThreads) return;
-  std::uint64_t oldest_fence = self.proxy_fence_time;
+  std::uint64_t oldest_fence = self.block->shared.fence_time(self.index);
   for (int i = 0; i < kWarpgroupThreads; ++i) {
-    const auto index = static_cast<std::size_t>(self.group() * kWarpgroupThreads + i);
-    oldest_fence = std::min(oldest_fence, self.block->threads[index].proxy_fence_time);
+    const int thread = self.group() * kWarpgroupThreads + i;
+    oldest_fence = std::min(oldest_fence, self.block->shared.fence_time(thread));
   }
   CheckReads(self, product, oldest_fence);
   self.machine->Start(*self.block, [block = self.block, &group] { RunNext(*block, group); });
@@ -201,7 +201,7 @@ void Deliver(Thread& self, const WarpgroupState& group, const Accumulator& own) 
   }
 }
 
-/// What the thread may touch again now that products below `end` are over.
+/// Returns registers and shared memory of the products below `end` to the thread.
 void Retire(Thread& self, WarpgroupState& group, std::uint64_t end) {
   WgmmaThread& own = self.wgmma;
   for (; own.waited < end; ++own.waited) {
@@ -263,7 +263,7 @@ void internal::Wgmma(int n,
   emulator::CheckAgrees(self, product, issue, own == nullptr);
   const unsigned warp_bit = 1U << static_cast<unsigned>(self.warp() % 4);
   if (!is_first && (product.warps_seen & warp_bit) == 0) {
-    emulator::CheckReads(self, product, self.proxy_fence_time);
+    emulator::CheckReads(self, product, self.block->shared.fence_time(self.index));
   }
   product.warps_seen |= warp_bit;
   emulator::Join(self, group, product, issue);
@@ -285,7 +285,7 @@ void internal::WgmmaWait(int groups) {
   if (ends.size() <= left) return;
   const std::uint64_t end = ends[ends.size() - left - 1];
   const emulator::Describe describe = [&] {
-    return fmt::format("in WgmmaWait<{}>: {} of 128 threads have issued the product under way",
+    return fmt::format("in WgmmaWait<{}>: {} of 128 threads have issued the current product",
                        groups,
                        group.at(group.next_run).issued);
   };

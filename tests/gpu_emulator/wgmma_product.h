@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One m64nNk16 product: operands out of shared memory as their descriptors say, then the
-// arithmetic.
+// One m64nNk16 product: reads the operands from shared memory according to their descriptors, then
+// multiplies.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace dbsp::kernels::gpu::isa::emulator {
 inline constexpr int kProductRows = 64;
 inline constexpr int kProductDepth = 16;
 
-/// What a descriptor's bits say. source: PTX ISA, "Matrix Descriptor Format"
+/// Fields of a matrix descriptor. source: PTX ISA, "Matrix Descriptor Format"
 struct Descriptor {
   int start = 0;  ///< bytes in the shared window
   int leading = 0;  ///< byte offsets
@@ -29,7 +29,7 @@ Descriptor Decode(std::uint64_t bits);
 /// source  PTX ISA, "Strides", canonical layouts with the 128-byte swizzle
 int ChunkOffset(const Descriptor& descriptor, bool mn_major, int line, int chunk);
 
-/// The 16-byte pieces a product reads for an operand of `lines` lines x `chunks` chunks.
+/// The 16-byte pieces that a product reads for an operand of `lines` lines x `chunks` chunks.
 std::vector<SharedSpan> Pieces(const Descriptor& descriptor, bool mn_major, int lines, int chunks);
 
 /// to[k][column], from a B tile of n columns.

@@ -25,7 +25,8 @@ struct AttentionCase {
   std::vector<int> q_tokens, k_tokens, list;
   std::vector<std::int64_t> list_begin;
 
-  /// Points args at the vectors; call after they have changed size or the object has moved.
+  /// Sets the pointers of args. Call it after the vectors have changed size or the object has
+  /// moved.
   AttentionArgs& Bind() {
     args.q = q.data();
     args.k = k.data();
@@ -62,7 +63,7 @@ struct CaseOptions {
   float spread = 1.0F;  ///< standard deviation of q and k
 };
 
-/// Rows of K and V beyond k_tokens hold NaN: a kernel that reads them into a result is caught.
+/// Rows of K and V beyond k_tokens are NaN, so that a kernel that uses them gives NaN.
 inline AttentionCase MakeCase(const CaseOptions& options, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::normal_distribution<float> normal(0.0F, 1.0F);
@@ -147,7 +148,7 @@ inline Dense DenseMaskedSoftmax(const AttentionCase& call) {
 }
 
 /// Relative Frobenius error of O over the valid rows; infinity when a row's LSE is off by more than
-/// `lse_tolerance` (relative to max(1, |LSE|)), or an untouchable float was touched.
+/// `lse_tolerance` (relative to max(1, |LSE|)), or a float of a guard zone was written.
 inline double ErrorOf(AttentionCase& call, const Dense& expected, double lse_tolerance) {
   const double bad = std::numeric_limits<double>::infinity();
   double difference = 0.0;

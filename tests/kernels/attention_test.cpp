@@ -19,7 +19,7 @@ using testing::DenseMaskedSoftmax;
 using testing::ErrorOf;
 using testing::MakeCase;
 
-/// fp32 sums of a few thousand terms: 1e-6 and less is seen, 5e-6 is the promise.
+/// Tolerance of fp32 sums of a few thousand terms. Observed errors are at most 1e-6.
 constexpr double kTolerance = 5e-6;
 
 class AttentionTest : public ::testing::TestWithParam<std::string> {
@@ -111,7 +111,7 @@ TEST_P(AttentionTest, NoBlocksAtAllIsNoWork) {
 
 TEST_P(AttentionTest, LargeScoresNeitherOverflowNorVanish) {
   // Scores up to about +-20000: e^score overflows and most weights are exactly 0. fp32 dots of
-  // this size carry an absolute error near 1e-3, so LSE is right and O only as far as one key wins.
+  // this size have an absolute error near 1e-3, so O is exact only where one key dominates.
   for (const int d : {64, 128}) {
     AttentionCase call = MakeCase({.head_dim = d,
                                    .block = {32, 64},
@@ -127,7 +127,7 @@ TEST_P(AttentionTest, LargeScoresNeitherOverflowNorVanish) {
 }
 
 TEST_P(AttentionTest, ScoresFarBelowAnEarlierBlockAddNothing) {
-  // Block 0 wins by 200: what block 1 adds underflows, in either order of the list's scores.
+  // Scores of block 0 are larger by 200, so the weights of block 1 underflow.
   for (const bool winner_first : {true, false}) {
     AttentionCase call = MakeCase({.head_dim = 8,
                                    .block = {8, 8},

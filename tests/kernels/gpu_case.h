@@ -46,7 +46,7 @@ struct CaseOptions {
   float spread = 1.0F;  ///< standard deviation of q and k
 };
 
-/// bf16 [batch][heads][tokens][head_dim] in one of the memory orders; what lies between rows is
+/// bf16 [batch][heads][tokens][head_dim] in one of the memory orders. Elements between rows are
 /// NaN.
 class Tensor {
  public:
@@ -84,7 +84,7 @@ class Tensor {
   }
   std::uint16_t* Row(int b, int h, int t) { return Data() + Offset(b, h, t); }
   float At(int b, int h, int t, int c) { return FromBf16(Row(b, h, t)[c]); }
-  /// Nothing but rows was written.
+  /// True when only rows were written.
   bool GapsArePoison() const {
     Tensor copy = *this;
     copy.ForEach([](std::uint16_t& x) { x = kPoison; });
@@ -114,7 +114,7 @@ class Tensor {
   std::vector<isa::Vector16> memory_;
 };
 
-/// How far a result is from the reference.
+/// Errors of a result relative to the reference.
 struct Deviation {
   double o = 0.0;  ///< relative Frobenius norm over rows whose reference is finite
   double lse = 0.0;  ///< largest |difference| / max(1, |LSE|)
@@ -178,7 +178,7 @@ class GpuCase {
     return call;
   }
 
-  /// What the kernel may touch.
+  /// Memory that the kernel may access.
   std::vector<isa::GlobalRegion> Regions() {
     const auto bytes = [](const auto& v) { return static_cast<std::int64_t>(v.size() * 4); };
     return {q_.Region("q", false),
@@ -210,7 +210,7 @@ class GpuCase {
     return result;
   }
 
-  /// Drops the list entries for which `drop(tile, block)`; the order follows.
+  /// Removes the list entries for which drop(tile, block) is true, and updates the order.
   template <typename F>
   void RemoveFromLists(F drop) {
     std::vector<std::int32_t> begin{0};
@@ -226,7 +226,7 @@ class GpuCase {
     order_ = TileOrder(begin_, QBlocks(variant_, shape_), BlocksPerEntry(variant_));
   }
 
-  /// Entries without a key too, by tile.
+  /// All entries in the order of tiles, including those without keys.
   void OrderEveryEntry() {
     const int q_blocks = QBlocks(variant_, shape_);
     order_.clear();

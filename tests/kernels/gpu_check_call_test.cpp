@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 
 const Variant kVariant{.name = "v", .head_dim = 64, .q_block = 64, .k_block = 64, .tile_m = 128};
 
-/// A good call over memory that is never read.
+/// A valid call. Its memory is never read.
 class CheckCallTest : public ::testing::Test {
  protected:
   CheckCallTest() {

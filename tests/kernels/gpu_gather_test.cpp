@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gather-sparse kernels for compute capability 9.0, their own source, run by the emulator.
+// The gather-sparse kernels for compute capability 9.0, run on the emulator.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -33,7 +33,7 @@ struct Launching {
   bool other_v = false;  ///< V lies in memory otherwise than K
 };
 
-/// A row of keys per tile, of every kind in turn.
+/// One row of keys per tile; the kinds of rows alternate.
 enum class Kind { kScattered, kRunsOf8, kLongRuns, kSingle, kAll, kNone, kKinds };
 
 BlockMask KeysByKind(int tiles, int keys, std::mt19937_64& random) {
@@ -185,7 +185,7 @@ TYPED_TEST(GatherTest, ResultsAreBitIdenticalHoweverThreadsAndCopiesInterleave) 
   }
 }
 
-/// What is consecutive comes by TMA, in pieces of 64 keys; nothing is fetched twice.
+/// Aligned groups of 64 consecutive keys are loaded by TMA. No key is loaded twice.
 TYPED_TEST(GatherTest, RunsComeInPieces) {
   constexpr int kKeys = 1000;
   BlockMask mask(1, kKeys);
@@ -204,7 +204,8 @@ TYPED_TEST(GatherTest, RunsComeInPieces) {
   TestFixture::ExpectGood(test);
   EXPECT_EQ(boxes(report), 4 * TestFixture::kPieceBytes);
   EXPECT_EQ(report.copy_async_bytes, (3 + 8 + 63) * keys_bytes);
-  // As they lie, slots 64-127 and 128-191 are within the run of 200; the run of 64 is not aligned.
+  // In ascending order, slots 64-127 and 128-191 are in the run of 200; the run of 64 is not
+  // aligned.
   report = TestFixture::Run(test, {});
   TestFixture::ExpectGood(test);
   EXPECT_EQ(boxes(report), 2 * TestFixture::kPieceBytes);
@@ -246,7 +247,8 @@ TYPED_TEST(GatherTest, LargeScoresDoNotOverflow) {
   TestFixture::ExpectGood(test);
 }
 
-/// Keys that are not listed may hold anything, between listed ones and beside a short tail too.
+/// Rows of keys that are not listed may hold any value, also between listed keys and after a short
+/// tail.
 TYPED_TEST(GatherTest, ANanInAKeyThatIsNotListedStaysOut) {
   constexpr int kKeys = 200;
   const CaseOptions options{
@@ -266,7 +268,7 @@ TYPED_TEST(GatherTest, ANanInAKeyThatIsNotListedStaysOut) {
   }
 }
 
-/// Lists as long as this make every ring of buffers go round several times.
+/// With lists of this length every ring of buffers wraps around several times.
 TYPED_TEST(GatherTest, LongListsOfVeryDifferentLengths) {
   constexpr int kKeys = 2100;
   BlockMask mask(4, kKeys);

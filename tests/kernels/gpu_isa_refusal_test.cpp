@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels with one fault each: the emulator refuses them under every schedule, in these words. A
-// kernel without the fault, which must pass, stands beside those where that is not obvious.
+// Kernels with one fault each. The emulator must report the fault under every schedule. Where it is
+// not obvious, the same kernel without the fault must pass.
 #include <gtest/gtest.h>
 
 #include "tests/kernels/isa_case.h"
@@ -17,7 +17,7 @@ class IsaRefusalTest : public ::testing::Test {
   IsaRefusalTest() : values(64 * 64, 0x3F80) {
     map = MakeTensorMap(values.data(), {64, 64, 1, 1}, {128, 8192, 8192}, {64, 64, 1, 1});
   }
-  /// One thread loads the tile to the start of shared memory, the barrier lies behind it.
+  /// One thread loads the tile to the start of shared memory, the barrier follows it.
   void Load(int expected_bytes = kTile) const {
     const std::uint32_t bar = Base() + kTile;
     if (ThreadIndex() == 0) {

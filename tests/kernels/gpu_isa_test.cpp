@@ -83,20 +83,20 @@ TEST(IsaBarrierTest, SyncThreadsOrdersStoresBeforeLoads) {
 }
 
 TEST(IsaBarrierTest, NamedArriveDoesNotWaitAndNamedSyncDoes) {
-  // The ping-pong of two warpgroups: each runs only when the other has let it.
+  // Two warpgroups alternate through named barriers.
   for (const RunOptions& options : Schedules()) {
-    std::vector<int> turns;
+    std::vector<int> order;
     RunGrid(1, 64, 0, options, [&] {
       const int warp = ThreadIndex() / 32;
       if (warp == 1) NamedArrive(1, 64);
       for (int i = 0; i < 4; ++i) {
         NamedSync(1 + warp, 64);
-        if (ThreadIndex() % 32 == 0) turns.push_back(warp);
+        if (ThreadIndex() % 32 == 0) order.push_back(warp);
         SyncWarp();
         if (i < 3 || warp == 0) NamedArrive(2 - warp, 64);
       }
     });
-    EXPECT_EQ(turns, (std::vector<int>{0, 1, 0, 1, 0, 1, 0, 1})) << Named(options);
+    EXPECT_EQ(order, (std::vector<int>{0, 1, 0, 1, 0, 1, 0, 1})) << Named(options);
   }
 }
 

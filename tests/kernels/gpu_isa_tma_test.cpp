@@ -11,7 +11,7 @@ namespace {
 constexpr int kHeads = 3;
 constexpr int kBatch = 2;
 
-/// bf16 [batch][tokens][heads][head_dim] with a gap after each token, which nothing may touch.
+/// bf16 [batch][tokens][heads][head_dim] with a gap after each token that no copy may access.
 struct Tensor {
   Tensor(int token_count, int dim) : tokens(token_count), head_dim(dim) {
     values.resize(static_cast<std::size_t>(kBatch) * token_count * token_stride());
@@ -21,7 +21,7 @@ struct Tensor {
   [[nodiscard]] std::size_t at(int d, int row, int head, int batch) const {
     return (static_cast<std::size_t>(batch) * tokens + row) * token_stride() + head * head_dim + d;
   }
-  /// What a load finds there: zero out of bounds.
+  /// Value that a load reads; zero out of bounds.
   [[nodiscard]] std::uint16_t Value(int d, int row, int head, int batch) const {
     const bool inside = d >= 0 && d < head_dim && row >= 0 && row < tokens && head >= 0 &&
                         head < kHeads && batch >= 0 && batch < kBatch;
@@ -38,7 +38,7 @@ struct Tensor {
   std::vector<std::uint16_t> values;
 };
 
-/// Element (row, column) of a panel, as one thread's ordinary load sees it.
+/// Element (row, column) of a panel, read by an ordinary load of one thread.
 std::uint16_t InPanel(std::uint32_t panel, int row, int column) {
   const std::uint32_t chunk = static_cast<std::uint32_t>((column / 8) ^ (row % 8));
   const std::uint32_t at = panel + static_cast<std::uint32_t>(row) * 128 + chunk * 16;

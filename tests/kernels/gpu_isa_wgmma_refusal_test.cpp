@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Faults around wgmma that a GPU answers with wrong numbers, or with right ones on most days.
+// Faults around wgmma that give wrong numbers on a GPU, some of them rarely.
 #include <gtest/gtest.h>
 
 #include "tests/kernels/isa_case.h"
@@ -155,8 +155,8 @@ TEST(IsaWgmmaRefusalTest, DescriptorsThatNameTheWrongBytes) {
   });
 }
 
-/// cp.async writes through the generic proxy: somebody must fence between its end and the wgmma,
-/// the writer or every reader.
+/// cp.async writes through the generic proxy. The writer or every reader must execute a proxy fence
+/// between the end of the copy and the wgmma.
 TEST(IsaWgmmaRefusalTest, CopiesNeedAProxyFence) {
   const std::vector<Vector16> lines(kTile / 16);
   const auto kernel = [&](bool writer_fences, bool readers_fence) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// wgmma on tiles that TMA brought, against a scalar product: every size, every k16 step, every
-// element of every fragment; and the layouts byte by byte.
+// wgmma on tiles loaded by TMA, compared with a scalar product: every size, every k16 step, every
+// element of every fragment. The layouts are compared byte by byte.
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kWindow = static_cast<int>(emulator::SharedMemory::kWindow);
 
-// Where TMA puts element (row, column) of a tile of 128-byte panels.
+// Offset at which TMA stores element (row, column) of a tile of 128-byte panels.
 int TilePosition(int rows, int row, int column) {
   const int chunk = (column % 64 / 8) ^ (row % 8);
   return column / 64 * rows * 128 + row * 128 + chunk * 16 + column % 8 * 2;
@@ -74,7 +74,7 @@ struct Operand {
   TensorMap map;
 };
 
-/// Loads whole operands behind each other into shared memory; all threads wait for them.
+/// Loads whole operands one after the other into shared memory. All threads wait for them.
 void LoadAll(const std::vector<const Operand*>& operands, std::uint32_t bar) {
   if (ThreadIndex() == 0) {
     BarrierInit(bar, 1);
@@ -160,7 +160,7 @@ void ProductWithRegisters(const Operand& p, const Operand& v) {
   LoadAll({&v}, base + static_cast<std::uint32_t>(v.bytes()));
   float d[N / 2];
   std::uint32_t a[12][4];
-  // source: PTX ISA, "Register Fragments for wgmma .m64nNk16", A: the packing of P in the notes
+  // source: PTX ISA, "Register Fragments for wgmma .m64nNk16", A
   for (int step = 0; step < v.rows / 16; ++step) {
     for (int j = 0; j < 4; ++j) {
       const int row = ThreadIndex() / 32 * 16 + ThreadIndex() % 32 / 4 + (j % 2 == 1 ? 8 : 0);
@@ -194,8 +194,8 @@ TEST(IsaWgmmaTest, RegisterProductsWithTransposedB) {
   }
 }
 
-/// The softmax of one product may run while the next one is under way: wait<1> gives back the first
-/// accumulators only.
+/// The softmax of one product may overlap the next product: wait<1> returns only the accumulators
+/// of the first one.
 TEST(IsaWgmmaTest, GroupsAreWaitedForFromTheOldest) {
   const Operand a(64, 64, 3);
   const Operand b(64, 64, 4);

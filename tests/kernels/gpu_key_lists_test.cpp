@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The device's list builders under the emulator, against the CPU's.
+// The device list builders on the emulator, compared with the CPU functions.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -96,7 +96,7 @@ TEST(GpuKeyListsTest, AListThatIsTooShortIsCutOffAndTold) {
   KeyLists expected;
   AppendKeyLists(bits, expected);
   ASSERT_GT(expected.list.size(), 100U);
-  // The emulator refuses a store past the region, which ends at the capacity.
+  // The emulator reports a store past the region, which ends at the capacity.
   const BuiltLists built = RunKeyLists(bits, 100, 2, 3);
   EXPECT_EQ(built.begin, expected.begin);
   EXPECT_TRUE(std::equal(built.list.begin(), built.list.end(), expected.list.begin()));
@@ -235,7 +235,7 @@ void CheckThreshold(const Shapes& shapes, std::uint64_t seed) {
     for (int i = 0; i < shapes.q_tokens; ++i) {
       const std::vector<double> scores = ScoresOf(qs.data() + i * D, ks, D, scale);
       const double row_lse = LogSumExp(scores);
-      // A row that had no key in the pass that left the LSE wants none now.
+      // A row without keys in the dense pass, LSE -infinity, keeps no key.
       const bool none = i == 1;
       lse.push_back(none ? -INFINITY : static_cast<float>(row_lse));
       for (int j = 0; j < shapes.k_tokens && !none; ++j) {

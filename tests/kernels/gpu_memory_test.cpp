@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Merge, block copies and token layouts: the kernels' own source on the emulator against fp64 and
-// against the CPU's CopyBlocks, and their index arithmetic walked thread by thread.
+// Merge, block copies and token layouts on the emulator, compared with fp64 and with the CPU's
+// CopyBlocks. The index arithmetic is checked for every thread.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -32,7 +32,7 @@ TEST(MemoryIndexTest, ThreadsOfAUnitHaveEveryRowAndShareOnce) {
       for (int block = 0; block < BlocksPerUnit(rows, head_dim); ++block) {
         int busy = 0;
         for (int thread = 0; thread < kMemoryThreads; ++thread) {
-          const ThreadPlace at = PlaceOfThread(block, thread, head_dim);
+          const ThreadShare at = ShareOfThread(block, thread, head_dim);
           for (int r = 0; r < kRowsInFlight; ++r) {
             const int row = at.row + r * RowsPerPass(head_dim);
             if (row >= rows) continue;
@@ -100,7 +100,7 @@ struct MergeCase {
       lse[r] = r % 17 == 3 || random() % 4 == 0 ? kNone : normal(random);
     return lse;
   }
-  /// A row without keys may hold anything.
+  /// O of a row without keys may hold any value.
   void Blank(Tensor& tensor, const std::vector<float>& row_lse) const {
     std::size_t row = 0;
     for (int b = 0; b < shape.batch; ++b) {
@@ -181,7 +181,7 @@ struct MergeCase {
     return {want, std::log(total)};
   }
 
-  /// Relative Frobenius error of `value(b, h, t, c)`; LSE is compared on the way.
+  /// Relative Frobenius error of `value(b, h, t, c)`. Compares LSE too.
   template <typename Value>
   double ErrorOf(const std::vector<float>& got_lse, Value value) {
     double difference = 0.0;
@@ -238,7 +238,7 @@ TEST(GpuMergeTest, AnyNumberOfPartsMatchesTheDefinition) {
   }
 }
 
-/// A ring: the first hop starts the accumulator, the next ones add, the last one rounds.
+/// A ring: the first merge writes the accumulator, the next ones add to it, the last one rounds it.
 TEST(GpuMergeTest, HopsThroughTheAccumulatorRoundOnlyOnce) {
   for (const int head_dim : {64, 128}) {
     MergeCase test(kShapes[0], head_dim, 5, 77);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SLA: the classes of blocks, the fp64 reference, and the linear part's kernels on the emulator
-// behind the exact part's.
+// SLA: the classes of blocks, the fp64 reference, and the kernels of the linear part on the
+// emulator after those of the exact part.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

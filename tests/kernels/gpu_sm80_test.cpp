@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The portable block-sparse kernels, their own source, run by the emulator; and the arithmetic of
-// their tiles, fragments and steps, all of it.
+// The portable block-sparse kernels, run on the emulator, and the complete arithmetic of their
+// tiles, fragments and steps.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -89,7 +89,7 @@ TEST(Sm80TileTest, AccumulatorsCoverTheirTileOnce) {
   EXPECT_EQ(*seen.rbegin(), (std::pair{15, 7}));
 }
 
-/// Steps are as many as a walk over the listed keys, 64 at a time, finds.
+/// The number of steps equals a count over the listed keys, 64 at a time.
 TEST(Sm80TileTest, StepsAreThePiecesThatHoldAKey) {
   for (const int k_block : {64, 128, 256}) {
     for (int k_tokens = 1; k_tokens < 700; ++k_tokens) {
@@ -219,14 +219,15 @@ TYPED_TEST(Sm80Test, WithoutAnyKeyTheOutputIsZero) {
   EXPECT_EQ(report.mma_count, 0);
 }
 
-/// Scores that grow along the keys move the exponents' reference again and again.
+/// Scores that grow along the keys move the reference of the exponents many times.
 TYPED_TEST(Sm80Test, LargeScoresDoNotOverflow) {
   GpuCase test(TestFixture::kVariant, {.heads = 1, .q_tokens = 130, .spread = 12.0F}, 14);
   TestFixture::Run(test, {});
   TestFixture::ExpectGood(test);
 }
 
-/// Query block 0 alone lists key block 1, which holds NaN in K and V: no other row may show it.
+/// Query block 0 alone lists key block 1, which holds NaN in K and V: no other row may depend on
+/// it.
 TYPED_TEST(Sm80Test, ANanInABlockThatIsNotListedStaysOut) {
   const int block = TestFixture::kVariant.k_block;
   GpuCase test(TestFixture::kVariant,
@@ -246,7 +247,7 @@ TYPED_TEST(Sm80Test, ANanInABlockThatIsNotListedStaysOut) {
   EXPECT_TRUE(std::isnan(test.o().At(0, 0, 0, 5)));
 }
 
-/// Lists as long as this make the ring go round many times.
+/// With lists of this length the ring wraps around many times.
 TYPED_TEST(Sm80Test, LongListsOfVeryDifferentLengths) {
   GpuCase test(TestFixture::kVariant, {.heads = 1, .q_tokens = 256, .k_tokens = 1500}, 16);
   std::mt19937_64 random(6);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The block-sparse kernels for compute capability 9.0, their own source, run by the emulator.
+// The block-sparse kernels for compute capability 9.0, their run on the emulator.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -137,7 +137,8 @@ TYPED_TEST(Sm90Test, LargeScoresDoNotOverflow) {
   TestFixture::ExpectGood(test);
 }
 
-/// Query block 0 alone lists key block 1, which holds NaN in K and V: no other row may show it.
+/// Query block 0 alone lists key block 1, which holds NaN in K and V: no other row may depend on
+/// it.
 TYPED_TEST(Sm90Test, ANanInABlockThatIsNotListedStaysOut) {
   const int block = TestFixture::kVariant.k_block;
   GpuCase test(TestFixture::kVariant,
@@ -157,9 +158,9 @@ TYPED_TEST(Sm90Test, ANanInABlockThatIsNotListedStaysOut) {
   EXPECT_TRUE(std::isnan(test.o().At(0, 0, 0, 5)));
 }
 
-/// Lists as long as this make every ring of buffers go round several times. Every other list holds
-/// only the first and the last few blocks: where warpgroups have own lists, one of them has outputs
-/// to compute while it passes over more steps than there are buffers.
+/// With lists of this length every ring of buffers wraps around several times. Every other list has
+/// only the first and the last few blocks: where warpgroups have their own lists, one of them has
+/// pending outputs while it skips more steps than there are buffers.
 TYPED_TEST(Sm90Test, LongListsBesideShortOnes) {
   constexpr int kTokens = 2500;
   const int blocks = (kTokens - 1) / TestFixture::kVariant.k_block + 1;

@@ -20,7 +20,7 @@ std::vector<std::int32_t> BoundsOf(const std::vector<std::int32_t>& counts) {
   return begin;
 }
 
-/// When the last of `workers` ends that each take the next tile of `order` when free.
+/// Makespan of `workers` workers that each take the next tile of `order` when they are free.
 double Makespan(const std::vector<std::int32_t>& order,
                 const std::vector<std::int32_t>& counts,
                 int workers,
@@ -81,7 +81,7 @@ TEST(TileOrderTest, RefusesBoundsThatDoNotFit) {
   EXPECT_THROW(TileOrder(three, 2, 1), Error);
 }
 
-/// The claim of the order: nearly as short as exact longest-first, far from first-come.
+/// The makespan of the order is close to that of exact longest-first and far below first-come.
 TEST(TileOrderTest, SimulatedMakespanIsNearTheIdeal) {
   constexpr int kWorkers = 132;
   constexpr double kFixed = 1.0;  // what a tile costs beside its list, in list entries

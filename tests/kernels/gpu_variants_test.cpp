@@ -72,7 +72,7 @@ TEST(GpuVariantsTest, GatherNamesSpellTheirQueries) {
   EXPECT_EQ(found, 4);
 }
 
-/// No device is needed to be refused: an empty call in a build with CUDA, any call without.
+/// Launches fail without a device: an empty call in a build with CUDA, any call in other builds.
 TEST(GpuVariantsTest, ABadCallIsRefusedBeforeTheDeviceIsAsked) {
   for (const Variant& variant : Variants()) {
     SCOPED_TRACE(variant.name);
@@ -88,7 +88,7 @@ TEST(GpuVariantsTest, ABadCallIsRefusedBeforeTheDeviceIsAsked) {
   }
 }
 
-// The plan of shared memory that docs/design/0005-hopper-block-sparse.md gives in KiB.
+// The sizes of shared memory that docs/design/0005-hopper-block-sparse.md gives in KiB.
 TEST(HopperLayoutTest, SharedMemoryHoldsTheTilesInOrder) {
   using L = sm90::Layout<sm90::Block128x128D128::kTile>;
   EXPECT_EQ(L::kK - L::kQ, 2 * 32 * 1024);

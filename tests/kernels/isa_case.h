@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the emulator's tests share: runs under every completion and several seeds, messages of
-// refused kernels, bf16 numbers.
+// Helpers of the emulator tests: runs with every completion and several seeds, messages of faulty
+// kernels, bf16 numbers.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -36,7 +36,7 @@ inline std::string Named(const RunOptions& options) {
   return fmt::format("seed {} completion {}", options.seed, static_cast<int>(options.completion));
 }
 
-/// The message a run ends with, "" where it is accepted.
+/// Message of the fault that ends a run; "" for a run without faults.
 inline std::string Refusal(int threads,
                            int shared_bytes,
                            const RunOptions& options,
@@ -49,7 +49,7 @@ inline std::string Refusal(int threads,
   return "";
 }
 
-/// The faulty kernel is refused with these words under every schedule.
+/// Expects a fault whose message contains these texts, under every schedule.
 inline void ExpectRefused(const std::string& words,
                           int threads,
                           int shared_bytes,
@@ -60,8 +60,8 @@ inline void ExpectRefused(const std::string& words,
   }
 }
 
-/// As ExpectRefused, for faults that show only when data comes later than the kernel thinks: under
-/// a late completion always, otherwise by chance.
+/// ExpectRefused for faults that appear only when data arrive late: always with late completion, at
+/// random otherwise.
 inline void ExpectRefusedWhenLate(const std::string& words,
                                   int threads,
                                   int shared_bytes,
@@ -73,7 +73,7 @@ inline void ExpectRefusedWhenLate(const std::string& words,
   }
 }
 
-/// A kernel without the fault passes under every schedule.
+/// Expects a run without faults under every schedule.
 inline void ExpectAccepted(int threads, int shared_bytes, const std::function<void()>& body) {
   for (const RunOptions& options : Schedules()) {
     EXPECT_EQ(Refusal(threads, shared_bytes, options, body), "") << Named(options);

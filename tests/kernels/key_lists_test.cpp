@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Key lists, predictors and features against implementations that look at one bit or one score at a
-// time.
+// Key lists, predictors and features, compared with implementations that process one bit or one
+// score at a time.
 #include "kernels/key_lists.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@
 namespace dbsp::kernels {
 namespace {
 
-/// Fine masks of every kind that lists come in: scattered keys, runs, full rows, empty rows.
+/// Fine masks with scattered keys, runs, full rows and empty rows.
 BlockMask RandomBits(int rows, int cols, std::mt19937_64& random) {
   BlockMask bits(rows, cols);
   for (int i = 0; i < rows; ++i) {
@@ -100,7 +100,7 @@ TEST(KeyListsTest, ArrangingKeepsTheKeysAndFillsAlignedGroupsFirst) {
       std::vector<std::int32_t> sorted(row.begin(), row.end());
       std::sort(sorted.begin(), sorted.end());
       ASSERT_TRUE(std::equal(sorted.begin(), sorted.end(), lists.row(r).begin()));
-      // What a walk over the bits finds: whole pieces of every maximal run.
+      // Expected: the full pieces of every maximal run.
       std::size_t in_pieces = 0;
       for (int j = 0, run = 0; j <= bits.cols(); ++j) {
         if (j < bits.cols() && bits.Get(r, j)) {
@@ -179,7 +179,7 @@ TEST(KeyListsTest, TheThresholdKeepsAKeyThatAnyQueryOfTheBlockGivesMore) {
     for (int b = 0; b < got.rows(); ++b) {
       for (int j = 0; j < 131; ++j) {
         const double p = largest[static_cast<std::size_t>(b) * 131 + j];
-        // fp32 scores of a few units: nearer than this either answer is right.
+        // fp32 rounding of scores of a few units: within this distance both answers are right.
         if (std::abs(p / threshold - 1.0) < 1e-5) continue;
         ASSERT_EQ(got.Get(b, j), p > threshold) << b << ", " << j;
         kept += got.Get(b, j);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // MergePartial and CopyBlocks against their definitions.
+#include "kernels/memory.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,8 +9,6 @@
 #include <limits>
 #include <random>
 #include <vector>
-
-#include "kernels/attention.h"
 
 namespace dbsp::kernels {
 namespace {

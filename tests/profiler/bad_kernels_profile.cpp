@@ -12,7 +12,6 @@
 
 #include "core/error.h"
 #include "kernels/attention.h"
-#include "kernels/cpu_variants.h"
 #include "profiler/profile_tool.h"
 
 namespace dbsp::kernels {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small layers with awkward sizes, and a way to run one of them through both transports.
+// Small layers with odd sizes, and cells, ranks and predictions made from them.
 #pragma once
 
 #include <memory>
@@ -47,7 +47,7 @@ class UnitCosts final : public planner::Costs {
   static planner::Estimate Of(double ns) { return {ns, ns, ns}; }
 };
 
-/// Heads, dimension, tokens, blocks and what the masks look like.
+/// Shape of a layer and properties of its masks.
 struct Scenario {
   std::string name;
   AttentionShape shape;
@@ -131,7 +131,7 @@ inline std::vector<CpuRank> MakeRanks(const Cell& cell) {
 }
 
 inline std::vector<Segment> Predicted(const Cell& cell) {
-  return planner::Predict(cell.work, cell.shape, DType::kF32, UnitCosts()).segments;
+  return planner::Predict(cell.volumes, cell.shape, DType::kF32, UnitCosts()).segments;
 }
 
 inline constexpr Repeats kOnce{.warmups = 0, .runs = 1};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers that emulated GPUs play in seconds, split in every way.
+// Layers that emulated GPUs run in seconds, with every kind of split.
 #pragma once
 
 #include <fmt/format.h>
@@ -22,7 +22,7 @@
 
 namespace dbsp::replay::testing {
 
-/// Two to three tiles a side, a short last block, rows without keys.
+/// Two to three tiles per dimension, a short last block, rows without keys.
 inline Scenario Tails() { return {"tails", {3, 64, 171, {64, 64}}, 0.5, true, 0}; }
 inline Scenario EmptyHeads() { return {"empty heads", {4, 64, 256, {64, 64}}, 0.4, false, 2}; }
 
@@ -64,7 +64,7 @@ inline std::vector<Split> Splits(const Scenario& scenario, const LayerMasks& mas
   for (const Family family :
        {Family::kUlysses, Family::kRing, Family::kUsp, Family::kDbsp, Family::kBalanced}) {
     for (const auto& degrees : planner::DegreesOf(family, ranks, scenario.shape.heads)) {
-      // usp holds the others' degrees as well; one U x R of each is enough of the emulator's time.
+      // usp includes the degrees of ulysses and ring; only mixed degrees run, to save time.
       const bool mixed = degrees.first > 1 && degrees.second > 1;
       if (family == Family::kUsp && !mixed) continue;
       splits.push_back(Made(scenario, masks, family, ranks, degrees));
@@ -93,18 +93,18 @@ inline Cell CellOf(const Scenario& scenario,
 }
 
 inline std::vector<Segment> PredictedBf16(const Cell& cell) {
-  return planner::Predict(cell.work, cell.shape, DType::kBf16, UnitCosts()).segments;
+  return planner::Predict(cell.volumes, cell.shape, DType::kBf16, UnitCosts()).segments;
 }
 
 inline VerifyOptions Limits() { return LimitsOf({runtime::DeviceKind::kCuda, 0}); }
 
 inline ExecutionTarget OnGpu(TransportKind transport) {
-  ExecutionTarget on{.device = {runtime::DeviceKind::kCuda, 0}, .transport = transport};
+  ExecutionTarget target{.device = {runtime::DeviceKind::kCuda, 0}, .transport = transport};
   if (transport == TransportKind::kNccl) {
     on.nccl.library = dbsp::testing::FakeLibrary("libnccl.so.2");
-    emulated_gpu::UseFakeNccl(on.nccl.library);
+    emulated_gpu::UseFakeNccl(target.nccl.library);
   }
-  return on;
+  return target;
 }
 
 /// One cell on the GPUs of `options`.
@@ -114,8 +114,8 @@ struct Case {
         masks(MakeMasks(scenario, 7)),
         split(Made(scenario, masks, family, ranks, degrees)),
         cell(CellOf(scenario, masks, split, DType::kBf16)) {}
-  [[nodiscard]] std::unique_ptr<CellRunner> Runner(const ExecutionTarget& on) const {
-    return MakeRunner(cell, on, true, Limits(), std::nullopt);
+  [[nodiscard]] std::unique_ptr<CellRunner> Runner(const ExecutionTarget& target) const {
+    return MakeRunner(cell, target, true, Limits(), std::nullopt);
   }
   Scenario scenario;
   LayerMasks masks;

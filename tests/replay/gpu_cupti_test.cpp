@@ -8,8 +8,9 @@
 #include <utility>
 
 #include "build_config.h"
-#include "replay/gpu_cell.h"
+#include "replay/gpu_outputs.h"
 #include "replay/summary.h"
+#include "replay/work_check.h"
 #include "tests/core/expect_error.h"
 #include "tests/replay/gpu_cases.h"
 #include "tests/runtime/environment_variable.h"
@@ -40,7 +41,7 @@ runtime::ActivityOptions FakeCupti() {
   return options;
 }
 
-/// Kernels by (rank, kind, index): what the device did, told apart by what launched it.
+/// Number of kernels by (rank, kind, index) of the segment that launched them.
 std::map<std::tuple<int, SegmentKind, int>, int> KernelsOf(const ActivityReport& report) {
   std::map<std::tuple<int, SegmentKind, int>, int> kernels;
   for (const SegmentBusy& s : report.segments) {
@@ -74,7 +75,7 @@ TEST(GpuCuptiTest, ASerialRunIsTiedToItsSegmentsOnOneDevice) {
   emulated_gpu::Configure({});
   const runtime::ActivityOptions options = FakeCupti();
   emulated_gpu::UseFakeCupti(options.library);
-  const Case c(Family::kRing, 2, {1, 2});  // it is played 21 times
+  const Case c(Family::kRing, 2, {1, 2});  // the cell runs 21 times
   const auto runner = c.Runner(OnGpu(TransportKind::kSerial));
   (void)runner->Run(PredictedBf16(c.cell), testing::kOnce, {});
   const std::int64_t before = emulated_gpu::Counted().attention_launches;
@@ -84,7 +85,7 @@ TEST(GpuCuptiTest, ASerialRunIsTiedToItsSegmentsOnOneDevice) {
   ASSERT_EQ(report.devices.size(), 1U);
   EXPECT_EQ(report.devices.at(0).kernels, 14);
   EXPECT_EQ(report.devices.at(0).exchange_ns, 0);
-  // One run for the report, then 5 pairs, each run after one that is not timed.
+  // One run for the report, then 5 pairs, each run preceded by a run that is not timed.
   ASSERT_TRUE(report.overhead.has_value());
   EXPECT_EQ(report.overhead->pairs, 5);
   EXPECT_GT(report.overhead->plain_ns, 0);
@@ -98,7 +99,7 @@ TEST(GpuCuptiTest, RanksOverNcclAreTiedByTheirThreadsAndToldApartByTheirDevices)
   emulated_gpu::Configure({});
   const runtime::ActivityOptions options = FakeCupti();
   emulated_gpu::UseFakeCupti(options.library);
-  const Case c(Family::kRing, 2, {1, 2});  // it is played 21 times
+  const Case c(Family::kRing, 2, {1, 2});  // the cell runs 21 times
   ExecutionTarget on = OnGpu(TransportKind::kNccl);
   on.device.index = 2;
   const auto runner = c.Runner(on);
@@ -120,7 +121,8 @@ TEST(GpuCuptiTest, RanksOverNcclAreTiedByTheirThreadsAndToldApartByTheirDevices)
   EXPECT_EQ(report.untied, untied);
   ASSERT_TRUE(report.overhead.has_value());
   EXPECT_EQ(WorkProblem(c.cell, runner->ranks()), "");
-  EXPECT_TRUE(runner->Judge(testing::Limits()).passed) << "tracing leaves the results alone";
+  EXPECT_TRUE(runner->VerifyOutputs(testing::Limits()).passed)
+      << "tracing leaves the results alone";
 }
 
 TEST(GpuCuptiTest, AnotherProfilerIsOneLineAndTheReplayStands) {
@@ -135,7 +137,7 @@ TEST(GpuCuptiTest, AnotherProfilerIsOneLineAndTheReplayStands) {
     EXPECT_THAT(report.problem, HasSubstr("another profiler"));
     EXPECT_TRUE(report.segments.empty());
     EXPECT_FALSE(report.overhead.has_value());
-    EXPECT_TRUE(runner->Judge(testing::Limits()).passed);
+    EXPECT_TRUE(runner->VerifyOutputs(testing::Limits()).passed);
   }
 }
 #endif

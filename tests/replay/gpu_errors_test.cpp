@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What goes wrong on a GPU, and how much memory a rank takes.
+// Errors of replays on GPUs, and the memory of a rank.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -29,7 +29,7 @@ TEST(GpuErrorsTest, AKernelThatComputesSomethingWrongFailsTheVerification) {
     const auto runner = c.Runner(OnGpu(TransportKind::kSerial));
     emulated_gpu::BreakAttention(value);
     (void)runner->Run(PredictedBf16(c.cell), {.warmups = 0, .runs = 1}, {});
-    const VerifyResult result = runner->Judge(Limits());
+    const VerifyResult result = runner->VerifyOutputs(Limits());
     EXPECT_FALSE(result.passed);
     EXPECT_THAT(result.problem, HasSubstr("head"));
   }
@@ -39,9 +39,10 @@ TEST(GpuErrorsTest, AKernelThatComputesSomethingWrongFailsTheVerification) {
 TEST(GpuErrorsTest, SayWhatIsMissing) {
   const Case c;
   emulated_gpu::Configure({.devices = 2});
-  ExpectError(ErrorCode::kUnavailable,
-              {"--transport nccl: unavailable: 3 ranks", "2 are here", "--transport serial"},
-              [&] { (void)c.Runner(OnGpu(TransportKind::kNccl)); });
+  ExpectError(
+      ErrorCode::kUnavailable,
+      {"--transport nccl: unavailable: 3 ranks", "this machine has 2", "--transport serial"},
+      [&] { (void)c.Runner(OnGpu(TransportKind::kNccl)); });
   emulated_gpu::Configure({.memory_bytes = 100'000});
   ExpectError(ErrorCode::kUnavailable, {"GB of device memory", "are free", "--tokens"}, [&] {
     (void)c.Runner(OnGpu(TransportKind::kSerial));
@@ -83,7 +84,7 @@ TEST(GpuErrorsTest, AnExchangeThatHangsEndsEveryRankAtTheDeadline) {
     ExecutionTarget on = OnGpu(TransportKind::kNccl);
     on.nccl.deadline_ns = 1'000'000'000;
     const auto runner = c.Runner(on);
-    // Rank 1 comes to no further exchange until the others have given up.
+    // Rank 1 takes part in no further exchange until the others have failed.
     ExpectError(ErrorCode::kMeasurement, {"rank", "took more than 1 s"}, [&] {
       (void)runner->Run({}, {.warmups = 0, .runs = 1}, [](int rank, int step) {
         if (rank == 1 && step == 1) std::this_thread::sleep_for(std::chrono::seconds(3));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replays on emulated GPUs (tests/emulated_gpu): the production code of both GPU transports with
-// real bytes and real arithmetic. Outputs are held against fp64, against an unsplit run and against
-// the CPU's replay of the same cell; what ran is held against the plan's amounts in bf16.
+// Replays on emulated GPUs (tests/emulated_gpu): the production code of both GPU transports moves
+// and computes real data. Outputs are compared with fp64, with an unsplit run and with the CPU
+// replay of the same cell. The executed work is compared with the volumes in bf16.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,6 +21,7 @@
 #include "replay/cpu_rank.h"
 #include "replay/gpu_rank.h"
 #include "replay/pass_groups.h"
+#include "replay/work_check.h"
 #include "tests/core/expect_error.h"
 #include "tests/replay/gpu_cases.h"
 
@@ -45,7 +46,7 @@ using testing::Tails;
 void ExpectGood(const Cell& cell, CellRunner& runner, const Repeats& repeats) {
   const std::vector<Timeline> runs = runner.Run(PredictedBf16(cell), repeats, {});
   EXPECT_EQ(WorkProblem(cell, runner.ranks()), "");
-  const VerifyResult result = runner.Judge(Limits());
+  const VerifyResult result = runner.VerifyOutputs(Limits());
   EXPECT_TRUE(result.passed) << result.problem;
   EXPECT_EQ(result.rows_checked, result.rows);
   ASSERT_TRUE(result.unsplit_error.has_value());
@@ -101,7 +102,7 @@ TEST(GpuTransportsTest, AgreeWithTheCpuAndWithEachOtherWhateverTheDeviceDoesFirs
       emulated_gpu::Configure({.schedule = schedule});
       const auto runner = c.Runner(OnGpu(transport));
       (void)runner->Run(PredictedBf16(c.cell), {.warmups = 1, .runs = 1}, {});
-      EXPECT_TRUE(runner->Judge(Limits()).passed);
+      EXPECT_TRUE(runner->VerifyOutputs(Limits()).passed);
       std::vector<std::uint16_t> all;
       double error = 0;
       double reference = 0;
@@ -170,7 +171,7 @@ TEST(GpuTransportsTest, HeadsWithAndWithoutTheShortBlockShareALaunch) {
   const Cell cell = CellOf(scenario, masks, split, DType::kBf16);
   emulated_gpu::Configure({});
   const auto runner = MakeRunner(cell, OnGpu(TransportKind::kSerial), true, Limits(), std::nullopt);
-  const StepPlan& step = runner->ranks()[0]->plan().steps[0];
+  const StepPlan& step = runner->ranks()[0]->buffers().steps[0];
   ASSERT_EQ(step.head[0].k_tokens.back(), 171 % 64);
   ASSERT_EQ(step.head[1].k_tokens.back(), 64);
   ExpectGood(cell, *runner, {.warmups = 0, .runs = 1});
@@ -178,7 +179,8 @@ TEST(GpuTransportsTest, HeadsWithAndWithoutTheShortBlockShareALaunch) {
 
 TEST(GpuTransportsTest, AGraphIsTakenWhenTheDeviceWaitsForTheHost) {
   const Case c;
-  // An early device is done with a launch when the host is; a late one starts when all is enqueued.
+  // An early device finishes a launch before the host continues; a late one starts when all is
+  // enqueued.
   for (const Schedule schedule : {Schedule::kEarly, Schedule::kLate}) {
     emulated_gpu::Configure({.schedule = schedule});
     const auto runner = c.Runner(OnGpu(TransportKind::kSerial));
@@ -209,7 +211,7 @@ TEST(GpuTransportsTest, AttentionLeavesSmsToTheExchangeBesideIt) {
   ExpectError(ErrorCode::kInvalidArgument, {"--sm-margin 3", "3 SMs"}, [&] { (void)c.Runner(on); });
 }
 
-/// O stays within its limits: what is added is far below what bf16 shows.
+/// O stays within its limits: the added error is far below the resolution of bf16.
 TEST(GpuTransportsTest, AnErrorOfLogSumExpAloneFailsTheVerification) {
   const std::vector<std::pair<Family, std::pair<int, int>>> splits{{Family::kUlysses, {3, 1}},
                                                                    {Family::kRing, {1, 3}}};
@@ -220,7 +222,7 @@ TEST(GpuTransportsTest, AnErrorOfLogSumExpAloneFailsTheVerification) {
     emulated_gpu::BreakLogSumExp(2e-3F);
     (void)runner->Run(PredictedBf16(c.cell), {.warmups = 0, .runs = 1}, {});
     emulated_gpu::BreakLogSumExp(0);
-    const VerifyResult result = runner->Judge(Limits());
+    const VerifyResult result = runner->VerifyOutputs(Limits());
     EXPECT_FALSE(result.passed);
     EXPECT_LE(result.relative_error, Limits().max_relative_error);
     EXPECT_GE(result.lse_error, 1.9e-3);
@@ -234,14 +236,14 @@ TEST(GpuTransportsTest, LogSumExpIsHeldAgainstTheUnsplitRunToo) {
   const auto runner = c.Runner(OnGpu(TransportKind::kSerial));
   (void)runner->Run(PredictedBf16(c.cell), {.warmups = 0, .runs = 1}, {});
   emulated_gpu::BreakLogSumExp(2e-3F);  // of the unsplit run alone
-  const VerifyResult result = runner->Judge(Limits());
+  const VerifyResult result = runner->VerifyOutputs(Limits());
   EXPECT_FALSE(result.passed);
   EXPECT_LE(result.lse_error, Limits().max_lse_error);
   EXPECT_THAT(result.problem, HasSubstr("unsplit run on the same device"));
-  EXPECT_THAT(result.problem, HasSubstr("log-sum-exp off by 0.002"));
+  EXPECT_THAT(result.problem, HasSubstr("log-sum-exp error 0.002"));
 }
 
-/// Every kernel of the table on a rank or two, with a short last block.
+/// Every kernel of the table on one or two ranks, with a short last block.
 TEST(GpuKernelsTest, EveryBlockKernelPlaysAUlyssesAndARing) {
   for (const kernels::gpu::Variant& variant : kernels::gpu::Variants()) {
     if (variant.list != kernels::gpu::ListKind::kBlocks) continue;
@@ -295,7 +297,7 @@ TEST(GpuTransportsTest, PassGroupsAreCommunicatorsOfTheirOwnOnDevicesOneBehindTh
                  family == Family::kRing ? std::pair(1, pass_ranks) : std::pair(pass_ranks, 1));
         split.strategy.cfg_degree = 2;
         const Cell cell = CellOf(scenario, masks, split, DType::kBf16);
-        const int at_once = GroupsAtOnce(transport, split.strategy);
+        const int at_once = ConcurrentGroups(transport, split.strategy);
         EXPECT_EQ(at_once, transport == TransportKind::kNccl ? 2 : 1);
         for (int first = 0; first < 2; first += at_once) {
           std::vector<Cell> cells;
@@ -311,7 +313,7 @@ TEST(GpuTransportsTest, PassGroupsAreCommunicatorsOfTheirOwnOnDevicesOneBehindTh
           for (std::size_t g = 0; g < cells.size(); ++g) {
             CellRunner& runner = *groups.runners()[g];
             EXPECT_EQ(WorkProblem(cells[g], runner.ranks()), "");
-            const VerifyResult result = runner.Judge(Limits());
+            const VerifyResult result = runner.VerifyOutputs(Limits());
             EXPECT_TRUE(result.passed) << result.problem;
             EXPECT_EQ(result.rows_checked, result.rows);
             EXPECT_LE(result.unsplit_error.value(), 5e-3);
@@ -329,7 +331,7 @@ TEST(GpuTransportsTest, PassGroupsNeedAGpuForEveryRankOfThePlan) {
   c.cell = CellOf(c.scenario, c.masks, c.split, DType::kBf16);
   emulated_gpu::Configure({.devices = 5});
   ExpectError(ErrorCode::kUnavailable,
-              {"--transport nccl: unavailable: 6 ranks", "5 are here"},
+              {"--transport nccl: unavailable: 6 ranks", "this machine has 5"},
               [&] { (void)c.Runner(OnGpu(TransportKind::kNccl)); });
   emulated_gpu::Configure({});
 }

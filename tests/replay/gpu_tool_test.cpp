@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-replay --device cuda from the plan file to what is printed and stored, on emulated GPUs.
+// dbsp-replay --device cuda on emulated GPUs: plan file, printed summary and stored records.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -138,7 +138,7 @@ TEST_F(GpuToolTest, WhatDoesNotFitIsOneLine) {
   EXPECT_THAT(run.err, HasSubstr("--transport threads: unavailable"));
   run = Run({"--kernel", "sm90.block128x128.d128"});
   EXPECT_EQ(run.code, 3);
-  EXPECT_THAT(run.err, HasSubstr("does not take 64x64 blocks of head_dim 64"));
+  EXPECT_THAT(run.err, HasSubstr("does not support 64x64 blocks of head_dim 64"));
   emulated_gpu::Configure({.memory_bytes = 50'000});
   run = Run({"--db", Path("r.db")});
   EXPECT_EQ(run.code, 3);

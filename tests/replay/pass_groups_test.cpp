@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Passes at the same time: every pass group runs, is verified and counted, and they run side by
-// side.
+// Concurrent guidance passes: every pass group runs, is verified and counted, and the groups run
+// concurrently.
 #include "replay/pass_groups.h"
 
 #include <gmock/gmock.h>
@@ -40,7 +40,7 @@ struct Split {
   std::string layout = "given";
 };
 
-/// A replay of two passes at the same time.
+/// A replay of two concurrent passes.
 struct Case {
   explicit Case(const Split& split = {Family::kUsp, {2, 1}}, int layers = 1)
       : workload(SmallWorkload(1, layers)),
@@ -86,7 +86,7 @@ TEST(PassGroupsTest, EveryGroupIsVerifiedAndItsSegmentsCarryThePlansRanks) {
       EXPECT_EQ(outcome.record.ranks, c.plan.ranks);
       EXPECT_EQ(cell.verified->rows, 2 * c.plan.shape.tokens * c.plan.shape.heads);
       EXPECT_EQ(cell.verified->rows_checked, cell.verified->rows);
-      // What a group computes and sends does not depend on the numbers it works on.
+      // The work and the bytes of a group do not depend on its input values.
       ASSERT_EQ(cell.active_blocks.size(), static_cast<std::size_t>(c.plan.ranks));
       ASSERT_EQ(cell.bytes_sent.size(), cell.active_blocks.size());
       std::map<std::tuple<int, SegmentKind, int>, std::int64_t> predicted;
@@ -122,7 +122,7 @@ TEST(PassGroupsTest, TotalsCountTurnsAndTheWordsSaySo) {
   Case c({Family::kUsp, {2, 1}}, 2);
   for (const int passes : {2, 4}) {
     c.plan.passes = passes;
-    // A plan file holds at most two passes; what is asked here is the rule.
+    // Plan files have at most two passes. This test checks the general rule.
     const ReplayOutcome outcome = [&] {
       Plan two = c.plan;
       two.passes = 2;
@@ -154,7 +154,8 @@ TEST(PassGroupsTest, ThreadsOfAllGroupsRunAtTheSameTime) {
   std::map<int, int> calls;  // of every rank
   std::set<int> alone;
   c.options.observer = [&](int rank, int) {
-    // Nobody attends before all four ranks are there, which they are only side by side.
+    // No rank starts attention before all four ranks have arrived, so the groups must be
+    // concurrent.
     std::unique_lock lock(mutex);
     const int mine = ++calls[rank];
     wake.notify_all();
@@ -203,7 +204,7 @@ TEST(PassGroupsTest, AWrongOutputOfEitherPassFailsTheCell) {
     EXPECT_EQ(sum.rows, 20);
     EXPECT_DOUBLE_EQ(sum.relative_error, 0.5);
   }
-  // A pass is judged by its own numbers: those of the other one are as wrong as any.
+  // A pass is verified with its own inputs; those of the other pass give wrong outputs.
   const Case c;
   const Cell cell = MakeCell(c.plan.shape,
                              c.masks->At(0, 0),
@@ -253,7 +254,7 @@ TEST(PassGroupsTest, EveryRankOfThePlanHasATrace) {
 TEST(RunGateTest, OpensWhenAllHaveComeAsOftenAsTheyCome) {
   constexpr int kGroups = 3;
   constexpr int kTimes = 50;
-  AbortableBarrier gate(kGroups);
+  AbortableBarrier barrier(kGroups);
   std::atomic<int> came{0};
   std::atomic<bool> early{false};
   std::vector<std::thread> threads;
@@ -261,32 +262,32 @@ TEST(RunGateTest, OpensWhenAllHaveComeAsOftenAsTheyCome) {
     threads.emplace_back([&] {
       for (int n = 1; n <= kTimes; ++n) {
         ++came;
-        gate.Arrive();
+        barrier.Arrive();
         if (came < n * kGroups) early = true;
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_FALSE(early);
-  EXPECT_EQ(gate.failed(), std::nullopt);
+  EXPECT_EQ(barrier.failed(), std::nullopt);
 }
 
 TEST(RunGateTest, AFailureEndsTheWaitOfTheOthersAndTheFirstOneCounts) {
-  AbortableBarrier gate(2);
+  AbortableBarrier barrier(2);
   std::string problem;
   std::thread waiting([&] {
     try {
-      gate.Arrive();
+      barrier.Arrive();
     } catch (const Error& error) {
       problem = error.what();
     }
   });
-  gate.Abort(1, "rank 5: no more heads");
-  gate.Abort(0, "later");
+  barrier.Abort(1, "rank 5: no more heads");
+  barrier.Abort(0, "later");
   waiting.join();
   EXPECT_THAT(problem, HasSubstr("pass group 1 failed: rank 5: no more heads"));
-  EXPECT_EQ(gate.failed(), 1);
-  ExpectError(ErrorCode::kMeasurement, {"pass group 1"}, [&] { gate.Arrive(); });
+  EXPECT_EQ(barrier.failed(), 1);
+  ExpectError(ErrorCode::kMeasurement, {"pass group 1"}, [&] { barrier.Arrive(); });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where blocks lie when one launch takes all heads: every family, awkward sizes, tails.
+// Offsets of blocks when one launch computes all heads: every family, odd sizes, tails.
 #include "replay/rank_buffers.h"
 
 #include <gtest/gtest.h>
@@ -23,14 +23,14 @@ using testing::MakeTestCell;
 using testing::Scenario;
 using testing::Scenarios;
 
-/// A head's key tokens [slot * block, ...) that a kernel takes for slot `slot`.
+/// Number of key tokens of slot `slot` that a kernel reads.
 int TokensOfSlot(const StepPlan& step, int slot, int block) {
   return std::clamp(step.k_tokens - slot * block, 0, block);
 }
 
-/// Every column has a slot of its own with exactly its tokens in it, and offsets say the same.
-void ExpectSlotsHoldTheColumns(const RankBuffers& plan, const StepPlan& step) {
-  const AttentionShape& shape = plan.cell->shape;
+/// Every column has its own slot with exactly its tokens, and the offsets agree.
+void ExpectSlotsHoldTheColumns(const RankBuffers& buffers, const StepPlan& step) {
+  const AttentionShape& shape = buffers.cell->shape;
   const std::int64_t dim = shape.head_dim;
   std::int64_t base = 0;
   for (const std::size_t h : step.heads) {
@@ -47,18 +47,18 @@ void ExpectSlotsHoldTheColumns(const RankBuffers& plan, const StepPlan& step) {
   EXPECT_EQ(2 * base, step.elements);
 }
 
-void ExpectRowsFollowEachOther(const RankBuffers& plan, const StepPlan& step) {
+void ExpectRowsFollowEachOther(const RankBuffers& buffers, const StepPlan& step) {
   if (step.heads.empty()) return;
-  std::int64_t slot = plan.slots[step.heads.front()].first;
+  std::int64_t slot = buffers.slots[step.heads.front()].first;
   for (const std::size_t h : step.heads) {
-    EXPECT_EQ(plan.slots[h].first, slot);
-    EXPECT_LE(std::ssize(plan.slots[h].q_tokens), step.q_slots);
+    EXPECT_EQ(buffers.slots[h].first, slot);
+    EXPECT_LE(std::ssize(buffers.slots[h].q_tokens), step.q_slots);
     slot += step.q_slots;
   }
-  EXPECT_LE(slot, plan.row_slots);
+  EXPECT_LE(slot, buffers.row_slots);
 }
 
-class RankPlanTest : public ::testing::TestWithParam<int> {};
+class RankBuffersTest : public ::testing::TestWithParam<int> {};
 
 /// Every U x R and family, chunks, and heads placed one by one with both exchanges.
 template <typename Body>
@@ -85,26 +85,26 @@ void ForEveryCell(int ranks, const Body& body) {
   }
 }
 
-TEST_P(RankPlanTest, OneLaunchCanTakeTheHeadsOfEveryStep) {
+TEST_P(RankBuffersTest, OneLaunchCanTakeTheHeadsOfEveryStep) {
   ForEveryCell(GetParam(), [](const Cell& cell) {
     for (int rank = 0; rank < cell.ranks(); ++rank) {
-      const RankBuffers plan = MakeRankPlan(cell, rank, BlockLayout::kUniform);
-      for (const StepPlan& step : plan.steps) {
-        ExpectSlotsHoldTheColumns(plan, step);
-        ExpectRowsFollowEachOther(plan, step);
+      const RankBuffers buffers = MakeRankBuffers(cell, rank, BlockLayout::kUniform);
+      for (const StepPlan& step : buffers.steps) {
+        ExpectSlotsHoldTheColumns(buffers, step);
+        ExpectRowsFollowEachOther(buffers, step);
       }
     }
   });
 }
 
-TEST_P(RankPlanTest, ARingPassesOnNothingButKeysAndValuesInBothLayouts) {
+TEST_P(RankBuffersTest, ARingPassesOnNothingButKeysAndValuesInBothLayouts) {
   const int ranks = GetParam();
   for (const Scenario& scenario : Scenarios()) {
     SCOPED_TRACE(scenario.name);
     const Cell cell = MakeTestCell(scenario, Family::kRing, ranks, {1, ranks});
     for (int rank = 0; rank < ranks; ++rank) {
-      const RankBuffers tight = MakeRankPlan(cell, rank, BlockLayout::kTight);
-      const RankBuffers uniform = MakeRankPlan(cell, rank, BlockLayout::kUniform);
+      const RankBuffers tight = MakeRankBuffers(cell, rank, BlockLayout::kTight);
+      const RankBuffers uniform = MakeRankBuffers(cell, rank, BlockLayout::kUniform);
       for (std::size_t step = 0; step < tight.steps.size(); ++step) {
         EXPECT_EQ(uniform.steps[step].elements, tight.steps[step].elements);
         std::int64_t tokens = 0;
@@ -117,15 +117,15 @@ TEST_P(RankPlanTest, ARingPassesOnNothingButKeysAndValuesInBothLayouts) {
   }
 }
 
-TEST_P(RankPlanTest, ExchangesAreTheSameInBothLayoutsAndHalfAsManyWordsInBf16) {
+TEST_P(RankBuffersTest, ExchangesAreTheSameInBothLayoutsAndHalfAsManyWordsInBf16) {
   const int ranks = GetParam();
   for (const Scenario& scenario : Scenarios()) {
     Cell cell = MakeTestCell(scenario, Family::kUlysses, ranks, {ranks, 1});
     for (int rank = 0; rank < ranks; ++rank) {
       cell.key.dtype = DType::kF32;
-      const RankBuffers tight = MakeRankPlan(cell, rank, BlockLayout::kTight);
+      const RankBuffers tight = MakeRankBuffers(cell, rank, BlockLayout::kTight);
       cell.key.dtype = DType::kBf16;
-      const RankBuffers uniform = MakeRankPlan(cell, rank, BlockLayout::kUniform);
+      const RankBuffers uniform = MakeRankBuffers(cell, rank, BlockLayout::kUniform);
       for (std::size_t round = 0; round < tight.words.size(); ++round) {
         EXPECT_EQ(uniform.rounds[round].send_counts, tight.rounds[round].send_counts);
         EXPECT_EQ(tight.words[round].send_counts, tight.rounds[round].send_counts);
@@ -140,20 +140,20 @@ TEST_P(RankPlanTest, ExchangesAreTheSameInBothLayoutsAndHalfAsManyWordsInBf16) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, RankPlanTest, ::testing::Values(1, 2, 3, 4, 8));
+INSTANTIATE_TEST_SUITE_P(Ranks, RankBuffersTest, ::testing::Values(1, 2, 3, 4, 8));
 
-TEST(RankPlanOddTest, ATypeWhoseRowsAreNoWholeWordsIsRefused) {
+TEST(RankBuffersOddTest, ATypeWhoseRowsAreNoWholeWordsIsRefused) {
   Scenario odd = Scenarios().front();
   odd.shape.head_dim = 3;
   odd.shape.tokens = 149;
   Cell cell = MakeTestCell(odd, Family::kUlysses, 2, {2, 1});
   cell.key.dtype = DType::kBf16;
   dbsp::testing::ExpectError(ErrorCode::kInternal, {"head_dim 3"}, [&] {
-    (void)MakeRankPlan(cell, 0, BlockLayout::kUniform);
+    (void)MakeRankBuffers(cell, 0, BlockLayout::kUniform);
   });
 }
 
-/// Writes down the order of calls.
+/// Records the order of calls.
 class Recorder final : public RankDriver {
  public:
   void Pack(int round) override { Add("p", round); }
@@ -170,17 +170,17 @@ class Recorder final : public RankDriver {
   void Add(const char* what, int index) { text += what + std::to_string(index) + " "; }
 };
 
-TEST(RankStepsTest, HopsRunBesideAttention) {
+TEST(RankDriverTest, HopsRunBesideAttention) {
   const Cell cell = MakeTestCell(Scenarios().front(), Family::kRing, 3, {1, 3});
   Recorder recorder;
-  RunSteps(cell, true, recorder);
+  DriveRank(cell, true, recorder);
   EXPECT_EQ(recorder.text, "p0 x0 X0 u0 h0 a0 H0 h1 a1 m1 H1 a2 m2 p1 x1 X1 u1 ");
 }
 
-TEST(RankStepsTest, TheNextChunksExchangeRunsUnderAttention) {
+TEST(RankDriverTest, TheNextChunksExchangeRunsUnderAttention) {
   const Cell cell = MakeTestCell(Scenarios().front(), Family::kUlysses, 2, {2, 1}, 2.0, 7, 2);
   Recorder recorder;
-  RunSteps(cell, false, recorder);
+  DriveRank(cell, false, recorder);
   EXPECT_EQ(recorder.text, "p0 x0 p1 x1 X0 u0 a0 p2 x2 X1 u1 a1 p3 x3 X2 u2 X3 u3 ");
 }
 

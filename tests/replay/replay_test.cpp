@@ -23,7 +23,7 @@ using ::testing::HasSubstr;
 using testing::SmallPlan;
 using testing::SmallWorkload;
 
-/// Masks, plan and options of a replay that works.
+/// Masks, plan and options of a valid replay.
 struct Case {
   explicit Case(Family family = Family::kUsp, std::pair<int, int> degrees = {2, 2}, int layers = 2)
       : workload(SmallWorkload(1, layers)),
@@ -245,7 +245,7 @@ TEST(SummaryTest, SegmentErrorsAreSignedAndSumUpPerKind) {
   EXPECT_DOUBLE_EQ(kind.replayed_ns, replayed);
   EXPECT_DOUBLE_EQ(kind.predicted_ns, predicted);
   EXPECT_DOUBLE_EQ(kind.error_ns(), replayed - predicted);
-  // Exchanges are composed from the predictions: they cannot be off.
+  // The serial transport takes exchange times from the predictions, so their error is 0.
   EXPECT_EQ(summary.kind[SegmentKind::kExchange].error_ns(), 0);
   EXPECT_EQ(RelativeError(0, 5), std::nullopt);
   EXPECT_DOUBLE_EQ(RelativeError(4, 5).value(), 0.25);

@@ -10,6 +10,7 @@
 #include "planner/placement/chunked.h"
 #include "planner/timeline/chunks.h"
 #include "replay/verify.h"
+#include "replay/work_check.h"
 #include "tests/core/expect_error.h"
 #include "tests/replay/cases.h"
 
@@ -166,7 +167,7 @@ TEST(ThreadsTransportTest, SegmentsOfARankFollowEachOtherAndEndWithTheMakespan) 
   for (const Timeline& run : runs) {
     // Per rank 2 rounds of pack, exchange, unpack, 4 attentions, 3 hops, and merges where some are.
     std::ptrdiff_t merges = 0;
-    for (const auto& step : cell.work.merge_rows) {
+    for (const auto& step : cell.volumes.merge_rows) {
       merges += std::ranges::count_if(step, [](std::int64_t rows) { return rows > 0; });
     }
     ASSERT_EQ(std::ssize(run.segments), 4 * 13 + merges);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verification must be able to fail: schedules broken on purpose, outputs that are off.
+// The verification detects faults: broken schedules and wrong outputs.
 #include "replay/verify.h"
 
 #include <gmock/gmock.h>
@@ -13,6 +13,7 @@
 
 #include "replay/reference.h"
 #include "replay/replay.h"
+#include "replay/work_check.h"
 #include "tests/core/expect_error.h"
 #include "tests/replay/cases.h"
 
@@ -107,7 +108,7 @@ TEST(VerifyTest, FindsAKeyBlockThatNeverArrived) {
 
 TEST(VerifyTest, FindsAQueryBlockInTheWrongPlace) {
   Cell cell = UlyssesOfThree();
-  // Two Q blocks of one head change places on the way: every row still is written once.
+  // Two Q blocks of one head are swapped in the exchange. Every row is still written once.
   const auto rename = [](std::vector<BlockItem>& items, int from, int to) {
     for (BlockItem& item : items) {
       if (item == BlockItem{Tensor::kO, 0, from}) {
@@ -123,7 +124,7 @@ TEST(VerifyTest, FindsAQueryBlockInTheWrongPlace) {
         std::ranges::find(items, BlockItem{Tensor::kO, 0, 1}) == items.end()) {
       continue;
     }
-    // The receiver writes the rows of block 0 twice and those of block 1 never.
+    // The receiver writes the rows of block 0 twice and the rows of block 1 never.
     swapped = rename(items, 1, 0);
     break;
   }
@@ -136,10 +137,10 @@ TEST(VerifyTest, WorkThatDiffersFromTheAmountsIsNamed) {
   std::vector<CpuRank> ranks = MakeRanks(cell);
   (void)RunThreads(cell, ranks, kOnce, {});
   EXPECT_EQ(WorkProblem(cell, ranks), "");
-  cell.work.rounds[0].bytes[1] += 64;  // rank 0 to rank 1
+  cell.volumes.rounds[0].bytes[1] += 64;  // rank 0 to rank 1
   EXPECT_THAT(WorkProblem(cell, ranks), HasSubstr("rank 0: bytes packed in round 0"));
-  cell.work.rounds[0].bytes[1] -= 64;
-  cell.work.attention[0][2].active_blocks -= 1;
+  cell.volumes.rounds[0].bytes[1] -= 64;
+  cell.volumes.attention[0][2].active_blocks -= 1;
   EXPECT_THAT(WorkProblem(cell, ranks), HasSubstr("rank 2: blocks computed in ring step 0"));
 }
 
@@ -176,8 +177,8 @@ TEST(VerifyTest, TheResultDoesNotDependOnTheNumberOfThreads) {
   EXPECT_EQ(one.max_abs_error, four.max_abs_error);
 }
 
-/// What ranks left, but for what a test takes away. Rows of one (head, query block) are those of a
-/// run that lost a key block, as a merge that skips a ring step leaves them.
+/// Results of ranks with a fault. Rows of one (head, query block) come from a run without one key
+/// block, as if a merge had skipped a ring step.
 class Altered final : public HomeOutputs {
  public:
   explicit Altered(const Cell& cell) : cell_(cell), ranks_(MakeRanks(cell)), sound_(cell, ranks_) {
@@ -213,7 +214,7 @@ class Altered final : public HomeOutputs {
     mask_ = std::move(mask);
     without_.emplace(cell_.shape, mask_, cell_.key, head);
   }
-  float scale = 1;  ///< of every log-sum-exp
+  float scale = 1;  ///< factor of every log-sum-exp
 
  private:
   [[nodiscard]] bool Lost(int head, std::int64_t token) const {
@@ -228,7 +229,7 @@ class Altered final : public HomeOutputs {
   std::optional<HeadReference> without_;
 };
 
-/// 4 heads, 8 x 64 blocks of 32 x 8 tokens, everything kept.
+/// 4 heads, 8 x 64 blocks of 32 x 8 tokens, all blocks active.
 Cell RingOfFour() {
   return MakeTestCell(
       {"long rows", {4, 16, 512, {32, 8}}, 2.0, false, 0}, Family::kRing, 4, {1, 4});
@@ -288,7 +289,7 @@ TEST(ReferenceTest, OneKeyTokenGivesItsValueRow) {
   const AttentionShape shape{1, 8, 9, {3, 4}};
   BlockMask mask(shape.q_blocks(), shape.k_blocks());
   mask.Set(1, 2);
-  const FillKey key{.seed = 5, .step = 0, .layer = 0};
+  const InputKey key{.seed = 5, .step = 0, .layer = 0};
   const HeadReference reference(shape, mask, key, 0);
   std::vector<double> out(8, 1.0);
   std::vector<double> scratch;
@@ -305,7 +306,7 @@ TEST(ReferenceTest, OneKeyTokenGivesItsValueRow) {
 TEST(ReferenceTest, TwoKeysAreWeighedBySoftmax) {
   const AttentionShape shape{1, 4, 2, {2, 2}};
   const BlockMask mask = BlockMask::Full(1, 1);
-  const FillKey key{.seed = 9, .step = 3, .layer = 1};
+  const InputKey key{.seed = 9, .step = 3, .layer = 1};
   std::vector<float> q(4);
   std::vector<float> k0(4);
   std::vector<float> k1(4);
@@ -342,7 +343,7 @@ TEST(FillTest, HasMeanZeroAndVarianceOneAndDependsOnEveryPartOfItsPlace) {
   }
   EXPECT_NEAR(sum / 4096, 0, 0.06);  // 4 standard errors
   EXPECT_NEAR(squares / 4096, 1, 0.06);
-  const auto other = [](const FillKey& key, Tensor tensor, int head, std::int64_t token) {
+  const auto other = [](const InputKey& key, Tensor tensor, int head, std::int64_t token) {
     std::vector<float> values(8);
     FillRow(key, tensor, head, token, values);
     return values;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernel bodies that make key lists out of bitmasks: count, scan, compact, arrange. The same lists
-// as kernels/key_lists.h. Launchers: list_builders.h.
+// Kernel bodies that make key lists from bitmasks: count, scan, compact, arrange. The lists equal
+// those of kernels/key_lists.h. The launchers are in list_builders.h.
 #pragma once
 
 #include "kernels/gpu/gather/list_args.h"
@@ -11,9 +11,9 @@ namespace dbsp::kernels::gpu::gather {
 
 constexpr int kListThreads = 256;
 constexpr int kListWarps = kListThreads / 32;
-constexpr std::uint32_t kMaxKeys = 0x7FFFFFFF;  ///< what 32-bit offsets hold
+constexpr std::uint32_t kMaxKeys = 0x7FFFFFFF;  ///< largest 32-bit offset
 
-/// shared bytes of the bodies below: one word per warp, one per thread
+/// Bytes of dynamic shared memory of the kernel bodies below.
 constexpr int kCountSharedBytes = kListWarps * 4;
 constexpr int kScanSharedBytes = kListThreads * 4;
 constexpr int kCompactSharedBytes = 2 * kListWarps * 4;
@@ -36,14 +36,15 @@ DBSP_KERNEL_CODE int LowestBit(std::uint32_t word) {
 #endif
 }
 
+/// Sum of `value` over the warp, in every lane.
 DBSP_KERNEL_CODE int WarpSum(int value) {
   DBSP_UNROLL
   for (int mask = 1; mask < 32; mask *= 2) value += isa::ShuffleXor(value, mask);
   return value;
 }
 
-/// Sum of `value` over the lanes below this one, and over all lanes. Each step doubles the group of
-/// lanes that knows its own prefix: the upper half adds the lower half's sum.
+/// Sums of `value` over the lanes below this one and over all lanes. Every step doubles the size of
+/// the groups whose prefixes are known: the upper half adds the sum of the lower half.
 struct WarpPrefix {
   int below = 0;
   int all = 0;
@@ -60,9 +61,10 @@ DBSP_KERNEL_CODE WarpPrefix WarpPrefixOf(int value) {
   return prefix;
 }
 
-/// The same over the block; every thread takes part. `slot` alternates between calls, so that one
-/// synchronisation per call is enough: who is one call ahead writes the other slot, and none can be
-/// two ahead.
+/// The same sums over the thread block. All threads call it.
+/// slot  alternates between 0 and 1 from call to call, so that one synchronisation per call
+/// suffices: a
+///       thread that is one call ahead writes the other slot, and no thread can be two calls ahead
 DBSP_KERNEL_CODE WarpPrefix BlockPrefixOf(int value, int slot) {
   const int warp = isa::ThreadIndex() / 32;
   const WarpPrefix mine = WarpPrefixOf(value);
@@ -79,7 +81,8 @@ DBSP_KERNEL_CODE WarpPrefix BlockPrefixOf(int value, int slot) {
   return block;
 }
 
-/// begin[row + 1] = set bits of the row. Any grid; kListThreads threads.
+/// begin[row + 1] = number of set bits of the row.
+/// launch  kListThreads threads, kCountSharedBytes of shared memory, any grid
 DBSP_KERNEL_CODE void CountRows(const BitListArgs& args) {
   const std::uint32_t sums = isa::SharedAddress(isa::SharedBase());
   for (int row = isa::BlockIndex(); row < args.rows; row += isa::GridSize()) {
@@ -102,14 +105,15 @@ DBSP_KERNEL_CODE void CountRows(const BitListArgs& args) {
   }
 }
 
-/// a + b, or kMaxKeys where that is less. Associative for sums up to kMaxKeys each.
+/// min(a + b, kMaxKeys). Associative for operands up to kMaxKeys.
 DBSP_KERNEL_CODE std::uint32_t SaturatingSum(std::uint32_t a, std::uint32_t b) {
   return a + b < kMaxKeys ? a + b : kMaxKeys;
 }
 
-/// Makes the counts in begin[1 ..] ends of rows and sets begin[0] = 0. One block: there are tens of
-/// thousands of rows, microseconds of work. A total that does not fit 32 bits saturates at 2^31
-/// - 1.
+/// Replaces the counts in begin[1 ..] by ends of rows and sets begin[0] = 0. A total that does not
+/// fit 32 bits becomes 2^31 - 1. launch  one thread block of kListThreads threads, kScanSharedBytes
+/// of shared memory; it takes
+///         microseconds for tens of thousands of rows
 DBSP_KERNEL_CODE void ScanCounts(const BitListArgs& args) {
   const std::uint32_t sums = isa::SharedAddress(isa::SharedBase());
   const int thread = isa::ThreadIndex();
@@ -133,8 +137,9 @@ DBSP_KERNEL_CODE void ScanCounts(const BitListArgs& args) {
   if (thread == 0) isa::StoreGlobal<std::int32_t>(args.begin, 0);
 }
 
-/// Writes the keys of each row to list[begin[row] ..], ascending; what would lie at or past
-/// `capacity` is left out. Any grid; kListThreads threads.
+/// Writes the keys of each row to list[begin[row] ..], ascending. Entries at index `capacity` and
+/// above are not written. launch  kListThreads threads, kCompactSharedBytes of shared memory, any
+/// grid
 DBSP_KERNEL_CODE void CompactRows(const BitListArgs& args) {
   int slot = 0;
   for (int row = isa::BlockIndex(); row < args.rows; row += isa::GridSize()) {
@@ -154,8 +159,8 @@ DBSP_KERNEL_CODE void CompactRows(const BitListArgs& args) {
   }
 }
 
-/// First i in [low, high) with keys[i] - i >= value, else high. In an ascending list keys[i] - i
-/// never falls and is constant along a run of consecutive keys.
+/// First i in [low, high) with keys[i] - i >= value, or high. In an ascending list keys[i] - i does
+/// not decrease and is constant within a run of consecutive keys.
 DBSP_KERNEL_CODE int FirstAtLeast(const std::int32_t* keys, int low, int high, int value) {
   while (low < high) {
     const int middle = low + (high - low) / 2;
@@ -168,7 +173,8 @@ DBSP_KERNEL_CODE int FirstAtLeast(const std::int32_t* keys, int low, int high, i
   return low;
 }
 
-/// Whether slot i of an ascending list lies in one of the whole pieces its run is cut into.
+/// True when entry i of an ascending list is in one of the full pieces of kPieceKeys keys of its
+/// run.
 DBSP_KERNEL_CODE bool InWholePiece(const std::int32_t* keys, int count, int i) {
   const int value = isa::LoadGlobal(keys + i) - i;
   const int first = FirstAtLeast(keys, 0, i, value);
@@ -176,8 +182,8 @@ DBSP_KERNEL_CODE bool InWholePiece(const std::int32_t* keys, int count, int i) {
   return i - first < (last - first) / kPieceKeys * kPieceKeys;
 }
 
-/// ArrangeRuns of kernels/key_lists.h: whole pieces of consecutive keys first, then the rest. Any
-/// grid; kListThreads threads.
+/// ArrangeRuns of kernels/key_lists.h: full pieces of consecutive keys first, then the other keys.
+/// launch  kListThreads threads, kArrangeSharedBytes of shared memory, any grid
 DBSP_KERNEL_CODE void ArrangeRows(const ArrangeArgs& args) {
   int slot = 0;
   for (int row = isa::BlockIndex(); row < args.rows; row += isa::GridSize()) {
@@ -196,7 +202,7 @@ DBSP_KERNEL_CODE void ArrangeRows(const ArrangeArgs& args) {
       const bool in_piece = i < count && InWholePiece(keys, count, i);
       const WarpPrefix prefix = BlockPrefixOf(in_piece ? 1 : 0, slot);
       slot ^= 1;
-      const int before = front + prefix.below;  // slots below i that go to the front
+      const int before = front + prefix.below;  // number of entries below i that move to the front
       if (i < count) {
         const int at = in_piece ? before : pieces + i - before;
         isa::StoreGlobal(args.to + base + at, isa::LoadGlobal(keys + i));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gather kernels as rows of the variant table. Lists may be ascending or as ArrangeRuns of
-// kernels/key_lists.h leaves them; sm_count counts multiprocessors, of which the kernels for 64
-// queries run two thread blocks on each.
+// The gather kernels as rows of the variant table. Lists may be ascending, or in the order of
+// ArrangeRuns (kernels/key_lists.h). The kernels for 64 queries run two thread blocks on each of
+// the AttentionCall::sm_count SMs.
 #pragma once
 
 #include <span>
@@ -13,7 +13,7 @@ namespace dbsp::kernels::gpu::gather {
 
 std::span<const Variant> Variants();
 
-/// Checks, then enqueues kernel `Kernel` of tiles.h. Instantiated in gather_sm90.cu.
+/// Checks the call, then enqueues kernel `Kernel` of tiles.h. Instantiated in gather_sm90.cu.
 template <class Kernel>
 void Launch(const AttentionCall& call);
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gather-sparse attention for compute capability 9.0: lists of single keys, whose rows a producer
-// warpgroup packs into tiles for the block-sparse kernel's consumers. Design:
+// Gather-sparse attention for compute capability 9.0: lists of single keys. A producer warpgroup
+// packs their rows into tiles for the consumers of the block-sparse kernel. Design:
 // docs/design/0010-gather-sparse.md.
 //
-// launch   Layout::kThreads threads, Layout::kSharedBytes of shared memory, any grid; *counter = 0
-//          before it
-// deterministic  a tile is computed by one thread block in the order of its list
+// launch         Layout::kThreads threads, Layout::kSharedBytes of dynamic shared memory, any grid;
+//                *counter is 0
+// deterministic  one thread block computes a tile in the order of its list
 #pragma once
 
 #include "kernels/gpu/gather/key_producer.h"
@@ -17,6 +17,7 @@
 
 namespace dbsp::kernels::gpu::gather {
 
+/// The kernel, for one thread block.
 template <sm90::Tile kTile>
 DBSP_KERNEL_CODE void RunBlock(const Arguments& args) {
   static_assert(kTile.gather, "RunBlock of sm90/kernel.h is for lists of blocks");
@@ -27,7 +28,8 @@ DBSP_KERNEL_CODE void RunBlock(const Arguments& args) {
   if (warp < 4) {
     isa::RegistersDecrease<kTile.producer_registers>();
     KeyProducer<kTile>(args, shared).Run();
-    // Every producer warp loads; when nothing is left to load, the last tiles still compute.
+    // All producer warps load. After the last load they fill empty entries while the last tiles
+    // compute.
     sm90::FillEmptyEntries<kTile.head_dim, kTile.q_block, 1>(
         args.work, 4 * isa::BlockIndex() + warp, 4 * isa::GridSize());
   } else {

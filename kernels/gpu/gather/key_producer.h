@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loading side of the gather kernel: a warpgroup that packs the K and V rows of listed keys
-// into the tiles that the block-sparse kernel's consumers (sm90/consumer.h) multiply.
+// Producer of the gather kernel: a warpgroup that packs the K and V rows of listed keys into tiles
+// for the consumers of the block-sparse kernel (sm90/consumer.h).
 //
-// Eight threads fetch one 128-byte panel row by cp.async, 16 rows at a time. A group of 64 slots of
-// a list whose keys are consecutive comes by TMA instead, without a test per key: lists ascend
-// within a group, so that its first and last key tell. LaunchArrangeRuns makes as many such groups
-// as a list's runs allow; any list is right. The step at a list's end, which may be short, comes
-// first and alone is padded with zeros and masked.
+// Eight threads copy one 128-byte panel row by cp.async, 16 rows at a time. A group of 64 list
+// entries with consecutive keys is loaded by TMA instead. Lists ascend within a group, so its first
+// and last key show whether the keys are consecutive. LaunchArrangeRuns maximises the number of
+// such groups; the result does not depend on it. The step at the end of a list comes first. Only
+// this step may be short; it is padded with zeros and masked.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 
 namespace dbsp::kernels::gpu::gather {
 
-/// What the consumers' arguments lack: where rows lie that no tensor map is asked for.
+/// Arguments of the consumers, and the tensors whose rows cp.async reads without a tensor map.
 struct Arguments : sm90::Arguments {
   TensorView k_rows;
   TensorView v_rows;
@@ -38,7 +38,7 @@ class KeyProducer {
         chunk_(isa::ThreadIndex() % kRowThreads),
         row_(isa::ThreadIndex() / kRowThreads) {}
 
-  /// By the 128 threads of the producer warpgroup.
+  /// Called by the 128 threads of the producer warpgroup.
   DBSP_KERNEL_CODE void Run() {
     if (leader_) {
       isa::PrefetchTensorMap(&args_.q);
@@ -54,7 +54,7 @@ class KeyProducer {
       if (message.row == sm90::kNoMoreTiles) break;
       LoadTile(message);
     }
-    // Copies that nobody waits for could land in a block that is no more.
+    // The thread block must not end before its copies have landed.
     isa::CopyAsyncCommit();
     isa::CopyAsyncWait<0>();
   }
@@ -66,26 +66,26 @@ class KeyProducer {
   static constexpr int kPieces = kTile.keys / kPieceKeys;
   static constexpr int kNone = -1;
 
-  /// What this thread fetches of a step: its rows' keys, and the first key of every piece.
+  /// Keys of the rows that this thread copies in a step, and the first key of every piece.
   struct Slots {
-    int key[kRowsEach];  ///< kNone: padding
-    int piece[kPieces];  ///< kNone: key by key
+    int key[kRowsEach];  ///< kNone for padding
+    int piece[kPieces];  ///< kNone where rows are copied key by key
   };
 
-  /// Tells consumers and the other producers of the next tile that has keys, and takes a number for
-  /// the one after it, whose latency this tile's loads hide.
+  /// Sends the next tile with keys to the consumers and the other producer threads. Then takes the
+  /// next entry from the counter; the loads of this tile hide the latency of the atomic.
   DBSP_KERNEL_CODE void SendNext() {
     for (; next_ < work_.ordered_tiles; next_ = isa::AtomicAdd(work_.counter, 1)) {
       const int tile = isa::LoadGlobal(work_.order + next_);
       const int keys =
           isa::LoadGlobal(work_.begin + tile + 1) - isa::LoadGlobal(work_.begin + tile);
       if (keys == 0) continue;
-      const sm90::TilePlace place = sm90::PlaceOf(work_, tile, kTile.q_block);
+      const TilePosition position = sm90::PositionOf(work_, tile, kTile.q_block);
       sm90::SendMessage<kTile>(shared_,
                                sent_,
-                               {static_cast<std::uint32_t>(place.row),
-                                static_cast<std::uint32_t>(place.head),
-                                static_cast<std::uint32_t>(place.batch),
+                               {static_cast<std::uint32_t>(position.row),
+                                static_cast<std::uint32_t>(position.head),
+                                static_cast<std::uint32_t>(position.batch),
                                 static_cast<std::uint32_t>(keys)});
       next_ = isa::AtomicAdd(work_.counter, 1);
       return;
@@ -94,11 +94,11 @@ class KeyProducer {
   }
 
   DBSP_KERNEL_CODE void LoadTile(const sm90::Message& message) {
-    place_ = {static_cast<int>(message.row),
-              static_cast<int>(message.head),
-              static_cast<int>(message.batch)};
-    const int tile =
-        (place_.batch * work_.heads + place_.head) * work_.q_blocks + place_.row / kTile.q_block;
+    position_ = {static_cast<int>(message.batch),
+                 static_cast<int>(message.head),
+                 static_cast<int>(message.row)};
+    const int tile = (position_.batch * work_.heads + position_.head) * work_.q_blocks +
+                     position_.row / kTile.q_block;
     const std::int32_t* list = work_.list + isa::LoadGlobal(work_.begin + tile);
     const auto count = static_cast<int>(message.work);
     k_ = HeadRows(args_.k_rows);
@@ -106,11 +106,11 @@ class KeyProducer {
     int first = (count - 1) / kTile.keys * kTile.keys;
     Slots slots = ReadSlots(list, first, count);
     for (bool q_loaded = false; first >= 0; first -= kTile.keys) {
-      // The next step's keys are under way while this step waits for its buffer.
+      // The keys of the next step load while this step waits for its buffer.
       const Slots next = first > 0 ? ReadSlots(list, first - kTile.keys, count) : slots;
       LoadStep(slots);
       slots = next;
-      // Behind the first step, which needs the tile before only to leave a buffer, not to end.
+      // After the first step: Q needs the previous tile to end, the first step only a free buffer.
       if (leader_ && !q_loaded) LoadQ();
       q_loaded = true;
     }
@@ -145,8 +145,8 @@ class KeyProducer {
     kv_.Next();
   }
 
-  /// One operand of a step into the tile at `to`. `full` completes when the bytes of the boxes have
-  /// come and every thread's copies have landed.
+  /// Loads one operand of a step into the tile at `to`. The barrier `full` completes when the bytes
+  /// of the TMA boxes and the copies of all threads have landed.
   DBSP_KERNEL_CODE void Load(const Slots& slots,
                              const isa::TensorMap* map,
                              const std::uint8_t* rows,
@@ -157,7 +157,7 @@ class KeyProducer {
     DBSP_UNROLL
     for (int i = 0; i < kRowsEach; ++i) {
       if (slots.piece[i * kRowsAtOnce / kPieceKeys] != kNone) continue;
-      // Padding is written as zeros: its weights are 0, but 0 * NaN of stale bytes would not be.
+      // Padding is written as zeros: its weights are 0, but 0 * NaN is NaN.
       const bool real = slots.key[i] != kNone;
       const std::uint8_t* from = real ? rows + slots.key[i] * (token_stride * 2) : rows;
       const std::uint32_t row = to + isa::SwizzledOffset(kRowsAtOnce * i + row_, chunk_);
@@ -169,7 +169,7 @@ class KeyProducer {
     isa::CopyAsyncBarrierArrive(full);
   }
 
-  /// The pieces of a step, and the arrival that announces their bytes.
+  /// Loads the pieces of a step by TMA, after an arrival that expects their bytes.
   DBSP_KERNEL_CODE void LoadPieces(const Slots& slots,
                                    const isa::TensorMap* map,
                                    std::uint32_t to,
@@ -189,8 +189,8 @@ class KeyProducer {
                      map,
                      64 * panel,
                      slots.piece[p],
-                     place_.head,
-                     place_.batch,
+                     position_.head,
+                     position_.batch,
                      full,
                      isa::kEvictLast);
       }
@@ -206,19 +206,20 @@ class KeyProducer {
       isa::TmaLoad(shared_ + L::kQ + q_.slot * L::kQBytes + p * L::kQPanelBytes,
                    &args_.q,
                    64 * p,
-                   place_.row,
-                   place_.head,
-                   place_.batch,
+                   position_.row,
+                   position_.head,
+                   position_.batch,
                    full,
                    isa::kEvictFirst);
     }
     q_.Next();
   }
 
-  /// This thread's chunk of the tile's head, row 0.
+  /// Address of this thread's chunk of row 0 in the tile's head.
   DBSP_KERNEL_CODE const std::uint8_t* HeadRows(const TensorView& view) const {
     return static_cast<const std::uint8_t*>(view.data) +
-           2 * (place_.batch * view.batch_stride + place_.head * view.head_stride) + 16 * chunk_;
+           2 * (position_.batch * view.batch_stride + position_.head * view.head_stride) +
+           16 * chunk_;
   }
   DBSP_KERNEL_CODE std::uint32_t Full(int barriers) const {
     return shared_ + barriers + 8 * kv_.slot;
@@ -230,8 +231,8 @@ class KeyProducer {
   bool leader_;
   int chunk_;
   int row_;
-  int next_ = 0;  ///< the leader's: the order's entry it has taken from the counter
-  sm90::TilePlace place_;
+  int next_ = 0;  ///< leader only: the entry of the order taken from the counter
+  TilePosition position_;
   const std::uint8_t* k_ = nullptr;
   const std::uint8_t* v_ = nullptr;
   sm90::Cursor<sm90::kMessageSlots> sent_;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernels of the list builders are told, between list_builders.cpp, which checks,
-// list_builders.cu, which launches (nvcc cannot parse what core/error.h includes), and the bodies.
+// Kernel arguments of the list builders. list_builders.cpp checks calls and list_builders.cu
+// launches the kernels, because nvcc cannot parse the headers that core/error.h includes.
 //
-// Rows of bits are 32-bit words; a row of BlockMask is twice its words_per_row() of them.
+// Rows of bits are 32-bit words. A row of a BlockMask has 2 * words_per_row() of them.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,11 @@ struct BitListArgs {
 struct ArrangeArgs {
   const std::int32_t* begin = nullptr;  ///< [rows + 1]
   const std::int32_t* from = nullptr;  ///< ascending within a row
-  std::int32_t* to = nullptr;  ///< as from, other memory
+  std::int32_t* to = nullptr;  ///< same shape; must not overlap from
   int rows = 0;
 };
 
-/// Shapes and addresses that both predictors take.
+/// Shapes and addresses of both predictors.
 struct KeyBitsArgs {
   TensorView q;
   TensorView k;
@@ -49,12 +49,12 @@ struct ThresholdArgs : KeyBitsArgs {
 
 struct TopCdfArgs : KeyBitsArgs {
   std::uint32_t* pooled = nullptr;  ///< [tiles][head_dim] bf16
-  float* scores = nullptr;  ///< [tiles][words_per_row * 32], raw: not yet times scale
+  float* scores = nullptr;  ///< [tiles][words_per_row * 32], without the factor scale
   float scale = 1.0F;
   float tau = 0.9F;
 };
 
-/// Defined in list_builders.cu. errors Error{kUnavailable} for a refused launch
+/// Defined in list_builders.cu. errors Error{kUnavailable} when the launch fails
 void EnqueueKeyLists(const BitListArgs& args, void* stream);
 void EnqueueArrangeRuns(const ArrangeArgs& args, void* stream);
 void EnqueueThresholdBits(const ThresholdArgs& args, int head_dim, void* stream);

@@ -41,7 +41,8 @@ void RequireView(const char* what, const char* name, const TensorView& view) {
        view.token_stride);
 }
 
-/// Fills what both predictors share into `args`; false where there is nothing to do.
+/// Checks the call and fills the arguments of both predictors. Returns false when there are no
+/// tiles.
 bool FillArgs(const char* what, const KeyBitsCall& call, gather::KeyBitsArgs& args) {
   const AttentionShape& shape = call.shape;
   if (shape.head_dim != 64 && shape.head_dim != 128) {

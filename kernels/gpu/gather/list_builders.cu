@@ -36,11 +36,11 @@ __global__ void __launch_bounds__(kSelectThreads, 1) SelectTopCdfKernel(const To
   SelectTopCdf(args);
 }
 
-/// A block per row, up to what keeps any device busy; the bodies stride over the rest.
+/// One thread block per row up to kMaxBlocks; the kernel bodies stride over the remaining rows.
 constexpr int kMaxBlocks = 65535;
 unsigned RowGrid(int rows) { return static_cast<unsigned>(rows < kMaxBlocks ? rows : kMaxBlocks); }
 
-/// More than 48 KiB of dynamic shared memory is given only where the kernel has asked for it.
+/// Sets the limit of dynamic shared memory, which is 48 KiB by default, and launches the kernel.
 template <typename Args>
 void Launch(const char* name,
             void (*kernel)(Args),

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Key lists made on the device: bitmasks to lists, and FG-Attn's two predictors to bitmasks. The
-// CPU's forms are in kernels/key_lists.h. All enqueue on `stream` and return; pointers are device
-// addresses, rows are tiles as in attention.h.
+// Key lists made on the device: from bitmasks to lists, and from FG-Attn's two predictors to
+// bitmasks. kernels/key_lists.h has the CPU functions. All launches are asynchronous on `stream`.
+// Pointers are device addresses, and rows are tiles as in attention.h.
 //
-// Rows of bits are words_per_row = KeyWords(k_tokens) 32-bit words, a BlockMask's row as it lies.
+// A row of bits is KeyWords(k_tokens) 32-bit words, the memory layout of a BlockMask row.
+//
+// errors  of every function: Error{kInvalidArgument} for negative sizes or missing memory;
+//         Error{kUnavailable} with the CUDA runtime's text when the launch fails
 #pragma once
 
 #include <cstdint>
@@ -24,15 +27,13 @@ struct KeyListCall {
   std::int32_t capacity = 0;
   void* stream = nullptr;
 };
-/// begin = row offsets, list = ascending keys of each row. begin[tiles] is what the lists need: a
-/// value above `capacity` says that the list is cut off there and must not be used; 2^31 - 1 may
-/// stand for more, then launch fewer heads at a time.
-/// errors  Error{kInvalidArgument} for sizes below 0 or missing memory, Error{kUnavailable} in the
-///         runtime's words for a refused launch; so with all functions here
+/// Writes row offsets to `begin` and the ascending keys of each row to `list`. begin[tiles] is the
+/// length that the list needs. When it exceeds `capacity`, the list is cut off and must not be
+/// used. The value 2^31 - 1 means that many keys or more; then launch fewer heads per call.
 void LaunchKeyLists(const KeyListCall& call);
 
-/// to = the lists of `from` with whole pieces of 64 consecutive keys first (ArrangeRuns of
-/// kernels/key_lists.h). `from` and `to` are different memory.
+/// Writes the lists of `from` to `to` in the order of ArrangeRuns (kernels/key_lists.h): full
+/// pieces of 64 consecutive keys first. `from` and `to` must not overlap.
 void LaunchArrangeRuns(
     const std::int32_t* begin, const std::int32_t* from, std::int32_t* to, int tiles, void* stream);
 
@@ -44,13 +45,14 @@ struct KeyBitsCall {
   std::uint32_t* words = nullptr;  ///< [tiles][KeyWords(k_tokens)]
   void* stream = nullptr;
 };
-/// Keys whose probability is above `threshold` for any query of the block (KeysAboveThreshold).
-/// lse  [batch][heads][q_tokens] of a dense pass over the same q and k, as attention.h leaves it
+/// Sets the bits of keys whose probability exceeds `threshold` for any query of the block
+/// (KeysAboveThreshold).
+/// lse  [batch][heads][q_tokens] of dense attention over the same q and k (AttentionCall::lse)
 /// requires q_block 64 or 128, threshold in (0, 1)
 void LaunchThresholdBits(const KeyBitsCall& call, const float* lse, float threshold);
 
-/// The most probable keys of the block's mean query up to `tau` (KeysOfTopCdf).
-/// pooled  [tiles][head_dim] bf16, scratch; the means
+/// Sets the bits of the most probable keys of the block's mean query up to `tau` (KeysOfTopCdf).
+/// pooled  [tiles][head_dim] bf16, scratch for the means
 /// scores  [tiles][32 * KeyWords(k_tokens)] floats, scratch: 0.44 GB per head of 924 blocks and
 ///         118,272 keys, so a call takes a few heads
 /// requires q_block >= 1, tau in (0, 1]

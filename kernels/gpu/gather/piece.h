@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+// Size of the groups of consecutive keys in the gather kernel.
 #pragma once
 
 namespace dbsp::kernels::gpu {
 
-/// Consecutive keys that the gather kernel fetches by one tensor copy: rows of its K and V boxes,
-/// and what lists are arranged by (kRunKeys of kernels/key_lists.h).
+/// Number of consecutive keys that the gather kernel loads with one TMA box. Equals kRunKeys of
+/// kernels/key_lists.h, by which lists are arranged.
 constexpr int kPieceKeys = 64;
 
 }  // namespace dbsp::kernels::gpu

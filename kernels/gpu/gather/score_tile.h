@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scores of 16 rows per warp against chunks of 64 keys by mma.sync, for the predictors of key
-// lists. Compute capability 8.0 and up. Both predictors read K once per block of rows and keep
-// nothing but what they decide.
+// Scores of 16 rows per warp with chunks of 64 keys by mma.sync, for the predictors of key lists.
+// Needs compute capability 8.0 or higher. Both predictors read K once per block of rows.
 //
-// Shared tiles are rows of D bf16 whose 16-byte chunks are swizzled by the row's low three bits, so
-// that the eight rows an ldmatrix reads lie in different banks.
+// Shared tiles have rows of D bf16 values. The 16-byte chunks of a row are swizzled by the low
+// three bits of the row, so that the eight rows that an ldmatrix reads are in different banks.
 #pragma once
 
 #include "kernels/gpu/gather/list_args.h"
@@ -14,7 +13,7 @@ namespace dbsp::kernels::gpu::gather {
 
 constexpr int kChunkKeys = 64;
 
-/// One head's rows in global memory.
+/// Rows of one head in global memory.
 struct HeadView {
   const std::uint8_t* data = nullptr;
   std::int64_t row_bytes = 0;
@@ -32,8 +31,8 @@ DBSP_KERNEL_CODE constexpr int ScoreOffset(int row, int chunk) {
   return row * D * 2 + ((chunk ^ (row & 7)) << 4);
 }
 
-/// Starts the copies of rows [first, first + ROWS) of `from` to the tile at `to`; rows past the end
-/// become 0. All THREADS threads.
+/// Starts the copies of rows [first, first + ROWS) of `from` to the tile at `to`. Rows past the end
+/// become 0. All THREADS threads call it.
 template <int D, int ROWS, int THREADS>
 DBSP_KERNEL_CODE void CopyScoreRows(std::uint32_t to, const HeadView& from, int first) {
   constexpr int kChunks = D / 8;
@@ -61,9 +60,8 @@ DBSP_KERNEL_CODE void LoadRows(std::uint32_t (&a)[D / 16][4], std::uint32_t tile
   }
 }
 
-/// s = rows x keys^T over the kChunkKeys keys of the tile at `tile`. s[t][i]: key 8 t + 2 (lane %
-/// 4)
-/// + (i & 1), row lane / 4 + 8 (i / 2).
+/// s = rows x keys^T over the kChunkKeys keys of the tile at `tile`. s[t][i] is the score of key
+/// 8 t + 2 (lane % 4) + (i & 1) and row lane / 4 + 8 (i / 2).
 template <int D>
 DBSP_KERNEL_CODE void ScoreChunk(float (&s)[kChunkKeys / 8][4],
                                  const std::uint32_t (&a)[D / 16][4],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernel body of FG-Attn's cached threshold: QK^T once more, against the LSE a dense pass has left,
-// and one bit per key instead of a softmax. KeysAboveThreshold of kernels/key_lists.h on bf16.
+// Kernel body of FG-Attn's cached threshold: computes QK^T, compares it with the LSE of a dense
+// pass, and writes one bit per key. It is KeysAboveThreshold of kernels/key_lists.h on bf16 inputs.
 #pragma once
 
 #include "kernels/gpu/gather/score_tile.h"
@@ -17,7 +17,7 @@ struct ThresholdTile {
   static constexpr int kSharedBytes = kVotesOffset + 2 * kWarps * 8;
 };
 
-/// Bits of the chunk's keys that some row of this warp wants, the same in every lane.
+/// Bits of the chunk's keys that any row of this warp keeps, equal in every lane.
 struct ChunkVotes {
   std::uint32_t low = 0;
   std::uint32_t high = 0;
@@ -44,15 +44,15 @@ DBSP_KERNEL_CODE ChunkVotes VotesOf(const float (&s)[kChunkKeys / 8][4], const f
   return votes;
 }
 
-/// Raw scores above this are wanted by row `row`; +infinity where there is no such row, or where
-/// the row had no key.
+/// Row `row` keeps keys with raw scores above this value. +infinity for a row past the end and for
+/// a row without keys.
 DBSP_KERNEL_CODE float CutOf(const ThresholdArgs& args, std::int64_t head_row, int row) {
   if (row >= args.q_tokens) return INFINITY;
   const float lse = isa::LoadGlobal(args.lse + head_row + row);
   return lse == -INFINITY ? INFINITY : (lse + args.log_threshold) * args.inverse_scale;
 }
 
-/// The words of query block `tile`. All threads of the block.
+/// Writes the words of query block `tile`. All threads of the thread block call it.
 template <int D, int ROWS>
 DBSP_KERNEL_CODE void ThresholdOneTile(const ThresholdArgs& args, int tile) {
   using Tile = ThresholdTile<D, ROWS>;
@@ -75,7 +75,8 @@ DBSP_KERNEL_CODE void ThresholdOneTile(const ThresholdArgs& args, int tile) {
   std::uint32_t* words = args.words + static_cast<std::int64_t>(tile) * args.words_per_row;
   const int chunks = args.words_per_row / 2;
   for (int c = 0; c <= chunks; ++c) {
-    // One barrier a chunk: chunk c has landed, everybody has finished chunk c - 1 and voted on it.
+    // One barrier per chunk: chunk c has landed, and all warps have stored their votes on chunk c
+    // - 1.
     isa::CopyAsyncWait<0>();
     isa::SyncThreads();
     if (c == 0) LoadRows<D>(a, shared, warp);
@@ -85,7 +86,7 @@ DBSP_KERNEL_CODE void ThresholdOneTile(const ThresholdArgs& args, int tile) {
         word |= isa::LoadShared<std::uint32_t>(votes_at + ((c - 1) % 2 * Tile::kWarps + w) * 8 +
                                                isa::ThreadIndex() * 4);
       }
-      // Keys past the last one have score 0, which a low cut lets pass.
+      // Clears the bits of keys past the end: their score is 0, which may exceed the cut.
       const int left = args.k_tokens - (c - 1) * kChunkKeys - isa::ThreadIndex() * 32;
       if (left < 32) word &= left > 0 ? (1U << left) - 1U : 0U;
       isa::StoreGlobal(words + 2 * (c - 1) + isa::ThreadIndex(), word);
@@ -107,7 +108,8 @@ DBSP_KERNEL_CODE void ThresholdOneTile(const ThresholdArgs& args, int tile) {
   isa::SyncThreads();
 }
 
-/// Any grid, ThresholdTile::kThreads threads, ThresholdTile::kSharedBytes of shared memory.
+/// The kernel.
+/// launch  ThresholdTile::kThreads threads, ThresholdTile::kSharedBytes of shared memory, any grid
 template <int D, int ROWS>
 DBSP_KERNEL_CODE void ThresholdBits(const ThresholdArgs& args) {
   for (int tile = isa::BlockIndex(); tile < args.tiles; tile += isa::GridSize()) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gather kernels, as types. With 128 queries a thread block has a multiprocessor to itself, as
-// in the block-sparse kernel, but one Q buffer and a third stage of K and V instead: gathered rows
-// take longer to come than boxes do. With 64 queries there are two thread blocks of one consumer
-// warpgroup per multiprocessor, so that one computes while the other waits or does its softmax; at
-// head_dim 128 their steps are 64 keys, which is what two of them have registers and shared memory
-// for.
+// The gather kernels, as types. With 128 queries there is one thread block per SM, as in the
+// block-sparse kernel, but with one Q buffer and a third stage of K and V, because gathered rows
+// take longer to arrive than TMA boxes. With 64 queries there are two thread blocks of one consumer
+// warpgroup per SM, so that one computes while the other waits or runs its softmax. At head_dim 128
+// their steps are 64 keys, because registers and shared memory of two thread blocks allow no more.
 #pragma once
 
 #include "kernels/gpu/sm90/sm90_layout.h"
@@ -55,9 +54,9 @@ struct Keys64D64 {
 
 }  // namespace dbsp::kernels::gpu::gather
 
-/// Every kernel, in the table's order; a new one is its description above and a line here. The
-/// table, the instantiations, the launches of a build without CUDA and the emulated ones, and the
-/// tests are made of this list.
+/// All kernels in the order of the table. A new kernel needs a description above and a line here.
+/// The table, the instantiations, the launch functions of builds without CUDA and of the emulator,
+/// and the tests use this list.
 #define DBSP_GATHER_KERNELS(ROW) \
   ROW(Keys128D128)               \
   ROW(Keys64D128)                \

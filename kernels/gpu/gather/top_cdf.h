@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernel bodies of the top-CDF predictor: mean of each query block, its scores against every key,
-// and the cut that keeps the most probable keys up to tau. KeysOfTopCdf of kernels/key_lists.h with
-// the means rounded to bf16, as SpargeAttn keeps them.
+// Kernel bodies of the top-CDF predictor: the mean of each query block, its scores with every key,
+// and the selection of the most probable keys up to tau. It is KeysOfTopCdf of kernels/key_lists.h
+// with means rounded to bf16, as in SpargeAttn.
 #pragma once
 
 #include "kernels/gpu/gather/bit_lists.h"
@@ -13,8 +13,9 @@ namespace dbsp::kernels::gpu::gather {
 constexpr int kPoolThreads = 128;
 constexpr int kPoolSharedBytes = kPoolThreads * 32;  ///< 8 sums per thread
 
-/// pooled = mean of the rows of each query block. Any grid, kPoolThreads threads: 8 channels each,
-/// every kPoolThreads / (D / 8)-th row.
+/// pooled = mean of the rows of each query block. A thread adds 8 channels of every
+/// kPoolThreads / (D / 8)-th row.
+/// launch  kPoolThreads threads, kPoolSharedBytes of shared memory, any grid
 template <int D>
 DBSP_KERNEL_CODE void PoolQueries(const TopCdfArgs& args) {
   constexpr int kChunks = D / 8;
@@ -62,7 +63,8 @@ constexpr int kPooledThreads = kPooledRows * 2;
 template <int D>
 constexpr int kPooledSharedBytes = (kPooledRows + 2 * kChunkKeys) * D * 2;
 
-/// scores = pooled . k for 64 query blocks of one head at a time. Any grid, kPooledThreads threads.
+/// scores = pooled . k for 64 query blocks of one head at a time.
+/// launch  kPooledThreads threads, kPooledSharedBytes of shared memory, any grid
 template <int D>
 DBSP_KERNEL_CODE void PooledScores(const TopCdfArgs& args) {
   constexpr int kKBytes = kChunkKeys * D * 2;
@@ -112,12 +114,12 @@ DBSP_KERNEL_CODE void PooledScores(const TopCdfArgs& args) {
 
 constexpr int kSelectThreads = 128;
 constexpr int kSelectWarps = kSelectThreads / 32;
-/// Sums of weights by digit, low and high words, per thread: [2][kCdfBins][kSelectThreads]. Behind
-/// them the totals of the bins and what the first thread chose.
+/// Sums of weights by digit and thread, low and high words: [2][kCdfBins][kSelectThreads]. They are
+/// followed by the totals of the bins and the cut chosen by the first thread.
 constexpr int kSelectBinsBytes = 2 * kCdfBins * kSelectThreads * 4;
 constexpr int kSelectSharedBytes = kSelectBinsBytes + 2 * kCdfBins * 4 + 16;
 
-/// Largest of the row's scores, the same in every thread.
+/// Largest score of the row, in every thread.
 DBSP_KERNEL_CODE float RowMax(const float* scores, int count, std::uint32_t shared) {
   float max = -INFINITY;
   for (int j = isa::ThreadIndex(); j < count; j += kSelectThreads) {
@@ -140,15 +142,15 @@ DBSP_KERNEL_CODE std::uint32_t WeightOf(float score, float max, float scale_log2
   return CdfWeight(isa::Exp2((score - max) * scale_log2));
 }
 
-/// What the first thread carries from digit to digit and hands to the others.
+/// State of the selection between digits, in the first thread.
 struct CutState {
   std::uint32_t cut = 0;
   std::uint64_t above = 0;
   std::uint64_t target = 0;
 };
 
-/// Adds the weights that match the cut so far to this thread's own bins; no other thread adds to
-/// them, so that nothing depends on an order.
+/// Adds the weights that match the digits of the cut found so far to this thread's own bins. No
+/// other thread adds to them, so the result does not depend on an order.
 DBSP_KERNEL_CODE void FillBins(
     const float* scores, int count, float max, float scale_log2, std::uint32_t cut, int digit) {
   const std::uint32_t mine = isa::SharedAddress(isa::SharedBase()) + isa::ThreadIndex() * 4;
@@ -170,7 +172,7 @@ DBSP_KERNEL_CODE void FillBins(
   }
 }
 
-/// Thread b < kCdfBins sums bin b over threads; it starts at its own column, so that the 32 threads
+/// Thread b < kCdfBins adds bin b over all threads. It starts at column b, so that the 32 threads
 /// read different banks.
 DBSP_KERNEL_CODE void ReduceBins(std::uint32_t shared) {
   const int bin = isa::ThreadIndex();
@@ -189,7 +191,7 @@ DBSP_KERNEL_CODE void ReduceBins(std::uint32_t shared) {
                                   static_cast<std::uint32_t>(sum >> 32U));
 }
 
-/// The first thread's choice of one digit; every thread returns the cut.
+/// The first thread chooses one digit. Every thread returns the cut.
 DBSP_KERNEL_CODE std::uint32_t ChooseDigit(CutState& state,
                                            int digit,
                                            float tau,
@@ -214,7 +216,8 @@ DBSP_KERNEL_CODE std::uint32_t ChooseDigit(CutState& state,
   return isa::LoadShared<std::uint32_t>(cut_at);
 }
 
-/// words = the keys of each row by top-CDF. Any grid, kSelectThreads threads.
+/// words = the keys of each row by top-CDF.
+/// launch  kSelectThreads threads, kSelectSharedBytes of shared memory, any grid
 DBSP_KERNEL_CODE void SelectTopCdf(const TopCdfArgs& args) {
   constexpr float kLog2E = 1.44269504088896340736F;
   const std::uint32_t shared = isa::SharedAddress(isa::SharedBase());

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every function of device.cuh in a kernel of its own kind, so that ptxas reads all of the inline
-// PTX in every build that has nvcc. Nothing launches these kernels.
+// Uses every function of device.cuh, so that ptxas assembles all inline PTX in every build with
+// nvcc. These kernels are never launched.
 #include "kernels/gpu/isa/isa.h"
 
 namespace dbsp::kernels::gpu::isa::check {
 
-/// Two ldmatrix, one product: what a kernel for compute capability 8.0 does with a warp.
+/// Two ldmatrix and one mma.sync by one warp, for compute capability 8.0.
 __device__ void MatrixStep(std::uint32_t shared, float (&d)[4]) {
   std::uint32_t a[4];
   std::uint32_t b[4];

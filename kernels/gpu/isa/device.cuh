@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The instruction layer as inline PTX. Only isa.h includes this file.
 //
-// There is no fallback for an older architecture: a kernel that uses an sm_90a instruction in a
-// source compiled for less is refused by ptxas, which is louder than a trap at run time. What is
-// marked "sm_80" works from compute capability 8.0 on, the rest needs sm_90a.
-// source  PTX ISA 9.0, section of each instruction
+// There is no fallback for older architectures: ptxas rejects a source that uses an sm_90a
+// instruction and is compiled for an older one. Sections marked "sm_80" work from compute
+// capability 8.0 on; the others need sm_90a. source  PTX ISA 9.0, section of each instruction
 #pragma once
 
 #include <cuda.h>
@@ -19,7 +18,7 @@ namespace dbsp::kernels::gpu::isa {
 
 using TensorMap = CUtensorMap;
 
-// --- where am I (sm_80) ---
+// --- thread and block index (sm_80) ---
 
 DBSP_KERNEL_CODE int ThreadIndex() { return static_cast<int>(threadIdx.x); }
 DBSP_KERNEL_CODE int BlockIndex() { return static_cast<int>(blockIdx.x); }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// wgmma.mma_async m64nNk16 for every N the kernels use. An asm statement needs its operands spelled
-// out, N / 2 accumulators of them, so macros write them eight at a time; nothing else differs
-// between the sizes. Only device.cuh includes this file.
+// wgmma.mma_async m64nNk16 for every N that the kernels use. An asm statement needs an explicit
+// list of its N / 2 accumulator operands, so macros generate eight at a time. The sizes differ in
+// nothing else. Only device.cuh includes this file.
 #pragma once
 
 #include "kernels/gpu/isa/types.h"
 
-// Operand names "%0, %1, ...": 8 after 8, then the first n of them.
+// Operand names "%0, %1, ...": DBSP_NAMES_n has the first n names.
 #define DBSP_NAMES8(a, b, c, d, e, f, g, h) \
   "%" #a ", %" #b ", %" #c ", %" #d ", %" #e ", %" #f ", %" #g ", %" #h
 #define DBSP_NAMES_32                                              \
@@ -26,7 +26,7 @@
 #define DBSP_NAMES_120 DBSP_NAMES_112 ", " DBSP_NAMES8(112, 113, 114, 115, 116, 117, 118, 119)
 #define DBSP_NAMES_128 DBSP_NAMES_120 ", " DBSP_NAMES8(120, 121, 122, 123, 124, 125, 126, 127)
 
-// The operands themselves.
+// The operands: DBSP_FLOATS_n has the first n accumulators.
 #define DBSP_FLOATS8(r, i)                                                                      \
   "+f"((r)[i]), "+f"((r)[(i) + 1]), "+f"((r)[(i) + 2]), "+f"((r)[(i) + 3]), "+f"((r)[(i) + 4]), \
       "+f"((r)[(i) + 5]), "+f"((r)[(i) + 6]), "+f"((r)[(i) + 7])
@@ -47,8 +47,9 @@
 
 namespace dbsp::kernels::gpu::isa {
 
-// d += A B (or d = A B where `accumulate` is false), bf16 x bf16 -> fp32, asynchronous: d, a and
-// the shared tiles belong to the tensor core until WgmmaWait. 128 threads of four aligned warps.
+// d += A B (d = A B where `accumulate` is false), bf16 x bf16 -> fp32. The operation is
+// asynchronous: d, a and the shared tiles must not be accessed until WgmmaWait. All 128 threads of
+// four aligned warps call it.
 template <int N>
 DBSP_KERNEL_CODE void WgmmaSS(float (&d)[N / 2],
                               std::uint64_t desc_a,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The instructions the GPU kernels are written in, one function each. Compiled by nvcc the
-// functions are inline PTX (isa/device.cuh); in tests, the host compiler takes an emulator instead
-// (tests/gpu_emulator) that runs a kernel's own source, thread by thread, so that lists, barriers,
-// descriptors, fragments and tails are tested on a machine without a GPU.
+// Functions for the instructions that the GPU kernels use. With nvcc the functions are inline PTX
+// (isa/device.cuh). In tests the host compiler uses an emulator instead (tests/gpu_emulator). It
+// runs the source of a kernel thread by thread, so that lists, barriers, descriptors, fragments and
+// tails are tested on a machine without a GPU.
 //
 // A kernel body is a template or inline function marked DBSP_KERNEL_CODE in a header that both
-// compilers see; a .cu file holds its __global__ entry and launcher, a test calls
+// compilers include. A .cu file has its __global__ entry and launcher; a test calls
 // isa::RunGrid(grid, threads, shared_bytes, options, body) (tests/gpu_emulator/emulator.h).
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the instruction layer's two forms share: markers, constants, and the functions of addresses
-// that are arithmetic on both.
+// Macros, constants and address functions of the instruction layer that device code and emulator
+// share.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@
 
 namespace dbsp::kernels::gpu::isa {
 
-/// 16 bytes, what one thread moves at a time: eight bf16 values, the lower one first in a word.
+/// 16 bytes, the unit of copies of one thread: eight bf16 values, two per word, the lower half
+/// first.
 struct alignas(16) Vector16 {
   std::uint32_t x = 0;
   std::uint32_t y = 0;
@@ -28,7 +29,8 @@ inline constexpr std::uint64_t kEvictNormal = 0x1000000000000000ULL;
 inline constexpr std::uint64_t kEvictFirst = 0x12F0000000000000ULL;
 inline constexpr std::uint64_t kEvictLast = 0x14F0000000000000ULL;
 
-inline constexpr int kPanelBytes = 128;  ///< row of a shared tile: 64 bf16, what the swizzle covers
+inline constexpr int kPanelBytes =
+    128;  ///< row of a shared tile: 64 bf16 values, the width of the swizzle
 
 /// Byte offset, in a panel of 128-byte rows that starts at a multiple of 1024 bytes, of 16-byte
 /// chunk `chunk` (0-7) of row `row` under the 128-byte swizzle that TMA writes and wgmma reads.
@@ -49,12 +51,13 @@ DBSP_KERNEL_CODE constexpr std::uint64_t SwizzledDescriptor(std::uint32_t addr,
 }
 
 /// K-major operand (Q, K: the head dimension is contiguous). k16 step i of a tile of `rows` rows
-/// starts at tile + (i / 4) * rows * 128 + (i % 4) * 32. The leading offset is not used here.
+/// starts at tile + (i / 4) * rows * 128 + (i % 4) * 32. The leading offset is not used for this
+/// layout.
 DBSP_KERNEL_CODE constexpr std::uint64_t DescriptorKMajor(std::uint32_t addr) {
   return SwizzledDescriptor(addr, 16, 1024);
 }
 
-/// MN-major operand B (V: rows are keys, which the product sums over). k16 step i starts at
+/// MN-major operand B (V: rows are keys, the summation index of the product). k16 step i starts at
 /// tile + i * 2048.
 /// lbo_bytes  bytes between two panels of 64 columns: rows * 128
 DBSP_KERNEL_CODE constexpr std::uint64_t DescriptorMnMajor(std::uint32_t addr, int lbo_bytes) {

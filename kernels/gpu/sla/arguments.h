@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SlaCall as the kernels take it, and the sizes of its three launches.
+// Kernel arguments made from an SlaCall, and the sizes of its three launches.
 #pragma once
 
 #include "kernels/gpu/sla.h"
@@ -47,14 +47,14 @@ inline Arguments ArgumentsOf(const SlaCall& call) {
           .words = (k_blocks + 63) / 64};
 }
 
-/// Bytes of one state, H and Z behind it.
+/// Bytes of one state: H, then Z.
 constexpr std::int64_t StateBytes(int head_dim) {
   return std::int64_t{head_dim} * (head_dim + 1) * 2;
 }
 
-constexpr int kSumRows = 128;  ///< query blocks of a thread block of the sums
+constexpr int kSumRows = 128;  ///< query blocks per thread block of SumKernel
 
-/// Thread blocks of the three launches.
+/// Thread blocks of StateKernel, SumKernel and CombineKernel.
 inline std::int64_t StateBlocks(const Arguments& args) {
   return std::int64_t{args.passes} * args.k_blocks;
 }

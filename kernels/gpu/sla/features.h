@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// phi of rows of Q or K, as bf16 in a shared tile.
+// Feature map phi of rows of Q or K, stored as bf16 in a shared tile.
 #pragma once
 
 #include "kernels/gpu/sla/arguments.h"
@@ -34,8 +34,8 @@ DBSP_KERNEL_CODE float SumOverRow(float value) {
   return value;
 }
 
-/// phi in place. A row's channels are with kHeadDim / 8 neighbouring lanes, eight each; the whole
-/// warp calls.
+/// Applies phi in place. kHeadDim / 8 neighbouring lanes hold a row, eight channels each. The whole
+/// warp calls it.
 template <int kHeadDim>
 DBSP_KERNEL_CODE void MapFeatures(float (&x)[8], FeatureMap map) {
   if (map == FeatureMap::kSoftmax) {
@@ -65,11 +65,13 @@ DBSP_KERNEL_CODE void MapFeatures(float (&x)[8], FeatureMap map) {
   }
 }
 
-/// phi of `rows` rows into a tile of as many; rows at and beyond `valid` become 0.
-/// src     the head's first of these rows
-/// visit   called with (row, chunk, the eight rounded values) by the thread that has them, all
-///         lanes of a warp together
-/// requires  kThreads a multiple of head_dim / 8 lanes, rows of what they take at once
+/// Stores phi of kRows rows in a tile of kRows rows. Rows from `valid` on become 0.
+/// src     address of the first row
+/// visit   called with (row, chunk, the eight rounded values) by the thread that holds them; all
+/// lanes
+///         of a warp call it together
+/// requires  kThreads is a multiple of head_dim / 8, and kRows a multiple of kThreads / (head_dim /
+/// 8)
 template <int kHeadDim, int kRows, int kThreads, class Visit>
 DBSP_KERNEL_CODE void StoreFeatures(std::uint32_t tile,
                                     const std::uint8_t* src,
@@ -93,8 +95,8 @@ DBSP_KERNEL_CODE void StoreFeatures(std::uint32_t tile,
   }
 }
 
-/// kRows rows of kHeadDim from `src`, contiguous, into a tile of as many rows, asynchronously; rows
-/// at and beyond `valid` become 0.
+/// Starts the copy of kRows rows of kHeadDim channels from `src` to a tile of kRows rows. Rows from
+/// `valid` on become 0.
 template <int kHeadDim, int kRows, int kThreads>
 DBSP_KERNEL_CODE void CopyTile(std::uint32_t tile,
                                const std::uint8_t* src,
@@ -110,7 +112,8 @@ DBSP_KERNEL_CODE void CopyTile(std::uint32_t tile,
   }
 }
 
-/// The warp's 32 rows of a shared bf16 tile, in 16-byte pieces: put(row, chunk, value).
+/// Calls put(row, chunk, value) for every 16-byte piece of the warp's 32 rows of a shared bf16
+/// tile.
 template <int kHeadDim, class Put>
 DBSP_KERNEL_CODE void ForRowsOfWarp(std::uint32_t warp_tile, int tile_rows, Put put) {
   constexpr int kLanes = kHeadDim / 8;

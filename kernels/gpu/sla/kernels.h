@@ -15,19 +15,19 @@ constexpr int TileBytes(int rows, int head_dim) { return rows * head_dim * 2; }
 
 // --- states: h = phi(K)^T V and z = sum phi(K) of one key block ---
 
-/// A warp has 32 of h's rows, so a thread block has as many threads as h has rows.
+/// A warp computes 32 rows of h, so a thread block has as many threads as h has rows.
 template <int kHeadDim>
 struct StateLayout {
   static constexpr int kThreads = kHeadDim;
   static constexpr int kPhi = 0;  ///< 64 keys of phi(K)
   static constexpr int kV = TileBytes(kStepKeys, kHeadDim);
-  /// The result takes the place of the two tiles that made it.
+  /// The result overwrites the two tiles.
   static_assert(kHeadDim <= 2 * kStepKeys);
   static constexpr int kSharedBytes = TileBytes(2 * kStepKeys, kHeadDim);
 };
 
-/// z of the chunk's keys, added to `z` by the thread that has the pair of channels: the rounded
-/// values, the same that h is made of.
+/// Adds z of the 64 keys in the tile to `z`, in the thread of each pair of channels. Like h, it
+/// uses the rounded values.
 template <int kHeadDim>
 DBSP_KERNEL_CODE void AddKeySums(std::uint32_t phi, float (&z)[2]) {
   const int pair = isa::ThreadIndex();
@@ -49,14 +49,14 @@ DBSP_KERNEL_CODE void StateKernel(const Arguments& args) {
   const int warp = isa::ThreadIndex() / kWarp;
   const int pass = isa::BlockIndex() / args.k_blocks;
   const int block = isa::BlockIndex() % args.k_blocks;
-  const sm80::TilePlace at{pass / args.heads, pass % args.heads, 0};
+  const TilePosition at{pass / args.heads, pass % args.heads, 0};
   float h[kTiles16][kHeadDim / 8][4];
   sm80::SetZero(h);
   float z[2] = {0.0F, 0.0F};
   for (int first = block * kKBlock; first < (block + 1) * kKBlock; first += kStepKeys) {
     const int valid = args.k_tokens - first;
     if (valid <= 0) break;
-    isa::SyncThreads();  // the keys before are used up
+    isa::SyncThreads();  // no thread reads the previous keys any more
     CopyTile<kHeadDim, kStepKeys, L::kThreads>(
         shared + L::kV, RowOf(args.v, at, first), args.v.token_bytes, valid);
     isa::CopyAsyncCommit();
@@ -92,7 +92,7 @@ DBSP_KERNEL_CODE void StateKernel(const Arguments& args) {
         reinterpret_cast<std::uint32_t*>(state + kHeadDim * kHeadDim * 2) + isa::ThreadIndex(),
         isa::PackBf16(z[0], z[1]));
   }
-  isa::SyncThreads();  // phi(K) and V give way to the result
+  isa::SyncThreads();  // the result overwrites phi(K) and V
   const std::uint32_t own = shared + warp * kWarpRows * isa::kPanelBytes;
   sm80::StoreTile(own, kHeadDim, lane, h);
   isa::SyncWarp();
@@ -111,13 +111,13 @@ struct SumLayout {
       TileBytes(kSumRows, kHeadDim);  ///< two slots, then the result
 };
 
-/// Bits 2i, 2i + 1 of a mask as a pair of bf16, 1 or 0 each.
+/// Bits first and first + 1 of a mask as a pair of bf16, 1 or 0 each.
 DBSP_KERNEL_CODE constexpr std::uint32_t OnesOf(std::uint64_t bits, int first) {
   const auto two = static_cast<std::uint32_t>(bits >> static_cast<unsigned>(first)) & 3U;
   return (two & 1U) * 0x3F80U | (two >> 1U) * 0x3F800000U;
 }
 
-/// The mask rows of a lane (sm80/softmax.h: four rows of the warp), word `word`.
+/// Word `word` of the four mask rows of a lane (sm80/softmax.h: four rows of the warp).
 DBSP_KERNEL_CODE void LoadMask(
     const Arguments& args, int pass, int first_row, int word, std::uint64_t (&bits)[4]) {
   const int lane = isa::ThreadIndex() % kWarp;
@@ -132,7 +132,8 @@ DBSP_KERNEL_CODE void LoadMask(
   }
 }
 
-/// Those bits as the A operand: value i of a lane is row half i % 2, columns 8 (i / 2) + its two.
+/// The mask bits as A operand: value i of a lane is row half i % 2 and columns 8 (i / 2) + its
+/// pair.
 DBSP_KERNEL_CODE void MaskFragments(const std::uint64_t (&bits)[4],
                                     std::uint32_t (&a)[4][kTiles16][4]) {
   const int column = sm80::AccumulatorColumn(isa::ThreadIndex() % kWarp, 0);
@@ -148,8 +149,8 @@ DBSP_KERNEL_CODE void MaskFragments(const std::uint64_t (&bits)[4],
   }
 }
 
-/// launch  one thread block per (pass, state row, 128 query blocks), the query blocks fastest, so
-///         that those that read the same states run together; SumLayout
+/// launch  one thread block per (pass, state row, 128 query blocks), SumLayout. Query blocks vary
+///         fastest, so that thread blocks that read the same states run together
 template <int kHeadDim>
 DBSP_KERNEL_CODE void SumKernel(const Arguments& args) {
   using L = SumLayout<kHeadDim>;
@@ -177,13 +178,13 @@ DBSP_KERNEL_CODE void SumKernel(const Arguments& args) {
     std::uint64_t bits[4];
     LoadMask(args, pass, first_row, word, bits);
     isa::CopyAsyncWait<0>();
-    isa::SyncThreads();  // all states have come, and the slot of those before is free
+    isa::SyncThreads();  // all states have arrived, and the previous slot is free
     if (word + 1 < args.words) copy(word + 1);
     std::uint32_t a[4][kTiles16][4];
     MaskFragments(bits, a);
     sm80::Multiply(sum, a, shared + word % 2 * L::kSlotBytes + sm80::LaneOffsetRowsFirst(lane), 64);
   }
-  isa::SyncThreads();  // the slots give way to the result
+  isa::SyncThreads();  // the result overwrites the slots
   const std::uint32_t own = shared + warp_row * isa::kPanelBytes;
   sm80::StoreTile(own, kSumRows, lane, sum);
   isa::SyncWarp();
@@ -207,10 +208,10 @@ struct CombineLayout {
   static constexpr int kSharedBytes = kInverse + kRows * 4;
 };
 
-/// phi(Q) into its tile, and of each row the inverse of phi(q) Z; 0 where that is 0.
+/// Stores phi(Q) in its tile and 1 / (phi(q) Z) of each row, 0 where phi(q) Z is 0.
 template <int kHeadDim, int kRows>
 DBSP_KERNEL_CODE void PrepareRows(const Arguments& args,
-                                  const sm80::TilePlace& at,
+                                  const TilePosition& at,
                                   const std::uint8_t* z,
                                   std::uint32_t shared) {
   using L = CombineLayout<kHeadDim, kRows>;
@@ -219,9 +220,9 @@ DBSP_KERNEL_CODE void PrepareRows(const Arguments& args,
   Unpack(isa::LoadGlobal16(z + isa::ThreadIndex() % kLanes * 16), share);
   StoreFeatures<kHeadDim, kRows, L::kThreads>(
       shared + L::kPhi,
-      RowOf(args.q, at, at.q_row),
+      RowOf(args.q, at, at.row),
       args.q.token_bytes,
-      args.q_tokens - at.q_row,
+      args.q_tokens - at.row,
       args.features,
       [&](int row, int chunk, const float(&phi)[8]) {
         float divisor = 0.0F;
@@ -242,7 +243,7 @@ DBSP_KERNEL_CODE void CombineKernel(const Arguments& args) {
   const int lane = isa::ThreadIndex() % kWarp;
   const int warp_row = isa::ThreadIndex() / kWarp * kWarpRows;
   const int pass = isa::BlockIndex() / args.q_blocks;
-  const sm80::TilePlace at{
+  const TilePosition at{
       pass / args.heads, pass % args.heads, isa::BlockIndex() % args.q_blocks * kRows};
   const std::uint8_t* sum = args.sums + std::int64_t{isa::BlockIndex()} * StateBytes(kHeadDim);
   CopyTile<kHeadDim, kHeadDim, L::kThreads>(shared + L::kH, sum, kHeadDim * 2, kHeadDim);
@@ -282,7 +283,7 @@ DBSP_KERNEL_CODE void CombineKernel(const Arguments& args) {
   }
   std::uint32_t a[kHeadDim / 16][kTiles16][4];
   sm80::ToFragments(a, linear);
-  isa::SyncWarp();  // the warp's rows of phi(Q) are read
+  isa::SyncWarp();  // all lanes have read the warp's rows of phi(Q)
   DBSP_UNROLL
   for (int panel = 0; panel < kHeadDim / 64; ++panel) {
     float added[kTiles16][64 / 8][4];
@@ -296,7 +297,7 @@ DBSP_KERNEL_CODE void CombineKernel(const Arguments& args) {
   }
   isa::SyncWarp();
   ForRowsOfWarp<kHeadDim>(own, kRows, [&](int row, int chunk, const isa::Vector16& value) {
-    const int q_row = at.q_row + warp_row + row;
+    const int q_row = at.row + warp_row + row;
     if (q_row >= args.q_tokens) return;
     auto* const o = reinterpret_cast<isa::Vector16*>(RowOf(args.o, at, q_row) + chunk * 16);
     float added[8];

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// AttentionCall as a kernel takes it: plain data with byte strides, and where a tile lies.
+// Kernel arguments made from an AttentionCall: plain data with strides in bytes, and addresses of
+// rows of a tile.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/gpu/attention.h"
-#include "kernels/gpu/isa/types.h"
+#include "kernels/gpu/tile_position.h"
 
 namespace dbsp::kernels::gpu::sm80 {
 
@@ -37,9 +38,9 @@ struct Arguments {
   float slack = 0.0F;  ///< kSlackLog2 / scale_log2
 };
 
-/// The reference of a row's exponents moves only when a score exceeds it by 2^8: until then the
-/// weights are at most 256 instead of 1, which neither bf16 nor the fp32 sums mind, and O need not
-/// be scaled.
+/// log2 of the largest weight. The reference of a row's exponents is raised only when a weight
+/// would exceed 2^8 relative to it; until then O need not be rescaled. Weights up to 256 lose no
+/// precision in bf16 or in the fp32 sums.
 constexpr float kSlackLog2 = 8.0F;
 
 inline TensorBytes BytesOf(const TensorView& view) {
@@ -74,24 +75,16 @@ inline Arguments ArgumentsOf(const Variant& variant, const AttentionCall& call) 
           .slack = kSlackLog2 / (shape.scale * kLog2E)};
 }
 
-struct TilePlace {
-  int batch = 0;
-  int head = 0;
-  int q_row = 0;  ///< first query row
-};
-
-/// shape  tile = (batch * heads + head) * q_blocks + query block
-DBSP_KERNEL_CODE TilePlace PlaceOf(const Arguments& p, int tile, int q_block) {
-  const int pass = tile / p.q_blocks;
-  return {pass / p.heads, pass % p.heads, tile % p.q_blocks * q_block};
+DBSP_KERNEL_CODE TilePosition PositionOf(const Arguments& p, int tile, int q_block) {
+  return gpu::PositionOf(tile, p.heads, p.q_blocks, q_block);
 }
-DBSP_KERNEL_CODE std::uint8_t* HeadOf(const TensorBytes& tensor, const TilePlace& at) {
+DBSP_KERNEL_CODE std::uint8_t* HeadOf(const TensorBytes& tensor, const TilePosition& at) {
   return tensor.data + at.batch * tensor.batch_bytes + at.head * tensor.head_bytes;
 }
-DBSP_KERNEL_CODE std::uint8_t* RowOf(const TensorBytes& tensor, const TilePlace& at, int row) {
+DBSP_KERNEL_CODE std::uint8_t* RowOf(const TensorBytes& tensor, const TilePosition& at, int row) {
   return HeadOf(tensor, at) + row * tensor.token_bytes;
 }
-DBSP_KERNEL_CODE float* LseOf(const Arguments& p, const TilePlace& at, int row) {
+DBSP_KERNEL_CODE float* LseOf(const Arguments& p, const TilePosition& at, int row) {
   const std::int64_t pass = static_cast<std::int64_t>(at.batch) * p.heads + at.head;
   return p.lse + pass * p.q_tokens + row;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// O = 0 and LSE = -infinity for tiles without keys. They are not in the order; a persistent kernel
-// calls this after its last tile, while other thread blocks still compute.
+// Writes O = 0 and LSE = -infinity for tiles without keys, which are not in the order. A persistent
+// kernel calls it after its last tile, while other thread blocks still compute.
 #pragma once
 
 #include <cmath>
@@ -12,17 +12,17 @@ namespace dbsp::kernels::gpu::sm80 {
 
 template <int kRows, int kHeadDim>
 DBSP_KERNEL_CODE void ClearTile(const Arguments& p, int tile, int lane) {
-  const TilePlace at = PlaceOf(p, tile, kRows);
-  const int rows = p.q_tokens - at.q_row < kRows ? p.q_tokens - at.q_row : kRows;
+  const TilePosition at = PositionOf(p, tile, kRows);
+  const int rows = p.q_tokens - at.row < kRows ? p.q_tokens - at.row : kRows;
   constexpr int kChunks = kHeadDim / 8;
   for (int i = lane; i < rows * kChunks; i += 32) {
-    isa::StoreGlobal16(RowOf(p.o, at, at.q_row + i / kChunks) + i % kChunks * 16, isa::Vector16{});
+    isa::StoreGlobal16(RowOf(p.o, at, at.row + i / kChunks) + i % kChunks * 16, isa::Vector16{});
   }
-  for (int i = lane; i < rows; i += 32) isa::StoreGlobal(LseOf(p, at, at.q_row + i), -INFINITY);
+  for (int i = lane; i < rows; i += 32) isa::StoreGlobal(LseOf(p, at, at.row + i), -INFINITY);
 }
 
-/// Every warp of the grid looks at 32 tiles at a time, one a lane.
-/// threads  of a thread block, whole warps; all of them call
+/// Every warp of the grid checks 32 tiles at a time, one per lane.
+/// threads  threads of a thread block, a multiple of 32; all of them call
 template <int kRows, int kHeadDim>
 DBSP_KERNEL_CODE void FillEmptyTiles(const Arguments& p, int threads) {
   const int lane = isa::ThreadIndex() % 32;

@@ -27,7 +27,7 @@ void Launch(const AttentionCall& call) {
   RequireSuccess(kVariant.name,
                  cudaFuncSetAttribute(
                      entry, cudaFuncAttributeMaxDynamicSharedMemorySize, kVariant.shared_bytes));
-  int resident = 0;  // persistent thread blocks beyond these would wait for others to end
+  int resident = 0;  // more persistent thread blocks than these would wait for others to end
   RequireSuccess(kVariant.name,
                  cudaOccupancyMaxActiveBlocksPerMultiprocessor(
                      &resident, entry, kVariant.threads, kVariant.shared_bytes));

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host's part of a launch that nvcc's front end cannot parse: checks with formatted words.
+// Host code of a launch that nvcc cannot parse, because it formats messages.
 #pragma once
 
 #include "kernels/gpu/attention.h"
 
 namespace dbsp::kernels::gpu::sm80 {
 
-/// SMs the launch may fill.
-/// errors  what CheckCall and CheckArch throw, for the current device; Error{kUnavailable} in the
-///         runtime's words when there is none
+/// Checks the call and returns the number of SMs that the launch may use.
+/// errors  those of CheckCall and CheckArch for the current device; Error{kUnavailable} with the
+/// CUDA
+///         runtime's text when there is no device
 int Prepare(const Variant& variant, const AttentionCall& call);
 
 }  // namespace dbsp::kernels::gpu::sm80

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of one warp's 32 rows with shared tiles by mma.m16n8k16: bf16 operands, fp32 sums. A
-// warp's values are [m16 tile][n8 tile][value of the lane] (tile.h says which row and column).
+// Products of one warp's 32 rows with shared tiles by mma.m16n8k16: bf16 operands, fp32 sums. The
+// values of a lane are [m16 tile][n8 tile][4]; tile.h gives row and column of each.
 #pragma once
 
 #include "kernels/gpu/sm80/tile.h"
@@ -76,8 +76,8 @@ DBSP_KERNEL_CODE void Multiply(float (&c)[kTiles16][kColumns][4],
   }
 }
 
-/// A product's values, rounded to bf16, as the A operand of the next: the values of two
-/// neighbouring n8 tiles are the fragment of one k16 step, no lane gives anything to another.
+/// Rounds the values of a product to bf16 as A operand of the next product. The values of two
+/// neighbouring n8 tiles form the fragment of one k16 step, so lanes exchange nothing.
 template <int kColumns>
 DBSP_KERNEL_CODE void ToFragments(std::uint32_t (&a)[kColumns / 2][kTiles16][4],
                                   const float (&c)[kTiles16][kColumns][4]) {

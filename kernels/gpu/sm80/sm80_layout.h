@@ -23,18 +23,19 @@ struct Layout {
   static constexpr int kThreads = kRows / kWarpRows * kWarp;
   static constexpr int kPanels = kHeadDim / 64;
   static constexpr int kChunks = kHeadDim / 8;  ///< 16-byte chunks of a row
-  /// K and V tiles take turns in a ring of three: each is asked for a whole step before its use,
-  /// in the memory of two K tiles and one V tile.
+  /// K and V tiles alternate in a ring of three slots. The copy of a tile starts one whole step
+  /// before its use.
   static constexpr int kSlots = 3;
   static constexpr int kSlotBytes = kStepKeys * kHeadDim * 2;
   static constexpr int kRingOffset = kRows * kHeadDim * 2;  ///< Q lies before the ring
   static constexpr int kTicketOffset = kRingOffset + kSlots * kSlotBytes;
-  // What is needed once a step or once a tile waits in shared memory: no register is left for it.
+  // Values used once per step or per tile are in shared memory, because no register is left for
+  // them.
   static constexpr int kTileOffset = kTicketOffset + 4;
   static constexpr int kKOffset = kTicketOffset + 8;
   static constexpr int kVOffset = kTicketOffset + 16;
   static constexpr int kSharedBytes = kTicketOffset + 32;
-  /// Thread blocks of an SM that registers are shared out for.
+  /// Thread blocks per SM, second argument of __launch_bounds__.
   static constexpr int kBlocksPerSm = (kHeadDim == 64 ? 3 : 2) * (128 / kRows);
 };
 
@@ -66,9 +67,10 @@ struct Block64x64D64 : Layout<64, 64, 64> {
 
 }  // namespace dbsp::kernels::gpu::sm80
 
-/// Every kernel, in the table's order; a new one is its description above and a line here. The
-/// table, the instantiations, the launches of a build without CUDA and the emulated ones, and the
-/// tests are made of these lists. One a head dimension, because each is compiled in its own file.
+/// All kernels in the order of the table. A new kernel needs a description above and a line here.
+/// The table, the instantiations, the launch functions of builds without CUDA and of the emulator,
+/// and the tests use these lists. There is one list per head dimension, because each has its own
+/// source file.
 #define DBSP_SM80_KERNELS_D128(ROW) \
   ROW(Block128x128D128)             \
   ROW(Block128x64D128)              \

@@ -11,12 +11,12 @@ namespace dbsp::kernels::gpu::sm80 {
 
 std::span<const Variant> Variants();
 
-/// Checks, then enqueues kernel `Kernel` of layout.h on sm_count SMs (0 = all), as many thread
-/// blocks on each as fit. Instantiated in head_dim_*.cu.
+/// Checks the call, then enqueues kernel `Kernel` of sm80_layout.h on sm_count SMs (0 = all) with
+/// the largest number of resident thread blocks per SM. Instantiated in head_dim_*.cu.
 template <class Kernel>
 void Launch(const AttentionCall& call);
 
-/// A row of the table, launch left out.
+/// A row of the table without `launch`.
 template <class Kernel>
 constexpr Variant VariantOf() {
   return {.name = Kernel::kName,

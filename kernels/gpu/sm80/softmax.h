@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Online softmax over a warp's scores. A lane holds four rows of the warp (AccumulatorRow, +16 for
-// the second m16 tile), row r being half r % 2 of tile r / 2; the four lanes of a quad share them.
+// Online softmax over a warp's scores. A lane holds values of four rows of the warp: row r is half
+// r % 2 of m16 tile r / 2 (AccumulatorRow). The four lanes of a quad share a row.
 #pragma once
 
 #include <cmath>
@@ -13,8 +13,8 @@ constexpr int kLaneRows = 4;
 constexpr float kNoScore = -INFINITY;
 
 struct SoftmaxState {
-  float max[kLaneRows];  ///< of raw scores; reference of the exponents
-  float sum[kLaneRows];  ///< of this lane's own columns; the quad adds up at the end
+  float max[kLaneRows];  ///< reference of the exponents, in raw scores
+  float sum[kLaneRows];  ///< sum over this lane's columns; StoreResult adds the four of a quad
 };
 
 DBSP_KERNEL_CODE void Reset(SoftmaxState& state) {
@@ -25,7 +25,7 @@ DBSP_KERNEL_CODE void Reset(SoftmaxState& state) {
   }
 }
 
-/// Scores of keys at and beyond `valid` count for nothing.
+/// Sets the scores of keys from `valid` on to -infinity.
 template <int kColumns>
 DBSP_KERNEL_CODE void MaskTail(float (&s)[kTiles16][kColumns][4], int valid) {
   const int lane = Opaque(isa::ThreadIndex()) % kWarp;
@@ -40,9 +40,9 @@ DBSP_KERNEL_CODE void MaskTail(float (&s)[kTiles16][kColumns][4], int valid) {
   }
 }
 
-/// Moves the rows' references where the new scores ask for it, and scales sums and O alike.
-/// scale_log2  scale * log2(e), > 0; every row of s has a finite score
-/// slack       how far a score may exceed the reference, kSlackLog2 / scale_log2
+/// Raises the reference of every row whose new scores exceed it by more than `slack`, and rescales
+/// sum and O of the lane's rows. scale_log2  scale * log2(e), > 0; every row of s has a finite
+/// score slack       kSlackLog2 / scale_log2
 template <int kColumns, int kValues>
 DBSP_KERNEL_CODE void MoveReference(SoftmaxState& state,
                                     const float (&s)[kTiles16][kColumns][4],
@@ -79,7 +79,8 @@ DBSP_KERNEL_CODE void MoveReference(SoftmaxState& state,
   }
 }
 
-/// Scores become weights e^(scale (s - reference)), one fma and one ex2 each; sums grow by them.
+/// Replaces scores by weights e^(scale (s - reference)), with one fma and one ex2 each, and adds
+/// them to the sums.
 template <int kColumns>
 DBSP_KERNEL_CODE void Weights(SoftmaxState& state,
                               float (&s)[kTiles16][kColumns][4],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the portable kernels keep things: shared tiles and the fragments of mma.m16n8k16. Plain
-// functions, so that the CPU's tests walk every lane.
+// Addresses in shared tiles, and the fragment layout of mma.m16n8k16, for the portable kernels. The
+// functions are plain C++, so that CPU tests can enumerate all lanes.
 #pragma once
 
 #include "kernels/gpu/isa/isa.h"
@@ -10,8 +10,8 @@ namespace dbsp::kernels::gpu::sm80 {
 
 constexpr int kChunksPerPanel = isa::kPanelBytes / kChunkBytes;
 
-/// `value`, which the compiler cannot tell from any other: what is computed from it is computed
-/// where it is written, and no register holds it from one end of the main loop to the other.
+/// Returns `value` and hides it from the optimiser. Expressions of it are then evaluated where they
+/// are written, instead of being kept in a register during the main loop.
 DBSP_KERNEL_CODE int Opaque(int value) {
 #if defined(__CUDACC__)
   asm volatile("" : "+r"(value));
@@ -28,8 +28,9 @@ DBSP_KERNEL_CODE constexpr int TileOffset(int rows, int row, int chunk) {
          isa::SwizzledOffset(row, chunk % kChunksPerPanel);
 }
 
-/// What a lane gives to ldmatrix.x4, as the offset of its row in columns 0..15 of the tile; step kk
-/// (columns 16 kk ..) is at ColumnStep of it, rows 8 i further are 8 i * 128 bytes further.
+/// Offset of the row that a lane addresses in ldmatrix.x4, for columns 0..15 of the tile.
+/// ColumnStep of it gives columns 16 kk ..; rows 8 i further are 8 i * 128 bytes further. Use by
+/// operand:
 ///   A, row-major      (Q, P): rows 0-7, 8-15 of the left eight columns, then of the right
 ///   B, column-major   (K; rows are the product's n): columns left, right of rows 0-7, then 8-15
 ///   B, transposed     (V; rows are the product's k): as A
@@ -41,8 +42,8 @@ DBSP_KERNEL_CODE constexpr int LaneOffsetColumnsFirst(int lane) {
   return isa::SwizzledOffset((lane & 7) + ((lane >> 4) << 3), (lane >> 3) & 1);
 }
 
-/// The address above moved to columns 16 kk: two chunks further are one exclusive or, because the
-/// swizzle is one and the tile starts at a multiple of 128 bytes.
+/// The lane address for columns 16 kk. Moving by two chunks is an exclusive or, because the swizzle
+/// is an exclusive or and the tile starts at a multiple of 128 bytes.
 DBSP_KERNEL_CODE constexpr std::uint32_t ColumnStep(std::uint32_t lane_address, int rows, int kk) {
   return (lane_address ^ (static_cast<std::uint32_t>(kk % 4) << 5U)) +
          static_cast<std::uint32_t>((kk / 4) * rows * isa::kPanelBytes);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The computing side of the block-sparse and the gather kernel: what one warpgroup does with 64
+// Consumer of the block-sparse and of the gather kernel: the computation of one warpgroup for 64
 // query rows.
 //
-// The scores of step j are computed while the outputs of step j - 1 are, and the softmax of step j
-// runs under the latter product; warpgroups that share a list also take turns, so that one's
-// softmax runs under the other's products. source: Shah et al., FlashAttention-3 (2024),
-// sections 3.1, 3.2
+// The product for the scores of step j and the product for the outputs of step j - 1 run
+// concurrently, and the softmax of step j overlaps the latter. Warpgroups that share a list also
+// alternate, so that the softmax of one overlaps the products of the other. source  Shah et al.,
+// FlashAttention-3 (2024), sections 3.1, 3.2
 #pragma once
 
 #include <cstdint>
@@ -39,11 +39,11 @@ class Consumer {
     for (;;) {
       const std::uint32_t row = Receive();
       if (row == kNoMoreTiles) break;
-      place_.row = static_cast<int>(row) + 64 * group_;
+      position_.row = static_cast<int>(row) + 64 * group_;
       RunTile();
     }
     if constexpr (kTurns) {
-      // The turn that nobody will take: a barrier is left as it was found.
+      // Consumes the last arrival, so that the barrier is complete at the end.
       if (group_ == 0) WaitTurn();
     }
     FinishStores();
@@ -52,7 +52,8 @@ class Consumer {
  private:
   static constexpr int kScores = kTile.keys / 2;  ///< accumulators of a thread
   static constexpr int kOutputs = kTile.head_dim / 2;
-  /// Own lists are of different lengths; one warpgroup has nobody to take turns with.
+  /// Warpgroups alternate on the tensor cores. Not with own lists, whose lengths differ, and not
+  /// with a single warpgroup.
   static constexpr bool kTurns = !L::kOwnLists && kTile.warpgroups > 1;
 
   struct Registers {
@@ -71,15 +72,15 @@ class Consumer {
     } else {
       RunAllSteps(r);
     }
-    StoreTile<kTile>(args_, place_, group_, r.o, r.rows, QAddress());
+    StoreTile<kTile>(args_, position_, group_, r.o, r.rows, QAddress());
     used_q_ = q_.slot;
     if constexpr (kTile.q_stages == 1) GiveBackQ();
     q_.Next();
   }
 
-  /// Once O has been read out of the last tile's rows of Q, which is waited for as late as a second
-  /// buffer allows: after the first step of the next tile. Only the thread that started the store
-  /// knows when.
+  /// Releases the Q buffer of the previous tile when the TMA store of O has read it. With two
+  /// buffers this wait comes after the first step of the next tile. The thread that started the
+  /// store waits.
   DBSP_KERNEL_CODE void GiveBackQ() {
     if (used_q_ < 0) return;
     if (isa::ThreadIndex() % 128 == 0) {
@@ -102,8 +103,8 @@ class Consumer {
     kv_.Next();
   }
 
-  /// Steps of the union of two lists; those of the other warpgroup are waited for and given back,
-  /// because an arrival before its round has begun would count for the round before.
+  /// Steps of the union of two lists. This warpgroup also waits for and releases the steps of the
+  /// other one, because an early arrival would count for the previous phase of the barrier.
   DBSP_KERNEL_CODE void RunOwnSteps(Registers& r) {
     Slot before = kv_;
     bool pending = false;  // outputs of `before`
@@ -112,7 +113,7 @@ class Consumer {
       Wait(L::kKFull, kv_);
       note = ReadNote();
       const bool own = (note & (kOwner0 << group_)) != 0;
-      // Outputs come first where a mask is to be applied, or where V waits for their buffer.
+      // Computes pending outputs first where a mask is needed, or where V needs their buffer.
       if (pending && (own ? (note & (kRagged | kDummy)) != 0 : before.slot == kv_.slot)) {
         Outputs(r, before);
         pending = false;
@@ -120,7 +121,7 @@ class Consumer {
       if (!own) {
         Release(L::kKEmpty, kv_);
         Wait(L::kVFull, kv_);
-        isa::SyncWarp();  // a lane still waiting could miss its round
+        isa::SyncWarp();  // all lanes have passed the wait of this phase
         Release(L::kVEmpty, kv_);
       } else {
         if (pending) {
@@ -137,7 +138,7 @@ class Consumer {
     if (pending) Outputs(r, before);
   }
 
-  /// Scores, mask and softmax of a step with nothing beside them.
+  /// Scores, mask and softmax of a step, without a concurrent product.
   DBSP_KERNEL_CODE void StepAlone(Registers& r, const Slot& at, std::uint32_t flags) {
     float s[kScores];
     if constexpr (!L::kOwnLists) Wait(L::kKFull, at);
@@ -154,7 +155,7 @@ class Consumer {
     ScaleRows(r.o, rescale);
   }
 
-  /// Scores of step `at`, whose K has come, and outputs of step `before`.
+  /// Scores of step `at`, whose K has arrived, and outputs of step `before`.
   DBSP_KERNEL_CODE void StepWithOutputs(Registers& r, const Slot& at, const Slot& before) {
     float s[kScores];
     if constexpr (kTurns) WaitTurn();
@@ -209,7 +210,7 @@ class Consumer {
     }
   }
 
-  /// flags  StepFlags; gather: how many keys the step has
+  /// flags  StepFlags; gather: number of keys of the step
   DBSP_KERNEL_CODE void Mask(float (&s)[kScores], std::uint32_t flags) {
     if constexpr (kTile.gather) {
       if (flags < kTile.keys) MaskColumns(s, lane_, static_cast<int>(flags), kTile.keys);
@@ -224,13 +225,13 @@ class Consumer {
     }
   }
 
-  /// The next message into the members; returns its first word.
+  /// Receives the next message into the members and returns its first word.
   DBSP_KERNEL_CODE std::uint32_t Receive() {
     const Message message = ReceiveMessage<kTile>(shared_, message_);
-    place_.head = static_cast<int>(message.head);
-    place_.batch = static_cast<int>(message.batch);
+    position_.head = static_cast<int>(message.head);
+    position_.batch = static_cast<int>(message.batch);
     if constexpr (kTile.gather) {
-      // The step at the list's end comes first and is the one that may be short.
+      // The step at the end of the list comes first; only it may be short.
       const auto keys = static_cast<int>(message.work);
       steps_ = (keys + kTile.keys - 1) / kTile.keys;
       flags_ = static_cast<std::uint32_t>(keys - (steps_ - 1) * kTile.keys);
@@ -243,16 +244,16 @@ class Consumer {
 
   DBSP_KERNEL_CODE std::uint32_t ReadNote() {
     const auto note = isa::LoadShared<std::uint32_t>(shared_ + L::kNotes + 4 * kv_.slot);
-    // The lane that gives the step back has its value from the shuffle, after every lane's load.
+    // The shuffle ensures that every lane has loaded the note before lane 0 releases the step.
     return static_cast<std::uint32_t>(isa::BroadcastLane0(static_cast<int>(note)));
   }
 
-  /// Until K or V of a step has come. Gathered rows were written by cp.async, through the generic
-  /// proxy, and products read through the async proxy: a proxy fence has to lie on the path from
-  /// the write to the read. It cannot be the writer's, whose arrival happens by itself when its
-  /// copies land; so every thread that issues the product has one, behind the wait that has
-  /// acquired the writes (PTX ISA, memory consistency model, proxy-preserved base causality order:
-  /// "along the base causality path").
+  /// Waits until K or V of a step has arrived. cp.async writes gathered rows through the generic
+  /// proxy, and wgmma reads through the async proxy, so a proxy fence must lie between write and
+  /// read. The writer cannot execute it, because its arrival is asynchronous. Therefore every
+  /// thread that issues the product executes it after the wait that acquires the writes (PTX ISA,
+  /// memory consistency model, proxy-preserved base causality order: "along the base causality
+  /// path").
   DBSP_KERNEL_CODE void Wait(int barriers, const Slot& at) {
     isa::BarrierWait(shared_ + barriers + 8 * at.slot, at.parity);
     if constexpr (kTile.gather) isa::FenceProxyAsync();
@@ -260,7 +261,7 @@ class Consumer {
   DBSP_KERNEL_CODE void Release(int barriers, const Slot& at) {
     ArriveOnce(shared_ + barriers + 8 * at.slot);
   }
-  /// Each warp for itself: a warp's wait says nothing of the other three's products.
+  /// One arrival per warp, because a warp's wait does not cover the products of the other three.
   DBSP_KERNEL_CODE void ArriveOnce(std::uint32_t barrier) {
     if (lane_ == 0) isa::BarrierArrive(barrier);
   }
@@ -269,7 +270,7 @@ class Consumer {
     const int next = group_ + 1 == kTile.warpgroups ? 0 : group_ + 1;
     isa::NamedArrive(kTurnBarrier + next, 256);
   }
-  /// The warpgroup's rows of Q, later of O.
+  /// Address of the warpgroup's rows of Q; O overwrites them at the end.
   DBSP_KERNEL_CODE std::uint32_t QAddress() const {
     return shared_ + L::kQ + q_.slot * L::kQBytes + group_ * 64 * 128;
   }
@@ -279,12 +280,12 @@ class Consumer {
   int group_;
   int lane_;
   float scale_log2_;
-  TilePlace place_;
+  TilePosition position_;
   int steps_ = 0;
   std::uint32_t flags_ = 0;
   Cursor<kMessageSlots> message_;
   Cursor<kTile.q_stages> q_;
-  int used_q_ = -1;  ///< slot whose rows the last store reads, or none
+  int used_q_ = -1;  ///< slot whose rows the last store reads; -1 for none
   Slot kv_;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a warpgroup's accumulators to O and LSE in global memory.
+// Epilogue: writes a warpgroup's accumulators to O and LSE in global memory.
 #pragma once
 
 #include <cmath>
@@ -12,14 +12,15 @@
 
 namespace dbsp::kernels::gpu::sm90 {
 
-/// Sums over the four threads of a row, writes LSE, and leaves in `factor` what O is multiplied by.
+/// Adds the sums of the four threads of a row and writes LSE (thread lane % 4 == 0).
+/// factor  out: 1 / sum of the thread's two rows, 0 for a row without keys
 DBSP_KERNEL_CODE void StoreLse(const Work& work,
-                               const TilePlace& place,
+                               const TilePosition& position,
                                const RowState& rows,
                                float (&factor)[2]) {
   const int lane = isa::ThreadIndex() % 32;
   const int warp = isa::ThreadIndex() / 32 % 4;
-  const std::int64_t head = static_cast<std::int64_t>(place.batch) * work.heads + place.head;
+  const std::int64_t head = static_cast<std::int64_t>(position.batch) * work.heads + position.head;
   DBSP_UNROLL
   for (int r = 0; r < 2; ++r) {
     float sum = rows.sum[r];
@@ -27,7 +28,7 @@ DBSP_KERNEL_CODE void StoreLse(const Work& work,
     sum += isa::ShuffleXor(sum, 2);
     const bool any = sum > 0.0F;
     factor[r] = any ? 1.0F / sum : 0.0F;
-    const int row = place.row + 16 * warp + lane / 4 + 8 * r;
+    const int row = position.row + 16 * warp + lane / 4 + 8 * r;
     if (lane % 4 == 0 && row < work.q_tokens) {
       isa::StoreGlobal(work.lse + head * work.q_tokens + row,
                        any ? rows.max[r] * work.scale + isa::LogE(sum) : -INFINITY);
@@ -35,20 +36,21 @@ DBSP_KERNEL_CODE void StoreLse(const Work& work,
   }
 }
 
-/// O = o / sum through the warpgroup's own rows of the Q tile at `q`, which its products no longer
-/// read. The warpgroup's first thread has committed the store that reads them.
+/// Writes O = o / sum through the warpgroup's own rows of the Q tile at `q`, which its products no
+/// longer read. On return the first thread of the warpgroup has committed the TMA store that reads
+/// them.
 template <Tile kTile, int kCount>
 DBSP_KERNEL_CODE void StoreTile(const Arguments& args,
-                                const TilePlace& place,
+                                const TilePosition& position,
                                 int group,
                                 float (&o)[kCount],
                                 const RowState& rows,
                                 std::uint32_t q) {
   using L = Layout<kTile>;
   float factor[2];
-  StoreLse(args.work, place, rows, factor);
+  StoreLse(args.work, position, rows, factor);
   ScaleRows(o, factor);
-  isa::NamedSync(kWarpgroupBarrier + group, 128);  // every warp is done with Q
+  isa::NamedSync(kWarpgroupBarrier + group, 128);  // no warp reads Q any more
   const int lane = isa::ThreadIndex() % 32;
   const int warp = isa::ThreadIndex() / 32 % 4;
   const int row = 16 * warp + lane % 16;
@@ -67,13 +69,15 @@ DBSP_KERNEL_CODE void StoreTile(const Arguments& args,
   if (isa::ThreadIndex() % 128 == 0) {
     DBSP_UNROLL
     for (int p = 0; p < L::kPanels; ++p) {
-      isa::TmaStore(&args.o, 64 * p, place.row, place.head, place.batch, q + p * L::kQPanelBytes);
+      isa::TmaStore(
+          &args.o, 64 * p, position.row, position.head, position.batch, q + p * L::kQPanelBytes);
     }
     isa::TmaStoreCommit();
   }
 }
 
-/// Shared memory must outlive its stores: for threads that have called StoreTile, at their end.
+/// Waits for the stores of StoreTile. Every thread that called StoreTile calls it before it ends,
+/// because shared memory must outlive the stores.
 DBSP_KERNEL_CODE void FinishStores() {
   if (isa::ThreadIndex() % 128 == 0) isa::TmaStoreWait<0>();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Outputs of query blocks without a key, which are in no order: O = 0, LSE = -infinity.
+// Writes O = 0 and LSE = -infinity for query blocks without keys, which are not in the order.
 #pragma once
 
 #include <cmath>
@@ -10,8 +10,9 @@
 
 namespace dbsp::kernels::gpu::sm90 {
 
-/// Fills, warp by warp, the rows of entries (kPerEntry query blocks) whose lists are all empty.
-/// launch   called by whole warps; `warp` of `warps` over the whole grid
+/// Fills the rows of entries (kPerEntry query blocks) whose lists are all empty, one entry per
+/// warp. launch   called by whole warps; `warp` is the index among the `warps` calling warps of the
+/// grid
 template <int kHeadDim, int kQBlock, int kPerEntry>
 DBSP_KERNEL_CODE void FillEmptyEntries(const Work& work, int warp, int warps) {
   constexpr int kChunks = kHeadDim / 8;  // 16-byte pieces of a row
@@ -27,15 +28,15 @@ DBSP_KERNEL_CODE void FillEmptyEntries(const Work& work, int warp, int warps) {
         isa::LoadGlobal(work.begin + head * work.q_blocks + last)) {
       continue;
     }
-    const TilePlace place = PlaceOf(work, tile, kQBlock);
-    const int left = work.q_tokens - place.row;
+    const TilePosition position = PositionOf(work, tile, kQBlock);
+    const int left = work.q_tokens - position.row;
     const int rows = left < kPerEntry * kQBlock ? left : kPerEntry * kQBlock;
-    auto* const o = static_cast<std::uint16_t*>(work.o) + place.batch * work.o_batch_stride +
-                    place.head * work.o_head_stride + place.row * work.o_token_stride;
+    auto* const o = static_cast<std::uint16_t*>(work.o) + position.batch * work.o_batch_stride +
+                    position.head * work.o_head_stride + position.row * work.o_token_stride;
     for (int i = lane; i < rows * kChunks; i += 32) {
       isa::StoreGlobal16(o + i / kChunks * work.o_token_stride + i % kChunks * 8, isa::Vector16{});
     }
-    float* const lse = work.lse + static_cast<std::int64_t>(head) * work.q_tokens + place.row;
+    float* const lse = work.lse + static_cast<std::int64_t>(head) * work.q_tokens + position.row;
     for (int i = lane; i < rows; i += 32) isa::StoreGlobal(lse + i, -INFINITY);
   }
 }

@@ -2,9 +2,9 @@
 // Block-sparse attention for compute capability 9.0: a persistent thread block of one producer and
 // two or three consumer warpgroups. Design: docs/design/0005-hopper-block-sparse.md.
 //
-// launch   Layout::kThreads threads, Layout::kSharedBytes of shared memory, any grid; *counter = 0
-//          before it
-// deterministic  a tile is computed by one thread block in the order of its list
+// launch         Layout::kThreads threads, Layout::kSharedBytes of dynamic shared memory, any grid;
+//                *counter is 0
+// deterministic  one thread block computes a tile in the order of its list
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,9 @@
 
 namespace dbsp::kernels::gpu::sm90 {
 
-/// A full barrier completes with its arrivals and its bytes, an empty one when every consumer warp
-/// has read; Q, whose rows also carry O out, is given back once per warpgroup.
+/// Initialises the barriers. A full barrier completes with its arrivals and transaction bytes. An
+/// empty barrier of K or V completes when every consumer warp has read the buffer; that of Q, whose
+/// rows also hold O, when every warpgroup has released it.
 template <Tile kTile>
 DBSP_KERNEL_CODE void InitBarriers(std::uint32_t shared) {
   using L = Layout<kTile>;
@@ -41,6 +42,7 @@ DBSP_KERNEL_CODE void InitBarriers(std::uint32_t shared) {
   isa::BarrierInitFence();
 }
 
+/// The kernel, for one thread block.
 template <Tile kTile>
 DBSP_KERNEL_CODE void RunBlock(const Arguments& args) {
   using L = Layout<kTile>;
@@ -53,7 +55,7 @@ DBSP_KERNEL_CODE void RunBlock(const Arguments& args) {
     if (warp == 0) {
       if (isa::ElectOne()) Producer<kTile>(args, shared).Run();
     } else {
-      // The producer's other three warps have nothing else to do.
+      // The other three warps of the producer warpgroup fill empty entries.
       FillEmptyEntries<kTile.head_dim, kTile.q_block, L::kBlocksPerEntry>(
           args.work, 3 * isa::BlockIndex() + warp - 1, 3 * isa::GridSize());
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a producer tells the consumers, one message per tile, what they compute next.
+// Messages from the producer to the consumers, one per tile.
 #pragma once
 
 #include <cstdint>
@@ -10,16 +10,17 @@
 
 namespace dbsp::kernels::gpu::sm90 {
 
-/// kMessageBytes in shared memory.
+/// A message; kMessageBytes in shared memory.
 struct Message {
   std::uint32_t row = kNoMoreTiles;  ///< first query row of the tile, or kNoMoreTiles
   std::uint32_t head = 0;
   std::uint32_t batch = 0;
-  /// steps << 2 | flags of the first step (0 where every step has a note); gather: keys of the list
+  /// steps << 2 | flags of the first step (0 where every step has a note). Gather: number of keys
+  /// of the list
   std::uint32_t work = 0;
 };
 
-/// By one thread.
+/// Sends a message. Called by one thread.
 template <Tile kTile>
 DBSP_KERNEL_CODE void SendMessage(std::uint32_t shared,
                                   Cursor<kMessageSlots>& at,
@@ -35,7 +36,8 @@ DBSP_KERNEL_CODE void SendMessage(std::uint32_t shared,
   at.Next();
 }
 
-/// By whole warps; every warp that receives counts in Layout::kMessageReaders.
+/// Receives the next message in all lanes. Called by whole warps; Layout::kMessageReaders is the
+/// number of receiving warps.
 template <Tile kTile>
 DBSP_KERNEL_CODE Message ReceiveMessage(std::uint32_t shared, Cursor<kMessageSlots>& at) {
   using L = Layout<kTile>;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host's part of a launch that nvcc's front end cannot parse: checks with formatted words.
+// Host code of a launch that nvcc cannot parse, because it formats messages.
 #pragma once
 
 #include <cuda.h>
@@ -13,11 +13,13 @@ struct Prepared {
   CUtensorMap k;
   CUtensorMap v;
   CUtensorMap o;
-  int blocks = 0;  ///< of the grid
+  int blocks = 0;  ///< thread blocks of the grid
 };
 
-/// errors  what CheckCall and CheckArch throw, for the current device; Error{kUnavailable} in the
-///         runtime's words when there is none
+/// Checks the call and encodes its tensor maps.
+/// errors  those of CheckCall and CheckArch for the current device; Error{kUnavailable} with the
+/// CUDA
+///         runtime's text when there is no device
 Prepared Prepare(const Variant& variant, const AttentionCall& call);
 
 }  // namespace dbsp::kernels::gpu::sm90

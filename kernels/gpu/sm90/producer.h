@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loading side of the block-sparse kernel: one thread that takes tiles from the counter, tells
-// the consumers of each, and keeps Q, K and V coming. Lists are walked from their end, so that the
-// short last key block, which only the largest listed index can be, is in the first step.
+// Producer of the block-sparse kernel: one thread that takes tiles from the counter, sends a
+// message for each to the consumers, and loads Q, K and V by TMA. Lists are processed from their
+// end, so that the short last key block of the sequence, if listed, is in the first step.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ class Producer {
     FetchNext();
     while (next_.tile >= 0) {
       const Lists lists = next_;
-      place_ = PlaceOf(work_, lists.tile, kTile.q_block);
+      position_ = PositionOf(work_, lists.tile, kTile.q_block);
       if constexpr (L::kOwnLists) {
         LoadUnion(lists);
       } else {
@@ -44,8 +44,8 @@ class Producer {
   }
 
  private:
-  /// A tile's list, [first, middle); where warpgroups have own lists the second one's, [middle,
-  /// end).
+  /// List of a tile, [first, middle). Where warpgroups have their own lists, [middle, end) is the
+  /// list of the second warpgroup.
   struct Lists {
     int tile = -1;
     int first = 0;
@@ -53,9 +53,10 @@ class Producer {
     int end = 0;
   };
 
-  /// The next tile of the order with a key, or none. Called between K and V of a tile's last step:
-  /// V's buffer comes free a step later than K's, which hides a chain of three loads, and no tile
-  /// is promised to a thread block that is still long at work.
+  /// Fetches the next tile of the order with a key into next_; next_.tile = -1 when there is none.
+  /// Called between K and V of a tile's last step. V's buffer becomes free one step later than K's,
+  /// which hides the three dependent loads. A later call would not; an earlier one would reserve a
+  /// tile for a thread block that is still busy.
   DBSP_KERNEL_CODE void FetchNext() {
     for (;;) {
       const int index = isa::AtomicAdd(work_.counter, 1);
@@ -76,13 +77,13 @@ class Producer {
     }
   }
 
-  /// Hands the consumers a tile; `steps` as Message::work.
+  /// Sends the consumers a message for the current tile. steps  Message::work
   DBSP_KERNEL_CODE void Send(std::uint32_t row, std::uint32_t steps) {
     SendMessage<kTile>(shared_,
                        message_,
                        {row,
-                        static_cast<std::uint32_t>(place_.head),
-                        static_cast<std::uint32_t>(place_.batch),
+                        static_cast<std::uint32_t>(position_.head),
+                        static_cast<std::uint32_t>(position_.batch),
                         steps});
   }
 
@@ -95,16 +96,16 @@ class Producer {
       isa::TmaLoad(shared_ + L::kQ + q_.slot * L::kQBytes + p * L::kQPanelBytes,
                    &args_.q,
                    64 * p,
-                   place_.row,
-                   place_.head,
-                   place_.batch,
+                   position_.row,
+                   position_.head,
+                   position_.batch,
                    full,
                    isa::kEvictFirst);
     }
     q_.Next();
   }
 
-  /// One list for the whole thread block.
+  /// Loads a tile with one list for the whole thread block.
   DBSP_KERNEL_CODE void LoadList(const Lists& lists) {
     const int first = lists.first;
     const int count = lists.middle - first;
@@ -113,9 +114,10 @@ class Producer {
     const int top = isa::LoadGlobal(work_.list + at);
     const std::uint32_t flags = FlagsOf(top) | (odd ? kDummy : 0U);
     const int steps = L::kPairs ? (count + 1) / 2 : count;
-    Send(static_cast<std::uint32_t>(place_.row), static_cast<std::uint32_t>(steps) << 2U | flags);
+    Send(static_cast<std::uint32_t>(position_.row),
+         static_cast<std::uint32_t>(steps) << 2U | flags);
     LoadQ();
-    // An odd block goes alone, in the step that is masked anyway.
+    // With an odd number of blocks, the first step has a single block and is masked.
     if (odd) {
       LoadStep(top, kNoBlock, count == 1 ? kLast : 0U);
       --at;
@@ -127,19 +129,20 @@ class Producer {
     }
   }
 
-  /// Every block of the union of two lists once, with its owners in the note. Two blocks share a
-  /// step only if they have the same owners, so that no warpgroup multiplies keys that its list
-  /// does not hold.
+  /// Loads every block of the union of two lists once, with its owners in the note. Two blocks
+  /// share a step only if they have the same owners, so that no warpgroup multiplies keys outside
+  /// its list.
   DBSP_KERNEL_CODE void LoadUnion(const Lists& lists) {
     const int first = lists.first;
     const int middle = lists.middle;
-    Send(static_cast<std::uint32_t>(place_.row), 0);
+    Send(static_cast<std::uint32_t>(position_.row), 0);
     LoadQ();
     int at0 = middle - 1;
     int at1 = lists.end - 1;
     int block0 = BlockAt(at0, first);
     int block1 = BlockAt(at1, middle);
-    int held1 = kNoBlock, held2 = kNoBlock, held3 = kNoBlock;  // by owners: first, second, both
+    int held1 = kNoBlock, held2 = kNoBlock,
+        held3 = kNoBlock;  // waiting block by owners: first, second, both
     while (block0 >= 0 || block1 >= 0) {
       const int block = block0 > block1 ? block0 : block1;
       const int owners = (block0 == block ? 1 : 0) + (block1 == block ? 2 : 0);
@@ -147,7 +150,7 @@ class Producer {
       if ((owners & 2) != 0) block1 = BlockAt(--at1, middle);
       const bool more = block0 >= 0 || block1 >= 0;
       if constexpr (L::kPairs) {
-        // Three variables and no array: registers cannot be indexed.
+        // Three variables instead of an array, because registers cannot be indexed.
         const int held = owners == 1 ? held1 : owners == 2 ? held2 : held3;
         const int left = held < 0 ? block : kNoBlock;
         if (owners == 1) held1 = left;
@@ -179,7 +182,8 @@ class Producer {
     return FlagsOf(block) | static_cast<std::uint32_t>(owners) * kOwner0 | (last ? kLast : 0U);
   }
 
-  /// K, then V, of one step; `second` only where two blocks are a step.
+  /// Loads K, then V, of one step.
+  /// second  the step's second block; kNoBlock where a step has one block
   DBSP_KERNEL_CODE void LoadStep(int block, int second, std::uint32_t note) {
     const std::uint32_t k_full = shared_ + L::kKFull + 8 * kv_.slot;
     const std::uint32_t v_full = shared_ + L::kVFull + 8 * kv_.slot;
@@ -201,7 +205,8 @@ class Producer {
       const std::uint32_t panel = to + p * L::kStepPanelBytes;
       LoadBox(map, panel, p, block * kTile.k_block, full);
       if constexpr (L::kPairs) {
-        // Past the end a box is zeros and reads nothing; stale bytes could be NaN, and 0 * NaN too.
+        // A missing second block is loaded from beyond the end of the tensor, which gives zeros.
+        // Uninitialised bytes could be NaN, and 0 * NaN is NaN.
         const int row = second < 0 ? (last_block_ + 1) * kTile.k_block : second * kTile.k_block;
         LoadBox(map, panel + kTile.k_block * 128, p, row, full);
       }
@@ -209,7 +214,7 @@ class Producer {
   }
   DBSP_KERNEL_CODE void LoadBox(
       const isa::TensorMap* map, std::uint32_t to, int panel, int row, std::uint32_t full) {
-    isa::TmaLoad(to, map, 64 * panel, row, place_.head, place_.batch, full, isa::kEvictLast);
+    isa::TmaLoad(to, map, 64 * panel, row, position_.head, position_.batch, full, isa::kEvictLast);
   }
 
   static constexpr int kNoBlock = -1;
@@ -220,7 +225,7 @@ class Producer {
   int last_block_;
   bool ragged_;
   Lists next_;
-  TilePlace place_;
+  TilePosition position_;
   Cursor<kMessageSlots> message_;
   Cursor<kTile.q_stages> q_;
   Cursor<kTile.stages> kv_;

@@ -7,7 +7,7 @@
 
 namespace dbsp::kernels::gpu::sm90 {
 
-/// What one kernel is compiled for. A thread block is one producer warpgroup, which loads, and
+/// Compile-time parameters of a kernel. A thread block has one producer warpgroup, which loads, and
 /// consumer warpgroups of 64 query rows each, which compute.
 struct Tile {
   int head_dim = 128;
@@ -19,28 +19,28 @@ struct Tile {
   int q_stages = 2;
   int producer_registers = 40;
   int consumer_registers = 232;
-  /// Lists of single keys (k_block = keys then means nothing else): all of the producer warpgroup
-  /// fetches. gather/key_producer.h
+  /// Lists of single keys (gather/key_producer.h): all threads of the producer warpgroup load, and
+  /// k_block equals `keys`.
   bool gather = false;
   int blocks_per_sm = 1;
 };
 
-/// What a step may need beside its K and V. A message (one per tile) holds kRagged and kDummy of
-/// the first step, a note (one per step, where warpgroups have own lists) those of its step.
+/// Flags of a step. A message (one per tile) has kRagged and kDummy of the first step. Where
+/// warpgroups have their own lists, a note (one per step) has the flags of its step.
 enum StepFlags : std::uint32_t {
   kRagged = 1,  ///< the step's first key block is the last one of the sequence, and short
-  kDummy = 2,  ///< there is no second key block: half of the step is zeros
+  kDummy = 2,  ///< the step has no second key block; its second half is zeros
   kOwner0 = 4,  ///< the first warpgroup's list holds the step; kOwner0 << 1: the second's
-  kLast = 16,  ///< of the tile
+  kLast = 16,  ///< last step of the tile
 };
 
-/// First word of a message: the tile's first query row, or this.
+/// Value of Message::row after the last tile.
 constexpr std::uint32_t kNoMoreTiles = 0xFFFFFFFFU;
 constexpr int kMessageSlots = 2;
 constexpr int kMessageBytes = 16;  ///< message.h
 
 // Barriers of bar.sync; 0 is SyncThreads.
-constexpr int kTurnBarrier = 1;  ///< + warpgroup: its turn to use the tensor cores
+constexpr int kTurnBarrier = 1;  ///< + warpgroup: permission to use the tensor cores
 constexpr int kWarpgroupBarrier = 4;  ///< + warpgroup: its 128 threads
 
 template <Tile kTile>
@@ -52,10 +52,10 @@ struct Layout {
   static constexpr bool kOwnLists = kTile.q_block < kRows;
   static constexpr bool kPairs = kTile.k_block < kTile.keys;
   static constexpr int kBlocksPerEntry = kRows / kTile.q_block;
-  /// On the full barrier of a step: the thread that loads; gather: that thread's for the bytes of
-  /// its TMA boxes, and one for the copies of each producer thread.
+  /// Arrivals at the full barrier of a step: one by the loading thread, for the bytes of its TMA
+  /// boxes; gather: in addition one per producer thread for its copies.
   static constexpr int kStepArrivals = kTile.gather ? 129 : 1;
-  /// Warps that read a message; gather: the producer's other threads learn of the tile by it too.
+  /// Warps that receive a message: the consumer warps; gather: also the four producer warps.
   static constexpr int kMessageReaders = (kConsumerThreads + (kTile.gather ? 128 : 0)) / 32;
 
   static constexpr int kQPanelBytes = kRows * 128;
@@ -152,9 +152,10 @@ struct Block192x128D64 {
 
 }  // namespace dbsp::kernels::gpu::sm90
 
-/// Every kernel, in the table's order; a new one is its description above and a line here. The
-/// table, the instantiations, the launches of a build without CUDA and the emulated ones, and the
-/// tests are made of these lists. One a head dimension, because each is compiled in its own file.
+/// All kernels in the order of the table. A new kernel needs a description above and a line here.
+/// The table, the instantiations, the launch functions of builds without CUDA and of the emulator,
+/// and the tests use these lists. There is one list per head dimension, because each has its own
+/// source file.
 #define DBSP_SM90_KERNELS_D128(ROW) \
   ROW(Block128x128D128)             \
   ROW(Block128x64D128)              \

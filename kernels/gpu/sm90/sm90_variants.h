@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The block-sparse kernels for compute capability 9.0 as rows of the variant table, and what their
-// launches tell the TMA.
+// The block-sparse kernels for compute capability 9.0 as rows of the variant table, and the tensor
+// maps of their launches.
 #pragma once
 
 #include <span>
@@ -14,11 +14,11 @@ namespace dbsp::kernels::gpu::sm90 {
 
 std::span<const Variant> Variants();
 
-/// Checks, then enqueues kernel `Kernel` of layout.h. Instantiated in head_dim_*.cu.
+/// Checks the call, then enqueues kernel `Kernel` of sm90_layout.h. Instantiated in head_dim_*.cu.
 template <class Kernel>
 void Launch(const AttentionCall& call);
 
-/// A row of the table, launch left out.
+/// A row of the table without `launch`.
 template <class Kernel>
 constexpr Variant VariantOf() {
   using L = Layout<Kernel::kTile>;
@@ -44,9 +44,9 @@ struct MapSpecs {
   TensorMapSpec o;
 };
 
-/// Q comes as the rows of a thread block, K and V as key blocks (pieces of 64 consecutive keys
-/// where lists are of single keys), O leaves by warpgroup. requires  a call that CheckCall lets
-/// pass
+/// Tensor maps of a call. A box of Q has the rows of a thread block, a box of K or V a key block
+/// (64 consecutive keys for lists of single keys), and a box of O the 64 rows of a warpgroup.
+/// requires  a call that passed CheckCall
 inline MapSpecs MapSpecsOf(const Variant& variant, const AttentionCall& call) {
   const AttentionShape& shape = call.shape;
   const int rows = variant.list == ListKind::kKeys ? kPieceKeys : variant.k_block;

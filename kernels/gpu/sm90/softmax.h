@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The online softmax of one warpgroup over the accumulators of its products.
+// Online softmax of one warpgroup over the accumulators of its products.
 //
 // A thread holds two rows of a 64-row product: element i of its accumulator is row
 // 16 warp + lane / 4 + (i % 4 >= 2 ? 8 : 0), column 8 (i / 4) + 2 (lane % 4) + i % 2. source: PTX
@@ -15,14 +15,14 @@ namespace dbsp::kernels::gpu::sm90 {
 
 constexpr float kLog2E = 1.44269504088896340736F;
 
-/// Running maximum (of unscaled scores; the four threads of a row agree on it) and sum of weights
-/// (each thread its own columns') of a thread's two rows.
+/// State of a thread's two rows: running maximum of unscaled scores, equal in the four threads of a
+/// row, and sum of weights over the thread's own columns.
 struct RowState {
   float max[2] = {-INFINITY, -INFINITY};
   float sum[2] = {0.0F, 0.0F};
 };
 
-/// -infinity in columns first to last - 1: keys that do not exist.
+/// Sets the scores of columns first to last - 1, which are not keys, to -infinity.
 template <int kCount>
 DBSP_KERNEL_CODE void MaskColumns(float (&s)[kCount], int lane, int first, int last) {
   DBSP_UNROLL
@@ -32,8 +32,8 @@ DBSP_KERNEL_CODE void MaskColumns(float (&s)[kCount], int lane, int first, int l
   }
 }
 
-/// Turns scores into weights 2^(scale_log2 (s - max)) and takes them into `rows`.
-/// rescale  out: what brings earlier sums and outputs to the new maximum
+/// Replaces scores by weights 2^(scale_log2 (s - max)) and updates `rows`.
+/// rescale  out: factors that rescale earlier sums and outputs to the new maximum
 template <int kCount>
 DBSP_KERNEL_CODE void TakeScores(float (&s)[kCount],
                                  float scale_log2,
@@ -46,7 +46,7 @@ DBSP_KERNEL_CODE void TakeScores(float (&s)[kCount],
     for (int i = 2 * r; i < kCount; i += 4) max = isa::Max(max, isa::Max(s[i], s[i + 1]));
     max = isa::Max(max, isa::ShuffleXor(max, 1));
     max = isa::Max(max, isa::ShuffleXor(max, 2));
-    // A row whose every score is -infinity keeps weights of 0 instead of -infinity - -infinity.
+    // Where all scores are -infinity the shift is 0, which avoids -infinity - -infinity.
     const float shift = max == -INFINITY ? 0.0F : max * scale_log2;
     rescale[r] = isa::Exp2(isa::FusedMultiplyAdd(rows.max[r], scale_log2, -shift));
     rows.max[r] = max;
@@ -61,7 +61,7 @@ DBSP_KERNEL_CODE void TakeScores(float (&s)[kCount],
   }
 }
 
-/// Weights as operand A of the next product: the accumulator's fragment is the operand's.
+/// Weights as operand A of the next product. Accumulator and operand have the same fragment layout.
 template <int kCount>
 DBSP_KERNEL_CODE void PackWeights(const float (&s)[kCount], std::uint32_t (&p)[kCount / 8][4]) {
   DBSP_UNROLL

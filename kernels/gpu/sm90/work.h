@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The argument of a block-sparse kernel, and how its parts walk rings of buffers.
+// Arguments of a block-sparse kernel, and the cursor with which its warps step through a ring of
+// buffers.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/gpu/attention.h"
 #include "kernels/gpu/isa/isa.h"
+#include "kernels/gpu/tile_position.h"
 
 namespace dbsp::kernels::gpu::sm90 {
 
-/// An AttentionCall as the kernel sees it: device pointers, sizes in tokens, strides in elements.
+/// The data of an AttentionCall that the kernel reads: device pointers, sizes in tokens, strides in
+/// elements.
 struct Work {
   const std::int32_t* begin = nullptr;
   const std::int32_t* list = nullptr;
@@ -57,8 +60,8 @@ struct Arguments {
   isa::TensorMap o;
 };
 
-/// Where a thread is in a ring of kSlots buffers. A consumer waits on "full" with `parity`, a
-/// producer on "empty" with `parity ^ 1`: its first round finds the buffers free.
+/// Position of a thread in a ring of kSlots buffers. A consumer waits on "full" with `parity`. A
+/// producer waits on "empty" with `parity ^ 1`, so that its first round does not block.
 template <int kSlots>
 struct Cursor {
   int slot = 0;
@@ -72,16 +75,8 @@ struct Cursor {
   }
 };
 
-/// Batch, head and first query row of a tile.
-struct TilePlace {
-  int row = 0;
-  int head = 0;
-  int batch = 0;
-};
-DBSP_KERNEL_CODE TilePlace PlaceOf(const Work& work, int tile, int q_block) {
-  const int head = tile / work.q_blocks;
-  const int batch = head / work.heads;
-  return {(tile - head * work.q_blocks) * q_block, head - batch * work.heads, batch};
+DBSP_KERNEL_CODE TilePosition PositionOf(const Work& work, int tile, int q_block) {
+  return gpu::PositionOf(tile, work.heads, work.q_blocks, q_block);
 }
 
 }  // namespace dbsp::kernels::gpu::sm90

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The attention launches of a build without CUDA.
+// Attention launches of a build without CUDA. They throw Error{kUnavailable}.
 #include "kernels/gpu/gather/gather_variants.h"
 #include "kernels/gpu/gather/tiles.h"
 #include "kernels/gpu/gpu_variants.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list builders and SLA's linear part of a build without CUDA.
+// Launches of the list builders and of SLA in a build without CUDA. They throw Error{kUnavailable}.
 #include "kernels/gpu/gather/list_args.h"
 #include "kernels/gpu/gpu_variants.h"
 #include "kernels/gpu/sla.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Merge, copies, token layouts and the timing kernels of a build without CUDA.
+// Launches of merges, copies, permutations and timing kernels, and device queries, in a build
+// without CUDA. They throw Error{kUnavailable}.
 #include "kernels/gpu/memory.h"
 
 #include "kernels/gpu/device_query.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "replay/gpu_cell.h"
+#include "replay/gpu_outputs.h"
 
 #include <fmt/format.h>
 
@@ -13,7 +13,7 @@
 #include "core/parallel_for.h"
 #include "core/units.h"
 #include "kernels/gpu/device_lists.h"
-#include "replay/fill.h"
+#include "replay/input_data.h"
 #include "replay/rank.h"
 #include "runtime/cuda/cuda_buffer.h"
 #include "runtime/cuda/cuda_device.h"
@@ -32,7 +32,7 @@ std::int64_t TensorElements(const AttentionShape& shape) {
   return shape.tokens * shape.heads * shape.head_dim;
 }
 
-/// One of Q, K, V of all tokens where they live, [tokens][heads][head_dim].
+/// One of Q, K, V of all tokens, [tokens][heads][head_dim].
 CudaBuffer WholeTensor(const Cell& cell, planner::Tensor tensor, const CudaStream& stream) {
   std::vector<std::uint16_t> whole(Index(TensorElements(cell.shape)));
   FillTokens(cell.key, tensor, cell.shape, 0, 0, whole);
@@ -65,7 +65,7 @@ struct Distance {
   double lse = 0;
 };
 
-/// Over all rows. NaN stays NaN.
+/// Differences over all rows. A NaN in any row makes the result NaN.
 Distance DistanceOf(const AttentionShape& shape,
                     const DeviceOutputs& outputs,
                     const UnsplitResults& unsplit,
@@ -102,12 +102,12 @@ std::uint32_t BitsOf(float value) { return std::bit_cast<std::uint32_t>(value); 
 
 }  // namespace
 
-std::vector<RankBuffers> MakeDevicePlans(const Cell& cell) {
-  std::vector<RankBuffers> plans(cell.ranks());
+std::vector<RankBuffers> MakeGpuRankBuffers(const Cell& cell) {
+  std::vector<RankBuffers> buffers(cell.ranks());
   ParallelFor(cell.ranks(), 0, [&](int rank) {
-    plans[rank] = MakeRankPlan(cell, rank, BlockLayout::kUniform);
+    buffers[rank] = MakeRankBuffers(cell, rank, BlockLayout::kUniform);
   });
-  return plans;
+  return buffers;
 }
 
 void RequireDeviceMemory(std::int64_t bytes, const std::string& what) {
@@ -134,9 +134,9 @@ void DeviceOutputs::Row(int head, std::int64_t token, std::span<float> row) cons
 }
 
 float DeviceOutputs::LogSumExp(int head, std::int64_t token) const {
-  const RowIndex::Place place = index_.Of(head, token);
-  if (place.rank < 0) return std::numeric_limits<float>::quiet_NaN();
-  return results_.lse[place.rank][Index(place.row)];
+  const RowIndex::Location location = index_.Of(head, token);
+  if (location.rank < 0) return std::numeric_limits<float>::quiet_NaN();
+  return results_.lse[location.rank][Index(location.row)];
 }
 
 bool SameBits(const DeviceResults& a, const DeviceResults& b) {
@@ -199,10 +199,10 @@ UnsplitResults RunUnsplit(const Cell& cell,
   return results;
 }
 
-VerifyResult JudgeDeviceOutputs(const Cell& cell,
-                                const DeviceOutputs& outputs,
-                                const UnsplitResults& unsplit,
-                                const VerifyOptions& options) {
+VerifyResult VerifyDeviceOutputs(const Cell& cell,
+                                 const DeviceOutputs& outputs,
+                                 const UnsplitResults& unsplit,
+                                 const VerifyOptions& options) {
   VerifyResult result = Verify(cell, outputs, options);
   if (!result.passed) return result;
   const Distance sum = DistanceOf(cell.shape, outputs, unsplit, options.threads);
@@ -213,12 +213,12 @@ VerifyResult JudgeDeviceOutputs(const Cell& cell,
   result.unsplit_error = error;
   result.unsplit_lse_error = sum.lse;
   if (error <= options.max_relative_error && sum.lse <= options.max_lse_error) {
-    return result;  // NaN is not
+    return result;  // false for NaN
   }
   result.passed = false;
   result.problem = fmt::format(
       "the outputs differ from an unsplit run on the same device: relative error {:.3g} (limit "
-      "{:.3g}), log-sum-exp off by {:.3g} (limit {:.3g}), over all rows",
+      "{:.3g}), log-sum-exp error {:.3g} (limit {:.3g}), over all rows",
       error,
       options.max_relative_error,
       sum.lse,

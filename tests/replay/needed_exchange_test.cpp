@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges needed and allgather really run: K/V blocks go to several ranks, ranks serve several
-// groups, some ranks get no row. Outputs, bytes and blocks are checked as for the other families.
+// The exchanges needed and allgather: K/V blocks go to several ranks, ranks belong to several
+// groups, some ranks get no row. Outputs, bytes and blocks are checked as for the other exchanges.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +10,7 @@
 
 #include "replay/replay.h"
 #include "replay/verify.h"
+#include "replay/work_check.h"
 #include "tests/planner/random_placed.h"
 #include "tests/replay/cases.h"
 #include "tests/replay/plans.h"
@@ -92,7 +93,7 @@ void ExpectVerified(const Cell& cell, std::span<const CpuRank> ranks) {
     sent = std::accumulate(done.sent_bytes.begin(), done.sent_bytes.end(), sent);
     computed = std::accumulate(done.active_blocks.begin(), done.active_blocks.end(), computed);
   }
-  EXPECT_EQ(sent, cell.work.TotalBytesSent());
+  EXPECT_EQ(sent, cell.volumes.TotalBytesSent());
   std::int64_t kept = 0;
   for (const BlockMaskPtr& mask : cell.masks.head) kept += mask->Count();
   EXPECT_EQ(computed, kept);
@@ -101,9 +102,9 @@ void ExpectVerified(const Cell& cell, std::span<const CpuRank> ranks) {
   EXPECT_EQ(result.rows_checked, result.rows);
 }
 
-class OnceTest : public ::testing::TestWithParam<int> {};
+class NeededExchangeTest : public ::testing::TestWithParam<int> {};
 
-TEST_P(OnceTest, NeededAndAllgatherAgreeWithTheReferenceOnBothTransports) {
+TEST_P(NeededExchangeTest, NeededAndAllgatherAgreeWithTheReferenceOnBothTransports) {
   ForEveryCell(GetParam(), [](const Cell& cell) {
     std::vector<CpuRank> threads = MakeRanks(cell);
     ASSERT_EQ(RunThreads(cell, threads, kOnce, {}).size(), 1U);
@@ -117,9 +118,9 @@ TEST_P(OnceTest, NeededAndAllgatherAgreeWithTheReferenceOnBothTransports) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, OnceTest, ::testing::Values(1, 2, 3, 4, 6, 8));
+INSTANTIATE_TEST_SUITE_P(Ranks, NeededExchangeTest, ::testing::Values(1, 2, 3, 4, 6, 8));
 
-TEST(OnceVerifyTest, FindsANeededBlockThatNeverArrivedAtOneOfItsRanks) {
+TEST(NeededExchangeVerifyTest, FindsANeededBlockThatNeverArrivedAtOneOfItsRanks) {
   const Scenario scenario = Scenarios()[3];  // dense: every row needs every block
   const LayerMasks masks = testing::MakeMasks(scenario, 7);
   Strategy strategy = testing::MakeStrategy(Family::kUsp, 2, 2);
@@ -143,7 +144,7 @@ TEST(OnceVerifyTest, FindsANeededBlockThatNeverArrivedAtOneOfItsRanks) {
   EXPECT_NE(WorkProblem(cell, ranks).find("bytes"), std::string::npos);
 }
 
-TEST(OncePlanTest, APlanOfPlacedHeadsReplaysAndVerifiesThroughTheTool) {
+TEST(NeededExchangePlanTest, APlanOfPlacedHeadsReplaysAndVerifiesThroughTheTool) {
   const Workload workload = testing::SmallWorkload(2, 2);
   std::mt19937_64 random(92);
   for (const TransportKind transport : {TransportKind::kSerial, TransportKind::kThreads}) {

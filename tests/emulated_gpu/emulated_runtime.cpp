@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/emulated_gpu/machine.h"
+#include "tests/emulated_gpu/emulated_runtime.h"
 
 #include <algorithm>
 #include <chrono>
@@ -17,17 +17,17 @@ namespace {
 
 thread_local int t_device = 0;
 constexpr std::align_val_t kAlignment{256};
-/// A wait that lasts longer is a test's mistake (a stream held for ever); tests end in words.
+/// A longer wait is an error of the test, such as a stream that is blocked for ever.
 constexpr std::int64_t kPatienceNs = 120'000'000'000;
 
 }  // namespace
 
-Machine& Machine::Get() {
-  static Machine machine;
-  return machine;
+EmulatedRuntime& EmulatedRuntime::Get() {
+  static EmulatedRuntime runtime;
+  return runtime;
 }
 
-void Machine::Configure(const Options& options) {
+void EmulatedRuntime::Configure(const Options& options) {
   const std::scoped_lock guard(lock_);
   if (!streams_.empty() || !blocks_.empty()) {
     Fail(ErrorCode::kInternal,
@@ -44,11 +44,11 @@ void Machine::Configure(const Options& options) {
   t_device = 0;
 }
 
-int Machine::CurrentDevice() { return t_device; }
+int EmulatedRuntime::CurrentDevice() { return t_device; }
 
-void Machine::SetDevice(int index) { t_device = index; }
+void EmulatedRuntime::SetDevice(int index) { t_device = index; }
 
-void* Machine::Allocate(std::size_t bytes) {
+void* EmulatedRuntime::Allocate(std::size_t bytes) {
   const std::scoped_lock guard(lock_);
   if (bytes > FreeBytes(t_device)) return nullptr;
   void* memory = ::operator new(bytes, kAlignment);
@@ -57,7 +57,7 @@ void* Machine::Allocate(std::size_t bytes) {
   return memory;
 }
 
-void* Machine::AllocateHost(std::size_t bytes) {
+void* EmulatedRuntime::AllocateHost(std::size_t bytes) {
   const std::scoped_lock guard(lock_);
   void* memory = ::operator new(bytes, kAlignment);
   std::memset(memory, 0xFF, bytes);
@@ -65,7 +65,7 @@ void* Machine::AllocateHost(std::size_t bytes) {
   return memory;
 }
 
-void Machine::Free(void* memory) noexcept {
+void EmulatedRuntime::Free(void* memory) noexcept {
   int device = -1;
   {
     const std::scoped_lock guard(lock_);
@@ -83,28 +83,28 @@ void Machine::Free(void* memory) noexcept {
   ::operator delete(memory, kAlignment);
 }
 
-std::size_t Machine::FreeBytes(int device) {
+std::size_t EmulatedRuntime::FreeBytes(int device) {
   const std::scoped_lock guard(lock_);
   std::size_t used = 0;
   for (const auto& [memory, block] : blocks_) used += block.device == device ? block.bytes : 0;
   return options_.memory_bytes - used;
 }
 
-std::size_t Machine::BytesAlive() {
+std::size_t EmulatedRuntime::BytesAlive() {
   const std::scoped_lock guard(lock_);
   std::size_t bytes = 0;
   for (const auto& [memory, block] : blocks_) bytes += block.bytes;
   return bytes;
 }
 
-CUstream_st* Machine::MakeStream() {
+CUstream_st* EmulatedRuntime::MakeStream() {
   const std::scoped_lock guard(lock_);
   streams_.push_back(std::make_unique<CUstream_st>());
   streams_.back()->device = t_device;
   return streams_.back().get();
 }
 
-void Machine::DestroyStream(CUstream_st* stream) noexcept {
+void EmulatedRuntime::DestroyStream(CUstream_st* stream) noexcept {
   try {
     Wait(stream);
   } catch (const std::exception& error) {
@@ -115,7 +115,7 @@ void Machine::DestroyStream(CUstream_st* stream) noexcept {
   std::erase_if(streams_, [stream](const auto& owned) { return owned.get() == stream; });
 }
 
-void Machine::Require(CUstream_st* stream, const char* what) {
+void EmulatedRuntime::Require(CUstream_st* stream, const char* what) {
   for (const auto& owned : streams_) {
     if (owned.get() == stream) return;
   }
@@ -123,7 +123,7 @@ void Machine::Require(CUstream_st* stream, const char* what) {
       ErrorCode::kInternal, "{}: not a stream that is alive; the default stream is not used", what);
 }
 
-void Machine::Enqueue(void* stream, Work work) {
+void EmulatedRuntime::Enqueue(void* stream, Work work) {
   const std::scoped_lock guard(lock_);
   auto* to = static_cast<CUstream_st*>(stream);
   Require(to, "an emulated launch");
@@ -135,8 +135,8 @@ void Machine::Enqueue(void* stream, Work work) {
   RunSome(to);
 }
 
-/// What CUDA would be free to have done by the time the host goes on.
-void Machine::RunSome(CUstream_st* enqueued_on) {
+/// Runs work that a GPU could have done before the host continues.
+void EmulatedRuntime::RunSome(CUstream_st* enqueued_on) {
   if (options_.schedule == Schedule::kLate) return;
   if (options_.schedule == Schedule::kEarly) {
     while (Advance(enqueued_on) == Step::kDone) {
@@ -152,7 +152,7 @@ void Machine::RunSome(CUstream_st* enqueued_on) {
   }
 }
 
-Machine::Step Machine::Advance(CUstream_st* stream) {
+EmulatedRuntime::Step EmulatedRuntime::Advance(CUstream_st* stream) {
   if (stream->queue.empty()) return Step::kNothing;
   Work& front = stream->queue.front();
   const auto leave = [&] {
@@ -174,7 +174,7 @@ Machine::Step Machine::Advance(CUstream_st* stream) {
   return Step::kDone;
 }
 
-CUstream_st* Machine::Behind(CUstream_st* stream) {
+CUstream_st* EmulatedRuntime::Behind(CUstream_st* stream) {
   for (std::size_t links = 0; links <= streams_.size(); ++links) {
     const auto wait = waits_.find(stream);
     if (wait == waits_.end() || !stream->started) return stream;
@@ -185,9 +185,9 @@ CUstream_st* Machine::Behind(CUstream_st* stream) {
   Fail(ErrorCode::kInternal, "a deadlock: streams wait for each other's events in a circle");
 }
 
-void Machine::WaitUntil(const std::function<bool()>& reached,
-                        CUstream_st* stream,
-                        const char* what) {
+void EmulatedRuntime::WaitUntil(const std::function<bool()>& reached,
+                                CUstream_st* stream,
+                                const char* what) {
   const std::int64_t deadline = runtime::SteadyNs() + kPatienceNs;
   while (true) {
     bool moved = false;
@@ -205,18 +205,18 @@ void Machine::WaitUntil(const std::function<bool()>& reached,
   }
 }
 
-void Machine::Wait(CUstream_st* stream) {
+void EmulatedRuntime::Wait(CUstream_st* stream) {
   WaitUntil([stream] { return stream->queue.empty(); }, stream, "cudaStreamSynchronize");
 }
 
-bool Machine::Idle(CUstream_st* stream) {
+bool EmulatedRuntime::Idle(CUstream_st* stream) {
   const std::scoped_lock guard(lock_);
   Require(stream, "cudaStreamQuery");
   if (Advance(stream) == Step::kBlocked) (void)Advance(Behind(stream));
   return stream->queue.empty();
 }
 
-void Machine::WaitForDevice(int device) {
+void EmulatedRuntime::WaitForDevice(int device) {
   std::vector<CUstream_st*> own;
   {
     const std::scoped_lock guard(lock_);
@@ -227,7 +227,7 @@ void Machine::WaitForDevice(int device) {
   for (CUstream_st* stream : own) Wait(stream);
 }
 
-void Machine::Record(CUevent_st* event, CUstream_st* stream) {
+void EmulatedRuntime::Record(CUevent_st* event, CUstream_st* stream) {
   const std::scoped_lock guard(lock_);
   const auto state = event->state;
   state->stream = stream;
@@ -241,10 +241,11 @@ void Machine::Record(CUevent_st* event, CUstream_st* stream) {
            .done = nullptr});
 }
 
-void Machine::MakeWait(CUstream_st* stream, const CUevent_st* event) {
+void EmulatedRuntime::MakeWait(CUstream_st* stream, const CUevent_st* event) {
   const std::scoped_lock guard(lock_);
   const auto state = event->state;
-  if (state->recorded == 0) return;  // as CUDA: an event that was never recorded holds nobody
+  if (state->recorded == 0)
+    return;  // as in CUDA: a wait for an event that was never recorded has no effect
   const std::int64_t target = state->recorded;
   Enqueue(stream,
           {.start =
@@ -254,7 +255,7 @@ void Machine::MakeWait(CUstream_st* stream, const CUevent_st* event) {
            .done = [state, target] { return state->reached >= target; }});
 }
 
-void Machine::Wait(const CUevent_st* event) {
+void EmulatedRuntime::Wait(const CUevent_st* event) {
   const auto state = event->state;
   if (state->recorded == 0) return;
   const std::int64_t target = state->recorded;
@@ -262,7 +263,8 @@ void Machine::Wait(const CUevent_st* event) {
       [state, target] { return state->reached >= target; }, state->stream, "cudaEventSynchronize");
 }
 
-std::vector<Work> Machine::Capture(CUstream_st* stream, const std::function<void()>& enqueue) {
+std::vector<Work> EmulatedRuntime::Capture(CUstream_st* stream,
+                                           const std::function<void()>& enqueue) {
   std::vector<Work> captured;
   {
     const std::scoped_lock guard(lock_);
@@ -279,12 +281,13 @@ std::vector<Work> Machine::Capture(CUstream_st* stream, const std::function<void
   return captured;
 }
 
-kernels::gpu::isa::RunOptions Machine::RunOptions(int device) {
+kernels::gpu::isa::RunOptions EmulatedRuntime::RunOptions(int device) {
   const std::scoped_lock guard(lock_);
   kernels::gpu::isa::RunOptions options;
   options.seed = random_();
   options.resident_blocks = 1 + static_cast<int>(random_() % 2);
-  options.regions.push_back({"the null page", nullptr, 0, false});  // no region would mean any
+  options.regions.push_back(
+      {"the null page", nullptr, 0, false});  // without regions addresses are not checked
   for (const auto& [memory, block] : blocks_) {
     if (block.device != device && block.device >= 0) continue;
     options.regions.push_back(
@@ -293,14 +296,14 @@ kernels::gpu::isa::RunOptions Machine::RunOptions(int device) {
   return options;
 }
 
-void Configure(const Options& options) { Machine::Get().Configure(options); }
-Counts Counted() { return Machine::Get().counts; }
-std::size_t BytesAlive() { return Machine::Get().BytesAlive(); }
+void Configure(const Options& options) { EmulatedRuntime::Get().Configure(options); }
+Counts Counted() { return EmulatedRuntime::Get().counts; }
+std::size_t BytesAlive() { return EmulatedRuntime::Get().BytesAlive(); }
 void BreakAttention(float value) {
-  Machine::Get().broken = true;
-  Machine::Get().broken_value = value;
+  EmulatedRuntime::Get().broken = true;
+  EmulatedRuntime::Get().broken_value = value;
 }
 
-void BreakLogSumExp(float value) { Machine::Get().broken_lse = value; }
+void BreakLogSumExp(float value) { EmulatedRuntime::Get().broken_lse = value; }
 
 }  // namespace dbsp::emulated_gpu

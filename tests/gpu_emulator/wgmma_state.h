@@ -8,21 +8,21 @@
 #include <memory>
 #include <vector>
 
-#include "tests/gpu_emulator/barriers.h"
+#include "tests/gpu_emulator/barrier_state.h"
 #include "tests/gpu_emulator/shared_memory.h"
 
 namespace dbsp::kernels::gpu::isa::emulator {
 
-/// The accumulators of products that follow each other on the same registers.
+/// The accumulators of successive products on the same registers.
 struct WgmmaChain {
   int n = 0;
-  /// [128][n / 2] what the threads' registers held when the chain began
+  /// [128][n / 2] values of the threads' registers at the start of the chain
   std::vector<float> initial;
-  /// [64][n] row-major, once the first product has run
+  /// [64][n] row-major; empty before the first product has run
   std::vector<float> matrix;
 };
 
-/// One wgmma.mma_async of a warpgroup; its threads come to it one by one.
+/// One wgmma.mma_async of a warpgroup. Its threads issue it one after the other.
 struct WgmmaProduct {
   int n = 0;
   bool a_in_registers = false;
@@ -31,10 +31,10 @@ struct WgmmaProduct {
   std::uint64_t desc_b = 0;
   std::shared_ptr<WgmmaChain> chain;
   std::vector<std::uint32_t> a;  ///< [128][4] where A is in registers
-  bool fresh = false;  ///< the chain's first product
-  int issued = 0;  ///< threads
+  bool fresh = false;  ///< first product of the chain
+  int issued = 0;  ///< number of threads that have issued it
   unsigned warps_seen = 0;
-  int waits = 0;  ///< threads that have waited for it
+  int waits = 0;  ///< number of threads that have waited for it
   std::vector<SharedSpan> reads;  ///< of shared memory, claimed until a first thread has waited
 };
 
@@ -47,10 +47,10 @@ struct WarpgroupState {
   [[nodiscard]] WgmmaProduct& at(std::uint64_t number) { return products[number - first]; }
 };
 
-/// A thread's own view: what it has issued, committed and not waited for.
+/// Products that a thread has issued, committed and not waited for.
 struct WgmmaThread {
   std::uint64_t issued = 0;
-  std::uint64_t waited = 0;  ///< products below this number are over for this thread
+  std::uint64_t waited = 0;  ///< the thread has waited for all products below this number
   std::deque<std::uint64_t> group_ends;  ///< of committed groups: `issued` at the commit
   bool fenced = false;  ///< WgmmaFence since the thread began or last waited
   struct Accumulator {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams, events and memory of the emulated GPUs, as the replaced runtime uses them.
+// Streams, events and memory of the emulated GPUs, for the replaced classes of runtime/cuda.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,9 @@ namespace dbsp::emulated_gpu {
 
 /// One piece of enqueued work.
 struct Work {
-  std::function<void()> start;  ///< runs once, when its turn comes
-  std::function<bool()> done;  ///< asked after start until true; null: done with start
+  std::function<void()> start;  ///< runs once, when the work is at the front of its stream
+  std::function<bool()>
+      done;  ///< tested after start until true; null when the work ends with start
 };
 
 }  // namespace dbsp::emulated_gpu
@@ -31,27 +32,28 @@ struct Work {
 struct CUstream_st {
   int device = 0;
   std::deque<dbsp::emulated_gpu::Work> queue;
-  bool started = false;  ///< the front has
-  std::vector<dbsp::emulated_gpu::Work>* capture = nullptr;  ///< of a graph being recorded
+  bool started = false;  ///< the front of the queue has started
+  std::vector<dbsp::emulated_gpu::Work>* capture =
+      nullptr;  ///< work of the graph that is being recorded; else null
 };
 
-/// Enqueued work shares the state, because an event may be destroyed before it is reached.
+/// Enqueued work shares the state, because an event may be destroyed before its work runs.
 struct CUevent_st {
   struct State {
     CUstream_st* stream = nullptr;  ///< of the last Record
-    std::int64_t recorded = 0;  ///< how often
-    std::int64_t reached = 0;
-    std::int64_t ns = 0;  ///< when the last was reached
+    std::int64_t recorded = 0;  ///< number of Record calls
+    std::int64_t reached = 0;  ///< number of Record calls whose work has run
+    std::int64_t ns = 0;  ///< time at which the last one ran
   };
   std::shared_ptr<State> state = std::make_shared<State>();
 };
 
 namespace dbsp::emulated_gpu {
 
-/// threads  safe: one lock; work runs under it, one piece at a time, and nobody waits under it
-class Machine {
+/// threads  safe. Work runs under one lock, one item at a time; waits do not hold the lock
+class EmulatedRuntime {
  public:
-  static Machine& Get();
+  static EmulatedRuntime& Get();
 
   void Configure(const Options& options);
   [[nodiscard]] const Options& options() const { return options_; }
@@ -61,10 +63,10 @@ class Machine {
   void SetDevice(int index);
 
   // memory
-  /// Null when the device has less left.
+  /// Returns null when the device has too little memory.
   void* Allocate(std::size_t bytes);
   void* AllocateHost(std::size_t bytes);
-  /// Waits for the device first, as cudaFree does.
+  /// Waits for the device before it frees the memory, as cudaFree does.
   void Free(void* memory) noexcept;
   [[nodiscard]] std::size_t FreeBytes(int device);
   [[nodiscard]] std::size_t BytesAlive();
@@ -72,7 +74,7 @@ class Machine {
   // streams and events
   CUstream_st* MakeStream();
   void DestroyStream(CUstream_st* stream) noexcept;
-  /// Fails where CUDA would be told of a stream that is not one.
+  /// errors  Error{kInternal} when `stream` is not an existing stream
   void Enqueue(void* stream, Work work);
   void Wait(CUstream_st* stream);
   bool Idle(CUstream_st* stream);
@@ -83,12 +85,12 @@ class Machine {
   std::vector<Work> Capture(CUstream_st* stream, const std::function<void()>& enqueue);
 
   // kernels
-  /// Memory that a kernel on `device` may touch, and a seed of its own.
+  /// Options of a kernel on `device`: the memory that it may access, and a new seed.
   [[nodiscard]] kernels::gpu::isa::RunOptions RunOptions(int device);
   Counts counts;
   bool broken = false;
   float broken_value = 0.0F;
-  /// Told of every kernel's launch, on the launching thread; null where nobody asks.
+  /// Called for every kernel launch on the launching thread; null without an observer.
   std::function<void(const char* name, const CUstream_st* stream, bool tied)> launched;
   void Launched(const char* name, void* stream, bool tied) {
     if (launched) launched(name, static_cast<CUstream_st*>(stream), tied);
@@ -103,7 +105,7 @@ class Machine {
   enum class Step : std::uint8_t { kNothing, kDone, kBlocked };
 
   Step Advance(CUstream_st* stream);
-  /// Of the streams that `stream` waits for, the one at the end of the chain.
+  /// The last stream in the chain of streams for whose events `stream` waits.
   CUstream_st* Behind(CUstream_st* stream);
   void RunSome(CUstream_st* enqueued_on);
   void WaitUntil(const std::function<bool()>& reached, CUstream_st* stream, const char* what);
@@ -115,7 +117,7 @@ class Machine {
   std::map<void*, Block> blocks_;
   std::vector<std::unique_ptr<CUstream_st>> streams_;
   std::map<const CUstream_st*, std::pair<std::shared_ptr<CUevent_st::State>, std::int64_t>>
-      waits_;  ///< of the fronts
+      waits_;  ///< events for which the fronts of streams wait
 };
 
 }  // namespace dbsp::emulated_gpu

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the GPU transports share: planning, device memory, outputs on the host, the unsplit run.
+// Outputs of a cell that ran on GPUs, and their verification: against the fp64 reference and
+// against a run of the whole layer in one launch on one GPU.
 #pragma once
 
 #include <cstdint>
@@ -15,23 +16,23 @@
 
 namespace dbsp::replay {
 
-/// Plans of all ranks in the layout of GPUs, made on the host's threads.
-[[nodiscard]] std::vector<RankBuffers> MakeDevicePlans(const Cell& cell);
+/// Buffers of all ranks of the cell in BlockLayout::kUniform. Uses all threads of the host.
+[[nodiscard]] std::vector<RankBuffers> MakeGpuRankBuffers(const Cell& cell);
 
-/// errors  Error{kUnavailable} when `bytes` for `what` are more than the current device has free
+/// errors  Error{kUnavailable} naming `what` when the current device has less than `bytes` free
 void RequireDeviceMemory(std::int64_t bytes, const std::string& what);
 
-/// What the ranks' memory held after a run, as GpuRank gives it.
+/// Results of all ranks after a run, copied to the host.
 struct DeviceResults {
-  std::vector<std::vector<std::uint16_t>> o;  ///< [ranks] at home
-  std::vector<std::vector<float>> lse;  ///< [ranks] where rows were computed
+  std::vector<std::vector<std::uint16_t>> o;  ///< [ranks], GpuRank::Output
+  std::vector<std::vector<float>> lse;  ///< [ranks], GpuRank::LogSumExp
 };
-/// Bit by bit: a NaN is equal to itself.
+/// Compares bit patterns, so that a NaN equals itself.
 [[nodiscard]] bool SameBits(const DeviceResults& a, const DeviceResults& b);
 
 class DeviceOutputs final : public HomeOutputs {
  public:
-  /// All must outlive this.
+  /// The arguments must outlive this object.
   DeviceOutputs(const Cell& cell, std::span<const Rank* const> ranks, const DeviceResults& results)
       : cell_(cell), ranks_(ranks), index_(cell, ranks), results_(results) {}
   void Row(int head, std::int64_t token, std::span<float> row) const override;
@@ -55,19 +56,18 @@ struct UnsplitResults {
 /// Device memory of RunUnsplit.
 [[nodiscard]] std::int64_t UnsplitBytes(const AttentionShape& shape, const LayerMasks& masks);
 
-/// The layer as one launch over the tokens where they live, with lists straight from the masks: no
-/// schedule, copy or merge has a part in it.
-/// errors  as GpuRank
+/// Runs the layer in one attention launch over tensors of all tokens, with lists made from the
+/// masks. It uses no schedule, copy or merge. errors  those of GpuRank
 [[nodiscard]] UnsplitResults RunUnsplit(const Cell& cell,
                                         const kernels::gpu::Variant& kernel,
                                         const runtime::CudaStream& stream);
 
-/// Verify() against fp64 and, where that passes, every row against the unsplit run:
-/// result.unsplit_error is its relative Frobenius distance and result.unsplit_lse_error the largest
-/// difference of log-sum-exp, held to the same limits.
-[[nodiscard]] VerifyResult JudgeDeviceOutputs(const Cell& cell,
-                                              const DeviceOutputs& outputs,
-                                              const UnsplitResults& unsplit,
-                                              const VerifyOptions& options);
+/// Verify() against the fp64 reference. When that passes, compares every row with the unsplit run:
+/// result.unsplit_error is the relative Frobenius distance and result.unsplit_lse_error the largest
+/// difference of log-sum-exp. The same limits apply.
+[[nodiscard]] VerifyResult VerifyDeviceOutputs(const Cell& cell,
+                                               const DeviceOutputs& outputs,
+                                               const UnsplitResults& unsplit,
+                                               const VerifyOptions& options);
 
 }  // namespace dbsp::replay

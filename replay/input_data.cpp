@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "replay/fill.h"
+#include "replay/input_data.h"
 
 #include <algorithm>
 #include <iterator>
@@ -25,7 +25,7 @@ std::uint64_t Absorb(std::uint64_t state, std::uint64_t word) {
 
 }  // namespace
 
-void FillRow(const FillKey& key,
+void FillRow(const InputKey& key,
              planner::Tensor tensor,
              int head,
              std::int64_t token,
@@ -48,7 +48,7 @@ void FillRow(const FillKey& key,
   for (float& value : out) value = FromBf16(ToBf16(value));
 }
 
-void FillTokens(const FillKey& key,
+void FillTokens(const InputKey& key,
                 planner::Tensor tensor,
                 const AttentionShape& shape,
                 std::int64_t first_token,

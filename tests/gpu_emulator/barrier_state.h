@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// State of the barriers: 16 named ones per block, mbarriers in shared memory, and the register pool
-// that setmaxnreg waits for.
+// State of the barriers of a thread block: 16 named barriers, mbarriers in shared memory, and the
+// pool of registers that setmaxnreg takes from.
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace dbsp::kernels::gpu::isa::emulator {
 
-struct Block;
 struct Thread;
 
-/// Threads to ask again when something has changed.
+/// Threads whose conditions must be tested again after a change. Machine::Wake takes them out.
 class WaitList {
  public:
   void Add(Thread& thread) { threads_.push_back(&thread); }
-  void WakeAll();
+  [[nodiscard]] std::vector<Thread*> TakeAll() { return std::exchange(threads_, {}); }
 
  private:
   std::vector<Thread*> threads_;
 };
 
 struct NamedBarrier {
-  int expected = 0;  ///< 0: nobody has arrived
+  int expected = 0;  ///< threads of this generation; set by the first one to arrive
   int arrived = 0;
   std::vector<bool> has_arrived;  ///< by thread
   std::uint64_t generation = 0;
@@ -33,7 +33,7 @@ struct NamedBarrier {
 struct Mbarrier {
   int count = 0;
   int pending = 0;
-  std::int64_t transactions = 0;  ///< bytes; below 0 when data came before its expect
+  std::int64_t transactions = 0;  ///< bytes; negative when data came before its expect_tx
   std::uint64_t completed = 0;  ///< phases
   int loads_in_flight = 0;  ///< TMA loads issued to the current phase
   int init_thread = 0;
@@ -41,14 +41,11 @@ struct Mbarrier {
   WaitList waiters;
 };
 
-/// Registers of a block, per thread of each warp. source: PTX ISA, "setmaxnreg"
+/// Registers of a thread block. source: PTX ISA, "setmaxnreg"
 struct RegisterPool {
   int free = 0;
-  std::vector<int> of_warp;
+  std::vector<int> of_warp;  ///< registers per thread of each warp
   WaitList waiters;
 };
-
-/// An arrival, or `bytes` of a transaction: negative when they land.
-void Arrive(Block& block, int offset, int arrivals, std::int64_t bytes, const Thread* self);
 
 }  // namespace dbsp::kernels::gpu::isa::emulator
