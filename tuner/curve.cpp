@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "tuner/statistics.h"
+#include "core/statistics.h"
 
 namespace dbsp::tuner {
 namespace {
