@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/statistics.h"
+#include "tuner/statistics.h"
 
 namespace dbsp::tuner {
 namespace {
