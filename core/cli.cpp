@@ -20,14 +20,14 @@
 namespace dbsp {
 namespace {
 
-std::atomic<bool> g_quiet{false};  // NOLINT: one process-wide switch of the progress stream
+std::atomic<bool> g_quiet{false};  // NOLINT: process-wide, set once by --quiet
 
 int PrintError(const std::string& tool, const std::string& message, int exit_code) {
   std::fprintf(stderr, "%s: error: %s\n", tool.c_str(), message.c_str());
   return exit_code;
 }
 
-/// The subcommand that was being parsed, or the app itself.
+/// The innermost chosen subcommand, or the app itself.
 const CLI::App& ActiveApp(const CLI::App& app) {
   const auto chosen = app.get_subcommands();
   return chosen.empty() ? app : ActiveApp(*chosen.front());
@@ -67,7 +67,10 @@ int ReportParseError(CLI::App& app, const CLI::ParseError& error) {
 }  // namespace
 
 std::string BuildCommit() { return DBSP_GIT_COMMIT; }
-int BuildDirty() { return DBSP_GIT_DIRTY; }
+std::optional<bool> BuildDirty() {
+  if (DBSP_GIT_DIRTY < 0) return std::nullopt;
+  return DBSP_GIT_DIRTY != 0;
+}
 
 std::string VersionText(const std::string& tool) {
   return fmt::format(
@@ -75,7 +78,7 @@ std::string VersionText(const std::string& tool) {
       tool,
       DBSP_VERSION,
       BuildCommit(),
-      BuildDirty() == 1 ? "-dirty" : "",
+      BuildDirty().value_or(false) ? "-dirty" : "",
       DBSP_COMPILER,
       DBSP_BUILD_TYPE,
       std::strlen(DBSP_SANITIZE) > 0 ? ", sanitizer " : "",

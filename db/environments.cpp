@@ -5,7 +5,8 @@
 #include <random>
 
 #include "core/error.h"
-#include "db/impl.h"
+#include "db/database.h"
+#include "db/store.h"
 
 namespace dbsp::db {
 namespace {
@@ -41,11 +42,10 @@ void InsertDetails(Connection& connection, std::int64_t id, const Provenance& pr
 
 }  // namespace
 
-std::int64_t Database::Impl::InsertEnvironment(const Provenance& provenance,
-                                               const std::string& uid) {
+std::int64_t Store::InsertEnvironment(const Provenance& provenance, const std::string& uid) {
   const std::int64_t device = DeviceId(connection, provenance);
   std::optional<int> dirty;
-  if (provenance.git_dirty >= 0) dirty = provenance.git_dirty > 0 ? 1 : 0;
+  if (provenance.git_dirty) dirty = *provenance.git_dirty ? 1 : 0;
   connection
       .Prepare(
           "INSERT INTO environments(uid, device_id, host, cores, memory_bytes, compiler, "
@@ -69,14 +69,14 @@ std::int64_t Database::Impl::InsertEnvironment(const Provenance& provenance,
 }
 
 std::int64_t Database::AddEnvironment(const Provenance& provenance) {
-  Transaction transaction(impl_->connection);
-  const std::int64_t id = impl_->InsertEnvironment(provenance, RandomUid());
+  Transaction transaction(store_->connection);
+  const std::int64_t id = store_->InsertEnvironment(provenance, RandomUid());
   transaction.Commit();
   return id;
 }
 
 std::vector<StoredEnvironment> Database::Environments() const {
-  const Connection& connection = impl_->connection;
+  const Connection& connection = store_->connection;
   std::vector<StoredEnvironment> found;
   Statement rows = connection.Prepare(
       "SELECT e.id, e.uid, d.kind, d.name, d.uuid, e.host, e.cores, e.memory_bytes, e.compiler, "
@@ -96,7 +96,7 @@ std::vector<StoredEnvironment> Database::Environments() const {
     p.compiler = rows.Text(8);
     p.build_type = rows.Text(9);
     p.git_commit = rows.Text(10);
-    p.git_dirty = rows.IsNull(11) ? -1 : rows.Int(11);
+    if (!rows.IsNull(11)) p.git_dirty = rows.Int(11) != 0;
     p.version = rows.Text(12);
     p.started_utc = rows.Text(13);
     Statement args = connection.Prepare(

@@ -1,53 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans, replays with their ledgers, and fits.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "core/error.h"
 #include "core/file.h"
-#include "db/impl.h"
+#include "db/database.h"
+#include "db/store.h"
 
 namespace dbsp::db {
 namespace {
 
 std::optional<double> Storable(const std::optional<double>& error) {
-  // SQLite keeps no NaN: it would come back as "not verified".
+  // SQLite stores NaN as NULL, which would read as "not verified".
   if (error && std::isnan(*error)) return std::numeric_limits<double>::infinity();
   return error;
 }
 
 void CheckCell(const ReplayCell& cell) {
-  bool fits = cell.predicted_ns >= 0 && cell.replayed_ns >= 0 &&
-              cell.segments.size() == cell.segment_predicted_ns.size();
-  for (const Segment& segment : cell.segments) fits = fits && segment.duration_ns >= 0;
-  for (const auto& predicted : cell.segment_predicted_ns) fits = fits && predicted.value_or(0) >= 0;
-  if (!fits) {
-    Fail(ErrorCode::kInvalidArgument,
-         "replay of step {}, layer {}: expected times >= 0 and one prediction (or none) per "
-         "segment, found {} segments, {} predictions, {} ns predicted, {} ns replayed",
-         cell.step,
-         cell.layer,
-         cell.segments.size(),
-         cell.segment_predicted_ns.size(),
-         cell.predicted_ns,
-         cell.replayed_ns);
-  }
+  const bool valid = cell.predicted_ns >= 0 && cell.replayed_ns >= 0 &&
+                     cell.multiplicity.value_or(1) >= 1 &&
+                     std::ranges::all_of(cell.segments, [](const Segment& segment) {
+                       return segment.duration_ns >= 0 && segment.predicted_ns.value_or(0) >= 0;
+                     });
+  if (valid) return;
+  Fail(ErrorCode::kInvalidArgument,
+       "replay of step {}, layer {}: expected times >= 0 and a multiplicity >= 1, found {} ns "
+       "predicted, {} ns replayed, multiplicity {}, or a segment with a negative time",
+       cell.step,
+       cell.layer,
+       cell.predicted_ns,
+       cell.replayed_ns,
+       cell.multiplicity.value_or(1));
 }
 
 void InsertSegments(Connection& connection, std::int64_t cell_id, const ReplayCell& cell) {
   Statement insert =
       connection.Prepare("INSERT INTO ledger_segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  for (std::size_t i = 0; i < cell.segments.size(); ++i) {
-    const Segment& segment = cell.segments[i];
+  std::int64_t position = 0;
+  for (const Segment& segment : cell.segments) {
     insert.Bind(cell_id)
-        .Bind(static_cast<std::int64_t>(i))
+        .Bind(position++)
         .Bind(segment.rank)
         .Bind(NameOf(segment.kind))
         .Bind(segment.index)
         .Bind(segment.start_ns)
         .Bind(segment.duration_ns)
         .Bind(segment.bytes)
-        .Bind(cell.segment_predicted_ns[i])
+        .Bind(segment.predicted_ns)
         .Run();
   }
 }
@@ -55,7 +56,8 @@ void InsertSegments(Connection& connection, std::int64_t cell_id, const ReplayCe
 void InsertCells(Connection& connection, std::int64_t replay_id, const ReplayRecord& replay) {
   Statement insert = connection.Prepare(
       "INSERT INTO replay_cells(replay_id, position, step, layer, predicted_ns, replayed_ns, "
-      "relative_error, max_abs_error, lse_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "relative_error, max_abs_error, lse_error, multiplicity) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   int position = 0;
   for (const ReplayCell& cell : replay.cells) {
     CheckCell(cell);
@@ -68,6 +70,7 @@ void InsertCells(Connection& connection, std::int64_t replay_id, const ReplayRec
         .Bind(Storable(cell.relative_error))
         .Bind(Storable(cell.max_abs_error))
         .Bind(Storable(cell.lse_error))
+        .Bind(cell.multiplicity)
         .Run();
     InsertSegments(connection, connection.last_insert_id(), cell);
   }
@@ -76,6 +79,11 @@ void InsertCells(Connection& connection, std::int64_t replay_id, const ReplayRec
 std::optional<double> OptionalReal(const Statement& row, int column) {
   if (row.IsNull(column)) return std::nullopt;
   return row.Real(column);
+}
+
+std::optional<std::int64_t> OptionalInteger(const Statement& row, int column) {
+  if (row.IsNull(column)) return std::nullopt;
+  return row.Integer(column);
 }
 
 void ReadSegments(Statement& rows, std::int64_t cell_id, ReplayCell& cell) {
@@ -88,10 +96,8 @@ void ReadSegments(Statement& rows, std::int64_t cell_id, ReplayCell& cell) {
     segment.start_ns = rows.Integer(3);
     segment.duration_ns = rows.Integer(4);
     segment.bytes = rows.Integer(5);
+    segment.predicted_ns = OptionalInteger(rows, 6);
     cell.segments.push_back(segment);
-    std::optional<std::int64_t> predicted;
-    if (!rows.IsNull(6)) predicted = rows.Integer(6);
-    cell.segment_predicted_ns.push_back(predicted);
   }
   rows.Reset();
 }
@@ -102,8 +108,9 @@ std::vector<ReplayCell> ReadCells(const Connection& connection, std::int64_t rep
       "SELECT rank, kind, segment_index, start_ns, replayed_ns, bytes, predicted_ns "
       "FROM ledger_segments WHERE cell_id = ? ORDER BY position");
   Statement rows = connection.Prepare(
-      "SELECT id, step, layer, predicted_ns, replayed_ns, relative_error, max_abs_error, lse_error "
-      "FROM replay_cells WHERE replay_id = ? ORDER BY position");
+      "SELECT id, step, layer, predicted_ns, replayed_ns, relative_error, max_abs_error, "
+      "lse_error, "
+      "multiplicity FROM replay_cells WHERE replay_id = ? ORDER BY position");
   rows.Bind(replay_id);
   while (rows.Step()) {
     ReplayCell cell;
@@ -114,6 +121,7 @@ std::vector<ReplayCell> ReadCells(const Connection& connection, std::int64_t rep
     cell.relative_error = OptionalReal(rows, 5);
     cell.max_abs_error = OptionalReal(rows, 6);
     cell.lse_error = OptionalReal(rows, 7);
+    cell.multiplicity = OptionalInteger(rows, 8);
     ReadSegments(segments, rows.Integer(0), cell);
     found.push_back(std::move(cell));
   }
@@ -122,7 +130,7 @@ std::vector<ReplayCell> ReadCells(const Connection& connection, std::int64_t rep
 
 }  // namespace
 
-std::int64_t Database::Impl::InsertPlan(const std::string& json, const std::string& stored_utc) {
+std::int64_t Store::InsertPlan(const std::string& json, const std::string& stored_utc) {
   const std::string hash = HashBytes(json);
   Statement find = connection.Prepare("SELECT id FROM plans WHERE hash = ?");
   find.Bind(hash);
@@ -136,13 +144,13 @@ std::int64_t Database::Impl::InsertPlan(const std::string& json, const std::stri
 }
 
 std::int64_t Database::AddPlan(const std::string& plan_json) {
-  Statement valid = impl_->connection.Prepare("SELECT json_valid(?)");
+  Statement valid = store_->connection.Prepare("SELECT json_valid(?)");
   valid.Bind(plan_json);
   if (!valid.Step() || valid.Integer(0) != 1) {
     Fail(ErrorCode::kInvalidArgument, "plan to store: expected JSON text");
   }
-  Transaction transaction(impl_->connection);
-  const std::int64_t id = impl_->InsertPlan(plan_json, NowUtc());
+  Transaction transaction(store_->connection);
+  const std::int64_t id = store_->InsertPlan(plan_json, NowUtc());
   transaction.Commit();
   return id;
 }
@@ -150,14 +158,14 @@ std::int64_t Database::AddPlan(const std::string& plan_json) {
 std::vector<StoredPlan> Database::Plans() const {
   std::vector<StoredPlan> found;
   Statement rows =
-      impl_->connection.Prepare("SELECT id, hash, json, stored_utc FROM plans ORDER BY id");
+      store_->connection.Prepare("SELECT id, hash, json, stored_utc FROM plans ORDER BY id");
   while (rows.Step()) {
     found.push_back({rows.Integer(0), rows.Text(1), rows.Text(2), rows.Text(3)});
   }
   return found;
 }
 
-std::int64_t Database::Impl::InsertReplay(std::int64_t environment_id, const ReplayRecord& replay) {
+std::int64_t Store::InsertReplay(std::int64_t environment_id, const ReplayRecord& replay) {
   connection
       .Prepare(
           "INSERT INTO replays(environment_id, plan_hash, workload_hash, device, transport, "
@@ -180,15 +188,15 @@ std::int64_t Database::Impl::InsertReplay(std::int64_t environment_id, const Rep
 }
 
 std::int64_t Database::AddReplay(std::int64_t environment_id, const ReplayRecord& replay) {
-  Transaction transaction(impl_->connection);
-  const std::int64_t id = impl_->InsertReplay(environment_id, replay);
+  Transaction transaction(store_->connection);
+  const std::int64_t id = store_->InsertReplay(environment_id, replay);
   transaction.Commit();
   return id;
 }
 
 std::vector<StoredReplay> Database::Replays() const {
   std::vector<StoredReplay> found;
-  Statement rows = impl_->connection.Prepare(
+  Statement rows = store_->connection.Prepare(
       "SELECT id, environment_id, plan_hash, workload_hash, device, transport, exchange_source, "
       "ranks, verified, passed, started_utc FROM replays ORDER BY id");
   while (rows.Step()) {
@@ -205,7 +213,7 @@ std::vector<StoredReplay> Database::Replays() const {
     replay.verified = rows.Int(8) != 0;
     replay.passed = rows.Int(9) != 0;
     replay.started_utc = rows.Text(10);
-    replay.cells = ReadCells(impl_->connection, stored.id);
+    replay.cells = ReadCells(store_->connection, stored.id);
     found.push_back(std::move(stored));
   }
   return found;
@@ -220,7 +228,7 @@ std::int64_t Database::AddFit(const Fit& fit) {
          fit.target,
          fit.subject);
   }
-  Connection& connection = impl_->connection;
+  Connection& connection = store_->connection;
   Transaction transaction(connection);
   connection
       .Prepare(
@@ -243,7 +251,7 @@ std::int64_t Database::AddFit(const Fit& fit) {
 
 std::vector<Fit> Database::Fits() const {
   std::vector<Fit> found;
-  Statement rows = impl_->connection.Prepare(
+  Statement rows = store_->connection.Prepare(
       "SELECT id, model, target, subject, measurement_hash, trials, held_out_error, created_utc "
       "FROM fits ORDER BY id");
   while (rows.Step()) {
@@ -256,7 +264,7 @@ std::vector<Fit> Database::Fits() const {
             .created_utc = rows.Text(7),
             .parameters = {}};
     Statement parameters =
-        impl_->connection.Prepare("SELECT name, value FROM fit_parameters WHERE fit_id = ?");
+        store_->connection.Prepare("SELECT name, value FROM fit_parameters WHERE fit_id = ?");
     parameters.Bind(rows.Integer(0));
     while (parameters.Step()) fit.parameters.emplace(parameters.Text(0), parameters.Real(1));
     found.push_back(std::move(fit));

@@ -5,10 +5,9 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "core/error.h"
+#include "core/statistics.h"
 #include "profiler/sample_loop.h"
 #include "runtime/clock.h"
 
@@ -32,7 +31,8 @@ LoopRules RulesOf(const MeasureLimits& limits) {
                   [limits](const LoopState& state) {
                     const std::vector<double>& samples = state.series.samples_ns;
                     return state.taken() >= limits.min_samples &&
-                           RelativeError({samples.begin(), samples.end()}) <= limits.target_spread;
+                           RelativeMedianError({samples.begin(), samples.end()}) <=
+                               limits.target_spread;
                   }},
                  SampleCountRule(limits.max_samples)};
   rules.limits = {
@@ -55,16 +55,6 @@ LoopRules RulesOf(const MeasureLimits& limits) {
 }
 
 }  // namespace
-
-double RelativeError(std::vector<std::int64_t> samples_ns) {
-  const std::size_t n = samples_ns.size();
-  if (n < 2) return std::numeric_limits<double>::infinity();
-  std::sort(samples_ns.begin(), samples_ns.end());
-  const auto at = [&](std::size_t place) { return static_cast<double>(samples_ns[place - 1]); };
-  const double median = (at((n + 1) / 2) + at((n + 2) / 2)) / 2;
-  const double spread = at((3 * n + 3) / 4) - at((n + 3) / 4);
-  return 1.2533 * spread / 1.349 / std::sqrt(static_cast<double>(n)) / median;
-}
 
 Measurement Measure(const MeasureLimits& limits,
                     const std::function<Reading()>& sample,

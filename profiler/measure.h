@@ -27,7 +27,7 @@ struct MeasureLimits {
   int warmups = 2;
   int min_samples = 5;
   int max_samples = 200;
-  double target_spread = 0.01;  ///< RelativeError() at which sampling stops
+  double target_spread = 0.01;  ///< RelativeMedianError() at which sampling stops
   std::int64_t budget_ns = 2'000'000'000;  ///< for the whole trial, warm-ups included
   /// End of the whole run on the clock of `now`. After it, only a first sample is taken.
   std::int64_t deadline_ns = std::numeric_limits<std::int64_t>::max();
@@ -55,10 +55,6 @@ struct Measurement {
   std::string stop_reason = {};
   std::string detail = {};  ///< discarded samples with the reason; "" without any
 };
-
-/// Standard error of the median over the median, from the quartiles: 1.2533 * (q3 - q1) / 1.349 /
-/// sqrt(n) / median (for normal noise; quartiles ignore outliers). Infinite for n < 2.
-[[nodiscard]] double RelativeError(std::vector<std::int64_t> samples_ns);
 
 /// Calls `sample` until a limit holds. It takes one sample whatever the budget, and kFewestSamples
 /// as long as another run of the same duration would end before the deadline.

@@ -42,7 +42,6 @@ struct ReplayOptions {
 /// Results of one cell that are not stored in the ReplayCell of the record.
 struct CellOutcome {
   std::size_t plan_cell = 0;  ///< index into Plan::cells
-  std::int64_t multiplicity = 1;  ///< see SelectedCell
   std::int64_t memory_bytes = 0;  ///< buffers of all ranks that are allocated at the same time
   std::string planned_kernel;  ///< "" = the device's default
   std::string kernel;  ///< kernel that ran

@@ -83,7 +83,7 @@ struct LayerVolumes {
 /// must_move  MustMoveBytes, if the caller has it: it takes a third of the work and is the same for
 ///            every placement
 /// errors     Error{kInvalidArgument} if masks, partition, strategy and shape do not agree, or if
-///            the partition is not legal (PartitionProblem)
+///            the partition is not legal (ValidatePartition)
 [[nodiscard]] LayerVolumes BuildLayerVolumes(const AttentionShape& shape,
                                              const LayerMasks& masks,
                                              const Partition& partition,

@@ -89,7 +89,7 @@ struct Bandwidth {
   double algorithm = 0;
   double bus = 0;
 };
-[[nodiscard]] Bandwidth BandwidthOf(const ExchangeConfig& config, std::int64_t median_ns);
+[[nodiscard]] Bandwidth BandwidthOf(const ExchangeConfig& config, double median_ns);
 
 /// Converts a size of nccl-tests to bytes_per_rank of `op` between `ranks` ranks. A size is the
 /// whole buffer for alltoall, allgather and reducescatter, own part included, and the bytes sent

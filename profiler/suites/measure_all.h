@@ -3,9 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "core/records.h"
@@ -15,15 +12,13 @@
 
 namespace dbsp::profiler {
 
-/// Keys and methods of the trials that this device and build have finished.
-[[nodiscard]] std::set<std::pair<std::string, std::string>> Finished(const db::Database& database,
-                                                                     const Provenance& machine);
-
 /// Measures the results with status kToMeasure in order until the budget is spent. Each trial may
 /// use twice its equal share of the remaining time, so that later trials get the time that quick
 /// ones save. Every finished trial is stored at once, and the environment together with the first
-/// one. kernels  kernels of the target; those that trials ran are stored results  get a trial and a
-/// status; kLeftOut after an interrupt or without time errors   as Database
+/// one.
+/// kernels  kernels of the target; those that trials ran are stored
+/// results  get a trial and a status; kLeftOut after an interrupt or without time
+/// errors   as Database
 void MeasureAll(RunSettings settings,
                 const Provenance& machine,
                 const std::vector<KernelVariant>& kernels,

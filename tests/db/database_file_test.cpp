@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The file itself: damage, strangers, locks, full disks, several writers, a killed one.
+// The file: damage, files of other programs, locks, full disks, several writers, a killed writer.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -197,6 +197,27 @@ TEST(DatabaseFileTest, ExchangesOfAnOlderVersionStayedOnOneHost) {
   EXPECT_EQ(ShellText(folder / "p.db", "SELECT nodes FROM exchange_trials"), "1");
 }
 
+TEST(DatabaseFileTest, ReplaysOfTheEighthSchemaHaveNoMultiplicity) {
+  const TempFolder folder;
+  {
+    Connection old((folder / "p.db").string(), kReadWriteCreate, "p.db");
+    Migrate(old, 8);
+    old.Run(
+        "INSERT INTO devices VALUES (1, 'cpu', 'old', '');"
+        "INSERT INTO environments VALUES (1, 'u', 1, 'h', 1, 1, 'c', 'b', 'g', NULL, 'v', 't');"
+        "INSERT INTO replays VALUES (1, 1, 'p', 'w', 'd', 'serial', 's', 1, 0, 1, 't');"
+        "INSERT INTO replay_cells VALUES (1, 1, 0, 0, 0, 100, 150, NULL, NULL, NULL);"
+        "INSERT INTO ledger_segments VALUES (1, 0, 0, 'attention', 0, 0, 150, 0, 100)");
+  }
+  const Database reader = Database::Open(folder / "p.db", OpenMode::kReadOnly);
+  const ReplayCell cell = reader.Replays().at(0).replay.cells.at(0);
+  EXPECT_EQ(cell.multiplicity, std::nullopt);
+  EXPECT_EQ(cell.segments.at(0).predicted_ns, 100);
+  (void)Database::Open(folder / "p.db", OpenMode::kReadWrite);
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT replayed_ns || ' ' || error_percent FROM v_ledger"),
+            "150 50.0");
+}
+
 TEST(DatabaseFileTest, AFailedMigrationLeavesTheVersionBefore) {
   const TempFolder folder;
   Connection file((folder / "p.db").string(), kReadWriteCreate, "p.db");
@@ -286,7 +307,7 @@ TEST(DatabaseFileTest, AFileSizeLimitStopsTheWriterAndKeepsWholeTrials) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
   const Database database = Database::Open(folder / "p.db", OpenMode::kReadWrite);
-  EXPECT_EQ(database.IntegrityProblem(), "");
+  EXPECT_EQ(database.Integrity().message(), "");
   EXPECT_GE(database.Trials().size(), 50U);
 }
 
@@ -323,7 +344,7 @@ TEST(DatabaseFileTest, ManyWritersMakeTheFileTogetherAndLoseNothing) {
   for (std::thread& writer : writers) writer.join();
   for (const std::string& problem : problems) EXPECT_EQ(problem, "");
   const Database database = Database::Open(folder / "p.db", OpenMode::kReadOnly);
-  EXPECT_EQ(database.IntegrityProblem(), "");
+  EXPECT_EQ(database.Integrity().message(), "");
   std::map<std::int64_t, std::vector<std::int64_t>> of;
   for (const StoredTrial& stored : database.Trials()) {
     of[stored.environment_id].push_back(stored.trial.samples_ns.front());
@@ -361,9 +382,10 @@ TEST(DatabaseFileTest, AKilledWriterLeavesWholeTrialsOnly) {
     ASSERT_EQ(kill(child, SIGKILL), 0);
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
+    close(first_trial[0]);
     ASSERT_TRUE(WIFSIGNALED(status));
     const Database database = Database::Open(folder / "p.db", OpenMode::kReadOnly);
-    EXPECT_EQ(database.IntegrityProblem(), "");
+    EXPECT_EQ(database.Integrity().message(), "");
     for (const StoredTrial& stored : database.Trials()) {
       ASSERT_EQ(stored.trial.samples_ns.size(), kSamples);
     }

@@ -1,42 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records with every field set, a folder that goes away, and plain SQL beside the module.
+// Records with every field set, and SQL queries that do not go through the module.
 #pragma once
 
 #include <sqlite3.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <random>
-#include <stdexcept>
 #include <string>
 
 #include "core/records.h"
 #include "db/database.h"
+#include "tests/core/temporary_folder.h"
 
 namespace dbsp::db {
 
-/// A fresh folder, removed with all it holds at scope exit.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "dbsp_db_XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path_ = name;
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  ~TempFolder() {
-    std::error_code error;
-    std::filesystem::remove_all(path_, error);
-  }
-  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const {
-    return path_ / name;
-  }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using TempFolder = dbsp::testing::TemporaryFolder;
 
 inline Provenance SomeMachine(const std::string& device = "A \"CPU\" of 2 cores") {
   Provenance p;
@@ -48,7 +26,7 @@ inline Provenance SomeMachine(const std::string& device = "A \"CPU\" of 2 cores"
   p.compiler = "GNU 12.2.0";
   p.build_type = "Release";
   p.git_commit = "0123abcd";
-  p.git_dirty = 1;
+  p.git_dirty = true;
   p.version = "0.1.0";
   p.argv = {"dbsp-profile", "--db", "a b.db", ""};
   p.started_utc = "2026-01-31T12:34:56Z";
@@ -148,15 +126,18 @@ inline ReplayRecord SomeReplay() {
   cell.replayed_ns = 140;
   cell.relative_error = 1e-6;
   cell.lse_error = 2e-6;
+  cell.multiplicity = 7;
   cell.segments = {{0, SegmentKind::kAttention, 0, 0, 80, 0},
                    {1, SegmentKind::kAttention, 0, 0, 120, 0},
                    {1, SegmentKind::kHop, 1, 120, 20, 4096}};
-  cell.segment_predicted_ns = {100, 60, std::nullopt};
+  cell.segments[0].predicted_ns = 100;
+  cell.segments[1].predicted_ns = 60;
   replay.cells = {cell, ReplayCell{}};
   return replay;
 }
 
-/// First column of the first row of `sql`, opened apart from the module, as the sqlite3 shell does.
+/// First column of the first row of `sql`, read through a connection of its own as the sqlite3
+/// shell does.
 inline std::string ShellText(const std::filesystem::path& path, const std::string& sql) {
   sqlite3* handle = nullptr;
   sqlite3_stmt* statement = nullptr;

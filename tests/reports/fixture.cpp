@@ -194,6 +194,7 @@ ReplayRecord ReplayOf(const Plan& plan, double factor) {
     ReplayCell out;
     out.step = cell.step;
     out.layer = cell.layer;
+    out.multiplicity = 1;
     out.predicted_ns = p.total_ns;
     out.replayed_ns = Stretch(p.total_ns, factor);
     out.relative_error = 2.5e-7;
@@ -201,7 +202,7 @@ ReplayRecord ReplayOf(const Plan& plan, double factor) {
     out.lse_error = 3.5e-6;
     for (int group = 0; group < plan.cfg_degree(); ++group) {
       for (Segment segment : p.segments) {
-        out.segment_predicted_ns.emplace_back(segment.duration_ns);
+        segment.predicted_ns = segment.duration_ns;
         segment.rank += group * plan.pass_ranks();
         segment.start_ns = Stretch(segment.start_ns, factor);
         segment.duration_ns = Stretch(segment.duration_ns, factor);
@@ -223,7 +224,7 @@ Provenance FixtureProvenance() {
   provenance.compiler = "GCC 12.2.0";
   provenance.build_type = "Release";
   provenance.git_commit = "0123abcd";
-  provenance.git_dirty = 0;
+  provenance.git_dirty = false;
   provenance.version = "0.1.0";
   provenance.argv = {"dbsp-profile", "--db", "p.db"};
   provenance.started_utc = "2026-01-31T11:00:00Z";
