@@ -127,7 +127,7 @@ TEST_F(DeviceBenchTest, AConfigurationThatTheDeviceCannotRunIsReportedAndLeavesN
   EXPECT_THAT(unknown.detail, HasSubstr("no GPU kernel is called 'sm80.block1x1'"));
   const Trial block = Run(Small("sm80.block64x64.d64", {64, 32}, 1.0));
   EXPECT_EQ(block.outcome, TrialOutcome::kFailed);
-  EXPECT_THAT(block.detail, HasSubstr("64x64 blocks; asked for"));
+  EXPECT_THAT(block.detail, HasSubstr("64x64 blocks; the configuration has"));
   const Trial dim = Run(LocalConfig{"merge", 10, 32, {64, 64}});
   EXPECT_EQ(dim.outcome, TrialOutcome::kFailed);
   EXPECT_EQ(emulated_gpu::BytesAlive(), before);
