@@ -211,7 +211,7 @@ TEST_F(ProfileDeviceTest, TheSuiteIsListedForTheGivenDevice) {
                 HasSubstr("--ranks 3: exchanges over NCCL need one GPU per rank; there are 2"));
     const Output one = RunTool({"--device", "cuda:1", "--suite", "overlap", "--list"});
     EXPECT_EQ(one.code, 2);
-    EXPECT_THAT(one.err, HasSubstr("--suite overlap takes devices 0 to --ranks - 1"));
+    EXPECT_THAT(one.err, HasSubstr("--suite overlap uses devices 0 to --ranks - 1"));
   }
 }
 
