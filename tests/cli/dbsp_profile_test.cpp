@@ -125,9 +125,9 @@ TEST(DbspProfileTest, OverlapsAreStoredWithTheirTimesAlone) {
   EXPECT_EQ(TrialsIn(db), measured);
   for (const auto& [flags, words] :
        {std::pair{"--ranks 1", "--suite overlap: expected --ranks of 2 or more"},
-        std::pair{"--nccl-ctas 4", "--nccl-ctas 4: --suite overlap has SM margins of its own"},
-        std::pair{"--tune-kernels", "leave out --suite collectives or overlap"},
-        std::pair{"--counters", "--counters: counts attention on a GPU"}}) {
+        std::pair{"--nccl-ctas 4", "--nccl-ctas 4: --suite overlap limits NCCL"},
+        std::pair{"--tune-kernels", "leave out --suite collectives, --suite overlap"},
+        std::pair{"--counters", "--counters reads counters of attention on a GPU"}}) {
     const Output refused = RunProfile(std::string("--suite overlap --list ") + flags);
     EXPECT_EQ(refused.code, 2) << flags;
     EXPECT_THAT(refused.text, HasSubstr(words));

@@ -172,7 +172,7 @@ TEST_F(ProfileDeviceTest, UnavailableCountersAreStoredWithTheReason) {
   }
   const Output cpu = RunTool({"--db", (folder_ / "c.db").string(), "--counters"});
   EXPECT_EQ(cpu.code, 2);
-  EXPECT_THAT(cpu.err, HasSubstr("--counters: counts attention on a GPU"));
+  EXPECT_THAT(cpu.err, HasSubstr("--counters reads counters of attention on a GPU"));
 }
 
 TEST_F(ProfileDeviceTest, TheSuiteIsListedForTheGivenDevice) {
@@ -208,10 +208,10 @@ TEST_F(ProfileDeviceTest, TheSuiteIsListedForTheGivenDevice) {
         RunTool({"--device", "cuda", "--suite", "overlap", "--ranks", "3", "--list"});
     EXPECT_EQ(few.code, 3);
     EXPECT_THAT(few.err,
-                HasSubstr("--ranks 3: exchanges over NCCL take a GPU per rank; there are 2"));
+                HasSubstr("--ranks 3: exchanges over NCCL need one GPU per rank; there are 2"));
     const Output one = RunTool({"--device", "cuda:1", "--suite", "overlap", "--list"});
     EXPECT_EQ(one.code, 2);
-    EXPECT_THAT(one.err, HasSubstr("--suite overlap takes devices 0 to --ranks - 1"));
+    EXPECT_THAT(one.err, HasSubstr("--suite overlap uses devices 0 to --ranks - 1"));
   }
 }
 

@@ -62,7 +62,7 @@ TEST(TuneKernelsToolTest, OnlyTrialsOfBadKernelsFailAndTheBestGoodKernelIsChosen
   };
   expect("test.crash", TrialOutcome::kFailed, "its process was killed by signal 11");
   expect("test.exit", TrialOutcome::kFailed, "its process ended with exit code 3");
-  expect("test.garbage", TrialOutcome::kFailed, "no answer: the worker's answer");
+  expect("test.garbage", TrialOutcome::kFailed, "no valid answer: the worker's answer");
   expect("test.throw", TrialOutcome::kFailed, "the test's kernel refuses");
   expect("test.hang", TrialOutcome::kTimeout, "no answer within");
   EXPECT_EQ(TrialsOf(db, "test.hang").size(), 1U) << "tried again";

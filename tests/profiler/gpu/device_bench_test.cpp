@@ -124,10 +124,10 @@ TEST_F(DeviceBenchTest, AConfigurationThatTheDeviceCannotRunIsReportedAndLeavesN
   EXPECT_THAT(memory.detail, HasSubstr("are free"));
   const Trial unknown = Run(Small("sm80.block1x1", {64, 64}, 1.0));
   EXPECT_EQ(unknown.outcome, TrialOutcome::kFailed);
-  EXPECT_THAT(unknown.detail, HasSubstr("no GPU kernel is called 'sm80.block1x1'"));
+  EXPECT_THAT(unknown.detail, HasSubstr("there is no GPU kernel 'sm80.block1x1'"));
   const Trial block = Run(Small("sm80.block64x64.d64", {64, 32}, 1.0));
   EXPECT_EQ(block.outcome, TrialOutcome::kFailed);
-  EXPECT_THAT(block.detail, HasSubstr("64x64 blocks; asked for"));
+  EXPECT_THAT(block.detail, HasSubstr("64x64 blocks; the configuration has"));
   const Trial dim = Run(LocalConfig{"merge", 10, 32, {64, 64}});
   EXPECT_EQ(dim.outcome, TrialOutcome::kFailed);
   EXPECT_EQ(emulated_gpu::BytesAlive(), before);

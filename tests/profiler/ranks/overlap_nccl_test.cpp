@@ -112,9 +112,9 @@ TEST_F(OverlapNcclTest, AConfigurationThatTheDevicesCannotRunIsReported) {
     return trial->detail;
   };
   EXPECT_THAT(tried(Small("hop", 3, TimedSide::kAttention), TrialOutcome::kUnavailable),
-              HasSubstr("between 3 ranks take a GPU each; there are 2"));
+              HasSubstr("between 3 ranks need one GPU per rank; there are 2"));
   EXPECT_THAT(tried(Small("hop", 2, TimedSide::kAttention, 4), TrialOutcome::kFailed),
-              HasSubstr("an SM margin of 4: the device has 4 SMs"));
+              HasSubstr("SM margin 4: the device has 4 SMs"));
   OverlapConfig config = Small("hop", 2, TimedSide::kAttention);
   config.attention.kernel = "sm70.block64x64.d64";
   EXPECT_THAT(tried(config, TrialOutcome::kFailed), HasSubstr("sm70.block64x64.d64"));

@@ -424,7 +424,7 @@ TEST(LaunchedRanksTest, ContradictoryFlagsAreRefusedBeforeAnythingStarts) {
   code("--check", launched, "give --rendezvous");
   code("--processes --check", launched, "Open MPI already started 2");
   code("--check --ranks 4 --db p.db", launched, "Open MPI started 2 ranks");
-  code("--check --rendezvous nowhere", launched, "expected host:port or file:PATH");
+  code("--check --rendezvous nowhere", launched, "expected host:port, or file:PATH");
   code("--check", {}, "use --processes");
   code("--processes --check --ranks 1", {}, "2 or more");
   const auto quick = StartTool({kTool, "--suite", "quick", "--db", "p.db"}, launched);

@@ -86,11 +86,11 @@ TEST_F(RealCounterHostTest, UnknownNamesAreNamed) {
   ExpectError(ErrorCode::kInvalidArgument, {"GH100 cannot count 'nonsense.sum'"}, [&] {
     (void)host_->Plan("GH100", {"dram__bytes.sum", "nonsense.sum"});
   });
-  ExpectError(ErrorCode::kInvalidArgument, {"no chip 'GX1'"}, [&] {
+  ExpectError(ErrorCode::kInvalidArgument, {"not support the chip 'GX1'"}, [&] {
     (void)host_->Plan("GX1", DefaultCounters());
   });
   ExpectError(
-      ErrorCode::kInvalidArgument, {"no counters"}, [&] { (void)host_->Plan("GH100", {}); });
+      ErrorCode::kInvalidArgument, {"list of counters is empty"}, [&] { (void)host_->Plan("GH100", {}); });
 }
 
 class CountersTest : public ::testing::Test {
@@ -186,7 +186,7 @@ TEST_F(CountersTest, NoContextAndDroppedCountsAreReasonsToo) {
     EXPECT_THAT(Read().why, HasSubstr("no CUDA context"));
   }
   const EnvironmentVariable dropped("DBSP_FAKE_CUPTI_DROP", "1");
-  EXPECT_THAT(Read().why, HasSubstr("were dropped"));
+  EXPECT_THAT(Read().why, HasSubstr("dropped the counts"));
 }
 
 TEST_F(CountersTest, AMetricThatTheChipDoesNotHaveIsAnInvalidArgument) {
