@@ -5,10 +5,9 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "core/error.h"
+#include "core/statistics.h"
 #include "runtime/clock.h"
 
 namespace dbsp::profiler {
@@ -22,16 +21,6 @@ std::string DetailOf(std::int64_t discarded, std::int64_t disturbed_kept) {
 }
 
 }  // namespace
-
-double RelativeError(std::vector<std::int64_t> samples_ns) {
-  const std::size_t n = samples_ns.size();
-  if (n < 2) return std::numeric_limits<double>::infinity();
-  std::sort(samples_ns.begin(), samples_ns.end());
-  const auto at = [&](std::size_t place) { return static_cast<double>(samples_ns[place - 1]); };
-  const double median = (at((n + 1) / 2) + at((n + 2) / 2)) / 2;
-  const double spread = at((3 * n + 3) / 4) - at((n + 3) / 4);
-  return 1.2533 * spread / 1.349 / std::sqrt(static_cast<double>(n)) / median;
-}
 
 Measurement Measure(const MeasureLimits& limits,
                     const std::function<Reading()>& sample,
@@ -78,7 +67,8 @@ Measurement Measure(const MeasureLimits& limits,
     // A clock coarser than the run may read 0; less than its tick is all that is known then.
     result.samples_ns.push_back(std::max<std::int64_t>(reading.duration_ns, 1));
     const auto taken = static_cast<int>(result.samples_ns.size());
-    if (taken >= limits.min_samples && RelativeError(result.samples_ns) <= limits.target_spread) {
+    if (taken >= limits.min_samples &&
+        RelativeMedianError(result.samples_ns) <= limits.target_spread) {
       return finish("spread");
     }
     if (taken >= limits.max_samples) return finish("max_samples");

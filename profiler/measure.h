@@ -27,7 +27,7 @@ struct MeasureLimits {
   int warmups = 2;
   int min_samples = 5;
   int max_samples = 200;
-  double target_spread = 0.01;  ///< of RelativeError()
+  double target_spread = 0.01;  ///< of RelativeMedianError()
   std::int64_t budget_ns = 2'000'000'000;  ///< for the whole trial, warm-ups included
   /// End of the whole run on the clock of `now`: past it only a first sample is taken.
   std::int64_t deadline_ns = std::numeric_limits<std::int64_t>::max();
@@ -55,10 +55,6 @@ struct Measurement {
   std::string stop_reason = {};
   std::string detail = {};  ///< what was discarded and why, "" when nothing was
 };
-
-/// Standard error of the median over the median, from the quartiles: 1.2533 * (q3 - q1) / 1.349 /
-/// sqrt(n) / median (normal noise; quartiles make it deaf to outliers). Infinite for n < 2.
-[[nodiscard]] double RelativeError(std::vector<std::int64_t> samples_ns);
 
 /// Runs `sample` until a limit holds. One sample is taken whatever the budget, kFewestSamples as
 /// long as another one like the last ends before the deadline.

@@ -11,6 +11,7 @@
 
 #include "core/cli.h"
 #include "core/json.h"
+#include "core/statistics.h"
 #include "profiler/gpu/device_measure.h"
 #include "profiler/interrupt.h"
 #include "profiler/suites/suite.h"
@@ -114,7 +115,7 @@ Json ToJson(const ShapeResult& result) {
                {"detail", trial.detail},
                {"samples", trial.samples_ns.size()}};
     if (!trial.samples_ns.empty()) {
-      entry["median_ns"] = QuartilesOf({trial.samples_ns.begin(), trial.samples_ns.end()}).median;
+      entry["median_ns"] = Median(trial.samples_ns);
     }
     trials.push_back(std::move(entry));
   }

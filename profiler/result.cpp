@@ -6,23 +6,15 @@
 #include <algorithm>
 
 #include "core/json.h"
-#include "profiler/measure.h"
+#include "core/statistics.h"
 #include "profiler/ranks/exchange_rank.h"
 #include "profiler/suites/suite.h"
 
 namespace dbsp::profiler {
 namespace {
 
-/// The mean of the middle one or two, as in the database's views.
-std::int64_t MedianOf(std::vector<std::int64_t> samples) {
-  std::sort(samples.begin(), samples.end());
-  const std::size_t n = samples.size();
-  const std::int64_t low = samples[(n - 1) / 2];
-  return low + (samples[n / 2] - low) / 2;
-}
-
 /// ", algbw 3.2 busbw 2.8 GB/s" of an exchange, "" of others.
-std::string BandwidthText(const TrialConfig& config, std::int64_t median_ns) {
+std::string BandwidthText(const TrialConfig& config, double median_ns) {
   const auto* exchange = std::get_if<ExchangeConfig>(&config);
   if (exchange == nullptr) return "";
   const Bandwidth speed = BandwidthOf(*exchange, median_ns);
@@ -30,11 +22,9 @@ std::string BandwidthText(const TrialConfig& config, std::int64_t median_ns) {
 }
 
 /// ", 1.31 times as long as alone" of an overlap, "" of others.
-std::string SlowdownText(const Trial& trial, std::int64_t median_ns) {
+std::string SlowdownText(const Trial& trial, double median_ns) {
   if (trial.alone_ns.empty()) return "";
-  return fmt::format(
-      ", {:.3g} times as long as alone",
-      static_cast<double>(median_ns) / static_cast<double>(MedianOf(trial.alone_ns)));
+  return fmt::format(", {:.3g} times as long as alone", median_ns / Median(trial.alone_ns));
 }
 
 std::string Row(const Result& result) {
@@ -44,9 +34,9 @@ std::string Row(const Result& result) {
   if (trial.outcome != TrialOutcome::kOk) {
     return fmt::format("{:>12}  {}: {}\n", NameOf(result.status), what, trial.detail);
   }
-  const std::int64_t median = MedianOf(trial.samples_ns);
+  const double median = Median(trial.samples_ns);
   return fmt::format("{:>9.4g} ms  {}{}{}  ({} samples, stop: {})\n",
-                     static_cast<double>(median) / 1e6,
+                     median / 1e6,
                      what,
                      BandwidthText(result.config, median),
                      SlowdownText(trial, median),
@@ -68,17 +58,16 @@ Json TrialJson(const Result& result) {
   entry["discarded"] = trial.discarded;
   entry["samples_ns"] = trial.samples_ns;
   if (trial.samples_ns.empty()) return entry;
-  entry["median_ns"] = MedianOf(trial.samples_ns);
-  entry["relative_error"] = RelativeError(trial.samples_ns);
+  entry["median_ns"] = Median(trial.samples_ns);
+  entry["relative_error"] = RelativeMedianError(trial.samples_ns);
   if (!trial.alone_ns.empty()) {
-    const std::int64_t alone = MedianOf(trial.alone_ns);
+    const double alone = Median(trial.alone_ns);
     entry["alone_ns"] = trial.alone_ns;
     entry["alone_median_ns"] = alone;
-    entry["slowdown"] =
-        static_cast<double>(MedianOf(trial.samples_ns)) / static_cast<double>(alone);
+    entry["slowdown"] = Median(trial.samples_ns) / alone;
   }
   if (const auto* exchange = std::get_if<ExchangeConfig>(&result.config)) {
-    const Bandwidth speed = BandwidthOf(*exchange, MedianOf(trial.samples_ns));
+    const Bandwidth speed = BandwidthOf(*exchange, Median(trial.samples_ns));
     entry["algbw_gbps"] = speed.algorithm;
     entry["busbw_gbps"] = speed.bus;
   }

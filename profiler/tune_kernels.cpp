@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/statistics.h"
 #include "kernels/attention.h"
 #include "kernels/gpu/check_call.h"
 #include "kernels/gpu/gpu_variants.h"
@@ -30,10 +31,6 @@ constexpr int kMostTurns = 25;
 constexpr std::int64_t kLeastFinalNs = 2'000'000'000;
 /// Part of a shape's time that goes to finding the finalists.
 constexpr double kScreeningPart = 0.5;
-
-double MedianOf(const Trial& trial) {
-  return QuartilesOf({trial.samples_ns.begin(), trial.samples_ns.end()}).median;
-}
 
 /// A finalist that does not work any more.
 struct FinalistLost {
@@ -98,7 +95,7 @@ std::vector<Trial> Final(const TuneShape& shape,
                               const auto trial = run.run(config, kTurn);
                               if (!trial) throw Interrupt{};
                               if (trial->outcome != TrialOutcome::kOk) throw FinalistLost{*trial};
-                              return DeviceReading{MedianOf(*trial), std::nullopt};
+                              return DeviceReading{Median(trial->samples_ns), std::nullopt};
                             }});
     }
     try {
@@ -239,7 +236,7 @@ KernelChoice Decide(const TuneShape& shape, const std::vector<Trial>& finals) {
   if (finals.empty()) return choice;
   const auto& best =
       *std::min_element(finals.begin(), finals.end(), [](const Trial& a, const Trial& b) {
-        return MedianOf(a) < MedianOf(b);
+        return Median(a.samples_ns) < Median(b.samples_ns);
       });
   const auto usual = std::find_if(finals.begin(), finals.end(), [&](const Trial& trial) {
     return std::get<AttentionConfig>(trial.config).kernel == choice.default_kernel;
@@ -250,10 +247,10 @@ KernelChoice Decide(const TuneShape& shape, const std::vector<Trial>& finals) {
   } else if (choice.fastest == choice.default_kernel) {
     choice.verdict = ChoiceVerdict::kDefault;
   } else {
-    choice.gain = 1 - MedianOf(best) / MedianOf(*usual);
-    choice.noise =
-        std::max(kLeastGain,
-                 2 * std::hypot(RelativeError(best.samples_ns), RelativeError(usual->samples_ns)));
+    choice.gain = 1 - Median(best.samples_ns) / Median(usual->samples_ns);
+    choice.noise = std::max(kLeastGain,
+                            2 * std::hypot(RelativeMedianError(best.samples_ns),
+                                           RelativeMedianError(usual->samples_ns)));
     choice.verdict =
         choice.gain > choice.noise ? ChoiceVerdict::kSwitched : ChoiceVerdict::kAmbiguous;
   }
@@ -286,7 +283,7 @@ std::optional<KernelChoice> TuneOneShape(const TuneShape& shape, const TuneRun& 
     const auto usual = [&](const Trial& trial) {
       return std::get<AttentionConfig>(trial.config).kernel == shape.config.kernel;
     };
-    return usual(a) != usual(b) ? usual(a) : MedianOf(a) < MedianOf(b);
+    return usual(a) != usual(b) ? usual(a) : Median(a.samples_ns) < Median(b.samples_ns);
   });
   if (works.size() > kMostFinalists) works.resize(kMostFinalists);
   std::vector<Trial> finals;

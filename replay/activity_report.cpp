@@ -2,21 +2,17 @@
 #include "replay/activity_report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 #include <utility>
 
 #include "core/error.h"
+#include "core/statistics.h"
 
 namespace dbsp::replay {
 namespace {
 
 constexpr int kPairs = 5;
-
-std::int64_t Median(std::vector<std::int64_t> values) {
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 TraceOverhead MeasureOverhead(const runtime::ActivityOptions& options, const PlayCell& play) {
   std::vector<std::int64_t> plain;
@@ -32,7 +28,9 @@ TraceOverhead MeasureOverhead(const runtime::ActivityOptions& options, const Pla
     without();
     if (pair % 2 == 0) with();
   }
-  return {.pairs = kPairs, .plain_ns = Median(plain), .traced_ns = Median(traced)};
+  return {.pairs = kPairs,
+          .plain_ns = std::llround(Median(plain)),
+          .traced_ns = std::llround(Median(traced))};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "core/error.h"
+#include "core/statistics.h"
 #include "planner/timeline/timeline.h"
 #include "replay/serial_device.h"
 #include "runtime/clock.h"
@@ -285,9 +286,7 @@ planner::LayerDurations MedianDurations(const std::vector<planner::LayerDuration
       for (std::size_t rank = 0; rank < (result.*grid)[i].size(); ++rank) {
         std::vector<double> values;
         for (const planner::LayerDurations& run : runs) values.push_back((run.*grid)[i][rank]);
-        const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
-        std::nth_element(values.begin(), middle, values.end());
-        (result.*grid)[i][rank] = *middle;
+        (result.*grid)[i][rank] = Median(values);
       }
     }
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/error.h"
+#include "core/statistics.h"
 #include "replay/abortable_barrier.h"
 #include "replay/exchange_queue.h"
 #include "replay/rank_driver.h"
@@ -182,12 +183,14 @@ std::vector<Timeline> RunThreads(const Cell& cell,
 }
 
 std::size_t MedianRun(std::span<const Timeline> runs) {
-  std::vector<std::size_t> order(runs.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return runs[a].makespan_ns < runs[b].makespan_ns;
-  });
-  return order[(order.size() - 1) / 2];
+  std::vector<std::int64_t> makespans;
+  for (const Timeline& run : runs) makespans.push_back(run.makespan_ns);
+  const double median = Median(makespans);
+  const auto distance = [&](std::int64_t ns) {
+    return std::pair(std::abs(static_cast<double>(ns) - median), ns);
+  };
+  const auto nearest = std::ranges::min_element(makespans, {}, distance);
+  return static_cast<std::size_t>(nearest - makespans.begin());
 }
 
 }  // namespace dbsp::replay

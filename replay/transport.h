@@ -58,13 +58,13 @@ struct Repeats {
                                  const Repeats& repeats,
                                  const Observer& observer);
 
-/// Every segment's median over the runs (of an even number, the shorter middle one).
+/// Every segment's median over the runs.
 /// requires at least one run, all of one layer
 [[nodiscard]] planner::LayerDurations MedianDurations(
     const std::vector<planner::LayerDurations>& runs);
 
-/// Index of the run with the median makespan (of an even number, the shorter middle one).
-/// requires at least one run
+/// Index of the run whose makespan is nearest to the median. Of two at the same distance the
+/// shorter run is taken. requires at least one run
 [[nodiscard]] std::size_t MedianRun(std::span<const Timeline> runs);
 
 }  // namespace dbsp::replay

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/statistics.h"
 #include "tuner/statistics.h"
 
 namespace dbsp::tuner {

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/statistics.h"
 
 namespace dbsp::tuner {
 namespace {

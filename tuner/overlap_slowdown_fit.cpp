@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tuner/statistics.h"
+#include "core/statistics.h"
 
 namespace dbsp::tuner {
 namespace {

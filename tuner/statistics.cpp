@@ -68,16 +68,6 @@ FitRow FitColumnsOf(std::span<const FitRow> x,
 
 }  // namespace
 
-double Quantile(std::span<const double> values, double p) {
-  DBSP_CHECK(!values.empty());
-  std::vector<double> sorted(values.begin(), values.end());
-  std::sort(sorted.begin(), sorted.end());
-  const double at = p * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-}
-
 double ErrorBound(std::vector<double> errors, double coverage) {
   if (errors.empty()) return 0;
   std::sort(errors.begin(), errors.end());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The few statistics a cost model needs: quantiles, a fit with coefficients that cannot be
-// negative, and the error of a fit on points it has not seen.
+// The regression of the cost models: a fit with coefficients that cannot be negative, and the error
+// of a fit on points it has not seen. Medians and quantiles are in core/statistics.h.
 #pragma once
 
 #include <array>
@@ -10,10 +10,6 @@
 #include <vector>
 
 namespace dbsp::tuner {
-
-/// Linear-interpolated quantile of `values` (any order).
-/// requires values not empty and finite, 0 <= p <= 1
-[[nodiscard]] double Quantile(std::span<const double> values, double p);
 
 /// Upper bound for the next error after `errors`, right for a share `coverage` of them when they
 /// come in random order: the ceil((n + 1) * coverage)-th smallest, the largest when there is none

@@ -9,7 +9,7 @@
 #include <tuple>
 
 #include "core/error.h"
-#include "tuner/statistics.h"
+#include "core/statistics.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -24,11 +24,8 @@ bool Usable(const Trial& trial) {
 
 /// Median, and how far the middle half reaches from it.
 std::pair<double, double> MiddleOf(const std::vector<std::int64_t>& samples_ns) {
-  const std::vector<double> samples(samples_ns.begin(), samples_ns.end());
-  const double median = Quantile(samples, 0.5);
-  const double above = Quantile(samples, 0.75) - median;
-  const double below = median - Quantile(samples, 0.25);
-  return {median, std::max(above, below) / median};
+  const Quartiles q = QuartilesOf(samples_ns);
+  return {q.median, std::max(q.third - q.median, q.median - q.first) / q.median};
 }
 
 UsableTrial Summarise(const Trial& trial) {

@@ -8,6 +8,7 @@
 #include "bench/gpu_check/device_case.h"
 #include "bench/gpu_check/device_data.h"
 #include "core/error.h"
+#include "core/statistics.h"
 #include "kernels/gpu/memory.h"
 #include "runtime/clock.h"
 
@@ -179,7 +180,7 @@ bool MeasureMemory(Context& context) {
   std::vector<std::vector<std::string>> table{{"memory", "ms", "GB/s", "of copy", "expected"}};
   double copy = 0.0;
   for (std::size_t i = 0; i < measured.size(); ++i) {
-    const auto time = profiler::QuartilesOf(measured[i].samples_ns);
+    const auto time = QuartilesOf(measured[i].samples_ns);
     const double rate = candidates[i].bytes / time.median;
     if (i == 0) copy = rate;
     const double of_copy = rate / copy;

@@ -5,6 +5,7 @@
 
 #include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/speed.h"
+#include "core/statistics.h"
 #include "runtime/clock.h"
 
 namespace dbsp::gpu_check {
@@ -42,7 +43,7 @@ bool MeasureRepeats(Context& context) {
         {{runner.label(), [&] { return prepared.Sample(runner, context); }}},
         runtime::SteadyNs);
     const std::vector<double>& taken = measured.front().samples_ns;
-    medians.push_back(profiler::QuartilesOf(taken).median);
+    medians.push_back(QuartilesOf(taken).median);
     samples.push_back(static_cast<double>(taken.size()));
   }
   if (medians.size() < 2) {
@@ -51,7 +52,7 @@ bool MeasureRepeats(Context& context) {
     return good;
   }
   const auto [low, high] = std::minmax_element(medians.begin(), medians.end());
-  const double spread = (*high - *low) / profiler::QuartilesOf(medians).median;
+  const double spread = (*high - *low) / QuartilesOf(medians).median;
   context.results.Write(JsonLine()
                             .Add("part", "repeat")
                             .Add("group", group.name)

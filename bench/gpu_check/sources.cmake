@@ -10,7 +10,7 @@ list(TRANSFORM DBSP_GPU_CHECK_HOST_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
 list(TRANSFORM DBSP_GPU_CHECK_DEVICE_SOURCES PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
 
 set(DBSP_GPU_CHECK_SHARED_SOURCES
-  core/block_mask.cpp core/error.cpp
+  core/block_mask.cpp core/error.cpp core/statistics.cpp
   kernels/key_lists.cpp kernels/key_predictors.cpp kernels/sla.cpp
   planner/workload/rules/radial_mask.cpp planner/workload/rules/sta_mask.cpp
   profiler/gpu/device_measure.cpp profiler/gpu/device_timer.cpp

@@ -7,6 +7,7 @@
 #include "bench/gpu_check/compare.h"
 #include "bench/gpu_check/device_data.h"
 #include "core/error.h"
+#include "core/statistics.h"
 #include "planner/workload/rules/prng.h"
 #include "runtime/clock.h"
 
@@ -22,7 +23,7 @@ constexpr int kSpotRows = 96;
 /// Result of one runner, as it stands in the table.
 struct Row {
   const Runner* runner = nullptr;
-  profiler::Quartiles time;
+  Quartiles time;
   double tflops = 0.0;
   double of_dense = 0.0;  ///< 0 = the group has no dense item
 };
@@ -78,7 +79,7 @@ std::vector<Row> RowsOf(const PreparedGroup& group,
   for (std::size_t i = 0; i < measured.size(); ++i) {
     Row row;
     row.runner = &group.runners()[i];
-    row.time = profiler::QuartilesOf(measured[i].samples_ns);
+    row.time = QuartilesOf(measured[i].samples_ns);
     row.tflops = Tflops(row.runner->pairs, group.group().shape.head_dim, row.time.median);
     if (row.runner->item->mask == "dense") dense = std::max(dense, row.tflops);
     rows.push_back(row);

@@ -76,18 +76,6 @@ std::optional<double> ClockRatio(std::uint64_t ns,
   return static_cast<double>(cycles) / static_cast<double>(ns) * 1e6 / default_khz;
 }
 
-Quartiles QuartilesOf(std::vector<double> samples) {
-  if (samples.empty()) Fail(ErrorCode::kInvalidArgument, "quartiles: expected samples, found none");
-  std::sort(samples.begin(), samples.end());
-  const auto at = [&](double part) {
-    const double rank = part * static_cast<double>(samples.size() - 1);
-    const auto low = static_cast<std::size_t>(rank);
-    const std::size_t high = std::min(low + 1, samples.size() - 1);
-    return samples[low] + (rank - static_cast<double>(low)) * (samples[high] - samples[low]);
-  };
-  return {at(0.25), at(0.5), at(0.75)};
-}
-
 double RelativeDeviation(const std::vector<double>& samples) {
   const auto n = static_cast<double>(samples.size());
   if (samples.size() < 2) return std::numeric_limits<double>::infinity();

@@ -57,15 +57,6 @@ struct DeviceMeasurement {
   std::string stop_reason;  ///< "noise", "stable", "time", "max_samples", "budget"
 };
 
-/// First quartile, median and third quartile, interpolated linearly between ranks.
-struct Quartiles {
-  double first = 0.0;
-  double median = 0.0;
-  double third = 0.0;
-};
-/// errors  Error{kInvalidArgument} without samples
-[[nodiscard]] Quartiles QuartilesOf(std::vector<double> samples);
-
 /// Standard deviation over mean; infinite for fewer than two samples.
 [[nodiscard]] double RelativeDeviation(const std::vector<double>& samples);
 

@@ -137,8 +137,8 @@ int RanksTakingPart(const ExchangeConfig& config, int ranks) {
   return groups * config.ranks;
 }
 
-Bandwidth BandwidthOf(const ExchangeConfig& config, std::int64_t median_ns) {
-  const double bus = static_cast<double>(config.bytes_per_rank) / static_cast<double>(median_ns);
+Bandwidth BandwidthOf(const ExchangeConfig& config, double median_ns) {
+  const double bus = static_cast<double>(config.bytes_per_rank) / median_ns;
   if (config.op == "hop" || config.op == "needed" || config.ranks < 2) return {bus, bus};
   return {bus * config.ranks / (config.ranks - 1), bus};
 }

@@ -90,7 +90,7 @@ struct Bandwidth {
   double algorithm = 0;
   double bus = 0;
 };
-[[nodiscard]] Bandwidth BandwidthOf(const ExchangeConfig& config, std::int64_t median_ns);
+[[nodiscard]] Bandwidth BandwidthOf(const ExchangeConfig& config, double median_ns);
 
 /// What nccl-tests calls a size, as bytes_per_rank of `op` between `ranks`: the whole buffer, own
 /// part included, of all-to-all, all-gather and reduce-scatter; what is sent of the others.

@@ -275,7 +275,7 @@ TEST(MedianDurationsTest, OneDisturbedRankPerRunLeavesNoTrace) {
   EXPECT_EQ(median.attention, (std::vector<std::vector<double>>{{5, 5, 5}}));
   EXPECT_EQ(median.hop, (std::vector<std::vector<double>>{{2}}));
   runs.pop_back();
-  EXPECT_EQ(MedianDurations(runs).hop, (std::vector<std::vector<double>>{{1}}));
+  EXPECT_EQ(MedianDurations(runs).hop, (std::vector<std::vector<double>>{{1.5}}));
 }
 
 TEST(MedianRunTest, TakesTheMiddleMakespan) {

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "core/error.h"
+#include "core/statistics.h"
 #include "tests/core/expect_error.h"
 
 namespace dbsp::profiler {
@@ -38,16 +39,6 @@ class FakeDevice {
   std::normal_distribution<double> normal_;
 };
 
-TEST(DeviceMeasureTest, QuartilesAreInterpolated) {
-  const Quartiles q = QuartilesOf({4, 1, 3, 2});
-  EXPECT_DOUBLE_EQ(q.first, 1.75);
-  EXPECT_DOUBLE_EQ(q.median, 2.5);
-  EXPECT_DOUBLE_EQ(q.third, 3.25);
-  EXPECT_DOUBLE_EQ(QuartilesOf({7}).median, 7);
-  dbsp::testing::ExpectError(
-      ErrorCode::kInvalidArgument, {"found none"}, [] { (void)QuartilesOf({}); });
-}
-
 TEST(DeviceMeasureTest, CandidatesTakeTurnsToTheEnd) {
   FakeDevice device;
   DeviceLimits limits;
@@ -64,7 +55,7 @@ TEST(DeviceMeasureTest, CandidatesTakeTurnsToTheEnd) {
   EXPECT_EQ(results[0].samples_ns.size(), results[1].samples_ns.size());
   EXPECT_EQ(results[0].stop_reason, "noise");
   EXPECT_EQ(results[1].stop_reason, "noise");
-  EXPECT_NEAR(QuartilesOf(results[1].samples_ns).median, 5e6, 5e4);
+  EXPECT_NEAR(Median(results[1].samples_ns), 5e6, 5e4);
 }
 
 TEST(DeviceMeasureTest, QuietSamplesStopOnlyAfterTheLeastTime) {
