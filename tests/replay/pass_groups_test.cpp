@@ -101,14 +101,13 @@ TEST(PassGroupsTest, EveryGroupIsVerifiedAndItsSegmentsCarryThePlansRanks) {
       }
       std::set<int> ranks;
       std::int64_t end = 0;
-      for (std::size_t i = 0; i < record.segments.size(); ++i) {
-        const Segment& s = record.segments[i];
+      for (const Segment& s : record.segments) {
         ranks.insert(s.rank);
         end = std::max(end, s.start_ns + s.duration_ns);
         const auto found = predicted.find({s.rank % pass_ranks, s.kind, s.index});
-        EXPECT_EQ(record.segment_predicted_ns[i].has_value(), found != predicted.end());
+        EXPECT_EQ(s.predicted_ns.has_value(), found != predicted.end());
         if (found == predicted.end()) continue;
-        EXPECT_EQ(record.segment_predicted_ns[i], found->second);
+        EXPECT_EQ(s.predicted_ns, found->second);
       }
       EXPECT_EQ(ranks.size(), static_cast<std::size_t>(c.plan.ranks));
       EXPECT_EQ(*ranks.rbegin(), c.plan.ranks - 1);
