@@ -60,6 +60,10 @@ std::optional<double> RelativeIqr(const Quartiles& quartiles) {
 }
 
 double RelativeMedianError(std::span<const std::int64_t> values) {
+  return RelativeMedianError(ToDoubles(values));
+}
+
+double RelativeMedianError(std::span<const double> values) {
   if (values.size() < 2) return std::numeric_limits<double>::infinity();
   const Quartiles quartiles = QuartilesOf(values);
   return 1.2533 * (quartiles.iqr() / 1.349) / std::sqrt(static_cast<double>(values.size())) /

@@ -33,6 +33,7 @@ struct Quartiles {
 /// Standard error of the median over the median: 1.2533 * (IQR / 1.349) / sqrt(n) / median. IQR /
 /// 1.349 is the standard deviation of a normal distribution, and does not react to outliers; 1.2533
 /// is sqrt(pi / 2), the standard error of a median over that of a mean. Infinite for n < 2.
+[[nodiscard]] double RelativeMedianError(std::span<const double> values);
 [[nodiscard]] double RelativeMedianError(std::span<const std::int64_t> values);
 
 }  // namespace dbsp

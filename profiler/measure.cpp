@@ -31,8 +31,7 @@ LoopRules RulesOf(const MeasureLimits& limits) {
                   [limits](const LoopState& state) {
                     const std::vector<double>& samples = state.series.samples_ns;
                     return state.taken() >= limits.min_samples &&
-                           RelativeMedianError({samples.begin(), samples.end()}) <=
-                               limits.target_spread;
+                           RelativeMedianError(samples) <= limits.target_spread;
                   }},
                  SampleCountRule(limits.max_samples)};
   rules.limits = {
