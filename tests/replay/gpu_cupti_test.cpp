@@ -23,11 +23,13 @@ using ::testing::HasSubstr;
 using testing::OnGpu;
 using testing::PredictedBf16;
 
+#if DBSP_HAVE_CUPTI
 runtime::ActivityOptions FakeCupti() {
   runtime::ActivityOptions options;
   options.library = dbsp::testing::FakeLibrary("libcupti.so.13");
   return options;
 }
+#endif
 
 TEST(GpuCuptiTest, WithoutItOneLineSaysSo) {
   emulated_gpu::Configure({});

@@ -251,7 +251,7 @@ TEST(PassGroupsTest, EveryRankOfThePlanHasATrace) {
   }
 }
 
-TEST(RunGateTest, OpensWhenAllHaveComeAsOftenAsTheyCome) {
+TEST(AbortableBarrierTest, ReturnsWhenAllGroupsHaveArrivedInEveryGeneration) {
   constexpr int kGroups = 3;
   constexpr int kTimes = 50;
   AbortableBarrier barrier(kGroups);
@@ -272,7 +272,7 @@ TEST(RunGateTest, OpensWhenAllHaveComeAsOftenAsTheyCome) {
   EXPECT_EQ(barrier.failed(), std::nullopt);
 }
 
-TEST(RunGateTest, AFailureEndsTheWaitOfTheOthersAndTheFirstOneCounts) {
+TEST(AbortableBarrierTest, AnAbortEndsAllWaitsAndTheFirstOneIsReported) {
   AbortableBarrier barrier(2);
   std::string problem;
   std::thread waiting([&] {

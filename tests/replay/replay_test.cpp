@@ -238,12 +238,12 @@ TEST(SummaryTest, SegmentErrorsAreSignedAndSumUpPerKind) {
       predicted += static_cast<double>(cell.segment_predicted_ns[i].value_or(0));
     }
   }
-  const KindTotal& kind = summary.kind[SegmentKind::kAttention];
+  const KindTotal& kind = summary.kind[static_cast<std::size_t>(SegmentKind::kAttention)];
   EXPECT_DOUBLE_EQ(kind.replayed_ns, replayed);
   EXPECT_DOUBLE_EQ(kind.predicted_ns, predicted);
   EXPECT_DOUBLE_EQ(kind.error_ns(), replayed - predicted);
   // The serial transport takes exchange times from the predictions, so their error is 0.
-  EXPECT_EQ(summary.kind[SegmentKind::kExchange].error_ns(), 0);
+  EXPECT_EQ(summary.kind[static_cast<std::size_t>(SegmentKind::kExchange)].error_ns(), 0);
   EXPECT_EQ(RelativeError(0, 5), std::nullopt);
   EXPECT_DOUBLE_EQ(RelativeError(4, 5).value(), 0.25);
 }
