@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/memory.h"
+
 namespace dbsp::replay {
 namespace {
 

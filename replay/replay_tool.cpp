@@ -48,7 +48,7 @@ struct Flags {
 void AddInputFlags(CLI::App& app, Flags& flags) {
   constexpr const char* kGroup = "Inputs";
   app.add_option("plan", flags.plan, "Plan file made by dbsp-tune")->required();
-  app.add_option("--workload", flags.workload, "Read the masks from this workload file")
+  app.add_option("--workload", flags.workload, "Read the masks from this file instead of the plan")
       ->group(kGroup);
   app.add_option("--cells", flags.cells, "Cells to run: all, distinct, first:N or STEP,LAYER")
       ->capture_default_str()

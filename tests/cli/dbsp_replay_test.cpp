@@ -296,7 +296,8 @@ TEST_F(DbspReplayTest, SerialNeedsTheTimesOfExchanges) {
   Write();
   const Output serial = Run("--transport serial");
   EXPECT_EQ(serial.code, 2);
-  EXPECT_THAT(serial.err, HasSubstr("step 0 layer 0: the plan predicts no exchange 0"));
+  EXPECT_THAT(serial.err,
+              HasSubstr("step 0 layer 0: the plan has no predicted time of exchange 0"));
   EXPECT_EQ(Run("--transport threads").code, 0);
 }
 

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "kernels/memory.h"
 #include "tests/kernels/attention_case.h"
 
 namespace dbsp::kernels {

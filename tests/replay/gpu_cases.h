@@ -101,7 +101,7 @@ inline VerifyOptions Limits() { return LimitsOf({runtime::DeviceKind::kCuda, 0})
 inline ExecutionTarget OnGpu(TransportKind transport) {
   ExecutionTarget target{.device = {runtime::DeviceKind::kCuda, 0}, .transport = transport};
   if (transport == TransportKind::kNccl) {
-    on.nccl.library = dbsp::testing::FakeLibrary("libnccl.so.2");
+    target.nccl.library = dbsp::testing::FakeLibrary("libnccl.so.2");
     emulated_gpu::UseFakeNccl(target.nccl.library);
   }
   return target;

@@ -250,7 +250,7 @@ TEST(PassGroupsTest, EveryRankOfThePlanHasATrace) {
   }
 }
 
-TEST(RunGateTest, OpensWhenAllHaveComeAsOftenAsTheyCome) {
+TEST(AbortableBarrierTest, ReturnsWhenAllGroupsHaveArrivedInEveryGeneration) {
   constexpr int kGroups = 3;
   constexpr int kTimes = 50;
   AbortableBarrier barrier(kGroups);
@@ -271,7 +271,7 @@ TEST(RunGateTest, OpensWhenAllHaveComeAsOftenAsTheyCome) {
   EXPECT_EQ(barrier.failed(), std::nullopt);
 }
 
-TEST(RunGateTest, AFailureEndsTheWaitOfTheOthersAndTheFirstOneCounts) {
+TEST(AbortableBarrierTest, AnAbortEndsAllWaitsAndTheFirstOneIsReported) {
   AbortableBarrier barrier(2);
   std::string problem;
   std::thread waiting([&] {
