@@ -131,19 +131,19 @@ struct Trial {
 /// The configuration with that key. errors Error{kCorruptInput} for a text that is none
 [[nodiscard]] TrialConfig ConfigOf(const std::string& key);
 
-/// One (step, layer) replayed: what ran beside what was predicted.
+/// One replayed (step, layer) with its predicted and replayed times.
 struct ReplayCell {
   int step = 0;
   int layer = 0;
+  /// Number of cells of the plan that this one stands for, itself included. Missing in records
+  /// that a database older than schema version 9 holds.
+  std::optional<std::int64_t> multiplicity;
   std::int64_t predicted_ns = 0;
   std::int64_t replayed_ns = 0;
   std::optional<double> relative_error;  ///< Frobenius, when verified
   std::optional<double> max_abs_error;
   std::optional<double> lse_error;  ///< largest difference of a row's log-sum-exp
-  /// Replayed segments; `predicted_ns` of the ledger comes from the plan, matched by (rank, kind,
-  /// index).
-  std::vector<Segment> segments;
-  std::vector<std::optional<std::int64_t>> segment_predicted_ns;  ///< [segments]
+  std::vector<Segment> segments;  ///< replayed, with the predictions of the plan
 };
 
 struct ReplayRecord {

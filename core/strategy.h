@@ -59,8 +59,12 @@ struct Segment {
   std::int64_t start_ns = 0;  ///< from the start of the layer
   std::int64_t duration_ns = 0;
   std::int64_t bytes = 0;  ///< moved between ranks or copied; 0 for attention
-  /// Of predicted attention that traffic beside it slows down: its duration with nothing beside it.
+  /// Predicted attention only: its duration without the slowdown by concurrent exchanges. Missing
+  /// when nothing slows it down.
   std::optional<std::int64_t> alone_ns = std::nullopt;
+  /// Replayed segments only: the duration that the plan predicts for the segment with the same rank
+  /// of a pass group, kind and index. Missing when the plan predicts no such segment.
+  std::optional<std::int64_t> predicted_ns = std::nullopt;
   bool operator==(const Segment&) const = default;
 };
 

@@ -11,6 +11,8 @@ inline constexpr double kNsPerMs = 1e6;
 inline constexpr double kNsPerSecond = 1e9;
 inline constexpr double kBytesPerGb = 1e9;
 
+[[nodiscard]] constexpr double ToMs(std::int64_t ns) { return static_cast<double>(ns) / kNsPerMs; }
+
 /// Floating-point operations of one kept (query, key) pair: QK^T and PV, two operations per
 /// multiply-add, so 4 * head_dim.
 [[nodiscard]] constexpr double AttentionFlops(std::int64_t pairs, int head_dim) {

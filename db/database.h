@@ -117,7 +117,7 @@ class Database {
   [[nodiscard]] std::vector<StoredPlan> Plans() const;
   /// One transaction: the replay, its cells and their ledger. Errors that are not a number are
   /// stored as infinite.
-  /// errors  Error{kInvalidArgument} for negative times or lists of unequal length
+  /// errors  Error{kInvalidArgument} for a negative time or a multiplicity below 1
   std::int64_t AddReplay(std::int64_t environment_id, const ReplayRecord& replay);
   [[nodiscard]] std::vector<StoredReplay> Replays() const;
 

@@ -156,8 +156,8 @@ CREATE TABLE ledger_segments(
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-/// Fitted models and the views for people with the sqlite3 shell. Quartiles are the nearest ranks
-/// (ceil(n / 4) and ceil(3 n / 4)), the median the mean of the middle one or two.
+/// Fitted models and the views for people with the sqlite3 shell. Version 9 replaces v_trial_times
+/// and v_ledger.
 inline constexpr const char* kViewsAndFitsV2 = R"sql(
 CREATE TABLE fits(
   id INTEGER PRIMARY KEY,
@@ -467,6 +467,72 @@ JOIN exchange_trials x ON x.trial_id = o.trial_id
 JOIN environments e ON e.id = t.environment_id JOIN devices d ON d.id = e.device_id
 JOIN v_trial_times s ON s.trial_id = o.trial_id JOIN alone n ON n.trial_id = o.trial_id
 WHERE t.outcome = 'ok';
+)sql";
+
+/// How many cells of the plan a replayed cell stands for (NULL: stored by an older version).
+/// Medians and quartiles follow the rule of core/statistics.h, and v_ledger the rules of
+/// core/ledger.h; the tests hold the views and these functions equal.
+inline constexpr const char* kMultiplicityV9 = R"sql(
+ALTER TABLE replay_cells ADD COLUMN multiplicity INTEGER CHECK (multiplicity >= 1);
+
+DROP VIEW v_trial_times;
+CREATE VIEW v_trial_times AS
+WITH ranked AS (                         -- place and last count from 0
+  SELECT trial_id, duration_ns,
+    row_number() OVER (PARTITION BY trial_id ORDER BY duration_ns) - 1 AS place,
+    count(*) OVER (PARTITION BY trial_id) - 1 AS last
+  FROM samples)
+SELECT trial_id, count(*) AS samples, min(duration_ns) AS min_ns,
+  sum(duration_ns * CASE place WHEN last / 4 THEN 1 - last % 4 / 4.0
+    WHEN last / 4 + 1 THEN last % 4 / 4.0 END) AS q1_ns,
+  sum(duration_ns * CASE place WHEN last / 2 THEN 1 - last % 2 / 2.0
+    WHEN last / 2 + 1 THEN last % 2 / 2.0 END) AS median_ns,
+  sum(duration_ns * CASE place WHEN 3 * last / 4 THEN 1 - 3 * last % 4 / 4.0
+    WHEN 3 * last / 4 + 1 THEN 3 * last % 4 / 4.0 END) AS q3_ns,
+  max(duration_ns) AS max_ns
+FROM ranked GROUP BY trial_id;
+
+DROP VIEW v_overlap;
+CREATE VIEW v_overlap AS
+WITH ranked AS (
+  SELECT trial_id, duration_ns,
+    row_number() OVER (PARTITION BY trial_id ORDER BY duration_ns) - 1 AS place,
+    count(*) OVER (PARTITION BY trial_id) - 1 AS last
+  FROM alone_samples),
+alone AS (
+  SELECT trial_id,
+    sum(duration_ns * CASE place WHEN last / 2 THEN 1 - last % 2 / 2.0
+      WHEN last / 2 + 1 THEN last % 2 / 2.0 END) AS median_ns
+  FROM ranked GROUP BY trial_id)
+SELECT t.id AS trial_id, d.name AS device, o.timed, x.op, x.transport, x.ranks, o.sm_margin,
+  x.bytes_per_rank, v.name AS kernel, a.heads, a.q_blocks, a.k_blocks, a.kept_blocks,
+  n.median_ns AS alone_ns, s.median_ns AS beside_ns,
+  round(1.0 * s.median_ns / n.median_ns, 3) AS slowdown,
+  s.samples, t.discarded, t.stop_reason, t.suite, e.cores, e.git_commit
+FROM overlap_trials o JOIN trials t ON t.id = o.trial_id
+JOIN attention_trials a ON a.trial_id = o.trial_id JOIN kernel_variants v ON v.id = a.kernel_id
+JOIN exchange_trials x ON x.trial_id = o.trial_id
+JOIN environments e ON e.id = t.environment_id JOIN devices d ON d.id = e.device_id
+JOIN v_trial_times s ON s.trial_id = o.trial_id JOIN alone n ON n.trial_id = o.trial_id
+WHERE t.outcome = 'ok';
+
+DROP VIEW v_ledger;
+CREATE VIEW v_ledger AS
+WITH weighted AS (
+  SELECT c.replay_id, r.transport, g.kind, g.predicted_ns IS NOT NULL AS predicted,
+    ifnull(c.multiplicity, 1) * g.predicted_ns AS predicted_ns,
+    ifnull(c.multiplicity, 1) * g.replayed_ns AS replayed_ns
+  FROM ledger_segments g JOIN replay_cells c ON c.id = g.cell_id
+  JOIN replays r ON r.id = c.replay_id),
+sums AS (
+  SELECT replay_id, transport, kind, count(*) AS segments, sum(predicted) AS predicted_segments,
+    sum(predicted_ns) AS predicted_ns, sum(replayed_ns) FILTER (WHERE predicted) AS replayed_ns,
+    ifnull(sum(replayed_ns) FILTER (WHERE NOT predicted), 0) AS unpredicted_ns
+  FROM weighted GROUP BY replay_id, kind)
+SELECT replay_id, transport, kind, segments, predicted_segments, predicted_ns, replayed_ns,
+  round(100.0 * (replayed_ns - predicted_ns) / nullif(predicted_ns, 0), 2) AS error_percent,
+  unpredicted_ns
+FROM sums;
 )sql";
 
 }  // namespace dbsp::db

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans, replays with their ledgers, and fits.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -17,37 +18,36 @@ std::optional<double> Storable(const std::optional<double>& error) {
 }
 
 void CheckCell(const ReplayCell& cell) {
-  bool fits = cell.predicted_ns >= 0 && cell.replayed_ns >= 0 &&
-              cell.segments.size() == cell.segment_predicted_ns.size();
-  for (const Segment& segment : cell.segments) fits = fits && segment.duration_ns >= 0;
-  for (const auto& predicted : cell.segment_predicted_ns) fits = fits && predicted.value_or(0) >= 0;
-  if (!fits) {
-    Fail(ErrorCode::kInvalidArgument,
-         "replay of step {}, layer {}: expected times >= 0 and one prediction (or none) per "
-         "segment, found {} segments, {} predictions, {} ns predicted, {} ns replayed",
-         cell.step,
-         cell.layer,
-         cell.segments.size(),
-         cell.segment_predicted_ns.size(),
-         cell.predicted_ns,
-         cell.replayed_ns);
-  }
+  const bool valid = cell.predicted_ns >= 0 && cell.replayed_ns >= 0 &&
+                     cell.multiplicity.value_or(1) >= 1 &&
+                     std::ranges::all_of(cell.segments, [](const Segment& segment) {
+                       return segment.duration_ns >= 0 && segment.predicted_ns.value_or(0) >= 0;
+                     });
+  if (valid) return;
+  Fail(ErrorCode::kInvalidArgument,
+       "replay of step {}, layer {}: expected times >= 0 and a multiplicity >= 1, found {} ns "
+       "predicted, {} ns replayed, multiplicity {}, or a segment with a negative time",
+       cell.step,
+       cell.layer,
+       cell.predicted_ns,
+       cell.replayed_ns,
+       cell.multiplicity.value_or(1));
 }
 
 void InsertSegments(Connection& connection, std::int64_t cell_id, const ReplayCell& cell) {
   Statement insert =
       connection.Prepare("INSERT INTO ledger_segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  for (std::size_t i = 0; i < cell.segments.size(); ++i) {
-    const Segment& segment = cell.segments[i];
+  std::int64_t position = 0;
+  for (const Segment& segment : cell.segments) {
     insert.Bind(cell_id)
-        .Bind(static_cast<std::int64_t>(i))
+        .Bind(position++)
         .Bind(segment.rank)
         .Bind(NameOf(segment.kind))
         .Bind(segment.index)
         .Bind(segment.start_ns)
         .Bind(segment.duration_ns)
         .Bind(segment.bytes)
-        .Bind(cell.segment_predicted_ns[i])
+        .Bind(segment.predicted_ns)
         .Run();
   }
 }
@@ -55,7 +55,8 @@ void InsertSegments(Connection& connection, std::int64_t cell_id, const ReplayCe
 void InsertCells(Connection& connection, std::int64_t replay_id, const ReplayRecord& replay) {
   Statement insert = connection.Prepare(
       "INSERT INTO replay_cells(replay_id, position, step, layer, predicted_ns, replayed_ns, "
-      "relative_error, max_abs_error, lse_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "relative_error, max_abs_error, lse_error, multiplicity) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   int position = 0;
   for (const ReplayCell& cell : replay.cells) {
     CheckCell(cell);
@@ -68,6 +69,7 @@ void InsertCells(Connection& connection, std::int64_t replay_id, const ReplayRec
         .Bind(Storable(cell.relative_error))
         .Bind(Storable(cell.max_abs_error))
         .Bind(Storable(cell.lse_error))
+        .Bind(cell.multiplicity)
         .Run();
     InsertSegments(connection, connection.last_insert_id(), cell);
   }
@@ -76,6 +78,11 @@ void InsertCells(Connection& connection, std::int64_t replay_id, const ReplayRec
 std::optional<double> OptionalReal(const Statement& row, int column) {
   if (row.IsNull(column)) return std::nullopt;
   return row.Real(column);
+}
+
+std::optional<std::int64_t> OptionalInteger(const Statement& row, int column) {
+  if (row.IsNull(column)) return std::nullopt;
+  return row.Integer(column);
 }
 
 void ReadSegments(Statement& rows, std::int64_t cell_id, ReplayCell& cell) {
@@ -88,10 +95,8 @@ void ReadSegments(Statement& rows, std::int64_t cell_id, ReplayCell& cell) {
     segment.start_ns = rows.Integer(3);
     segment.duration_ns = rows.Integer(4);
     segment.bytes = rows.Integer(5);
+    segment.predicted_ns = OptionalInteger(rows, 6);
     cell.segments.push_back(segment);
-    std::optional<std::int64_t> predicted;
-    if (!rows.IsNull(6)) predicted = rows.Integer(6);
-    cell.segment_predicted_ns.push_back(predicted);
   }
   rows.Reset();
 }
@@ -102,8 +107,9 @@ std::vector<ReplayCell> ReadCells(const Connection& connection, std::int64_t rep
       "SELECT rank, kind, segment_index, start_ns, replayed_ns, bytes, predicted_ns "
       "FROM ledger_segments WHERE cell_id = ? ORDER BY position");
   Statement rows = connection.Prepare(
-      "SELECT id, step, layer, predicted_ns, replayed_ns, relative_error, max_abs_error, lse_error "
-      "FROM replay_cells WHERE replay_id = ? ORDER BY position");
+      "SELECT id, step, layer, predicted_ns, replayed_ns, relative_error, max_abs_error, "
+      "lse_error, "
+      "multiplicity FROM replay_cells WHERE replay_id = ? ORDER BY position");
   rows.Bind(replay_id);
   while (rows.Step()) {
     ReplayCell cell;
@@ -114,6 +120,7 @@ std::vector<ReplayCell> ReadCells(const Connection& connection, std::int64_t rep
     cell.relative_error = OptionalReal(rows, 5);
     cell.max_abs_error = OptionalReal(rows, 6);
     cell.lse_error = OptionalReal(rows, 7);
+    cell.multiplicity = OptionalInteger(rows, 8);
     ReadSegments(segments, rows.Integer(0), cell);
     found.push_back(std::move(cell));
   }

@@ -12,14 +12,15 @@
 namespace dbsp::db {
 namespace {
 
-constexpr std::array<const char*, 8> kMigrations{kTablesV1,
+constexpr std::array<const char*, 9> kMigrations{kTablesV1,
                                                  kViewsAndFitsV2,
                                                  kNeededBandwidthV3,
                                                  kKernelFactsV4,
                                                  kExchangeNodesV5,
                                                  kCountersV6,
                                                  kLogSumExpAndTunedV7,
-                                                 kOverlapsV8};
+                                                 kOverlapsV8,
+                                                 kMultiplicityV9};
 
 int VersionOf(const Connection& connection) {
   return static_cast<int>(connection.Integer("PRAGMA user_version"));

@@ -19,18 +19,16 @@
 namespace dbsp::replay {
 namespace {
 
-/// Predictions are of one pass group and hold for each.
-std::vector<std::optional<std::int64_t>> MatchPredictions(const std::vector<Segment>& replayed,
-                                                          const std::vector<Segment>& predicted,
-                                                          int pass_ranks) {
+/// Sets Segment::predicted_ns. A prediction is of one pass group and holds for every group.
+void AddPredictions(const std::vector<Segment>& predicted,
+                    int pass_ranks,
+                    std::vector<Segment>& replayed) {
   std::map<std::tuple<int, SegmentKind, int>, std::int64_t> known;
   for (const Segment& s : predicted) known[{s.rank, s.kind, s.index}] = s.duration_ns;
-  std::vector<std::optional<std::int64_t>> matched;
-  for (const Segment& s : replayed) {
+  for (Segment& s : replayed) {
     const auto found = known.find({s.rank % pass_ranks, s.kind, s.index});
-    matched.push_back(found == known.end() ? std::nullopt : std::optional(found->second));
+    if (found != known.end()) s.predicted_ns = found->second;
   }
-  return matched;
 }
 
 std::int64_t Sum(const std::vector<std::int64_t>& values) {
@@ -74,7 +72,7 @@ class CellReplay {
             options.sm_margin,
             options.nccl} {
     outcome_.plan_cell = selected.cell;
-    outcome_.multiplicity = selected.multiplicity;
+    record_.multiplicity = selected.multiplicity;
   }
 
   void Run() {
@@ -135,8 +133,7 @@ class CellReplay {
     record_.predicted_ns = prediction_.total_ns;
     record_.replayed_ns = median.makespan_ns;
     record_.segments = median.segments;
-    record_.segment_predicted_ns =
-        MatchPredictions(median.segments, prediction_.segments, plan_.pass_ranks());
+    AddPredictions(prediction_.segments, plan_.pass_ranks(), record_.segments);
     const auto shorter = [](const Timeline& a, const Timeline& b) {
       return a.makespan_ns < b.makespan_ns;
     };
@@ -282,12 +279,6 @@ ReplayOutcome Replay(const Plan& plan, planner::MaskSource& masks, const ReplayO
     outcome.cells.push_back(std::move(replay.outcome_));
   }
   return outcome;
-}
-
-ReplayRecord ReplayPlan(const Plan& plan,
-                        planner::MaskSource& masks,
-                        const ReplayOptions& options) {
-  return Replay(plan, masks, options).record;
 }
 
 }  // namespace dbsp::replay

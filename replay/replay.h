@@ -74,7 +74,6 @@ struct ReplayOptions {
 /// What a ReplayCell of the record does not hold.
 struct CellOutcome {
   std::size_t plan_cell = 0;  ///< index into Plan::cells
-  std::int64_t multiplicity = 1;
   std::int64_t memory_bytes = 0;  ///< buffers of all ranks that have them at the same time
   std::string planned_kernel;  ///< "" = the device's default
   std::string kernel;  ///< that ran
@@ -107,11 +106,6 @@ struct ReplayOutcome {
 [[nodiscard]] ReplayOutcome Replay(const Plan& plan,
                                    planner::MaskSource& masks,
                                    const ReplayOptions& options);
-
-/// The same, when only the record is of interest.
-[[nodiscard]] ReplayRecord ReplayPlan(const Plan& plan,
-                                      planner::MaskSource& masks,
-                                      const ReplayOptions& options);
 
 /// What a verification holds outputs to: bf16 rounds to 8 bits of mantissa, inputs of the second
 /// product and every partial result as well as the outputs. Log-sum-exp stays in fp32: what it may

@@ -15,21 +15,6 @@
 namespace dbsp::replay {
 namespace {
 
-void AddKinds(const ReplayCell& cell, double times, std::array<KindTotal, kSegmentKinds>& kinds) {
-  for (std::size_t i = 0; i < cell.segments.size(); ++i) {
-    KindTotal& kind = kinds[static_cast<std::size_t>(cell.segments[i].kind)];
-    const double replayed = times * static_cast<double>(cell.segments[i].duration_ns);
-    if (cell.segment_predicted_ns[i]) {
-      ++kind.segments;
-      kind.predicted_ns += times * static_cast<double>(*cell.segment_predicted_ns[i]);
-      kind.replayed_ns += replayed;
-    } else {
-      ++kind.unpredicted_segments;
-      kind.unpredicted_ns += replayed;
-    }
-  }
-}
-
 /// Sums of max and mean over ranks.
 struct Balance {
   double max = 0;
@@ -70,22 +55,22 @@ std::string KindLines(const ReplaySummary& summary) {
                                  "error ms",
                                  "error");
   std::int64_t unpredicted = 0;
-  double unpredicted_ns = 0;
+  std::int64_t unpredicted_ns = 0;
   for (int k = 0; k < kSegmentKinds; ++k) {
-    const KindTotal& kind = summary.kind[k];
+    const LedgerEntry& kind = summary.ledger[k];
     unpredicted += kind.unpredicted_segments;
     unpredicted_ns += kind.unpredicted_ns;
     if (kind.segments == 0) continue;
     text += fmt::format("  {:<10} {:>13.3f} {:>13.3f} {:>+13.3f} {:>9}\n",
                         NameOf(static_cast<SegmentKind>(k)),
-                        kind.predicted_ns / kNsPerMs,
-                        kind.replayed_ns / kNsPerMs,
-                        kind.error_ns() / kNsPerMs,
-                        Percent(RelativeError(kind.predicted_ns, kind.replayed_ns)));
+                        ToMs(kind.predicted_ns),
+                        ToMs(kind.replayed_ns),
+                        ToMs(kind.error_ns()),
+                        Percent(kind.relative_error()));
   }
   if (unpredicted > 0) {
     text += fmt::format(
-        "  {} segments have no prediction ({:.3f} ms)\n", unpredicted, unpredicted_ns / kNsPerMs);
+        "  {} segments have no prediction ({:.3f} ms)\n", unpredicted, ToMs(unpredicted_ns));
   }
   return text;
 }
@@ -143,10 +128,7 @@ std::string DeviceLine(const ReplayOutcome& outcome) {
   if (total.size() < 2) return {};
   std::string text = "            by device, at work of which NCCL, ms:";
   for (const auto& [id, device] : total) {
-    text += fmt::format(" {}: {:.3f}/{:.3f}",
-                        id,
-                        static_cast<double>(device.busy_ns) / kNsPerMs,
-                        static_cast<double>(device.exchange_ns) / kNsPerMs);
+    text += fmt::format(" {}: {:.3f}/{:.3f}", id, ToMs(device.busy_ns), ToMs(device.exchange_ns));
   }
   return text + "\n";
 }
@@ -185,8 +167,8 @@ std::string ActivityLines(const ReplayOutcome& outcome) {
         "without, medians of {} runs each in turns\n",
         100 * overhead->relative(),
         100 * kMostTraceOverhead,
-        static_cast<double>(overhead->traced_ns) / kNsPerMs,
-        static_cast<double>(overhead->plain_ns) / kNsPerMs,
+        ToMs(overhead->traced_ns),
+        ToMs(overhead->plain_ns),
         overhead->pairs);
   }
   return text;
@@ -218,11 +200,6 @@ std::string TransportLine(const ReplayOutcome& outcome,
 
 }  // namespace
 
-std::optional<double> RelativeError(double predicted_ns, double replayed_ns) {
-  if (predicted_ns <= 0) return std::nullopt;
-  return replayed_ns / predicted_ns - 1;
-}
-
 std::optional<TraceOverhead> OverheadOf(const ReplayOutcome& outcome) {
   std::optional<TraceOverhead> sum;
   for (const CellOutcome& cell : outcome.cells) {
@@ -239,25 +216,25 @@ ReplaySummary Summarize(const Plan& plan, const ReplayOutcome& outcome) {
   ReplaySummary summary;
   summary.cells = static_cast<std::int64_t>(outcome.cells.size());
   summary.cells_in_plan = static_cast<std::int64_t>(plan.cells.size());
+  summary.ledger = LedgerOf(outcome.record);
+  const ReplayTotals totals = TotalsOf(outcome.record);
+  summary.cells_meant = totals.cells_meant.value();
+  summary.predicted_ns = totals.predicted_ns * plan.sequential_waves();
+  summary.replayed_ns = totals.replayed_ns * plan.sequential_waves();
   Balance time;
   Balance blocks;
   double worst = -1;
   for (std::size_t i = 0; i < outcome.cells.size(); ++i) {
     const CellOutcome& cell = outcome.cells[i];
     const ReplayCell& record = outcome.record.cells[i];
-    const auto times = static_cast<double>(cell.multiplicity);
-    const auto predicted = static_cast<double>(record.predicted_ns);
-    const auto replayed = static_cast<double>(record.replayed_ns);
-    summary.cells_meant += cell.multiplicity;
-    summary.predicted_ns += times * predicted * plan.sequential_waves();
-    summary.replayed_ns += times * replayed * plan.sequential_waves();
-    AddKinds(record, times, summary.kind);
+    const std::int64_t multiplicity = record.multiplicity.value();
+    const auto times = static_cast<double>(multiplicity);
     time.Add(cell.attention_ns, times);
     blocks.Add(cell.active_blocks, times);
-    for (const std::int64_t bytes : cell.bytes_sent)
-      summary.bytes_moved += cell.multiplicity * bytes;
+    for (const std::int64_t bytes : cell.bytes_sent) summary.bytes_moved += multiplicity * bytes;
     summary.memory_bytes = std::max(summary.memory_bytes, cell.memory_bytes);
-    const double error = std::abs(RelativeError(predicted, replayed).value_or(0));
+    const double error =
+        std::abs(RelativeError(record.predicted_ns, record.replayed_ns).value_or(0));
     if (error > worst) {
       worst = error;
       summary.worst_cell = i;
@@ -296,12 +273,12 @@ std::string SummaryText(const Plan& plan,
         machine.device_name);
   }
   const std::string passes = plan.passes > 1 ? fmt::format(", {} passes", plan.passes) : "";
-  text += fmt::format("predicted   {:.3f} ms{}\n", s.predicted_ns / kNsPerMs, passes);
+  text += fmt::format("predicted   {:.3f} ms{}\n", ToMs(s.predicted_ns), passes);
   text += fmt::format("replayed    {:.3f} ms{} ({}, {:+.3f} ms)\n",
-                      s.replayed_ns / kNsPerMs,
+                      ToMs(s.replayed_ns),
                       passes,
                       Percent(RelativeError(s.predicted_ns, s.replayed_ns)),
-                      (s.replayed_ns - s.predicted_ns) / kNsPerMs);
+                      ToMs(s.replayed_ns - s.predicted_ns));
   const std::string one_turn =
       groups > 1 ? fmt::format("{} passes at the same time", groups) : "one pass";
   text += fmt::format("segments of all ranks, {}:\n", one_turn) + KindLines(s);
@@ -309,10 +286,9 @@ std::string SummaryText(const Plan& plan,
       fmt::format("worst cell  step {} layer {}: predicted {:.3f} ms, replayed {:.3f} ms ({})\n",
                   worst.step,
                   worst.layer,
-                  static_cast<double>(worst.predicted_ns) / kNsPerMs,
-                  static_cast<double>(worst.replayed_ns) / kNsPerMs,
-                  Percent(RelativeError(static_cast<double>(worst.predicted_ns),
-                                        static_cast<double>(worst.replayed_ns))));
+                  ToMs(worst.predicted_ns),
+                  ToMs(worst.replayed_ns),
+                  Percent(RelativeError(worst.predicted_ns, worst.replayed_ns)));
   text += fmt::format(
       "balance     attention time max/mean {:.3f}, kept blocks max/mean {:.3f} over ranks\n",
       s.attention_balance,
@@ -337,18 +313,17 @@ std::string LedgerText(const ReplayRecord& record) {
                                  "replayed_ns",
                                  "error_ns");
   for (const ReplayCell& cell : record.cells) {
-    for (std::size_t i = 0; i < cell.segments.size(); ++i) {
-      const Segment& s = cell.segments[i];
-      const auto& predicted = cell.segment_predicted_ns[i];
-      text += fmt::format("{:>5} {:>5} {:>5} {:<10} {:>5} {:>14} {:>14} {:>14}\n",
-                          cell.step,
-                          cell.layer,
-                          s.rank,
-                          NameOf(s.kind),
-                          s.index,
-                          predicted ? fmt::format("{}", *predicted) : "-",
-                          s.duration_ns,
-                          predicted ? fmt::format("{:+}", s.duration_ns - *predicted) : "-");
+    for (const Segment& s : cell.segments) {
+      text +=
+          fmt::format("{:>5} {:>5} {:>5} {:<10} {:>5} {:>14} {:>14} {:>14}\n",
+                      cell.step,
+                      cell.layer,
+                      s.rank,
+                      NameOf(s.kind),
+                      s.index,
+                      s.predicted_ns ? fmt::format("{}", *s.predicted_ns) : "-",
+                      s.duration_ns,
+                      s.predicted_ns ? fmt::format("{:+}", s.duration_ns - *s.predicted_ns) : "-");
     }
   }
   return text;

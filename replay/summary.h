@@ -2,35 +2,24 @@
 // A replay in numbers and words: what dbsp-replay prints.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 
+#include "core/ledger.h"
 #include "core/plan.h"
 #include "core/records.h"
 #include "replay/replay.h"
 
 namespace dbsp::replay {
 
-/// Sum over all segments of one kind on all ranks, each cell as often as it stands for, one turn of
-/// passes.
-struct KindTotal {
-  std::int64_t segments = 0;  ///< with a prediction
-  double predicted_ns = 0;
-  double replayed_ns = 0;
-  std::int64_t unpredicted_segments = 0;  ///< not in the sums above
-  double unpredicted_ns = 0;
-  [[nodiscard]] double error_ns() const { return replayed_ns - predicted_ns; }
-};
-
 struct ReplaySummary {
   std::int64_t cells = 0;  ///< run
   std::int64_t cells_meant = 0;  ///< that they stand for
   std::int64_t cells_in_plan = 0;
-  double predicted_ns = 0;  ///< makespans of the cells meant, times turns of passes
-  double replayed_ns = 0;
-  std::array<KindTotal, kSegmentKinds> kind;
+  std::int64_t predicted_ns = 0;  ///< makespans of the cells meant, times sequential waves
+  std::int64_t replayed_ns = 0;
+  Ledger ledger{};
   std::size_t worst_cell = 0;  ///< index into record.cells: largest |replayed / predicted - 1|
   double attention_balance = 1;  ///< sum of max / sum of mean over ranks, attention time
   double block_balance = 1;  ///< the same of active blocks computed
@@ -50,9 +39,6 @@ struct ReplaySummary {
 
 /// What tracing cost, over all cells run; absent where none was traced.
 [[nodiscard]] std::optional<TraceOverhead> OverheadOf(const ReplayOutcome& outcome);
-
-/// replayed / predicted - 1, absent when nothing was predicted.
-[[nodiscard]] std::optional<double> RelativeError(double predicted_ns, double replayed_ns);
 
 /// Lines for people.
 [[nodiscard]] std::string SummaryText(const Plan& plan,

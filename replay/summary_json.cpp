@@ -11,16 +11,16 @@ Json OrNull(std::optional<double> value) { return value ? Json(*value) : Json(nu
 Json KindsJson(const ReplaySummary& summary) {
   Json kinds = Json::array();
   for (int k = 0; k < kSegmentKinds; ++k) {
-    const KindTotal& kind = summary.kind[k];
+    const LedgerEntry& kind = summary.ledger[k];
     if (kind.segments == 0 && kind.unpredicted_segments == 0) continue;
     kinds.push_back({{"kind", NameOf(static_cast<SegmentKind>(k))},
                      {"segments", kind.segments},
-                     {"predicted_ms", kind.predicted_ns / kNsPerMs},
-                     {"replayed_ms", kind.replayed_ns / kNsPerMs},
-                     {"error_ms", kind.error_ns() / kNsPerMs},
-                     {"relative_error", OrNull(RelativeError(kind.predicted_ns, kind.replayed_ns))},
+                     {"predicted_ms", ToMs(kind.predicted_ns)},
+                     {"replayed_ms", ToMs(kind.replayed_ns)},
+                     {"error_ms", ToMs(kind.error_ns())},
+                     {"relative_error", OrNull(kind.relative_error())},
                      {"unpredicted_segments", kind.unpredicted_segments},
-                     {"unpredicted_ms", kind.unpredicted_ns / kNsPerMs}});
+                     {"unpredicted_ms", ToMs(kind.unpredicted_ns)}});
   }
   return kinds;
 }
@@ -40,9 +40,8 @@ Json VerifyJson(const VerifyResult& verified) {
 
 Json LedgerJson(const ReplayCell& cell) {
   Json ledger = Json::array();
-  for (std::size_t i = 0; i < cell.segments.size(); ++i) {
-    const Segment& s = cell.segments[i];
-    const auto& predicted = cell.segment_predicted_ns[i];
+  for (const Segment& s : cell.segments) {
+    const auto& predicted = s.predicted_ns;
     ledger.push_back({{"rank", s.rank},
                       {"kind", NameOf(s.kind)},
                       {"index", s.index},
@@ -94,7 +93,7 @@ Json ActivityJson(const ActivityReport& activity) {
 Json CellJson(const ReplayCell& record, const CellOutcome& cell) {
   return {{"step", record.step},
           {"layer", record.layer},
-          {"stands_for", cell.multiplicity},
+          {"multiplicity", record.multiplicity.value()},
           {"planned_kernel", cell.planned_kernel},
           {"kernel", cell.kernel},
           {"graph_runs", cell.graph_runs},
@@ -155,9 +154,9 @@ std::string ReplayJson(const Plan& plan,
                          {"cells_run", s.cells},
                          {"cells_meant", s.cells_meant},
                          {"cells_in_plan", s.cells_in_plan},
-                         {"predicted_ms", s.predicted_ns / kNsPerMs},
-                         {"replayed_ms", s.replayed_ns / kNsPerMs},
-                         {"error_ms", (s.replayed_ns - s.predicted_ns) / kNsPerMs},
+                         {"predicted_ms", ToMs(s.predicted_ns)},
+                         {"replayed_ms", ToMs(s.replayed_ns)},
+                         {"error_ms", ToMs(s.replayed_ns - s.predicted_ns)},
                          {"relative_error", OrNull(RelativeError(s.predicted_ns, s.replayed_ns))},
                          {"kinds", KindsJson(s)},
                          {"worst_cell", {{"step", worst.step}, {"layer", worst.layer}}},

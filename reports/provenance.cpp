@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "core/statistics.h"
 #include "reports/document_parts.h"
 
 namespace dbsp::reports {
@@ -39,35 +40,19 @@ std::map<std::string, std::int64_t> Outcomes(const ReportInputs& inputs) {
 
 std::string BlockText(const BlockSize& block) { return fmt::format("{}x{}", block.q, block.k); }
 
-/// Linear interpolation between order statistics (type 7), the common definition of a quantile.
-double Quantile(const std::vector<std::int64_t>& sorted, double at) {
-  const double place = at * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(place);
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  const double part = place - static_cast<double>(below);
-  return static_cast<double>(sorted[below]) * (1.0 - part) +
-         static_cast<double>(sorted[above]) * part;
-}
-
 void AddSamples(const Trial& trial, Json& out) {
   out["samples"] = trial.samples_ns.size();
   for (const char* key : {"median_ns", "q25_ns", "q75_ns", "spread"}) out[key] = nullptr;
   if (trial.samples_ns.empty()) return;
-  std::vector<std::int64_t> sorted = trial.samples_ns;
-  std::sort(sorted.begin(), sorted.end());
-  const double median = Quantile(sorted, 0.5);
-  const double low = Quantile(sorted, 0.25);
-  const double high = Quantile(sorted, 0.75);
-  out["median_ns"] = median;
-  out["q25_ns"] = low;
-  out["q75_ns"] = high;
-  if (median > 0) out["spread"] = (high - low) / median;
+  const Quartiles quartiles = QuartilesOf(trial.samples_ns);
+  out["median_ns"] = quartiles.median;
+  out["q25_ns"] = quartiles.first;
+  out["q75_ns"] = quartiles.third;
+  out["spread"] = OrNull(RelativeIqr(quartiles));
   if (trial.alone_ns.empty()) return;
-  std::vector<std::int64_t> alone = trial.alone_ns;
-  std::sort(alone.begin(), alone.end());
-  const double alone_median = Quantile(alone, 0.5);
+  const double alone_median = Median(trial.alone_ns);
   out["alone_median_ns"] = alone_median;
-  if (alone_median > 0) out["slowdown"] = median / alone_median;
+  if (alone_median > 0) out["slowdown"] = quartiles.median / alone_median;
 }
 
 struct ConfigWriter {

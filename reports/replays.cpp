@@ -1,53 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replays of a plan and their ledgers: predicted against replayed per kind of segment.
 #include <algorithm>
-#include <array>
 #include <optional>
 
+#include "core/ledger.h"
 #include "reports/document_parts.h"
 
 namespace dbsp::reports {
 namespace {
 
-struct Entry {
-  std::int64_t predicted = 0;
-  std::int64_t replayed = 0;
-  std::int64_t segments = 0;
-  std::int64_t unmatched = 0;
-};
-
-/// Sums over cells and ranks of the segments the plan predicted; the others are only counted.
-std::array<Entry, kSegmentKinds> LedgerOf(const ReplayRecord& replay) {
-  std::array<Entry, kSegmentKinds> entries{};
-  for (const ReplayCell& cell : replay.cells) {
-    for (std::size_t i = 0; i < cell.segments.size(); ++i) {
-      Entry& entry = entries[static_cast<std::size_t>(cell.segments[i].kind)];
-      ++entry.segments;
-      if (i >= cell.segment_predicted_ns.size() || !cell.segment_predicted_ns[i]) {
-        ++entry.unmatched;
-        continue;
-      }
-      entry.predicted += *cell.segment_predicted_ns[i];
-      entry.replayed += cell.segments[i].duration_ns;
-    }
-  }
-  return entries;
-}
-
 Json LedgerJson(const ReplayRecord& replay) {
   Json rows = Json::array();
-  const auto entries = LedgerOf(replay);
-  for (std::size_t kind = 0; kind < entries.size(); ++kind) {
-    const Entry& entry = entries[kind];
-    if (entry.segments == 0) continue;
-    const bool known = entry.unmatched < entry.segments;
-    rows.push_back(
-        {{"kind", NameOf(static_cast<SegmentKind>(kind))},
-         {"predicted_ns", known ? Json(entry.predicted) : Json(nullptr)},
-         {"replayed_ns", known ? Json(entry.replayed) : Json(nullptr)},
-         {"difference_ns", known ? Json(entry.replayed - entry.predicted) : Json(nullptr)},
-         {"segments", entry.segments},
-         {"unmatched", entry.unmatched}});
+  const Ledger ledger = LedgerOf(replay);
+  for (std::size_t kind = 0; kind < ledger.size(); ++kind) {
+    const LedgerEntry& entry = ledger[kind];
+    const std::int64_t segments = entry.segments + entry.unpredicted_segments;
+    if (segments == 0) continue;
+    const bool known = entry.segments > 0;
+    rows.push_back({{"kind", NameOf(static_cast<SegmentKind>(kind))},
+                    {"predicted_ns", known ? Json(entry.predicted_ns) : Json(nullptr)},
+                    {"replayed_ns", known ? Json(entry.replayed_ns) : Json(nullptr)},
+                    {"difference_ns", known ? Json(entry.error_ns()) : Json(nullptr)},
+                    {"relative_error", OrNull(entry.relative_error())},
+                    {"segments", segments},
+                    {"unmatched", entry.unpredicted_segments}});
   }
   return rows;
 }
@@ -84,25 +60,23 @@ Json ReplaysJson(const std::vector<const db::StoredReplay*>& replays, const Repo
   Json out = Json::array();
   for (std::size_t i = 0; i < std::min(limits.replays, replays.size()); ++i) {
     const ReplayRecord& replay = replays[i]->replay;
-    std::int64_t predicted = 0;
-    std::int64_t replayed = 0;
-    for (const ReplayCell& cell : replay.cells) {
-      predicted += cell.predicted_ns;
-      replayed += cell.replayed_ns;
-    }
-    out.push_back({{"id", replays[i]->id},
-                   {"environment", replays[i]->environment_id},
-                   {"device", replay.device},
-                   {"transport", replay.transport},
-                   {"exchange_source", replay.exchange_source},
-                   {"ranks", replay.ranks},
-                   {"verified", replay.verified},
-                   {"passed", replay.passed},
-                   {"started_utc", replay.started_utc},
-                   {"cells", replay.cells.size()},
-                   {"predicted_ns", predicted},
-                   {"replayed_ns", replayed},
-                   {"ledger", LedgerJson(replay)}});
+    const ReplayTotals totals = TotalsOf(replay);
+    out.push_back(
+        {{"id", replays[i]->id},
+         {"environment", replays[i]->environment_id},
+         {"device", replay.device},
+         {"transport", replay.transport},
+         {"exchange_source", replay.exchange_source},
+         {"ranks", replay.ranks},
+         {"verified", replay.verified},
+         {"passed", replay.passed},
+         {"started_utc", replay.started_utc},
+         {"cells", replay.cells.size()},
+         {"cells_meant", OrNull(totals.cells_meant)},
+         {"predicted_ns", totals.predicted_ns},
+         {"replayed_ns", totals.replayed_ns},
+         {"relative_error", OrNull(RelativeError(totals.predicted_ns, totals.replayed_ns))},
+         {"ledger", LedgerJson(replay)}});
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/ledger.h"
 #include "core/units.h"
 #include "reports/document_parts.h"
 
@@ -219,21 +220,19 @@ Json VerificationJson(const std::vector<const db::StoredReplay*>& replays) {
           {"cells", cells}};
 }
 
-Json NewestReplay(const std::vector<const db::StoredReplay*>& replays) {
+/// Totals of all passes, as dbsp-replay prints them.
+Json NewestReplay(const Plan& plan, const std::vector<const db::StoredReplay*>& replays) {
   if (replays.empty()) return nullptr;
   const ReplayRecord& replay = replays.front()->replay;
-  double predicted = 0;
-  double replayed = 0;
-  for (const ReplayCell& cell : replay.cells) {
-    predicted += static_cast<double>(cell.predicted_ns);
-    replayed += static_cast<double>(cell.replayed_ns);
-  }
+  const ReplayTotals totals = TotalsOf(replay);
   return {{"id", replays.front()->id},
           {"transport", replay.transport},
           {"exchange_source", replay.exchange_source},
           {"cells", replay.cells.size()},
-          {"predicted_ms", predicted / kNsPerMs},
-          {"replayed_ms", replayed / kNsPerMs}};
+          {"cells_meant", OrNull(totals.cells_meant)},
+          {"predicted_ms", ToMs(totals.predicted_ns * plan.sequential_waves())},
+          {"replayed_ms", ToMs(totals.replayed_ns * plan.sequential_waves())},
+          {"relative_error", OrNull(RelativeError(totals.predicted_ns, totals.replayed_ns))}};
 }
 
 void AddReplayNotices(const ReportInputs& inputs,
@@ -297,7 +296,7 @@ Json VerdictJson(const ReportInputs& inputs,
           {"cfg_degree", plan.cfg_degree()},
           {"pass_ranks", plan.pass_ranks()},
           {"rho_barrier_mean", cells > 0 ? Json(rho / cells) : Json(nullptr)},
-          {"replay", NewestReplay(replays)},
+          {"replay", NewestReplay(plan, replays)},
           {"verification", VerificationJson(replays)},
           {"baselines", Baselines(inputs, plan_index, compares)}};
 }

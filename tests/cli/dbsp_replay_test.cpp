@@ -14,6 +14,7 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "db/database.h"
+#include "tests/cli/run_tool.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/replay/plans.h"
 #include "tests/runtime/background_process.h"
@@ -128,6 +129,45 @@ TEST_F(DbspReplayTest, StoresReplayPlanAndMachine) {
   EXPECT_TRUE(replays[0].replay.passed);
   EXPECT_EQ(replays[0].replay.cells.size(), 2U);
   EXPECT_FALSE(replays[0].replay.device.empty());
+}
+
+TEST_F(DbspReplayTest, ThePageShowsTheTotalsThatTheReplayPrints) {
+  // Ten cells with two distinct ones, and two waves of passes.
+  workload_ = testing::SmallWorkload(2, 5);
+  workload_.rules.clear();
+  workload_.assignments.clear();
+  planner::ApplyMaskFlag("dense", workload_);
+  plan_ = testing::SmallPlan(workload_, Family::kUlysses, {2, 1});
+  plan_.passes = 2;
+  testing::ShareFirst(plan_);
+  plan_.cells[3].strategy = plan_.cells[3].prediction = 3;
+  Write();
+  const Output run = Run("--db p.db --json");
+  ASSERT_EQ(run.code, 0) << run.err;
+  const Json printed = ParseJson(run.out, "stdout");
+  ASSERT_EQ(printed["cells"].size(), 2U);
+  EXPECT_EQ(printed["cells"][0]["multiplicity"], 9);
+  const auto path = [&](const char* name) { return (folder_ / name).string(); };
+  const auto report = dbsp::testing::RunTool(
+      "dbsp-report", {"--db", path("p.db"), "--plan", path("plan.json"), "--json"});
+  ASSERT_EQ(report.exit_code, 0) << report.err;
+  const Json page = ParseJson(report.out, "dbsp-report")["plans"][0];
+  const Json& shown = page["verdict"]["replay"];
+  EXPECT_EQ(shown["cells_meant"], 10);
+  EXPECT_EQ(shown["predicted_ms"], printed["predicted_ms"]);
+  EXPECT_EQ(shown["replayed_ms"], printed["replayed_ms"]);
+  EXPECT_EQ(shown["relative_error"], printed["relative_error"]);
+  // The replay is of the whole plan, so what it was predicted at is the plan's predicted time.
+  EXPECT_NEAR(shown["predicted_ms"].get<double>(),
+              page["verdict"]["predicted_ms"].get<double>(),
+              1e-9 * page["verdict"]["predicted_ms"].get<double>());
+  const Json& ledger = page["replays"][0]["ledger"];
+  ASSERT_EQ(ledger.size(), printed["kinds"].size());
+  for (std::size_t i = 0; i < ledger.size(); ++i) {
+    EXPECT_EQ(ledger[i]["kind"], printed["kinds"][i]["kind"]);
+    EXPECT_EQ(ledger[i]["replayed_ns"].get<double>() / 1e6, printed["kinds"][i]["replayed_ms"]);
+    EXPECT_EQ(ledger[i]["relative_error"], printed["kinds"][i]["relative_error"]);
+  }
 }
 
 TEST_F(DbspReplayTest, RefusesAnotherDatabaseUnlessForced) {

@@ -9,6 +9,8 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/ledger.h"
+#include "core/statistics.h"
 #include "tests/db/fixtures.h"
 
 namespace dbsp::db {
@@ -176,19 +178,23 @@ TEST(DatabaseTest, ReplaysComeBackWithTheirLedger) {
   EXPECT_EQ(got.cells[0].lse_error, 2e-6);
   EXPECT_EQ(got.cells[1].lse_error, std::nullopt);
   EXPECT_EQ(got.cells[0].segments, want.cells[0].segments);
-  EXPECT_EQ(got.cells[0].segment_predicted_ns, want.cells[0].segment_predicted_ns);
+  EXPECT_EQ(got.cells[0].multiplicity, 7);
+  EXPECT_EQ(got.cells[1].multiplicity, std::nullopt);
   EXPECT_EQ(got.cells[1].max_abs_error, std::numeric_limits<double>::infinity());
 }
 
-TEST(DatabaseTest, AReplayOfUnequalListsIsRefusedWhole) {
+TEST(DatabaseTest, AReplayWithAnImpossibleNumberIsRefusedWhole) {
   const TempFolder folder;
   Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
   const std::int64_t environment = database.AddEnvironment(SomeMachine());
   ReplayRecord replay = SomeReplay();
-  replay.cells[0].segment_predicted_ns.pop_back();
+  replay.cells[0].segments[1].predicted_ns = -1;
   EXPECT_THROW(database.AddReplay(environment, replay), Error);
   replay = SomeReplay();
   replay.cells[1].replayed_ns = -1;
+  EXPECT_THROW(database.AddReplay(environment, replay), Error);
+  replay = SomeReplay();
+  replay.cells[1].multiplicity = 0;
   EXPECT_THROW(database.AddReplay(environment, replay), Error);
   EXPECT_TRUE(database.Replays().empty());
 }
@@ -386,7 +392,7 @@ TEST(DatabaseViewTest, AttentionShowsMedianQuartilesAndGflops) {
                       "SELECT median_ns || ' ' || q1_ns || ' ' || q3_ns || ' ' || density || ' ' "
                       "|| gflops || ' ' || block FROM v_attention"),
             // 4 * 150 * 128 * 64 * 64 operations in 25 us; 150 of 3 * 10 * 20 blocks
-            "25000.0 10000 30000 0.25 12582.91 128x64");
+            "25000.0 17500.0 32500.0 0.25 12582.91 128x64");
 }
 
 TEST(DatabaseViewTest, ExchangeBandwidthsFollowTheUsualRule) {
@@ -427,18 +433,105 @@ TEST(DatabaseViewTest, OverlapsShowTheirSlowdownAndStayOutOfWhatRunsAlone) {
   EXPECT_EQ(ShellText(folder / "p.db", "SELECT kind FROM trials"), "attention");
 }
 
+TEST(DatabaseViewTest, QuartilesAreThoseOfCoreStatistics) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  for (unsigned seed = 1; seed <= 5; ++seed) {
+    std::mt19937 random(seed);
+    std::uniform_int_distribution<std::int64_t> duration(1, 1'000'000'000);
+    for (int size = 1; size <= 20; ++size) {
+      SCOPED_TRACE(fmt::format("seed {}, {} samples", seed, size));
+      Trial trial = SomeAttention(seed, {});
+      trial.config = OverlapConfig{
+          .attention = std::get<AttentionConfig>(trial.config),
+          .exchange = {.op = "hop", .transport = "nccl", .ranks = 4, .bytes_per_rank = 3000}};
+      for (int i = 0; i < size; ++i) {
+        // Every third sample is a repeated value.
+        trial.samples_ns.push_back(i % 3 == 2 ? trial.samples_ns[0] : duration(random));
+        trial.alone_ns.push_back(duration(random));
+      }
+      const std::int64_t id = database.AddTrial(environment, trial);
+      const auto shown = [&](const std::string& view, const std::string& column) {
+        return std::stod(ShellText(
+            folder / "p.db",
+            fmt::format(
+                "SELECT printf('%!.17g', {}) FROM {} WHERE trial_id = {}", column, view, id)));
+      };
+      const Quartiles quartiles = QuartilesOf(trial.samples_ns);
+      EXPECT_EQ(shown("v_trial_times", "q1_ns"), quartiles.first);
+      EXPECT_EQ(shown("v_trial_times", "median_ns"), quartiles.median);
+      EXPECT_EQ(shown("v_trial_times", "q3_ns"), quartiles.third);
+      EXPECT_EQ(shown("v_trial_times", "samples"), size);
+      EXPECT_EQ(shown("v_overlap", "alone_ns"), Median(trial.alone_ns));
+      EXPECT_EQ(shown("v_overlap", "beside_ns"), quartiles.median);
+    }
+  }
+}
+
 TEST(DatabaseViewTest, LedgerErrorsAreSignedAndLeaveUnpredictedSegmentsApart) {
   const TempFolder folder;
   Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
   database.AddReplay(database.AddEnvironment(SomeMachine()), SomeReplay());
+  // Predicted 160 and replayed 200, seven times each.
   EXPECT_EQ(ShellText(folder / "p.db",
                       "SELECT predicted_ns || ' ' || replayed_ns || ' ' || error_percent "
                       "FROM v_ledger WHERE kind = 'attention'"),
-            "160 200 -20.0");
+            "1120 1400 25.0");
   EXPECT_EQ(ShellText(folder / "p.db",
                       "SELECT ifnull(error_percent, 'none') || ' ' || unpredicted_ns "
                       "FROM v_ledger WHERE kind = 'hop'"),
-            "none 20");
+            "none 140");
+}
+
+TEST(DatabaseViewTest, LedgerIsThatOfCoreLedger) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    std::mt19937 random(seed);
+    const auto pick = [&](int low, int high) {
+      return std::uniform_int_distribution<int>(low, high)(random);
+    };
+    ReplayRecord replay = SomeReplay();
+    replay.cells.resize(pick(1, 4));
+    for (ReplayCell& cell : replay.cells) {
+      cell = {};
+      if (pick(0, 3) > 0) cell.multiplicity = pick(1, 1000);
+      cell.segments.resize(pick(0, 20));
+      for (Segment& segment : cell.segments) {
+        segment.kind = static_cast<SegmentKind>(pick(0, kSegmentKinds - 1));
+        segment.duration_ns = pick(0, 1'000'000);
+        if (pick(0, 4) > 0) segment.predicted_ns = pick(0, 1'000'000);
+      }
+    }
+    const std::int64_t id = database.AddReplay(environment, replay);
+    const Ledger ledger = LedgerOf(replay);
+    for (int kind = 0; kind < kSegmentKinds; ++kind) {
+      const LedgerEntry& entry = ledger[kind];
+      SCOPED_TRACE(fmt::format("seed {}, {}", seed, NameOf(static_cast<SegmentKind>(kind))));
+      const std::int64_t segments = entry.segments + entry.unpredicted_segments;
+      const auto error = entry.relative_error();
+      const std::string predicted =
+          entry.segments > 0 ? fmt::format("{}|{}", entry.predicted_ns, entry.replayed_ns) : "-|-";
+      const std::string row =
+          fmt::format("{}|{}|{}|{}", segments, entry.segments, predicted, entry.unpredicted_ns);
+      const std::string where = fmt::format(" FROM v_ledger WHERE replay_id = {} AND kind = '{}'",
+                                            id,
+                                            NameOf(static_cast<SegmentKind>(kind)));
+      EXPECT_EQ(ShellText(folder / "p.db",
+                          "SELECT segments || '|' || predicted_segments || '|' || "
+                          "ifnull(predicted_ns, '-') || '|' || ifnull(replayed_ns, '-') || '|' || "
+                          "unpredicted_ns" +
+                              where),
+                segments > 0 ? row : "");
+      if (!error) continue;
+      // The view rounds to hundredths of a per cent.
+      EXPECT_NEAR(std::stod(ShellText(folder / "p.db", "SELECT error_percent" + where)),
+                  100 * *error,
+                  0.0051);
+    }
+  }
 }
 
 TEST(DatabaseViewTest, ProvenanceAndDiscardsReadAsOneRowEach) {

@@ -148,10 +148,12 @@ inline ReplayRecord SomeReplay() {
   cell.replayed_ns = 140;
   cell.relative_error = 1e-6;
   cell.lse_error = 2e-6;
+  cell.multiplicity = 7;
   cell.segments = {{0, SegmentKind::kAttention, 0, 0, 80, 0},
                    {1, SegmentKind::kAttention, 0, 0, 120, 0},
                    {1, SegmentKind::kHop, 1, 120, 20, 4096}};
-  cell.segment_predicted_ns = {100, 60, std::nullopt};
+  cell.segments[0].predicted_ns = 100;
+  cell.segments[1].predicted_ns = 60;
   replay.cells = {cell, ReplayCell{}};
   return replay;
 }

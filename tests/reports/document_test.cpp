@@ -176,9 +176,9 @@ TEST(ReportDocumentTest, LedgerIsSignedAndCountsSegmentsWithoutPrediction) {
   std::int64_t expected = 0;
   std::int64_t segments = 0;
   for (const ReplayCell& cell : cells) {
-    for (std::size_t i = 0; i < cell.segments.size(); ++i) {
-      if (cell.segments[i].kind != SegmentKind::kAttention) continue;
-      expected += cell.segments[i].duration_ns - *cell.segment_predicted_ns[i];
+    for (const Segment& segment : cell.segments) {
+      if (segment.kind != SegmentKind::kAttention) continue;
+      expected += segment.duration_ns - segment.predicted_ns.value();
       ++segments;
     }
   }
@@ -193,7 +193,9 @@ TEST(ReportDocumentTest, LedgerIsSignedAndCountsSegmentsWithoutPrediction) {
   EXPECT_GT(expected, 0);
   EXPECT_EQ(attention()["segments"], segments);
   EXPECT_EQ(attention()["unmatched"], 0);
-  for (ReplayCell& cell : cells) cell.segment_predicted_ns.clear();
+  for (ReplayCell& cell : cells) {
+    for (Segment& segment : cell.segments) segment.predicted_ns.reset();
+  }
   EXPECT_TRUE(attention()["difference_ns"].is_null());
   EXPECT_EQ(attention()["unmatched"], segments);
 }

@@ -184,6 +184,7 @@ ReplayRecord ReplayOf(const Plan& plan, double factor) {
     ReplayCell out;
     out.step = cell.step;
     out.layer = cell.layer;
+    out.multiplicity = 1;
     out.predicted_ns = p.total_ns;
     out.replayed_ns = Stretch(p.total_ns, factor);
     out.relative_error = 2.5e-7;
@@ -191,7 +192,7 @@ ReplayRecord ReplayOf(const Plan& plan, double factor) {
     out.lse_error = 3.5e-6;
     for (int group = 0; group < plan.cfg_degree(); ++group) {
       for (Segment segment : p.segments) {
-        out.segment_predicted_ns.emplace_back(segment.duration_ns);
+        segment.predicted_ns = segment.duration_ns;
         segment.rank += group * plan.pass_ranks();
         segment.start_ns = Stretch(segment.start_ns, factor);
         segment.duration_ns = Stretch(segment.duration_ns, factor);

@@ -34,7 +34,7 @@ const COLUMNS = [
   { name: 'Predicted', value: (r) => r.predicted_ns, text: time, number: true },
   { name: 'Replayed', value: (r) => r.replayed_ns, text: time, number: true },
   { name: 'Difference', value: (r) => r.difference_ns, text: (v) => signed(v, time), number: true },
-  { name: 'Relative', value: (r) => (r.predicted_ns > 0 && r.difference_ns !== null ? r.difference_ns / r.predicted_ns : null), text: (v) => signed(v, percent), number: true },
+  { name: 'Relative', value: (r) => r.relative_error, text: (v) => signed(v, percent), number: true },
   { name: 'Segments', value: (r) => r.segments, text: count, number: true },
   { name: 'Without prediction', value: (r) => r.unmatched, text: count, number: true, hint: 'Replayed segments the plan predicted nothing for; not in the sums' },
 ];
@@ -50,7 +50,7 @@ function ledgerOf(replay) {
   const title = `Replay ${replay.id}: ${replay.transport}, ${replay.device}, ${plural(replay.cells, 'cell')}, ${replay.started_utc}`;
   const makespan = {
     kind: 'whole cells', predicted_ns: replay.predicted_ns, replayed_ns: replay.replayed_ns,
-    difference_ns: replay.replayed_ns - replay.predicted_ns, segments: null, unmatched: null,
+    difference_ns: replay.replayed_ns - replay.predicted_ns, relative_error: replay.relative_error, segments: null, unmatched: null,
   };
   const host = h('div', { class: 'plot' });
   const known = rows.filter((r) => r.difference_ns !== null);
@@ -64,6 +64,6 @@ export function ledgerSection(plan) {
   return section('ledger', 'Ledger: predicted against replayed',
     plan.replays.length === 0
       ? note('No replay of this plan is stored.')
-      : note('Time is the mean per rank, summed over the replayed cells; a positive difference means that the replay took longer than predicted. “Whole cells” compares makespans.'),
+      : note('Time is the mean per rank of one wave of passes, summed over the cells of the plan that the replayed cells stand for; a positive difference means that the replay took longer than predicted. “Whole cells” compares makespans.'),
     plan.replays.map(ledgerOf));
 }

@@ -37,10 +37,12 @@ function predictedCard(verdict) {
 function replayedCard(verdict) {
   const replay = verdict.replay;
   if (!replay) return card('Replayed', DASH, 'This plan was not replayed yet; dbsp-replay does it.', { 'data-card': 'replayed' });
-  const gap = (replay.replayed_ms - replay.predicted_ms) / replay.predicted_ms;
-  const off = Number.isFinite(gap) ? `, ${signed(gap, percent)} against the prediction` : '';
+  const off = replay.relative_error === null ? '' : `, ${signed(replay.relative_error, percent)} against the prediction`;
+  const cells = replay.cells_meant === null
+    ? `${plural(replay.cells, 'cell')} replayed; this database does not say how many cells of the plan they stand for, so each counts once`
+    : `${plural(replay.cells, 'cell')} replayed, standing for ${count(replay.cells_meant)} of ${count(verdict.cells)}`;
   return card('Replayed', ms(replay.replayed_ms),
-    `${verdict.cfg_degree > 1 ? `${verdict.cfg_degree} passes at the same time` : 'one pass'} of ${plural(replay.cells, 'cell')}${off}; the same cells were predicted at ${ms(replay.predicted_ms)}. Transport ${replay.transport}, ${replay.exchange_source}.`,
+    `${cells}; ${plural(verdict.passes, 'pass').replace('passs', 'passes')}${off}; the same cells were predicted at ${ms(replay.predicted_ms)}. Transport ${replay.transport}, ${replay.exchange_source}.`,
     { 'data-card': 'replayed' });
 }
 

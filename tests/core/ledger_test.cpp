@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/ledger.h"
+
+#include <gtest/gtest.h>
+
+namespace dbsp {
+namespace {
+
+Segment Replayed(SegmentKind kind, std::int64_t ns, std::optional<std::int64_t> predicted_ns) {
+  Segment segment{.kind = kind, .duration_ns = ns};
+  segment.predicted_ns = predicted_ns;
+  return segment;
+}
+
+/// Two cells that stand for three and one cells of the plan.
+ReplayRecord TwoCells() {
+  ReplayCell many;
+  many.multiplicity = 3;
+  many.predicted_ns = 100;
+  many.replayed_ns = 150;
+  many.segments = {Replayed(SegmentKind::kAttention, 120, 100),
+                   Replayed(SegmentKind::kAttention, 80, 60),
+                   Replayed(SegmentKind::kHop, 7, std::nullopt)};
+  ReplayCell one;
+  one.multiplicity = 1;
+  one.predicted_ns = 10;
+  one.replayed_ns = 5;
+  one.segments = {Replayed(SegmentKind::kAttention, 20, 40)};
+  ReplayRecord replay;
+  replay.cells = {many, one};
+  return replay;
+}
+
+TEST(LedgerTest, SumsEverySegmentTimesTheMultiplicityOfItsCell) {
+  const Ledger ledger = LedgerOf(TwoCells());
+  const LedgerEntry& attention = ledger[static_cast<int>(SegmentKind::kAttention)];
+  EXPECT_EQ(attention.segments, 3);
+  EXPECT_EQ(attention.predicted_ns, 3 * 160 + 40);
+  EXPECT_EQ(attention.replayed_ns, 3 * 200 + 20);
+  EXPECT_EQ(attention.error_ns(), 100);
+  EXPECT_DOUBLE_EQ(attention.relative_error().value(), 100.0 / 520);
+  EXPECT_EQ(attention.unpredicted_segments, 0);
+}
+
+TEST(LedgerTest, SegmentsWithoutPredictionAreApart) {
+  const Ledger ledger = LedgerOf(TwoCells());
+  const LedgerEntry& hop = ledger[static_cast<int>(SegmentKind::kHop)];
+  EXPECT_EQ(hop.segments, 0);
+  EXPECT_EQ(hop.replayed_ns, 0);
+  EXPECT_EQ(hop.unpredicted_segments, 1);
+  EXPECT_EQ(hop.unpredicted_ns, 21);
+  EXPECT_EQ(hop.relative_error(), std::nullopt);
+}
+
+TEST(LedgerTest, TotalsAreMakespansTimesMultiplicity) {
+  const ReplayTotals totals = TotalsOf(TwoCells());
+  EXPECT_EQ(totals.cells_meant, 4);
+  EXPECT_EQ(totals.predicted_ns, 310);
+  EXPECT_EQ(totals.replayed_ns, 455);
+}
+
+TEST(LedgerTest, ACellOfUnknownMultiplicityCountsOnce) {
+  ReplayRecord replay = TwoCells();
+  replay.cells[0].multiplicity.reset();
+  EXPECT_EQ(TotalsOf(replay).cells_meant, std::nullopt);
+  EXPECT_EQ(TotalsOf(replay).replayed_ns, 155);
+  EXPECT_EQ(LedgerOf(replay)[static_cast<int>(SegmentKind::kAttention)].replayed_ns, 220);
+}
+
+TEST(LedgerTest, RelativeErrorsArePositiveWhenTheReplayTookLonger) {
+  EXPECT_DOUBLE_EQ(RelativeError(4, 5).value(), 0.25);
+  EXPECT_DOUBLE_EQ(RelativeError(5, 4).value(), -0.2);
+  EXPECT_EQ(RelativeError(0, 5), std::nullopt);
+}
+
+}  // namespace
+}  // namespace dbsp
