@@ -67,7 +67,10 @@ int ReportParseError(CLI::App& app, const CLI::ParseError& error) {
 }  // namespace
 
 std::string BuildCommit() { return DBSP_GIT_COMMIT; }
-int BuildDirty() { return DBSP_GIT_DIRTY; }
+std::optional<bool> BuildDirty() {
+  if (DBSP_GIT_DIRTY < 0) return std::nullopt;
+  return DBSP_GIT_DIRTY != 0;
+}
 
 std::string VersionText(const std::string& tool) {
   return fmt::format(
@@ -75,7 +78,7 @@ std::string VersionText(const std::string& tool) {
       tool,
       DBSP_VERSION,
       BuildCommit(),
-      BuildDirty() == 1 ? "-dirty" : "",
+      BuildDirty().value_or(false) ? "-dirty" : "",
       DBSP_COMPILER,
       DBSP_BUILD_TYPE,
       std::strlen(DBSP_SANITIZE) > 0 ? ", sanitizer " : "",

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace CLI {
@@ -14,9 +15,10 @@ namespace dbsp {
 /// Text of --version: version, commit, compiler, build type and which vendor parts were built in.
 [[nodiscard]] std::string VersionText(const std::string& tool);
 
-/// "0123abcd" + "-dirty" when the tree had changes; "unknown" outside git.
+/// "0123abcd"; "unknown" outside git.
 [[nodiscard]] std::string BuildCommit();
-[[nodiscard]] int BuildDirty();
+/// Whether the build has uncommitted changes. Missing outside git.
+[[nodiscard]] std::optional<bool> BuildDirty();
 
 /// Adds --version, parses argv into `app`, runs `body`, and turns errors into one line on stderr
 /// and an exit code (0 ok, 1 measured failure, 2 usage, 3 unavailable, 4 internal). An unknown

@@ -27,7 +27,7 @@ struct Provenance {
   std::string compiler;
   std::string build_type;
   std::string git_commit;
-  int git_dirty = -1;  ///< 1, 0, or -1 when unknown
+  std::optional<bool> git_dirty;  ///< whether the build has uncommitted changes
   std::string version;
   std::vector<std::string> argv;
   std::string started_utc;  ///< ISO 8601

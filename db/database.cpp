@@ -32,7 +32,7 @@ std::string Canonical(const StoredEnvironment& stored) {
                                   p.compiler,
                                   p.build_type,
                                   p.git_commit,
-                                  std::to_string(p.git_dirty),
+                                  p.git_dirty ? std::to_string(int{*p.git_dirty}) : "-1",
                                   p.version,
                                   p.started_utc}) {
     Append(out, text);

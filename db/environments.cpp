@@ -45,7 +45,7 @@ std::int64_t Database::Impl::InsertEnvironment(const Provenance& provenance,
                                                const std::string& uid) {
   const std::int64_t device = DeviceId(connection, provenance);
   std::optional<int> dirty;
-  if (provenance.git_dirty >= 0) dirty = provenance.git_dirty > 0 ? 1 : 0;
+  if (provenance.git_dirty) dirty = *provenance.git_dirty ? 1 : 0;
   connection
       .Prepare(
           "INSERT INTO environments(uid, device_id, host, cores, memory_bytes, compiler, "
@@ -96,7 +96,7 @@ std::vector<StoredEnvironment> Database::Environments() const {
     p.compiler = rows.Text(8);
     p.build_type = rows.Text(9);
     p.git_commit = rows.Text(10);
-    p.git_dirty = rows.IsNull(11) ? -1 : rows.Int(11);
+    if (!rows.IsNull(11)) p.git_dirty = rows.Int(11) != 0;
     p.version = rows.Text(12);
     p.started_utc = rows.Text(13);
     Statement args = connection.Prepare(

@@ -118,7 +118,7 @@ Json MachineJson(const Provenance& machine) {
           {"compiler", machine.compiler},
           {"build_type", machine.build_type},
           {"commit", machine.git_commit},
-          {"dirty", machine.git_dirty < 0 ? Json(nullptr) : Json(machine.git_dirty == 1)},
+          {"dirty", machine.git_dirty ? Json(*machine.git_dirty) : Json(nullptr)},
           {"version", machine.version},
           {"started_utc", machine.started_utc}};
 }

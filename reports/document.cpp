@@ -99,18 +99,19 @@ std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limit
     plans.push_back(PlanJson(inputs, i, compares, limits));
   Json compare = Json::array();
   for (const CompareDocument& document : compares) compare.push_back(CompareJson(document));
-  const Json document = {
-      {"schema", "dbsp.report/1"},
-      {"created_utc", inputs.created_utc},
-      {"generator",
-       fmt::format("dbsp-report, commit {}{}", BuildCommit(), BuildDirty() == 1 ? "-dirty" : "")},
-      {"segment_kinds", kinds},
-      {"database", DatabaseJson(inputs, limits)},
-      {"notices", notices},
-      {"plans", plans},
-      {"compare", compare},
-      {"trials", TrialsJson(inputs, limits)},
-      {"trials_total", inputs.trials.size()}};
+  const Json document = {{"schema", "dbsp.report/1"},
+                         {"created_utc", inputs.created_utc},
+                         {"generator",
+                          fmt::format("dbsp-report, commit {}{}",
+                                      BuildCommit(),
+                                      BuildDirty().value_or(false) ? "-dirty" : "")},
+                         {"segment_kinds", kinds},
+                         {"database", DatabaseJson(inputs, limits)},
+                         {"notices", notices},
+                         {"plans", plans},
+                         {"compare", compare},
+                         {"trials", TrialsJson(inputs, limits)},
+                         {"trials_total", inputs.trials.size()}};
   return DumpJson(document);
 }
 

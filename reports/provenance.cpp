@@ -25,7 +25,7 @@ Json EnvironmentJson(const db::StoredEnvironment& stored) {
           {"compiler", p.compiler},
           {"build_type", p.build_type},
           {"git_commit", p.git_commit},
-          {"git_dirty", p.git_dirty},
+          {"git_dirty", p.git_dirty ? int{*p.git_dirty} : -1},
           {"version", p.version},
           {"argv", p.argv},
           {"started_utc", p.started_utc},
@@ -156,7 +156,8 @@ Json GlobalNotices(const ReportInputs& inputs) {
         fmt::format("Trials that measured nothing: {}; the table of measurements says why.", bad)));
   }
   std::int64_t dirty = 0;
-  for (const auto& stored : inputs.environments) dirty += stored.provenance.git_dirty == 1 ? 1 : 0;
+  for (const auto& stored : inputs.environments)
+    dirty += stored.provenance.git_dirty.value_or(false) ? 1 : 0;
   if (dirty > 0) {
     notices.push_back(
         Notice("note",

@@ -74,7 +74,7 @@ TEST(DatabaseTest, ProvenanceComesBackWithArgumentsExtrasAndAnUnknownDirtyFlag) 
   const TempFolder folder;
   Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
   Provenance unknown = SomeMachine("other");
-  unknown.git_dirty = -1;
+  unknown.git_dirty.reset();
   database.AddEnvironment(SomeMachine());
   database.AddEnvironment(unknown);
   const auto stored = database.Environments();
@@ -90,12 +90,12 @@ TEST(DatabaseTest, ProvenanceComesBackWithArgumentsExtrasAndAnUnknownDirtyFlag) 
   EXPECT_EQ(got.compiler, want.compiler);
   EXPECT_EQ(got.build_type, want.build_type);
   EXPECT_EQ(got.git_commit, want.git_commit);
-  EXPECT_EQ(got.git_dirty, 1);
+  EXPECT_EQ(got.git_dirty, true);
   EXPECT_EQ(got.version, want.version);
   EXPECT_EQ(got.argv, want.argv);
   EXPECT_EQ(got.started_utc, want.started_utc);
   EXPECT_EQ(got.extra, want.extra);
-  EXPECT_EQ(stored[1].provenance.git_dirty, -1);
+  EXPECT_EQ(stored[1].provenance.git_dirty, std::nullopt);
   EXPECT_NE(stored[0].uid, stored[1].uid);
 }
 

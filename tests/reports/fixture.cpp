@@ -214,7 +214,7 @@ Provenance FixtureProvenance() {
   provenance.compiler = "GCC 12.2.0";
   provenance.build_type = "Release";
   provenance.git_commit = "0123abcd";
-  provenance.git_dirty = 0;
+  provenance.git_dirty = false;
   provenance.version = "0.1.0";
   provenance.argv = {"dbsp-profile", "--db", "p.db"};
   provenance.started_utc = "2026-01-31T11:00:00Z";
