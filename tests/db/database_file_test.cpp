@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -337,19 +339,29 @@ TEST(DatabaseFileTest, AKilledWriterLeavesWholeTrialsOnly) {
   const TempFolder folder;
   constexpr std::size_t kSamples = 500;
   for (int round = 0; round < 5; ++round) {
+    std::array<int, 2>
+        first_trial{};  // pipe: the child writes a byte when its first trial is stored
+    ASSERT_EQ(pipe(first_trial.data()), 0);
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
       Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
       const std::int64_t environment = database.AddEnvironment(SomeMachine());
       const std::vector<std::int64_t> samples(kSamples, 5);
-      for (;;) database.AddTrial(environment, SomeAttention(1, samples));
+      for (;;) {
+        database.AddTrial(environment, SomeAttention(1, samples));
+        (void)!write(first_trial[1], "1", 1);
+      }
     }
+    close(first_trial[1]);
+    char byte = 0;
+    ASSERT_EQ(read(first_trial[0], &byte, 1), 1);
     // The wait moves the kill to another place of the child's writing each round.
-    std::this_thread::sleep_for(std::chrono::microseconds(60'000 + 7'300 * round));
+    std::this_thread::sleep_for(std::chrono::microseconds(7'300 * round));
     ASSERT_EQ(kill(child, SIGKILL), 0);
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
+    close(first_trial[0]);
     ASSERT_TRUE(WIFSIGNALED(status));
     const Database database = Database::Open(folder / "p.db", OpenMode::kReadOnly);
     EXPECT_EQ(database.IntegrityProblem(), "");
