@@ -3,11 +3,12 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "db/impl.h"
+#include "db/database.h"
+#include "db/store.h"
 
 namespace dbsp::db {
 
-void Database::Impl::InsertCounters(std::int64_t trial_id, const CounterRecord& counters) {
+void Store::InsertCounters(std::int64_t trial_id, const CounterRecord& counters) {
   for (const auto& [name, value] : counters.values) {
     if (!std::isfinite(value)) {
       Fail(ErrorCode::kInvalidArgument, "counter {} of trial {} is not finite", name, trial_id);
@@ -26,10 +27,10 @@ void Database::Impl::InsertCounters(std::int64_t trial_id, const CounterRecord& 
 
 std::map<std::int64_t, CounterRecord> Database::Counters() const {
   std::map<std::int64_t, CounterRecord> found;
-  Statement rows = impl_->connection.Prepare("SELECT trial_id, source, why FROM trial_counters");
+  Statement rows = store_->connection.Prepare("SELECT trial_id, source, why FROM trial_counters");
   while (rows.Step()) found[rows.Integer(0)] = {rows.Text(1), rows.Text(2), {}};
   Statement values =
-      impl_->connection.Prepare("SELECT trial_id, name, value FROM trial_counter_values");
+      store_->connection.Prepare("SELECT trial_id, name, value FROM trial_counter_values");
   while (values.Step()) {
     found[values.Integer(0)].values.emplace(values.Text(1), values.Real(2));
   }

@@ -6,8 +6,8 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "db/impl.h"
 #include "db/open.h"
+#include "db/store.h"
 
 namespace dbsp::db {
 namespace {
@@ -84,18 +84,18 @@ std::vector<KernelVariant> KernelsToAdd(const std::vector<KernelVariant>& ours,
 
 }  // namespace
 
-Database::Database(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Database::Database(std::unique_ptr<Store> store) : store_(std::move(store)) {}
 Database::Database(Database&&) noexcept = default;
 Database& Database::operator=(Database&&) noexcept = default;
 Database::~Database() = default;
 
 Database Database::Open(const std::filesystem::path& path, OpenMode mode, int busy_timeout_ms) {
-  return Database(std::make_unique<Impl>(OpenFile(path, mode, busy_timeout_ms)));
+  return Database(std::make_unique<Store>(OpenFile(path, mode, busy_timeout_ms)));
 }
 
 ImportCounts Database::Import(const Database& other) {
   ImportCounts added;
-  Connection& connection = impl_->connection;
+  Connection& connection = store_->connection;
   const std::vector<StoredEnvironment> environments = other.Environments();
   const std::vector<StoredTrial> trials = other.Trials();
   const std::vector<StoredReplay> replays = other.Replays();
@@ -116,7 +116,7 @@ ImportCounts Database::Import(const Database& other) {
     if (find.Step()) {
       id = find.Integer(0);
     } else {
-      id = impl_->InsertEnvironment(theirs.provenance, theirs.uid);
+      id = store_->InsertEnvironment(theirs.provenance, theirs.uid);
       ++added.environments;
     }
     // One process writes an environment's records in order, so what this file has of it is the
@@ -125,24 +125,24 @@ ImportCounts Database::Import(const Database& other) {
     for (std::size_t i = count("SELECT count(*) FROM trials WHERE environment_id = ?", id);
          i < their_trials.size();
          ++i) {
-      const std::int64_t trial = impl_->InsertTrial(id, their_trials[i]->trial);
+      const std::int64_t trial = store_->InsertTrial(id, their_trials[i]->trial);
       const auto counted = counters.find(their_trials[i]->id);
-      if (counted != counters.end()) impl_->InsertCounters(trial, counted->second);
+      if (counted != counters.end()) store_->InsertCounters(trial, counted->second);
       ++added.trials;
     }
     const auto& their_replays = replays_of[theirs.id];
     for (std::size_t i = count("SELECT count(*) FROM replays WHERE environment_id = ?", id);
          i < their_replays.size();
          ++i) {
-      impl_->InsertReplay(id, their_replays[i]->replay);
+      store_->InsertReplay(id, their_replays[i]->replay);
       ++added.replays;
     }
   }
   for (const KernelVariant& kernel : KernelsToAdd(Kernels(), other.Kernels())) {
-    impl_->UpsertKernel(kernel);
+    store_->UpsertKernel(kernel);
   }
   const std::int64_t before = connection.Integer("SELECT count(*) FROM plans");
-  for (const StoredPlan& plan : other.Plans()) impl_->InsertPlan(plan.json, plan.stored_utc);
+  for (const StoredPlan& plan : other.Plans()) store_->InsertPlan(plan.json, plan.stored_utc);
   added.plans = connection.Integer("SELECT count(*) FROM plans") - before;
   transaction.Commit();
   return added;
@@ -164,13 +164,13 @@ std::string Database::MeasurementHash() const {
 }
 
 int Database::schema_version() const {
-  return static_cast<int>(impl_->connection.Integer("PRAGMA user_version"));
+  return static_cast<int>(store_->connection.Integer("PRAGMA user_version"));
 }
 
 std::string Database::IntegrityProblem() const {
-  const std::string problem = impl_->connection.Text("PRAGMA integrity_check(1)");
+  const std::string problem = store_->connection.Text("PRAGMA integrity_check(1)");
   if (problem != "ok") return problem;
-  Statement foreign = impl_->connection.Prepare("PRAGMA foreign_key_check");
+  Statement foreign = store_->connection.Prepare("PRAGMA foreign_key_check");
   if (foreign.Step())
     return "row of " + foreign.Text(0) + " refers to no row of " + foreign.Text(2);
   return "";

@@ -13,10 +13,11 @@
 
 #include "core/counter_record.h"
 #include "core/records.h"
+#include "db/open_mode.h"
 
 namespace dbsp::db {
 
-enum class OpenMode : std::uint8_t { kReadOnly, kReadWrite, kCreate };
+class Store;
 
 /// A stored trial with the machine it was made on.
 struct StoredTrial {
@@ -96,11 +97,11 @@ class Database {
                         const std::optional<CounterRecord>& counters = std::nullopt);
   /// Of the trials that have some, by trial id.
   [[nodiscard]] std::map<std::int64_t, CounterRecord> Counters() const;
-  /// A finished (outcome kOk) trial of this configuration on this device (kind, name, uuid) made
-  /// by the same build commit or any when `commit` is empty.
-  [[nodiscard]] std::optional<std::int64_t> FindTrial(const std::string& key,
-                                                      const Provenance& device,
-                                                      const std::string& commit) const;
+  /// Whether a trial of the configuration KeyOf() == `key` was finished (outcome kOk) by `method`
+  /// on the device (kind, name, UUID) and with the build commit of `machine`.
+  [[nodiscard]] bool HasFinishedTrial(const std::string& key,
+                                      const std::string& method,
+                                      const Provenance& machine) const;
   /// Every trial, oldest first.
   [[nodiscard]] std::vector<StoredTrial> Trials() const;
 
@@ -139,9 +140,8 @@ class Database {
   [[nodiscard]] std::string IntegrityProblem() const;
 
  private:
-  class Impl;
-  explicit Database(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Database(std::unique_ptr<Store> store);
+  std::unique_ptr<Store> store_;
 };
 
 }  // namespace dbsp::db

@@ -5,7 +5,8 @@
 #include <random>
 
 #include "core/error.h"
-#include "db/impl.h"
+#include "db/database.h"
+#include "db/store.h"
 
 namespace dbsp::db {
 namespace {
@@ -41,8 +42,7 @@ void InsertDetails(Connection& connection, std::int64_t id, const Provenance& pr
 
 }  // namespace
 
-std::int64_t Database::Impl::InsertEnvironment(const Provenance& provenance,
-                                               const std::string& uid) {
+std::int64_t Store::InsertEnvironment(const Provenance& provenance, const std::string& uid) {
   const std::int64_t device = DeviceId(connection, provenance);
   std::optional<int> dirty;
   if (provenance.git_dirty) dirty = *provenance.git_dirty ? 1 : 0;
@@ -69,14 +69,14 @@ std::int64_t Database::Impl::InsertEnvironment(const Provenance& provenance,
 }
 
 std::int64_t Database::AddEnvironment(const Provenance& provenance) {
-  Transaction transaction(impl_->connection);
-  const std::int64_t id = impl_->InsertEnvironment(provenance, RandomUid());
+  Transaction transaction(store_->connection);
+  const std::int64_t id = store_->InsertEnvironment(provenance, RandomUid());
   transaction.Commit();
   return id;
 }
 
 std::vector<StoredEnvironment> Database::Environments() const {
-  const Connection& connection = impl_->connection;
+  const Connection& connection = store_->connection;
   std::vector<StoredEnvironment> found;
   Statement rows = connection.Prepare(
       "SELECT e.id, e.uid, d.kind, d.name, d.uuid, e.host, e.cores, e.memory_bytes, e.compiler, "

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kernel variants.
 #include "core/error.h"
-#include "db/impl.h"
+#include "db/database.h"
+#include "db/store.h"
 
 namespace dbsp::db {
 namespace {
@@ -13,7 +14,7 @@ std::optional<int> IntOrNull(const Statement& rows, int column) {
 
 }  // namespace
 
-void Database::Impl::UpsertKernel(const KernelVariant& kernel) {
+void Store::UpsertKernel(const KernelVariant& kernel) {
   const bool known = !kernel.list || *kernel.list == "blocks" || *kernel.list == "keys";
   if (kernel.name.empty() || !known) {
     Fail(ErrorCode::kInvalidArgument,
@@ -48,14 +49,14 @@ void Database::Impl::UpsertKernel(const KernelVariant& kernel) {
 }
 
 void Database::AddKernel(const KernelVariant& kernel) {
-  Transaction transaction(impl_->connection);
-  impl_->UpsertKernel(kernel);
+  Transaction transaction(store_->connection);
+  store_->UpsertKernel(kernel);
   transaction.Commit();
 }
 
 std::vector<KernelVariant> Database::Kernels() const {
   std::vector<KernelVariant> found;
-  Statement rows = impl_->connection.Prepare(
+  Statement rows = store_->connection.Prepare(
       "SELECT name, list, arch, head_dim, q_block, k_block, tile_m, tile_n, stages, threads, "
       "shared_bytes, deterministic FROM kernel_variants ORDER BY name");
   while (rows.Step()) {

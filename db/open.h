@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "db/database.h"
+#include "db/open_mode.h"
 #include "db/sqlite.h"
 
 namespace dbsp::db {

@@ -6,7 +6,8 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "db/impl.h"
+#include "db/database.h"
+#include "db/store.h"
 
 namespace dbsp::db {
 namespace {
@@ -129,7 +130,7 @@ std::vector<ReplayCell> ReadCells(const Connection& connection, std::int64_t rep
 
 }  // namespace
 
-std::int64_t Database::Impl::InsertPlan(const std::string& json, const std::string& stored_utc) {
+std::int64_t Store::InsertPlan(const std::string& json, const std::string& stored_utc) {
   const std::string hash = HashBytes(json);
   Statement find = connection.Prepare("SELECT id FROM plans WHERE hash = ?");
   find.Bind(hash);
@@ -143,13 +144,13 @@ std::int64_t Database::Impl::InsertPlan(const std::string& json, const std::stri
 }
 
 std::int64_t Database::AddPlan(const std::string& plan_json) {
-  Statement valid = impl_->connection.Prepare("SELECT json_valid(?)");
+  Statement valid = store_->connection.Prepare("SELECT json_valid(?)");
   valid.Bind(plan_json);
   if (!valid.Step() || valid.Integer(0) != 1) {
     Fail(ErrorCode::kInvalidArgument, "plan to store: expected JSON text");
   }
-  Transaction transaction(impl_->connection);
-  const std::int64_t id = impl_->InsertPlan(plan_json, NowUtc());
+  Transaction transaction(store_->connection);
+  const std::int64_t id = store_->InsertPlan(plan_json, NowUtc());
   transaction.Commit();
   return id;
 }
@@ -157,14 +158,14 @@ std::int64_t Database::AddPlan(const std::string& plan_json) {
 std::vector<StoredPlan> Database::Plans() const {
   std::vector<StoredPlan> found;
   Statement rows =
-      impl_->connection.Prepare("SELECT id, hash, json, stored_utc FROM plans ORDER BY id");
+      store_->connection.Prepare("SELECT id, hash, json, stored_utc FROM plans ORDER BY id");
   while (rows.Step()) {
     found.push_back({rows.Integer(0), rows.Text(1), rows.Text(2), rows.Text(3)});
   }
   return found;
 }
 
-std::int64_t Database::Impl::InsertReplay(std::int64_t environment_id, const ReplayRecord& replay) {
+std::int64_t Store::InsertReplay(std::int64_t environment_id, const ReplayRecord& replay) {
   connection
       .Prepare(
           "INSERT INTO replays(environment_id, plan_hash, workload_hash, device, transport, "
@@ -187,15 +188,15 @@ std::int64_t Database::Impl::InsertReplay(std::int64_t environment_id, const Rep
 }
 
 std::int64_t Database::AddReplay(std::int64_t environment_id, const ReplayRecord& replay) {
-  Transaction transaction(impl_->connection);
-  const std::int64_t id = impl_->InsertReplay(environment_id, replay);
+  Transaction transaction(store_->connection);
+  const std::int64_t id = store_->InsertReplay(environment_id, replay);
   transaction.Commit();
   return id;
 }
 
 std::vector<StoredReplay> Database::Replays() const {
   std::vector<StoredReplay> found;
-  Statement rows = impl_->connection.Prepare(
+  Statement rows = store_->connection.Prepare(
       "SELECT id, environment_id, plan_hash, workload_hash, device, transport, exchange_source, "
       "ranks, verified, passed, started_utc FROM replays ORDER BY id");
   while (rows.Step()) {
@@ -212,7 +213,7 @@ std::vector<StoredReplay> Database::Replays() const {
     replay.verified = rows.Int(8) != 0;
     replay.passed = rows.Int(9) != 0;
     replay.started_utc = rows.Text(10);
-    replay.cells = ReadCells(impl_->connection, stored.id);
+    replay.cells = ReadCells(store_->connection, stored.id);
     found.push_back(std::move(stored));
   }
   return found;
@@ -227,7 +228,7 @@ std::int64_t Database::AddFit(const Fit& fit) {
          fit.target,
          fit.subject);
   }
-  Connection& connection = impl_->connection;
+  Connection& connection = store_->connection;
   Transaction transaction(connection);
   connection
       .Prepare(
@@ -250,7 +251,7 @@ std::int64_t Database::AddFit(const Fit& fit) {
 
 std::vector<Fit> Database::Fits() const {
   std::vector<Fit> found;
-  Statement rows = impl_->connection.Prepare(
+  Statement rows = store_->connection.Prepare(
       "SELECT id, model, target, subject, measurement_hash, trials, held_out_error, created_utc "
       "FROM fits ORDER BY id");
   while (rows.Step()) {
@@ -263,7 +264,7 @@ std::vector<Fit> Database::Fits() const {
             .created_utc = rows.Text(7),
             .parameters = {}};
     Statement parameters =
-        impl_->connection.Prepare("SELECT name, value FROM fit_parameters WHERE fit_id = ?");
+        store_->connection.Prepare("SELECT name, value FROM fit_parameters WHERE fit_id = ?");
     parameters.Bind(rows.Integer(0));
     while (parameters.Step()) fit.parameters.emplace(parameters.Text(0), parameters.Real(1));
     found.push_back(std::move(fit));

@@ -5,7 +5,8 @@
 #include <map>
 
 #include "core/error.h"
-#include "db/impl.h"
+#include "db/database.h"
+#include "db/store.h"
 
 namespace dbsp::db {
 namespace {
@@ -213,7 +214,7 @@ class SampleReader {
 
 }  // namespace
 
-std::int64_t Database::Impl::InsertTrial(std::int64_t environment_id, const Trial& trial) {
+std::int64_t Store::InsertTrial(std::int64_t environment_id, const Trial& trial) {
   CheckTrial(trial);
   connection
       .Prepare(
@@ -246,32 +247,31 @@ std::int64_t Database::Impl::InsertTrial(std::int64_t environment_id, const Tria
 std::int64_t Database::AddTrial(std::int64_t environment_id,
                                 const Trial& trial,
                                 const std::optional<CounterRecord>& counters) {
-  Transaction transaction(impl_->connection);
-  const std::int64_t id = impl_->InsertTrial(environment_id, trial);
-  if (counters) impl_->InsertCounters(id, *counters);
+  Transaction transaction(store_->connection);
+  const std::int64_t id = store_->InsertTrial(environment_id, trial);
+  if (counters) store_->InsertCounters(id, *counters);
   transaction.Commit();
   return id;
 }
 
-std::optional<std::int64_t> Database::FindTrial(const std::string& key,
-                                                const Provenance& device,
-                                                const std::string& commit) const {
-  Statement find = impl_->connection.Prepare(
-      "SELECT t.id FROM trials t JOIN environments e ON e.id = t.environment_id "
-      "JOIN devices d ON d.id = e.device_id WHERE t.key = ?1 AND t.outcome = 'ok' "
-      "AND d.kind = ?2 AND d.name = ?3 AND d.uuid = ?4 AND (?5 = '' OR e.git_commit = ?5) "
-      "ORDER BY t.id DESC LIMIT 1");
+bool Database::HasFinishedTrial(const std::string& key,
+                                const std::string& method,
+                                const Provenance& machine) const {
+  Statement find = store_->connection.Prepare(
+      "SELECT 1 FROM trials t JOIN environments e ON e.id = t.environment_id "
+      "JOIN devices d ON d.id = e.device_id WHERE t.key = ? AND t.outcome = 'ok' AND t.method = ? "
+      "AND d.kind = ? AND d.name = ? AND d.uuid = ? AND e.git_commit = ? LIMIT 1");
   find.Bind(key)
-      .Bind(device.device_kind)
-      .Bind(device.device_name)
-      .Bind(device.device_uuid)
-      .Bind(commit);
-  if (!find.Step()) return std::nullopt;
-  return find.Integer(0);
+      .Bind(method)
+      .Bind(machine.device_kind)
+      .Bind(machine.device_name)
+      .Bind(machine.device_uuid)
+      .Bind(machine.git_commit);
+  return find.Step();
 }
 
 std::vector<StoredTrial> Database::Trials() const {
-  const Connection& connection = impl_->connection;
+  const Connection& connection = store_->connection;
   Configs configs;
   Configs exchanges;
   ReadAttention(connection, configs);

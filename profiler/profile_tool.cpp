@@ -250,10 +250,9 @@ int ProfileAsRankZero(const Options& options,
         options.db, options.dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
   }
   if (database && options.resume) {
-    const auto finished = Finished(*database, machine);
     for (Result& result : results) {
-      if (finished.contains({KeyOf(result.config),
-                             MethodOf(result.config, suite.ranks, nccl.get(), bench.get())})) {
+      const std::string method = MethodOf(result.config, suite.ranks, nccl.get(), bench.get());
+      if (database->HasFinishedTrial(KeyOf(result.config), method, machine)) {
         result.status = ResultStatus::kReused;
       }
     }

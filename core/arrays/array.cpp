@@ -9,9 +9,7 @@
 #include <cstring>
 #include <limits>
 
-#include "core/arrays/array_entry.h"
 #include "core/error.h"
-#include "core/suggest.h"
 
 namespace dbsp {
 namespace {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "core/cli.h"
 #include "core/error.h"
@@ -49,25 +51,6 @@ std::optional<CounterRecord> CountersOf(const Trial& trial, const RunSettings& s
 }
 
 }  // namespace
-
-std::set<std::pair<std::string, std::string>> Finished(const db::Database& database,
-                                                       const Provenance& machine) {
-  std::set<std::int64_t> here;
-  for (const db::StoredEnvironment& stored : database.Environments()) {
-    const Provenance& p = stored.provenance;
-    if (p.device_kind == machine.device_kind && p.device_name == machine.device_name &&
-        p.device_uuid == machine.device_uuid && p.git_commit == machine.git_commit) {
-      here.insert(stored.id);
-    }
-  }
-  std::set<std::pair<std::string, std::string>> finished;
-  for (const db::StoredTrial& stored : database.Trials()) {
-    if (stored.trial.outcome == TrialOutcome::kOk && here.contains(stored.environment_id)) {
-      finished.insert({KeyOf(stored.trial.config), stored.trial.method});
-    }
-  }
-  return finished;
-}
 
 void MeasureAll(RunSettings settings,
                 const Provenance& machine,

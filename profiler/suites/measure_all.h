@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A suite into a database, trial by trial: what is there already, and the loop over what is not.
+// Measures the trials of a suite that are not in the database yet, and stores them one by one.
 #pragma once
 
 #include <cstdint>
-#include <set>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "core/records.h"
@@ -14,10 +11,6 @@
 #include "profiler/run_trial.h"
 
 namespace dbsp::profiler {
-
-/// Configurations with the methods they were measured by, of this device and build.
-[[nodiscard]] std::set<std::pair<std::string, std::string>> Finished(const db::Database& database,
-                                                                     const Provenance& machine);
 
 /// Measures in order until the budget is spent: each trial may use twice its equal share of what is
 /// left, so that what quick trials save goes to the later ones.

@@ -122,21 +122,23 @@ TEST(DatabaseTest, RefusedTrialsLeaveNothing) {
   EXPECT_EQ(ShellText(folder / "p.db", "SELECT count(*) FROM samples"), "0");
 }
 
-TEST(DatabaseTest, FindTrialAsksForKeyDeviceCommitAndASuccess) {
+TEST(DatabaseTest, AFinishedTrialHasTheSameKeyMethodDeviceAndCommit) {
   const TempFolder folder;
   Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
   const std::int64_t environment = database.AddEnvironment(SomeMachine());
   const Trial trial = SomeAttention(1, {5});
-  const std::int64_t id = database.AddTrial(environment, trial);
+  database.AddTrial(environment, trial);
   Trial failed = SomeAttention(2, {5});
   failed.outcome = TrialOutcome::kFailed;
   database.AddTrial(environment, failed);
   const std::string key = KeyOf(trial.config);
-  EXPECT_EQ(database.FindTrial(key, SomeMachine(), "0123abcd"), id);
-  EXPECT_EQ(database.FindTrial(key, SomeMachine(), ""), id);
-  EXPECT_EQ(database.FindTrial(key, SomeMachine(), "ffff"), std::nullopt);
-  EXPECT_EQ(database.FindTrial(key, SomeMachine("another"), ""), std::nullopt);
-  EXPECT_EQ(database.FindTrial(KeyOf(failed.config), SomeMachine(), ""), std::nullopt);
+  EXPECT_TRUE(database.HasFinishedTrial(key, trial.method, SomeMachine()));
+  EXPECT_FALSE(database.HasFinishedTrial(key, "cpu.wall", SomeMachine()));
+  EXPECT_FALSE(database.HasFinishedTrial(key, trial.method, SomeMachine("another")));
+  Provenance later = SomeMachine();
+  later.git_commit = "ffff";
+  EXPECT_FALSE(database.HasFinishedTrial(key, trial.method, later));
+  EXPECT_FALSE(database.HasFinishedTrial(KeyOf(failed.config), failed.method, SomeMachine()));
 }
 
 TEST(DatabaseTest, PlansAreStoredOnceByContent) {

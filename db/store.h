@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a Database holds, shared by the files that implement it.
+// The connection behind a Database, and the inserts that Database's functions share. Inside db/
+// only.
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <utility>
 
-#include "db/database.h"
+#include "core/counter_record.h"
+#include "core/records.h"
 #include "db/sqlite.h"
 
 namespace dbsp::db {
 
-class Database::Impl {
+/// The functions insert rows and leave the transaction to the caller.
+class Store {
  public:
-  explicit Impl(Connection opened) : connection(std::move(opened)) {}
+  explicit Store(Connection opened) : connection(std::move(opened)) {}
   Connection connection;
 
-  /// The rows alone: the caller holds the transaction.
   std::int64_t InsertEnvironment(const Provenance& provenance, const std::string& uid);
   std::int64_t InsertTrial(std::int64_t environment_id, const Trial& trial);
   void InsertCounters(std::int64_t trial_id, const CounterRecord& counters);
