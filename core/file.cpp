@@ -8,16 +8,21 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "core/error.h"
 
 namespace dbsp {
 namespace {
+
+constexpr std::size_t kHashPieceBytes = std::size_t{64} << 20;
 
 /// Closes a file descriptor at scope exit.
 class FileHandle {
@@ -26,8 +31,10 @@ class FileHandle {
   ~FileHandle() {
     if (fd_ >= 0) ::close(fd_);
   }
+  FileHandle(FileHandle&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   FileHandle(const FileHandle&) = delete;
   FileHandle& operator=(const FileHandle&) = delete;
+  FileHandle& operator=(FileHandle&&) = delete;
   [[nodiscard]] int get() const { return fd_; }
   /// close() can report a write that failed late (quota, network file systems).
   int Close() {
@@ -55,31 +62,90 @@ void WriteAll(int fd, std::string_view bytes, const std::filesystem::path& path)
   }
 }
 
-}  // namespace
+FileHandle OpenToRead(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) return FileHandle(fd);
+  if (errno == ENOENT) Fail(ErrorCode::kNotFound, "{}: no such file", path.string());
+  FailIo(path, "cannot open");
+}
 
-std::string ReadFile(const std::filesystem::path& path) {
-  const FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) {
-    if (errno == ENOENT) Fail(ErrorCode::kNotFound, "{}: no such file", path.string());
-    FailIo(path, "cannot open");
-  }
+struct stat StatOf(const FileHandle& file, const std::filesystem::path& path) {
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) FailIo(path, "cannot stat");
   if (S_ISDIR(info.st_mode))
     Fail(ErrorCode::kIo, "{}: is a folder, expected a file", path.string());
+  return info;
+}
+
+/// Bytes read, 0 at the end of the file.
+std::size_t ReadSome(const FileHandle& file,
+                     char* out,
+                     std::size_t size,
+                     const std::filesystem::path& path) {
+  while (true) {
+    const ssize_t got = ::read(file.get(), out, size);
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) FailIo(path, "cannot read");
+  }
+}
+
+/// Changes when the content of a file does: device, inode, size, times of content and status.
+using FileIdentity = std::array<std::int64_t, 7>;
+
+FileIdentity IdentityOf(const struct stat& info) {
+  return {static_cast<std::int64_t>(info.st_dev),
+          static_cast<std::int64_t>(info.st_ino),
+          info.st_size,
+          info.st_mtim.tv_sec,
+          info.st_mtim.tv_nsec,
+          info.st_ctim.tv_sec,
+          info.st_ctim.tv_nsec};
+}
+
+std::string HashPieces(const FileHandle& file, const std::filesystem::path& path) {
+  std::string hashes;
+  std::string piece(kHashPieceBytes, '\0');
+  std::size_t filled = 0;
+  do {
+    filled = 0;
+    while (filled < piece.size()) {
+      const std::size_t got = ReadSome(file, piece.data() + filled, piece.size() - filled, path);
+      if (got == 0) break;
+      filled += got;
+    }
+    hashes += HashBytes(std::string_view(piece).substr(0, filled));
+  } while (filled == piece.size());
+  return HashBytes(hashes);
+}
+
+}  // namespace
+
+std::string HashFile(const std::filesystem::path& path) {
+  static std::mutex mutex;
+  static std::map<FileIdentity, std::string> known;
+  const FileHandle file = OpenToRead(path);
+  const FileIdentity identity = IdentityOf(StatOf(file, path));
+  const std::lock_guard lock(mutex);
+  const auto found = known.find(identity);
+  if (found != known.end()) return found->second;
+  std::string hash = HashPieces(file, path);
+  // A file that changes while it is read is not remembered.
+  if (IdentityOf(StatOf(file, path)) == identity) known.emplace(identity, hash);
+  return hash;
+}
+
+std::string ReadFile(const std::filesystem::path& path) {
+  const FileHandle file = OpenToRead(path);
+  const struct stat info = StatOf(file, path);
   std::string bytes;
   bytes.resize(info.st_size);
   std::size_t done = 0;
   // Reads until end of file: pipes and /proc report a size of 0.
   while (true) {
     if (done == bytes.size()) bytes.resize(bytes.size() + (1U << 16U));
-    const ssize_t got = ::read(file.get(), bytes.data() + done, bytes.size() - done);
-    if (got < 0) {
-      if (errno == EINTR) continue;
-      FailIo(path, "cannot read");
-    }
+    const std::size_t got = ReadSome(file, bytes.data() + done, bytes.size() - done, path);
     if (got == 0) break;
-    done += static_cast<std::size_t>(got);
+    done += got;
   }
   bytes.resize(done);
   return bytes;

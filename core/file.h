@@ -19,6 +19,10 @@ void WriteFileAtomically(const std::filesystem::path& path, std::string_view byt
 
 /// 32 hexadecimal digits of XXH3-128: identity of content, not security.
 [[nodiscard]] std::string HashBytes(std::string_view bytes);
+/// Hash of the hashes of 64 MiB pieces of the file, so that a file of many gigabytes is never whole
+/// in memory. A file is read once per process; it is read again when its size or time has changed.
+/// errors  Error{kNotFound} when absent, Error{kIo} otherwise
+[[nodiscard]] std::string HashFile(const std::filesystem::path& path);
 
 /// Most bytes that anything compressed may become in memory.
 inline constexpr std::int64_t kMaxInflatedBytes = std::int64_t{1} << 30;

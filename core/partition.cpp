@@ -11,70 +11,72 @@
 namespace dbsp {
 namespace {
 
-std::string OwnerProblem(const std::vector<int>& owner,
-                         const char* what,
-                         int expected,
-                         std::size_t ring,
-                         std::size_t group) {
+Status ValidateOwners(const std::vector<int>& owner,
+                      const char* what,
+                      int expected,
+                      std::size_t ring,
+                      std::size_t group) {
   if (owner.size() != static_cast<std::size_t>(expected)) {
-    return fmt::format(
-        "group {}: {} has {} entries, expected {}", group, what, owner.size(), expected);
+    return Status(fmt::format(
+        "group {}: {} has {} entries, expected {}", group, what, owner.size(), expected));
   }
   for (std::size_t i = 0; i < owner.size(); ++i) {
     if (owner[i] < 0 || static_cast<std::size_t>(owner[i]) >= ring) {
-      return fmt::format(
-          "group {}: {}[{}] = {} is no ring index (ring of {})", group, what, i, owner[i], ring);
+      return Status(fmt::format(
+          "group {}: {}[{}] = {} is no ring index (ring of {})", group, what, i, owner[i], ring));
     }
   }
   return {};
 }
 
-std::string GroupProblem(const Partition& partition, std::size_t g, bool needs_columns) {
+Status ValidateGroup(const Partition& partition, std::size_t g, bool needs_columns) {
   const HeadGroup& group = partition.groups[g];
-  if (group.ranks.empty()) return fmt::format("group {} has no rank", g);
+  if (group.ranks.empty()) return Status(fmt::format("group {} has no rank", g));
   std::vector<bool> seen(partition.ranks, false);
   for (const int rank : group.ranks) {
     if (rank < 0 || rank >= partition.ranks) {
-      return fmt::format("group {}: rank {} is out of range (ranks: {})", g, rank, partition.ranks);
+      return Status(
+          fmt::format("group {}: rank {} is out of range (ranks: {})", g, rank, partition.ranks));
     }
-    if (seen[rank]) return fmt::format("group {}: rank {} twice", g, rank);
+    if (seen[rank]) return Status(fmt::format("group {}: rank {} twice", g, rank));
     seen[rank] = true;
   }
   const bool split = group.ranks.size() > 1;
   if (split) {
-    std::string problem =
-        OwnerProblem(group.row_owner, "row_owner", partition.q_blocks, group.ranks.size(), g);
-    if (!problem.empty()) return problem;
+    Status rows =
+        ValidateOwners(group.row_owner, "row_owner", partition.q_blocks, group.ranks.size(), g);
+    if (!rows.ok()) return rows;
   } else if (!group.row_owner.empty()) {
-    return fmt::format("group {}: row_owner given for a single rank", g);
+    return Status(fmt::format("group {}: row_owner given for a single rank", g));
   }
   if (split && needs_columns) {
-    return OwnerProblem(group.col_owner, "col_owner", partition.k_blocks, group.ranks.size(), g);
+    return ValidateOwners(group.col_owner, "col_owner", partition.k_blocks, group.ranks.size(), g);
   }
   if (!group.col_owner.empty()) {
-    return fmt::format("group {}: col_owner given where no ring needs it", g);
+    return Status(fmt::format("group {}: col_owner given where no ring needs it", g));
   }
   return {};
 }
 
-std::string ChunkProblem(const Partition& partition) {
+Status ValidateChunks(const Partition& partition) {
   const std::vector<int>& chunk = partition.chunk_of_head;
   if (chunk.empty()) return {};
   if (chunk.size() != static_cast<std::size_t>(partition.heads)) {
-    return fmt::format("chunk_of_head has {} entries, expected {}", chunk.size(), partition.heads);
+    return Status(
+        fmt::format("chunk_of_head has {} entries, expected {}", chunk.size(), partition.heads));
   }
   std::vector<bool> used(chunk.size(), false);
   int last = 0;
   for (std::size_t h = 0; h < chunk.size(); ++h) {
     if (chunk[h] < 0 || chunk[h] >= partition.heads) {
-      return fmt::format("chunk_of_head[{}] = {} is out of range", h, chunk[h]);
+      return Status(fmt::format("chunk_of_head[{}] = {} is out of range", h, chunk[h]));
     }
     used[chunk[h]] = true;
     last = std::max(last, chunk[h]);
   }
   for (int c = 0; c <= std::max(last, 1); ++c) {
     if (static_cast<std::size_t>(c) >= used.size() || !used[c]) {
-      return fmt::format("chunk {} has no head", c);
+      return Status(fmt::format("chunk {} has no head", c));
     }
   }
   return {};
@@ -82,26 +84,26 @@ std::string ChunkProblem(const Partition& partition) {
 
 }  // namespace
 
-std::string PartitionProblem(const Partition& partition, bool needs_columns) {
+Status ValidatePartition(const Partition& partition, bool needs_columns) {
   if (partition.ranks < 1 || partition.heads < 1) {
-    return fmt::format("{} heads on {} ranks", partition.heads, partition.ranks);
+    return Status(fmt::format("{} heads on {} ranks", partition.heads, partition.ranks));
   }
   std::vector<int> uses(partition.heads, 0);
   for (std::size_t g = 0; g < partition.groups.size(); ++g) {
     for (const int head : partition.groups[g].heads) {
       if (head < 0 || head >= partition.heads) {
-        return fmt::format(
-            "group {}: head {} is out of range (heads: {})", g, head, partition.heads);
+        return Status(
+            fmt::format("group {}: head {} is out of range (heads: {})", g, head, partition.heads));
       }
       ++uses[head];
     }
-    std::string problem = GroupProblem(partition, g, needs_columns);
-    if (!problem.empty()) return problem;
+    Status status = ValidateGroup(partition, g, needs_columns);
+    if (!status.ok()) return status;
   }
   for (std::size_t h = 0; h < uses.size(); ++h) {
-    if (uses[h] != 1) return fmt::format("head {} is in {} groups, expected 1", h, uses[h]);
+    if (uses[h] != 1) return Status(fmt::format("head {} is in {} groups, expected 1", h, uses[h]));
   }
-  return ChunkProblem(partition);
+  return ValidateChunks(partition);
 }
 
 std::vector<std::int64_t> CeilSplit(std::int64_t items, int parts) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Placement of one (step, layer)'s heads and blocks on ranks, in one form for every family.
+// Placement of the heads and blocks of one (step, layer) on ranks, in one form for every family.
 //
-// A partition is a list of head groups. A group's heads are computed together by the group's
-// ranks; with more than one rank the group's query blocks (rows) are divided among them, and so
-// are the key/value blocks (columns) when they travel round a ring. Then
+// A partition is a list of head groups. The ranks of a group compute the heads of the group. Where
+// a group has more than one rank, its query blocks (rows) are divided among the ranks. With a ring
+// exchange its key blocks (columns) are divided as well. In this form
 //   ulysses   P groups of one rank,
 //   ring      one group of P ranks,
 //   usp, dbsp, balanced   U groups of R ranks,
-//   placed    a group per split head (its own ranks) and a group per rank for whole heads.
+//   placed    one group per split head, and one group per rank for its heads that are not split.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/shape.h"
+#include "core/status.h"
 
 namespace dbsp {
 
@@ -35,27 +36,28 @@ struct Partition {
   int q_blocks = 0;
   int k_blocks = 0;
   std::vector<HeadGroup> groups;
-  /// [heads] chunk of every head: the exchange of chunk c + 1 runs under the attention of chunk c.
+  /// [heads] chunk of every head. The exchange of chunk c + 1 overlaps the attention of chunk c.
   /// Empty when all heads are exchanged together.
   std::vector<int> chunk_of_head = {};
   bool operator==(const Partition&) const = default;
 };
 
-/// Why `partition` is not a legal placement, or an empty string when it is: every head in exactly
-/// one group, every rank index in range and once per group, owner lists of the right length and
-/// range, columns given exactly when `needs_columns` and the group has more than one rank; chunks
-/// numbered from 0 without a gap, at least two.
-[[nodiscard]] std::string PartitionProblem(const Partition& partition, bool needs_columns);
+/// Whether `partition` is legal. Every head is in exactly one group. Every rank index is in range
+/// and appears once per group. Owner lists have the right length and range; col_owner is given
+/// exactly when `needs_columns` and the group has more than one rank. Chunks are numbered from 0
+/// without a gap, and there are at least two of them or none.
+Status ValidatePartition(const Partition& partition, bool needs_columns);
 
-/// Contiguous split of `items` over `parts` as padded runtimes do it: ceil(items / parts) each
-/// until none is left, so the last parts may be short or empty.
+/// Contiguous split of `items` over `parts`, as runtimes with padding split: each part takes
+/// ceil(items / parts) items until none is left, so the last parts may be short or empty.
 /// returns  begin of each part, parts + 1 values, the last equal to items
 /// errors   Error{kInvalidArgument} when parts < 1 or items < 0
 [[nodiscard]] std::vector<std::int64_t> CeilSplit(std::int64_t items, int parts);
 
-/// Where tokens live outside attention (sequence parallelism): rank p holds tokens
-/// [begin[p], begin[p + 1]) of all heads. Boundaries fall on multiples of lcm(block.q, block.k),
-/// units spread by CeilSplit, so that every query and key block has one home.
+/// Distribution of tokens over ranks outside attention (sequence parallelism): rank p holds tokens
+/// [begin[p], begin[p + 1]) of all heads. Boundaries are multiples of lcm(block.q, block.k), and
+/// CeilSplit divides these units over the ranks. Every query and key block is therefore on one
+/// rank.
 struct HomeLayout {
   std::vector<std::int64_t> begin;  ///< [ranks + 1]
   [[nodiscard]] int ranks() const { return static_cast<int>(begin.size()) - 1; }

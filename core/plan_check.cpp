@@ -15,7 +15,7 @@
 namespace dbsp {
 namespace {
 
-/// One plan being checked: says where a problem stands and in what document.
+/// Checks one plan. Its errors name the document and the key.
 class PlanChecker {
  public:
   PlanChecker(const Plan& plan, const std::string& origin, ErrorCode code)
@@ -129,8 +129,8 @@ void PlanChecker::Partitions() const {
     Range(key + ".k_blocks", partition.k_blocks, plan_.shape.k_blocks(), plan_.shape.k_blocks());
     bool columns = false;
     for (const HeadGroup& group : partition.groups) columns |= !group.col_owner.empty();
-    const std::string problem = PartitionProblem(partition, columns);
-    if (!problem.empty()) Wrong(key, "{}", problem);
+    const Status status = ValidatePartition(partition, columns);
+    if (!status.ok()) Wrong(key, "{}", status.message());
   }
 }
 
@@ -142,8 +142,8 @@ void PlanChecker::Strategies() const {
     Range(key + ".cfg_degree", strategy.cfg_degree, 1, plan_.passes);
     if (strategy.cfg_degree != plan_.cfg_degree()) {
       Wrong(key + ".cfg_degree",
-            "expected {} as of strategies[0], found {}; tokens live on the same ranks in a whole "
-            "plan, what stands in for a cell included",
+            "expected {} as in strategies[0], found {}; all strategies of a plan, fallbacks "
+            "included, have the same cfg_degree",
             plan_.cfg_degree(),
             strategy.cfg_degree);
     }
@@ -172,13 +172,13 @@ void PlanChecker::Strategies() const {
     }
     const bool columns = strategy.exchange == Exchange::kRing;
     if (!checked.insert({strategy.partition, columns}).second) continue;
-    const std::string problem = PartitionProblem(partition, columns);
-    if (!problem.empty()) {
+    const Status status = ValidatePartition(partition, columns);
+    if (!status.ok()) {
       Wrong(key + ".partition",
-            "partition {} does not serve exchange {}: {}",
+            "partition {} does not fit exchange {}: {}",
             strategy.partition,
             NameOf(strategy.exchange),
-            problem);
+            status.message());
     }
   }
 }
@@ -193,7 +193,7 @@ void PlanChecker::OneSegment(const std::string& key, const Segment& segment) con
     Time(key + "[6]", *segment.alone_ns);
     if (segment.kind != SegmentKind::kAttention || *segment.alone_ns > segment.duration_ns) {
       Wrong(key + "[6]",
-            "expected attention, alone no longer than its {} ns, found {} of {} ns",
+            "expected an attention segment and at most its duration of {} ns, found {} of {} ns",
             segment.duration_ns,
             NameOf(segment.kind),
             *segment.alone_ns);
@@ -288,13 +288,13 @@ void PlanChecker::Cells() const {
     if (i == 0) continue;
     const PlanCell& before = plan_.cells[i - 1];
     if (std::pair(cell.step, cell.layer) <= std::pair(before.step, before.layer)) {
-      Wrong(
-          key,
-          "step {} layer {} stands after step {} layer {}; cells must be unique, by step and layer",
-          cell.step,
-          cell.layer,
-          before.step,
-          before.layer);
+      Wrong(key,
+            "step {} layer {} follows step {} layer {}; cells must be unique and sorted by step, "
+            "then layer",
+            cell.step,
+            cell.layer,
+            before.step,
+            before.layer);
     }
   }
 }

@@ -167,13 +167,12 @@ int Database::schema_version() const {
   return static_cast<int>(store_->connection.Integer("PRAGMA user_version"));
 }
 
-std::string Database::IntegrityProblem() const {
+Status Database::Integrity() const {
   const std::string problem = store_->connection.Text("PRAGMA integrity_check(1)");
-  if (problem != "ok") return problem;
+  if (problem != "ok") return Status(problem);
   Statement foreign = store_->connection.Prepare("PRAGMA foreign_key_check");
-  if (foreign.Step())
-    return "row of " + foreign.Text(0) + " refers to no row of " + foreign.Text(2);
-  return "";
+  if (!foreign.Step()) return {};
+  return Status("a row of " + foreign.Text(0) + " refers to no row of " + foreign.Text(2));
 }
 
 }  // namespace dbsp::db

@@ -13,6 +13,7 @@
 
 #include "core/counter_record.h"
 #include "core/records.h"
+#include "core/status.h"
 #include "db/open_mode.h"
 
 namespace dbsp::db {
@@ -136,8 +137,8 @@ class Database {
   [[nodiscard]] std::string MeasurementHash() const;
   /// user_version of the file.
   [[nodiscard]] int schema_version() const;
-  /// PRAGMA integrity_check; "" when the file is sound, else the first problem.
-  [[nodiscard]] std::string IntegrityProblem() const;
+  /// The first problem that PRAGMA integrity_check or foreign_key_check finds.
+  Status Integrity() const;
 
  private:
   explicit Database(std::unique_ptr<Store> store);

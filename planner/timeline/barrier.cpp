@@ -26,8 +26,8 @@ BarrierLoad BarrierLoadOf(const LayerMasks& masks, const Partition& partition) {
   const bool rings = std::any_of(partition.groups.begin(),
                                  partition.groups.end(),
                                  [](const HeadGroup& group) { return !group.col_owner.empty(); });
-  const std::string problem = PartitionProblem(partition, rings);
-  if (!problem.empty()) Fail(ErrorCode::kInvalidArgument, "partition: {}", problem);
+  const Status status = ValidatePartition(partition, rings);
+  if (!status.ok()) Fail(ErrorCode::kInvalidArgument, "partition: {}", status.message());
   if (masks.heads() != partition.heads || masks.rows() != partition.q_blocks ||
       masks.cols() != partition.k_blocks) {
     Fail(ErrorCode::kInvalidArgument,

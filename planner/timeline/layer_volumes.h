@@ -81,7 +81,7 @@ struct LayerVolumes {
 
 /// Amounts of one layer. `must_move` is MustMoveBytes (planner/timeline/moved_bytes.h) where the
 /// caller has it: it is the same for every placement, and a third of the work. requires masks,
-/// partition and shape agree; PartitionProblem() is empty errors   Error{kInvalidArgument} when
+/// partition and shape agree; ValidatePartition() is ok errors   Error{kInvalidArgument} when
 /// they do not, or when a strategy cannot be expressed
 [[nodiscard]] LayerVolumes BuildLayerVolumes(const AttentionShape& shape,
                                              const LayerMasks& masks,

@@ -75,9 +75,8 @@ void CheckStrategy(const Partition& partition, const Strategy& strategy) {
          "allgather or needed",
          strategy.chunks);
   }
-  const std::string problem =
-      PartitionProblem(partition, split && strategy.exchange == Exchange::kRing);
-  if (!problem.empty()) Fail(ErrorCode::kInvalidArgument, "partition: {}", problem);
+  const Status status = ValidatePartition(partition, split && strategy.exchange == Exchange::kRing);
+  if (!status.ok()) Fail(ErrorCode::kInvalidArgument, "partition: {}", status.message());
 }
 
 void LinkRings(const Partition& partition, Routes& routes) {

@@ -286,7 +286,7 @@ TEST_F(DbspReplayTest, CtrlCLeavesNoPartOfARecordAndDiesByTheSignal) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "trace"));
   const db::Database database = db::Database::Open(db, db::OpenMode::kReadOnly);
   EXPECT_TRUE(database.Replays().empty());
-  EXPECT_EQ(database.IntegrityProblem(), "");
+  EXPECT_EQ(database.Integrity().message(), "");
 }
 
 TEST_F(DbspReplayTest, SerialNeedsTheTimesOfExchanges) {

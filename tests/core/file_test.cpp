@@ -60,7 +60,7 @@ TEST(WriteFileTest, FolderThatIsMissingOrUnwritableIsAnError) {
 TEST(WriteFileTest, FailedWriteLeavesTheOldFileAndNoOther) {
   const TemporaryFolder folder;
   WriteFileAtomically(folder / "f", "old");
-  // The size limit stands for a full disk: write() fails after a part is written.
+  // As on a full disk, the size limit makes write() fail after a part is written.
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
@@ -138,6 +138,17 @@ TEST(ZstdTest, AFrameThatInflatesBeyondTheLimitIsRefused) {
     static_cast<void>(ZstdDecompress(bomb, "origin.zst", 1'000'000));
   });
   EXPECT_EQ(ZstdDecompress(bomb, "origin.zst", 50'000'000).size(), 50'000'000U);
+}
+
+TEST(HashFileTest, FollowsTheContentOfTheFile) {
+  const TemporaryFolder folder;
+  WriteFileAtomically(folder / "a", "some bytes");
+  WriteFileAtomically(folder / "b", "some bytes");
+  EXPECT_EQ(HashFile(folder / "a"), HashBytes(HashBytes("some bytes")));
+  EXPECT_EQ(HashFile(folder / "a"), HashFile(folder / "b"));
+  WriteFileAtomically(folder / "b", "other text");
+  EXPECT_EQ(HashFile(folder / "b"), HashBytes(HashBytes("other text")));
+  ExpectError(ErrorCode::kNotFound, {"no such file"}, [&] { (void)HashFile(folder / "missing"); });
 }
 
 TEST(HashBytesTest, Has32DigitsAndSeesEveryByte) {

@@ -61,18 +61,18 @@ TEST(HomeLayoutTest, EveryBlockHasOneHomeAndEveryTokenItsRank) {
 /// 2 heads on 3 ranks, 2 x 2 blocks: head 0 split over ranks 2 and 0, head 1 whole on rank 1.
 Partition Legal() { return {3, 2, 2, 2, {{{0}, {2, 0}, {0, 1}, {1, 0}}, {{1}, {1}, {}, {}}}}; }
 
-TEST(PartitionProblemTest, LegalPartitionsHaveNone) {
-  EXPECT_EQ(PartitionProblem(Legal(), true), "");
+TEST(ValidatePartitionTest, LegalPartitionsAreOk) {
+  EXPECT_EQ(ValidatePartition(Legal(), true).message(), "");
   Partition rows = Legal();
   rows.groups[0].col_owner.clear();
-  EXPECT_EQ(PartitionProblem(rows, false), "");
+  EXPECT_EQ(ValidatePartition(rows, false).message(), "");
 }
 
-TEST(PartitionProblemTest, EveryFaultIsNamed) {
+TEST(ValidatePartitionTest, EveryFaultIsNamed) {
   const auto expect = [](void (*spoil)(Partition&), const char* words) {
     Partition partition = Legal();
     spoil(partition);
-    EXPECT_THAT(PartitionProblem(partition, true), HasSubstr(words));
+    EXPECT_THAT(ValidatePartition(partition, true).message(), HasSubstr(words));
   };
   expect([](Partition& p) { p.ranks = 0; }, "0 ranks");
   expect([](Partition& p) { p.groups[0].heads = {0, 1}; }, "head 1 is in 2 groups");
@@ -88,7 +88,7 @@ TEST(PartitionProblemTest, EveryFaultIsNamed) {
   expect([](Partition& p) { p.groups[0].col_owner = {}; }, "col_owner has 0 entries");
   expect([](Partition& p) { p.groups[1].row_owner = {0, 0}; }, "row_owner given for a single rank");
   expect([](Partition& p) { p.groups[1].col_owner = {0, 0}; }, "col_owner given");
-  EXPECT_THAT(PartitionProblem(Legal(), false), HasSubstr("col_owner given"));
+  EXPECT_THAT(ValidatePartition(Legal(), false).message(), HasSubstr("col_owner given"));
 }
 
 }  // namespace

@@ -286,7 +286,7 @@ TEST(DatabaseFileTest, AFileSizeLimitStopsTheWriterAndKeepsWholeTrials) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
   const Database database = Database::Open(folder / "p.db", OpenMode::kReadWrite);
-  EXPECT_EQ(database.IntegrityProblem(), "");
+  EXPECT_EQ(database.Integrity().message(), "");
   EXPECT_GE(database.Trials().size(), 50U);
 }
 
@@ -323,7 +323,7 @@ TEST(DatabaseFileTest, ManyWritersMakeTheFileTogetherAndLoseNothing) {
   for (std::thread& writer : writers) writer.join();
   for (const std::string& problem : problems) EXPECT_EQ(problem, "");
   const Database database = Database::Open(folder / "p.db", OpenMode::kReadOnly);
-  EXPECT_EQ(database.IntegrityProblem(), "");
+  EXPECT_EQ(database.Integrity().message(), "");
   std::map<std::int64_t, std::vector<std::int64_t>> of;
   for (const StoredTrial& stored : database.Trials()) {
     of[stored.environment_id].push_back(stored.trial.samples_ns.front());
@@ -364,7 +364,7 @@ TEST(DatabaseFileTest, AKilledWriterLeavesWholeTrialsOnly) {
     close(first_trial[0]);
     ASSERT_TRUE(WIFSIGNALED(status));
     const Database database = Database::Open(folder / "p.db", OpenMode::kReadOnly);
-    EXPECT_EQ(database.IntegrityProblem(), "");
+    EXPECT_EQ(database.Integrity().message(), "");
     for (const StoredTrial& stored : database.Trials()) {
       ASSERT_EQ(stored.trial.samples_ns.size(), kSamples);
     }

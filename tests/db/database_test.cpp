@@ -46,7 +46,7 @@ TEST(DatabaseTest, EveryTrialComesBackAsItWasStored) {
     ExpectSameTrial(stored[seed].trial, RandomTrial(seed));
     EXPECT_EQ(stored[seed].environment_id, environment);
   }
-  EXPECT_EQ(reader.IntegrityProblem(), "");
+  EXPECT_EQ(reader.Integrity().message(), "");
 }
 
 TEST(DatabaseTest, EveryFieldOfTheAttentionConfigurationComesBack) {

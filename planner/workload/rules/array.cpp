@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Masks out of an array file, read one (step, layer) at a time. The file stays where it is: the
 // workload holds its path and its content's hash.
-#include <fstream>
 #include <mutex>
 
 #include "core/error.h"
@@ -11,28 +10,6 @@
 
 namespace dbsp::planner {
 namespace {
-
-constexpr std::size_t kHashPiece = std::size_t{64} << 20;
-
-/// Hash of the hashes of 64 MiB pieces: files of many gigabytes are never whole in memory.
-std::string HashFile(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    const bool absent = !std::filesystem::exists(path);
-    Fail(absent ? ErrorCode::kNotFound : ErrorCode::kIo,
-         "{}: {}",
-         path.string(),
-         absent ? "no such file" : "cannot be read");
-  }
-  std::string hashes;
-  std::string piece(kHashPiece, '\0');
-  while (file) {
-    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
-    hashes += HashBytes(std::string_view(piece).substr(0, static_cast<std::size_t>(file.gcount())));
-  }
-  if (file.bad()) Fail(ErrorCode::kIo, "{}: cannot be read to its end", path.string());
-  return HashBytes(hashes);
-}
 
 class ArrayMasks : public RuleMasks {
  public:

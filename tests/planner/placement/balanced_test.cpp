@@ -44,7 +44,7 @@ TEST(BalancedTest, RandomLayersOnAnyRanksAreLegalAndWithinTheCaps) {
     const int ring = Draw(random, 1, 6);
     const HomeLayout home = MakeHomeLayout(layer.shape, ulysses * ring);
     const Partition made = MakeBalanced(layer.shape, layer.masks, ulysses, ring, home, Quick());
-    ASSERT_EQ(PartitionProblem(made, ring > 1), "");
+    ASSERT_EQ(ValidatePartition(made, ring > 1).message(), "");
     const auto even = static_cast<std::size_t>((layer.shape.heads + ulysses - 1) / ulysses);
     for (const HeadGroup& group : made.groups) ASSERT_LE(group.heads.size(), even + 1);
     ASSERT_EQ(made, MakeBalanced(layer.shape, layer.masks, ulysses, ring, home, Quick()));
@@ -58,7 +58,7 @@ TEST(BalancedTest, AwkwardLayersArePlannedOnAnyRanks) {
       SCOPED_TRACE(::testing::Message() << layer.name << " " << ulysses << "x" << ring);
       const HomeLayout home = MakeHomeLayout(layer.shape, ulysses * ring);
       const Partition made = MakeBalanced(layer.shape, layer.masks, ulysses, ring, home, Quick());
-      ASSERT_EQ(PartitionProblem(made, ring > 1), "");
+      ASSERT_EQ(ValidatePartition(made, ring > 1).message(), "");
       ASSERT_GE(BarrierRho(layer.masks, made), 1.0 - 1e-12);
     }
   }

@@ -62,7 +62,8 @@ TEST(FamiliesTest, EveryPartitionIsLegalAndItsRhoIsTheDefinition) {
         const PartitionOptions options{static_cast<double>(Draw(random, 0, 3)), 0.01, 200};
         const Partition partition =
             MakePartition(family, layer.shape, layer.masks, ranks, u, r, home, options);
-        ASSERT_EQ(PartitionProblem(partition, r > 1), "") << NameOf(family) << u << "x" << r;
+        ASSERT_EQ(ValidatePartition(partition, r > 1).message(), "")
+            << NameOf(family) << u << "x" << r;
         const BarrierLoad want = ObviousBarrier(layer.masks, partition);
         const BarrierLoad got = BarrierLoadOf(layer.masks, partition);
         ASSERT_EQ(got.barrier, want.barrier);

@@ -39,7 +39,7 @@ double Rho(const RowLoads& loads, const Partition& partition) {
 void ExpectSound(const RandomLayer& layer, int ranks) {
   const HomeLayout home = MakeHomeLayout(layer.shape, ranks);
   const Partition made = MakePlaced(layer.shape, layer.masks, home);
-  ASSERT_EQ(PartitionProblem(made, false), "");
+  ASSERT_EQ(ValidatePartition(made, false).message(), "");
   const RowLoads loads = RowLoadsOf(layer.masks);
   const std::vector<std::int64_t> load = RankLoads(loads, made);
   ASSERT_EQ(std::accumulate(load.begin(), load.end(), std::int64_t{0}),
@@ -77,7 +77,7 @@ TEST(PlacedTest, RanksAreEvenInRowsAndBlocksTogether) {
     options.row_price = 0.25 * Draw(random, 1, 20);
     const Partition made =
         MakePlaced(layer.shape, layer.masks, MakeHomeLayout(layer.shape, ranks), options);
-    ASSERT_EQ(PartitionProblem(made, false), "");
+    ASSERT_EQ(ValidatePartition(made, false).message(), "");
     const RowLoads blocks = RowLoadsOf(layer.masks);
     const RowLoads loads = RowLoadsOf(layer.masks, options.row_price);
     for (std::size_t i = 0; i < loads.blocks.size(); ++i) {

@@ -89,7 +89,7 @@ TEST(ChunksTest, EveryHeadIsInAChunkAndTheChunksOfPlacedAreEven) {
         options.balanced_scans = 100;
         const Partition made =
             MakePartition(family, layer.shape, layer.masks, ranks, ranks, 1, home, options);
-        EXPECT_EQ(PartitionProblem(made, false), "");
+        EXPECT_EQ(ValidatePartition(made, false).message(), "");
         ASSERT_EQ(ChunksOf(made), chunks);
         ++tried;
         for (int c = 0; family == Family::kPlaced && c < chunks; ++c) {

@@ -96,7 +96,7 @@ TEST(PeakBytesTest, PlacedKeepsItsCapOrSaysWhyNot) {
     options.memory_per_rank = std::max<std::int64_t>(1, most * Draw(random, 2, 12) / 10);
     try {
       const Partition made = place();
-      ASSERT_EQ(PartitionProblem(made, false), "");
+      ASSERT_EQ(ValidatePartition(made, false).message(), "");
       ASSERT_LE(peak(made), options.memory_per_rank);
       ++kept;
       tight += options.memory_per_rank < most ? 1 : 0;
