@@ -10,9 +10,9 @@ namespace dbsp {
 
 [[nodiscard]] std::string Base64Encode(std::string_view bytes);
 
-/// Bytes of `text`; std::nullopt when it is not canonical base64: length no multiple of 4, another
-/// character, misplaced padding, or non-zero bits under the padding. One text per byte string, so
-/// that a hash of the text identifies the bytes.
+/// Bytes of `text`. Missing when it is not canonical base64: when its length is not a multiple of
+/// 4, or it has another character, misplaced padding, or non-zero bits under the padding. Every
+/// byte string has one canonical text, so a hash of the text identifies the bytes.
 [[nodiscard]] std::optional<std::string> Base64Decode(std::string_view text);
 
 }  // namespace dbsp

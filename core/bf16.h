@@ -12,7 +12,7 @@ namespace dbsp {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
 }
 
-/// Nearest bf16, ties to even; any NaN becomes 0x7FFF.
+/// The nearest bf16, ties to even. Every NaN becomes 0x7FFF.
 [[nodiscard]] inline std::uint16_t ToBf16(float value) {
   if (std::isnan(value)) return 0x7FFF;
   const auto bits = std::bit_cast<std::uint32_t>(value);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bit-packed block masks: which key blocks each query block attends to.
+// Bit-packed block masks: the key blocks that each query block attends to.
 //
-// A BlockMask is one head's mask. LayerMasks is one (step, layer): heads that share a mask share
-// the object, so that work done once per distinct mask (counts, hashes) is found by pointer.
+// A BlockMask is the mask of one head. LayerMasks are the masks of one (step, layer). Heads with
+// the same mask share the object, so that callers can compute counts and hashes once per object.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace dbsp {
 
-/// nq x nk bits, row-major, each row padded with zero bits to whole 64-bit words.
+/// rows x cols bits, row-major. Each row is padded with zero bits to whole 64-bit words.
 /// requires rows, cols >= 0; indices in range (checked by DBSP_DCHECK)
 /// threads  const members are safe concurrently
 class BlockMask {
@@ -31,7 +31,7 @@ class BlockMask {
     return {words_.data() + static_cast<std::size_t>(i) * words_per_row_,
             static_cast<std::size_t>(words_per_row_)};
   }
-  /// The same, to write; bits at and above cols() must stay zero.
+  /// The same for writing. Bits at and above cols() must stay zero.
   [[nodiscard]] std::span<std::uint64_t> mutable_row(int i) {
     return {words_.data() + static_cast<std::size_t>(i) * words_per_row_,
             static_cast<std::size_t>(words_per_row_)};
@@ -40,15 +40,15 @@ class BlockMask {
     return (row(i)[static_cast<std::size_t>(j) / 64] >> (j % 64)) & 1U;
   }
   void Set(int i, int j, bool value = true);
-  /// Sets row i's bits [begin, end).
+  /// Sets the bits [begin, end) of row i.
   void SetRange(int i, int begin, int end);
-  /// Set bits in the mask, in row i, and in row i's columns [begin, end).
+  /// Number of set bits: in the mask, in row i, and in the columns [begin, end) of row i.
   [[nodiscard]] std::int64_t Count() const;
   [[nodiscard]] int RowCount(int i) const;
   [[nodiscard]] int RowCount(int i, int begin, int end) const;
   /// Count() over rows * cols; 0 for an empty mask.
   [[nodiscard]] double Density() const;
-  /// Set columns of row i, ascending, appended to `out`.
+  /// Appends the set columns of row i to `out`, ascending.
   void AppendRow(int i, std::vector<int>& out) const;
   /// Bitwise or, in place. errors Error{kInvalidArgument} when the shapes differ.
   void Or(const BlockMask& other);

@@ -20,14 +20,14 @@
 namespace dbsp {
 namespace {
 
-std::atomic<bool> g_quiet{false};  // NOLINT: one process-wide switch of the progress stream
+std::atomic<bool> g_quiet{false};  // NOLINT: process-wide, set once by --quiet
 
 int PrintError(const std::string& tool, const std::string& message, int exit_code) {
   std::fprintf(stderr, "%s: error: %s\n", tool.c_str(), message.c_str());
   return exit_code;
 }
 
-/// The subcommand that was being parsed, or the app itself.
+/// The innermost chosen subcommand, or the app itself.
 const CLI::App& ActiveApp(const CLI::App& app) {
   const auto chosen = app.get_subcommands();
   return chosen.empty() ? app : ActiveApp(*chosen.front());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every tool does the same way: --version, one-line errors, exit codes.
+// Behaviour that all tools share: --version, one-line errors, exit codes.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,8 @@ class App;
 
 namespace dbsp {
 
-/// Text of --version: version, commit, compiler, build type and which vendor parts were built in.
+/// Text of --version: version, commit, compiler, build type and the vendor libraries that are built
+/// in.
 [[nodiscard]] std::string VersionText(const std::string& tool);
 
 /// "0123abcd"; "unknown" outside git.
@@ -21,11 +22,11 @@ namespace dbsp {
 [[nodiscard]] std::optional<bool> BuildDirty();
 
 /// Adds --version, parses argv into `app`, runs `body`, and turns errors into one line on stderr
-/// and an exit code (0 ok, 1 measured failure, 2 usage, 3 unavailable, 4 internal). An unknown
-/// flag or subcommand is answered with the nearest known one. `body` returns the exit code.
+/// and an exit code (0 ok, 1 measured failure, 2 usage, 3 unavailable, 4 internal). The error for
+/// an unknown flag or subcommand names the nearest known one. `body` returns the exit code.
 int RunTool(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body);
 
-/// Writes `text` to stdout whole. errors Error{kIo} when stdout is closed or full
+/// Writes all of `text` to stdout. errors Error{kIo} when stdout is closed or full
 void WriteStdout(const std::string& text);
 
 /// Writes a progress line to stderr, unless quiet was set by --quiet.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors that leave a function, and checks of invariants.
 //
-// Environment and bad input throw Error; broken invariants end the process through DBSP_CHECK.
-// Normal outcomes a caller branches on are values, never exceptions.
+// Bad input and failures of the environment throw Error. A broken invariant ends the process
+// through DBSP_CHECK. A normal outcome that callers branch on is a value (core/status.h), not an
+// exception.
 #pragma once
 
 #include <fmt/format.h>
@@ -13,30 +14,30 @@
 
 namespace dbsp {
 
-/// What kind of thing went wrong; the process exit code follows from it.
+/// Kind of an error. It determines the exit code of the process.
 enum class ErrorCode {
   kInvalidArgument,  ///< a flag, parameter or combination that cannot be used      (exit 2)
   kCorruptInput,  ///< a file is truncated, malformed or of another version      (exit 2)
   kNotFound,  ///< a named file, table, key or preset does not exist         (exit 2)
-  kMismatch,  ///< inputs that do not belong together, such as hashes        (exit 2)
+  kMismatch,  ///< inputs that do not fit each other, such as hashes         (exit 2)
   kIo,  ///< a path cannot be read or written, or the disk is full     (exit 2)
   kMeasurement,  ///< a measurement or verification failed                      (exit 1)
-  kUnavailable,  ///< hardware, driver or library absent on this machine        (exit 3)
+  kUnavailable,  ///< hardware, driver or library missing on this machine       (exit 3)
   kInternal,  ///< a fault of dbsp itself                                    (exit 4)
 };
 
-/// Exit code of a tool that ends with `code`; 0 is success and never returned here.
+/// Exit code of a tool that ends with an error of this kind, never 0.
 int ExitCode(ErrorCode code);
 
 /// Short name of the code, for JSON and tests: "invalid_argument", ...
 const char* ErrorCodeName(ErrorCode code);
 
 namespace internal {
-/// `text` with control characters as '?': names out of damaged files must not break the line.
+/// `text` with every control character replaced by '?', for names from damaged files.
 [[nodiscard]] std::string OneLine(std::string text);
 }  // namespace internal
 
-/// One line that says what, where, what was expected and what to do.
+/// The message is one line: the failure, its place, the expected value and the remedy.
 class Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message)
@@ -67,7 +68,7 @@ namespace internal {
     }                                                                \
   } while (false)
 
-/// DBSP_CHECK for inner loops; compiled out unless the build asks for DBSP_DCHECKS.
+/// DBSP_CHECK for inner loops. It is compiled only when DBSP_DCHECKS is defined.
 #if defined(DBSP_DCHECKS)
 #define DBSP_DCHECK(condition) DBSP_CHECK(condition)
 #else

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading JSON with errors that name the file and the key, and writing it canonically.
+// Reading JSON with errors that name the file and the key, and writing canonical JSON.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ using Json = nlohmann::json;
 /// Text with sorted keys; `indent` < 0 gives one line. Non-finite numbers are written as null.
 [[nodiscard]] std::string DumpJson(const Json& value, int indent = -1);
 
-/// A value inside a document, knowing its path, so that every accessor can say where it stands.
-/// Every accessor throws Error{kCorruptInput} "ORIGIN: key 'a.b[3]': expected ..., found ...".
+/// A value of a document with its path. The accessors throw Error{kCorruptInput} "ORIGIN: key
+/// 'a.b[3]': expected ..., found ..." when the value is not what they return.
 /// owns  nothing: document and origin must outlive it
 class JsonView {
  public:
@@ -41,7 +41,7 @@ class JsonView {
                               double high = std::numeric_limits<double>::max()) const;  ///< finite
   /// Requires "schema": `schema` in this object.
   void RequireSchema(const std::string& schema) const;
-  /// Refuses members that are not listed, naming the nearest known one.
+  /// Refuses members that are not listed; the error names the nearest known one.
   void RefuseOtherKeys(std::initializer_list<std::string> known) const;
   [[noreturn]] void Wrong(const std::string& expected) const;
   [[nodiscard]] const Json& raw() const { return *value_; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plan file: strategies for a whole workload on P ranks, with what was predicted of them.
+// The plan file: strategies for a whole workload on P ranks, with their predictions.
 // Format: docs/formats/plan.md ("dbsp.plan/2").
 #pragma once
 
@@ -15,44 +15,44 @@
 
 namespace dbsp {
 
-/// Where a plan's costs come from, best first.
+/// Origin of the costs of a plan, the most reliable one first.
 enum class CostSource : std::uint8_t { kMeasured, kFitted, kPublished, kAnalytic };
 [[nodiscard]] const char* NameOf(CostSource source);
 [[nodiscard]] CostSource ParseCostSource(std::string_view name);
 
-/// Prediction for one (masks, strategy); cells with equal masks and strategy share one.
+/// Prediction for one pair of masks and strategy. Cells with equal masks and strategy share one.
 struct Prediction {
-  std::int64_t total_ns = 0;  ///< makespan of the timeline, one CFG pass on its pass group
-  std::int64_t low_ns = 0;  ///< interval of total_ns, from the costs' spread
+  std::int64_t total_ns = 0;  ///< makespan of the timeline of one CFG pass on its pass group
+  std::int64_t low_ns = 0;  ///< lower and upper bound of total_ns, from the spread of the costs
   std::int64_t high_ns = 0;
   std::int64_t compute_ns = 0;  ///< slowest rank's attention + merge
-  std::int64_t exchange_ns = 0;  ///< total_ns - compute_ns: what communication and copies expose
-  /// max(total compute / ranks of the pass group, bytes that must move / bandwidth)
+  std::int64_t exchange_ns = 0;  ///< total_ns - compute_ns: exposed communication and copies
+  /// max(compute of all ranks / ranks of the pass group, bytes that must move / bandwidth)
   std::int64_t lower_bound_ns = 0;
   double rho_barrier = 1.0;  ///< sum_t max_g b / (sum b / |G|), docs/metrics.md
   double rho_timeline = 1.0;  ///< total_ns / lower_bound_ns
   std::int64_t bytes_per_rank = 0;  ///< most bytes any rank sends
   double moved_fraction = 0.0;  ///< bytes sent by all ranks / bytes of Q, K, V, O
-  std::vector<Segment> segments;  ///< the predicted timeline; ranks numbered in the pass group
+  std::vector<Segment> segments;  ///< the predicted timeline; ranks are numbered in the pass group
 };
 
-/// Parts of one head's active blocks on the ring indices of its group, in the masks the plan was
-/// made for; they add up to 1.
+/// Share of one head's active blocks on every ring index of its group. The shares are those of the
+/// masks that the plan was made for, and they add up to 1.
 struct HeadShares {
   int head = 0;
   std::vector<double> share;  ///< [ring]
   bool operator==(const HeadShares&) const = default;
 };
 
-/// How far a cell's masks may change before its strategy should no longer be used.
-/// planner/timeline/contract.h says what follows from it and checks it.
+/// Limit of how far the masks of a cell may change before its strategy should no longer be used.
+/// planner/timeline/contract.h defines and checks it.
 struct Contract {
-  double rho_limit = 1.0;  ///< the strategy holds while rho_barrier of the masks is at most this
-  /// Strategy for masks that break the contract where no new plan is made: one that looks at no
-  /// mask, so it was not made for other masks. Index into Plan::strategies.
+  double rho_limit = 1.0;  ///< the strategy is valid while rho_barrier of the masks is at most this
+  /// Strategy for masks that break the contract when no new plan is made. It does not depend on the
+  /// masks. Index into Plan::strategies.
   int fallback = 0;
-  /// Every head that is split by rows, so that head counts give a rank's load. Empty with a ring,
-  /// where rho needs the masks.
+  /// One entry per head that is split by rows: with it, block counts per head give the load of a
+  /// rank. Empty with a ring exchange, where rho_barrier needs the masks themselves.
   std::vector<HeadShares> shares;
   bool operator==(const Contract&) const = default;
 };
@@ -75,11 +75,12 @@ struct TokenLayout {
 struct Plan {
   std::string workload_hash;
   std::string workload_name;
-  std::string workload_json;  ///< the whole workload file, so that the plan can be replayed alone
-  std::string workload_directory;  ///< folder array references are relative to, seen from the plan
+  std::string workload_json;  ///< text of the workload file, so that a replay needs only the plan
+  /// Folder that array references are relative to, relative to the folder of the plan.
+  std::string workload_directory;
   std::string database_hash;  ///< "" when the costs are analytic
   std::string cluster;  ///< "h200x8", or "" when the costs come from a database
-  std::string device;  ///< device name the costs hold for
+  std::string device;  ///< name of the device that the costs are of
   std::string created_utc;  ///< ISO 8601
   std::string generator;  ///< dbsp version and commit
   CostSource costs = CostSource::kAnalytic;
@@ -94,20 +95,20 @@ struct Plan {
   std::vector<Contract> contracts;
   std::vector<PlanCell> cells;  ///< by step, then layer
 
-  /// Of every strategy: tokens live on other ranks under another one, and nothing moves activations
-  /// between layers. 1 where there is no strategy.
+  /// CFG degree of the plan. All strategies share it, because the degree decides which rank holds
+  /// which tokens, and activations are not moved between layers. 1 for a plan without strategies.
   [[nodiscard]] int cfg_degree() const {
     return strategies.empty() ? 1 : strategies.front().cfg_degree;
   }
-  /// Ranks that share one pass: what partitions and predictions are of.
+  /// Number of ranks that share one pass. Partitions and predictions are of these ranks.
   [[nodiscard]] int pass_ranks() const { return PassRanks(ranks, cfg_degree()); }
-  /// Turns in which the passes run, one after the other.
+  /// Number of waves that the passes of a step take.
   [[nodiscard]] int sequential_waves() const { return SequentialWaves(passes, cfg_degree()); }
-  /// Sum over cells of total_ns, times the turns.
+  /// Sum of total_ns over the cells, times sequential_waves().
   [[nodiscard]] double total_ms() const;
 };
 
-/// Writes `plan` to `path` (zstd when it ends in .zst): temporary name, fsync, rename.
+/// Writes `plan` to `path` by WriteFileAtomically(), compressed with zstd when it ends in .zst.
 /// errors  Error{kIo}; Error{kInternal} for a plan that ReadPlan would refuse
 void WritePlan(const Plan& plan, const std::filesystem::path& path);
 
@@ -116,7 +117,7 @@ void WritePlan(const Plan& plan, const std::filesystem::path& path);
 /// errors  Error{kIo, kCorruptInput} naming file and key or byte
 [[nodiscard]] Plan ReadPlan(const std::filesystem::path& path);
 
-/// The same from text already in memory; `origin` names it in errors.
+/// The same to and from text in memory; `origin` names the text in errors.
 [[nodiscard]] std::string PlanToJson(const Plan& plan);
 [[nodiscard]] Plan PlanFromJson(std::string_view text, const std::string& origin);
 

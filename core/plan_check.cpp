@@ -245,12 +245,13 @@ void PlanChecker::Contracts() const {
   }
 }
 
-/// The contract's shares must be of the heads that the cell's partition splits, ring by ring.
+/// The shares of a contract must be those of the heads that the partition of the cell splits, and
+/// have one entry per ring index.
 void PlanChecker::CellContract(const std::string& key, const PlanCell& cell) const {
   Index(key, *cell.contract, plan_.contracts.size(), "contracts");
   const Strategy& strategy = plan_.strategies[cell.strategy];
   const Contract& contract = plan_.contracts[*cell.contract];
-  std::map<int, std::size_t> ring;  // of every head that shares are expected of
+  std::map<int, std::size_t> ring;  // ring size of every head that must have shares
   if (strategy.exchange != Exchange::kRing) {
     const Partition& partition = plan_.partitions[strategy.partition];
     for (const HeadGroup& group : partition.groups) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What makes a plan legal, beyond the types of its fields. Used when a plan is read and before it
-// is written, so that no tool can leave a file that no tool accepts.
+// Checks that a plan is consistent. They run when a plan is read and before it is written, so that
+// no tool writes a file that the tools refuse.
 #pragma once
 
 #include <string>
@@ -10,18 +10,18 @@
 
 namespace dbsp {
 
-/// Largest sizes a plan may have. A run-length list of a few bytes could ask for any amount of
-/// memory; these bounds are far above real use and keep a hostile file small in memory.
+/// Upper bounds on sizes, far above real use. They limit the memory that a hostile file can demand,
+/// for a few bytes of a run-length list can describe a list of any length.
 inline constexpr int kMaxPlanRanks = 1 << 16;
 inline constexpr int kMaxPlanHeads = 1 << 16;
 inline constexpr int kMaxPlanBlocks = 1 << 24;
 inline constexpr std::int64_t kMaxPlanOwners = std::int64_t{1} << 27;
 
-/// Checks ranks, passes and the attention shape alone: what the sizes of all else follow from.
+/// Checks only ranks, passes and the attention shape, which determine all other sizes.
 /// errors  Error{code} "ORIGIN: key 'K': what is wrong"
 void CheckPlanShape(const Plan& plan, const std::string& origin, ErrorCode code);
 
-/// Checks everything docs/formats/plan.md asks of a plan, the shape included.
+/// Checks everything that docs/formats/plan.md requires of a plan, the shape included.
 /// errors  Error{code} "ORIGIN: key 'K': what is wrong"
 void CheckPlan(const Plan& plan, const std::string& origin, ErrorCode code);
 

@@ -12,7 +12,7 @@ namespace dbsp {
 namespace {
 
 constexpr const char* kSchema = "dbsp.plan/2";
-constexpr const char* kSchemaBefore = "dbsp.plan/1";  // without contracts and chunks
+constexpr const char* kSchemaBefore = "dbsp.plan/1";  // has no contracts and no chunks
 constexpr int kMaxInt = std::numeric_limits<int>::max();
 
 int IntAt(const JsonView& view, int low = 0, int high = kMaxInt) {
@@ -26,7 +26,7 @@ std::vector<int> IntsAt(const JsonView& view) {
   return values;
 }
 
-/// A name through one of the Parse functions of core; its error gains the file and the key.
+/// Parses a name by one of the Parse functions of core and adds file and key to its error.
 template <typename E>
 E EnumAt(const JsonView& view, E (*parse)(std::string_view)) {
   const std::string name = view.String();
@@ -39,8 +39,8 @@ E EnumAt(const JsonView& view, E (*parse)(std::string_view)) {
 
 // --- owner lists -------------------------------------------------------------------------------
 
-/// Run-length pairs [[owner, count], ...] when three runs or more fit in the place of nine entries
-/// (a pair takes about three times the characters of an entry), else the plain list.
+/// Run-length pairs [[owner, count], ...] when there are at most a third as many runs as entries,
+/// else the plain list. A pair takes about three times the characters of an entry.
 Json OwnersToJson(const std::vector<int>& owners) {
   Json runs = Json::array();
   for (const int owner : owners) {
@@ -53,7 +53,7 @@ Json OwnersToJson(const std::vector<int>& owners) {
   return runs.size() * 3 <= owners.size() ? runs : Json(owners);
 }
 
-/// Either form. `expected` bounds what is expanded, `budget` what the whole plan expands.
+/// Reads either form. `expected` limits the entries of this list, `budget` those of the whole plan.
 std::vector<int> OwnersFromJson(const JsonView& view, int expected, std::int64_t& budget) {
   if (view.size() == 0 || !view[0].raw().is_array()) return IntsAt(view);
   std::vector<int> owners;
@@ -165,7 +165,7 @@ Json ToJson(const Prediction& prediction) {
 
 Segment SegmentFrom(const JsonView& view) {
   if (view.size() != 6 && view.size() != 7) {
-    view.Wrong("[rank, kind, index, start_ns, duration_ns, bytes], alone_ns after them or not");
+    view.Wrong("[rank, kind, index, start_ns, duration_ns, bytes] or the same with alone_ns added");
   }
   return {IntAt(view[0]),
           EnumAt(view[1], ParseSegmentKind),

@@ -10,7 +10,7 @@ struct Field {
   const char* name;
   int bits;
 };
-/// From the highest bits down; 62 in all, under the mark.
+/// Fields from the highest bits down: 62 bits, below kMark.
 constexpr Field kFields[] = {{"step", 14}, {"layer", 12}, {"rank", 16}, {"kind", 4}, {"index", 16}};
 constexpr std::uint64_t kMark = std::uint64_t{1} << 62;
 

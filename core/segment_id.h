@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One number for one segment of a plan, for tracing libraries that tie what was launched to a
-// number of the caller's.
+// A number that identifies a segment of a plan. Tracing libraries attach it to kernels and copies
+// as their external correlation id.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace dbsp {
 
-/// Which segment of which (step, layer).
+/// Identifies a segment of a (step, layer).
 struct SegmentKey {
   int step = 0;
   int layer = 0;
@@ -20,12 +20,12 @@ struct SegmentKey {
   bool operator==(const SegmentKey&) const = default;
 };
 
-/// A different number for every key, never 0.
+/// A distinct number for every key, never 0.
 /// requires step < 2^14, layer < 2^12, rank < 2^16, index < 2^16, none negative
 /// errors   Error{kInvalidArgument} naming the field that does not fit
 [[nodiscard]] std::uint64_t PackSegment(const SegmentKey& key);
 
-/// Nothing for a number that PackSegment() does not make, such as another tool's.
+/// The key of `id`. Missing when PackSegment() never returns `id`, as for numbers of other tools.
 [[nodiscard]] std::optional<SegmentKey> UnpackSegment(std::uint64_t id);
 
 }  // namespace dbsp

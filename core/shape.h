@@ -25,21 +25,21 @@ struct Grid {
   bool operator==(const Grid&) const = default;
 };
 
-/// A model's self-attention as far as planning needs it.
+/// The parameters of a model that planning needs.
 struct ModelShape {
   std::string name;
   int layers = 1;
   int heads = 1;
   int head_dim = 128;
   Grid grid;
-  std::int64_t text_tokens = 0;  ///< in the same sequence, after the video tokens
+  std::int64_t text_tokens = 0;  ///< follow the video tokens in the same sequence
   int steps = 1;  ///< denoising steps
   int passes = 1;  ///< classifier-free-guidance passes per step, 1 or 2
   [[nodiscard]] std::int64_t tokens() const { return grid.tokens() + text_tokens; }
   bool operator==(const ModelShape&) const = default;
 };
 
-/// One (step, layer)'s attention over the whole sequence, before any split.
+/// Attention of one (step, layer) over the whole sequence, before it is split over ranks.
 struct AttentionShape {
   int heads = 1;
   int head_dim = 128;
@@ -48,7 +48,7 @@ struct AttentionShape {
 
   [[nodiscard]] int q_blocks() const { return static_cast<int>((tokens + block.q - 1) / block.q); }
   [[nodiscard]] int k_blocks() const { return static_cast<int>((tokens + block.k - 1) / block.k); }
-  /// Tokens in query block i or key block j; only the last block may be short.
+  /// Number of tokens in query block i or key block j. Only the last block may be short.
   [[nodiscard]] int q_tokens(int i) const {
     const std::int64_t left = tokens - static_cast<std::int64_t>(i) * block.q;
     return static_cast<int>(left < block.q ? left : block.q);
@@ -60,7 +60,7 @@ struct AttentionShape {
   bool operator==(const AttentionShape&) const = default;
 };
 
-/// Element type of Q, K, V on the wire and in the kernels.
+/// Element type of Q, K and V in exchanges and kernels.
 enum class DType : std::uint8_t { kF32, kBf16 };
 [[nodiscard]] constexpr int BytesOf(DType type) { return type == DType::kF32 ? 4 : 2; }
 [[nodiscard]] constexpr const char* NameOf(DType type) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How one (step, layer) is run, and the timeline such a run has. Vocabulary of DESIGN.
+// The strategy of one (step, layer), and the timeline of running it.
 #pragma once
 
 #include <cstdint>
@@ -16,32 +16,32 @@ enum class Exchange : std::uint8_t { kAllToAll, kRing, kAllGather, kNeeded };
 /// Names as in flags and files: "ulysses", "alltoall", ...
 [[nodiscard]] const char* NameOf(Family family);
 [[nodiscard]] const char* NameOf(Exchange exchange);
-/// errors  Error{kInvalidArgument} naming the nearest known one
+/// errors  Error{kInvalidArgument} naming the nearest known name
 [[nodiscard]] Family ParseFamily(std::string_view name);
 [[nodiscard]] Exchange ParseExchange(std::string_view name);
 
-/// Rank numbering: with cfg degree C the P ranks of a plan are C pass groups of P / C ranks, one
-/// behind the other, each of which runs a guidance pass of its own: rank = pass_group * (P / C) +
-/// rank in the group. All the rest (partitions, homes, schedules, predictions) is of one pass on
-/// the P / C ranks of a group, numbered from 0: U * R = P / C, and in every U x R family rank in
-/// the group = ring_index * ulysses_degree + head group.
+/// Numbering of ranks. With CFG degree C, the P ranks of a plan form C pass groups of P / C ranks,
+/// and every pass group runs one guidance pass: rank = pass_group * (P / C) + rank in the group.
+/// Partitions, home layouts, schedules and predictions are of one pass on one group, whose ranks
+/// are numbered from 0. U * R = P / C, and in every U x R family rank in the group = ring_index *
+/// ulysses_degree + head group.
 struct Strategy {
   Family family = Family::kUlysses;
-  int cfg_degree = 1;  ///< CFG passes on separate ranks, C; the same in a whole plan
-  int ulysses_degree = 1;  ///< head parallel degree U
-  int ring_degree = 1;  ///< block parallel degree R
+  int cfg_degree = 1;  ///< number of pass groups C; all strategies of a plan share it
+  int ulysses_degree = 1;  ///< head-parallel degree U
+  int ring_degree = 1;  ///< block-parallel degree R
   Exchange exchange = Exchange::kAllToAll;
-  int chunks = 1;  ///< head chunks whose exchanges overlap attention
-  int layout = 0;  ///< index into Plan::layouts; 0 = tokens as given
+  int chunks = 1;  ///< chunks of heads; the exchange of one overlaps the attention of another
+  int layout = 0;  ///< index into Plan::layouts; 0 is the order of tokens as given
   int partition = 0;  ///< index into Plan::partitions
-  std::string kernel;  ///< kernel variant, "" = the device's default
+  std::string kernel;  ///< kernel variant; "" is the default of the device
   bool operator==(const Strategy&) const = default;
 };
 
-/// Ranks that share one pass. requires cfg_degree divides ranks
+/// Number of ranks that share one pass. requires cfg_degree divides ranks
 [[nodiscard]] constexpr int PassRanks(int ranks, int cfg_degree) { return ranks / cfg_degree; }
-/// Turns that the passes of a step take one after the other, C of them at the same time: what the
-/// time of one pass is multiplied by.
+/// Number of waves needed to run all guidance passes of a step when cfg_degree of them run at the
+/// same time. A step takes this many times the time of one pass.
 [[nodiscard]] constexpr int SequentialWaves(int passes, int cfg_degree) {
   return (passes + cfg_degree - 1) / cfg_degree;
 }
@@ -51,12 +51,12 @@ inline constexpr int kSegmentKinds = 6;
 [[nodiscard]] const char* NameOf(SegmentKind kind);  ///< "pack", "exchange", ...
 [[nodiscard]] SegmentKind ParseSegmentKind(std::string_view name);
 
-/// One interval of one rank's timeline.
+/// One interval of the timeline of one rank.
 struct Segment {
   int rank = 0;
   SegmentKind kind = SegmentKind::kPack;
-  int index = 0;  ///< round of pack/exchange/unpack, ring step of the others
-  std::int64_t start_ns = 0;  ///< from the start of the layer
+  int index = 0;  ///< round of a pack, exchange or unpack; ring step of the others
+  std::int64_t start_ns = 0;  ///< since the start of the layer
   std::int64_t duration_ns = 0;
   std::int64_t bytes = 0;  ///< moved between ranks or copied; 0 for attention
   /// Predicted attention only: its duration without the slowdown by concurrent exchanges. Missing
@@ -68,9 +68,9 @@ struct Segment {
   bool operator==(const Segment&) const = default;
 };
 
-/// One layer on all ranks.
+/// Timeline of one layer on all ranks.
 struct Timeline {
-  std::vector<Segment> segments;  ///< by rank, then start
+  std::vector<Segment> segments;  ///< sorted by rank, then start
   std::int64_t makespan_ns = 0;
   bool operator==(const Timeline&) const = default;
 };

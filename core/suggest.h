@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// "Did you mean": the known name nearest to a misspelt one.
+// Suggestions for misspelt names.
 #pragma once
 
 #include <span>
@@ -8,7 +8,7 @@
 
 namespace dbsp {
 
-/// Edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`.
+/// Fewest edits (insert, delete, replace, swap of two neighbours) that turn `a` into `b`.
 [[nodiscard]] int EditDistance(std::string_view a, std::string_view b);
 
 /// The candidate with the smallest distance to `word` (ties: the first), "" without candidates.

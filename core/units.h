@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only place of unit constants. 1 GB = 1e9 bytes everywhere.
+// Unit constants. 1 GB = 1e9 bytes everywhere.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ inline constexpr double kBytesPerGb = 1e9;
 
 [[nodiscard]] constexpr double ToMs(std::int64_t ns) { return static_cast<double>(ns) / kNsPerMs; }
 
-/// Floating-point operations of one kept (query, key) pair: QK^T and PV, two operations per
-/// multiply-add, so 4 * head_dim.
+/// Floating-point operations of `pairs` active (query, key) pairs: a pair takes head_dim
+/// multiply-adds in QK^T and in PV, of two operations each.
 [[nodiscard]] constexpr double AttentionFlops(std::int64_t pairs, int head_dim) {
   return 4.0 * static_cast<double>(pairs) * head_dim;
 }

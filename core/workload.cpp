@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kSchema = "dbsp.workload/1";
 constexpr int kIndent = 1;
-// Bounds that keep every product of sizes inside 64 bits and every block index inside an int.
+// Upper bounds. Products of sizes fit in 64 bits and block indices in an int.
 constexpr std::int64_t kMaxCount = 1 << 20;
 constexpr std::int64_t kMaxTokens = 1LL << 30;
 constexpr std::int64_t kMaxRules = 1 << 16;
@@ -113,7 +113,8 @@ const MaskAssignment* FindAssignment(const Workload& workload, int step, int lay
   return found == all.rend() ? nullptr : &*found;
 }
 
-/// Which rule holds changes only where an assignment begins or ends, so those cells are enough.
+/// Requires a rule for every (step, layer). The rule changes only where an assignment begins or
+/// ends, so only those cells are checked.
 void RequireCover(const Workload& workload, const JsonView& assignments) {
   std::vector<int> steps{0};
   std::vector<int> layers{0};

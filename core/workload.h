@@ -14,17 +14,18 @@
 
 namespace dbsp {
 
-/// One mask rule with its options, as in `radial:decay=0.2`; options are kept as text and parsed
-/// by the rule. `blob` carries tables too large for options (STA windows), base64 in the file.
+/// One mask rule with its options, as in `radial:decay=0.2`. Options are text, which the rule
+/// parses. `blob` holds tables that are too large for options, such as STA windows; it is base64 in
+/// the file.
 struct MaskRule {
   std::string rule;  ///< "dense", "radial", "sta", "svg1", "vsa", "random", "array", "density"
-  std::map<std::string, std::string>
-      options;  ///< canonical: every option the rule knows, defaults filled in
+  /// Every option that the rule has, with defaults filled in.
+  std::map<std::string, std::string> options;
   std::string blob;  ///< raw bytes, "" for most rules
   bool operator==(const MaskRule&) const = default;
 };
 
-/// Which rule holds where; the last entry that matches a (step, layer) wins.
+/// The rule of a range of steps and layers. The last entry that covers a (step, layer) decides.
 struct MaskAssignment {
   int rule = 0;  ///< index into Workload::rules
   int step_begin = 0;
@@ -39,7 +40,7 @@ struct Workload {
   BlockSize block;
   std::vector<MaskRule> rules;
   std::vector<MaskAssignment> assignments;
-  std::filesystem::path directory;  ///< array references are relative to it; not stored
+  std::filesystem::path directory;  ///< array references are relative to it; not part of the file
 
   [[nodiscard]] AttentionShape shape() const {
     return {model.heads, model.head_dim, model.tokens(), block};
@@ -48,10 +49,10 @@ struct Workload {
   [[nodiscard]] const MaskRule& RuleAt(int step, int layer) const;
 };
 
-/// Text of the file, canonical (sorted keys), so that its hash identifies the workload.
+/// Canonical text of the file (sorted keys). Its hash identifies the workload.
 [[nodiscard]] std::string WorkloadToJson(const Workload& workload);
 [[nodiscard]] Workload WorkloadFromJson(std::string_view text, const std::string& origin);
-/// Hash of the canonical text: 32 hexadecimal digits (XXH3, 128 bits: identity, not security).
+/// HashBytes() of the canonical text.
 [[nodiscard]] std::string HashOf(const Workload& workload);
 /// errors  Error{kIo, kCorruptInput} naming file, key, expected and found
 [[nodiscard]] Workload ReadWorkload(const std::filesystem::path& path);

@@ -12,7 +12,7 @@
 namespace dbsp::db {
 namespace {
 
-/// Text with its length in front, so that no two lists of texts join to the same bytes.
+/// Appends `text` after its length, so that different lists of texts give different bytes.
 void Append(std::string& out, const std::string& text) {
   out += std::to_string(text.size());
   out += ':';
@@ -70,7 +70,7 @@ std::map<std::int64_t, std::vector<const Stored*>> ByEnvironment(const std::vect
   return grouped;
 }
 
-/// Kernels of `theirs` that `ours` lacks or knows by name alone.
+/// Kernels of `theirs` that `ours` lacks or has only by name.
 std::vector<KernelVariant> KernelsToAdd(const std::vector<KernelVariant>& ours,
                                         std::vector<KernelVariant> theirs) {
   std::map<std::string, const KernelVariant*> known;
@@ -119,8 +119,8 @@ ImportCounts Database::Import(const Database& other) {
       id = store_->InsertEnvironment(theirs.provenance, theirs.uid);
       ++added.environments;
     }
-    // One process writes an environment's records in order, so what this file has of it is the
-    // beginning of what the other has, or the other way round.
+    // One process writes the records of an environment in order. The records in one of the two
+    // files are therefore the first ones of the other file.
     const auto& their_trials = trials_of[theirs.id];
     for (std::size_t i = count("SELECT count(*) FROM trials WHERE environment_id = ?", id);
          i < their_trials.size();

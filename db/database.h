@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cost-model database: SQLite, STRICT tables, WAL, migrations by user_version.
-// Schema: docs/formats/database.md. sqlite3.h is seen only in db/*.cpp.
+// The database of measurements, plans, replays and fitted models: SQLite with STRICT tables, WAL,
+// and migrations by user_version. Schema: docs/formats/database.md. Only db/*.cpp include
+// sqlite3.h.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ namespace dbsp::db {
 
 class Store;
 
-/// A stored trial with the machine it was made on.
+/// A stored trial and the environment it was measured in.
 struct StoredTrial {
   std::int64_t id = 0;
   std::int64_t environment_id = 0;
@@ -29,7 +30,7 @@ struct StoredTrial {
 
 struct StoredEnvironment {
   std::int64_t id = 0;
-  std::string uid;  ///< random and unique: the same process in every file it was imported into
+  std::string uid;  ///< random; identifies the process in every file it was imported into
   Provenance provenance;
 };
 
@@ -46,20 +47,19 @@ struct StoredReplay {
   ReplayRecord replay;
 };
 
-/// A fitted cost model: its form and numbers, what it holds for and how far off it was on trials
-/// it had not seen.
+/// A fitted cost model: form, parameters, scope, and error on trials held out from the fit.
 struct Fit {
   std::string model;  ///< form, "log-linear"
-  std::string target;  ///< what it predicts: "attention", "alltoall", "pack", ...
-  std::string subject;  ///< what it holds for: kernel, transport and ranks
-  std::string measurement_hash;  ///< MeasurementHash() it was fitted from
+  std::string target;  ///< the predicted operation: "attention", "alltoall", "pack", ...
+  std::string subject;  ///< scope: kernel, transport and number of ranks
+  std::string measurement_hash;  ///< MeasurementHash() of the database it was fitted from
   std::int64_t trials = 0;
-  double held_out_error = 0;  ///< median |predicted - measured| / measured, held out
+  double held_out_error = 0;  ///< median |predicted - measured| / measured of held-out trials
   std::string created_utc;
   std::map<std::string, double> parameters;  ///< finite
 };
 
-/// What Import() added.
+/// Numbers of records that Import() added.
 struct ImportCounts {
   std::int64_t environments = 0;
   std::int64_t trials = 0;
@@ -67,18 +67,18 @@ struct ImportCounts {
   std::int64_t replays = 0;
 };
 
-/// One connection. Writers use one transaction per call; a crash leaves whole trials only.
-/// errors   Error{kNotFound} no such file, Error{kCorruptInput} not a dbsp database, damaged, or
-///          written by a newer version, Error{kIo} disk full, read-only, locked for over the busy
-///          timeout (30 s)
-/// threads  one thread per Database; any number of processes on one file
+/// One connection. Every call that writes is one transaction, so a crash leaves whole trials only.
+/// errors   Error{kNotFound} when the file is missing, Error{kCorruptInput} when it is damaged, not
+/// a
+///          dbsp database or of a newer version, Error{kIo} when the disk is full, the file is
+///          read-only, or another process holds the lock for longer than the busy timeout (30 s)
+/// threads  one thread per Database; any number of processes per file
 class Database {
  public:
-  /// kCreate makes the file with the newest schema when absent; kReadWrite and kCreate migrate an
-  /// older one. kReadOnly reads one consistent snapshot into memory and lets go of the file: it
-  /// writes nothing, makes no file beside it, works on read-only media, never blocks a writer, and
-  /// shows nothing written later.
-  /// units  busy_timeout_ms: how long to wait for another writer
+  /// kCreate makes the file with the newest schema when it is missing; kReadWrite and kCreate
+  /// migrate an older file. kReadOnly reads one consistent snapshot into memory and closes the
+  /// file. It writes nothing, makes no other file, works on read-only media, never blocks a writer,
+  /// and does not show later changes. units  busy_timeout_ms: longest wait for another writer
   static Database Open(const std::filesystem::path& path,
                        OpenMode mode,
                        int busy_timeout_ms = 30'000);
@@ -86,17 +86,18 @@ class Database {
   Database& operator=(Database&&) noexcept;
   ~Database();
 
-  /// Stores one profiling or replay process; returns its environment id.
+  /// Stores a profiling or replay process. Returns its environment id.
   std::int64_t AddEnvironment(const Provenance& provenance);
   [[nodiscard]] std::vector<StoredEnvironment> Environments() const;
 
-  /// One transaction: the trial, all its samples and its counters.
-  /// errors  Error{kInvalidArgument} for a sample or time that is not positive, an ok trial
-  ///         without samples, or a counter that is not finite; nothing is stored then
+  /// Stores the trial, its samples and its counters in one transaction. Returns the trial id.
+  /// errors  Error{kInvalidArgument} for a sample that is not positive, an ok trial without
+  /// samples,
+  ///         or a counter that is not finite; nothing is stored then
   std::int64_t AddTrial(std::int64_t environment_id,
                         const Trial& trial,
                         const std::optional<CounterRecord>& counters = std::nullopt);
-  /// Of the trials that have some, by trial id.
+  /// Counters by trial id, of the trials that have counters.
   [[nodiscard]] std::map<std::int64_t, CounterRecord> Counters() const;
   /// Whether a trial of the configuration KeyOf() == `key` was finished (outcome kOk) by `method`
   /// on the device (kind, name, UUID) and with the build commit of `machine`.
@@ -106,19 +107,19 @@ class Database {
   /// Every trial, oldest first.
   [[nodiscard]] std::vector<StoredTrial> Trials() const;
 
-  /// Stores what is known of a kernel under its name, over what was known of it before: the newest
-  /// build's word counts. Trials may name kernels that were never stored so.
-  /// errors  Error{kInvalidArgument} for an empty name or a list that is neither of the two
+  /// Stores the facts of a kernel under its name and replaces earlier ones. Trials may name kernels
+  /// that were never stored by AddKernel().
+  /// errors  Error{kInvalidArgument} for an empty name, or a list other than "blocks" or "keys"
   void AddKernel(const KernelVariant& kernel);
-  /// Every kernel that was stored or that a trial names, by name.
+  /// Every kernel that was stored or that a trial names, sorted by name.
   [[nodiscard]] std::vector<KernelVariant> Kernels() const;
 
-  /// Stores the text under HashBytes(plan_json); a plan stored before keeps its id.
-  /// errors  Error{kInvalidArgument} when the text is no JSON
+  /// Stores the text under HashBytes(plan_json). Returns the id of an equal plan when there is one.
+  /// errors  Error{kInvalidArgument} when the text is not JSON
   std::int64_t AddPlan(const std::string& plan_json);
   [[nodiscard]] std::vector<StoredPlan> Plans() const;
-  /// One transaction: the replay, its cells and their ledger. Errors that are not a number are
-  /// stored as infinite.
+  /// Stores the replay, its cells and their segments in one transaction. An error that is NaN is
+  /// stored as infinity.
   /// errors  Error{kInvalidArgument} for a negative time or a multiplicity below 1
   std::int64_t AddReplay(std::int64_t environment_id, const ReplayRecord& replay);
   [[nodiscard]] std::vector<StoredReplay> Replays() const;
@@ -127,13 +128,13 @@ class Database {
   std::int64_t AddFit(const Fit& fit);
   [[nodiscard]] std::vector<Fit> Fits() const;  ///< oldest first
 
-  /// Adds what `other` has and this file lacks, in one transaction: environments (by uid) with
-  /// their trials and replays, plans (by hash), and what it knows of kernels that are mere names
-  /// here. Importing twice adds nothing.
+  /// Adds the records of `other` that this file lacks, in one transaction: environments (by uid)
+  /// with their trials and replays, plans (by hash), and facts of kernels of which this file has
+  /// only the name. Importing the same file again adds nothing.
   ImportCounts Import(const Database& other);
 
-  /// Hash over the measurements (trials and their environments), not over plans and replays, so
-  /// that replaying a plan does not make it stale. The order of trials does not matter.
+  /// Hash of trials and their environments. Plans and replays are not part of it, so that replaying
+  /// a plan does not make the plan stale. The order of trials does not matter.
   [[nodiscard]] std::string MeasurementHash() const;
   /// user_version of the file.
   [[nodiscard]] int schema_version() const;

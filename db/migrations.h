@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The SQL of every schema version, inside db/ only. What each table and view holds, with example
-// queries: docs/formats/database.md.
+// The SQL of every schema version, inside db/ only. docs/formats/database.md describes the tables
+// and views and has example queries.
 #pragma once
 
 namespace dbsp::db {
 
-/// Tables. Times are integer nanoseconds; NULL is "not known", never 0 or -1.
+/// Tables. Times are integer nanoseconds. A missing value is NULL, never 0 or -1.
 inline constexpr const char* kTablesV1 = R"sql(
 CREATE TABLE devices(
   id INTEGER PRIMARY KEY,
@@ -156,7 +156,7 @@ CREATE TABLE ledger_segments(
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-/// Fitted models and the views for people with the sqlite3 shell. Version 9 replaces v_trial_times
+/// Fitted models, and views for the sqlite3 shell. Version 9 replaces v_trial_times
 /// and v_ledger.
 inline constexpr const char* kViewsAndFitsV2 = R"sql(
 CREATE TABLE fits(
@@ -260,7 +260,8 @@ SELECT t.id AS trial_id, t.kind, t.key, t.outcome, t.discarded,
 FROM trials t WHERE t.outcome <> 'ok' OR t.discarded > 0;
 )sql";
 
-/// What each gets of needed-only exchanges differs, so no buffer has a size: their algbw is busbw.
+/// The ranks of a needed-only exchange receive different amounts, so there is no buffer size to
+/// take algbw from: algbw is busbw.
 inline constexpr const char* kNeededBandwidthV3 = R"sql(
 DROP VIEW v_exchange;
 CREATE VIEW v_exchange AS
@@ -277,7 +278,7 @@ JOIN v_trial_times s ON s.trial_id = t.id
 WHERE t.outcome = 'ok';
 )sql";
 
-/// What kernels are. A row that an older version made knows the name alone.
+/// Shapes and compiled parameters of kernels. Rows of older versions have only the name.
 inline constexpr const char* kKernelFactsV4 = R"sql(
 ALTER TABLE kernel_variants ADD COLUMN list TEXT CHECK (list IN ('blocks', 'keys'));
 ALTER TABLE kernel_variants ADD COLUMN arch INTEGER;
@@ -301,7 +302,7 @@ SELECT v.name AS kernel, v.list, v.arch, v.head_dim, v.q_block || 'x' || v.k_blo
 FROM kernel_variants v;
 )sql";
 
-/// Exchanges between hosts. Those of older versions stayed on one.
+/// Number of hosts of an exchange. Exchanges of older versions were on one host.
 inline constexpr const char* kExchangeNodesV5 = R"sql(
 ALTER TABLE exchange_trials ADD COLUMN nodes INTEGER NOT NULL DEFAULT 1 CHECK (nodes >= 1);
 
@@ -320,7 +321,7 @@ JOIN v_trial_times s ON s.trial_id = t.id
 WHERE t.outcome = 'ok';
 )sql";
 
-/// Hardware counters of one launch of a trial's work.
+/// Hardware counters of one launch of the work of a trial.
 inline constexpr const char* kCountersV6 = R"sql(
 CREATE TABLE trial_counters(
   trial_id INTEGER PRIMARY KEY REFERENCES trials(id) ON DELETE CASCADE,
@@ -344,10 +345,10 @@ JOIN kernel_variants v ON v.id = a.kernel_id JOIN v_trial_times s ON s.trial_id 
 LEFT JOIN trial_counter_values n ON n.trial_id = c.trial_id;
 )sql";
 
-/// Verification compares log-sum-exp, too (NULL: not verified, or by an older version). What
-/// --tune-kernels chose: finals are trials of a method of their own, those of one shape and process
-/// met each other, and the chosen one's detail says what the default was and what noise its gain
-/// had to be above. Its forms are those of profiler/tune_kernels.cpp.
+/// Error of log-sum-exp (NULL: not verified, or stored by an older version), and the choices of
+/// --tune-kernels. A final is a trial whose method ends in ".turns"; finals of one shape and
+/// process were compared with each other. The detail of the chosen final names the default kernel
+/// and the noise that the gain had to exceed. profiler/tune_kernels.cpp writes the detail.
 inline constexpr const char* kLogSumExpAndTunedV7 = R"sql(
 ALTER TABLE replay_cells ADD COLUMN lse_error REAL;
 
@@ -389,8 +390,8 @@ FROM chosen c JOIN met m ON m.trial_id = c.trial_id
 JOIN environments e ON e.id = c.environment_id JOIN devices d ON d.id = e.device_id;
 )sql";
 
-/// What runs while something else does. An overlap has rows in attention_trials, exchange_trials
-/// and overlap_trials; the views of what runs alone leave it out.
+/// Attention concurrent with an exchange. An overlap has rows in attention_trials, exchange_trials
+/// and overlap_trials. v_attention, v_exchange and v_kernels do not include overlaps.
 inline constexpr const char* kOverlapsV8 = R"sql(
 CREATE TABLE overlap_trials(
   trial_id INTEGER PRIMARY KEY REFERENCES trials(id) ON DELETE CASCADE,

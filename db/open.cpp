@@ -36,23 +36,25 @@ void RequireFile(const fs::path& path) {
   if (error) Fail(ErrorCode::kIo, "{}: {}", path.string(), error.message());
   if (!fs::is_regular_file(status)) {
     Fail(ErrorCode::kCorruptInput,
-         "{}: expected a database file, found no plain file",
+         "{}: expected a database file, found something that is not a regular file",
          path.string());
   }
 }
 
-/// SQLite writes whole pages; it would read a cut last page as if zeros followed. With a log the
-/// file may be in the middle of being extended, and the log has what is missing.
+/// SQLite writes whole pages, and reads a truncated last page as if zeros followed. A file with a
+/// log is not checked: it may be in the middle of an extension, and the log holds the missing
+/// pages.
 void CheckWholePages(const fs::path& path, std::int64_t size) {
   constexpr std::int64_t kSmallestPage = 512;
   if (HasLog(path) || size % kSmallestPage == 0) return;
   Fail(ErrorCode::kCorruptInput,
-       "{}: expected a database of whole pages, found {} bytes; the file is cut or no database",
+       "{}: expected a database of whole pages, found {} bytes; the file is truncated or not a "
+       "database",
        path.string(),
        size);
 }
 
-/// The file is sound: every page, index and constraint SQLite can check without a full sort.
+/// Checks every page, index and constraint that SQLite can check without a full sort.
 void CheckSound(const Connection& connection) {
   const std::string problem = connection.Text("PRAGMA quick_check(1)");
   if (problem == "ok") return;
@@ -67,8 +69,9 @@ Connection InMemory(const fs::path& path) {
       ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, path.string());
 }
 
-/// A file without a log is read as plain bytes: SQLite would make -wal and -shm files to read it. A
-/// writer that comes meanwhile shows by its log or by the file's time, and the read is repeated.
+/// Reads a file without a log as plain bytes, because SQLite would make -wal and -shm files to read
+/// it. Returns false when a log appeared or the time of the file changed: a writer has started, and
+/// the caller tries again.
 bool ReadImage(const fs::path& path, Connection& memory) {
   std::error_code error;
   const auto before = fs::last_write_time(path, error);
@@ -79,7 +82,7 @@ bool ReadImage(const fs::path& path, Connection& memory) {
   return true;
 }
 
-/// With a log there is (or was) a writer; its log is read through SQLite, opened read-only.
+/// Reads a file with a log through SQLite, opened read-only.
 void CopyThroughLog(const fs::path& path, int busy_timeout_ms, Connection& memory) {
   Connection file(path.string(), SQLITE_OPEN_READONLY, path.string());
   file.SetBusyTimeout(busy_timeout_ms);
@@ -104,7 +107,7 @@ Connection OpenSnapshot(const fs::path& path, int busy_timeout_ms) {
   return memory;
 }
 
-/// The switch to WAL needs the file for itself and does not wait on its own.
+/// Switching to WAL needs exclusive access, and SQLite does not wait for it.
 void EnterWal(Connection& connection, int busy_timeout_ms) {
   for (int waited = 0;; waited += 10) {
     Statement pragma = connection.Prepare("PRAGMA journal_mode = WAL");
@@ -138,14 +141,15 @@ Connection OpenFile(const fs::path& path, OpenMode mode, int busy_timeout_ms) {
   connection.SetBusyTimeout(busy_timeout_ms);
   CheckIdentity(connection, mode == OpenMode::kCreate ? EmptyFile::kAllowed : EmptyFile::kRefused);
   CheckSound(connection);
-  // SQLite opens a file it may not write as read-only and says so at the first write only.
+  // SQLite opens a file without write permission as read-only and reports it at the first write.
   if (sqlite3_db_readonly(connection.get(), "main") != 0) {
     Fail(ErrorCode::kIo, "{}: read-only; check the file's permissions", path.string());
   }
   connection.Run("PRAGMA foreign_keys = ON");
   Migrate(connection, NewestVersion());
   EnterWal(connection, busy_timeout_ms);
-  // A power cut may lose the last trials, never break the file; a killed process loses nothing.
+  // A power cut may lose the last trials but never damages the file. A killed process loses
+  // nothing.
   connection.Run("PRAGMA synchronous = NORMAL");
   return connection;
 }

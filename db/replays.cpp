@@ -13,7 +13,7 @@ namespace dbsp::db {
 namespace {
 
 std::optional<double> Storable(const std::optional<double>& error) {
-  // SQLite keeps no NaN: it would come back as "not verified".
+  // SQLite stores NaN as NULL, which would read as "not verified".
   if (error && std::isnan(*error)) return std::numeric_limits<double>::infinity();
   return error;
 }

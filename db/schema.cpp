@@ -33,8 +33,8 @@ std::span<const char* const> Migrations() { return kMigrations; }
 int NewestVersion() { return static_cast<int>(kMigrations.size()); }
 
 void CheckIdentity(Connection& connection, EmptyFile empty) {
-  // One read transaction (a savepoint also works inside a writer's): between two separate reads
-  // another process may have made the schema, and the file would look like neither.
+  // One read transaction, because another process may make the schema between two separate reads. A
+  // savepoint also works inside a write transaction.
   connection.Run("SAVEPOINT identity");
   const std::int64_t tables = connection.Integer("SELECT count(*) FROM sqlite_schema");
   const std::int64_t id = connection.Integer("PRAGMA application_id");
@@ -51,7 +51,8 @@ void CheckIdentity(Connection& connection, EmptyFile empty) {
   }
   if (version > NewestVersion()) {
     Fail(ErrorCode::kCorruptInput,
-         "{}: schema version expected at most {}, found {}: written by a newer dbsp; use that one",
+         "{}: schema version expected at most {}, found {}: a newer dbsp wrote the file; use that "
+         "version",
          connection.label(),
          NewestVersion(),
          version);
@@ -61,7 +62,7 @@ void CheckIdentity(Connection& connection, EmptyFile empty) {
 void Migrate(Connection& connection, int version) {
   while (VersionOf(connection) < version) {
     Transaction transaction(connection);
-    // Another process may have migrated while this one waited for the lock.
+    // Another process may have migrated the file while this one waited for the lock.
     const int from = VersionOf(connection);
     if (from >= version) return;
     CheckIdentity(connection, EmptyFile::kAllowed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The schema as a list of migrations, inside db/ only. Migration i takes a file from user_version
-// i to i + 1; a released migration is never edited, a change is a new one.
+// The schema as a list of migrations, inside db/ only. Migration i takes a file from user_version i
+// to i + 1. A released migration is never edited; a change is a new migration.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,14 @@ inline constexpr std::int64_t kApplicationId = 0x64627370;
 /// user_version of a file made by this build.
 [[nodiscard]] int NewestVersion();
 
-/// Brings the file to `version`, one transaction per migration; safe when several processes do so
-/// at once. Sets application_id with the first.
-/// errors  Error{kCorruptInput} when the file is another program's or newer than `version`
+/// Migrates the file to `version`, one transaction per migration. Several processes may do so at
+/// the same time. The first migration sets application_id. errors  Error{kCorruptInput} when the
+/// file belongs to another program or is newer than `version`
 void Migrate(Connection& connection, int version);
 
-/// Why the file cannot be used by this build, thrown as Error{kCorruptInput}: another program's, or
-/// written by a newer dbsp. A fresh empty file passes when `empty_allowed`.
 enum class EmptyFile : std::uint8_t { kAllowed, kRefused };
+/// Checks that this build can use the file. A new, empty file passes only with kAllowed.
+/// errors  Error{kCorruptInput} when the file belongs to another program or a newer dbsp wrote it
 void CheckIdentity(Connection& connection, EmptyFile empty);
 
 }  // namespace dbsp::db

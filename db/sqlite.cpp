@@ -91,8 +91,8 @@ void Connection::SetBusyTimeout(int milliseconds) {
 void Connection::CopyFrom(const Connection& from) {
   sqlite3_backup* backup = sqlite3_backup_init(get(), "main", from.get(), "main");
   if (backup == nullptr) Check(sqlite3_errcode(get()), "cannot copy");
-  // Busy is not retried by the backup itself; the source's readers never block in WAL mode, and a
-  // file outside it is locked for the length of one short commit.
+  // The backup does not retry when the source is busy. Readers never block in WAL mode, and another
+  // file is locked only during one short commit.
   int code = SQLITE_OK;
   for (int attempt = 0; attempt < 300; ++attempt) {
     code = sqlite3_backup_step(backup, -1);
@@ -108,7 +108,8 @@ void Connection::LoadImage(std::string_view image) {
   auto* bytes = static_cast<unsigned char*>(sqlite3_malloc64(image.size()));
   if (bytes == nullptr) throw std::bad_alloc();
   std::memcpy(bytes, image.data(), image.size());
-  // Bytes 18 and 19 say "WAL"; an image in memory has no log, and SQLite would refuse to open it.
+  // Bytes 18 and 19 say that the file uses WAL. An image in memory has no log, and SQLite would
+  // refuse to open it.
   constexpr std::size_t kWriteVersion = 18;
   if (image.size() > kWriteVersion + 1) {
     bytes[kWriteVersion] = 1;
@@ -213,7 +214,7 @@ Transaction::Transaction(Connection& connection) : connection_(&connection) {
 }
 
 Transaction::~Transaction() {
-  // Some errors (a full disk) have rolled back already; then this fails, which is as wanted.
+  // After some errors, such as a full disk, SQLite has rolled back already and ROLLBACK fails.
   if (open_) sqlite3_exec(connection_->get(), "ROLLBACK", nullptr, nullptr, nullptr);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owners of SQLite's handles, inside db/ only: connection, statement, transaction. They turn result
-// codes into dbsp::Error, naming the file; nothing here knows the schema.
+// Owners of SQLite handles, inside db/ only: connection, statement, transaction. They turn result
+// codes into dbsp::Error that names the file. They do not depend on the schema.
 #pragma once
 
 #include <cstdint>
@@ -18,28 +18,30 @@ namespace dbsp::db {
 class Statement;
 
 /// One open connection.
-/// threads  one at a time
+/// threads  one thread at a time
 class Connection {
  public:
   /// Opens with sqlite3_open_v2 `flags`; `label` names the file in errors.
   /// errors  as Check()
   Connection(const std::string& name, int flags, std::string label);
 
-  /// Runs statements that return nothing of interest. errors as Check()
+  /// Runs statements and ignores their rows. errors as Check()
   void Run(const std::string& sql);
   [[nodiscard]] Statement Prepare(std::string_view sql) const;
-  /// First column of the first row. errors Error{kCorruptInput} without a row
+  /// First column of the first row. errors Error{kCorruptInput} when there is no row
   [[nodiscard]] std::int64_t Integer(std::string_view sql) const;
   [[nodiscard]] std::string Text(std::string_view sql) const;
   [[nodiscard]] std::int64_t last_insert_id() const;
   void SetBusyTimeout(int milliseconds);
-  /// Copies every page of `from` into this connection's database.
+  /// Copies every page of `from` into the database of this connection.
   void CopyFrom(const Connection& from);
-  /// Makes this connection's database the given file image, in memory.
+  /// Replaces the database of this connection by a file image, in memory.
   void LoadImage(std::string_view image);
 
-  /// Throws unless `code` is SQLITE_OK, ROW or DONE: kCorruptInput for a damaged file or one that
-  /// is no database, kIo for a full disk, a lock, a read-only or unreadable place, kInternal else.
+  /// Throws unless `code` is SQLITE_OK, ROW or DONE.
+  /// errors  Error{kCorruptInput} for a file that is damaged or not a database, Error{kIo} for a
+  /// full
+  ///         disk, a lock, or a file that is read-only or unreadable, else Error{kInternal}
   void Check(int code, std::string_view action) const;
   [[nodiscard]] const std::string& label() const { return label_; }
   [[nodiscard]] sqlite3* get() const { return handle_.get(); }
@@ -52,7 +54,7 @@ class Connection {
   std::unique_ptr<sqlite3, Close> handle_;
 };
 
-/// A prepared statement; bind in order, then Step or Run.
+/// A prepared statement. Bind() binds parameters in order; Step() or Run() executes it.
 class Statement {
  public:
   Statement(const Connection& connection, std::string_view sql);
@@ -69,14 +71,14 @@ class Statement {
   }
   Statement& BindNull();
 
-  /// True when a row is at hand, false at the end.
+  /// Moves to the next row. Returns false after the last one.
   [[nodiscard]] bool Step();
-  /// Runs to the end and makes the statement ready for new values.
+  /// Runs to the end, then Reset().
   void Run();
-  /// Makes the statement ready for new values.
+  /// Makes the statement ready to bind new values.
   void Reset();
 
-  /// Columns of the row at hand, from 0.
+  /// Columns of the current row, counted from 0.
   [[nodiscard]] std::int64_t Integer(int column) const;
   [[nodiscard]] int Int(int column) const;  ///< errors Error{kCorruptInput} when out of range
   [[nodiscard]] double Real(int column) const;
@@ -92,7 +94,7 @@ class Statement {
   int bound_ = 0;
 };
 
-/// BEGIN IMMEDIATE; leaving the scope without Commit() rolls back.
+/// BEGIN IMMEDIATE. Leaving the scope without Commit() rolls back.
 class Transaction {
  public:
   explicit Transaction(Connection& connection);

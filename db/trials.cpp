@@ -18,7 +18,7 @@ struct Overload : Ts... {
 template <typename... Ts>
 Overload(Ts...) -> Overload<Ts...>;
 
-/// What is timed.
+/// Kind of the timed operation.
 const char* KindOf(const TrialConfig& config) {
   return std::visit(Overload{[](const AttentionConfig&) { return "attention"; },
                              [](const ExchangeConfig&) { return "exchange"; },
@@ -44,7 +44,7 @@ void CheckTrial(const Trial& trial) {
   const auto* overlap = std::get_if<OverlapConfig>(&trial.config);
   if (trial.alone_ns.size() != (overlap != nullptr ? trial.samples_ns.size() : 0)) {
     Fail(ErrorCode::kInvalidArgument,
-         "trial {}: {} samples alone beside {}, expected {}",
+         "trial {}: {} samples without the other side for {} samples, expected {}",
          KeyOf(trial.config),
          trial.alone_ns.size(),
          trial.samples_ns.size(),
@@ -143,7 +143,7 @@ void ReadAttention(const Connection& connection, Configs& configs) {
   }
 }
 
-/// Puts together what the other readers found of an overlap's two sides.
+/// Joins the attention and the exchange of an overlap, which the other readers have read.
 void ReadOverlaps(const Connection& connection, const Configs& exchanges, Configs& configs) {
   Statement rows = connection.Prepare("SELECT trial_id, timed, sm_margin FROM overlap_trials");
   while (rows.Step()) {
@@ -190,7 +190,7 @@ void ReadLocals(const Connection& connection, Configs& configs) {
   }
 }
 
-/// Steps `samples` over the rows of trial `id`; both are ordered by trial.
+/// Reads the samples of one trial after another, in ascending order of trial ids.
 class SampleReader {
  public:
   /// table  "samples" or "alone_samples"

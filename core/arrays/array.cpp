@@ -46,7 +46,7 @@ bool IsFloat(ArrayType type) {
          type == ArrayType::kF8;
 }
 
-/// Elements as unsigned words; a float's sign bit is left out, for -0.0 is zero.
+/// Compares elements as unsigned words. The sign bit of a float is ignored, because -0.0 is zero.
 template <typename Word>
 void NonZeroWords(const Array& array,
                   std::int64_t begin,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Arrays in files: .npy, .npz, .pt/.pth (torch zip checkpoints), .safetensors.
 //
-// Reading trusts nothing: every size is checked against the file before memory is taken, and a
-// checkpoint's pickle is interpreted by a machine that knows tensors and plain containers only.
-// Formats, limits and names: docs/formats/arrays.md.
+// Files are not trusted: every size is checked against the file before memory is allocated, and the
+// pickle of a checkpoint is interpreted without running code. Formats, limits and names:
+// docs/formats/arrays.md.
 #pragma once
 
 #include <cstdint>
@@ -39,12 +39,12 @@ struct Array {
   [[nodiscard]] std::int64_t size() const;
   /// Element by flat C-order index. requires 0 <= index < size()
   [[nodiscard]] double Double(std::int64_t index) const;
-  /// errors   Error{kCorruptInput} for a float that is no integer or beyond 63 bits
+  /// errors   Error{kCorruptInput} for a float that is not an integer of at most 63 bits
   [[nodiscard]] std::int64_t Int(std::int64_t index) const;
-  /// Whether the element is not zero; NaN is.
+  /// Whether the element is not zero. NaN is not zero.
   [[nodiscard]] bool Bool(std::int64_t index) const;
-  /// result[i] = whether element begin + i is not zero (1 or 0), for many elements at once.
-  /// requires [begin, begin + result.size()) inside the array
+  /// Sets result[i] to 1 when element begin + i is not zero, else to 0.
+  /// requires [begin, begin + result.size()) is inside the array
   void NonZero(std::int64_t begin, std::span<std::uint8_t> result) const;
 };
 
@@ -58,13 +58,12 @@ struct ArrayInfo {
 };
 
 /// Names, types and shapes of the arrays in a file, in the file's order.
-/// errors   Error{kIo, kNotFound, kCorruptInput} naming the file and what is wrong with it
+/// errors   Error{kIo, kNotFound, kCorruptInput} naming the file and the fault
 [[nodiscard]] std::vector<ArrayInfo> ListArrays(const std::filesystem::path& path);
 
-/// One array of a file, read in pieces: only what a slice needs is read (a compressed member of an
-/// .npz is inflated once, into memory, at its first slice).
-/// owns     an open file
-/// threads  const members are safe concurrently
+/// One array of a file. A slice reads only the bytes that it needs. A compressed member of an .npz
+/// is inflated into memory at its first slice. owns     an open file threads  const members are
+/// safe concurrently
 class ArrayFile {
  public:
   /// `name` may be empty where the file has one array.
@@ -78,7 +77,8 @@ class ArrayFile {
   [[nodiscard]] ArrayType type() const;
   [[nodiscard]] const std::vector<std::int64_t>& shape() const;
 
-  /// The array at fixed leading indices: shape()[first.size()...]. Slice({}) is all of it.
+  /// The sub-array at the leading indices `first`, of shape shape()[first.size()...]. Slice({}) is
+  /// the whole array.
   /// errors   Error{kInvalidArgument} for an index out of range; Error{kIo, kCorruptInput}
   [[nodiscard]] Array Slice(std::span<const std::int64_t> first = {}) const;
   /// Entries [begin, end) of the leading dimension. errors as Slice
@@ -92,8 +92,8 @@ class ArrayFile {
 /// ArrayFile(path, name).Slice().
 [[nodiscard]] Array LoadArray(const std::filesystem::path& path, const std::string& name = {});
 
-/// Write all or nothing (core/file.h). The .npz is compressed; equal arrays give equal bytes.
-/// errors   Error{kIo}; Error{kInvalidArgument} for bf16, which these formats do not have
+/// Write by WriteFileAtomically(). The .npz is compressed, and equal arrays give equal bytes.
+/// errors   Error{kIo}; Error{kInvalidArgument} for bf16, which these formats cannot hold
 void WriteNpy(const std::filesystem::path& path, const Array& array);
 void WriteNpz(const std::filesystem::path& path,
               const std::vector<std::pair<std::string, Array>>& arrays);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where an array lies inside a file: what each format's reader finds, and array.cpp reads.
+// Position of an array inside a file. The reader of each format finds it, and array_file.cpp reads.
 #pragma once
 
 #include <filesystem>
@@ -33,7 +33,7 @@ void CheckEntry(const ArrayEntry& entry, const std::string& origin);
 [[nodiscard]] std::vector<ArrayEntry> TorchEntries(const std::filesystem::path& path);
 [[nodiscard]] std::vector<ArrayEntry> SafetensorsEntries(const std::filesystem::path& path);
 
-/// A tensor of a checkpoint, as its pickle describes it.
+/// A tensor of a checkpoint as described by its pickle.
 struct PickledTensor {
   std::string name;
   ArrayType type = ArrayType::kF4;
@@ -44,8 +44,8 @@ struct PickledTensor {
   std::vector<std::int64_t> strides;  ///< elements
 };
 
-/// Tensors reachable from the pickle's object through dicts, lists and tuples, named by the path
-/// to them ("a.b", "layers.0"); "" for a single tensor.
+/// The tensors that can be reached from the object of the pickle through dicts, lists and tuples.
+/// Their names are the paths ("a.b", "layers.0"); the name of a single tensor is "".
 /// errors   Error{kCorruptInput} "ORIGIN: pickle byte N: ..."
 [[nodiscard]] std::vector<PickledTensor> TensorsOfPickle(std::string_view pickle,
                                                          const std::string& origin);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finding an array in a file of any format, and reading slices of it.
+// Finds an array in a file of any format and reads slices of it.
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -13,11 +13,11 @@
 namespace dbsp {
 namespace {
 
-/// Most ranks numpy and torch make; more is a corrupt header.
+/// Most dimensions that numpy and torch support. A header with more is corrupt.
 constexpr std::size_t kMaxRank = 64;
-/// A slice that is not contiguous in the file is cut from one window read from it.
+/// Largest window read for a slice that is not contiguous in the file.
 constexpr std::int64_t kMaxWindowBytes = std::int64_t{1} << 32;
-/// A view that repeats elements (stride 0) can be larger than its file: this much, not more.
+/// Largest slice of a view that repeats elements (stride 0), which can be larger than its file.
 constexpr std::int64_t kMaxRepeatedBytes = std::int64_t{1} << 28;
 
 [[noreturn]] void Corrupt(const std::string& origin,
@@ -149,7 +149,7 @@ std::vector<std::int64_t> CStrides(const std::vector<std::int64_t>& shape) {
   std::int64_t stride = 1;
   for (std::size_t d = shape.size(); d-- > 0;) {
     strides[d] = stride;
-    // A product beyond 63 bits is refused by CheckEntry; here it only must not be undefined.
+    // CheckEntry refuses an array whose stride overflows.
     if (__builtin_mul_overflow(stride, shape[d], &stride)) stride = 0;
   }
   return strides;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes that can be read from any place: a file, or a member of a zip archive.
+// Random access to the bytes of a file or of a member of a zip archive.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ class ByteSource {
   ByteSource& operator=(const ByteSource&) = delete;
   [[nodiscard]] virtual std::int64_t size() const = 0;
   /// Bytes [offset, offset + count).
-  /// errors   Error{kCorruptInput} when that is not inside, before memory is taken; Error{kIo}
+  /// errors   Error{kCorruptInput} when they are outside the source, before memory is allocated;
+  ///          Error{kIo}
   [[nodiscard]] std::string Read(std::int64_t offset, std::int64_t count) const;
 
  protected:

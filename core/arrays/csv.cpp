@@ -151,7 +151,7 @@ Array ReadSparsityCsv(const std::filesystem::path& path) {
     }
   }
   const auto expected = ElementCount(shape);
-  // A complete grid has a line per cell, so memory follows the file's length.
+  // A complete grid has one line per cell, so the memory is proportional to the length of the file.
   if (cells.empty() || expected > static_cast<std::int64_t>(cells.size())) {
     Fail(ErrorCode::kCorruptInput,
          "{}: line {}, column 1: the grid of {} steps x {} layers x {} heads needs {} rows, found "

@@ -185,7 +185,7 @@ ArrayEntry ReadNpy(ByteSourcePtr source, const std::string& name, const std::str
   return entry;
 }
 
-/// Whole .npy file of an array, version 1, data aligned to 64 bytes.
+/// Bytes of the .npy file of an array: version 1, data aligned to 64 bytes.
 std::string NpyBytes(const Array& array) {
   std::string_view code;
   for (const NpyType& known : kNpyTypes) {
@@ -213,7 +213,7 @@ std::string NpyBytes(const Array& array) {
   return bytes + header + array.bytes;
 }
 
-/// A zip archive being made in memory.
+/// Builds a zip archive in memory.
 class ZipWriter {
  public:
   ZipWriter() {
@@ -234,7 +234,7 @@ class ZipWriter {
   ZipWriter(const ZipWriter&) = delete;
   ZipWriter& operator=(const ZipWriter&) = delete;
 
-  /// `bytes` must live until Finish().
+  /// `bytes` must outlive Finish().
   void Add(const std::string& name, const std::string& bytes) {
     zip_source_t* member = ::zip_source_buffer(zip_, bytes.data(), bytes.size(), 0);
     const zip_int64_t index =

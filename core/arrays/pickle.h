@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a checkpoint's pickle describes, as values that nothing has been run to make.
+// The object that the pickle of a checkpoint describes, built without running code.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@
 
 namespace dbsp::pickle {
 
-/// The functions and classes a pickle may name.
+/// The functions and classes that a pickle may name.
 enum class Global : std::uint8_t { kTensor, kParameter, kOrderedDict, kSize, kStorage, kDtype };
 
-/// One object of a pickle; others are referred to, not owned.
+/// One object of a pickle. It refers to other objects and does not own them.
 struct Value {
   enum class Kind : std::uint8_t {
     kOther,
@@ -37,13 +37,13 @@ struct Value {
                                     ///< of a tensor: storage, size, stride
 };
 
-/// The object a pickle makes, with the arena that owns everything it refers to.
+/// The object that a pickle describes, with the arena that owns all objects it refers to.
 struct Object {
   std::deque<Value> arena;
   const Value* root = nullptr;
 };
 
-/// Runs the opcodes. It runs no code: a global is a name out of a short list.
+/// Interprets the opcodes. No code runs: only the globals of a short list are allowed.
 /// errors   Error{kCorruptInput} "ORIGIN: pickle byte N: ..."
 [[nodiscard]] Object Run(std::string_view pickle, const std::string& origin);
 

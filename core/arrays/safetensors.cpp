@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// .safetensors: 8 bytes of header length, a JSON header, one buffer that the tensors tile.
+// .safetensors: 8 bytes of header length, a JSON header, and one buffer that the tensors fill.
 #include <algorithm>
 #include <limits>
 
@@ -11,7 +11,7 @@
 namespace dbsp {
 namespace {
 
-/// The format's own limit.
+/// Limit of the format.
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 
 ArrayType TypeAt(const JsonView& view) {

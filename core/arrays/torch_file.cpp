@@ -8,7 +8,7 @@
 namespace dbsp {
 namespace {
 
-/// Far above any checkpoint's pickle: about 100 bytes a tensor.
+/// Far above the pickle of any checkpoint, which takes about 100 bytes per tensor.
 constexpr std::int64_t kMaxPickleBytes = 1 << 24;
 
 struct Checkpoint {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pickle machine that can build tensors, numbers, strings and containers, and nothing else.
+// An interpreter of pickles that builds only tensors, numbers, strings and containers.
 //
-// It runs no code: a global is a name out of a short list, REDUCE knows what each of them makes.
-// Values live in one arena, so that neither nesting nor cycles can exhaust the stack.
+// It runs no code: only the globals of a short list are allowed, and REDUCE builds a fixed value
+// for each of them. One arena owns all values, so that neither nesting nor cycles exhaust the
+// stack.
 #include <array>
 #include <bit>
 #include <deque>
@@ -42,7 +43,7 @@ constexpr std::array<KnownGlobal, 14> kGlobals{{
     {"torch.FloatStorage", Global::kStorage, ArrayType::kF4},
     {"torch.DoubleStorage", Global::kStorage, ArrayType::kF8},
 }};
-/// Element types that appear as plain values in checkpoints; they are carried and ignored.
+/// Element types that appear as plain values in checkpoints. They are read and ignored.
 constexpr std::array<std::string_view, 10> kDtypes{"torch.bool",
                                                    "torch.uint8",
                                                    "torch.int8",
@@ -58,7 +59,7 @@ class Machine {
  public:
   Machine(std::string_view pickle, const std::string& origin) : in_(pickle), origin_(origin) {}
 
-  /// Runs to STOP and gives the object away.
+  /// Runs to STOP and returns the object.
   Object Run() && {
     while (true) {
       opcode_at_ = at_;
@@ -165,7 +166,7 @@ class Machine {
     PushInt(static_cast<std::int64_t>(bits));
   }
 
-  // --- opcodes, in four families; each returns whether it knew the opcode ---
+  // --- opcodes, in four groups; each function returns false for an opcode of another group ---
   bool Constant(unsigned char opcode) {
     switch (opcode) {
       case 0x80:  // PROTO
@@ -173,7 +174,7 @@ class Machine {
           Wrong("protocol {}, expected 2 to 5", protocol);
         }
         return true;
-      case 0x95:  // FRAME: a length that needs no use here
+      case 0x95:  // FRAME: a length, not needed
         Unsigned(8);
         return true;
       case 'N':  // NONE
@@ -354,7 +355,7 @@ class Machine {
     Wrong("refuses the global '{}'; a file of plain tensors does not need it", Printable(name));
   }
 
-  /// Up to 80 characters of text from the file, safe for one line of a terminal.
+  /// Up to 80 characters of text from the file, without control characters.
   static std::string Printable(std::string_view text) {
     std::string shown;
     for (const char c : text.substr(0, 80)) shown += c >= ' ' && c <= '~' ? c : '?';
@@ -439,7 +440,7 @@ class Machine {
   std::size_t at_ = 0;
   std::size_t opcode_at_ = 0;
   std::deque<Value> arena_;
-  /// None, booleans, floats, dtypes: nothing here depends on which.
+  /// None, booleans, floats and dtypes, whose values are not needed.
   Value* other_ = &arena_.emplace_back();
   std::vector<Value*> stack_;
   std::vector<std::size_t> marks_;

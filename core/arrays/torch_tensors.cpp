@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tensors inside a checkpoint's object, each under the path to it.
+// Collects the tensors of the object of a checkpoint and names each by its path.
 #include "core/arrays/array_entry.h"
 #include "core/arrays/pickle.h"
 #include "core/error.h"
@@ -11,10 +11,10 @@ using pickle::Value;
 using Kind = Value::Kind;
 
 constexpr int kMaxDepth = 32;  ///< nesting of containers that hold tensors
-constexpr std::size_t kMaxVisits = 1'000'000;  ///< shared containers are visited per path to them
-constexpr std::size_t kMaxNameBytes = 1 << 26;  ///< of all tensors, with the path to each
+constexpr std::size_t kMaxVisits = 1'000'000;  ///< a shared container is visited once per path
+constexpr std::size_t kMaxNameBytes = 1 << 26;  ///< of the names of all tensors
 
-/// Walks containers and collects tensors under their path.
+/// Walks containers and collects tensors by path.
 class Collector {
  public:
   explicit Collector(const std::string& origin) : origin_(origin) {}

@@ -11,12 +11,13 @@
 namespace dbsp {
 namespace {
 
-/// Bytes a header of any supported format fits in; such reads do not inflate the whole member.
+/// A header of any supported format fits in this many bytes. Reads within them do not inflate the
+/// whole member.
 constexpr std::int64_t kPrefixBytes = 1 << 17;
-/// Deflate cannot do better than 1032 : 1, so a larger claim is false.
+/// Deflate compresses at most 1032 : 1, so a larger declared ratio is false.
 constexpr std::int64_t kMaxDeflateRatio = 1032;
 
-/// libzip's archive; one thread at a time.
+/// An open libzip archive, used by one thread at a time.
 struct Archive {
   explicit Archive(const std::filesystem::path& path) : origin(path.string()) {
     int error = 0;
@@ -65,7 +66,7 @@ class OpenMember {
       count -= got;
     }
   }
-  /// Reading on at the end makes libzip compare the checksum.
+  /// Reads at the end of the member, which makes libzip compare the checksum.
   void ExpectEnd() {
     char extra = 0;
     const zip_int64_t got = ::zip_fread(file_, &extra, 1);
@@ -115,7 +116,7 @@ class ZipBytes : public ByteSource {
 
  private:
   void Inflate() const {
-    // Stored members have no limit: they are read where they lie.
+    // Stored members have no limit, because slices are read directly from the archive.
     if (size_ > kMaxInflatedBytes) {
       Fail(ErrorCode::kCorruptInput,
            "{}: {} bytes once inflated, at most {} are; store it uncompressed, then slices are "
@@ -136,10 +137,10 @@ class ZipBytes : public ByteSource {
   std::uint64_t index_;
   std::int64_t size_;
   bool stored_;
-  mutable std::string inflated_;  ///< under archive_->mutex
+  mutable std::string inflated_;  ///< guarded by archive_->mutex
 };
 
-/// Refuses what cannot be true or is not supported, before anything is allocated for it.
+/// Refuses declarations that are false or not supported, before memory is allocated for them.
 void CheckMember(const zip_stat_t& stat, std::int64_t file_size, const std::string& origin) {
   constexpr zip_uint64_t kNeeded =
       ZIP_STAT_NAME | ZIP_STAT_INDEX | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;

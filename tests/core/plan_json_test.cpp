@@ -27,7 +27,7 @@ int Draw(Random& random, int low, int high) {
 
 std::vector<int> DrawOwners(Random& random, int blocks, int ring) {
   std::vector<int> owners(blocks);
-  const bool runs = Draw(random, 0, 1) == 0;  // long runs and noise take different forms
+  const bool runs = Draw(random, 0, 1) == 0;  // long runs and random owners are written differently
   int owner = 0;
   for (int& entry : owners) {
     if (!runs || Draw(random, 0, 9) == 0) owner = Draw(random, 0, ring - 1);
@@ -246,7 +246,7 @@ TEST(PlanJsonTest, TotalCountsPassesThatRunOneAfterTheOther) {
   plan.strategies[0].cfg_degree = 2;
   EXPECT_EQ(plan.pass_ranks(), 1);
   EXPECT_DOUBLE_EQ(plan.total_ms(), 3 * 20 / 1e6);
-  plan.passes = 3;  // two turns: of three passes one waits
+  plan.passes = 3;  // two waves: two passes, then one
   EXPECT_DOUBLE_EQ(plan.total_ms(), 3 * 20 * 2 / 1e6);
 }
 

@@ -17,7 +17,7 @@ TEST(KeyOfTest, EqualConfigurationsHaveEqualKeys) {
             R"({"amount":5,"block":[64,32],"head_dim":64,"kind":"local","op":"merge"})");
 }
 
-TEST(KernelVariantTest, FitsWhatItIsForAndAnythingWhereNothingIsSaid) {
+TEST(KernelVariantTest, FitsItsShapesAndAnyShapeWhereAFieldIsMissing) {
   const KernelVariant any{.name = "cpu.block_sparse"};
   EXPECT_TRUE(Fits(any, 80, {64, 1}));
   const KernelVariant one{
@@ -86,7 +86,7 @@ TEST(KeyOfTest, ExchangesOnOneHostHaveTheKeyThatOlderDatabasesHold) {
             R"("unevenness":1.0})");
 }
 
-TEST(KeyOfTest, WhatIsNoKeyIsRefused) {
+TEST(KeyOfTest, TextThatIsNotAKeyIsRefused) {
   for (const char* text : {"",
                            "{}",
                            "[1]",

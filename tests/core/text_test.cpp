@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// json.h, nearest.h, names and error.h: what users read when something is wrong.
+// json.h, suggest.h, enum names and error.h: the texts of errors.
 #include <gtest/gtest.h>
 
 #include "core/error.h"

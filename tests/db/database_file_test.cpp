@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The file itself: damage, strangers, locks, full disks, several writers, a killed one.
+// The file: damage, files of other programs, locks, full disks, several writers, a killed writer.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -195,6 +195,27 @@ TEST(DatabaseFileTest, ExchangesOfAnOlderVersionStayedOnOneHost) {
   }
   (void)Database::Open(folder / "p.db", OpenMode::kReadWrite);
   EXPECT_EQ(ShellText(folder / "p.db", "SELECT nodes FROM exchange_trials"), "1");
+}
+
+TEST(DatabaseFileTest, ReplaysOfTheEighthSchemaHaveNoMultiplicity) {
+  const TempFolder folder;
+  {
+    Connection old((folder / "p.db").string(), kReadWriteCreate, "p.db");
+    Migrate(old, 8);
+    old.Run(
+        "INSERT INTO devices VALUES (1, 'cpu', 'old', '');"
+        "INSERT INTO environments VALUES (1, 'u', 1, 'h', 1, 1, 'c', 'b', 'g', NULL, 'v', 't');"
+        "INSERT INTO replays VALUES (1, 1, 'p', 'w', 'd', 'serial', 's', 1, 0, 1, 't');"
+        "INSERT INTO replay_cells VALUES (1, 1, 0, 0, 0, 100, 150, NULL, NULL, NULL);"
+        "INSERT INTO ledger_segments VALUES (1, 0, 0, 'attention', 0, 0, 150, 0, 100)");
+  }
+  const Database reader = Database::Open(folder / "p.db", OpenMode::kReadOnly);
+  const ReplayCell cell = reader.Replays().at(0).replay.cells.at(0);
+  EXPECT_EQ(cell.multiplicity, std::nullopt);
+  EXPECT_EQ(cell.segments.at(0).predicted_ns, 100);
+  (void)Database::Open(folder / "p.db", OpenMode::kReadWrite);
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT replayed_ns || ' ' || error_percent FROM v_ledger"),
+            "150 50.0");
 }
 
 TEST(DatabaseFileTest, AFailedMigrationLeavesTheVersionBefore) {

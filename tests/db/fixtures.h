@@ -1,42 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records with every field set, a folder that goes away, and plain SQL beside the module.
+// Records with every field set, and SQL queries that do not go through the module.
 #pragma once
 
 #include <sqlite3.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <random>
-#include <stdexcept>
 #include <string>
 
 #include "core/records.h"
 #include "db/database.h"
+#include "tests/core/temporary_folder.h"
 
 namespace dbsp::db {
 
-/// A fresh folder, removed with all it holds at scope exit.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "dbsp_db_XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path_ = name;
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  ~TempFolder() {
-    std::error_code error;
-    std::filesystem::remove_all(path_, error);
-  }
-  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const {
-    return path_ / name;
-  }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using TempFolder = dbsp::testing::TemporaryFolder;
 
 inline Provenance SomeMachine(const std::string& device = "A \"CPU\" of 2 cores") {
   Provenance p;
@@ -158,7 +136,8 @@ inline ReplayRecord SomeReplay() {
   return replay;
 }
 
-/// First column of the first row of `sql`, opened apart from the module, as the sqlite3 shell does.
+/// First column of the first row of `sql`, read through a connection of its own as the sqlite3
+/// shell does.
 inline std::string ShellText(const std::filesystem::path& path, const std::string& sql) {
   sqlite3* handle = nullptr;
   sqlite3_stmt* statement = nullptr;
