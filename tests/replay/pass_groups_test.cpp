@@ -17,6 +17,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/units.h"
 #include "planner/timeline/validate.h"
 #include "replay/abortable_barrier.h"
 #include "replay/replay.h"
@@ -128,15 +129,15 @@ TEST(PassGroupsTest, TotalsCountTurnsAndTheWordsSaySo) {
       return Replay(two, *c.masks, c.options);
     }();
     const ReplaySummary summary = Summarize(c.plan, outcome);
-    double replayed = 0;
-    double predicted = 0;
+    std::int64_t replayed = 0;
+    std::int64_t predicted = 0;
     for (const ReplayCell& cell : outcome.record.cells) {
-      replayed += static_cast<double>(cell.replayed_ns);
-      predicted += static_cast<double>(cell.predicted_ns);
+      replayed += cell.replayed_ns;
+      predicted += cell.predicted_ns;
     }
-    EXPECT_DOUBLE_EQ(summary.replayed_ns, replayed * passes / 2);
-    EXPECT_DOUBLE_EQ(summary.predicted_ns, predicted * passes / 2);
-    EXPECT_DOUBLE_EQ(summary.predicted_ns, c.plan.total_ms() * 1e6);
+    EXPECT_EQ(summary.replayed_ns, replayed * passes / 2);
+    EXPECT_EQ(summary.predicted_ns, predicted * passes / 2);
+    EXPECT_DOUBLE_EQ(ToMs(summary.predicted_ns), c.plan.total_ms());
     const std::string text = SummaryText(c.plan, outcome, c.options, {});
     EXPECT_THAT(text, HasSubstr("4 ranks (2 passes at the same time, 2 ranks each)"));
     EXPECT_THAT(text, HasSubstr("segments of all ranks, 2 passes at the same time:"));

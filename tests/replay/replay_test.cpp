@@ -8,6 +8,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/units.h"
 #include "planner/timeline/validate.h"
 #include "replay/summary.h"
 #include "replay/trace.h"
@@ -94,10 +95,9 @@ TEST(ReplayTest, DistinctCellsStandForTheirEqualsInTheTotals) {
   EXPECT_EQ(outcome.record.cells[1].layer, 2);
   const ReplaySummary summary = Summarize(c.plan, outcome);
   EXPECT_EQ(summary.cells_meant, 5);
-  EXPECT_DOUBLE_EQ(summary.predicted_ns, c.plan.total_ms() * 1e6);
-  EXPECT_DOUBLE_EQ(summary.replayed_ns,
-                   4.0 * static_cast<double>(outcome.record.cells[0].replayed_ns) +
-                       static_cast<double>(outcome.record.cells[1].replayed_ns));
+  EXPECT_DOUBLE_EQ(ToMs(summary.predicted_ns), c.plan.total_ms());
+  EXPECT_EQ(summary.replayed_ns,
+            4 * outcome.record.cells[0].replayed_ns + outcome.record.cells[1].replayed_ns);
 }
 
 TEST(ReplayTest, CellsAreChosenByTheirSelection) {
