@@ -382,7 +382,6 @@ TEST(DatabaseFileTest, AKilledWriterLeavesWholeTrialsOnly) {
     ASSERT_EQ(kill(child, SIGKILL), 0);
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
-    close(first_trial[0]);
     ASSERT_TRUE(WIFSIGNALED(status));
     const Database database = Database::Open(folder / "p.db", OpenMode::kReadOnly);
     EXPECT_EQ(database.Integrity().message(), "");
