@@ -14,18 +14,21 @@ install(TARGETS dbsp_settings ${dbsp_public} EXPORT dbsp
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 # Public headers, and the headers that they include; tests/build/consumer compiles them as installed.
 set(dbsp_public_headers
-  core/arrays/array.h core/block_mask.h core/error.h core/file.h core/partition.h core/plan.h core/records.h
-  core/segment_id.h core/shape.h core/strategy.h core/units.h core/workload.h core/counter_record.h
+  core/arrays/array.h core/block_mask.h core/counter_record.h core/error.h core/file.h
+  core/ledger.h core/matrix.h core/partition.h core/plan.h core/records.h core/segment_id.h
+  core/shape.h core/statistics.h core/status.h core/strategy.h core/units.h core/workload.h
   planner/workload/mask_counts.h planner/workload/mask_flag.h planner/workload/mask_source.h
   planner/workload/popcount.h planner/workload/presets.h planner/workload/row_loads.h
   planner/workload/token_layout.h
-  planner/timeline/barrier.h planner/timeline/chunks.h planner/timeline/contract.h planner/timeline/costs.h
-  planner/timeline/layer_volumes.h planner/timeline/moved_bytes.h planner/timeline/peak_bytes.h
-  planner/timeline/schedule.h planner/timeline/timeline.h planner/timeline/validate.h
+  planner/timeline/barrier.h planner/timeline/chunks.h planner/timeline/contract.h
+  planner/timeline/costs.h planner/timeline/layer_durations.h planner/timeline/layer_volumes.h
+  planner/timeline/moved_bytes.h planner/timeline/peak_bytes.h planner/timeline/schedule.h
+  planner/timeline/timeline.h planner/timeline/validate.h
   planner/placement/balanced.h planner/placement/chunked.h planner/placement/drift.h
-  planner/placement/families.h planner/placement/move_price.h planner/placement/partition_options.h
-  planner/placement/placed.h planner/placement/reuse.h
-  db/database.h)
+  planner/placement/families.h planner/placement/move_price.h
+  planner/placement/partition_options.h planner/placement/placed.h
+  planner/placement/placed_options.h planner/placement/reuse.h
+  db/database.h db/open_mode.h)
 foreach(header ${dbsp_public_headers})
   get_filename_component(folder "${header}" DIRECTORY)
   install(FILES "${PROJECT_SOURCE_DIR}/${header}" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/dbsp/${folder}

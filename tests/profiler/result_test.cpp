@@ -46,7 +46,7 @@ TEST(ResultTest, TheDocumentHasEveryStatusAndNullForInfiniteNumbers) {
   EXPECT_EQ(document["to_measure"], 0);
   const Json& trials = document["trials"];
   ASSERT_EQ(trials.size(), 5U);
-  EXPECT_EQ(trials[0]["median_ns"], 3'000'000);
+  EXPECT_EQ(trials[0]["median_ns"], 3'000'000.5);
   EXPECT_EQ(trials[0]["detail"], "a \"line\"");
   EXPECT_TRUE(trials[0]["relative_error"].is_number());
   EXPECT_TRUE(trials[1]["relative_error"].is_null());

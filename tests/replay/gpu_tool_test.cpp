@@ -146,7 +146,7 @@ TEST_F(GpuToolTest, WhatDoesNotFitIsOneLine) {
   emulated_gpu::Configure({.devices = 1});
   run = Run({"--transport", "nccl"});
   EXPECT_EQ(run.code, 3);
-  EXPECT_THAT(run.err, HasSubstr("2 ranks need as many GPUs"));
+  EXPECT_THAT(run.err, HasSubstr("2 ranks need one GPU each"));
 }
 
 }  // namespace

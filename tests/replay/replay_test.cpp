@@ -209,7 +209,7 @@ TEST(ReplayTest, RefusesStrategiesItCannotRun) {
   Case c;
   c.plan.layouts.push_back({"strided:2", {1, 0}});
   c.plan.strategies[0].layout = 1;
-  ExpectError(ErrorCode::kMismatch, {"strided:2", "2 blocks"}, [&] { (void)c.Run(); });
+  ExpectError(ErrorCode::kMismatch, {"strided:2", "2 units"}, [&] { (void)c.Run(); });
   c.plan.strategies[0].layout = 0;
   c.plan.strategies[0].kernel = "cpu.block_spars";
   ExpectError(ErrorCode::kInvalidArgument, {"cpu.block_sparse"}, [&] { (void)c.Run(); });
