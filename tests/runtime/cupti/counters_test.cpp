@@ -89,8 +89,9 @@ TEST_F(RealCounterHostTest, UnknownNamesAreNamed) {
   ExpectError(ErrorCode::kInvalidArgument, {"not support the chip 'GX1'"}, [&] {
     (void)host_->Plan("GX1", DefaultCounters());
   });
-  ExpectError(
-      ErrorCode::kInvalidArgument, {"list of counters is empty"}, [&] { (void)host_->Plan("GH100", {}); });
+  ExpectError(ErrorCode::kInvalidArgument, {"list of counters is empty"}, [&] {
+    (void)host_->Plan("GH100", {});
+  });
 }
 
 class CountersTest : public ::testing::Test {
