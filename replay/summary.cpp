@@ -116,7 +116,7 @@ bool BetweenRanks(SegmentKind kind) {
   return kind == SegmentKind::kExchange || kind == SegmentKind::kHop;
 }
 
-/// "devices 0-7: ..." where several played.
+/// One line on what CUPTI recorded; it begins with "devices 0-7: " if several devices ran.
 std::string DeviceLine(const ReplayOutcome& outcome) {
   std::map<std::uint32_t, runtime::DeviceActivity> total;
   for (const CellOutcome& cell : outcome.cells) {
@@ -163,8 +163,7 @@ std::string ActivityLines(const ReplayOutcome& outcome) {
   if (const std::optional<TraceOverhead> overhead = OverheadOf(outcome)) {
     text += fmt::format(
         "            tracing costs {:+.2f}% (at most {:.0f}% is allowed): {:.3f} ms with, {:.3f} "
-        "ms "
-        "without, medians of {} runs each in turns\n",
+        "ms without, medians of {} alternating runs each\n",
         100 * overhead->relative(),
         100 * kMostTraceOverhead,
         ToMs(overhead->traced_ns),

@@ -14,7 +14,7 @@ namespace dbsp::tuner {
 
 /// One candidate over the whole workload. Times are sums over cells times the waves of guidance
 /// passes (SearchResult::WavesOf), in milliseconds. bytes_per_rank is the same sum in bytes.
-/// docs/cost_model.md defines every number.
+/// docs/metrics.md defines every number.
 struct CandidateSummary {
   Candidate candidate;
   double rho_barrier = 1;  ///< sum of barrier loads / sum of mean loads

@@ -20,18 +20,18 @@ __device__ std::uint64_t Mixed(std::uint64_t z) {
   return z ^ (z >> 31);
 }
 
-struct Place {
+struct RowLocation {
   int batch;
   int head;
   int token;
 };
-__device__ Place PlaceOf(std::int64_t row, int heads, int tokens) {
+__device__ RowLocation LocateRow(std::int64_t row, int heads, int tokens) {
   const std::int64_t plane = row / tokens;
   return {static_cast<int>(plane / heads),
           static_cast<int>(plane % heads),
           static_cast<int>(row % tokens)};
 }
-__device__ __nv_bfloat16* RowOf(const TensorView& view, const Place& place) {
+__device__ __nv_bfloat16* RowOf(const TensorView& view, const RowLocation& place) {
   return static_cast<__nv_bfloat16*>(view.data) + place.batch * view.batch_stride +
          place.head * view.head_stride + place.token * view.token_stride;
 }
@@ -51,7 +51,7 @@ __global__ void WriteNormals(
   float sine = 0.0F;
   float cosine = 0.0F;
   sincospif(2.0F * v, &sine, &cosine);
-  __nv_bfloat16* to = RowOf(view, PlaceOf(row, heads, tokens)) + 2 * pair;
+  __nv_bfloat16* to = RowOf(view, LocateRow(row, heads, tokens)) + 2 * pair;
   to[0] = __float2bfloat16(radius * cosine);
   to[1] = __float2bfloat16(radius * sine);
 }
@@ -100,7 +100,7 @@ __global__ void AttendRow(AttentionCall call,
   __shared__ int keys_of_step[kThreads];
   const int dim = call.shape.head_dim;
   const auto thread = static_cast<int>(threadIdx.x);
-  const Place place = PlaceOf(rows[blockIdx.x], call.shape.heads, call.shape.q_tokens);
+  const RowLocation place = LocateRow(rows[blockIdx.x], call.shape.heads, call.shape.q_tokens);
   if (thread < dim) q[thread] = static_cast<double>(__bfloat162float(RowOf(call.q, place)[thread]));
   const std::int64_t q_blocks = (call.shape.q_tokens + q_block - 1) / q_block;
   const std::int64_t tile =

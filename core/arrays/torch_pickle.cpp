@@ -55,9 +55,9 @@ constexpr std::array<std::string_view, 10> kDtypes{"torch.bool",
                                                    "torch.float32",
                                                    "torch.float64"};
 
-class Machine {
+class Unpickler {
  public:
-  Machine(std::string_view pickle, const std::string& origin) : in_(pickle), origin_(origin) {}
+  Unpickler(std::string_view pickle, const std::string& origin) : in_(pickle), origin_(origin) {}
 
   /// Runs to STOP and returns the object.
   Object Run() && {
@@ -451,7 +451,7 @@ class Machine {
 }  // namespace
 
 Object Run(std::string_view pickle, const std::string& origin) {
-  return Machine(pickle, origin).Run();
+  return Unpickler(pickle, origin).Run();
 }
 
 }  // namespace dbsp::pickle

@@ -9,7 +9,7 @@
 namespace dbsp::planner {
 
 /// Half of the last change is added. Of the gains tried on the measured SpargeAttn counts this was
-/// the best (docs/planner.md); loads drift in one direction for several steps there.
+/// the best (docs/results/planner.md); loads drift in one direction for several steps there.
 inline constexpr double kDriftGain = 0.5;
 
 /// max(1, now + gain * (now - before)), rounded; 0 if both counts are 0.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers that db-SP's own functions gave. docs/planner.md holds the same tables.
+// Numbers that db-SP's own functions gave. docs/results/planner.md holds the same tables.
 #include <gtest/gtest.h>
 
 #include <algorithm>
