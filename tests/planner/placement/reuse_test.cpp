@@ -158,7 +158,8 @@ TEST(ReuseRuleTest, TheFirstStepMakesAPlanAndTheNumberOfPlansIsLimited) {
   EXPECT_EQ(rule.plans(), 2);
 }
 
-/// The rule with the price in docs/results/planner.md, on the layers that were not used to choose it.
+/// The rule with the price in docs/results/planner.md, on the layers that were not used to choose
+/// it.
 TEST(ReuseRuleTest, TenPlansOfThirtyKeepTheMeasuredCountsBalanced) {
   const auto path = testing::SharedData("wan14b_sparge_density/head_density_30x40x40.npy");
   if (path.empty()) GTEST_SKIP() << testing::kNoSharedData;
