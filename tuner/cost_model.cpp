@@ -242,8 +242,8 @@ std::vector<std::string> FittedCosts::Remarks() const {
   }
   beside_all_to_all_->AddRemarks(profile_command_, remarks);
   beside_hop_->AddRemarks(profile_command_, remarks);
-  if (copy_outside_) remarks.push_back("pack: sizes outside the measured range were priced");
-  if (merge_outside_) remarks.push_back("merge: sizes outside the measured range were priced");
+  if (copy_outside_) remarks.emplace_back("pack: sizes outside the measured range were priced");
+  if (merge_outside_) remarks.emplace_back("merge: sizes outside the measured range were priced");
   return remarks;
 }
 
