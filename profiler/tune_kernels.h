@@ -29,7 +29,7 @@ struct TuneTarget {
   int arch = 0;  ///< compute capability, 90 for 9.0; 0 for a CPU
   int sm_count = 1;
   int shared_bytes = 0;  ///< most shared memory of a thread block
-  /// Why the device cannot run a kernel at all; nothing when it can.
+  /// Returns the reason why the device cannot run a kernel, or nothing if it can.
   std::function<std::optional<std::string>(const KernelVariant&)> refused =
       [](const KernelVariant&) { return std::nullopt; };
 };

@@ -36,7 +36,7 @@ class ChildProcess {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   /// How the child ended: "ended with exit code 3", "was killed by signal 9 (Killed)". Returns
-  /// nothing while it runs. Reaps a child that has ended.
+  /// nothing while the child runs. Calls waitpid, so that an ended child leaves no zombie process.
   [[nodiscard]] std::optional<std::string> Ended();
   /// Waits until the child ends or the deadline passes; returns as Ended().
   [[nodiscard]] std::optional<std::string> WaitFor(std::int64_t deadline_ns);

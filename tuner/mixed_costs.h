@@ -44,7 +44,7 @@ class MixedCosts : public planner::Costs {
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override {
     return cluster_.BandwidthBoundNs(bytes);
   }
-  /// The less certain of the two sources, which is the cluster.
+  /// Source of the exchange costs, because published figures are less certain than measurements.
   [[nodiscard]] CostSource source() const override { return cluster_.source(); }
 
   /// One sentence on the exchanges.

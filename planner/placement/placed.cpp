@@ -25,7 +25,7 @@ std::vector<int> HomeRanks(int blocks, int block_tokens, const HomeLayout& home)
 
 // Sensitivity of the constants below: mean and worst traffic of the busiest rank over that of
 // ulysses, over the six traffic rows of bench/planner_vs_dbsp. With these values: 0.983, 1.125.
-// "Half" and "double" are of the value, and of the excess over 1 for thresholds above 1.
+// "Half" and "double" multiply the value itself, but for a threshold above 1 its excess over 1.
 
 /// The search by heads is skipped, or ends, once the busiest rank's traffic is at most this ratio
 /// of an even share of ulysses' traffic.

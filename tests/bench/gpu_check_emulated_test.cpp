@@ -139,8 +139,8 @@ TEST(GpuCheckEmulatedTest, ServeAnswersRequestsAndWritesMasks) {
   EXPECT_EQ(answers[4]["error"], "request 'sing': expected a number");
 }
 
-/// A whole run as on a machine with a GPU, with tiny shapes: the script finds the driver, every
-/// part runs and writes results, and the table at the end gives the status of each part.
+/// Runs scripts/gpu-check with tiny shapes on emulated GPUs. The script finds the driver, every part
+/// runs and writes results, and the table at the end gives the status of each part.
 TEST(GpuCheckEmulatedTest, TheScriptRunsEveryPartAndPrintsTheirStatus) {
   const TemporaryFolder folder;
   // This compute-sanitizer only runs the program, to test how the script calls it.
