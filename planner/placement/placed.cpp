@@ -101,7 +101,8 @@ Placement NewPlacement(const PlacedLayer& layer,
 /// Heads of the busiest rank of ulysses beyond an even share.
 double HeadsBeyondEven(const PlacedLayer& layer) {
   const int heads = layer.loads.heads;
-  return (heads + layer.ranks - 1) / layer.ranks - static_cast<double>(heads) / layer.ranks;
+  const int most = (heads + layer.ranks - 1) / layer.ranks;
+  return most - static_cast<double>(heads) / layer.ranks;
 }
 
 /// Heads whose rows all stay at home, and their load there; empty, or [heads] and [ranks].

@@ -47,8 +47,8 @@ class ProcessGroup {
   void Send(int to, const Json& message);
   /// Removes and returns the oldest message of `from`.
   /// what    completes the error message "did not answer within 60 s: ..."
-  /// errors  Error{kMeasurement} if any rank has disconnected, or if `from` sends nothing before the
-  ///         deadline. After a missed deadline the group cannot be used any more
+  /// errors  Error{kMeasurement} if any rank has disconnected, or if `from` sends nothing before
+  ///         the deadline. After a missed deadline every later Receive() fails, too
   [[nodiscard]] Json Receive(int from, std::int64_t deadline_ns, const std::string& what);
   /// Waits until data from `from` arrives, its connection closes, or `longest_ns` have passed.
   void WaitFor(int from, std::int64_t longest_ns);

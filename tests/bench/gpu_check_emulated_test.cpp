@@ -55,6 +55,11 @@ std::vector<Json> Lines(const TemporaryFolder& folder, const std::string& part) 
   return lines;
 }
 
+std::string PathVariable() {
+  const char* path = std::getenv("PATH");
+  return path == nullptr ? "" : path;
+}
+
 TEST(GpuCheckEmulatedTest, SmallCasesOfKernelsAreRight) {
   const TemporaryFolder folder;
   const ToolResult run = GpuCheck("small --filter .block64x64.d64", folder);
@@ -139,8 +144,8 @@ TEST(GpuCheckEmulatedTest, ServeAnswersRequestsAndWritesMasks) {
   EXPECT_EQ(answers[4]["error"], "request 'sing': expected a number");
 }
 
-/// Runs scripts/gpu-check with tiny shapes on emulated GPUs. The script finds the driver, every part
-/// runs and writes results, and the table at the end gives the status of each part.
+/// Runs scripts/gpu-check with tiny shapes on emulated GPUs. The script finds the driver, every
+/// part runs and writes results, and the table at the end gives the status of each part.
 TEST(GpuCheckEmulatedTest, TheScriptRunsEveryPartAndPrintsTheirStatus) {
   const TemporaryFolder folder;
   // This compute-sanitizer only runs the program, to test how the script calls it.
@@ -149,8 +154,7 @@ TEST(GpuCheckEmulatedTest, TheScriptRunsEveryPartAndPrintsTheirStatus) {
                               "exec \"$@\"\n";
   std::filesystem::permissions(sanitizer, std::filesystem::perms::owner_all);
   const EnvironmentVariable libraries = dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
-  const EnvironmentVariable path("PATH",
-                                 folder.path().string() + ":" + std::string(std::getenv("PATH")));
+  const EnvironmentVariable path("PATH", folder.path().string() + ":" + PathVariable());
   const ToolResult run = RunCommand(
       DBSP_SOURCE_DIR "/scripts/gpu-check kernels repeat speed sanitizer curve --smoke --bin " +
       std::string(kFolder) + " --out " + (folder / "out").string());

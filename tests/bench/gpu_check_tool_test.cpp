@@ -17,8 +17,8 @@ namespace {
 using dbsp::testing::RunTool;
 using ::testing::HasSubstr;
 
-// The tests use the driver of tests/runtime/fake_vendor, which reports no device. They therefore see
-// no GPU, even on a machine that has one.
+// The tests use the driver of tests/runtime/fake_vendor, which reports no device. They therefore
+// see no GPU, even on a machine that has one.
 class GpuCheckToolTest : public ::testing::Test {
   dbsp::testing::EnvironmentVariable path_ =
       dbsp::testing::LibrariesFrom(dbsp::testing::kFakeLibraries);
