@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/workload_cells.h"
 #include "planner/workload/rules/rule.h"
 
 namespace dbsp::planner {
@@ -14,7 +15,12 @@ constexpr std::int64_t kMaxBlocks = (1LL << 32) - 1;
 
 class RuleSource : public MaskSource {
  public:
-  explicit RuleSource(const Workload& workload) : workload_(workload) {
+  explicit RuleSource(const Workload& workload) : layers_(workload.model.layers) {
+    const std::string problem = SizeProblem(workload.model);
+    if (!problem.empty()) {
+      Fail(ErrorCode::kInvalidArgument, "workload '{}': {}", workload.model.name, problem);
+    }
+    rule_of_ = RuleIndices(workload);
     const RuleContext context{workload.model, workload.block, workload.directory};
     const AttentionShape shape = workload.shape();
     if (static_cast<std::int64_t>(shape.q_blocks()) * shape.k_blocks() > kMaxBlocks) {
@@ -46,10 +52,13 @@ class RuleSource : public MaskSource {
 
  private:
   [[nodiscard]] std::size_t Index(int step, int layer) const {
-    return static_cast<std::size_t>(&workload_.RuleAt(step, layer) - workload_.rules.data());
+    const int rule = rule_of_.at(static_cast<std::size_t>(step) * layers_ + layer);
+    if (rule >= 0) return static_cast<std::size_t>(rule);
+    Fail(ErrorCode::kInvalidArgument, "no mask rule for step {}, layer {}", step, layer);
   }
 
-  Workload workload_;
+  std::size_t layers_;
+  std::vector<int> rule_of_;  ///< [steps * layers]
   std::vector<std::unique_ptr<RuleMasks>> masks_;
 };
 
