@@ -22,15 +22,7 @@ class RuleSource : public MaskSource {
     }
     rule_of_ = RuleIndices(workload);
     const RuleContext context{workload.model, workload.block, workload.directory};
-    const AttentionShape shape = workload.shape();
-    if (static_cast<std::int64_t>(shape.q_blocks()) * shape.k_blocks() > kMaxBlocks) {
-      Fail(ErrorCode::kInvalidArgument,
-           "workload '{}': {} x {} blocks per head, at most {} in all; use larger blocks",
-           workload.model.name,
-           shape.q_blocks(),
-           shape.k_blocks(),
-           kMaxBlocks);
-    }
+    RequireBlockLimit(workload);
     for (const MaskRule& rule : workload.rules) {
       masks_.push_back(FindRule(rule.rule).Open(context, rule));
     }
@@ -75,6 +67,17 @@ std::vector<std::int64_t> MaskSource::ActiveBlocksAt(int step, int layer) {
 }
 
 std::vector<std::string> MaskSource::Describe(std::size_t /*rule*/) const { return {}; }
+
+void RequireBlockLimit(const Workload& workload) {
+  const AttentionShape shape = workload.shape();
+  if (static_cast<std::int64_t>(shape.q_blocks()) * shape.k_blocks() <= kMaxBlocks) return;
+  Fail(ErrorCode::kInvalidArgument,
+       "workload '{}': {} x {} blocks per head, at most {} in all; use larger blocks",
+       workload.model.name,
+       shape.q_blocks(),
+       shape.k_blocks(),
+       kMaxBlocks);
+}
 
 bool PositionsAreReal(const MaskRule& rule) { return FindRule(rule.rule).PositionsAreReal(); }
 

@@ -35,6 +35,9 @@ class MaskSource {
 
 [[nodiscard]] std::unique_ptr<MaskSource> OpenMasks(const Workload& workload);
 
+/// errors  Error{kInvalidArgument} if a mask has more blocks than 2^32 - 1
+void RequireBlockLimit(const Workload& workload);
+
 /// False if only the counts of the rule's masks are real and their block positions come from a seed
 /// (random, vsa, density). requires a rule from ApplyMaskFlag or ReadWorkload. errors
 /// Error{kInvalidArgument} with the nearest known rule
