@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
+#include <unordered_map>
 #include <utility>
 
 #include "core/workload_cells.h"
@@ -76,7 +76,7 @@ Census TakeCensus(const Workload& workload, MaskSource& source) {
   const AttentionShape shape = workload.shape();
   const double blocks = static_cast<double>(shape.q_blocks()) * shape.k_blocks();
   const std::vector<int> rule_of = RuleIndices(workload);
-  std::map<std::string, CellCensus> known;  // by key
+  std::unordered_map<std::string, CellCensus> known;  // by key
   std::size_t at = 0;
   for (int step = 0; step < workload.model.steps; ++step) {
     for (int layer = 0; layer < workload.model.layers; ++layer, ++at) {

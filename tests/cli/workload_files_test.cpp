@@ -304,5 +304,75 @@ TEST_F(WorkloadFilesTest, HugeWorkloadsAreRefused) {
   EXPECT_EQ(info(workload("1024", R"({"rule": "dense", "options": {}})")).exit_code, 0);
 }
 
+/// Exit 2 with one line and no file, or a file that info reads. Two numbers are valid for some
+/// flags.
+TEST_F(WorkloadFilesTest, HostileNumbersInEveryFlag) {
+  const std::vector<std::string> numbers{"-9223372036854775808",
+                                         "-1",
+                                         "0",
+                                         "2147483647",
+                                         "2147483648",
+                                         "4294967296",
+                                         "9007199254740992",
+                                         "9223372036854775807",
+                                         "18446744073709551616",
+                                         "1.5",
+                                         "1e300",
+                                         "1",
+                                         "1048576"};
+  const auto check = [&](const std::string& flag, const std::string& value) {
+    SCOPED_TRACE(flag + " " + value);
+    std::filesystem::remove(Output());
+    std::vector<std::string> arguments{"make", flag + "=" + value, "-o", Output()};
+    if (flag != "--heads") arguments.insert(arguments.end(), {"--heads", "2"});
+    if (flag != "--tokens" && flag != "--grid") {
+      arguments.insert(arguments.end(), {"--tokens", "640"});
+    }
+    const ToolResult made = RunTool("dbsp-workload", arguments);
+    if (made.exit_code == 0) {
+      EXPECT_EQ(RunTool("dbsp-workload", {"info", Output()}).exit_code, 0);
+      return true;
+    }
+    EXPECT_EQ(made.exit_code, 2) << made.err;
+    EXPECT_EQ(std::count(made.err.begin(), made.err.end(), '\n'), 1) << made.err;
+    EXPECT_FALSE(std::filesystem::exists(Output()));
+    return false;
+  };
+  int accepted = 0;
+  for (const std::string& number : numbers) {
+    for (const char* flag : {"--layers",
+                             "--heads",
+                             "--head-dim",
+                             "--tokens",
+                             "--text-tokens",
+                             "--steps",
+                             "--passes"}) {
+      accepted += check(flag, number) ? 1 : 0;
+    }
+    for (const std::string& sides : {number + ",1,1", "1," + number + ",8", "8,8," + number}) {
+      accepted += check("--grid", sides) ? 1 : 0;
+    }
+    for (const std::string& sides : {number + "x64", "64x" + number}) {
+      accepted += check("--block", sides) ? 1 : 0;
+    }
+  }
+  EXPECT_GT(accepted, 10);
+  EXPECT_FALSE(check("--grid", "1048576,1048576,1048576"));
+  EXPECT_EQ(RunTool("dbsp-workload",
+                    {"make",
+                     "--heads",
+                     "1",
+                     "--tokens",
+                     "64",
+                     "--steps",
+                     "1048576",
+                     "--layers",
+                     "1048576",
+                     "-o",
+                     Output()})
+                .exit_code,
+            2);
+}
+
 }  // namespace
 }  // namespace dbsp::testing

@@ -10,8 +10,8 @@
 namespace dbsp::planner {
 namespace {
 
-/// Most token columns that making a mask looks at: about 10 s.
-constexpr double kMaxColumns = 1LL << 33;
+/// Largest cost of making a mask, which is about 10 s.
+constexpr double kMaxCost = 1LL << 33;
 
 /// Every pair of frames is placed block by block. Many frames of few tokens would take hours.
 /// errors  Error{kInvalidArgument}
@@ -19,7 +19,8 @@ void RequireFewPairs(const ModelShape& model, int block) {
   const double frame_tokens = static_cast<double>(model.grid.height) * model.grid.width;
   const double blocks = std::ceil(frame_tokens / block);
   const double pairs = blocks * model.grid.frames * blocks * model.grid.frames;
-  if (pairs * std::min<double>(block, frame_tokens) <= kMaxColumns) return;
+  constexpr double kPairCost = 32;  // of a pair, in token columns
+  if (pairs * (kPairCost + std::min<double>(block, frame_tokens)) <= kMaxCost) return;
   Fail(ErrorCode::kInvalidArgument,
        "mask rule 'radial': {} frames of {} tokens in blocks of {} are too many pairs of blocks "
        "({:g}); use fewer frames or larger blocks (block=)",
