@@ -68,6 +68,7 @@ TEST(MaskFlagTest, ValuesOutOfRangeAreRefused) {
                            "sta:window=3x3",
                            "sta:window=3x3x0",
                            "sta:window=3x3x3,file=x.json",
+                           "sta:window=1x1x1,tiles=1x2x2",
                            "dense:x=1",
                            ""}) {
     EXPECT_THAT(ErrorOf(flag), testing::Not("no error")) << flag;
