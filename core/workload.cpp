@@ -116,7 +116,7 @@ const MaskAssignment* FindAssignment(const Workload& workload, int step, int lay
 
 /// Requires a rule for every (step, layer).
 void RequireCover(const Workload& workload, const JsonView& assignments) {
-  const std::vector<int> rules = RuleIndices(workload);
+  const std::vector<int> rules = RuleIndices(workload.model, workload.assignments);
   const auto open = std::find(rules.begin(), rules.end(), -1);
   if (open == rules.end()) return;
   const std::int64_t cell = open - rules.begin();

@@ -60,16 +60,14 @@ std::string SizeProblem(const ModelShape& model) {
   return "";
 }
 
-std::vector<int> RuleIndices(const Workload& workload) {
-  const int steps = workload.model.steps;
-  const int layers = workload.model.layers;
+std::vector<int> LastCovers(int steps, int layers, const std::vector<CellRange>& ranges) {
   const bool by_layer = layers < steps;  // lines run along the longer axis
   const int lines = std::min(steps, layers);
   std::vector<OpenCells> open(lines, OpenCells(std::max(steps, layers)));
   std::int64_t left = static_cast<std::int64_t>(steps) * layers;
   std::vector<int> indices(static_cast<std::size_t>(left), -1);
-  // From the last assignment to the first, each one fills the cells that are still open.
-  for (auto a = workload.assignments.rbegin(); a != workload.assignments.rend() && left > 0; ++a) {
+  // From the last range to the first, each one fills the cells that are still open.
+  for (auto a = ranges.rbegin(); a != ranges.rend() && left > 0; ++a) {
     const int line_begin = by_layer ? a->layer_begin : a->step_begin;
     const int line_end = std::min(by_layer ? a->layer_end : a->step_end, lines);
     const int begin = by_layer ? a->step_begin : a->layer_begin;

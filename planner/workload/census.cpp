@@ -75,7 +75,7 @@ Census TakeCensus(const Workload& workload, MaskSource& source) {
   census.layers.resize(workload.model.layers);
   const AttentionShape shape = workload.shape();
   const double blocks = static_cast<double>(shape.q_blocks()) * shape.k_blocks();
-  const std::vector<int> rule_of = RuleIndices(workload);
+  const std::vector<int> rule_of = RuleIndices(workload.model, workload.assignments);
   std::unordered_map<std::string, CellCensus> known;  // by key
   std::size_t at = 0;
   for (int step = 0; step < workload.model.steps; ++step) {

@@ -20,7 +20,7 @@ class RuleSource : public MaskSource {
     if (!problem.empty()) {
       Fail(ErrorCode::kInvalidArgument, "workload '{}': {}", workload.model.name, problem);
     }
-    rule_of_ = RuleIndices(workload);
+    rule_of_ = RuleIndices(workload.model, workload.assignments);
     const RuleContext context{workload.model, workload.block, workload.directory};
     RequireBlockLimit(workload);
     for (const MaskRule& rule : workload.rules) {

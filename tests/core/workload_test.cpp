@@ -131,7 +131,7 @@ TEST(WorkloadTest, RulesOfCellsAreThoseOfTheLastAssignmentsOnWideAndTallGrids) {
                                       std::min(step + 1 + i % 4, steps),
                                       layer,
                                       std::min(layer + 1 + i % 3, layers)});
-      const std::vector<int> indices = RuleIndices(workload);
+      const std::vector<int> indices = RuleIndices(workload.model, workload.assignments);
       for (int s = 0; s < steps; ++s) {
         for (int l = 0; l < layers; ++l) {
           const int index = indices[static_cast<std::size_t>(s) * layers + l];
