@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/workload_cells.h"
 
 namespace dbsp {
 namespace {
@@ -15,8 +16,8 @@ constexpr const char* kSchema = "dbsp.workload/1";
 constexpr int kIndent = 1;
 // Upper bounds. Products of sizes fit in 64 bits and block indices in an int.
 constexpr std::int64_t kMaxCount = 1 << 20;
-constexpr std::int64_t kMaxTokens = 1LL << 30;
 constexpr std::int64_t kMaxRules = 1 << 16;
+constexpr std::size_t kMaxAssignments = 1 << 16;
 
 int IntOf(const JsonView& view, std::int64_t low, std::int64_t high) {
   return static_cast<int>(view.Int(low, high));
@@ -33,7 +34,7 @@ std::vector<int> IntsOf(const JsonView& view,
   return values;
 }
 
-ModelShape ModelFromJson(const JsonView& view) {
+ModelShape ModelFromJson(const JsonView& view, const std::string& origin) {
   view.RefuseOtherKeys(
       {"name", "layers", "heads", "head_dim", "grid", "text_tokens", "steps", "passes"});
   ModelShape model;
@@ -46,8 +47,8 @@ ModelShape ModelFromJson(const JsonView& view) {
   model.text_tokens = view["text_tokens"].Int(0, kMaxTokens);
   model.steps = IntOf(view["steps"], 1, kMaxCount);
   model.passes = IntOf(view["passes"], 1, 2);
-  const bool too_many = model.grid.tokens() > kMaxTokens || model.tokens() > kMaxTokens;
-  if (too_many) view["grid"].Wrong(fmt::format("at most {} tokens", kMaxTokens));
+  const std::string problem = SizeProblem(model);
+  if (!problem.empty()) Fail(ErrorCode::kCorruptInput, "{}: key 'model': {}", origin, problem);
   return model;
 }
 
@@ -113,27 +114,14 @@ const MaskAssignment* FindAssignment(const Workload& workload, int step, int lay
   return found == all.rend() ? nullptr : &*found;
 }
 
-/// Requires a rule for every (step, layer). The rule changes only where an assignment begins or
-/// ends, so only those cells are checked.
+/// Requires a rule for every (step, layer).
 void RequireCover(const Workload& workload, const JsonView& assignments) {
-  std::vector<int> steps{0};
-  std::vector<int> layers{0};
-  for (const MaskAssignment& assignment : workload.assignments) {
-    for (const int step : {assignment.step_begin, assignment.step_end}) steps.push_back(step);
-    for (const int layer : {assignment.layer_begin, assignment.layer_end}) layers.push_back(layer);
-  }
-  for (std::vector<int>* cuts : {&steps, &layers}) {
-    std::sort(cuts->begin(), cuts->end());
-    cuts->erase(std::unique(cuts->begin(), cuts->end()), cuts->end());
-  }
-  for (const int step : steps) {
-    for (const int layer : layers) {
-      if (step >= workload.model.steps || layer >= workload.model.layers) continue;
-      if (FindAssignment(workload, step, layer) == nullptr) {
-        assignments.Wrong(fmt::format("a rule for step {}, layer {}", step, layer));
-      }
-    }
-  }
+  const std::vector<int> rules = RuleIndices(workload.model, workload.assignments);
+  const auto open = std::find(rules.begin(), rules.end(), -1);
+  if (open == rules.end()) return;
+  const std::int64_t cell = open - rules.begin();
+  assignments.Wrong(fmt::format(
+      "a rule for step {}, layer {}", cell / workload.model.layers, cell % workload.model.layers));
 }
 
 }  // namespace
@@ -172,7 +160,7 @@ Workload WorkloadFromJson(std::string_view text, const std::string& origin) {
   view.RequireSchema(kSchema);
   view.RefuseOtherKeys({"schema", "model", "block", "rules", "assignments"});
   Workload workload;
-  workload.model = ModelFromJson(view["model"]);
+  workload.model = ModelFromJson(view["model"], origin);
   const std::vector<int> block = IntsOf(view["block"], 2, 1, kMaxCount);
   workload.block = {block[0], block[1]};
   const JsonView rules = view["rules"];
@@ -180,10 +168,14 @@ Workload WorkloadFromJson(std::string_view text, const std::string& origin) {
     rules.Wrong(fmt::format("1 to {} mask rules", kMaxRules));
   }
   for (const JsonView& rule : rules.Items()) workload.rules.push_back(RuleFromJson(rule));
-  for (const JsonView& item : view["assignments"].Items()) {
+  const JsonView assignments = view["assignments"];
+  if (assignments.size() > kMaxAssignments) {
+    assignments.Wrong(fmt::format("at most {} assignments", kMaxAssignments));
+  }
+  for (const JsonView& item : assignments.Items()) {
     workload.assignments.push_back(AssignmentFromJson(item, workload));
   }
-  RequireCover(workload, view["assignments"]);
+  RequireCover(workload, assignments);
   return workload;
 }
 

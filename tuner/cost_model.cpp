@@ -2,6 +2,7 @@
 #include "tuner/cost_model.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +10,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/group_sizes.h"
 #include "core/suggest.h"
 #include "tuner/trial_selection.h"
 
@@ -50,7 +52,8 @@ Curve LocalCurve(const TrialSelection& selection,
 FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
                          std::span<const db::StoredEnvironment> environments,
                          const FitRequest& request)
-    : allow_scaled_(request.allow_scaled), profile_command_(request.profile_command) {
+    : allow_scaled_(request.allow_scaled),
+      profile_command_{request.profile_command, request.profile_without_ranks, request.ranks} {
   const TrialSelection selection =
       SelectTrials(trials, environments, request.device, request.database, request.profile_command);
   device_ = selection.device;
@@ -138,7 +141,7 @@ Estimate FittedCosts::Copy(std::int64_t bytes) const {
 Estimate FittedCosts::Merge(std::int64_t rows, int head_dim) const {
   if (rows <= 0) return {};
   if (merge_.empty()) {
-    Fail(ErrorCode::kNotFound, "no trial of merge; measure: {}", profile_command_);
+    Fail(ErrorCode::kNotFound, "no trial of merge; measure: {}", profile_command_.text);
   }
   const auto size = static_cast<double>(rows);
   if (!merge_.Covers(size)) merge_outside_ = true;
@@ -177,9 +180,9 @@ Estimate FittedCosts::Exchange(const RankCurves& curves,
          ranks,
          hosts > 1 ? fmt::format(" on {} hosts", hosts) : "",
          Measured(curves),
-         profile_command_);
+         profile_command_.For({ranks}, MeasuredSizes(std::max(profile_command_.ranks, 1)), ""));
   }
-  curves.between = true;
+  curves.between.Add(ranks);
   double ns = 0;
   double half = kBetweenRanksHalf;
   if (bracketed) {
@@ -229,15 +232,16 @@ std::vector<std::string> FittedCosts::Remarks() const {
                       "of the range and a wider interval",
                       curves->op));
     }
-    if (curves->between) {
-      remarks.push_back(
-          fmt::format("{}: a rank count that was not measured was priced (measured: {}), with an "
-                      "interval wider "
-                      "by {:.0f}% or more; measure: {}",
-                      curves->op,
-                      Measured(*curves),
-                      100 * kBetweenRanksHalf,
-                      profile_command_));
+    const std::vector<int> between = curves->between.Sorted();
+    if (!between.empty()) {
+      remarks.push_back(fmt::format(
+          "{}: a rank count that was not measured was priced (measured: {}): {}, with an interval "
+          "wider by {:.0f}% or more; measure: {}",
+          curves->op,
+          Measured(*curves),
+          fmt::join(between, ", "),
+          100 * kBetweenRanksHalf,
+          profile_command_.For(between, MeasuredSizes(std::max(profile_command_.ranks, 1)), "")));
     }
   }
   beside_all_to_all_->AddRemarks(profile_command_, remarks);

@@ -81,7 +81,7 @@ class FittedCosts : public planner::Costs {
   std::optional<OverlapSlowdownFit> beside_all_to_all_;
   std::optional<OverlapSlowdownFit> beside_hop_;
   bool allow_scaled_ = false;
-  std::string profile_command_;
+  ProfileCommand profile_command_;
   std::vector<std::string> remarks_;
   mutable std::atomic<bool> copy_outside_{false};
   mutable std::atomic<bool> merge_outside_{false};

@@ -27,6 +27,8 @@ struct FitRequest {
   /// hosts as its ranks are on. 0: what was measured on the fewest hosts.
   int ranks_per_node = 0;
   std::string profile_command;  ///< command that adds missing measurements, for messages
+  std::string profile_without_ranks;  ///< the same without --ranks; "" if it is not known
+  int ranks = 0;  ///< of the plan, for messages
 };
 
 }  // namespace dbsp::tuner

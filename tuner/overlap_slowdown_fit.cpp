@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/group_sizes.h"
 #include "core/statistics.h"
 
 namespace dbsp::tuner {
@@ -67,7 +68,7 @@ OverlapSlowdownFit::OverlapSlowdownFit(const TrialSelection& selection, planner:
 
 OverlapSlowdownEstimate OverlapSlowdownFit::At(int ranks) const {
   if (by_ranks_.empty()) {
-    unmeasured_ = true;
+    unmeasured_.Add(ranks);
     return {{1, 1, kMaxUnmeasured}, {1, 1, kMaxUnmeasured}};
   }
   const auto distance = [ranks](const auto& entry) {
@@ -79,11 +80,11 @@ OverlapSlowdownEstimate OverlapSlowdownFit::At(int ranks) const {
       });
   const OverlapSlowdownEstimate& slowdown = nearest->second.slowdown;
   if (nearest->first == ranks) return slowdown;
-  other_ranks_ = true;
+  other_ranks_.Add(ranks);
   return {Widened(slowdown.attention), Widened(slowdown.exchange)};
 }
 
-void OverlapSlowdownFit::AddRemarks(const std::string& profile_command,
+void OverlapSlowdownFit::AddRemarks(const ProfileCommand& profile_command,
                                     std::vector<std::string>& remarks) const {
   for (const auto& [ranks, measured] : by_ranks_) {
     remarks.push_back(
@@ -95,23 +96,24 @@ void OverlapSlowdownFit::AddRemarks(const std::string& profile_command,
                     TextOf(measured.slowdown.exchange),
                     measured.trials));
   }
-  if (unmeasured_) {
+  const std::set<int> groups = GroupSizes(std::max(profile_command.ranks, 1));
+  if (const std::vector<int> unmeasured = unmeasured_.Sorted(); !unmeasured.empty()) {
     remarks.push_back(fmt::format(
         "attention beside {} was not measured; no slowdown is assumed, and at worst the "
-        "time of running one after the other; measure: {} --suite overlap",
+        "time of running one after the other; measure: {}",
         op_,
-        profile_command));
+        profile_command.For(unmeasured, groups, " --suite overlap")));
   }
-  if (other_ranks_) {
+  if (const std::vector<int> others = other_ranks_.Sorted(); !others.empty()) {
     std::vector<int> counts;
     for (const auto& [ranks, measured] : by_ranks_) counts.push_back(ranks);
     remarks.push_back(
         fmt::format("attention beside {} was priced for a rank count that was not measured "
-                    "(measured: {}), as the nearest one with a wider interval; measure: {} --suite "
-                    "overlap",
+                    "(measured: {}): {}, as the nearest one with a wider interval; measure: {}",
                     op_,
                     fmt::join(counts, ", "),
-                    profile_command));
+                    fmt::join(others, ", "),
+                    profile_command.For(others, groups, " --suite overlap")));
   }
 }
 

@@ -3,12 +3,12 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "planner/timeline/costs.h"
+#include "tuner/rank_curves.h"
 #include "tuner/trial_selection.h"
 
 namespace dbsp::tuner {
@@ -31,8 +31,7 @@ class OverlapSlowdownFit {
 
   /// Adds sentences on what was measured and, after pricing, on what was priced without being
   /// measured.
-  /// profile_command  command that adds measurements
-  void AddRemarks(const std::string& profile_command, std::vector<std::string>& remarks) const;
+  void AddRemarks(const ProfileCommand& profile_command, std::vector<std::string>& remarks) const;
 
  private:
   struct Measured {
@@ -41,8 +40,8 @@ class OverlapSlowdownFit {
   };
   std::string op_;
   std::map<int, Measured> by_ranks_;
-  mutable std::atomic<bool> unmeasured_{false};
-  mutable std::atomic<bool> other_ranks_{false};
+  RankSet unmeasured_;  ///< priced without any measurement
+  RankSet other_ranks_;  ///< priced as the nearest measured count
 };
 
 }  // namespace dbsp::tuner

@@ -2,6 +2,7 @@
 #include "tuner/rank_curves.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <set>
 #include <utility>
@@ -18,6 +19,32 @@ std::string OnHosts(int hosts) {
 }
 
 }  // namespace
+
+void RankSet::Add(int ranks) const {
+  const auto word = static_cast<std::size_t>(ranks / kBits);
+  if (ranks < 0 || word >= words_.size()) return;
+  const std::uint64_t bit = std::uint64_t{1} << (ranks % kBits);
+  if ((words_[word].load(std::memory_order_relaxed) & bit) == 0) words_[word].fetch_or(bit);
+}
+
+std::vector<int> RankSet::Sorted() const {
+  std::vector<int> counts;
+  for (int ranks = 0; ranks < static_cast<int>(words_.size()) * kBits; ++ranks) {
+    if (words_[ranks / kBits].load() >> (ranks % kBits) & 1) counts.push_back(ranks);
+  }
+  return counts;
+}
+
+std::string ProfileCommand::For(const std::vector<int>& counts,
+                                const std::set<int>& measured,
+                                const std::string& suffix) const {
+  std::set<int> runs;
+  for (const int count : counts) runs.insert(measured.contains(count) ? ranks : count);
+  if (without_ranks.empty() || runs.empty()) return text + suffix;
+  if (runs.size() == 1) return fmt::format("{} --ranks {}{}", without_ranks, *runs.begin(), suffix);
+  return fmt::format(
+      "for n in {}; do {} --ranks $n{}; done", fmt::join(runs, " "), without_ranks, suffix);
+}
 
 void AddPoint(std::vector<CurvePoint>& points, std::int64_t size, const UsableTrial& trial) {
   if (size > 0) points.push_back({static_cast<double>(size), trial.ns, trial.spread});

@@ -2,8 +2,11 @@
 // Measured time of one kind of exchange over its size, one curve per number of ranks.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +22,33 @@ namespace dbsp::tuner {
 /// requires ranks_per_node >= 1, no rank negative
 [[nodiscard]] int HostsOf(std::span<const int> ranks, int ranks_per_node);
 
+/// Rank counts, added by concurrent readers of costs. threads  safe concurrently
+class RankSet {
+ public:
+  /// Counts above 1024 are not kept.
+  void Add(int ranks) const;
+  [[nodiscard]] std::vector<int> Sorted() const;
+
+ private:
+  static constexpr int kBits = 64;
+  mutable std::array<std::atomic<std::uint64_t>, 1024 / kBits + 1> words_{};
+};
+
+/// The command that adds measurements of rank counts.
+struct ProfileCommand {
+  std::string text;  ///< the whole command, with --ranks
+  std::string without_ranks;  ///< "" if only `text` is known
+  int ranks = 0;
+
+  /// A command after which none of `counts` is unmeasured. Groups of `ranks` are measured by the
+  /// command itself, other counts by the same command with their number.
+  /// measured  the counts that the command itself measures
+  /// suffix    appended to each command: " --suite overlap"
+  [[nodiscard]] std::string For(const std::vector<int>& counts,
+                                const std::set<int>& measured,
+                                const std::string& suffix) const;
+};
+
 /// Curves of one operation by number of hosts and ranks. Hosts are kept apart because links inside
 /// a host and between hosts differ in latency and bandwidth.
 struct RankCurves {
@@ -27,7 +57,7 @@ struct RankCurves {
   std::string op;
   /// As FitRequest::ranks_per_node. With 0 every rank count has one curve, on its fewest hosts.
   int ranks_per_node = 0;
-  mutable std::atomic<bool> between{false};  ///< a rank count that was not measured was priced
+  RankSet between;  ///< rank counts that were priced and not measured
   mutable std::atomic<bool> outside{false};  ///< a size outside the measured range was priced
 
   /// Number of hosts that these ranks are on: by ranks_per_node, else that of the next larger

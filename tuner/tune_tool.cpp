@@ -226,10 +226,11 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   request.allow_scaled = flags.force;
   request.kernels = database.Kernels();
   request.ranks_per_node = flags.ranks_per_node;
-  request.profile_command = fmt::format("dbsp-profile --db {} --workload {} --ranks {}",
-                                        flags.database.string(),
-                                        flags.workload.string(),
-                                        choice.ranks);
+  request.ranks = choice.ranks;
+  request.profile_without_ranks = fmt::format(
+      "dbsp-profile --db {} --workload {}", flags.database.string(), flags.workload.string());
+  request.profile_command =
+      fmt::format("{} --ranks {}", request.profile_without_ranks, choice.ranks);
   choice.fitted = std::make_unique<FittedCosts>(trials, environments, request);
   choice.origin.database_hash = database.MeasurementHash();
   choice.origin.device = choice.fitted->device().device_name;

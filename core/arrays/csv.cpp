@@ -4,207 +4,193 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <optional>
+#include <utility>
 
 #include "core/error.h"
-#include "core/file.h"
 
 namespace dbsp {
 namespace {
 
-constexpr std::string_view kSparsityHeader = "Step,Layer,Head,Sparsity";
+constexpr std::string_view kSpaces = " \t";
+constexpr std::size_t kShownCharacters = 40;
 
-struct Line {
-  std::size_t number;  ///< from 1
-  std::string_view text;
-};
+std::string_view Trimmed(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(kSpaces);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
+}
 
-std::vector<Line> LinesOf(std::string_view text) {
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
-  std::vector<Line> lines;
-  for (std::size_t number = 1; !text.empty(); ++number) {
-    const std::size_t end = text.find('\n');
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (!line.empty()) lines.push_back({number, line});
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return lower;
+}
+
+template <typename T>
+std::optional<T> ParseAll(std::string_view text) {
+  T value{};
+  const auto [stop, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = problem == std::errc() && stop == text.data() + text.size();
+  return whole ? std::optional(value) : std::nullopt;
+}
+
+/// Length of the line ending at the front of `text`: "\r\n", "\n", "\r", or none (0).
+std::size_t LineEnd(std::string_view text) {
+  if (text.starts_with("\r\n")) return 2;
+  return text.starts_with('\n') || text.starts_with('\r') ? 1 : 0;
+}
+
+std::int64_t LinesIn(std::string_view text) {
+  std::int64_t lines = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    lines += text[i] == '\n' || (text[i] == '\r' && text.substr(i, 2) != "\r\n") ? 1 : 0;
   }
   return lines;
 }
 
-std::vector<std::string_view> FieldsOf(std::string_view line) {
-  std::vector<std::string_view> fields;
+/// Takes one cell from the front of `text`, up to the comma or the line's end.
+/// returns  std::nullopt if a quote is not closed
+std::optional<std::string> TakeCell(std::string_view& text) {
+  const std::size_t first = text.find_first_not_of(kSpaces);
+  if (first == std::string_view::npos || text[first] != '"') {
+    const std::size_t end = std::min(text.find_first_of(",\r\n"), text.size());
+    std::string cell(Trimmed(text.substr(0, end)));
+    text.remove_prefix(end);
+    return cell;
+  }
+  text.remove_prefix(first + 1);
+  std::string cell;
   while (true) {
-    const std::size_t comma = line.find(',');
-    std::string_view field = line.substr(0, comma);
-    while (field.starts_with(' ')) field.remove_prefix(1);
-    while (field.ends_with(' ')) field.remove_suffix(1);
-    fields.push_back(field);
-    if (comma == std::string_view::npos) return fields;
-    line.remove_prefix(comma + 1);
+    const std::size_t quote = text.find('"');
+    if (quote == std::string_view::npos) return std::nullopt;
+    cell += text.substr(0, quote);
+    text.remove_prefix(quote + 1);
+    if (!text.starts_with('"')) break;
+    cell += '"';
+    text.remove_prefix(1);
   }
-}
-
-std::optional<double> NumberOf(std::string_view field) {
-  double value = 0;
-  const auto result = std::from_chars(field.data(), field.data() + field.size(), value);
-  const bool whole = result.ec == std::errc() && result.ptr == field.data() + field.size();
-  return whole && std::isfinite(value) ? std::optional(value) : std::nullopt;
-}
-
-std::vector<double> RowOf(const Line& line, std::size_t columns, const std::string& origin) {
-  const auto fields = FieldsOf(line.text);
-  if (fields.size() != columns) {
-    Fail(ErrorCode::kCorruptInput,
-         "{}: line {}, column {}: expected {} columns, found {}",
-         origin,
-         line.number,
-         std::min(fields.size(), columns) + 1,
-         columns,
-         fields.size());
-  }
-  std::vector<double> row;
-  for (std::size_t c = 0; c < fields.size(); ++c) {
-    const auto value = NumberOf(fields[c]);
-    if (!value) {
-      Fail(ErrorCode::kCorruptInput,
-           "{}: line {}, column {}: expected a finite number, found '{}'",
-           origin,
-           line.number,
-           c + 1,
-           fields[c].substr(0, 40));
-    }
-    row.push_back(*value);
-  }
-  return row;
-}
-
-void SetDouble(Array& array, std::int64_t index, double value) {
-  std::memcpy(array.bytes.data() + static_cast<std::size_t>(index) * sizeof(double),
-              &value,
-              sizeof(double));
-}
-
-/// One row of a profile, indices from 0.
-struct Cell {
-  std::size_t line;
-  std::int64_t index[3];
-  double kept;
-};
-
-Cell CellOf(const Line& line, const std::string& origin) {
-  // Far above any model, and small enough that a product of three stays inside 63 bits.
-  constexpr double kMaxIndex = 1 << 20;
-  constexpr const char* kNames[] = {"Step", "Layer", "Head"};
-  const std::vector<double> row = RowOf(line, 4, origin);
-  Cell cell{line.number, {}, row[3]};
-  for (std::size_t c = 0; c < 3; ++c) {
-    const double first = c == 0 ? 1 : 0;
-    if (row[c] < first || row[c] > kMaxIndex || row[c] != std::floor(row[c])) {
-      Fail(ErrorCode::kCorruptInput,
-           "{}: line {}, column {}: {} must be an integer from {}, found {}",
-           origin,
-           line.number,
-           c + 1,
-           kNames[c],
-           first,
-           row[c]);
-    }
-    cell.index[c] = static_cast<std::int64_t>(row[c] - first);
-  }
-  if (cell.kept < 0 || cell.kept > 1) {
-    Fail(ErrorCode::kCorruptInput,
-         "{}: line {}, column 4: the kept fraction must be from 0 to 1, found {}",
-         origin,
-         line.number,
-         cell.kept);
-  }
-  return cell;
+  const std::size_t end = std::min(text.find_first_of(",\r\n"), text.size());
+  cell += Trimmed(text.substr(0, end));  // text behind the closing quote belongs to the cell
+  text.remove_prefix(end);
+  return std::string(Trimmed(cell));
 }
 
 }  // namespace
 
-bool IsSparsityCsv(const std::filesystem::path& path) {
-  const std::string text = ReadFile(path);
-  const auto lines = LinesOf(text);
-  return !lines.empty() && lines.front().text == kSparsityHeader;
-}
-
-Array ReadSparsityCsv(const std::filesystem::path& path) {
-  const std::string origin = path.string();
-  const std::string text = ReadFile(path);
-  const auto lines = LinesOf(text);
-  if (lines.empty() || lines.front().text != kSparsityHeader) {
+CsvReader::CsvReader(std::string_view text, std::string origin)
+    : origin_(std::move(origin)), rest_(text) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (rest_.starts_with(kByteOrderMark)) rest_.remove_prefix(kByteOrderMark.size());
+  if (rest_.starts_with("\xff\xfe") || rest_.starts_with("\xfe\xff")) {
     Fail(ErrorCode::kCorruptInput,
-         "{}: line 1, column 1: expected the heading '{}'",
-         origin,
-         kSparsityHeader);
+         "{}: line 1, column 1: the text is UTF-16; save the table as UTF-8",
+         origin_);
   }
-  std::vector<Cell> cells;
-  std::vector<std::int64_t> shape(3, 0);
-  for (std::size_t i = 1; i < lines.size(); ++i) {
-    cells.push_back(CellOf(lines[i], origin));
-    for (std::size_t d = 0; d < 3; ++d) {
-      shape[d] = std::max(shape[d], cells.back().index[d] + 1);
-    }
-  }
-  const auto expected = ElementCount(shape);
-  // A complete grid has one line per cell, so the memory is proportional to the length of the file.
-  if (cells.empty() || expected > static_cast<std::int64_t>(cells.size())) {
+  if (!ReadRecord()) {
     Fail(ErrorCode::kCorruptInput,
-         "{}: line {}, column 1: the grid of {} steps x {} layers x {} heads needs {} rows, found "
-         "{}",
-         origin,
-         lines.back().number,
-         shape[0],
-         shape[1],
-         shape[2],
-         expected,
-         cells.size());
+         "{}: line 1, column 1: expected a heading with the names of the columns, found nothing",
+         origin_);
   }
-  Array array = MakeArray(ArrayType::kF8, shape);
-  std::vector<bool> seen(expected, false);
-  for (const Cell& cell : cells) {
-    const auto at = (cell.index[0] * shape[1] + cell.index[1]) * shape[2] + cell.index[2];
-    if (seen[at]) {
+  columns_ = std::move(cells_);
+  while (columns_.size() > 1 && columns_.back().empty()) columns_.pop_back();
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    for (std::size_t other = 0; other < c; ++other) {
+      if (columns_[c].empty() || Lower(columns_[c]) != Lower(columns_[other])) continue;
       Fail(ErrorCode::kCorruptInput,
-           "{}: line {}, column 1: step {}, layer {}, head {} appears twice",
-           origin,
-           cell.line,
-           cell.index[0] + 1,
-           cell.index[1],
-           cell.index[2]);
+           "{}: line {}, column {}: '{}' is the name of column {}, too",
+           origin_,
+           line_,
+           c + 1,
+           columns_[c],
+           other + 1);
     }
-    seen[at] = true;
-    SetDouble(array, at, cell.kept);
   }
-  return array;
 }
 
-Array ReadNumericCsv(const std::filesystem::path& path) {
-  const std::string origin = path.string();
-  const std::string text = ReadFile(path);
-  auto lines = LinesOf(text);
-  if (!lines.empty()) {
-    const auto fields = FieldsOf(lines.front().text);
-    const bool heading =
-        std::any_of(fields.begin(), fields.end(), [](auto f) { return !NumberOf(f); });
-    if (heading) lines.erase(lines.begin());
+std::size_t CsvReader::Column(std::string_view name, std::string_view all) const {
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    if (Lower(columns_[c]) == Lower(name)) return c;
   }
-  if (lines.empty()) {
-    Fail(ErrorCode::kCorruptInput, "{}: line 1, column 1: holds no row of numbers", origin);
+  std::string found;
+  for (const std::string& column : columns_) found += (found.empty() ? "" : ",") + column;
+  Fail(ErrorCode::kCorruptInput,
+       "{}: line 1, column {}: no column '{}'; expected a heading with {} in any order, found '{}'",
+       origin_,
+       columns_.size(),
+       name,
+       all,
+       found.substr(0, 2 * kShownCharacters));
+}
+
+bool CsvReader::ReadRecord() {
+  while (!rest_.empty()) {
+    const std::string_view before = rest_;
+    line_ = next_line_;
+    cells_.clear();
+    bool blank = true;
+    while (true) {
+      auto cell = TakeCell(rest_);
+      if (!cell) Wrong(cells_.size(), "a closing quote", before.substr(0, kShownCharacters));
+      blank = blank && cell->empty();
+      cells_.push_back(*std::move(cell));
+      if (!rest_.starts_with(',')) break;
+      rest_.remove_prefix(1);
+    }
+    rest_.remove_prefix(LineEnd(rest_));
+    next_line_ += LinesIn(before.substr(0, before.size() - rest_.size()));
+    if (!blank) return true;
   }
-  const std::size_t columns = FieldsOf(lines.front().text).size();
-  Array array{ArrayType::kF8, {}, {}};
-  for (const Line& line : lines) {
-    const std::vector<double> row = RowOf(line, columns, origin);
-    array.bytes.append(reinterpret_cast<const char*>(row.data()),  // NOLINT: bytes of doubles
-                       row.size() * sizeof(double));
+  return false;
+}
+
+bool CsvReader::Next() {
+  if (!ReadRecord()) return false;
+  while (cells_.size() > columns_.size() && cells_.back().empty()) cells_.pop_back();
+  if (cells_.size() == columns_.size()) return true;
+  Fail(ErrorCode::kCorruptInput,
+       "{}: line {}, column {}: expected {} columns, found {}",
+       origin_,
+       line_,
+       std::min(cells_.size(), columns_.size()) + 1,
+       columns_.size(),
+       cells_.size());
+}
+
+std::int64_t CsvReader::Int(std::size_t column, std::int64_t low, std::int64_t high) const {
+  const std::string& cell = cells_.at(column);
+  auto value = ParseAll<std::int64_t>(cell);
+  if (!value) {
+    constexpr double kExact = 9007199254740992.0;  // doubles up to here are exact integers
+    const auto number = ParseAll<double>(cell);
+    if (number && std::abs(*number) <= kExact && *number == std::floor(*number)) {
+      value = static_cast<std::int64_t>(*number);
+    }
   }
-  array.shape = {static_cast<std::int64_t>(lines.size()), static_cast<std::int64_t>(columns)};
-  return array;
+  if (value && *value >= low && *value <= high) return *value;
+  Wrong(column, fmt::format("an integer from {} to {}", low, high), cell);
+}
+
+double CsvReader::Number(std::size_t column, double low, double high) const {
+  const std::string& cell = cells_.at(column);
+  const auto value = ParseAll<double>(cell);
+  if (value && *value >= low && *value <= high) return *value;  // false for NaN
+  Wrong(column, fmt::format("a number from {} to {}", low, high), cell);
+}
+
+void CsvReader::Wrong(std::size_t column,
+                      const std::string& expected,
+                      std::string_view found) const {
+  const std::string name =
+      column < columns_.size() && !columns_[column].empty() ? " (" + columns_[column] + ")" : "";
+  Fail(ErrorCode::kCorruptInput,
+       "{}: line {}, column {}{}: expected {}, found '{}'",
+       origin_,
+       line_,
+       column + 1,
+       name,
+       expected,
+       found.substr(0, kShownCharacters));
 }
 
 }  // namespace dbsp

@@ -1,28 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers in .csv files. Every error names file, line and column.
+// Tables in .csv files: named columns, one record after the other. Every error names file, line and
+// column.
 #pragma once
 
-#include <filesystem>
-
-#include "core/arrays/array.h"
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace dbsp {
 
-/// A sparsity profile: header `Step,Layer,Head,Sparsity`, one row per head of a complete grid, in
-/// any order. Step counts from 1, Layer and Head from 0. Despite its name the last column is the
-/// density: the fraction of active blocks, 0 to 1.
-/// returns  f8 [steps, layers, heads]
-/// errors   Error{kCorruptInput} "FILE: line L, column C: ..." for a malformed number, a cell that
-///          appears twice, or a missing cell; Error{kNotFound, kIo}
-[[nodiscard]] Array ReadSparsityCsv(const std::filesystem::path& path);
+/// Reads comma-separated text (RFC 4180) with a heading. A byte-order mark, any line ending, blank
+/// lines, quoted cells and spaces around cells are accepted.
+/// owns  nothing: the text must outlive the reader
+class CsvReader {
+ public:
+  /// Reads the heading.
+  /// errors  Error{kCorruptInput} for text without a heading, UTF-16, or two columns of one name
+  CsvReader(std::string_view text, std::string origin);
 
-/// Any table of numbers. A first line with a field that is not a number is a heading and is
-/// skipped. returns  f8 [rows, columns] errors   Error{kCorruptInput} for rows of unequal length,
-/// no rows, or a field that is not a
-///          finite number; Error{kNotFound, kIo}
-[[nodiscard]] Array ReadNumericCsv(const std::filesystem::path& path);
+  /// Position of a column. Names are compared without regard to case.
+  /// errors  Error{kCorruptInput} if there is none; the message lists `all`, the expected columns
+  [[nodiscard]] std::size_t Column(std::string_view name, std::string_view all) const;
+  [[nodiscard]] const std::vector<std::string>& columns() const { return columns_; }
 
-/// Whether the first line is the heading ReadSparsityCsv expects.
-[[nodiscard]] bool IsSparsityCsv(const std::filesystem::path& path);
+  /// Moves to the next record that is not blank. returns false at the end
+  /// errors  Error{kCorruptInput} for a record of another length than the heading
+  bool Next();
+  /// Line on which the record begins, from 1. After the end: the last line.
+  [[nodiscard]] std::int64_t line() const { return line_; }
+
+  /// An integer, also written as 3.0. requires Next(). errors Error{kCorruptInput}
+  [[nodiscard]] std::int64_t Int(std::size_t column, std::int64_t low, std::int64_t high) const;
+  /// A finite number. requires Next(). errors Error{kCorruptInput}
+  [[nodiscard]] double Number(std::size_t column, double low, double high) const;
+
+ private:
+  bool ReadRecord();
+  [[noreturn]] void Wrong(std::size_t column,
+                          const std::string& expected,
+                          std::string_view found) const;
+
+  std::string origin_;
+  std::string_view rest_;
+  std::int64_t next_line_ = 1;
+  std::int64_t line_ = 1;
+  std::vector<std::string> columns_;
+  std::vector<std::string> cells_;
+};
 
 }  // namespace dbsp

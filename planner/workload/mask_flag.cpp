@@ -5,6 +5,8 @@
 
 #include "core/error.h"
 #include "core/suggest.h"
+#include "core/workload_cells.h"
+#include "planner/workload/mask_source.h"
 #include "planner/workload/rules/rule.h"
 
 namespace dbsp::planner {
@@ -43,7 +45,7 @@ ParsedFlag ParseFlag(const std::string& flag) {
 
 /// Removes dense_steps and dense_layers from `options` and returns them. Options that are not given
 /// have the method's values. Numbers above those of the model mean all steps or layers.
-WarmUp TakeWarmUp(const ModelShape& model, ParsedFlag& parsed) {
+WarmUp TakeWarmUp(const ModelShape& model, ParsedFlag& parsed, std::vector<std::string>& notes) {
   const WarmUp method = parsed.type->DefaultWarmUp(model, parsed.options);
   constexpr double kMax = 1 << 20;
   const std::vector<OptionSpec> specs{
@@ -55,8 +57,20 @@ WarmUp TakeWarmUp(const ModelShape& model, ParsedFlag& parsed) {
     if (!node.empty()) given.insert(std::move(node));
   }
   const RuleOptions options(parsed.type->name(), specs, given);
-  return {static_cast<int>(std::min<std::int64_t>(options.Int("dense_steps"), model.steps)),
-          static_cast<int>(std::min<std::int64_t>(options.Int("dense_layers"), model.layers))};
+  const auto take = [&](const char* option, const char* unit, int most) {
+    const std::int64_t count = options.Int(option);
+    if (count > most) {
+      notes.push_back(fmt::format("{}: {}={}{} is more than the {} {} of the model; all are dense",
+                                  parsed.type->name(),
+                                  option,
+                                  count,
+                                  given.contains(option) ? "" : ", the method's own number,",
+                                  most,
+                                  unit));
+    }
+    return static_cast<int>(std::min<std::int64_t>(count, most));
+  };
+  return {take("dense_steps", "steps", model.steps), take("dense_layers", "layers", model.layers)};
 }
 
 /// Refuses options that are neither the rule's own nor dense_steps or dense_layers.
@@ -71,21 +85,57 @@ void RefuseUnknownOptions(const ModelShape& model, const ParsedFlag& parsed) {
   }
 }
 
+/// errors  Error{kInvalidArgument} for a shape beyond the limits of workloads
+void RequireSizes(const Workload& workload) {
+  const std::string problem = SizeProblem(workload.model);
+  if (!problem.empty()) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{}; --steps, --layers, --heads, --grid and --tokens set the sizes",
+         problem);
+  }
+  RequireBlockLimit(workload);
+}
+
+/// Gives the model the grid on which the method computes.
+void PadGrid(const MaskRuleType& type, Workload& workload, std::vector<std::string>& notes) {
+  const Grid grid = workload.model.grid;
+  const Grid padded = type.ComputedGrid(grid);
+  if (padded == grid) return;
+  workload.model.grid = padded;
+  RequireSizes(workload);
+  notes.push_back(
+      fmt::format("{}: the grid {}x{}x{} is padded to whole tiles, {}x{}x{}: {} of {} video tokens "
+                  "are padding, which the method computes and this workload counts",
+                  type.name(),
+                  grid.frames,
+                  grid.height,
+                  grid.width,
+                  padded.frames,
+                  padded.height,
+                  padded.width,
+                  padded.tokens() - grid.tokens(),
+                  padded.tokens()));
+}
+
 }  // namespace
 
 BlockSize DefaultBlock(const std::string& flag, const ModelShape& model) {
   ParsedFlag parsed = ParseFlag(flag);
   RefuseUnknownOptions(model, parsed);
-  TakeWarmUp(model, parsed);
+  std::vector<std::string> notes;
+  TakeWarmUp(model, parsed, notes);
   return parsed.type->DefaultBlock(model, parsed.options);
 }
 
-void ApplyMaskFlag(const std::string& flag, Workload& workload) {
-  const ModelShape& model = workload.model;
+std::vector<std::string> ApplyMaskFlag(const std::string& flag, Workload& workload) {
+  std::vector<std::string> notes;
   ParsedFlag parsed = ParseFlag(flag);
-  RefuseUnknownOptions(model, parsed);
-  const WarmUp warm_up = TakeWarmUp(model, parsed);
-  const RuleContext context{model, workload.block, workload.directory};
+  RefuseUnknownOptions(workload.model, parsed);
+  RequireSizes(workload);
+  PadGrid(*parsed.type, workload, notes);
+  const ModelShape& model = workload.model;
+  const WarmUp warm_up = TakeWarmUp(model, parsed, notes);
+  const RuleContext context{model, workload.block, workload.directory, warm_up, &notes};
   MaskRule rule;
   rule.rule = parsed.type->name();
   rule.options = RuleOptions(rule.rule, parsed.type->Specs(model), parsed.options).text();
@@ -100,6 +150,7 @@ void ApplyMaskFlag(const std::string& flag, Workload& workload) {
   if (dense == 1 && assignments.size() > 1) rules.push_back({"dense", {}, ""});
   workload.rules = std::move(rules);
   workload.assignments = std::move(assignments);
+  return notes;
 }
 
 }  // namespace dbsp::planner

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/workload_cells.h"
 #include "planner/workload/rules/rule.h"
 
 namespace dbsp::planner {
@@ -14,17 +15,14 @@ constexpr std::int64_t kMaxBlocks = (1LL << 32) - 1;
 
 class RuleSource : public MaskSource {
  public:
-  explicit RuleSource(const Workload& workload) : workload_(workload) {
-    const RuleContext context{workload.model, workload.block, workload.directory};
-    const AttentionShape shape = workload.shape();
-    if (static_cast<std::int64_t>(shape.q_blocks()) * shape.k_blocks() > kMaxBlocks) {
-      Fail(ErrorCode::kInvalidArgument,
-           "workload '{}': {} x {} blocks per head, at most {} in all; use larger blocks",
-           workload.model.name,
-           shape.q_blocks(),
-           shape.k_blocks(),
-           kMaxBlocks);
+  explicit RuleSource(const Workload& workload) : layers_(workload.model.layers) {
+    const std::string problem = SizeProblem(workload.model);
+    if (!problem.empty()) {
+      Fail(ErrorCode::kInvalidArgument, "workload '{}': {}", workload.model.name, problem);
     }
+    rule_of_ = RuleIndices(workload.model, workload.assignments);
+    const RuleContext context{workload.model, workload.block, workload.directory};
+    RequireBlockLimit(workload);
     for (const MaskRule& rule : workload.rules) {
       masks_.push_back(FindRule(rule.rule).Open(context, rule));
     }
@@ -44,12 +42,19 @@ class RuleSource : public MaskSource {
     return masks_[Index(step, layer)]->ActiveBlocks(step, layer);
   }
 
- private:
-  [[nodiscard]] std::size_t Index(int step, int layer) const {
-    return static_cast<std::size_t>(&workload_.RuleAt(step, layer) - workload_.rules.data());
+  [[nodiscard]] std::vector<std::string> Describe(std::size_t rule) const override {
+    return masks_.at(rule)->Describe();
   }
 
-  Workload workload_;
+ private:
+  [[nodiscard]] std::size_t Index(int step, int layer) const {
+    const int rule = rule_of_.at(static_cast<std::size_t>(step) * layers_ + layer);
+    if (rule >= 0) return static_cast<std::size_t>(rule);
+    Fail(ErrorCode::kInvalidArgument, "no mask rule for step {}, layer {}", step, layer);
+  }
+
+  std::size_t layers_;
+  std::vector<int> rule_of_;  ///< [steps * layers]
   std::vector<std::unique_ptr<RuleMasks>> masks_;
 };
 
@@ -59,6 +64,19 @@ std::vector<std::int64_t> MaskSource::ActiveBlocksAt(int step, int layer) {
   std::vector<std::int64_t> counts;
   for (const BlockMaskPtr& mask : At(step, layer).head) counts.push_back(mask->Count());
   return counts;
+}
+
+std::vector<std::string> MaskSource::Describe(std::size_t /*rule*/) const { return {}; }
+
+void RequireBlockLimit(const Workload& workload) {
+  const AttentionShape shape = workload.shape();
+  if (static_cast<std::int64_t>(shape.q_blocks()) * shape.k_blocks() <= kMaxBlocks) return;
+  Fail(ErrorCode::kInvalidArgument,
+       "workload '{}': {} x {} blocks per head, at most {} in all; use larger blocks",
+       workload.model.name,
+       shape.q_blocks(),
+       shape.k_blocks(),
+       kMaxBlocks);
 }
 
 bool PositionsAreReal(const MaskRule& rule) { return FindRule(rule.rule).PositionsAreReal(); }

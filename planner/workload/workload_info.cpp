@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-#include <limits>
-#include <map>
-#include <set>
+#include <string>
 #include <vector>
 
 #include "core/cli.h"
@@ -10,6 +7,7 @@
 #include "core/json.h"
 #include "core/units.h"
 #include "core/workload.h"
+#include "planner/workload/census.h"
 #include "planner/workload/mask_source.h"
 #include "planner/workload/workload_tool.h"
 
@@ -17,59 +15,6 @@ namespace dbsp::planner {
 namespace {
 
 constexpr double kTera = 1e12;
-
-/// Density over the (step, layer, head) cells of one rule.
-struct RuleSummary {
-  std::int64_t cells = 0;
-  double low = std::numeric_limits<double>::max();
-  double high = 0;
-  double sum = 0;  ///< over cells and heads
-  std::set<std::string> keys;  ///< keys of cells; cells with equal keys share masks
-  std::int64_t unkeyed = 0;  ///< cells without a key
-};
-
-struct Summary {
-  std::vector<RuleSummary> rules;
-  double active_blocks = 0;  ///< over all cells and heads, one pass
-};
-
-/// Visits every cell. Cells with equal keys are counted once and weighted.
-Summary Summarise(const Workload& workload, MaskSource& source) {
-  Summary summary;
-  summary.rules.resize(workload.rules.size());
-  const AttentionShape shape = workload.shape();
-  const double blocks = static_cast<double>(shape.q_blocks()) * shape.k_blocks();
-  std::map<std::string, std::vector<std::int64_t>> known;
-  for (int step = 0; step < workload.model.steps; ++step) {
-    for (int layer = 0; layer < workload.model.layers; ++layer) {
-      const auto index =
-          static_cast<std::size_t>(&workload.RuleAt(step, layer) - workload.rules.data());
-      RuleSummary& rule = summary.rules[index];
-      const std::string key = source.KeyAt(step, layer);
-      std::vector<std::int64_t> counts;
-      if (const auto found = known.find(key); !key.empty() && found != known.end()) {
-        counts = found->second;
-      } else {
-        counts = source.ActiveBlocksAt(step, layer);
-        if (!key.empty()) known[key] = counts;
-      }
-      ++rule.cells;
-      if (key.empty()) {
-        ++rule.unkeyed;
-      } else {
-        rule.keys.insert(key);
-      }
-      for (const std::int64_t count : counts) {
-        const double density = static_cast<double>(count) / blocks;
-        rule.low = std::min(rule.low, density);
-        rule.high = std::max(rule.high, density);
-        rule.sum += density;
-        summary.active_blocks += static_cast<double>(count);
-      }
-    }
-  }
-  return summary;
-}
 
 std::string RuleText(const MaskRule& rule) {
   std::string text = rule.rule;
@@ -93,7 +38,7 @@ struct Figures {
   double density;
 };
 
-Figures FiguresOf(const Workload& workload, const Summary& summary) {
+Figures FiguresOf(const Workload& workload, const Census& census) {
   const AttentionShape shape = workload.shape();
   const BlockMask one_row(1, shape.k_blocks());
   const double cells = static_cast<double>(workload.model.steps) * workload.model.layers;
@@ -103,31 +48,33 @@ Figures FiguresOf(const Workload& workload, const Summary& summary) {
       workload.model.passes;
   return {static_cast<std::int64_t>(shape.heads) * shape.q_blocks() * one_row.words_per_row() * 8,
           blocks * cells * block_flops,
-          summary.active_blocks * block_flops,
-          summary.active_blocks / (blocks * cells)};
+          census.active_blocks * block_flops,
+          census.active_blocks / (blocks * cells)};
 }
 
-Json RuleJson(const Workload& workload, const Summary& summary, std::size_t index) {
-  const RuleSummary& rule = summary.rules[index];
+Json DensityJson(const DensityRange& density) {
+  if (density.masks == 0) return nullptr;
+  return {{"min", density.low}, {"mean", density.mean()}, {"max", density.high}};
+}
+
+Json RuleJson(const Workload& workload, const Census& census, std::size_t index) {
+  const RuleCensus& rule = census.rules[index];
   Json json = {{"rule", workload.rules[index].rule},
                {"options", Json::object()},
                {"cells", rule.cells},
-               {"distinct_cells", static_cast<std::int64_t>(rule.keys.size()) + rule.unkeyed},
+               {"distinct_cells", rule.distinct_cells},
+               {"dense_cells", rule.dense_cells},
                {"blob_bytes", workload.rules[index].blob.size()},
                {"positions", PositionsAreReal(workload.rules[index]) ? "rule" : "synthetic"},
-               {"density", nullptr}};
+               {"density", DensityJson(rule.density)},
+               {"notes", rule.notes}};
   for (const auto& [name, value] : workload.rules[index].options) json["options"][name] = value;
-  if (rule.cells > 0) {
-    json["density"] = {{"min", rule.low},
-                       {"max", rule.high},
-                       {"mean", rule.sum / static_cast<double>(rule.cells) / workload.model.heads}};
-  }
   return json;
 }
 
-Json InfoJson(const Workload& workload, const Summary& summary) {
+Json InfoJson(const Workload& workload, const Census& census) {
   const AttentionShape shape = workload.shape();
-  const Figures figures = FiguresOf(workload, summary);
+  const Figures figures = FiguresOf(workload, census);
   const ModelShape& model = workload.model;
   Json json = {{"schema", "dbsp.workload_info/1"},
                {"hash", HashOf(workload)},
@@ -145,13 +92,20 @@ Json InfoJson(const Workload& workload, const Summary& summary) {
                {"blocks", {shape.q_blocks(), shape.k_blocks()}},
                {"cells", static_cast<std::int64_t>(model.steps) * model.layers},
                {"density", figures.density},
+               {"dense_cells", census.dense_cells},
+               {"dense_cells_text", DenseCellsText(workload, census)},
                {"mask_bytes_per_cell", figures.mask_bytes_per_cell},
                {"flops", figures.active_flops},
                {"dense_flops", figures.dense_flops},
                {"rules", Json::array()},
+               {"layers", Json::array()},
                {"assignments", Json::array()}};
+  for (const LayerCensus& layer : census.layers) {
+    json["layers"].push_back(
+        {{"dense_cells", layer.dense_cells}, {"density", DensityJson(layer.density)}});
+  }
   for (std::size_t i = 0; i < workload.rules.size(); ++i) {
-    json["rules"].push_back(RuleJson(workload, summary, i));
+    json["rules"].push_back(RuleJson(workload, census, i));
   }
   for (const MaskAssignment& a : workload.assignments) {
     json["assignments"].push_back({{"rule", a.rule},
@@ -185,11 +139,12 @@ std::string ShapeText(const Workload& workload) {
       shape.block.k);
 }
 
-std::string RulesText(const Workload& workload, const Summary& summary) {
+std::string RulesText(const Workload& workload, const Census& census) {
   std::string text;
   for (std::size_t i = 0; i < workload.rules.size(); ++i) {
-    const RuleSummary& rule = summary.rules[i];
+    const RuleCensus& rule = census.rules[i];
     text += fmt::format("rule {}  {}\n", i, RuleText(workload.rules[i]));
+    for (const std::string& note : rule.notes) text += fmt::format("        {}\n", note);
     if (rule.cells == 0) {
       text += "        applies to no cell\n";
       continue;
@@ -197,10 +152,10 @@ std::string RulesText(const Workload& workload, const Summary& summary) {
     text += fmt::format(
         "        {} cells, {} with masks of their own; density min {:.4f} mean {:.4f} max {:.4f}\n",
         rule.cells,
-        static_cast<std::int64_t>(rule.keys.size()) + rule.unkeyed,
-        rule.low,
-        rule.sum / static_cast<double>(rule.cells) / workload.model.heads,
-        rule.high);
+        rule.distinct_cells,
+        rule.density.low,
+        rule.density.mean(),
+        rule.density.high);
     if (!PositionsAreReal(workload.rules[i])) {
       text +=
           "        the counts of active blocks come from the rule or the file, block positions "
@@ -218,23 +173,47 @@ std::string RulesText(const Workload& workload, const Summary& summary) {
   return text;
 }
 
+/// One line per range of layers with equal numbers.
+std::string LayersText(const Census& census) {
+  std::string text;
+  const auto line = [&](const LayerCensus& layer) {
+    return fmt::format("{:.4f}   {:.4f}   {:.4f}   {}",
+                       layer.density.low,
+                       layer.density.mean(),
+                       layer.density.high,
+                       layer.dense_cells);
+  };
+  const auto count = static_cast<int>(census.layers.size());
+  for (int begin = 0; begin < count;) {
+    const std::string numbers = line(census.layers[begin]);
+    int end = begin + 1;
+    while (end < count && line(census.layers[end]) == numbers) ++end;
+    text += fmt::format("{:8}{:16}{}\n", "", RangeText("layer", begin, end), numbers);
+    begin = end;
+  }
+  return fmt::format("layers  {:16}{}\n", "", "min      mean     max      dense cells") + text;
+}
+
 }  // namespace
 
 void PrintWorkloadInfo(const std::filesystem::path& path, InfoFormat format) {
   const Workload workload = ReadWorkload(path);
   const auto source = OpenMasks(workload);
-  const Summary summary = Summarise(workload, *source);
+  const Census census = TakeCensus(workload, *source);
   if (format == InfoFormat::kJson) {
-    WriteStdout(DumpJson(InfoJson(workload, summary), 1) + "\n");
+    WriteStdout(DumpJson(InfoJson(workload, census), 1) + "\n");
     return;
   }
-  const Figures figures = FiguresOf(workload, summary);
+  const Figures figures = FiguresOf(workload, census);
   WriteStdout(fmt::format(
-      "{}{}masks   {} bytes per (step, layer), bit-packed, made on demand\n"
+      "{}{}{}dense   {}\n"
+      "masks   {} bytes per (step, layer), bit-packed, made on demand\n"
       "flops   {:.3f} T of {:.3f} T dense ({:.4f}), all steps, layers and passes, blocks whole\n"
       "hash    {}\n",
       ShapeText(workload),
-      RulesText(workload, summary),
+      RulesText(workload, census),
+      LayersText(census),
+      DenseCellsText(workload, census),
       figures.mask_bytes_per_cell,
       figures.active_flops / kTera,
       figures.dense_flops / kTera,

@@ -5,7 +5,9 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "planner/workload/census.h"
 #include "planner/workload/mask_flag.h"
+#include "planner/workload/mask_source.h"
 #include "planner/workload/presets.h"
 #include "planner/workload/workload_tool.h"
 
@@ -114,13 +116,16 @@ void MakeWorkload(const MakeFlags& flags) {
   } else {
     workload.block = DefaultBlock(flags.mask, workload.model);
   }
-  ApplyMaskFlag(flags.mask, workload);
+  const std::vector<std::string> notes = ApplyMaskFlag(flags.mask, workload);
   // Rules look the preset's name up, so the shown name is set last.
   workload.model.name = NameFor(flags, workload.model);
   const std::string text = WorkloadToJson(workload);
-  static_cast<void>(
-      WorkloadFromJson(text, flags.output.string()));  // refuses shapes beyond the limits
+  static_cast<void>(WorkloadFromJson(text, flags.output.string()));  // refuses what no tool reads
+  const auto source = OpenMasks(workload);
+  const Census census = TakeCensus(workload, *source);
   WriteFileAtomically(flags.output, text);
+  for (const std::string& note : notes) Progress("note: " + note);
+  for (const std::string& line : CensusLines(workload, census)) Progress(line);
   const ModelShape& model = workload.model;
   WriteStdout(fmt::format("{}: {}, {} layers x {} steps x {} heads, {} tokens, mask {}, hash {}\n",
                           flags.output.string(),

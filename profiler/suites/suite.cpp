@@ -10,6 +10,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/group_sizes.h"
 #include "core/suggest.h"
 #include "profiler/gpu/device_bytes.h"
 #include "profiler/ranks/exchange_rank.h"
@@ -222,8 +223,7 @@ Level GeneralLevel(const SuiteOptions& options) {
     AddGeneralAttention(options, full, level);
   }
   if (!options.workload) level[3] = FewestOverlaps(options);
-  std::set<int> counts{options.ranks};
-  for (int ranks = 2; ranks < options.ranks; ranks *= 2) counts.insert(ranks);
+  std::set<int> counts = MeasuredSizes(options.ranks);
   if (full && options.ranks > 3) counts.insert(3);
   const int factor = full ? 4 : 16;
   // The curves of a GPU begin to bend at sizes where those of a CPU end.
@@ -266,8 +266,7 @@ std::vector<TrialConfig> CollectivesSuite(const SuiteOptions& options) {
          "--suite collectives: expected --ranks of 2 or more, because one rank exchanges nothing");
   }
   const SweepOptions& sweep = options.sweep;
-  std::set<int> counts{options.ranks};
-  for (int ranks = 2; ranks < options.ranks; ranks *= 2) counts.insert(ranks);
+  const std::set<int> counts = MeasuredSizes(options.ranks);
   constexpr std::pair<const char*, double> kExchanges[] = {{"alltoall", 1.0},
                                                            {"alltoall", 1.5},
                                                            {"hop", 1.0},

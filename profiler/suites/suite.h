@@ -16,7 +16,7 @@ namespace dbsp::profiler {
 ///                workload's call that would take too long gets fewer rows, then fewer heads: time
 ///                is linear in active blocks
 ///   collectives  every exchange (even and uneven all-to-all, ring hop, all-gather, reduce-scatter,
-///                needed-only) at every size, between 2, 4, ... and all ranks
+///                needed-only) at every size, between 2 and every group of ranks
 ///   overlap      attention during exchanges and exchanges during attention (suite_overlap.h);
 ///                quick and full include the few overlaps that every plan needs
 /// errors  Error{kInvalidArgument} for an unknown suite, ranks < 1, a plan without cells, or a

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/group_sizes.h"
 #include "profiler/suites/suite_calls.h"
 
 namespace dbsp::profiler {
@@ -94,8 +95,8 @@ void AddBoth(const SuiteOptions& options,
 
 std::vector<TrialConfig> OverlapSuite(const SuiteOptions& options) {
   const Sizes sizes = SizesOf(options);
-  std::set<int, std::greater<>> counts{options.ranks};
-  for (int ranks = 2; ranks < options.ranks; ranks *= 2) counts.insert(ranks);
+  const std::set<int> sizes_of_groups = GroupSizes(options.ranks);
+  const std::vector<int> counts(sizes_of_groups.rbegin(), sizes_of_groups.rend());
   std::vector<TrialConfig> suite;
   for (const int margin : kMargins) {
     // With half the SMs or more reserved, times say nothing about the whole device.

@@ -9,11 +9,10 @@
 
 namespace dbsp::profiler {
 
-/// All-to-alls and ring hops between 2, 4, ... and all ranks, from far shorter than the attention
-/// call to far longer, at every SM margin, with either side timed. Uses the workload's shape if
-/// there is one. The most valuable come first: all ranks, no margin, an exchange about as long as
-/// the attention call.
-/// requires options.ranks >= 2 and a transport
+/// All-to-alls and ring hops in groups of every size that the ranks have (core/group_sizes.h), from
+/// far shorter than the attention call to far longer, at every SM margin, with either side timed.
+/// Uses the workload's shape if there is one. The most valuable come first: all ranks, no margin,
+/// an exchange about as long as the attention call. requires options.ranks >= 2 and a transport
 /// errors   Error{kInvalidArgument} as KernelsFor
 [[nodiscard]] std::vector<TrialConfig> OverlapSuite(const SuiteOptions& options);
 

@@ -268,7 +268,7 @@ TEST_F(WorkloadToolTest, DensityLogsOfJsonLinesAreKeptExactly) {
   };
   refused(first + "\n{\"timestep\": 980", "bad.jsonl: line 2");
   refused(first + "\n", "holds 1 steps x 1 layers x 2 heads");
-  refused(first + "\n" + second + "\n" + second, "step 2, layer 0, head 0 is given twice");
+  refused(first + "\n" + second + "\n" + second, "line 3: timestep 980, layer 0 has 2 lines");
   refused(first + "\n" + R"({"timestep": 980, "layer": 0, "density": [[1.5, 0]]})",
           "key 'density[0][0]'");
   std::ofstream(File("bad.jsonl")) << R"({"timestep": 1, "layer": 0, "density": [[1, 0]]})"

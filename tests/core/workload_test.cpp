@@ -4,13 +4,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/base64.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/workload_cells.h"
 
 namespace dbsp {
 namespace {
@@ -111,6 +115,76 @@ TEST(WorkloadTest, EveryCellNeedsARule) {
               testing::HasSubstr("key 'assignments': expected a rule for step 5, layer 3"));
   workload.assignments.clear();
   EXPECT_THAT(ErrorOf(WorkloadToJson(workload)), testing::HasSubstr("step 0, layer 0"));
+}
+
+TEST(WorkloadTest, RulesOfCellsAreThoseOfTheLastAssignmentsOnWideAndTallGrids) {
+  for (const auto& [steps, layers] : {std::pair{7, 5}, std::pair{5, 7}, std::pair{1, 9}}) {
+    Workload workload = Example();
+    workload.model.steps = steps;
+    workload.model.layers = layers;
+    workload.assignments.clear();
+    for (int i = 0; i < 40; ++i) {
+      const int step = i * 7 % steps;
+      const int layer = i * 11 % layers;
+      workload.assignments.push_back({i % 3,
+                                      step,
+                                      std::min(step + 1 + i % 4, steps),
+                                      layer,
+                                      std::min(layer + 1 + i % 3, layers)});
+      const std::vector<int> indices = RuleIndices(workload.model, workload.assignments);
+      for (int s = 0; s < steps; ++s) {
+        for (int l = 0; l < layers; ++l) {
+          const int index = indices[static_cast<std::size_t>(s) * layers + l];
+          if (index < 0) {
+            EXPECT_THROW(static_cast<void>(workload.RuleAt(s, l)), Error);
+          } else {
+            EXPECT_EQ(&workload.RuleAt(s, l), &workload.rules[index]);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(WorkloadTest, ProductsOfSizesHaveLimits) {
+  using testing::HasSubstr;
+  Workload workload = Example();
+  workload.model.steps = workload.model.layers = 1 << 20;
+  workload.assignments = {{0, 0, 1 << 20, 0, 1 << 20}};
+  EXPECT_THAT(ErrorOf(WorkloadToJson(workload)),
+              HasSubstr("key 'model': 1048576 steps x 1048576 layers: at most 1048576 cells, found "
+                        "1099511627776"));
+  workload.model.steps = 1 << 10;
+  workload.model.layers = 1 << 10;
+  workload.model.heads = 17;
+  workload.assignments = {{0, 0, 1 << 10, 0, 1 << 10}};
+  EXPECT_THAT(ErrorOf(WorkloadToJson(workload)), HasSubstr("17 heads: at most 16777216 masks"));
+  workload.model.heads = 16;
+  EXPECT_EQ(ErrorOf(WorkloadToJson(workload)), "no error");
+  workload.model.grid = {1 << 20, 1 << 20, 1 << 20};
+  EXPECT_THAT(ErrorOf(WorkloadToJson(workload)), HasSubstr("at most 1073741824 tokens"));
+  workload.model.grid = {1 << 20, 1 << 10, 1};
+  workload.model.text_tokens = 1;
+  EXPECT_THAT(ErrorOf(WorkloadToJson(workload)), HasSubstr("and 1 text tokens: at most"));
+  workload.model.text_tokens = 0;
+  EXPECT_EQ(ErrorOf(WorkloadToJson(workload)), "no error");
+}
+
+/// The check of the cover took time with the cube of the number of assignments.
+TEST(WorkloadTest, ManyAssignmentsAreReadInLinearTime) {
+  Workload workload = Example();
+  constexpr int kSide = 1000;
+  workload.model.steps = workload.model.layers = kSide;
+  workload.model.heads = 1;
+  workload.assignments = {{0, 0, kSide, 0, kSide}};
+  for (int i = 0; i < 60000; ++i) {
+    const int at = i % (kSide - 1);
+    workload.assignments.push_back({i % 3, at, at + 2, 0, kSide});
+  }
+  EXPECT_EQ(ErrorOf(WorkloadToJson(workload)), "no error");
+  workload.assignments.resize(65537, workload.assignments.back());
+  EXPECT_THAT(ErrorOf(WorkloadToJson(workload)),
+              testing::HasSubstr("key 'assignments': expected at most 65536 assignments"));
 }
 
 TEST(WorkloadTest, TruncatedFilesAreRefusedWhereverTheyEnd) {

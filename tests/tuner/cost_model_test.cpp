@@ -16,7 +16,9 @@
 namespace dbsp::tuner {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -330,6 +332,32 @@ TEST(FittedCostsTest, MissingMeasurementsAreErrorsWithTheCommandThatMeasuresThem
   EXPECT_THROW((void)costs.Hop(planner::FirstRanks(16), 1000), Error);
   EXPECT_GT(costs.AllToAll(planner::FirstRanks(6), 1000).ns, 0);
   EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("rank count that was not measured")));
+}
+
+TEST(FittedCostsTest, RemarksNameTheRankCountsAndTheCommandThatMeasuresThem) {
+  SyntheticTrials made;
+  made.AddAll({2, 12});
+  FitRequest request = RequestFor(made);
+  request.ranks = 12;
+  request.profile_without_ranks = "dbsp-profile --db p.db";
+  request.profile_command = "dbsp-profile --db p.db --ranks 12";
+  const FittedCosts group = Fit(made, request);
+  (void)group.AllToAll(planner::FirstRanks(4), 1000);
+  (void)group.AllToAll(planner::FirstRanks(6), 1000);
+  EXPECT_THAT(group.Remarks(),
+              Contains(AllOf(HasSubstr("(measured: 2, 12): 4, 6,"),
+                             EndsWith("; measure: dbsp-profile --db p.db --ranks 12"))));
+  const FittedCosts other = Fit(made, request);
+  (void)other.AllToAll(planner::FirstRanks(5), 1000);
+  EXPECT_THAT(other.Remarks(), Contains(EndsWith("; measure: dbsp-profile --db p.db --ranks 5")));
+  (void)other.AllToAll(planner::FirstRanks(7), 1000);
+  (void)other.AllToAll(planner::FirstRanks(4), 1000);
+  EXPECT_THAT(
+      other.Remarks(),
+      Contains(EndsWith("; measure: for n in 5 7 12; do dbsp-profile --db p.db --ranks $n; done")));
+  (void)other.Slowdown(planner::Traffic::kHop, 5);
+  EXPECT_THAT(other.Remarks(),
+              Contains(EndsWith("; measure: dbsp-profile --db p.db --ranks 5 --suite overlap")));
 }
 
 /// Exchanges of 8 ranks on one host and, ten times slower, on two hosts; of 16 ranks on two hosts.

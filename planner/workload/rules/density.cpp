@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measured densities per (step, layer, head). Block positions come from a seed.
+#include <cmath>
+
 #include "core/error.h"
 #include "core/file.h"
 #include "planner/workload/rules/bytes.h"
@@ -11,6 +13,12 @@ namespace dbsp::planner {
 namespace {
 
 constexpr double kMaxTotal = 4294967295.0;
+
+std::string LowerSuffix(const std::filesystem::path& path) {
+  std::string suffix = path.extension().string();
+  for (char& c : suffix) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return suffix;
+}
 
 class DensityMasks : public RuleMasks {
  public:
@@ -63,30 +71,57 @@ class DensityRule : public MaskRuleType {
   [[nodiscard]] bool PositionsAreReal() const override { return false; }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
     return {{"file", OptionKind::kText, 0, 0, std::nullopt, {}},
+            {"first_layers", OptionKind::kNumber, 0, 1, "0", {}},
+            {"first_times", OptionKind::kNumber, 0, 1, "0", {}},
             {"pass", OptionKind::kInt, 0, 1, "0", {}},
             {"pattern", OptionKind::kText, 0, 0, "band", {"random", "band"}},
             {"seed", OptionKind::kInt, 0, kMaxSeed, "0", {}},
             {"total", OptionKind::kInt, 0, kMaxTotal, "0", {}}};
   }
 
+  // Sparse-VideoGen's fractions --first_times_fp and --first_layers_fp, which it rounds down.
+  [[nodiscard]] WarmUp DefaultWarmUp(
+      const ModelShape& model, const std::map<std::string, std::string>& given) const override {
+    const auto whole = [&](const char* fraction, const char* number, int count) {
+      const auto found = given.find(fraction);
+      if (found == given.end()) return 0;
+      if (given.contains(number)) {
+        Fail(ErrorCode::kInvalidArgument,
+             "mask rule 'density': expected either {}= or {}=, found both",
+             number,
+             fraction);
+      }
+      const OptionSpec spec{fraction, OptionKind::kNumber, 0, 1, std::nullopt, {}};
+      const RuleOptions options(name(), {spec}, {*found});
+      return static_cast<int>(std::floor(options.Number(fraction) * count));
+    };
+    return {whole("first_times", "dense_steps", model.steps),
+            whole("first_layers", "dense_layers", model.layers)};
+  }
+
   void Resolve(const RuleContext& context, MaskRule& rule) const override {
     const RuleOptions options(name(), Specs(context.model), rule.options);
     const std::filesystem::path path = options.Text("file");
     const std::int64_t total = options.Int("total");
+    const std::string kind = LowerSuffix(path);
+    const bool lines = kind == ".jsonl";
+    if ((lines || kind == ".csv") && total != 0) {
+      Fail(ErrorCode::kInvalidArgument,
+           "mask rule 'density': a {} holds fractions; no total=",
+           kind);
+    }
+    if (!lines && options.Int("pass") != 0) {
+      Fail(ErrorCode::kInvalidArgument,
+           "mask rule 'density': pass= chooses a pass of a .jsonl; {} has one",
+           path.string());
+    }
     DensityCounts counts;
-    const bool lines = path.extension() == ".jsonl";
-    if (lines || path.extension() == ".csv") {
-      if (total != 0) {
-        Fail(ErrorCode::kInvalidArgument,
-             "mask rule 'density': a {} holds fractions; no total=",
-             path.extension().string());
-      }
-      const std::string text = ReadFile(path);
-      counts = lines ? DensityFromJsonLines(
-                           text, path.string(), options.Int("pass"), context.model, context.shape())
-                     : DensityFromCsv(text, path.string(), context.model, context.shape());
+    if (lines) {
+      counts = DensityFromJsonLines(ReadFile(path), path.string(), options.Int("pass"), context);
+    } else if (kind == ".csv") {
+      counts = DensityFromCsv(ReadFile(path), path.string(), context);
     } else {
-      counts = DensityFromArray(path, total, context.model, context.shape());
+      counts = DensityFromArray(path, total, context);
     }
     for (const std::uint32_t count : counts) AppendNumber(rule.blob, count);
     // The workload file holds the counts; the name only tells their origin.

@@ -1,10 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "planner/workload/rules/radial.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
 #include "planner/workload/rules/rules.h"
 
 namespace dbsp::planner {
 namespace {
+
+/// Largest cost of making a mask, which is about 10 s.
+constexpr double kMaxCost = 1LL << 33;
+
+/// Every pair of frames is placed block by block. Many frames of few tokens would take hours.
+/// errors  Error{kInvalidArgument}
+void RequireFewPairs(const ModelShape& model, int block) {
+  const double frame_tokens = static_cast<double>(model.grid.height) * model.grid.width;
+  const double blocks = std::ceil(frame_tokens / block);
+  const double pairs = blocks * model.grid.frames * blocks * model.grid.frames;
+  constexpr double kPairCost = 32;  // of a pair, in token columns
+  if (pairs * (kPairCost + std::min<double>(block, frame_tokens)) <= kMaxCost) return;
+  Fail(ErrorCode::kInvalidArgument,
+       "mask rule 'radial': {} frames of {} tokens in blocks of {} are too many pairs of blocks "
+       "({:g}); use fewer frames or larger blocks (block=)",
+       model.grid.frames,
+       frame_tokens,
+       block,
+       pairs);
+}
 
 class RadialRule : public MaskRuleType {
  public:
@@ -45,6 +69,7 @@ class RadialRule : public MaskRuleType {
     radial.block = static_cast<int>(options.Int("block"));
     radial.sink = options.Int("sink") == 1;
     RequireBlockDivides(name(), radial.block, context.block);
+    RequireFewPairs(context.model, radial.block);
     return SharedMask(context.model.heads, [context, radial] {
       const BlockMask mask = RadialMask(context.model.grid, context.model.text_tokens, radial);
       return RefineMask(mask, radial.block, context.block, context.model.tokens());

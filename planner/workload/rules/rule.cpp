@@ -182,8 +182,13 @@ BlockMask RefineMask(const BlockMask& mask, int from, BlockSize to, std::int64_t
   const AttentionShape shape{1, 1, tokens, to};
   BlockMask fine(shape.q_blocks(), shape.k_blocks());
   const int wide = from / to.k;
+  const int tall = from / to.q;
   for (int i = 0; i < fine.rows(); ++i) {
-    const int coarse = i / (from / to.q);
+    const int coarse = i / tall;
+    if (i % tall != 0) {  // rows of one coarse row are equal
+      std::copy(fine.row(i - 1).begin(), fine.row(i - 1).end(), fine.mutable_row(i).begin());
+      continue;
+    }
     for (int j = 0; j < mask.cols(); ++j) {
       if (mask.Get(coarse, j)) fine.SetRange(i, j * wide, std::min((j + 1) * wide, fine.cols()));
     }

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/block_mask.h"
@@ -66,6 +67,15 @@ class RuleMasks {
   /// Active blocks of each head: the counts of Make(step, layer). Cheap if the rule knows them
   /// beforehand.
   [[nodiscard]] virtual std::vector<std::int64_t> ActiveBlocks(int step, int layer);
+  /// What the rule read and what it assumed, one sentence per line: the array with its type, values
+  /// and axes, for example. May read the whole file. Empty if the options say everything.
+  [[nodiscard]] virtual std::vector<std::string> Describe() const { return {}; }
+};
+
+/// Dense warm-up that a method prescribes, in steps and layers.
+struct WarmUp {
+  int steps = 0;
+  int layers = 0;
 };
 
 /// Model, block size and folder of the workload that a rule belongs to.
@@ -73,15 +83,16 @@ struct RuleContext {
   ModelShape model;
   BlockSize block;
   std::filesystem::path directory;  ///< stored file references are relative to it
+  /// First steps and layers that are dense, whatever the rule says. A file may lack their cells.
+  WarmUp dense = {};
+  /// Sentences on what Resolve() assumed and left out are added here. May be null.
+  std::vector<std::string>* notes = nullptr;
   [[nodiscard]] AttentionShape shape() const {
     return {model.heads, model.head_dim, model.tokens(), block};
   }
-};
-
-/// Dense warm-up that a method prescribes, in steps and layers.
-struct WarmUp {
-  int steps = 0;
-  int layers = 0;
+  void Note(std::string sentence) const {
+    if (notes != nullptr) notes->push_back(std::move(sentence));
+  }
 };
 
 class MaskRuleType {
@@ -96,6 +107,8 @@ class MaskRuleType {
   /// Block size to use if the user gives none.
   [[nodiscard]] virtual BlockSize DefaultBlock(
       const ModelShape& model, const std::map<std::string, std::string>& given) const;
+  /// Grid on which the method computes. Methods that pad a grid to whole tiles return a larger one.
+  [[nodiscard]] virtual Grid ComputedGrid(const Grid& grid) const { return grid; }
   /// True if block positions follow from the method, false if they come from a seed.
   [[nodiscard]] virtual bool PositionsAreReal() const { return true; }
   /// Reads the files that the flag's options name and stores their content in `rule`. Most rules

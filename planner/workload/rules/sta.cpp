@@ -178,6 +178,11 @@ class StaRule : public MaskRuleType {
       Fail(ErrorCode::kInvalidArgument,
            "mask rule 'sta': expected either file=mask_strategy.json or window=TxHxW");
     }
+    if (window && !options.Text("tiles").empty()) {
+      Fail(ErrorCode::kInvalidArgument,
+           "mask rule 'sta': tiles= says for which tiles a file was made; with window= it has no "
+           "meaning");
+    }
     const Grid tiles = TilesOf(context.model);
     RequireBlockDivides(name(), kStaTileTokens, context.block);
     if (!window) {

@@ -45,17 +45,24 @@ StaWindow ParseWindow(const JsonView& view) {
 void RequireCompleteGrid(const std::map<std::array<int, 3>, StaWindow>& entries,
                          const std::string& origin,
                          const ModelShape& model) {
-  std::array<int, 3> size{};
+  const std::array<int, 3> size{model.steps, model.layers, model.heads};
+  std::array<std::int64_t, 3> found{};
+  std::string outside;  // the first key that the model does not have
   for (const auto& [key, window] : entries) {
-    for (std::size_t i = 0; i < 3; ++i) size[i] = std::max(size[i], key[i] + 1);
+    for (std::size_t i = 0; i < 3; ++i) {
+      found[i] = std::max(found[i], std::int64_t{key[i]} + 1);
+      if (key[i] < size[i] || !outside.empty()) continue;
+      outside = fmt::format("key '{}_{}_{}' is outside the model; ", key[0], key[1], key[2]);
+    }
   }
-  if (size != std::array<int, 3>{model.steps, model.layers, model.heads}) {
+  if (found != std::array<std::int64_t, 3>{model.steps, model.layers, model.heads}) {
     Fail(ErrorCode::kMismatch,
-         "{}: holds {} steps x {} layers x {} heads, the model '{}' has {} x {} x {}",
+         "{}: {}the file holds {} steps x {} layers x {} heads, the model '{}' has {} x {} x {}",
          origin,
-         size[0],
-         size[1],
-         size[2],
+         outside,
+         found[0],
+         found[1],
+         found[2],
          model.name,
          model.steps,
          model.layers,
@@ -155,7 +162,8 @@ StaTable StaTableFromBlob(const std::string& blob, const ModelShape& model) {
   for (std::size_t i = 0; i < rows * static_cast<std::size_t>(model.heads); ++i) {
     table.row_window.push_back(reader.TakeBelow<std::uint16_t>(windows));
   }
-  for (int cell = 0; cell < model.steps * model.layers; ++cell) {
+  const std::int64_t cells = static_cast<std::int64_t>(model.steps) * model.layers;
+  for (std::int64_t cell = 0; cell < cells; ++cell) {
     table.row_of.push_back(reader.TakeBelow<std::uint16_t>(rows));
   }
   reader.ExpectEnd();

@@ -55,18 +55,23 @@ class Svg1Rule : public MaskRuleType {
 }  // namespace
 
 std::int64_t Svg1Reach(const Grid& grid, std::int64_t text_tokens, double kept, Svg1Form form) {
-  const auto tokens = static_cast<double>(grid.tokens() + text_tokens);
-  const double left = kept - 2 * static_cast<double>(text_tokens) / tokens;
+  // Every operation is in the reference's order and in its types, because the result is rounded to
+  // 128 tokens: another order gives another multiple where the quotient is an integer.
+  const std::int64_t tokens = grid.tokens() + text_tokens;
+  const auto pairs = static_cast<double>(tokens * tokens);
+  const auto text_pairs = static_cast<double>(2 * tokens * text_tokens);
+  const double left = (kept * pairs - text_pairs) / pairs;
   if (left <= 0) {
     Fail(
         ErrorCode::kInvalidArgument,
         "mask rule 'svg1': option kept: expected more than {}, which {} text tokens take, found {}",
-        2 * static_cast<double>(text_tokens) / tokens,
+        text_pairs / pairs,
         text_tokens,
         kept);
   }
-  const double frame_tokens = static_cast<double>(grid.height) * grid.width;
-  const double frames = tokens / frame_tokens * (1 - std::sqrt(1 - left));
+  const auto frame_tokens = static_cast<double>(std::int64_t{grid.height} * grid.width);
+  const double width = static_cast<double>(tokens) * (1 - std::sqrt(1 - left));
+  const double frames = width / frame_tokens;
   const double blocks = frames * frame_tokens / kRound;
   return form == Svg1Form::kFirstFrame ? static_cast<std::int64_t>(kRound * std::ceil(blocks))
                                        : static_cast<std::int64_t>(kRound * std::floor(blocks)) - 1;

@@ -2,6 +2,9 @@
 // VSA: tokens form tiles of 4 x 4 x 4 = 64. Each query tile attends to the k key tiles with the
 // highest score of pooled queries and keys. The scores here come from a seed: k is exact, positions
 // are not real. Scores are integers, so equal seeds give equal masks on every machine.
+//
+// A side that is no multiple of 4 ends with a short tile, which the method pads to 64 tokens. The
+// workload has the padded grid (docs/design/0018-vsa-padded-grid.md).
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -14,7 +17,8 @@
 namespace dbsp::planner {
 namespace {
 
-constexpr int kTileTokens = 64;
+constexpr int kTileSide = 4;
+constexpr int kTileTokens = kTileSide * kTileSide * kTileSide;
 constexpr int kFeatures = 8;
 constexpr int kFeatureRange = 256;
 // Separates these streams from those of other rules with the same seed.
@@ -33,14 +37,22 @@ std::vector<Features> MakeFeatures(int tiles, Prng& prng) {
   return features;
 }
 
+int RoundUp(int side, int multiple) { return (side + multiple - 1) / multiple * multiple; }
+
+/// A plain sequence of tokens is in tile order already.
+bool IsSequence(const Grid& grid) { return grid.frames == 1 && grid.height == 1; }
+
+/// k of the reference: ceil((1 - sparsity) tiles), at least one tile and at most all.
+int TopTiles(double sparsity, int tiles) {
+  return std::clamp(static_cast<int>(std::ceil((1 - sparsity) * tiles)), 1, tiles);
+}
+
 class VsaMasks : public RuleMasks {
  public:
   VsaMasks(const RuleContext& context, const RuleOptions& options)
       : shape_(context.shape()),
-        tiles_(static_cast<int>(context.model.text_tokens == 0
-                                    ? (shape_.tokens + kTileTokens - 1) / kTileTokens
-                                    : context.model.grid.tokens() / kTileTokens)),
-        top_(static_cast<int>(std::ceil((1 - options.Number("sparsity")) * tiles_))),
+        tiles_(static_cast<int>(context.model.grid.tokens() / kTileTokens)),
+        top_(TopTiles(options.Number("sparsity"), tiles_)),
         seed_(static_cast<std::uint64_t>(options.Int("seed"))) {}
 
   LayerMasks Make(int step, int layer) override {
@@ -59,13 +71,14 @@ class VsaMasks : public RuleMasks {
   [[nodiscard]] std::string Key(int step, int layer) const override {
     return fmt::format("{},{}", step, layer);
   }
-  std::vector<std::int64_t> ActiveBlocks(int step, int layer) override {
-    if (shape_.block.q != kTileTokens || shape_.block.k != kTileTokens) {
-      return RuleMasks::ActiveBlocks(step, layer);
-    }
-    const std::int64_t all = shape_.q_blocks();
-    const std::int64_t text = all - tiles_;
-    const std::int64_t count = static_cast<std::int64_t>(tiles_) * (top_ + text) + text * all;
+  std::vector<std::int64_t> ActiveBlocks(int /*step*/, int /*layer*/) override {
+    const std::int64_t rows = shape_.q_blocks();
+    const std::int64_t cols = shape_.k_blocks();
+    const std::int64_t wide = kTileTokens / shape_.block.k;
+    const std::int64_t tile_rows = std::int64_t{tiles_} * (kTileTokens / shape_.block.q);
+    const std::int64_t tile_cols = tiles_ * wide;
+    const std::int64_t count =
+        tile_rows * (top_ * wide + cols - tile_cols) + (rows - tile_rows) * cols;
     return std::vector<std::int64_t>(shape_.heads, count);
   }
 
@@ -94,7 +107,6 @@ class VsaMasks : public RuleMasks {
 
   /// Activates the top_ tiles of `ranked` in row i.
   void KeepTop(const std::vector<std::int64_t>& ranked, int i, BlockMask& mask) const {
-    if (top_ == 0) return;
     std::vector<std::int64_t> sorted = ranked;
     const auto last = sorted.begin() + (top_ - 1);
     std::nth_element(sorted.begin(), last, sorted.end(), std::greater<>());
@@ -122,9 +134,28 @@ class VsaRule : public MaskRuleType {
       const std::map<std::string, std::string>& /*given*/) const override {
     return {kTileTokens, kTileTokens};
   }
+  [[nodiscard]] Grid ComputedGrid(const Grid& grid) const override {
+    if (IsSequence(grid)) return {1, 1, RoundUp(grid.width, kTileTokens)};
+    return {RoundUp(grid.frames, kTileSide),
+            RoundUp(grid.height, kTileSide),
+            RoundUp(grid.width, kTileSide)};
+  }
   [[nodiscard]] std::unique_ptr<RuleMasks> Open(const RuleContext& context,
                                                 const MaskRule& rule) const override {
     const RuleOptions options(name(), Specs(context.model), rule.options);
+    const Grid& grid = context.model.grid;
+    const Grid padded = ComputedGrid(grid);
+    if (!(padded == grid)) {
+      Fail(ErrorCode::kInvalidArgument,
+           "mask rule 'vsa': expected a grid of whole 4x4x4 tiles, found {}x{}x{}; make the "
+           "workload again, which pads it to {}x{}x{}",
+           grid.frames,
+           grid.height,
+           grid.width,
+           padded.frames,
+           padded.height,
+           padded.width);
+    }
     RequireBlockDivides(name(), kTileTokens, context.block);
     return std::make_unique<VsaMasks>(context, options);
   }

@@ -68,6 +68,7 @@ TEST(MaskFlagTest, ValuesOutOfRangeAreRefused) {
                            "sta:window=3x3",
                            "sta:window=3x3x0",
                            "sta:window=3x3x3,file=x.json",
+                           "sta:window=1x1x1,tiles=1x2x2",
                            "dense:x=1",
                            ""}) {
     EXPECT_THAT(ErrorOf(flag), testing::Not("no error")) << flag;
@@ -141,6 +142,27 @@ TEST(MaskFlagTest, PresetsHaveTheTokensOfTheirModels) {
       {"flux.1-dev", 4080 + 512}};
   EXPECT_EQ(ModelPresets().size(), tokens.size());
   for (const auto& [name, count] : tokens) EXPECT_EQ(ModelPreset(name).tokens(), count) << name;
+}
+
+/// Shapes whose masks would take hours or more memory than there is are refused at once.
+TEST(MaskFlagTest, ShapesBeyondTheLimitsAreRefused) {
+  Workload workload = Small();
+  workload.model.grid = {1 << 20, 1, 1};
+  EXPECT_THAT(ErrorOf("radial", workload), HasSubstr("1048576 frames of 1 tokens"));
+  EXPECT_EQ(ErrorOf("svg1", workload), "no error");
+  workload.block = {1, 1};
+  EXPECT_THAT(ErrorOf("dense", workload), HasSubstr("use larger blocks"));
+  workload = Small();
+  workload.model.grid = {1, 2, 1 << 20};
+  workload.block = {64, 64};
+  EXPECT_EQ(ErrorOf("dense", workload), "no error");
+  EXPECT_THAT(ErrorOf("vsa", workload), HasSubstr("use larger blocks"));
+  workload.model.grid = {1, 1 << 9, 1 << 20};
+  workload.block = {1 << 14, 1 << 14};
+  EXPECT_THAT(ErrorOf("vsa", workload), HasSubstr("at most 1073741824 tokens"));
+  workload = Small();
+  workload.model.steps = workload.model.layers = 1 << 20;
+  EXPECT_THAT(ErrorOf("dense", workload), HasSubstr("at most 1048576 cells"));
 }
 
 }  // namespace

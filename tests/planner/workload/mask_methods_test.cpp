@@ -69,6 +69,22 @@ TEST(MaskSvg1Test, BlocksAreActiveIfAndOnlyIfTheyHoldAnActivePair) {
   }
 }
 
+/// Where the half-width is a multiple of 128, the order of the operations decides the rounding.
+/// Values of Sparse-VideoGen's formula, computed with Python's doubles.
+TEST(MaskSvg1Test, WidthsAreRoundedAsTheReferenceRoundsThem) {
+  constexpr Svg1Form kFirst = Svg1Form::kFirstFrame;
+  EXPECT_EQ(Svg1Reach({3, 48, 80}, 0, 0.64, kFirst), 4608);
+  EXPECT_EQ(Svg1Reach({7, 48, 80}, 0, 0.51, kFirst), 8064);
+  EXPECT_EQ(Svg1Reach({9, 48, 80}, 0, 0.51, kFirst), 10496);
+  EXPECT_EQ(Svg1Reach({12, 45, 80}, 0, 0.64, kFirst), 17280);
+  constexpr Svg1Form kText = Svg1Form::kText;
+  EXPECT_EQ(Svg1Reach({3, 48, 80}, 0, 0.84, kText), 6911);
+  EXPECT_EQ(Svg1Reach({10, 16, 24}, 0, 0.99, kText), 3327);
+  EXPECT_EQ(Svg1Reach({3, 16, 24}, 128, 0.84, kText), 511);
+  EXPECT_EQ(Svg1Reach({8, 16, 24}, 128, 0.44, kText), 511);
+  EXPECT_EQ(Svg1Reach({11, 16, 32}, 128, 0.76, kText), 2559);
+}
+
 TEST(MaskSvg1Test, TextThatExceedsTheDensityIsRefused) {
   EXPECT_THROW(static_cast<void>(Svg1Reach({2, 4, 4}, 32, 0.25, Svg1Form::kText)), Error);
 }
@@ -87,6 +103,26 @@ TEST(MaskStaTest, WindowsFollowTheClampRule) {
   EXPECT_TRUE(StaKeeps(0, 2, 10, 5));  // clamped to centre 2: tiles 0..4
   EXPECT_TRUE(StaKeeps(0, 4, 10, 5));
   EXPECT_FALSE(StaKeeps(0, 5, 10, 5));
+}
+
+TEST(MaskStaTest, MasksHaveTheTilesOfTheClampRule) {
+  for (const Grid& tiles : {Grid{3, 2, 5}, Grid{1, 4, 3}, Grid{5, 1, 1}, Grid{2, 3, 1}}) {
+    for (const StaWindow& window :
+         {StaWindow{1, 1, 1}, StaWindow{3, 1, 3}, StaWindow{2, 2, 4}, StaWindow{9, 3, 5}}) {
+      const BlockMask mask = StaMask(tiles, window, 0, {384, 384});
+      const int plane = tiles.height * tiles.width;
+      for (int q = 0; q < mask.rows(); ++q) {
+        for (int kv = 0; kv < mask.cols(); ++kv) {
+          const bool kept =
+              StaKeeps(q / plane, kv / plane, tiles.frames, window.frames) &&
+              StaKeeps(
+                  q % plane / tiles.width, kv % plane / tiles.width, tiles.height, window.height) &&
+              StaKeeps(q % tiles.width, kv % tiles.width, tiles.width, window.width);
+          EXPECT_EQ(mask.Get(q, kv), kept) << q << " " << kv;
+        }
+      }
+    }
+  }
 }
 
 TEST(MaskStaTest, TextRowsAndColumnsAreActiveAndFinerBlocksCoverTheSameTokens) {
@@ -190,6 +226,51 @@ TEST(MaskVsaTest, EveryRowOfEveryHeadHasTheSameNumberOfActiveTiles) {
   EXPECT_EQ(text.head[0]->RowCount(0), 2 + 2);
   EXPECT_EQ(text.head[0]->RowCount(7), 8);
   EXPECT_EQ(text.head[0]->Count(), with_text->ActiveBlocksAt(0, 0)[0]);
+}
+
+/// FastVideo: prod ceil(side / 4) tiles, k = max(1, min(ceil((1 - S) tiles), tiles)).
+TEST(MaskVsaTest, GridsThatAreNoMultipleOfTheTileArePadded) {
+  struct Case {
+    Grid grid;
+    const char* flag;
+    int tiles;
+    std::int64_t blocks;  ///< of a head
+  };
+  for (const Case& c : {Case{{21, 30, 52}, "vsa:sparsity=0.9", 624, 39312},
+                        Case{{21, 45, 80}, "vsa:sparsity=0.9", 1440, 207360},
+                        Case{{31, 22, 40}, "vsa:sparsity=0.9", 480, 23040},
+                        Case{{16, 28, 52}, "vsa:sparsity=0.8", 364, 364 * 73},
+                        Case{{4, 8, 8}, "vsa:sparsity=1", 4, 4},
+                        Case{{1, 8, 9}, "vsa:sparsity=0", 6, 36},
+                        Case{{5, 1, 1}, "vsa:sparsity=0.99", 2, 2}}) {
+    Workload workload;
+    workload.model.grid = c.grid;
+    workload.block = {64, 64};
+    const std::vector<std::string> notes = ApplyMaskFlag(c.flag, workload);
+    EXPECT_EQ(notes.empty(), c.grid == workload.model.grid);
+    EXPECT_EQ(workload.shape().q_blocks(), c.tiles);
+    EXPECT_EQ(OpenMasks(workload)->ActiveBlocksAt(0, 0)[0], c.blocks);
+    workload.model.grid = c.grid;  // as in a file of an older version
+    if (!notes.empty()) {
+      EXPECT_THROW(static_cast<void>(OpenMasks(workload)), Error);
+    }
+  }
+}
+
+TEST(MaskVsaTest, CountsAreThoseOfTheMasksForEveryBlockAndSequence) {
+  for (const BlockSize block : {BlockSize{64, 64}, BlockSize{32, 16}, BlockSize{64, 8}}) {
+    for (const Grid& grid : {Grid{4, 8, 12}, Grid{3, 5, 7}, Grid{1, 1, 1000}, Grid{1, 1, 40}}) {
+      for (const int text : {0, 21, 100}) {
+        Workload workload;
+        workload.model.grid = grid;
+        workload.model.text_tokens = text;
+        workload.block = block;
+        ApplyMaskFlag("vsa:sparsity=0.7", workload);
+        const auto source = OpenMasks(workload);
+        EXPECT_EQ(source->ActiveBlocksAt(0, 0)[0], source->At(0, 0).head[0]->Count());
+      }
+    }
+  }
 }
 
 TEST(MaskSyntheticTest, CountsAreExactForEveryPattern) {

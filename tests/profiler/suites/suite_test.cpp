@@ -5,6 +5,7 @@
 
 #include <map>
 #include <set>
+#include <type_traits>
 
 #include "core/error.h"
 
@@ -119,7 +120,7 @@ TEST(SuiteTest, QuickAndFullHaveTheOverlapsThatEveryPlanNeeds) {
 TEST(SuiteTest, OverlapsCoverEveryOpSideAndRankCountMostUsefulFirst) {
   SuiteOptions options{.suite = "overlap", .ranks = 6};
   const auto suite = MakeSuite(options);
-  EXPECT_EQ(suite.size(), 3U * 2 * 3 * 4);  // bytes, calls, ranks 6, 4 and 2, ops and sides
+  EXPECT_EQ(suite.size(), 3U * 2 * 3 * 4);  // bytes, calls, ranks 6, 3 and 2, ops and sides
   const auto found = Overlaps(suite);
   EXPECT_EQ(found.size(), suite.size());
   for (const std::string& one : std::set<std::string>(found.begin(), found.end())) {
@@ -137,6 +138,46 @@ TEST(SuiteTest, OverlapsCoverEveryOpSideAndRankCountMostUsefulFirst) {
   options.ranks = 2;
   options.plan = Plan{};
   EXPECT_THROW((void)MakeSuite(options), Error);
+}
+
+/// Ranks of the exchanges of one category.
+template <typename Config>
+std::set<int> RanksOf(const std::vector<TrialConfig>& suite) {
+  std::set<int> ranks;
+  for (const TrialConfig& config : suite) {
+    if (const auto* o = std::get_if<OverlapConfig>(&config)) {
+      if (std::is_same_v<Config, OverlapConfig>) ranks.insert(o->exchange.ranks);
+    } else if (const auto* x = std::get_if<ExchangeConfig>(&config)) {
+      if (std::is_same_v<Config, ExchangeConfig>) ranks.insert(x->ranks);
+    }
+  }
+  return ranks;
+}
+
+/// Degrees divide the ranks, so groups do. 2 is measured so that other counts are interpolated.
+TEST(SuiteTest, ExchangesAndOverlapsAreMeasuredInTheGroupsOfTheRanks) {
+  const std::vector<std::pair<int, std::set<int>>> groups{{2, {2}},
+                                                          {3, {3}},
+                                                          {5, {5}},
+                                                          {6, {2, 3, 6}},
+                                                          {8, {2, 4, 8}},
+                                                          {9, {3, 9}},
+                                                          {12, {2, 3, 4, 6, 12}}};
+  for (const auto& [ranks, sizes] : groups) {
+    SCOPED_TRACE(ranks);
+    std::set<int> with_two = sizes;
+    with_two.insert(2);
+    for (const bool general : {true, false}) {
+      SuiteOptions options{.suite = "overlap", .ranks = ranks};
+      if (!general) options.workload = SmallWorkload();
+      EXPECT_EQ(RanksOf<OverlapConfig>(MakeSuite(options)), sizes);
+      options.suite = "quick";
+      EXPECT_EQ(RanksOf<ExchangeConfig>(MakeSuite(options)), with_two);
+    }
+    EXPECT_EQ(
+        RanksOf<ExchangeConfig>(MakeSuite(SuiteOptions{.suite = "collectives", .ranks = ranks})),
+        with_two);
+  }
 }
 
 TEST(SuiteTest, OnAGpuOverlapsHaveSmMarginsBelowHalfTheDevice) {

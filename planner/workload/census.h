@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the masks of a workload amount to: densities per rule and layer, and which cells are dense.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/workload.h"
+#include "planner/workload/mask_source.h"
+
+namespace dbsp::planner {
+
+/// Densities of the (step, layer, head) masks of one rule or one layer.
+struct DensityRange {
+  std::int64_t masks = 0;
+  double low = 0;  ///< 0 without masks, as high and mean()
+  double high = 0;
+  double sum = 0;
+  [[nodiscard]] double mean() const { return masks == 0 ? 0 : sum / static_cast<double>(masks); }
+  void Add(double density);
+};
+
+struct RuleCensus {
+  std::int64_t cells = 0;
+  std::int64_t distinct_cells = 0;  ///< cells whose equality only the masks show count as distinct
+  std::int64_t dense_cells = 0;  ///< every block of every head is active
+  DensityRange density;
+  std::vector<std::string> notes;  ///< MaskSource::Describe
+};
+
+struct LayerCensus {
+  std::int64_t dense_cells = 0;
+  DensityRange density;
+};
+
+struct Census {
+  std::vector<RuleCensus> rules;
+  std::vector<LayerCensus> layers;
+  std::int64_t dense_cells = 0;
+  DensityRange density;
+  double active_blocks = 0;  ///< over all cells and heads, one pass
+};
+
+/// Counts every cell. Cells with equal keys are counted once. Rules that know their counts make no
+/// mask. errors  as MaskSource
+[[nodiscard]] Census TakeCensus(const Workload& workload, MaskSource& source);
+
+/// How many cells are dense and why, as one sentence.
+[[nodiscard]] std::string DenseCellsText(const Workload& workload, const Census& census);
+
+/// Lines for a person who has just made the workload: what the rules read, the densities, and the
+/// dense cells. A line begins with "warning: " if no cell is sparse although a rule was given that
+/// makes sparse masks, and with "note: " otherwise.
+[[nodiscard]] std::vector<std::string> CensusLines(const Workload& workload, const Census& census);
+
+}  // namespace dbsp::planner
