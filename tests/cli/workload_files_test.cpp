@@ -235,6 +235,26 @@ TEST_F(WorkloadFilesTest, StaTablesWithHugeIndicesAreRefusedWithTheirKey) {
                 {"sta.json", "key '0_0_2147483647' is outside the model", "2147483648 heads"});
 }
 
+TEST_F(WorkloadFilesTest, MakeSaysHowItReadArraysAndWindows) {
+  Array counts = MakeArray(ArrayType::kU1, {1, 1, 2});
+  counts.bytes = std::string("\x02\x05", 2);
+  WriteNpy(File("c.npy"), counts);
+  const std::vector<std::string> shape{"--heads", "2", "--tokens", "640", "--block", "64x64"};
+  EXPECT_THAT(
+      MakeOk(shape, "density:file=" + File("c.npy")).err,
+      HasSubstr("c.npy: u1 [1, 1, 2], values 2 to 5, read as active blocks of 100 (total= "));
+  EXPECT_THAT(MakeOk(shape, "density:total=10,file=" + File("c.npy")).err,
+              HasSubstr("read as active blocks of 10\n"));
+  ExpectRefused(shape,
+                "density:file=" + Write("c.log", "x"),
+                {"c.log: unknown suffix of a file of densities '.log'", ".jsonl"});
+  const std::string windows = Write("s.json", R"({"0_0_0": [2, 2, 2], "0_0_1": [1, 1, 2]})");
+  const std::vector<std::string> grid{"--heads", "2", "--grid", "12,16,16"};
+  EXPECT_THAT(MakeOk(grid, "sta:file=" + windows).err,
+              HasSubstr("s.json: 2 different windows; its largest windows are the grid's tiles, "
+                        "2x2x2"));
+}
+
 TEST_F(WorkloadFilesTest, MakeSaysDensitiesAndWhichCellsAreDense) {
   const ToolResult radial = MakeOk({"--model", "wan2.1-t2v-1.3b-480p", "--steps", "4"}, "radial");
   EXPECT_THAT(radial.err,
