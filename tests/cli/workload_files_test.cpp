@@ -310,8 +310,8 @@ TEST_F(WorkloadFilesTest, HugeWorkloadsAreRefused) {
            R"(], "assignments": [{"rule": 0, "steps": [0, )" + steps + R"(], "layers": [0, )" +
            steps + "]}]}";
   };
-  const std::string sta =
-      R"({"rule": "sta", "options": {"file": "f", "tiles": "", "window": ""}, "blob": "AQABAAEAAQABAAAA"})";
+  const std::string sta = R"({"rule": "sta", "options": {"file": "f", "tiles": "", "window": ""}, )"
+                          R"("blob": "AQABAAEAAQABAAAA"})";
   for (const std::string& rule : {sta, std::string(R"({"rule": "dense", "options": {}})")}) {
     for (const char* steps : {"65536", "1048576", "46341"}) {
       const ToolResult result = info(workload(steps, rule));
