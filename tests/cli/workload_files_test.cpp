@@ -115,6 +115,19 @@ TEST_F(WorkloadFilesTest, RowsOutsideTheModelAreRefusedWithTheirLine) {
       kTableShape, "density:file=" + cut, {"line 12", "step 1, layer 1, head 1 is missing"});
 }
 
+TEST_F(WorkloadFilesTest, FilesWithoutAnyDensityAreRefused) {
+  const std::vector<std::string> shape{"--heads", "1", "--tokens", "64"};
+  const std::vector<std::pair<std::string, std::string>> files{
+      {"e.csv", "Step,Layer,Head,Sparsity\n"},
+      {"e.jsonl", ""},
+      {"e.jsonl", "\n \n"},
+      {"e.jsonl", "{\"timestep\": 1, \"layer\": 0, \"density\": [[]]}"}};
+  for (const auto& [name, text] : files) {
+    ExpectRefused(
+        shape, "density:file=" + Write(name, text), {name + ": line 1: holds no density"});
+  }
+}
+
 TEST_F(WorkloadFilesTest, TablesAreReadAsSpreadsheetsWriteThem) {
   const ToolResult plain = MakeOk(kTableShape, "density:file=" + Write("t.csv", kTable));
   EXPECT_THAT(plain.err, HasSubstr("'Sparsity' is read as the fraction of ACTIVE blocks"));

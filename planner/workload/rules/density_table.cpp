@@ -69,6 +69,7 @@ void RequireSizesOfRows(const std::vector<Row>& rows,
                         const std::string& origin,
                         const IndexNames& names,
                         const ModelShape& model) {
+  if (rows.empty()) Fail(ErrorCode::kCorruptInput, "{}: line 1: holds no density", origin);
   const std::array<std::int64_t, 3> size{model.steps, model.layers, model.heads};
   std::array<std::int64_t, 3> found{};
   std::string where;
@@ -325,6 +326,9 @@ DensityCounts DensityFromJsonLines(const std::string& text,
                                    std::int64_t pass,
                                    const RuleContext& context) {
   const LogFile log = ReadLog(text, origin, context.model);
+  if (log.entries.empty()) {
+    Fail(ErrorCode::kCorruptInput, "{}: line 1: holds no density", origin);
+  }
   if (pass >= log.passes) {
     Fail(ErrorCode::kCorruptInput,
          "{}: line {}: holds {} guidance {}, expected entry {} (option 'pass')",
