@@ -76,9 +76,11 @@ Profile Sparge(const std::filesystem::path& path) {
 }
 
 Profile Svoo(const std::filesystem::path& path, const std::string& preset) {
-  const ModelShape model = ModelPreset(preset);
-  const AttentionShape shape{model.heads, model.head_dim, kRows * 128, {128, 128}};
-  const DensityCounts counts = DensityFromCsv(ReadFile(path), path.string(), model, shape);
+  ModelShape model = ModelPreset(preset);
+  model.grid = {1, 1, kRows * 128};
+  model.text_tokens = 0;
+  const RuleContext context{model, {128, 128}, {}};
+  const DensityCounts counts = DensityFromCsv(ReadFile(path), path.string(), context);
   Profile profile{model.layers, kRows, {}};
   const auto heads = static_cast<std::size_t>(model.heads);
   for (std::size_t i = 0; i < counts.size(); i += heads) {

@@ -115,6 +115,19 @@ TEST_F(WorkloadFilesTest, RowsOutsideTheModelAreRefusedWithTheirLine) {
       kTableShape, "density:file=" + cut, {"line 12", "step 1, layer 1, head 1 is missing"});
 }
 
+TEST_F(WorkloadFilesTest, FilesWithoutAnyDensityAreRefused) {
+  const std::vector<std::string> shape{"--heads", "1", "--tokens", "64"};
+  const std::vector<std::pair<std::string, std::string>> files{
+      {"e.csv", "Step,Layer,Head,Sparsity\n"},
+      {"e.jsonl", ""},
+      {"e.jsonl", "\n \n"},
+      {"e.jsonl", "{\"timestep\": 1, \"layer\": 0, \"density\": [[]]}"}};
+  for (const auto& [name, text] : files) {
+    ExpectRefused(
+        shape, "density:file=" + Write(name, text), {name + ": line 1: holds no density"});
+  }
+}
+
 TEST_F(WorkloadFilesTest, TablesAreReadAsSpreadsheetsWriteThem) {
   const ToolResult plain = MakeOk(kTableShape, "density:file=" + Write("t.csv", kTable));
   EXPECT_THAT(plain.err, HasSubstr("'Sparsity' is read as the fraction of ACTIVE blocks"));
@@ -235,6 +248,26 @@ TEST_F(WorkloadFilesTest, StaTablesWithHugeIndicesAreRefusedWithTheirKey) {
                 {"sta.json", "key '0_0_2147483647' is outside the model", "2147483648 heads"});
 }
 
+TEST_F(WorkloadFilesTest, MakeSaysHowItReadArraysAndWindows) {
+  Array counts = MakeArray(ArrayType::kU1, {1, 1, 2});
+  counts.bytes = std::string("\x02\x05", 2);
+  WriteNpy(File("c.npy"), counts);
+  const std::vector<std::string> shape{"--heads", "2", "--tokens", "640", "--block", "64x64"};
+  EXPECT_THAT(
+      MakeOk(shape, "density:file=" + File("c.npy")).err,
+      HasSubstr("c.npy: u1 [1, 1, 2], values 2 to 5, read as active blocks of 100 (total= "));
+  EXPECT_THAT(MakeOk(shape, "density:total=10,file=" + File("c.npy")).err,
+              HasSubstr("read as active blocks of 10\n"));
+  ExpectRefused(shape,
+                "density:file=" + Write("c.log", "x"),
+                {"c.log: unknown suffix of a file of densities '.log'", ".jsonl"});
+  const std::string windows = Write("s.json", R"({"0_0_0": [2, 2, 2], "0_0_1": [1, 1, 2]})");
+  const std::vector<std::string> grid{"--heads", "2", "--grid", "12,16,16"};
+  EXPECT_THAT(MakeOk(grid, "sta:file=" + windows).err,
+              HasSubstr("s.json: 2 different windows; its largest windows are the grid's tiles, "
+                        "2x2x2"));
+}
+
 TEST_F(WorkloadFilesTest, MakeSaysDensitiesAndWhichCellsAreDense) {
   const ToolResult radial = MakeOk({"--model", "wan2.1-t2v-1.3b-480p", "--steps", "4"}, "radial");
   EXPECT_THAT(radial.err,
@@ -290,8 +323,8 @@ TEST_F(WorkloadFilesTest, HugeWorkloadsAreRefused) {
            R"(], "assignments": [{"rule": 0, "steps": [0, )" + steps + R"(], "layers": [0, )" +
            steps + "]}]}";
   };
-  const std::string sta =
-      R"({"rule": "sta", "options": {"file": "f", "tiles": "", "window": ""}, "blob": "AQABAAEAAQABAAAA"})";
+  const std::string sta = R"({"rule": "sta", "options": {"file": "f", "tiles": "", "window": ""}, )"
+                          R"("blob": "AQABAAEAAQABAAAA"})";
   for (const std::string& rule : {sta, std::string(R"({"rule": "dense", "options": {}})")}) {
     for (const char* steps : {"65536", "1048576", "46341"}) {
       const ToolResult result = info(workload(steps, rule));

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measured densities per (step, layer, head). Block positions come from a seed.
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/suggest.h"
 #include "planner/workload/rules/bytes.h"
 #include "planner/workload/rules/density_table.h"
 #include "planner/workload/rules/rules.h"
@@ -104,6 +106,14 @@ class DensityRule : public MaskRuleType {
     const std::filesystem::path path = options.Text("file");
     const std::int64_t total = options.Int("total");
     const std::string kind = LowerSuffix(path);
+    const std::vector<std::string> known{
+        ".csv", ".jsonl", ".npy", ".npz", ".pt", ".pth", ".safetensors"};
+    if (std::find(known.begin(), known.end(), kind) == known.end()) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("mask rule 'density': {}: {}",
+                              path.string(),
+                              UnknownName("suffix of a file of densities", kind, known)));
+    }
     const bool lines = kind == ".jsonl";
     if ((lines || kind == ".csv") && total != 0) {
       Fail(ErrorCode::kInvalidArgument,

@@ -69,6 +69,7 @@ void RequireSizesOfRows(const std::vector<Row>& rows,
                         const std::string& origin,
                         const IndexNames& names,
                         const ModelShape& model) {
+  if (rows.empty()) Fail(ErrorCode::kCorruptInput, "{}: line 1: holds no density", origin);
   const std::array<std::int64_t, 3> size{model.steps, model.layers, model.heads};
   std::array<std::int64_t, 3> found{};
   std::string where;
@@ -325,6 +326,9 @@ DensityCounts DensityFromJsonLines(const std::string& text,
                                    std::int64_t pass,
                                    const RuleContext& context) {
   const LogFile log = ReadLog(text, origin, context.model);
+  if (log.entries.empty()) {
+    Fail(ErrorCode::kCorruptInput, "{}: line 1: holds no density", origin);
+  }
   if (pass >= log.passes) {
     Fail(ErrorCode::kCorruptInput,
          "{}: line {}: holds {} guidance {}, expected entry {} (option 'pass')",
@@ -375,6 +379,8 @@ DensityCounts DensityFromArray(const std::filesystem::path& path,
   const double blocks = static_cast<double>(shape.q_blocks()) * shape.k_blocks();
   const double whole = fractions ? 1.0 : total == 0 ? blocks : static_cast<double>(total);
   DensityCounts counts;
+  double least = whole;
+  double most = 0;
   for (std::int64_t i = 0; i < array.size(); ++i) {
     const double value = array.Double(i);
     if (!(value >= 0 && value <= whole)) {
@@ -389,7 +395,20 @@ DensityCounts DensityFromArray(const std::filesystem::path& path,
            fractions ? "" : " blocks; --block or total= sets how many there were");
     }
     counts.push_back(CountOf(value / whole, shape));
+    least = std::min(least, value);
+    most = std::max(most, value);
   }
+  context.Note(fmt::format("{}: {} {}, values {} to {}, read as {}",
+                           origin,
+                           NameOf(array.type),
+                           ShapeText(array.shape),
+                           least,
+                           most,
+                           fractions
+                               ? std::string("fractions of active blocks")
+                               : fmt::format("active blocks of {}{}",
+                                             whole,
+                                             total == 0 ? " (total= sets another number)" : "")));
   return counts;
 }
 

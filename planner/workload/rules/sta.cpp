@@ -164,8 +164,16 @@ class StaRule : public MaskRuleType {
     if (file.empty()) return;
     const StaTable table = ParseStaTable(ReadFile(file), file, context.model);
     const std::string& tiles = rule.options["tiles"];
-    RequireTiles(
-        file, tiles.empty() ? LargestSides(table) : ParseTriple("tiles", tiles), context.model);
+    const StaWindow made_for = tiles.empty() ? LargestSides(table) : ParseTriple("tiles", tiles);
+    RequireTiles(file, made_for, context.model);
+    context.Note(fmt::format("{}: {} different windows; {} tiles, {}x{}x{}",
+                             file,
+                             table.windows.size(),
+                             tiles.empty() ? "its largest windows are the grid's"
+                                           : "tiles= says that it was made for the grid's",
+                             made_for.frames,
+                             made_for.height,
+                             made_for.width));
     rule.blob = StaTableToBlob(table);
     rule.options["file"] = std::filesystem::path(file).filename().string();
   }
