@@ -44,6 +44,10 @@ class RuleSource : public MaskSource {
     return masks_[Index(step, layer)]->ActiveBlocks(step, layer);
   }
 
+  [[nodiscard]] std::vector<std::string> Describe(std::size_t rule) const override {
+    return masks_.at(rule)->Describe();
+  }
+
  private:
   [[nodiscard]] std::size_t Index(int step, int layer) const {
     return static_cast<std::size_t>(&workload_.RuleAt(step, layer) - workload_.rules.data());
@@ -60,6 +64,8 @@ std::vector<std::int64_t> MaskSource::ActiveBlocksAt(int step, int layer) {
   for (const BlockMaskPtr& mask : At(step, layer).head) counts.push_back(mask->Count());
   return counts;
 }
+
+std::vector<std::string> MaskSource::Describe(std::size_t /*rule*/) const { return {}; }
 
 bool PositionsAreReal(const MaskRule& rule) { return FindRule(rule.rule).PositionsAreReal(); }
 

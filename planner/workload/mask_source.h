@@ -2,6 +2,7 @@
 // Masks of a workload, made per (step, layer) on demand.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -27,6 +28,9 @@ class MaskSource {
   /// Active blocks of each head of At(step, layer). Makes no masks if the rule knows the counts.
   /// errors  as At; threads safe concurrently
   [[nodiscard]] virtual std::vector<std::int64_t> ActiveBlocksAt(int step, int layer);
+  /// What a rule of the workload read and assumed, one sentence per line (RuleMasks::Describe).
+  /// requires rule < Workload::rules.size(). errors  as At
+  [[nodiscard]] virtual std::vector<std::string> Describe(std::size_t rule) const;
 };
 
 [[nodiscard]] std::unique_ptr<MaskSource> OpenMasks(const Workload& workload);

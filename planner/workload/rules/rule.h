@@ -66,6 +66,9 @@ class RuleMasks {
   /// Active blocks of each head: the counts of Make(step, layer). Cheap if the rule knows them
   /// beforehand.
   [[nodiscard]] virtual std::vector<std::int64_t> ActiveBlocks(int step, int layer);
+  /// What the rule read and what it assumed, one sentence per line: the array with its type, values
+  /// and axes, for example. May read the whole file. Empty if the options say everything.
+  [[nodiscard]] virtual std::vector<std::string> Describe() const { return {}; }
 };
 
 /// Model, block size and folder of the workload that a rule belongs to.
