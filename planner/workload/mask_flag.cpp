@@ -15,7 +15,14 @@ struct ParsedFlag {
   std::map<std::string, std::string> options;
 };
 
-ParsedFlag ParseFlag(const std::string& flag) {
+/// Whether `name` is a switch, which a flag may name without a value.
+bool IsSwitch(const MaskRuleType& type, const ModelShape& model, const std::string& name) {
+  return std::ranges::any_of(type.Specs(model), [&](const OptionSpec& spec) {
+    return spec.kind == OptionKind::kSwitch && spec.name == name;
+  });
+}
+
+ParsedFlag ParseFlag(const std::string& flag, const ModelShape& model) {
   ParsedFlag parsed;
   const std::size_t colon = flag.find(':');
   parsed.type = &FindRule(flag.substr(0, colon));
@@ -25,7 +32,8 @@ ParsedFlag ParseFlag(const std::string& flag) {
   }
   while (!rest.empty()) {
     const std::size_t comma = rest.find(',');
-    const std::string item = rest.substr(0, comma);
+    std::string item = rest.substr(0, comma);
+    if (IsSwitch(*parsed.type, model, item)) item += "=1";
     rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
     const std::size_t equals = item.find('=');
     if (equals == 0 || equals == std::string::npos || equals + 1 == item.size()) {
@@ -74,7 +82,7 @@ void RefuseUnknownOptions(const ModelShape& model, const ParsedFlag& parsed) {
 }  // namespace
 
 BlockSize DefaultBlock(const std::string& flag, const ModelShape& model) {
-  ParsedFlag parsed = ParseFlag(flag);
+  ParsedFlag parsed = ParseFlag(flag, model);
   RefuseUnknownOptions(model, parsed);
   TakeWarmUp(model, parsed);
   return parsed.type->DefaultBlock(model, parsed.options);
@@ -82,7 +90,7 @@ BlockSize DefaultBlock(const std::string& flag, const ModelShape& model) {
 
 void ApplyMaskFlag(const std::string& flag, Workload& workload) {
   const ModelShape& model = workload.model;
-  ParsedFlag parsed = ParseFlag(flag);
+  ParsedFlag parsed = ParseFlag(flag, model);
   RefuseUnknownOptions(model, parsed);
   const WarmUp warm_up = TakeWarmUp(model, parsed);
   const RuleContext context{model, workload.block, workload.directory};

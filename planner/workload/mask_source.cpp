@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "planner/workload/mask_source.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -14,8 +15,8 @@ constexpr std::int64_t kMaxBlocks = (1LL << 32) - 1;
 
 class RuleSource : public MaskSource {
  public:
-  explicit RuleSource(const Workload& workload) : workload_(workload) {
-    const RuleContext context{workload.model, workload.block, workload.directory};
+  RuleSource(const Workload& workload, std::optional<int> pass) : workload_(workload) {
+    const RuleContext context{workload.model, workload.block, workload.directory, pass};
     const AttentionShape shape = workload.shape();
     if (static_cast<std::int64_t>(shape.q_blocks()) * shape.k_blocks() > kMaxBlocks) {
       Fail(ErrorCode::kInvalidArgument,
@@ -69,8 +70,14 @@ std::vector<std::string> MaskSource::Describe(std::size_t /*rule*/) const { retu
 
 bool PositionsAreReal(const MaskRule& rule) { return FindRule(rule.rule).PositionsAreReal(); }
 
-std::unique_ptr<MaskSource> OpenMasks(const Workload& workload) {
-  return std::make_unique<RuleSource>(workload);
+std::unique_ptr<MaskSource> OpenMasks(const Workload& workload, std::optional<int> pass) {
+  return std::make_unique<RuleSource>(workload, pass);
+}
+
+bool PassesDiffer(const Workload& workload) {
+  return std::ranges::any_of(workload.rules, [&](const MaskRule& rule) {
+    return FindRule(rule.rule).PassesDiffer(workload.model, rule);
+  });
 }
 
 }  // namespace dbsp::planner

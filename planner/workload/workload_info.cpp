@@ -30,13 +30,13 @@ struct RuleSummary {
 
 struct Summary {
   std::vector<RuleSummary> rules;
-  double active_blocks = 0;  ///< over all cells and heads, one pass
+  double active_blocks = 0;  ///< over all cells and heads, mean of the passes
 };
 
-/// Visits every cell. Cells with equal keys are counted once and weighted.
-Summary Summarise(const Workload& workload, MaskSource& source) {
-  Summary summary;
-  summary.rules.resize(workload.rules.size());
+/// Visits every cell for one pass. Cells with equal keys are counted once. Each of `passes` passes
+/// has an equal part of the sums.
+void Summarise(
+    const Workload& workload, MaskSource& source, int pass, int passes, Summary& summary) {
   const AttentionShape shape = workload.shape();
   const double blocks = static_cast<double>(shape.q_blocks()) * shape.k_blocks();
   std::map<std::string, std::vector<std::int64_t>> known;
@@ -45,7 +45,8 @@ Summary Summarise(const Workload& workload, MaskSource& source) {
       const auto index =
           static_cast<std::size_t>(&workload.RuleAt(step, layer) - workload.rules.data());
       RuleSummary& rule = summary.rules[index];
-      const std::string key = source.KeyAt(step, layer);
+      std::string key = source.KeyAt(step, layer);
+      if (!key.empty() && pass > 0) key += fmt::format(", pass {}", pass);
       std::vector<std::int64_t> counts;
       if (const auto found = known.find(key); !key.empty() && found != known.end()) {
         counts = found->second;
@@ -53,7 +54,7 @@ Summary Summarise(const Workload& workload, MaskSource& source) {
         counts = source.ActiveBlocksAt(step, layer);
         if (!key.empty()) known[key] = counts;
       }
-      ++rule.cells;
+      rule.cells += pass == 0 ? 1 : 0;
       if (key.empty()) {
         ++rule.unkeyed;
       } else {
@@ -63,10 +64,20 @@ Summary Summarise(const Workload& workload, MaskSource& source) {
         const double density = static_cast<double>(count) / blocks;
         rule.low = std::min(rule.low, density);
         rule.high = std::max(rule.high, density);
-        rule.sum += density;
-        summary.active_blocks += static_cast<double>(count);
+        rule.sum += density / passes;
+        summary.active_blocks += static_cast<double>(count) / passes;
       }
     }
+  }
+}
+
+Summary Summarise(const Workload& workload) {
+  Summary summary;
+  summary.rules.resize(workload.rules.size());
+  const int passes = PassesDiffer(workload) ? workload.model.passes : 1;
+  for (int pass = 0; pass < passes; ++pass) {
+    const auto source = OpenMasks(workload, pass);
+    Summarise(workload, *source, pass, passes, summary);
   }
   return summary;
 }
@@ -222,8 +233,7 @@ std::string RulesText(const Workload& workload, const Summary& summary) {
 
 void PrintWorkloadInfo(const std::filesystem::path& path, InfoFormat format) {
   const Workload workload = ReadWorkload(path);
-  const auto source = OpenMasks(workload);
-  const Summary summary = Summarise(workload, *source);
+  const Summary summary = Summarise(workload);
   if (format == InfoFormat::kJson) {
     WriteStdout(DumpJson(InfoJson(workload, summary), 1) + "\n");
     return;
