@@ -47,7 +47,10 @@ struct Advice {
   std::string_view part;  ///< of the global's name
   std::string_view text;
 };
-constexpr std::array<Advice, 6> kAdvice{{
+constexpr std::string_view kOtherElements =
+    "elements of this type are not read (known: bool, uint8, int8, int16, int32, int64, float16, "
+    "bfloat16, float32, float64); save a mask as x.to(torch.uint8)";
+constexpr std::array<Advice, 7> kAdvice{{
     {".BlockMask",
      "save its tensors: torch.save({'kv_num_blocks': m.kv_num_blocks, 'kv_indices': m.kv_indices, "
      "'full_kv_num_blocks': m.full_kv_num_blocks, 'full_kv_indices': m.full_kv_indices}, file), or "
@@ -56,9 +59,8 @@ constexpr std::array<Advice, 6> kAdvice{{
     {"_rebuild_qtensor", "save x.int_repr()"},
     {"multiarray", "save numpy arrays with numpy.save or numpy.savez"},
     {"numpy", "save numpy arrays with numpy.save or numpy.savez"},
-    {"Storage",
-     "elements of this type are not read (known: bool, uint8, int8, int16, int32, int64, float16, "
-     "bfloat16, float32, float64); save a mask as x.to(torch.uint8)"},
+    {"_rebuild_tensor_v3", kOtherElements},
+    {"Storage", kOtherElements},
 }};
 
 }  // namespace

@@ -64,26 +64,27 @@ ArrayEntry EntryAt(const std::string& name,
   return entry;
 }
 
-void RefuseOverlaps(const std::vector<ArrayEntry>& entries, const std::string& origin) {
-  std::vector<const ArrayEntry*> sorted;
-  for (const ArrayEntry& entry : entries) {
+/// Entries that share bytes get a problem.
+void MarkOverlaps(std::vector<ArrayEntry>& entries, const std::string& origin) {
+  std::vector<ArrayEntry*> sorted;
+  for (ArrayEntry& entry : entries) {
     if (!entry.info.problem.empty()) continue;
     if (ElementCount(entry.info.shape) > 0) sorted.push_back(&entry);
   }
   std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
     return a->offset < b->offset;
   });
-  for (std::size_t i = 1; i < sorted.size(); ++i) {
-    const ArrayEntry& before = *sorted[i - 1];
-    const std::int64_t end =
-        before.offset + ElementCount(before.info.shape) * BytesOf(before.info.type);
-    if (sorted[i]->offset < end) {
-      Fail(ErrorCode::kCorruptInput,
-           "{}: arrays '{}' and '{}' overlap",
-           origin,
-           before.info.name,
-           sorted[i]->info.name);
+  const auto end = [](const ArrayEntry& entry) {
+    return entry.offset + ElementCount(entry.info.shape) * BytesOf(entry.info.type);
+  };
+  ArrayEntry* before = nullptr;  // the one that reaches furthest
+  for (ArrayEntry* entry : sorted) {
+    if (before != nullptr && entry->offset < end(*before)) {
+      entry->info.problem = fmt::format(
+          "{}: arrays '{}' and '{}' overlap", origin, before->info.name, entry->info.name);
+      before->info.problem = entry->info.problem;
     }
+    if (before == nullptr || end(*entry) > end(*before)) before = entry;
   }
 }
 
@@ -114,7 +115,7 @@ std::vector<ArrayEntry> SafetensorsEntries(const std::filesystem::path& path) {
     KeepProblem(entry, [&] { entry = EntryAt(name, document[name], 8 + header, source, origin); });
     entries.push_back(std::move(entry));
   }
-  RefuseOverlaps(entries, origin);
+  MarkOverlaps(entries, origin);
   return entries;
 }
 

@@ -119,6 +119,23 @@ TEST_F(ArrayNeighboursTest, SafetensorsOfOtherTypesDoNotHideATensor) {
   }
 }
 
+TEST_F(ArrayNeighboursTest, OverlappingTensorsDoNotHideAnother) {
+  const auto entry = [](const char* name, int begin) {
+    return fmt::format(
+        R"("{}":{{"dtype":"U8","shape":[4],"data_offsets":[{},{}]}})", name, begin, begin + 4);
+  };
+  const auto path = Write(
+      "o.safetensors",
+      MakeSafetensors("{" + entry("a", 4) + "," + entry("b", 6) + "," + entry("mask", 0) + "}",
+                      kBits + "123456"));
+  EXPECT_EQ(LoadArray(path, "mask").bytes, kBits);
+  for (const char* name : {"a", "b"}) {
+    ExpectError(ErrorCode::kCorruptInput, {"'a' and 'b' overlap"}, [&] {
+      static_cast<void>(LoadArray(path, name));
+    });
+  }
+}
+
 TEST_F(ArrayNeighboursTest, ABlockMaskObjectIsRefusedSayingWhatToSave) {
   const auto path = Torch("ctorch.nn.attention.flex_attention\nBlockMask\n)\x81}b");
   ExpectError(ErrorCode::kCorruptInput, {"BlockMask", "'kv_num_blocks': m.kv_num_blocks"}, [&] {
