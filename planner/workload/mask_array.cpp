@@ -23,6 +23,15 @@ struct MaskArrayFile::Impl {
         items(arrays.by_columns ? wanted.rows : wanted.cols),
         values(options.values) {
     if (arrays.layout == MaskLayout::kDense) return;
+    for (const ArrayFile& file : files) {
+      if (!IsFloat(file.type())) continue;
+      Fail(ErrorCode::kCorruptInput,
+           "{}: array '{}': type {}, expected integers for {}",
+           origin,
+           file.name(),
+           NameOf(file.type()),
+           NameOf(arrays.layout));
+    }
     if (options.values.threshold || options.values.additive || options.values.inverted) {
       Fail(ErrorCode::kInvalidArgument,
            "{}: threshold, additive and inverted read dense masks; '{}' holds {}",
@@ -461,12 +470,13 @@ std::vector<std::string> MaskArrayFile::Describe() const {
     }
     used.erase(std::unique(used.begin(), used.end()), used.end());
     const std::int64_t unused = times - static_cast<std::int64_t>(used.size());
-    lines.push_back(fmt::format("{} plans over {} steps: step s uses plan floor({} s / {}){}",
-                                times,
-                                impl.sizes.steps,
-                                times,
-                                impl.sizes.steps,
-                                unused > 0 ? fmt::format("; {} plans are not used", unused) : ""));
+    lines.push_back(
+        fmt::format("{} entries over {} steps: step s uses entry floor({} s / {}){}",
+                    times,
+                    impl.sizes.steps,
+                    times,
+                    impl.sizes.steps,
+                    unused > 0 ? fmt::format("; {} entries are not used", unused) : ""));
   }
   const auto shared = [&](char letter, int size, const char* all) {
     if (axes.Size(letter) == 1 && size > 1)

@@ -33,7 +33,7 @@ struct MaskArrayOptions {
 
 /// Which masks of a file to read. An axis of size 1 holds for every index.
 struct MaskIndex {
-  std::int64_t time = 0;  ///< plan over the steps (TimeOfStep)
+  std::int64_t time = 0;  ///< entry over the steps (TimeOfStep)
   std::int64_t layer = 0;
   std::int64_t pass = 0;
   std::int64_t batch = 0;
@@ -71,9 +71,9 @@ class MaskArrayFile {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Plan of a denoising step if `times` plans cover `steps` steps: floor(step * times / steps).
-/// source   PAROAttention's callback: at the end of a step it sets the plan of the next one, and
-///          the first step has plan 0
+/// Entry of a denoising step if `times` entries cover `steps` steps: floor(step * times / steps).
+/// source   PAROAttention's callback: at the end of a step it sets the entry of the next one, and
+///          the first step has entry 0
 /// requires 0 <= step < steps, times >= 1
 [[nodiscard]] std::int64_t TimeOfStep(int step, int steps, std::int64_t times);
 

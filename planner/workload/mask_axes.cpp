@@ -19,7 +19,7 @@ constexpr std::string_view kOuter = "TLPB";
 const char* NameOfAxis(char letter) {
   switch (letter) {
     case 'T':
-      return "plans over the steps";
+      return "entries over the steps";
     case 'L':
       return "layers";
     case 'P':
@@ -123,7 +123,7 @@ class Readings {
     const std::int64_t size = leading_[at];
     switch (letter) {
       case 'T':
-        // PAROAttention's [T, L, H, Q, K] has few plans for many steps (Finish requires the L).
+        // PAROAttention's [T, L, H, Q, K] has few entries for many steps (Finish requires the L).
         return size == sizes_.steps || (at == 0 && size <= sizes_.steps && leading_.size() > 2);
       case 'L':
         return size == sizes_.layers;
@@ -161,9 +161,9 @@ class Readings {
       letters_[i] = *std::ranges::find_if(order, [&](char c) { return !Used(c); });
     }
     // A short T needs its layers beside it.
-    const bool short_plans = letters_[0] == 'T' && leading_[0] > 1 && leading_[0] != sizes_.steps;
+    const bool few_entries = letters_[0] == 'T' && leading_[0] > 1 && leading_[0] != sizes_.steps;
     const bool good = (!request_.batch || Used('B')) && (!request_.pass || Used('P')) &&
-                      (!short_plans || letters_[1] == 'L');
+                      (!few_entries || letters_[1] == 'L');
     if (good) found_.push_back(letters_);
     letters_ = before;
   }
@@ -175,13 +175,34 @@ class Readings {
   std::vector<std::string> found_;
 };
 
+/// Where all readings name the same axes, keeps the one in the order of the documented layouts.
+void KeepUsualOrder(std::span<const std::int64_t> leading, std::vector<std::string>& found) {
+  const auto large = [&](const std::string& letters) {
+    std::string named;
+    for (std::size_t i = 0; i < leading.size(); ++i) {
+      if (leading[i] != 1) named += letters[i];
+    }
+    return named;
+  };
+  const auto sorted = [](std::string letters) {
+    std::ranges::sort(letters, {}, [](char c) { return kOuter.find(c); });
+    return letters;
+  };
+  std::set<std::string> axes;
+  for (const std::string& letters : found) axes.insert(sorted(large(letters)));
+  const auto usual = [&](const std::string& letters) { return large(letters) == *axes.begin(); };
+  if (axes.size() != 1 || std::ranges::none_of(found, usual)) return;
+  std::erase_if(found, [&](const std::string& letters) { return !usual(letters); });
+}
+
 /// Letters that a user may have meant where sizes decide nothing.
 std::string Examples(std::size_t dimensions) {
   switch (dimensions) {
     case 1:
       return "axes=HQK, LQK or TQK";
     case 2:
-      return "axes=LHQK (layers), THQK (plans over the steps), PHQK (passes) or BHQK (batch, with "
+      return "axes=LHQK (layers), THQK (entries over the steps), PHQK (passes) or BHQK (batch, "
+             "with "
              "batch=N)";
     case 3:
       return "axes=TLHQK, PLHQK, TPHQK, LPHQK or BLHQK";
@@ -203,6 +224,7 @@ MaskAxes ResolveAxes(std::span<const std::int64_t> leading,
                      const std::string& subject) {
   if (!request.letters.empty()) return Named(leading, request, sizes, subject);
   std::vector<std::string> found = Readings(leading, request, sizes).Find();
+  if (found.size() > 1) KeepUsualOrder(leading, found);
   if (found.size() == 1) {
     return {found.front() + "QK", {leading.begin(), leading.end()}};
   }

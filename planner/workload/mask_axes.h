@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Meaning of the dimensions of an array of masks.
 //
-// One letter stands for each axis: T plans over the denoising steps, L layers, P guidance passes,
+// One letter stands for each axis: T entries over the denoising steps, L layers, P guidance passes,
 // B batch, H heads, Q query blocks, K key blocks. "TLHQK" is [T, L, H, Q, K]. Axes are named by the
 // user or follow from the sizes if only one reading is possible. docs/formats/arrays.md lists the
 // rules.

@@ -202,26 +202,28 @@ class Finder {
       groups[SplitNumbers(array.name).pattern].push_back(&array);
     }
     for (const auto& [pattern, group] : groups) {
-      if (group.size() >= 2) FindGrid(pattern, group);
+      if (group.size() < 2 || group.front()->shape.size() < 2) continue;
+      if (!FindGrid(pattern, group)) broken_ = pattern;
     }
   }
 
-  void FindGrid(const std::string& pattern, const std::vector<const ArrayInfo*>& group) {
+  /// False if the arrays form no complete grid of equal types and shapes.
+  bool FindGrid(const std::string& pattern, const std::vector<const ArrayInfo*>& group) {
     const std::size_t places = SplitNumbers(group.front()->name).numbers.size();
     std::vector<std::set<std::int64_t>> seen(places);
     std::map<std::vector<std::int64_t>, std::string> names;
     for (const ArrayInfo* array : group) {
       if (array->shape != group.front()->shape || array->type != group.front()->type ||
           array->shape.size() < 2) {
-        return;
+        return false;
       }
       std::vector<std::int64_t> index;
       for (const std::string& number : SplitNumbers(array->name).numbers) {
-        if (number.size() > 9) return;
+        if (number.size() > 9) return false;
         index.push_back(std::stoll(number));
         seen[index.size() - 1].insert(index.back());
       }
-      if (!names.emplace(index, array->name).second) return;  // as "m1" and "m01"
+      if (!names.emplace(index, array->name).second) return false;  // as "m1" and "m01"
     }
     MaskArrays mask{MaskLayout::kDense, {}, pattern, false, {}, ""};
     std::size_t cells = 1;
@@ -229,17 +231,18 @@ class Finder {
       if (values.size() == 1) continue;  // a number that all names have
       if (*values.begin() != 0 ||
           *values.rbegin() + 1 != static_cast<std::int64_t>(values.size())) {
-        return;
+        return false;
       }
       mask.grid.push_back(static_cast<std::int64_t>(values.size()));
       cells *= values.size();
     }
-    if (cells != names.size()) return;
+    if (cells != names.size()) return false;
     for (const auto& [index, name] : names) {
       mask.names.push_back(name);
       used_.insert(name);
     }
     masks_.push_back(std::move(mask));
+    return true;
   }
 
   MaskArrays Only() {
@@ -256,10 +259,14 @@ class Finder {
            known_.empty() ? "" : " of two or more dimensions");
     }
     Fail(ErrorCode::kInvalidArgument,
-         "{}: holds {} masks, choose one with name=: {}",
+         "{}: holds {} masks, choose one with name=: {}{}",
          path_.string(),
          masks_.size(),
-         fmt::join(Shown(), ", "));
+         fmt::join(Shown(), ", "),
+         broken_.empty() ? ""
+                         : fmt::format("; '{}' would be read as one array if its numbers formed a "
+                                       "complete grid from 0 of equal types and shapes",
+                                       broken_));
   }
 
   [[nodiscard]] std::vector<std::string> Shown() const {
@@ -290,6 +297,7 @@ class Finder {
   std::set<std::string> used_;  ///< arrays that are part of a mask, or known to be none
   std::map<std::string, std::string> halves_;  ///< part, and the part that is missing
   std::vector<MaskArrays> masks_;
+  std::string broken_;  ///< pattern of names with numbers that form no grid
 };
 
 }  // namespace

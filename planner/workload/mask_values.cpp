@@ -90,6 +90,11 @@ bool IsMaskElement(const Array& array, std::int64_t index) {
 
 }  // namespace
 
+bool IsFloat(ArrayType type) {
+  return type == ArrayType::kF2 || type == ArrayType::kBf16 || type == ArrayType::kF4 ||
+         type == ArrayType::kF8;
+}
+
 std::string ValueRule::Text() const {
   std::string text;
   if (threshold) text = fmt::format("above {} is active", *threshold);
@@ -151,10 +156,8 @@ std::string MaskValues::Seen() const {
 }
 
 std::string NoMaskElement(const Array& array, std::int64_t index, const ValueRule& rule) {
-  const bool exact = array.type != ArrayType::kF2 && array.type != ArrayType::kBf16 &&
-                     array.type != ArrayType::kF4 && array.type != ArrayType::kF8;
-  std::string value =
-      exact ? fmt::format("{}", array.Int(index)) : fmt::format("{}", array.Double(index));
+  std::string value = IsFloat(array.type) ? fmt::format("{}", array.Double(index))
+                                          : fmt::format("{}", array.Int(index));
   if (array.type == ArrayType::kB1) value = "a bool of neither 0 nor 1";
   if (std::isnan(array.Double(index))) return "NaN (not a number), which no option reads";
   if (rule.additive) {

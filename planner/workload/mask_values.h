@@ -12,6 +12,8 @@
 
 namespace dbsp {
 
+[[nodiscard]] bool IsFloat(ArrayType type);
+
 /// How elements are read. Without options only 0 (inactive), 1 and 255 (active), false and true are
 /// elements of a mask.
 struct ValueRule {

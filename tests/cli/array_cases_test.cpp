@@ -84,7 +84,7 @@ class ArrayCasesTest : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(ArrayCasesTest, StepsHaveThePlansThatParoattentionGivesThem) {
+TEST_F(ArrayCasesTest, StepsHaveTheEntriesThatParoattentionGivesThem) {
   const std::string file =
       Write("s.npy", Npy("(4, 2, 2, 4, 4)", Masks(16, [](int m) { return 2 + 4 * (m / 4); })));
   const std::string rule = "array:file=" + file;

@@ -258,8 +258,8 @@ TEST_F(MaskArrayTest, ValuesThatFormNoMaskAreRefused) {
   });
 }
 
-TEST(TimeOfStepTest, IsThePlanThatTheCallbackOfThePreviousStepSet) {
-  // PAROAttention: the callback runs at the end of step s and sets plan int((s + 1) / steps * T).
+TEST(TimeOfStepTest, IsTheEntryThatTheCallbackOfThePreviousStepSet) {
+  // PAROAttention: the callback runs at the end of step s and sets entry int((s + 1) / steps * T).
   for (const auto& [steps, times] :
        {std::pair{50, 4}, {50, 10}, {50, 30}, {50, 50}, {4, 4}, {7, 3}}) {
     EXPECT_EQ(TimeOfStep(0, steps, times), 0);
@@ -273,7 +273,7 @@ TEST(TimeOfStepTest, IsThePlanThatTheCallbackOfThePreviousStepSet) {
   EXPECT_EQ(TimeOfStep(49, 50, 1), 0);
 }
 
-TEST(TimeOfStepTest, MorePlansThanStepsAreSkippedAndNothingOverflows) {
+TEST(TimeOfStepTest, MoreEntriesThanStepsAreSkippedAndNothingOverflows) {
   EXPECT_EQ(TimeOfStep(0, 4, 50), 0);
   EXPECT_EQ(TimeOfStep(1, 4, 50), 12);
   EXPECT_EQ(TimeOfStep(3, 4, 50), 37);

@@ -53,6 +53,18 @@ TEST(MaskAxesTest, SeveralReadingsAreRefusedWithTheirLetters) {
   EXPECT_EQ(Letters({6, 4}, {"THQK", {}, {}}, equal), "THQK");
 }
 
+TEST(MaskAxesTest, ReadingsWithTheSameLettersHaveTheUsualOrder) {
+  const MaskArraySizes equal{6, 6, 1, 4, 16, 16};
+  EXPECT_EQ(Letters({6, 6, 4}, {}, equal), "TLHQK");
+  EXPECT_EQ(Letters({6, 50, 4}), "LTHQK");
+  EXPECT_EQ(Letters({6, 6, 4}, {"LTHQK", {}, {}}, equal), "LTHQK");
+  const MaskArraySizes all{2, 2, 2, 2, 16, 16};
+  EXPECT_EQ(Letters({2, 2, 2, 2}, {}, all), "TLPHQK");
+  ExpectError(ErrorCode::kInvalidArgument, {"axes=TLHQK", "axes=PLHQK", "axes=TPHQK"}, [&] {
+    static_cast<void>(Letters({2, 2, 2}, {}, all));
+  });
+}
+
 TEST(MaskAxesTest, SizesOfNothingAreRefusedWithExamples) {
   for (const std::vector<std::int64_t>& leading : {std::vector<std::int64_t>{3},
                                                    {7, 4},
@@ -78,7 +90,7 @@ TEST(MaskAxesTest, BatchAndPassAreAxesOnlyOnRequest) {
 
 TEST(MaskAxesTest, LettersAreCheckedAgainstArrayAndModel) {
   EXPECT_EQ(Letters({4, 6}, {"hlqk", {}, {}}), "HLQK");
-  EXPECT_EQ(Letters({60, 4}, {"THQK", {}, {}}), "THQK");  // more plans than steps
+  EXPECT_EQ(Letters({60, 4}, {"THQK", {}, {}}), "THQK");  // more entries than steps
   for (const char* letters : {"QK", "LHKQ", "LLQK", "LXQK", "LH", "HQKL", "LHQ"}) {
     ExpectError(ErrorCode::kInvalidArgument, {"axes"}, [&] {
       static_cast<void>(Letters({6, 4}, {letters, {}, {}}));

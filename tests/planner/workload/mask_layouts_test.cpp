@@ -240,6 +240,9 @@ TEST_F(MaskLayoutsTest, FlexListsThatLieAreRefused) {
   refuse({1, 1}, {0, 0, 0, 0, 3, 0, 0, 0}, "block 3");
   refuse({1, 1}, {-1, 0, 0, 0, 0, 0, 0, 0}, "block -1");
   refuse({2, 0}, {1, 1, 0, 0, 0, 0, 0, 0}, "block 1 twice");
+  Refuse(ErrorCode::kCorruptInput,
+         {Floats("kv_num_blocks", {2}, {1, 1}), Ints("kv_indices", {2, 1}, {0, 1})},
+         {"m.npz", "'kv_num_blocks'", "f4", "integers"});
   Refuse(ErrorCode::kMismatch,
          {Ints("kv_num_blocks", {2}, {0, 0}), Ints("kv_indices", {3, 1}, {0, 0, 0})},
          {"kv_indices", "[3, 1]", "[2]"});
@@ -294,7 +297,7 @@ TEST_F(MaskLayoutsTest, NumberedArraysFormAxes) {
   EXPECT_EQ(Bits(file.Read({1, 10, 0, 0})), kText);
   EXPECT_EQ(Bits(file.Read({0, 10, 0, 0})), "111 111 | 111 111");
   grid.pop_back();  // no complete grid: nothing is chosen
-  ExpectError(ErrorCode::kInvalidArgument, {"23 masks"}, [&] {
+  ExpectError(ErrorCode::kInvalidArgument, {"23 masks", "'*.*'", "complete grid"}, [&] {
     static_cast<void>(Open(grid, {}, {2, 12, 1, 2, 2, 3}));
   });
 }
@@ -353,7 +356,7 @@ TEST_F(MaskLayoutsTest, OptionsOfValuesAreForDenseMasks) {
   Refuse(ErrorCode::kInvalidArgument, kFlex, {"dense"}, {"", {}, {0.5, false, false}});
 }
 
-TEST_F(MaskLayoutsTest, ADescriptionSaysArraysValuesAxesAndPlans) {
+TEST_F(MaskLayoutsTest, ADescriptionSaysArraysValuesAxesAndSteps) {
   const std::vector<std::int64_t> values(4 * 12, 1);
   const MaskArrayFile file =
       Open({Ints("m", {4, 1, 2, 2, 3}, values, "|u1")}, {}, {50, 6, 2, 2, 2, 3});
@@ -361,12 +364,12 @@ TEST_F(MaskLayoutsTest, ADescriptionSaysArraysValuesAxesAndPlans) {
             (std::vector<std::string>{"array 'm' u1 [4, 1, 2, 2, 3]: dense",
                                       "values 1",
                                       "axes TLHQK: T = 4, L = 1, H = 2, Q = 2, K = 3",
-                                      "4 plans over 50 steps: step s uses plan floor(4 s / 50)",
+                                      "4 entries over 50 steps: step s uses entry floor(4 s / 50)",
                                       "one mask for all layers",
                                       "one mask for all passes"}));
   const MaskArrayFile more = Open(
       {Ints("m", {4, 2, 2, 3}, values, "|u1")}, {"", {"THQK", {}, {}}, {}}, {3, 1, 1, 2, 2, 3});
-  EXPECT_THAT(more.Describe(), Contains(HasSubstr("1 plans are not used")));
+  EXPECT_THAT(more.Describe(), Contains(HasSubstr("1 entries are not used")));
 }
 
 }  // namespace
