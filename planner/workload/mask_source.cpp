@@ -16,7 +16,8 @@ constexpr std::int64_t kMaxBlocks = (1LL << 32) - 1;
 class RuleSource : public MaskSource {
  public:
   RuleSource(const Workload& workload, std::optional<int> pass) : workload_(workload) {
-    const RuleContext context{workload.model, workload.block, workload.directory, pass};
+    RuleContext context{workload.model, workload.block, workload.directory};
+    context.pass = pass;
     const AttentionShape shape = workload.shape();
     if (static_cast<std::int64_t>(shape.q_blocks()) * shape.k_blocks() > kMaxBlocks) {
       Fail(ErrorCode::kInvalidArgument,
