@@ -433,8 +433,8 @@ std::vector<std::string> MaskArrayFile::Describe() const {
   std::vector<std::string> arrays;
   for (const ArrayFile& file : impl.files) {
     if (arrays.size() == 4) break;  // a series of equal arrays
-    arrays.push_back(
-        fmt::format("'{}' {} {}", file.name(), NameOf(file.type()), ShapeText(file.shape())));
+    const std::string name = file.name().empty() ? "" : fmt::format("'{}' ", file.name());
+    arrays.push_back(fmt::format("{}{} {}", name, NameOf(file.type()), ShapeText(file.shape())));
   }
   lines.push_back(fmt::format("array {}{}: {}{}",
                               fmt::join(arrays, ", "),
