@@ -55,19 +55,26 @@ struct ArrayInfo {
   std::string name;  ///< "" for a .npy file and for a checkpoint that is one tensor
   ArrayType type = ArrayType::kF4;
   std::vector<std::int64_t> shape;
+  /// Why the array cannot be read, as a message that names the file; "" if it can. Type and shape
+  /// then mean nothing.
+  std::string problem = {};
+  std::string text = {};  ///< of a single byte string of an .npz, at most 16 bytes
 };
 
-/// Names, types and shapes of the arrays in a file, in the file's order.
+/// Names, types and shapes of the arrays in a file, in the file's order, unreadable ones included.
 /// errors   Error{kIo, kNotFound, kCorruptInput} naming the file and the fault
 [[nodiscard]] std::vector<ArrayInfo> ListArrays(const std::filesystem::path& path);
 
 /// One array of a file. A slice reads only the bytes that it needs. A compressed member of an .npz
-/// is inflated into memory at its first slice. owns     an open file threads  const members are
-/// safe concurrently
+/// is inflated into memory at its first slice.
+/// owns     an open file
+/// threads  const members are safe concurrently
 class ArrayFile {
  public:
-  /// `name` may be empty where the file has one array.
-  /// errors   as ListArrays; Error{kNotFound} for an unknown name, with the nearest and all known
+  /// `name` may be empty where the file has one readable array. Other arrays of the file may be of
+  /// any type.
+  /// errors   as ListArrays; Error{kNotFound} for an unknown name, with the nearest and all known;
+  ///          Error{kCorruptInput} for an array that has a problem
   ArrayFile(const std::filesystem::path& path, const std::string& name);
   ~ArrayFile();
   ArrayFile(ArrayFile&&) noexcept;
@@ -86,8 +93,15 @@ class ArrayFile {
 
  private:
   struct Entry;
+  explicit ArrayFile(std::unique_ptr<Entry> entry);
+  friend std::vector<ArrayFile> OpenArrays(const std::filesystem::path& path,
+                                           std::span<const std::string> names);
   std::unique_ptr<Entry> entry_;
 };
+
+/// Several arrays of one file, which is parsed once. errors   as ArrayFile
+[[nodiscard]] std::vector<ArrayFile> OpenArrays(const std::filesystem::path& path,
+                                                std::span<const std::string> names);
 
 /// ArrayFile(path, name).Slice().
 [[nodiscard]] Array LoadArray(const std::filesystem::path& path, const std::string& name = {});
@@ -97,5 +111,8 @@ class ArrayFile {
 void WriteNpy(const std::filesystem::path& path, const Array& array);
 void WriteNpz(const std::filesystem::path& path,
               const std::vector<std::pair<std::string, Array>>& arrays);
+/// All types. errors   Error{kIo}
+void WriteSafetensors(const std::filesystem::path& path,
+                      const std::vector<std::pair<std::string, Array>>& arrays);
 
 }  // namespace dbsp

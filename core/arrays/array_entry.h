@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +28,11 @@ struct ArrayEntry {
 /// errors   Error{kCorruptInput} naming origin and array
 void CheckEntry(const ArrayEntry& entry, const std::string& origin);
 
-/// Arrays of one file of each format; entries are checked.
+/// Runs `check`. A fault of the file becomes the problem of `entry`, so that the other arrays of
+/// the file can be read. errors   whatever `check` throws, Error{kCorruptInput} excepted
+void KeepProblem(ArrayEntry& entry, const std::function<void()>& check);
+
+/// Arrays of one file of each format. An entry is checked, or its info tells the problem.
 [[nodiscard]] std::vector<ArrayEntry> NpyEntries(const std::filesystem::path& path);
 [[nodiscard]] std::vector<ArrayEntry> NpzEntries(const std::filesystem::path& path);
 [[nodiscard]] std::vector<ArrayEntry> TorchEntries(const std::filesystem::path& path);
@@ -42,10 +47,12 @@ struct PickledTensor {
   std::int64_t offset = 0;  ///< elements
   std::vector<std::int64_t> shape;
   std::vector<std::int64_t> strides;  ///< elements
+  std::string problem;  ///< as ArrayInfo::problem
 };
 
 /// The tensors that can be reached from the object of the pickle through dicts, lists and tuples.
-/// Their names are the paths ("a.b", "layers.0"); the name of a single tensor is "".
+/// Their names are the paths ("a.b", "layers.0", "0.1" for the key (0, 1)); the name of a single
+/// tensor is "". An object that is not read has an entry with its problem.
 /// errors   Error{kCorruptInput} "ORIGIN: pickle byte N: ..."
 [[nodiscard]] std::vector<PickledTensor> TensorsOfPickle(std::string_view pickle,
                                                          const std::string& origin);

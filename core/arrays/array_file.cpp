@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 
 #include "core/arrays/array.h"
@@ -33,7 +34,8 @@ constexpr std::int64_t kMaxRepeatedBytes = std::int64_t{1} << 28;
 }
 
 std::vector<ArrayEntry> EntriesOf(const std::filesystem::path& path) {
-  const std::string extension = path.extension().string();
+  std::string extension = path.extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   if (extension == ".npy") return NpyEntries(path);
   if (extension == ".npz") return NpzEntries(path);
   if (extension == ".pt" || extension == ".pth") return TorchEntries(path);
@@ -44,15 +46,30 @@ std::vector<ArrayEntry> EntriesOf(const std::filesystem::path& path) {
        extension);
 }
 
-ArrayEntry FindEntry(const std::filesystem::path& path, const std::string& name) {
-  std::vector<ArrayEntry> entries = EntriesOf(path);
-  if (entries.empty()) Corrupt(path.string(), "", "holds no array");
-  if (name.empty() && entries.size() == 1) return std::move(entries.front());
+/// The entry of a name, or with an empty name the only one that can be read.
+ArrayEntry FindEntry(const std::filesystem::path& path,
+                     const std::vector<ArrayEntry>& entries,
+                     const std::string& name) {
+  const ArrayEntry* found = nullptr;
+  const ArrayEntry* unreadable = nullptr;
   std::vector<std::string> known;
-  for (ArrayEntry& entry : entries) {
-    if (entry.info.name == name) return std::move(entry);
-    known.push_back(entry.info.name);
+  for (const ArrayEntry& entry : entries) {
+    const bool good = entry.info.problem.empty();
+    if (good) known.push_back(entry.info.name);
+    if (!good && unreadable == nullptr) unreadable = &entry;
+    if (entry.info.name != name) continue;
+    if (found != nullptr) Corrupt(path.string(), name, "the file holds several of this name");
+    found = &entry;
   }
+  if (entries.empty()) Corrupt(path.string(), "", "holds no array");
+  if (found == nullptr && known.empty()) found = unreadable;
+  if (found == nullptr && name.empty() && known.size() == 1) {
+    found = &*std::ranges::find_if(entries, [](const auto& e) { return e.info.problem.empty(); });
+  }
+  if (found != nullptr && !found->info.problem.empty()) {
+    throw Error(ErrorCode::kCorruptInput, found->info.problem);
+  }
+  if (found != nullptr) return *found;
   if (name.empty()) {
     Fail(ErrorCode::kInvalidArgument,
          "{}: holds {} arrays, name one of them: {}",
@@ -196,6 +213,15 @@ void CheckEntry(const ArrayEntry& entry, const std::string& origin) {
   }
 }
 
+void KeepProblem(ArrayEntry& entry, const std::function<void()>& check) {
+  try {
+    check();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kCorruptInput) throw;
+    entry.info.problem = error.what();
+  }
+}
+
 struct ArrayFile::Entry : ArrayEntry {
   std::string origin;
 };
@@ -207,10 +233,23 @@ std::vector<ArrayInfo> ListArrays(const std::filesystem::path& path) {
 }
 
 ArrayFile::ArrayFile(const std::filesystem::path& path, const std::string& name)
-    : entry_(std::make_unique<Entry>(Entry{FindEntry(path, name), path.string()})) {}
+    : entry_(
+          std::make_unique<Entry>(Entry{FindEntry(path, EntriesOf(path), name), path.string()})) {}
+ArrayFile::ArrayFile(std::unique_ptr<Entry> entry) : entry_(std::move(entry)) {}
 ArrayFile::~ArrayFile() = default;
 ArrayFile::ArrayFile(ArrayFile&&) noexcept = default;
 ArrayFile& ArrayFile::operator=(ArrayFile&&) noexcept = default;
+
+std::vector<ArrayFile> OpenArrays(const std::filesystem::path& path,
+                                  std::span<const std::string> names) {
+  const std::vector<ArrayEntry> entries = EntriesOf(path);
+  std::vector<ArrayFile> files;
+  for (const std::string& name : names) {
+    files.push_back(ArrayFile(std::make_unique<ArrayFile::Entry>(
+        ArrayFile::Entry{FindEntry(path, entries, name), path.string()})));
+  }
+  return files;
+}
 
 const std::string& ArrayFile::name() const { return entry_->info.name; }
 ArrayType ArrayFile::type() const { return entry_->info.type; }

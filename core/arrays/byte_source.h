@@ -35,10 +35,13 @@ using ByteSourcePtr = std::shared_ptr<const ByteSource>;
 
 struct ZipMember {
   std::string name;
-  ByteSourcePtr bytes;  ///< keeps the archive open
+  ByteSourcePtr bytes;  ///< keeps the archive open; null with a problem
+  std::string problem;  ///< why the member cannot be read, as a message; "" if it can
 };
 
-/// Members of a zip archive, in its order. errors Error{kCorruptInput, kNotFound, kIo}
+/// Members of a zip archive, in its order. One that is encrypted, compressed otherwise than by
+/// deflate or declared larger than it can be has a problem. errors Error{kCorruptInput, kNotFound,
+/// kIo}
 [[nodiscard]] std::vector<ZipMember> OpenZip(const std::filesystem::path& path);
 
 }  // namespace dbsp

@@ -71,6 +71,8 @@ class HeaderParser {
       entry.strides.assign(strides.rbegin(), strides.rend());
     }
   }
+  /// Code of an element type that is not read; "" for one that is.
+  [[nodiscard]] std::string_view unsupported() const { return unsupported_; }
 
  private:
   [[noreturn]] void Wrong(const char* what) {
@@ -142,18 +144,17 @@ class HeaderParser {
         return;
       }
     }
-    Fail(ErrorCode::kCorruptInput,
-         "{}: npy header: unsupported element type '{}' (known: b1 u1 i1 i2 i4 i8 f2 f4 f8)",
-         origin_,
-         descr);
+    unsupported_ = descr;
   }
 
   std::string_view text_;
   std::string origin_;
+  std::string_view unsupported_;
   std::size_t at_ = 0;
 };
 
-ArrayEntry ReadNpy(ByteSourcePtr source, const std::string& name, const std::string& origin) {
+/// Fills an entry that has its name.
+void ReadNpy(ByteSourcePtr source, const std::string& origin, ArrayEntry& entry) {
   const std::string start = source->Read(0, 10);
   const auto byte = [](const std::string& text, std::size_t i) {
     return static_cast<std::int64_t>(static_cast<unsigned char>(text[i]));
@@ -175,14 +176,23 @@ ArrayEntry ReadNpy(ByteSourcePtr source, const std::string& name, const std::str
   if (length > kMaxHeaderBytes) {
     Fail(ErrorCode::kCorruptInput, "{}: npy header of {} bytes", origin, length);
   }
-  ArrayEntry entry;
   const std::string text = source->Read(header, length);
-  HeaderParser(text, origin).Parse(entry);
-  entry.info.name = name;
   entry.offset = header + length;
+  HeaderParser parser(text, origin);
+  parser.Parse(entry);
+  if (!parser.unsupported().empty()) {
+    const std::int64_t bytes = source->size() - entry.offset;
+    if (parser.unsupported().substr(1, 1) == "S" && entry.info.shape.empty() && bytes <= 16) {
+      entry.info.text = source->Read(entry.offset, bytes);
+    }
+    Fail(ErrorCode::kCorruptInput,
+         "{}: npy header: unsupported element type '{}' (known: b1 u1 i1 i2 i4 i8 f2 f4 f8); save "
+         "a mask as x.astype('uint8')",
+         origin,
+         parser.unsupported());
+  }
   entry.source = std::move(source);
   CheckEntry(entry, origin);
-  return entry;
 }
 
 /// Bytes of the .npy file of an array: version 1, data aligned to 64 bytes.
@@ -274,7 +284,7 @@ class ZipWriter {
 
 std::vector<ArrayEntry> NpyEntries(const std::filesystem::path& path) {
   std::vector<ArrayEntry> entries;
-  entries.push_back(ReadNpy(OpenFile(path), "", path.string()));
+  ReadNpy(OpenFile(path), path.string(), entries.emplace_back());
   return entries;
 }
 
@@ -284,8 +294,15 @@ std::vector<ArrayEntry> NpzEntries(const std::filesystem::path& path) {
     constexpr std::string_view kSuffix = ".npy";
     if (!member.name.ends_with(kSuffix)) continue;
     const std::string name = member.name.substr(0, member.name.size() - kSuffix.size());
-    entries.push_back(
-        ReadNpy(std::move(member.bytes), name, fmt::format("{}: array '{}'", path.string(), name)));
+    ArrayEntry entry;
+    entry.info.name = name;
+    entry.info.problem = member.problem;
+    if (member.problem.empty()) {
+      KeepProblem(entry, [&] {
+        ReadNpy(std::move(member.bytes), fmt::format("{}: array '{}'", path.string(), name), entry);
+      });
+    }
+    entries.push_back(std::move(entry));
   }
   return entries;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,7 +14,26 @@
 namespace dbsp::pickle {
 
 /// The functions and classes that a pickle may name.
-enum class Global : std::uint8_t { kTensor, kParameter, kOrderedDict, kSize, kStorage, kDtype };
+enum class Global : std::uint8_t {
+  kTensor,
+  kParameter,
+  kFromType,
+  kOrderedDict,
+  kDefaultDict,
+  kSize,
+  kStorage,
+  kDtype
+};
+
+/// A global of the list. `type` is the element type of a storage class.
+struct Known {
+  Global global = Global::kDtype;
+  ArrayType type = ArrayType::kF4;
+};
+/// std::nullopt for a global that is not on the list.
+[[nodiscard]] std::optional<Known> FindGlobal(std::string_view name);
+/// What to save in place of an object of a global that is not on the list.
+[[nodiscard]] std::string_view AdviceFor(std::string_view name);
 
 /// One object of a pickle. It refers to other objects and does not own them.
 struct Value {
@@ -26,13 +46,14 @@ struct Value {
     kDict,
     kGlobal,
     kStorage,
-    kTensor
+    kTensor,
+    kOpaque  ///< an object of a global that is not on the list; nothing inside it is read
   };
   Kind kind = Kind::kOther;
   Global global = Global::kDtype;
   ArrayType type = ArrayType::kF4;  ///< of a storage class or tensor
   std::int64_t number = 0;  ///< of an int; elements of a storage; offset of a tensor
-  std::string text;  ///< of a string; key of a storage
+  std::string text;  ///< of a string; key of a storage; why an opaque object cannot be read
   std::vector<const Value*> items;  ///< of containers; a dict's keys and values alternate;
                                     ///< of a tensor: storage, size, stride
 };
@@ -43,7 +64,8 @@ struct Object {
   const Value* root = nullptr;
 };
 
-/// Interprets the opcodes. No code runs: only the globals of a short list are allowed.
+/// Interprets the opcodes. No code runs: a global outside a short list, and what it is called with,
+/// becomes an opaque object.
 /// errors   Error{kCorruptInput} "ORIGIN: pickle byte N: ..."
 [[nodiscard]] Object Run(std::string_view pickle, const std::string& origin);
 

@@ -5,6 +5,7 @@
 
 #include "core/arrays/array_entry.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/json.h"
 #include "core/suggest.h"
 
@@ -14,23 +15,24 @@ namespace {
 /// Limit of the format.
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 
+struct SafetensorsType {
+  const char* name;
+  ArrayType type;
+};
+constexpr SafetensorsType kTypes[] = {{"BOOL", ArrayType::kB1},
+                                      {"U8", ArrayType::kU1},
+                                      {"I8", ArrayType::kI1},
+                                      {"I16", ArrayType::kI2},
+                                      {"I32", ArrayType::kI4},
+                                      {"I64", ArrayType::kI8},
+                                      {"F16", ArrayType::kF2},
+                                      {"BF16", ArrayType::kBf16},
+                                      {"F32", ArrayType::kF4},
+                                      {"F64", ArrayType::kF8}};  // NOLINT: a table of literals
+
 ArrayType TypeAt(const JsonView& view) {
-  struct Known {
-    const char* name;
-    ArrayType type;
-  };
-  constexpr Known kKnown[] = {{"BOOL", ArrayType::kB1},
-                              {"U8", ArrayType::kU1},
-                              {"I8", ArrayType::kI1},
-                              {"I16", ArrayType::kI2},
-                              {"I32", ArrayType::kI4},
-                              {"I64", ArrayType::kI8},
-                              {"F16", ArrayType::kF2},
-                              {"BF16", ArrayType::kBf16},
-                              {"F32", ArrayType::kF4},
-                              {"F64", ArrayType::kF8}};  // NOLINT: a table of literals
   const std::string name = view.String();
-  for (const Known& known : kKnown) {
+  for (const SafetensorsType& known : kTypes) {
     if (name == known.name) return known.type;
   }
   view.Wrong("one of BOOL, U8, I8, I16, I32, I64, F16, BF16, F32, F64");
@@ -62,25 +64,27 @@ ArrayEntry EntryAt(const std::string& name,
   return entry;
 }
 
-void RefuseOverlaps(const std::vector<ArrayEntry>& entries, const std::string& origin) {
-  std::vector<const ArrayEntry*> sorted;
-  for (const ArrayEntry& entry : entries) {
+/// Entries that share bytes get a problem.
+void MarkOverlaps(std::vector<ArrayEntry>& entries, const std::string& origin) {
+  std::vector<ArrayEntry*> sorted;
+  for (ArrayEntry& entry : entries) {
+    if (!entry.info.problem.empty()) continue;
     if (ElementCount(entry.info.shape) > 0) sorted.push_back(&entry);
   }
   std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
     return a->offset < b->offset;
   });
-  for (std::size_t i = 1; i < sorted.size(); ++i) {
-    const ArrayEntry& before = *sorted[i - 1];
-    const std::int64_t end =
-        before.offset + ElementCount(before.info.shape) * BytesOf(before.info.type);
-    if (sorted[i]->offset < end) {
-      Fail(ErrorCode::kCorruptInput,
-           "{}: arrays '{}' and '{}' overlap",
-           origin,
-           before.info.name,
-           sorted[i]->info.name);
+  const auto end = [](const ArrayEntry& entry) {
+    return entry.offset + ElementCount(entry.info.shape) * BytesOf(entry.info.type);
+  };
+  ArrayEntry* before = nullptr;  // the one that reaches furthest
+  for (ArrayEntry* entry : sorted) {
+    if (before != nullptr && entry->offset < end(*before)) {
+      entry->info.problem = fmt::format(
+          "{}: arrays '{}' and '{}' overlap", origin, before->info.name, entry->info.name);
+      before->info.problem = entry->info.problem;
     }
+    if (before == nullptr || end(*entry) > end(*before)) before = entry;
   }
 }
 
@@ -106,10 +110,34 @@ std::vector<ArrayEntry> SafetensorsEntries(const std::filesystem::path& path) {
   std::vector<ArrayEntry> entries;
   for (const auto& [name, value] : json.items()) {
     if (name == "__metadata__") continue;
-    entries.push_back(EntryAt(name, document[name], 8 + header, source, origin));
+    ArrayEntry entry;
+    entry.info.name = name;
+    KeepProblem(entry, [&] { entry = EntryAt(name, document[name], 8 + header, source, origin); });
+    entries.push_back(std::move(entry));
   }
-  RefuseOverlaps(entries, origin);
+  MarkOverlaps(entries, origin);
   return entries;
+}
+
+void WriteSafetensors(const std::filesystem::path& path,
+                      const std::vector<std::pair<std::string, Array>>& arrays) {
+  Json header = Json::object();
+  std::int64_t at = 0;
+  for (const auto& [name, array] : arrays) {
+    DBSP_CHECK(ElementCount(array.shape) == array.size());
+    const auto* const type = std::ranges::find(kTypes, array.type, &SafetensorsType::type);
+    const auto bytes = static_cast<std::int64_t>(array.bytes.size());
+    header[name] = {
+        {"dtype", type->name}, {"shape", array.shape}, {"data_offsets", {at, at + bytes}}};
+    at += bytes;
+  }
+  std::string text = header.dump();
+  while (text.size() % 8 != 0) text += ' ';  // the format aligns the buffer to 8 bytes
+  std::string bytes;
+  for (std::size_t i = 0; i < 8; ++i) bytes += static_cast<char>(text.size() >> (8 * i) & 0xff);
+  bytes += text;
+  for (const auto& [name, array] : arrays) bytes += array.bytes;
+  WriteFileAtomically(path, bytes);
 }
 
 }  // namespace dbsp

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // An interpreter of pickles that builds only tensors, numbers, strings and containers.
 //
-// It runs no code: only the globals of a short list are allowed, and REDUCE builds a fixed value
-// for each of them. One arena owns all values, so that neither nesting nor cycles exhaust the
+// It runs no code: REDUCE builds a fixed value for each global of a short list and an opaque object
+// for any other. One arena owns all values, so that neither nesting nor cycles exhaust the
 // stack.
 #include <array>
 #include <bit>
@@ -21,39 +21,6 @@ constexpr std::size_t kMaxReferences = 8'000'000;  ///< stack entries and contai
 constexpr std::size_t kMaxRank = 64;
 
 using Kind = Value::Kind;
-
-struct KnownGlobal {
-  std::string_view name;
-  Global global;
-  ArrayType type = ArrayType::kF4;
-};
-constexpr std::array<KnownGlobal, 14> kGlobals{{
-    {"torch._utils._rebuild_tensor_v2", Global::kTensor},
-    {"torch._utils._rebuild_parameter", Global::kParameter},
-    {"collections.OrderedDict", Global::kOrderedDict},
-    {"torch.Size", Global::kSize},
-    {"torch.BoolStorage", Global::kStorage, ArrayType::kB1},
-    {"torch.ByteStorage", Global::kStorage, ArrayType::kU1},
-    {"torch.CharStorage", Global::kStorage, ArrayType::kI1},
-    {"torch.ShortStorage", Global::kStorage, ArrayType::kI2},
-    {"torch.IntStorage", Global::kStorage, ArrayType::kI4},
-    {"torch.LongStorage", Global::kStorage, ArrayType::kI8},
-    {"torch.HalfStorage", Global::kStorage, ArrayType::kF2},
-    {"torch.BFloat16Storage", Global::kStorage, ArrayType::kBf16},
-    {"torch.FloatStorage", Global::kStorage, ArrayType::kF4},
-    {"torch.DoubleStorage", Global::kStorage, ArrayType::kF8},
-}};
-/// Element types that appear as plain values in checkpoints. They are read and ignored.
-constexpr std::array<std::string_view, 10> kDtypes{"torch.bool",
-                                                   "torch.uint8",
-                                                   "torch.int8",
-                                                   "torch.int16",
-                                                   "torch.int32",
-                                                   "torch.int64",
-                                                   "torch.float16",
-                                                   "torch.bfloat16",
-                                                   "torch.float32",
-                                                   "torch.float64"};
 
 class Unpickler {
  public:
@@ -158,7 +125,7 @@ class Unpickler {
   }
   void PushLong(std::uint64_t width) {
     const std::string_view bytes = Bytes(width);
-    if (width > 8) Wrong("an integer of {} bytes, at most 8 are read", width);
+    if (width > 8) return Push(other_);  // too large to be a size, as a random seed is
     std::uint64_t bits = width > 0 && (bytes.back() & 0x80) != 0 ? ~0ULL : 0;
     for (std::size_t i = bytes.size(); i-- > 0;) {
       bits = bits << 8 | static_cast<unsigned char>(bytes[i]);
@@ -198,6 +165,9 @@ class Unpickler {
       case 0x8a:  // LONG1
         PushLong(Unsigned(1));
         return true;
+      case 0x8b:  // LONG4
+        PushLong(Unsigned(4));
+        return true;
       case 0x8c:  // SHORT_BINUNICODE
       case 'U':  // SHORT_BINSTRING
       case 'C':  // SHORT_BINBYTES
@@ -205,9 +175,12 @@ class Unpickler {
         return true;
       case 'X':  // BINUNICODE
       case 'B':  // BINBYTES
+      case 'T':  // BINSTRING
         PushString(Bytes(Unsigned(4)));
         return true;
       case 0x8d:  // BINUNICODE8
+      case 0x8e:  // BINBYTES8
+      case 0x96:  // BYTEARRAY8
         PushString(Bytes(Unsigned(8)));
         return true;
       default:
@@ -259,6 +232,16 @@ class Unpickler {
       case 'u':  // SETITEMS
         Extend(Kind::kDict, PopToMark());
         return true;
+      case 0x8f:  // EMPTY_SET
+        PushOpaque("a set holds no array by name; save a dict");
+        return true;
+      case 0x90:  // ADDITEMS
+        Extend(Kind::kOpaque, PopToMark());
+        return true;
+      case 0x91:  // FROZENSET
+        PopToMark();
+        PushOpaque("a set holds no array by name; save a dict");
+        return true;
       default:
         return false;
     }
@@ -266,6 +249,7 @@ class Unpickler {
 
   void Extend(Kind kind, const std::vector<const Value*>& items) {
     Value* container = Top();
+    if (container->kind == Kind::kOpaque) return;
     if (container->kind != kind) Wrong("items for an object that is not a list or a dict");
     if (kind == Kind::kDict && items.size() % 2 != 0) Wrong("a dict key without a value");
     Count(items.size());
@@ -279,6 +263,9 @@ class Unpickler {
         return true;
       case '1':  // POP_MARK
         PopToMark();
+        return true;
+      case '2':  // DUP
+        Push(Top());
         return true;
       case 'q':  // BINPUT
         memo_[Unsigned(1)] = Top();
@@ -327,6 +314,10 @@ class Unpickler {
       case 'Q':  // BINPERSID
         PushStorage(Pop());
         return true;
+      case 0x92:  // NEWOBJ_EX: keyword arguments, which only an opaque object has
+        Pop();
+        [[fallthrough]];
+      case 0x81:  // NEWOBJ
       case 'R': {  // REDUCE
         const Value* arguments = Pop();
         Reduce(Pop(), arguments);
@@ -334,7 +325,9 @@ class Unpickler {
       }
       case 'b':  // BUILD: attributes, as an OrderedDict's _metadata; not needed
         Pop();
-        if (Top()->kind != Kind::kDict) Wrong("attributes for an object that is no OrderedDict");
+        if (Top()->kind != Kind::kDict && Top()->kind != Kind::kOpaque) {
+          Wrong("attributes for an object that is no OrderedDict");
+        }
         return true;
       default:
         return false;
@@ -342,18 +335,29 @@ class Unpickler {
   }
 
   void PushGlobal(const std::string& name) {
-    for (const KnownGlobal& known : kGlobals) {
-      if (name != known.name) continue;
-      Value* value = Make(Kind::kGlobal);
-      value->global = known.global;
-      value->type = known.type;
-      return Push(value);
+    const std::optional<Known> known = FindGlobal(name);
+    if (!known) {
+      return PushOpaque(fmt::format("refuses the global '{}', because no code of a file is run: {}",
+                                    Printable(name),
+                                    AdviceFor(name)));
     }
-    for (const std::string_view dtype : kDtypes) {
-      if (name == dtype) return Push(other_);
-    }
-    Wrong("refuses the global '{}'; a file of plain tensors does not need it", Printable(name));
+    if (known->global == Global::kDtype) return Push(other_);
+    Value* value = Make(Kind::kGlobal);
+    value->global = known->global;
+    value->type = known->type;
+    Push(value);
   }
+
+  /// An object that cannot be read, and the reason. Arrays beside it can.
+  void PushOpaque(std::string_view reason) {
+    Value* value = Make(Kind::kOpaque);
+    value->text = fmt::format("pickle byte {}: {}", opcode_at_, reason);
+    Push(value);
+  }
+  /// Another object that cannot be read for the reason of `cause`.
+  void PushSame(const Value* cause) {
+    Push(const_cast<Value*>(cause));
+  }  // NOLINT: arena's, mutable
 
   /// Up to 80 characters of text from the file, without control characters.
   static std::string Printable(std::string_view text) {
@@ -365,6 +369,9 @@ class Unpickler {
   /// ("storage", storage class, key, location, elements)
   void PushStorage(const Value* id) {
     const auto& items = id->items;
+    if (id->kind == Kind::kTuple && items.size() > 1 && items[1]->kind == Kind::kOpaque) {
+      return PushSame(items[1]);  // a storage of elements that are not read
+    }
     const bool legal = id->kind == Kind::kTuple && items.size() == 5 &&
                        items[0]->kind == Kind::kString && items[0]->text == "storage" &&
                        items[1]->kind == Kind::kGlobal && items[1]->global == Global::kStorage &&
@@ -379,6 +386,7 @@ class Unpickler {
   }
 
   void Reduce(const Value* callee, const Value* arguments) {
+    if (callee->kind == Kind::kOpaque) return PushSame(callee);
     if (callee->kind != Kind::kGlobal || arguments->kind != Kind::kTuple) {
       Wrong("a call of something that is no known function");
     }
@@ -387,10 +395,19 @@ class Unpickler {
       case Global::kTensor:
         return PushTensor(items);
       case Global::kParameter:
+        if (!items.empty() && items[0]->kind == Kind::kOpaque) return PushSame(items[0]);
         if (items.empty() || items[0]->kind != Kind::kTensor) Wrong("a parameter without tensor");
         return Push(const_cast<Value*>(items[0]));  // NOLINT: the arena owns it, mutable
+      case Global::kFromType:  // (function, class, arguments, attributes)
+        if (items.size() < 3 ||
+            (items[0]->kind == Kind::kGlobal && items[0]->global == Global::kFromType)) {
+          Wrong("a tensor of a class is not described as torch does");
+        }
+        return Reduce(items[0], items[2]);
       case Global::kOrderedDict:
         return PushOrderedDict(items);
+      case Global::kDefaultDict:
+        return Push(Make(Kind::kDict));
       case Global::kSize: {
         if (items.size() != 1) Wrong("a torch.Size without sizes");
         Value* size = Make(Kind::kTuple);
@@ -418,6 +435,7 @@ class Unpickler {
 
   /// (storage, offset, size, stride, requires_grad, hooks[, metadata])
   void PushTensor(const std::vector<const Value*>& items) {
+    if (!items.empty() && items[0]->kind == Kind::kOpaque) return PushSame(items[0]);
     const auto ints = [](const Value* tuple) {
       bool all = tuple->kind == Kind::kTuple;
       for (const Value* item : tuple->items) all &= item->kind == Kind::kInt;

@@ -33,13 +33,18 @@ class Collector {
     const std::string prefix = name.empty() ? "" : name + ".";
     if (value->kind == Kind::kTensor) {
       Add(*value, name);
+    } else if (value->kind == Kind::kOpaque) {
+      PickledTensor unread;
+      unread.name = name;
+      unread.problem =
+          fmt::format("{}: {}{}", origin_, name.empty() ? "" : "'" + name + "': ", value->text);
+      tensors.push_back(std::move(unread));
     } else if (value->kind == Kind::kDict) {
       for (std::size_t i = 0; i + 1 < value->items.size(); i += 2) {
-        const Value* key = value->items[i];
-        if (key->kind != Kind::kString && key->kind != Kind::kInt) continue;
-        const std::string word =
-            key->kind == Kind::kString ? key->text : std::to_string(key->number);
-        Visit(value->items[i + 1], prefix + word, depth + 1);
+        const std::string key = KeyText(*value->items[i]);
+        Visit(value->items[i + 1],
+              prefix + (key.empty() ? fmt::format("#{}", i / 2) : key),
+              depth + 1);
       }
     } else if (value->kind == Kind::kList || value->kind == Kind::kTuple) {
       for (std::size_t i = 0; i < value->items.size(); ++i) {
@@ -50,9 +55,23 @@ class Collector {
   std::vector<PickledTensor> tensors;
 
  private:
+  /// A key of a dict: a string, an integer, or a tuple of them joined by dots. "" for another key,
+  /// which is named by its position.
+  static std::string KeyText(const Value& key) {
+    if (key.kind == Kind::kString) return key.text;
+    if (key.kind == Kind::kInt) return std::to_string(key.number);
+    std::string text;
+    if (key.kind != Kind::kTuple) return text;
+    for (const Value* part : key.items) {
+      if (part->kind != Kind::kString && part->kind != Kind::kInt) return "";
+      text += (text.empty() ? "" : ".") + KeyText(*part);
+    }
+    return text;
+  }
+
   void Add(const Value& value, const std::string& name) {
     const Value& storage = *value.items[0];
-    PickledTensor tensor{name, value.type, storage.text, storage.number, value.number, {}, {}};
+    PickledTensor tensor{name, value.type, storage.text, storage.number, value.number, {}, {}, {}};
     for (const Value* size : value.items[1]->items) tensor.shape.push_back(size->number);
     for (const Value* stride : value.items[2]->items) tensor.strides.push_back(stride->number);
     tensors.push_back(std::move(tensor));

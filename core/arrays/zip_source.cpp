@@ -189,8 +189,17 @@ std::vector<ZipMember> OpenZip(const std::filesystem::path& path) {
            i,
            ::zip_strerror(archive->zip));
     }
-    CheckMember(stat, file_size, archive->origin);
-    members.push_back({stat.name, std::make_shared<const ZipBytes>(archive, stat)});
+    if ((stat.valid & ZIP_STAT_NAME) == 0) {
+      Fail(ErrorCode::kCorruptInput, "{}: member {} has no name", archive->origin, i);
+    }
+    ZipMember member{stat.name, nullptr, ""};
+    try {
+      CheckMember(stat, file_size, archive->origin);
+      member.bytes = std::make_shared<const ZipBytes>(archive, stat);
+    } catch (const Error& error) {
+      member.problem = error.what();
+    }
+    members.push_back(std::move(member));
   }
   return members;
 }

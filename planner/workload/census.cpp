@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
 #include "core/workload_cells.h"
+#include "planner/workload/mask_source.h"
 
 namespace dbsp::planner {
 namespace {
@@ -69,38 +71,46 @@ void DensityRange::Add(double density) {
   ++masks;
 }
 
-Census TakeCensus(const Workload& workload, MaskSource& source) {
+Census TakeCensus(const Workload& workload) {
   Census census;
   census.rules.resize(workload.rules.size());
   census.layers.resize(workload.model.layers);
   const AttentionShape shape = workload.shape();
   const double blocks = static_cast<double>(shape.q_blocks()) * shape.k_blocks();
   const std::vector<int> rule_of = RuleIndices(workload.model, workload.assignments);
-  std::unordered_map<std::string, CellCensus> known;  // by key
-  std::size_t at = 0;
-  for (int step = 0; step < workload.model.steps; ++step) {
-    for (int layer = 0; layer < workload.model.layers; ++layer, ++at) {
-      RuleCensus& rule = census.rules.at(rule_of[at]);
-      const std::string key = source.KeyAt(step, layer);
-      const auto found = key.empty() ? known.end() : known.find(key);
-      const bool counted = found != known.end();
-      const CellCensus cell =
-          counted ? found->second : CensusOfCell(source.ActiveBlocksAt(step, layer), blocks);
-      if (!counted && !key.empty()) known.emplace(key, cell);
-      const int dense = cell.density.low == 1 ? 1 : 0;
-      ++rule.cells;
-      rule.distinct_cells += counted ? 0 : 1;
-      rule.dense_cells += dense;
-      census.layers[layer].dense_cells += dense;
-      census.dense_cells += dense;
-      Merge(cell.density, rule.density);
-      Merge(cell.density, census.layers[layer].density);
-      Merge(cell.density, census.density);
-      census.active_blocks += cell.active_blocks;
+  std::vector<char> dense(rule_of.size(), 1);  // in every pass
+  const int passes = PassesDiffer(workload) ? workload.model.passes : 1;
+  for (int pass = 0; pass < passes; ++pass) {
+    const auto source = OpenMasks(workload, passes > 1 ? std::optional(pass) : std::nullopt);
+    std::unordered_map<std::string, CellCensus> known;  // by key
+    std::size_t at = 0;
+    for (int step = 0; step < workload.model.steps; ++step) {
+      for (int layer = 0; layer < workload.model.layers; ++layer, ++at) {
+        RuleCensus& rule = census.rules.at(rule_of[at]);
+        const std::string key = source->KeyAt(step, layer);
+        const auto found = key.empty() ? known.end() : known.find(key);
+        const bool counted = found != known.end();
+        const CellCensus cell =
+            counted ? found->second : CensusOfCell(source->ActiveBlocksAt(step, layer), blocks);
+        if (!counted && !key.empty()) known.emplace(key, cell);
+        if (cell.density.low < 1) dense[at] = 0;
+        rule.cells += pass == 0 ? 1 : 0;
+        rule.distinct_cells += counted ? 0 : 1;
+        Merge(cell.density, rule.density);
+        Merge(cell.density, census.layers[layer].density);
+        Merge(cell.density, census.density);
+        census.active_blocks += cell.active_blocks / passes;
+      }
+    }
+    if (pass > 0) continue;
+    for (std::size_t i = 0; i < census.rules.size(); ++i) {
+      census.rules[i].notes = source->Describe(i);
     }
   }
-  for (std::size_t i = 0; i < census.rules.size(); ++i) {
-    census.rules[i].notes = source.Describe(i);
+  for (std::size_t at = 0; at < dense.size(); ++at) {
+    census.rules[rule_of[at]].dense_cells += dense[at];
+    census.layers[at % census.layers.size()].dense_cells += dense[at];
+    census.dense_cells += dense[at];
   }
   return census;
 }

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "core/workload.h"
-#include "planner/workload/mask_source.h"
 
 namespace dbsp::planner {
 
@@ -23,7 +22,9 @@ struct DensityRange {
 
 struct RuleCensus {
   std::int64_t cells = 0;
-  std::int64_t distinct_cells = 0;  ///< cells whose equality only the masks show count as distinct
+  /// Cells of all passes with masks of their own. Cells whose equality only the masks show count as
+  /// distinct.
+  std::int64_t distinct_cells = 0;
   std::int64_t dense_cells = 0;  ///< every block of every head is active
   DensityRange density;
   std::vector<std::string> notes;  ///< MaskSource::Describe
@@ -39,12 +40,13 @@ struct Census {
   std::vector<LayerCensus> layers;
   std::int64_t dense_cells = 0;
   DensityRange density;
-  double active_blocks = 0;  ///< over all cells and heads, one pass
+  double active_blocks = 0;  ///< over all cells and heads, mean of the passes
 };
 
 /// Counts every cell. Cells with equal keys are counted once. Rules that know their counts make no
-/// mask. errors  as MaskSource
-[[nodiscard]] Census TakeCensus(const Workload& workload, MaskSource& source);
+/// mask. Where the guidance passes have masks of their own, densities are over the masks of all
+/// passes, and a cell is dense if it is dense in every pass. errors  as MaskSource
+[[nodiscard]] Census TakeCensus(const Workload& workload);
 
 /// How many cells are dense and why, as one sentence.
 [[nodiscard]] std::string DenseCellsText(const Workload& workload, const Census& census);

@@ -1,71 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
 // Block masks from array files, in the layouts that sparse-attention codes write.
 //
-//   dense   [T, L, H, Q, K], [B, H, Q, K], [H, Q, K] or [Q, K] (all heads); nonzero = active
-//   BSR     indptr [.., Q + 1] and indices [nnz]: arrays NAME_indptr and NAME_indices, or indptr
-//           and indices; indptr continues over all heads or starts at 0 for each
-//   LUT     int [.., Q, K] whose rows hold a first column and then differences, and counts [.., Q]:
-//           arrays lut and valid_block_num (or counts), with prefix NAME_ if the mask has a name
+//   dense    [.., Q, K]; 0 = inactive, 1 or 255 = active (ValueRule: other values)
+//   BSR      indptr [.., Q + 1] and indices [nnz] or [.., n]: indptr continues over all masks or
+//            starts at 0 for each
+//   LUT      lut [.., Q, n] whose rows hold a first column and then differences, and counts
+//            valid_block_num [.., Q]
+//   indices  kv_num_blocks [.., Q] and kv_indices [.., Q, n] (FlexAttention): columns in any order
 //
-// The leading dimensions are [T, L, H], [B, H], [H] or none in each layout.
+// mask_names.h finds the arrays, and mask_axes.h resolves the dimensions before Q.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/arrays/array.h"
 #include "core/block_mask.h"
+#include "planner/workload/mask_axes.h"
+#include "planner/workload/mask_names.h"
+#include "planner/workload/mask_values.h"
 
 namespace dbsp {
 
-enum class MaskLayout : std::uint8_t { kDense, kBsr, kLut };
-
-/// Number of masks in a file; 1 for a dimension that the file lacks.
-struct MaskArrayDims {
-  MaskLayout layout = MaskLayout::kDense;
-  std::int64_t times = 1;  ///< T: masks over the denoising steps (TimeOfStep)
-  std::int64_t layers = 1;  ///< L
-  std::int64_t batches = 1;  ///< B
-  std::int64_t heads = 1;  ///< H
-  bool shared_by_heads = false;  ///< true without a head dimension: all heads share the mask
-  bool operator==(const MaskArrayDims&) const = default;
+struct MaskArrayOptions {
+  std::string name;  ///< as FindMaskArrays
+  AxesRequest axes;
+  ValueRule values;  ///< dense masks only
 };
 
-/// Masks of a file, read for one (time, layer, batch) at a time.
+/// Which masks of a file to read. An axis of size 1 holds for every index.
+struct MaskIndex {
+  std::int64_t time = 0;  ///< entry over the steps (TimeOfStep)
+  std::int64_t layer = 0;
+  std::int64_t pass = 0;
+  std::int64_t batch = 0;
+};
+
+/// Masks of a file, read for one index at a time.
 /// threads  const members are safe concurrently
 class MaskArrayFile {
  public:
-  /// Opens the file and checks its shapes against `heads` masks of `q_blocks` x `k_blocks`. `name`
-  /// may be empty if the file holds one mask.
-  /// errors   Error{kNotFound} for an unknown name; Error{kMismatch} with expected and found sizes;
-  ///          the errors of ArrayFile
+  /// Opens the file and checks its shapes.
+  /// errors   those of FindMaskArrays, ResolveAxes and ArrayFile; Error{kMismatch} with expected
+  ///          and found sizes; Error{kInvalidArgument} for options that the layout does not have
   MaskArrayFile(const std::filesystem::path& path,
-                const std::string& name,
-                int heads,
-                int q_blocks,
-                int k_blocks);
+                const MaskArrayOptions& options,
+                const MaskArraySizes& sizes);
   ~MaskArrayFile();
   MaskArrayFile(MaskArrayFile&&) noexcept;
   MaskArrayFile& operator=(MaskArrayFile&&) noexcept;
 
-  [[nodiscard]] const MaskArrayDims& dims() const;
+  [[nodiscard]] MaskLayout layout() const;
+  [[nodiscard]] const MaskAxes& axes() const;
 
   /// Masks of all heads. Equal masks are one object.
-  /// errors   Error{kInvalidArgument} for an index outside dims(); Error{kCorruptInput} for NaN,
-  ///          for a column that is out of range or not ascending, or for counts that do not fit
-  [[nodiscard]] LayerMasks Read(std::int64_t time,
-                                std::int64_t layer,
-                                std::int64_t batch = 0) const;
+  /// errors   Error{kInvalidArgument} for an index outside the axes; Error{kCorruptInput} for an
+  ///          element that is no element of a mask, a column that is out of range or appears twice,
+  ///          or counts that do not fit
+  [[nodiscard]] LayerMasks Read(const MaskIndex& index) const;
+  /// Reads every mask of the file once, so that later reads do not fail. errors   as Read
+  void CheckAll() const;
+  /// Arrays, types, values and axes, one sentence per line. Reads the whole file.
+  [[nodiscard]] std::vector<std::string> Describe() const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-/// Time index of a denoising step if `times` masks cover `steps` steps: floor((step + 1) * times /
-/// steps), at most times - 1 (PAROAttention's rule).
+/// Entry of a denoising step if `times` entries cover `steps` steps: floor(step * times / steps).
+/// source   PAROAttention's callback: at the end of a step it sets the entry of the next one, and
+///          the first step has entry 0
 /// requires 0 <= step < steps, times >= 1
 [[nodiscard]] std::int64_t TimeOfStep(int step, int steps, std::int64_t times);
 

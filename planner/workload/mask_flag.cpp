@@ -17,7 +17,14 @@ struct ParsedFlag {
   std::map<std::string, std::string> options;
 };
 
-ParsedFlag ParseFlag(const std::string& flag) {
+/// Whether `name` is a switch, which a flag may name without a value.
+bool IsSwitch(const MaskRuleType& type, const ModelShape& model, const std::string& name) {
+  return std::ranges::any_of(type.Specs(model), [&](const OptionSpec& spec) {
+    return spec.kind == OptionKind::kSwitch && spec.name == name;
+  });
+}
+
+ParsedFlag ParseFlag(const std::string& flag, const ModelShape& model) {
   ParsedFlag parsed;
   const std::size_t colon = flag.find(':');
   parsed.type = &FindRule(flag.substr(0, colon));
@@ -27,7 +34,8 @@ ParsedFlag ParseFlag(const std::string& flag) {
   }
   while (!rest.empty()) {
     const std::size_t comma = rest.find(',');
-    const std::string item = rest.substr(0, comma);
+    std::string item = rest.substr(0, comma);
+    if (IsSwitch(*parsed.type, model, item)) item += "=1";
     rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
     const std::size_t equals = item.find('=');
     if (equals == 0 || equals == std::string::npos || equals + 1 == item.size()) {
@@ -120,7 +128,7 @@ void PadGrid(const MaskRuleType& type, Workload& workload, std::vector<std::stri
 }  // namespace
 
 BlockSize DefaultBlock(const std::string& flag, const ModelShape& model) {
-  ParsedFlag parsed = ParseFlag(flag);
+  ParsedFlag parsed = ParseFlag(flag, model);
   RefuseUnknownOptions(model, parsed);
   std::vector<std::string> notes;
   TakeWarmUp(model, parsed, notes);
@@ -129,13 +137,15 @@ BlockSize DefaultBlock(const std::string& flag, const ModelShape& model) {
 
 std::vector<std::string> ApplyMaskFlag(const std::string& flag, Workload& workload) {
   std::vector<std::string> notes;
-  ParsedFlag parsed = ParseFlag(flag);
+  ParsedFlag parsed = ParseFlag(flag, workload.model);
   RefuseUnknownOptions(workload.model, parsed);
   RequireSizes(workload);
   PadGrid(*parsed.type, workload, notes);
   const ModelShape& model = workload.model;
   const WarmUp warm_up = TakeWarmUp(model, parsed, notes);
-  const RuleContext context{model, workload.block, workload.directory, warm_up, &notes};
+  RuleContext context{model, workload.block, workload.directory};
+  context.dense = warm_up;
+  context.notes = &notes;
   MaskRule rule;
   rule.rule = parsed.type->name();
   rule.options = RuleOptions(rule.rule, parsed.type->Specs(model), parsed.options).text();

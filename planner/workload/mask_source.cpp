@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "planner/workload/mask_source.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -15,13 +16,14 @@ constexpr std::int64_t kMaxBlocks = (1LL << 32) - 1;
 
 class RuleSource : public MaskSource {
  public:
-  explicit RuleSource(const Workload& workload) : layers_(workload.model.layers) {
+  RuleSource(const Workload& workload, std::optional<int> pass) : layers_(workload.model.layers) {
     const std::string problem = SizeProblem(workload.model);
     if (!problem.empty()) {
       Fail(ErrorCode::kInvalidArgument, "workload '{}': {}", workload.model.name, problem);
     }
     rule_of_ = RuleIndices(workload.model, workload.assignments);
-    const RuleContext context{workload.model, workload.block, workload.directory};
+    RuleContext context{workload.model, workload.block, workload.directory};
+    context.pass = pass;
     RequireBlockLimit(workload);
     for (const MaskRule& rule : workload.rules) {
       masks_.push_back(FindRule(rule.rule).Open(context, rule));
@@ -81,8 +83,14 @@ void RequireBlockLimit(const Workload& workload) {
 
 bool PositionsAreReal(const MaskRule& rule) { return FindRule(rule.rule).PositionsAreReal(); }
 
-std::unique_ptr<MaskSource> OpenMasks(const Workload& workload) {
-  return std::make_unique<RuleSource>(workload);
+std::unique_ptr<MaskSource> OpenMasks(const Workload& workload, std::optional<int> pass) {
+  return std::make_unique<RuleSource>(workload, pass);
+}
+
+bool PassesDiffer(const Workload& workload) {
+  return std::ranges::any_of(workload.rules, [&](const MaskRule& rule) {
+    return FindRule(rule.rule).PassesDiffer(workload.model, rule);
+  });
 }
 
 }  // namespace dbsp::planner

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,14 @@ class MaskSource {
   [[nodiscard]] virtual std::vector<std::string> Describe(std::size_t rule) const;
 };
 
-[[nodiscard]] std::unique_ptr<MaskSource> OpenMasks(const Workload& workload);
+/// Masks of guidance pass `pass`, or without it those that all passes share: where the passes
+/// differ, At() and ActiveBlocksAt() throw Error{kInvalidArgument} that says how to plan one pass.
+/// requires 0 <= pass < model.passes
+[[nodiscard]] std::unique_ptr<MaskSource> OpenMasks(const Workload& workload,
+                                                    std::optional<int> pass = std::nullopt);
+
+/// True if the guidance passes have masks of their own in some cell.
+[[nodiscard]] bool PassesDiffer(const Workload& workload);
 
 /// errors  Error{kInvalidArgument} if a mask has more blocks than 2^32 - 1
 void RequireBlockLimit(const Workload& workload);

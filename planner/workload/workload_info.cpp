@@ -198,8 +198,7 @@ std::string LayersText(const Census& census) {
 
 void PrintWorkloadInfo(const std::filesystem::path& path, InfoFormat format) {
   const Workload workload = ReadWorkload(path);
-  const auto source = OpenMasks(workload);
-  const Census census = TakeCensus(workload, *source);
+  const Census census = TakeCensus(workload);
   if (format == InfoFormat::kJson) {
     WriteStdout(DumpJson(InfoJson(workload, census), 1) + "\n");
     return;

@@ -121,8 +121,7 @@ void MakeWorkload(const MakeFlags& flags) {
   workload.model.name = NameFor(flags, workload.model);
   const std::string text = WorkloadToJson(workload);
   static_cast<void>(WorkloadFromJson(text, flags.output.string()));  // refuses what no tool reads
-  const auto source = OpenMasks(workload);
-  const Census census = TakeCensus(workload, *source);
+  const Census census = TakeCensus(workload);
   WriteFileAtomically(flags.output, text);
   for (const std::string& note : notes) Progress("note: " + note);
   for (const std::string& line : CensusLines(workload, census)) Progress(line);

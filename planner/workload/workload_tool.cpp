@@ -71,7 +71,10 @@ CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
       ->required()
       ->check(index)
       ->group("Input");
-  command->add_option("-o,--output", flags.output, "File to write (.npz)")
+  command->add_option("--pass", flags.pass, "Guidance pass, where each has masks of its own")
+      ->check(index)
+      ->group("Input");
+  command->add_option("-o,--output", flags.output, "File to write (.npz, .npy or .safetensors)")
       ->required()
       ->group("Output");
   command->footer(

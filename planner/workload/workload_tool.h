@@ -41,12 +41,14 @@ struct ExportFlags {
   std::filesystem::path workload;
   int step = 0;
   int layer = 0;
+  std::optional<int> pass;  ///< needed where the passes have masks of their own
   std::filesystem::path output;
 };
 
-/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks] to an .npz
-/// file.
-/// errors  Error{kInvalidArgument} if step or layer is out of range; Error{kIo}
+/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks] in the format
+/// that the output's suffix names: .npz, .npy (without a name) or .safetensors. An output that
+/// exists and is no regular file, and "-", get an .npz.
+/// errors  Error{kInvalidArgument} if step, layer, pass or suffix is wrong; Error{kIo}
 void ExportMasks(const ExportFlags& flags);
 
 /// The tool's main(): flags, run, exit code.

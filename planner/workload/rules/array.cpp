@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Masks from an array file, read one (step, layer) at a time. The file stays where it is. The
 // workload holds its path and the hash of its content.
-#include <mutex>
+#include <limits>
+#include <optional>
+#include <utility>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -11,28 +13,112 @@
 namespace dbsp::planner {
 namespace {
 
+/// An option that may be left out, read as a number of `spec`.
+std::optional<RuleOptions> Given(const RuleOptions& options, const OptionSpec& spec) {
+  std::map<std::string, std::string> given;
+  given[spec.name] = options.Text(spec.name);
+  if (given[spec.name].empty()) return std::nullopt;
+  return RuleOptions("array", {spec}, given);
+}
+
+std::optional<std::int64_t> PassOption(const RuleOptions& options) {
+  const auto given = Given(options, {"pass", OptionKind::kInt, 0, 1 << 20, std::nullopt, {}});
+  if (!given) return std::nullopt;
+  return given->Int("pass");
+}
+
+MaskArrayOptions ArrayOptions(const RuleOptions& options) {
+  MaskArrayOptions array;
+  array.name = options.Text("name");
+  array.axes.letters = options.Text("axes");
+  if (options.Int("batch") > 0) array.axes.batch = options.Int("batch");
+  array.axes.pass = PassOption(options);
+  constexpr double kMost = std::numeric_limits<double>::max();
+  const auto threshold =
+      Given(options, {"threshold", OptionKind::kNumber, -kMost, kMost, std::nullopt, {}});
+  if (threshold) array.values.threshold = threshold->Number("threshold");
+  array.values.additive = options.On("additive");
+  array.values.inverted = options.On("inverted");
+  if (array.values.threshold && array.values.additive) {
+    Fail(ErrorCode::kInvalidArgument,
+         "mask rule 'array': options threshold and additive exclude each other");
+  }
+  return array;
+}
+
+MaskArrayFile OpenArray(const RuleContext& context,
+                        const std::filesystem::path& path,
+                        const RuleOptions& options) {
+  const AttentionShape shape = context.shape();
+  const ModelShape& model = context.model;
+  MaskArrayFile file(
+      path,
+      ArrayOptions(options),
+      {model.steps, model.layers, model.passes, shape.heads, shape.q_blocks(), shape.k_blocks()});
+  const auto require = [&](const char* option, std::int64_t index, char axis) {
+    if (index < file.axes().Size(axis)) return;
+    Fail(ErrorCode::kInvalidArgument,
+         "mask rule 'array': option {}: expected less than {}, the size of axis {} of {}, found {}",
+         option,
+         file.axes().Size(axis),
+         axis,
+         path.string(),
+         index);
+  };
+  require("batch", options.Int("batch"), 'B');
+  require("pass", PassOption(options).value_or(0), 'P');
+  return file;
+}
+
 class ArrayMasks : public RuleMasks {
  public:
-  ArrayMasks(const RuleContext& context, MaskArrayFile file, std::int64_t batch)
-      : steps_(context.model.steps), batch_(batch), file_(std::move(file)) {}
+  ArrayMasks(const RuleContext& context, const RuleOptions& options, MaskArrayFile file)
+      : steps_(context.model.steps),
+        batch_(options.Int("batch")),
+        chosen_(PassOption(options)),
+        pass_(chosen_),
+        file_(std::move(file)) {
+    if (!pass_ && context.pass) pass_ = *context.pass;
+  }
 
   LayerMasks Make(int step, int layer) override {
-    return file_.Read(TimeOf(step), LayerOf(layer), batch_);
+    if (!pass_ && file_.axes().Size('P') > 1) {
+      Fail(ErrorCode::kInvalidArgument,
+           "mask rule 'array': the guidance passes have masks of their own (axes {}), and a plan "
+           "has one strategy for all passes: make one workload per pass, with --passes 1 and the "
+           "option pass=0, then pass=1, and plan each",
+           file_.axes().letters);
+    }
+    return file_.Read({TimeOf(step), layer, pass_.value_or(0), batch_});
   }
   [[nodiscard]] std::string Key(int step, int layer) const override {
-    return fmt::format("{},{}", TimeOf(step), LayerOf(layer));
+    return fmt::format("{},{}", TimeOf(step), file_.axes().Size('L') == 1 ? 0 : layer);
+  }
+  [[nodiscard]] std::vector<std::string> Describe() const override {
+    std::vector<std::string> lines = file_.Describe();
+    const std::int64_t batches = file_.axes().Size('B');
+    if (batches > 1) {
+      lines.push_back(
+          fmt::format("batch {} is read, the masks of {} others are not", batch_, batches - 1));
+    }
+    const std::int64_t passes = file_.axes().Size('P');
+    if (passes > 1 && chosen_) {
+      lines.push_back(fmt::format("the masks of pass {} are read for all passes", *chosen_));
+    } else if (passes > 1) {
+      lines.emplace_back("each pass has masks of its own");
+    }
+    return lines;
   }
 
  private:
   [[nodiscard]] std::int64_t TimeOf(int step) const {
-    return TimeOfStep(step, steps_, file_.dims().times);
-  }
-  [[nodiscard]] std::int64_t LayerOf(int layer) const {
-    return file_.dims().layers == 1 ? 0 : layer;
+    return TimeOfStep(step, steps_, file_.axes().Size('T'));
   }
 
   int steps_;
   std::int64_t batch_;
+  std::optional<std::int64_t> chosen_;  ///< option pass
+  std::optional<std::int64_t> pass_;
   MaskArrayFile file_;
 };
 
@@ -40,11 +126,16 @@ class ArrayRule : public MaskRuleType {
  public:
   [[nodiscard]] std::string name() const override { return "array"; }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
-    return {{"batch", OptionKind::kInt, 0, 1 << 20, "0", {}},
+    return {{"additive", OptionKind::kSwitch, 0, 0, "0", {}},
+            {"axes", OptionKind::kText, 0, 0, "", {}},
+            {"batch", OptionKind::kInt, 0, 1 << 20, "0", {}},
             {"block", OptionKind::kText, 0, 0, "", {}},
             {"file", OptionKind::kText, 0, 0, std::nullopt, {}},
             {"hash", OptionKind::kText, 0, 0, "", {}},
-            {"name", OptionKind::kText, 0, 0, "", {}}};
+            {"inverted", OptionKind::kSwitch, 0, 0, "0", {}},
+            {"name", OptionKind::kText, 0, 0, "", {}},
+            {"pass", OptionKind::kText, 0, 0, "", {}},
+            {"threshold", OptionKind::kText, 0, 0, "", {}}};
   }
 
   [[nodiscard]] BlockSize DefaultBlock(
@@ -53,12 +144,27 @@ class ArrayRule : public MaskRuleType {
     return found == given.end() ? BlockSize{} : ParseBlock(found->second);
   }
 
+  [[nodiscard]] bool PassesDiffer(const ModelShape& model, const MaskRule& rule) const override {
+    const RuleOptions options(name(), Specs(model), rule.options);
+    return model.passes > 1 && options.Text("pass").empty() &&
+           options.Text("axes").find('P') != std::string::npos;
+  }
+
+  /// Names the axes, so that later readers of the workload need not find them again, and reads
+  /// every mask once, so that a file with other values is refused here.
   void Resolve(const RuleContext& context, MaskRule& rule) const override {
     const std::filesystem::path path = rule.options["file"];
     RequireBlock(rule.options["block"], context.block);
     const std::string given = rule.options["hash"];
     const std::string hash = HashFile(path);
     if (!given.empty() && given != hash) RefuseHash(path, given, hash);
+    const RuleOptions options(name(), Specs(context.model), rule.options);
+    const MaskArrayFile file = OpenArray(context, path, options);
+    file.CheckAll();
+    rule.options["axes"] = file.axes().letters;
+    const bool one_pass =
+        file.axes().letters.find('P') != std::string::npos && file.axes().Size('P') == 1;
+    if (one_pass) rule.options["pass"] = std::to_string(0);  // all passes share it
     rule.options["hash"] = hash;
     rule.options["block"] = fmt::format("{}x{}", context.block.q, context.block.k);
     std::error_code unrelated;
@@ -78,25 +184,7 @@ class ArrayRule : public MaskRuleType {
     RequireBlock(options.Text("block"), context.block);
     const std::string hash = HashFile(path);
     if (hash != options.Text("hash")) RefuseHash(path, options.Text("hash"), hash);
-    const AttentionShape shape = context.shape();
-    MaskArrayFile file(path, options.Text("name"), shape.heads, shape.q_blocks(), shape.k_blocks());
-    const MaskArrayDims& dims = file.dims();
-    if (dims.layers != 1 && dims.layers != context.model.layers) {
-      Fail(ErrorCode::kMismatch,
-           "{}: holds masks of {} layers, the model '{}' has {}",
-           path.string(),
-           dims.layers,
-           context.model.name,
-           context.model.layers);
-    }
-    const std::int64_t batch = options.Int("batch");
-    if (batch >= dims.batches) {
-      Fail(ErrorCode::kInvalidArgument,
-           "mask rule 'array': option batch: expected less than {}, found {}",
-           dims.batches,
-           batch);
-    }
-    return std::make_unique<ArrayMasks>(context, std::move(file), batch);
+    return std::make_unique<ArrayMasks>(context, options, OpenArray(context, path, options));
   }
 
  private:

@@ -54,6 +54,11 @@ std::string CanonicalOption(const std::string& rule,
     }
     return fmt::format("{}", *value);
   }
+  if (spec.kind == OptionKind::kSwitch) {
+    if (text == "1" || text == "true" || text == "yes" || text == "on") return "1";
+    if (text == "0" || text == "false" || text == "no" || text == "off") return "0";
+    WrongOption(rule, spec, "1 or 0", text);
+  }
   if (!spec.choices.empty() &&
       std::find(spec.choices.begin(), spec.choices.end(), text) == spec.choices.end()) {
     throw Error(
@@ -134,6 +139,10 @@ std::vector<std::int64_t> RuleMasks::ActiveBlocks(int step, int layer) {
     counts.push_back(same ? counts.back() : masks.head[h]->Count());
   }
   return counts;
+}
+
+bool MaskRuleType::PassesDiffer(const ModelShape& /*model*/, const MaskRule& /*rule*/) const {
+  return false;
 }
 
 WarmUp MaskRuleType::DefaultWarmUp(const ModelShape& /*model*/,

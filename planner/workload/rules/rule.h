@@ -24,7 +24,8 @@ namespace dbsp::planner {
 /// Largest seed. A double holds it exactly, and option ranges are doubles.
 inline constexpr double kMaxSeed = 9007199254740991.0;
 
-enum class OptionKind : std::uint8_t { kInt, kNumber, kText };
+/// A switch is "1" or "0". In a flag its name alone means "1".
+enum class OptionKind : std::uint8_t { kInt, kNumber, kText, kSwitch };
 
 /// One option of a rule. Numbers that are not finite or outside [low, high] are refused.
 struct OptionSpec {
@@ -51,6 +52,7 @@ class RuleOptions {
   [[nodiscard]] std::int64_t Int(const std::string& name) const;
   [[nodiscard]] double Number(const std::string& name) const;
   [[nodiscard]] const std::string& Text(const std::string& name) const { return text_.at(name); }
+  [[nodiscard]] bool On(const std::string& name) const { return text_.at(name) == "1"; }
 
  private:
   std::map<std::string, std::string> text_;
@@ -87,6 +89,9 @@ struct RuleContext {
   WarmUp dense = {};
   /// Sentences on what Resolve() assumed and left out are added here. May be null.
   std::vector<std::string>* notes = nullptr;
+  /// Guidance pass whose masks are opened. Without it, masks that differ between passes are opened
+  /// but not made.
+  std::optional<int> pass = std::nullopt;
   [[nodiscard]] AttentionShape shape() const {
     return {model.heads, model.head_dim, model.tokens(), block};
   }
@@ -111,6 +116,8 @@ class MaskRuleType {
   [[nodiscard]] virtual Grid ComputedGrid(const Grid& grid) const { return grid; }
   /// True if block positions follow from the method, false if they come from a seed.
   [[nodiscard]] virtual bool PositionsAreReal() const { return true; }
+  /// True if each guidance pass of the model has masks of its own.
+  [[nodiscard]] virtual bool PassesDiffer(const ModelShape& model, const MaskRule& rule) const;
   /// Reads the files that the flag's options name and stores their content in `rule`. Most rules
   /// have none.
   virtual void Resolve(const RuleContext& context, MaskRule& rule) const;

@@ -58,7 +58,7 @@ void ExpectRefusedOrValid(const Body& body) {
 /// Opens the masks, counts every cell, and makes the masks of one cell if they are small.
 void Use(const Workload& workload) {
   const auto source = OpenMasks(workload);
-  const Census census = TakeCensus(workload, *source);
+  const Census census = TakeCensus(workload);
   EXPECT_LE(census.density.high, 1.0);
   EXPECT_GE(census.density.low, 0.0);
   static_cast<void>(CensusLines(workload, census));

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+#include <map>
 #include <random>
 
 #include "core/error.h"
@@ -50,30 +52,32 @@ std::string Shape(const std::vector<int>& leading, const std::vector<int>& own) 
   return text + ")";
 }
 
-/// Elements of `bits` in a type of the dense layouts. Active elements do not all have the value 1.
+/// Elements of `bits` in a type of the dense layouts: 0 or -0, and 1 or 255.
 std::string Encode(const Bits& bits, const std::string& descr) {
   const int width = descr.back() - '0';
+  const std::map<std::string, std::uint64_t> ones = {{"<f2", 0x3c00},
+                                                     {"<f4", 0x3f800000},
+                                                     {"<f8", 0x3ff0000000000000},
+                                                     {"|u1", 255},
+                                                     {"<i2", 255}};
+  const auto one = ones.find(descr);
   std::string bytes;
   for (const auto bit : bits) {
-    const bool is_float = descr[1] == 'f';
-    std::uint64_t one = is_float ? 1 : 3;  // the smallest denormal is not zero either
-    if (descr[1] == 'b') one = 1;
-    const std::uint64_t zero = is_float ? 1ULL << (8 * width - 1) : 0;  // -0.0
-    bytes += LittleEndian(bit != 0 ? one : zero, width);
+    const std::uint64_t zero = descr[1] == 'f' ? 1ULL << (8 * width - 1) : 0;
+    bytes += LittleEndian(bit == 0 ? zero : one == ones.end() ? 1 : one->second, width);
   }
   return bytes;
 }
 
+constexpr MaskArraySizes kSizes{2, 4, 1, kHeads, kRows, kCols};
+
 struct Layout {
   std::vector<int> leading;
-  MaskArrayDims dims;
+  std::string letters;
 };
 
-std::vector<Layout> Layouts(MaskLayout kind) {
-  return {{{2, 4, kHeads}, {kind, 2, 4, 1, kHeads, false}},
-          {{2, kHeads}, {kind, 1, 1, 2, kHeads, false}},
-          {{kHeads}, {kind, 1, 1, 1, kHeads, false}},
-          {{}, {kind, 1, 1, 1, 1, true}}};
+std::vector<Layout> Layouts() {
+  return {{{2, 4, kHeads}, "TLHQK"}, {{4, kHeads}, "LHQK"}, {{kHeads}, "HQK"}, {{}, "QK"}};
 }
 
 int Matrices(const Layout& layout) {
@@ -86,19 +90,16 @@ void ExpectAll(const std::filesystem::path& path,
                const std::string& name,
                const Layout& layout,
                const Bits& bits) {
-  const MaskArrayFile file(path, name, kHeads, kRows, kCols);
-  ASSERT_EQ(file.dims(), layout.dims);
-  const MaskArrayDims& dims = layout.dims;
-  for (int t = 0; t < dims.times; ++t) {
-    for (int l = 0; l < dims.layers; ++l) {
-      for (int b = 0; b < dims.batches; ++b) {
-        const LayerMasks masks = file.Read(t, l, b);
-        ASSERT_EQ(masks.heads(), kHeads);
-        for (int h = 0; h < kHeads; ++h) {
-          const int outer = dims.batches > 1 ? b : t * static_cast<int>(dims.layers) + l;
-          const int matrix = dims.shared_by_heads ? 0 : outer * kHeads + h;
-          ExpectMask(*masks.head[h], bits, matrix);
-        }
+  const MaskArrayFile file(path, {name, {}, {}}, kSizes);
+  ASSERT_EQ(file.axes().letters, layout.letters);
+  file.CheckAll();
+  int matrix = 0;
+  for (int t = 0; t < file.axes().Size('T'); ++t) {
+    for (int l = 0; l < file.axes().Size('L'); ++l) {
+      const LayerMasks masks = file.Read({t, l, 0, 0});
+      ASSERT_EQ(masks.heads(), kHeads);
+      for (int h = 0; h < kHeads; ++h) {
+        ExpectMask(*masks.head[h], bits, layout.leading.empty() ? 0 : matrix++);
       }
     }
   }
@@ -114,7 +115,7 @@ class MaskArrayTest : public ::testing::Test {
 };
 
 TEST_F(MaskArrayTest, DenseLayoutsOfEveryTypeAreRead) {
-  for (const Layout& layout : Layouts(MaskLayout::kDense)) {
+  for (const Layout& layout : Layouts()) {
     const Bits bits = DrawBits(1, Matrices(layout));
     for (const char* descr : {"|b1", "|u1", "|i1", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8"}) {
       SCOPED_TRACE(descr);
@@ -129,7 +130,7 @@ TEST_F(MaskArrayTest, DenseLayoutsOfEveryTypeAreRead) {
 
 TEST_F(MaskArrayTest, BsrIsReadWithContinuedAndRestartedIndptr) {
   for (const bool restart : {false, true}) {
-    for (const Layout& layout : Layouts(MaskLayout::kBsr)) {
+    for (const Layout& layout : Layouts()) {
       const Bits bits = DrawBits(2, Matrices(layout));
       std::string indptr;
       std::string indices;
@@ -158,7 +159,7 @@ TEST_F(MaskArrayTest, BsrIsReadWithContinuedAndRestartedIndptr) {
 }
 
 TEST_F(MaskArrayTest, DeltaCodedTablesAreRead) {
-  for (const Layout& layout : Layouts(MaskLayout::kLut)) {
+  for (const Layout& layout : Layouts()) {
     const Bits bits = DrawBits(3, Matrices(layout));
     std::string table;
     std::string counts;
@@ -187,7 +188,7 @@ TEST_F(MaskArrayTest, EqualMasksAreOneObject) {
   std::copy_n(bits.begin(), kRows * kCols, bits.begin() + 2 * kRows * kCols);
   const auto path = Write(
       "m.npy", MakeNpy(NpyHeader("|b1", Shape({kHeads}, {kRows, kCols})), Encode(bits, "|b1")));
-  const LayerMasks masks = MaskArrayFile(path, "", kHeads, kRows, kCols).Read(0, 0);
+  const LayerMasks masks = MaskArrayFile(path, {}, kSizes).Read({});
   EXPECT_EQ(masks.head[0], masks.head[2]);
   EXPECT_NE(masks.head[0], masks.head[1]);
 }
@@ -196,16 +197,21 @@ TEST_F(MaskArrayTest, SizesThatDoNotFitAreNamedInTheError) {
   const auto path =
       Write("m.npy", MakeNpy(NpyHeader("|b1", "(3, 5, 70)"), Encode(DrawBits(5, kHeads), "|b1")));
   for (const auto& [heads, rows, cols] : {std::tuple{4, 5, 70}, {3, 6, 70}, {3, 5, 64}}) {
-    ExpectError(ErrorCode::kMismatch, {"m.npy", "[3, 5, 70]", std::to_string(heads)}, [&] {
-      static_cast<void>(MaskArrayFile(path, "", heads, rows, cols));
+    ExpectError(ErrorCode::kMismatch, {"m.npy", "[3, 5, 70]", std::to_string(rows)}, [&] {
+      static_cast<void>(MaskArrayFile(path, {}, {1, 1, 1, heads, rows, cols}));
     });
   }
-  ExpectError(ErrorCode::kInvalidArgument, {"time 1"}, [&] {
-    static_cast<void>(MaskArrayFile(path, "", 3, 5, 70).Read(1, 0));
+  ExpectError(ErrorCode::kMismatch, {"transpose them"}, [&] {
+    static_cast<void>(MaskArrayFile(path, {}, {1, 1, 1, 3, 70, 5}));
   });
   ExpectError(ErrorCode::kMismatch, {"1 dimensions"}, [&] {
     const auto flat = Write("f.npy", MakeNpy(NpyHeader("|b1", "(2,)"), "\1\1"));
-    static_cast<void>(MaskArrayFile(flat, "", 3, 5, 70));
+    static_cast<void>(MaskArrayFile(flat, {}, kSizes));
+  });
+  const auto layers =
+      Write("l.npy", MakeNpy(NpyHeader("|b1", "(4, 3, 5, 70)"), Encode(DrawBits(5, 12), "|b1")));
+  ExpectError(ErrorCode::kInvalidArgument, {"index 4", "axis L"}, [&] {
+    static_cast<void>(MaskArrayFile(layers, {}, kSizes).Read({0, 4, 0, 0}));
   });
 }
 
@@ -216,7 +222,7 @@ TEST_F(MaskArrayTest, ValuesThatFormNoMaskAreRefused) {
     return MakeNpy(NpyHeader(descr, shape), bytes);
   };
   const auto read = [&](const std::string& bytes) {
-    static_cast<void>(MaskArrayFile(Write("x.npz", bytes), "", 1, 2, 2).Read(0, 0));
+    static_cast<void>(MaskArrayFile(Write("x.npz", bytes), {}, {1, 1, 1, 1, 2, 2}).Read({}));
   };
   const auto bsr = [&](std::vector<int> indptr, std::vector<int> indices) {
     const std::string n = "(" + std::to_string(indices.size()) + ",)";
@@ -228,6 +234,7 @@ TEST_F(MaskArrayTest, ValuesThatFormNoMaskAreRefused) {
                                                                {{0, 1, 3}, {-1, 0, 1}},
                                                                {{0, 1, 3}, {1, 1, 1}},
                                                                {{0, 1, 3}, {1, 0}},
+                                                               {{0, 0, 2147483647}, {1, 0}},
                                                                {{0, 3, 3}, {1, 0, 1}},
                                                                {{0, 2, 1}, {1}},
                                                                {{1, 1, 3}, {1, 0, 1}},
@@ -241,7 +248,7 @@ TEST_F(MaskArrayTest, ValuesThatFormNoMaskAreRefused) {
   };
   read(lut({0, 1, 1, 9}, {2, 1}));
   for (const auto& counts : {std::vector{3, 0}, {-1, 0}, {0, 2}}) {
-    ExpectError(ErrorCode::kCorruptInput, {"x.npz", "lut"}, [&] {
+    ExpectError(ErrorCode::kCorruptInput, {"x.npz", "row"}, [&] {
       read(lut({0, 1, 1, 1}, counts));
     });
   }
@@ -251,12 +258,28 @@ TEST_F(MaskArrayTest, ValuesThatFormNoMaskAreRefused) {
   });
 }
 
-TEST(TimeOfStepTest, FollowsThePublishedRuleAndStaysInRange) {
-  EXPECT_EQ(TimeOfStep(0, 50, 4), 0);
-  EXPECT_EQ(TimeOfStep(11, 50, 4), 0);
-  EXPECT_EQ(TimeOfStep(12, 50, 4), 1);
+TEST(TimeOfStepTest, IsTheEntryThatTheCallbackOfThePreviousStepSet) {
+  // PAROAttention: the callback runs at the end of step s and sets entry int((s + 1) / steps * T).
+  for (const auto& [steps, times] :
+       {std::pair{50, 4}, {50, 10}, {50, 30}, {50, 50}, {4, 4}, {7, 3}}) {
+    EXPECT_EQ(TimeOfStep(0, steps, times), 0);
+    for (int s = 0; s + 1 < steps; ++s) {
+      EXPECT_EQ(TimeOfStep(s + 1, steps, times), (s + 1) * times / steps) << s << " of " << steps;
+    }
+  }
+  EXPECT_EQ(TimeOfStep(12, 50, 4), 0);
+  EXPECT_EQ(TimeOfStep(13, 50, 4), 1);
   EXPECT_EQ(TimeOfStep(49, 50, 4), 3);
   EXPECT_EQ(TimeOfStep(49, 50, 1), 0);
+}
+
+TEST(TimeOfStepTest, MoreEntriesThanStepsAreSkippedAndNothingOverflows) {
+  EXPECT_EQ(TimeOfStep(0, 4, 50), 0);
+  EXPECT_EQ(TimeOfStep(1, 4, 50), 12);
+  EXPECT_EQ(TimeOfStep(3, 4, 50), 37);
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(TimeOfStep(0, 1 << 20, kMost), 0);
+  EXPECT_LT(TimeOfStep((1 << 20) - 1, 1 << 20, kMost), kMost);
 }
 
 }  // namespace

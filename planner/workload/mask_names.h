@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds the arrays of one mask in a file by their names.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/arrays/array.h"
+
+namespace dbsp {
+
+enum class MaskLayout : std::uint8_t {
+  kDense,  ///< one element per block
+  kBsr,  ///< row pointers and columns
+  kLut,  ///< counts and steps from column to column (SpargeAttn)
+  kIndices  ///< counts and columns (FlexAttention)
+};
+
+/// Words for messages.
+[[nodiscard]] const char* NameOf(MaskLayout layout);
+
+/// The arrays of one mask.
+struct MaskArrays {
+  MaskLayout layout = MaskLayout::kDense;
+  /// Dense: one array, or one per entry of `grid`. Else the pointers or counts, then the columns;
+  /// kIndices may have a second pair, whose blocks are active too.
+  std::vector<std::string> names;
+  std::string shown;  ///< name in messages and for option `name`
+  bool by_columns = false;  ///< kIndices: lists of the rows of each column
+  std::vector<std::int64_t> grid;  ///< sizes of the axes that the names number, often none
+  std::string values;  ///< kBsr: array of the elements, which must all be active; "" without it
+};
+
+/// `name` is that of an array, of a pair (with or without the ending that tells its part) or of a
+/// numbered series ("layers.*"). "" if the file has one mask.
+/// errors  Error{kInvalidArgument} if several masks are possible, with their names, or if the name
+///         is one part of a layout whose other part is missing; Error{kNotFound} for an unknown
+///         name; Error{kCorruptInput} for an array that cannot be read
+[[nodiscard]] MaskArrays FindMaskArrays(const std::filesystem::path& path, const std::string& name);
+
+}  // namespace dbsp
