@@ -27,8 +27,10 @@ void WriteFileAtomically(const std::filesystem::path& path, std::string_view byt
 /// Upper bound on the bytes that compressed data may inflate to.
 inline constexpr std::int64_t kMaxInflatedBytes = std::int64_t{1} << 30;
 
-/// Compression to one zstd frame and back. A frame that inflates beyond `limit` bytes is refused
-/// before memory is allocated for it.
+/// Compression to one zstd frame with a checksum, and back. Several frames one after the other are
+/// joined and skippable frames are ignored, as the zstd tool does. Every checksum that a frame has
+/// is compared. Data that inflate beyond `limit` bytes are refused before memory is allocated for
+/// them.
 /// errors  Error{kCorruptInput} naming `origin`
 [[nodiscard]] std::string ZstdCompress(std::string_view bytes);
 [[nodiscard]] std::string ZstdDecompress(std::string_view bytes,

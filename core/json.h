@@ -18,7 +18,7 @@ using Json = nlohmann::json;
 
 /// Bounds of one document. They limit the memory that a hostile text can demand.
 struct JsonLimits {
-  std::size_t max_bytes = std::size_t{1} << 29;
+  std::size_t max_bytes = std::size_t{1} << 28;
   int max_depth = 64;  ///< lists and objects inside each other
   /// Number of values, where a key counts 2 and a list or an object counts 4. One of this number
   /// takes at most about 32 bytes of memory.

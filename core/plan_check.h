@@ -3,6 +3,7 @@
 // no tool writes a file that the tools refuse.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/error.h"
@@ -16,6 +17,13 @@ inline constexpr int kMaxPlanRanks = 1 << 16;
 inline constexpr int kMaxPlanHeads = 1 << 16;
 inline constexpr int kMaxPlanBlocks = 1 << 24;
 inline constexpr std::int64_t kMaxPlanOwners = std::int64_t{1} << 27;
+/// Elements of Q, heads x head_dim x tokens: bytes of all tensors on all ranks then fit 64 bits.
+inline constexpr std::int64_t kMaxPlanElements = std::int64_t{1} << 42;
+/// Nanoseconds or bytes of one number, and of all segments of one prediction.
+inline constexpr std::int64_t kMaxPlanAmount = std::int64_t{1} << 52;
+/// Nanoseconds or bytes of all cells.
+inline constexpr std::int64_t kMaxPlanTotal = std::int64_t{1} << 60;
+inline constexpr double kMaxPlanRatio = 1e18;
 
 /// Checks only ranks, passes and the attention shape, which determine all other sizes.
 /// errors  Error{code} "ORIGIN: key 'K': what is wrong"

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <functional>
 
-#include "core/file.h"
 #include "planner/timeline/schedule_check.h"
 #include "planner/workload/token_layout.h"
+#include "tests/core/small_plan.h"
 #include "tests/planner/random_case.h"
 
 namespace dbsp::planner {
@@ -195,10 +195,9 @@ TEST(ValidateTest, ErrorsInListsThatSendBlocksToSeveralRanksAreFound) {
 Plan SmallPlan() {
   const RandomCase made = Dense(Family::kDbsp);
   Plan plan;
-  plan.workload_json = "{}";
-  plan.workload_hash = HashBytes(plan.workload_json);
   plan.ranks = 4;
   plan.shape = made.layer.shape;
+  dbsp::testing::AddWorkload(plan, 5, 3);
   plan.layouts.emplace_back();
   plan.partitions = {made.partition};
   plan.strategies = {made.strategy};
