@@ -245,6 +245,19 @@ std::string ZstdDecompress(std::string_view bytes, const std::string& origin, st
   return out;
 }
 
+bool ZstdHasChecksums(std::string_view bytes) {
+  // RFC 8878: magic number, then a descriptor whose bit 2 is the Content_Checksum_flag.
+  constexpr std::string_view kMagic = "\x28\xb5\x2f\xfd";
+  while (!bytes.empty()) {
+    const std::size_t size = ZSTD_findFrameCompressedSize(bytes.data(), bytes.size());
+    if (ZSTD_isError(size) != 0 || size <= kMagic.size()) return false;
+    const bool data = bytes.starts_with(kMagic);  // else a skippable frame
+    if (data && (static_cast<unsigned char>(bytes[kMagic.size()]) & 4U) == 0) return false;
+    bytes.remove_prefix(size);
+  }
+  return true;
+}
+
 std::string NowUtc() {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
 }

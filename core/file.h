@@ -37,6 +37,9 @@ inline constexpr std::int64_t kMaxInflatedBytes = std::int64_t{1} << 30;
                                          const std::string& origin,
                                          std::int64_t limit = kMaxInflatedBytes);
 
+/// Whether every frame that ZstdDecompress() joins has a checksum. requires data that it accepts
+[[nodiscard]] bool ZstdHasChecksums(std::string_view bytes);
+
 /// The current time, as "2026-01-31T12:34:56Z".
 [[nodiscard]] std::string NowUtc();
 

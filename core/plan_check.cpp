@@ -34,7 +34,7 @@ class PlanChecker {
 
   void Shape() const;
   void Workload() const;
-  void FitWorkload(const dbsp::Workload& workload) const;
+  void FitWorkload(const dbsp::Workload& workload, const std::string& source) const;
   void Layouts() const;
   void Partitions() const;
   void Strategies() const;
@@ -79,9 +79,11 @@ class PlanChecker {
   }
   /// Requires a value that the workload determines.
   template <typename T>
-  void AsInWorkload(const std::string& key, const T& value, const T& expected) const {
-    if (value == expected) return;
-    Wrong(key, "expected {}, as in the workload inside the plan, found {}", expected, value);
+  void AsIn(const std::string& source,
+            const std::string& key,
+            const T& value,
+            const T& expected) const {
+    if (value != expected) Wrong(key, "expected {}, as in {}, found {}", expected, source, value);
   }
   [[nodiscard]] std::string SplitOf(const Partition& partition) const;
   [[nodiscard]] std::string SplitOf(const Contract& contract) const;
@@ -123,21 +125,24 @@ void PlanChecker::Workload() const {
         plan_.workload_hash.empty() ? "nothing" : plan_.workload_hash);
   }
   try {
-    FitWorkload(WorkloadFromJson(plan_.workload_json, origin_ + ": key 'workload.text'"));
+    const std::string source = "the workload inside the plan";
+    const dbsp::Workload workload =
+        WorkloadFromJson(plan_.workload_json, origin_ + ": key 'workload.text'");
+    AsIn(source, "workload.name", plan_.workload_name, workload.model.name);
+    FitWorkload(workload, source);
   } catch (const Error& error) {
     throw Error(code_, error.what());
   }
 }
 
-void PlanChecker::FitWorkload(const dbsp::Workload& workload) const {
+void PlanChecker::FitWorkload(const dbsp::Workload& workload, const std::string& source) const {
   const AttentionShape shape = workload.shape();
-  AsInWorkload("workload.name", plan_.workload_name, workload.model.name);
-  AsInWorkload("passes", plan_.passes, workload.model.passes);
-  AsInWorkload("shape.heads", plan_.shape.heads, shape.heads);
-  AsInWorkload("shape.head_dim", plan_.shape.head_dim, shape.head_dim);
-  AsInWorkload("shape.tokens", plan_.shape.tokens, shape.tokens);
-  AsInWorkload("shape.block[0]", plan_.shape.block.q, shape.block.q);
-  AsInWorkload("shape.block[1]", plan_.shape.block.k, shape.block.k);
+  AsIn(source, "passes", plan_.passes, workload.model.passes);
+  AsIn(source, "shape.heads", plan_.shape.heads, shape.heads);
+  AsIn(source, "shape.head_dim", plan_.shape.head_dim, shape.head_dim);
+  AsIn(source, "shape.tokens", plan_.shape.tokens, shape.tokens);
+  AsIn(source, "shape.block[0]", plan_.shape.block.q, shape.block.q);
+  AsIn(source, "shape.block[1]", plan_.shape.block.k, shape.block.k);
   for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
     const PlanCell& cell = plan_.cells[i];
     if (cell.step >= 0 && cell.step < workload.model.steps && cell.layer >= 0 &&
@@ -145,10 +150,10 @@ void PlanChecker::FitWorkload(const dbsp::Workload& workload) const {
       continue;
     }
     Wrong(fmt::format("cells[{}]", i),
-          "expected a step from 0 to {} and a layer from 0 to {}, as in the workload inside the "
-          "plan, found step {} layer {}",
+          "expected a step from 0 to {} and a layer from 0 to {}, as in {}, found step {} layer {}",
           workload.model.steps - 1,
           workload.model.layers - 1,
+          source,
           cell.step,
           cell.layer);
   }
@@ -435,6 +440,14 @@ void PlanChecker::Cells() const {
 
 void CheckPlanShape(const Plan& plan, const std::string& origin, ErrorCode code) {
   PlanChecker(plan, origin, code).Shape();
+}
+
+void CheckFitsWorkload(const Plan& plan,
+                       const Workload& workload,
+                       const std::string& source,
+                       const std::string& origin,
+                       ErrorCode code) {
+  PlanChecker(plan, origin, code).FitWorkload(workload, source);
 }
 
 void CheckPlan(const Plan& plan, const std::string& origin, ErrorCode code) {

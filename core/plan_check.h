@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/plan.h"
+#include "core/workload.h"
 
 namespace dbsp {
 
@@ -32,5 +33,13 @@ void CheckPlanShape(const Plan& plan, const std::string& origin, ErrorCode code)
 /// Checks everything that docs/formats/plan.md requires of a plan, the shape included.
 /// errors  Error{code} "ORIGIN: key 'K': what is wrong"
 void CheckPlan(const Plan& plan, const std::string& origin, ErrorCode code);
+
+/// Checks that passes, shape and cells of a plan are those of `workload`, which `source` names.
+/// errors  Error{code} "ORIGIN: key 'K': expected 7919, as in SOURCE, found 7920"
+void CheckFitsWorkload(const Plan& plan,
+                       const Workload& workload,
+                       const std::string& source,
+                       const std::string& origin,
+                       ErrorCode code);
 
 }  // namespace dbsp

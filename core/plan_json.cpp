@@ -467,8 +467,17 @@ void WritePlan(const Plan& plan, const std::filesystem::path& path) {
 Plan ReadPlan(const std::filesystem::path& path) {
   const std::string bytes = ReadFile(path);
   const std::string origin = path.string();
-  return PlanFromJson(
-      IsCompressed(path) ? ZstdDecompress(bytes, origin, JsonLimits{}.max_bytes) : bytes, origin);
+  if (!IsCompressed(path)) return PlanFromJson(bytes, origin);
+  const std::int64_t limit = JsonLimits{}.max_bytes;
+  Plan plan = PlanFromJson(ZstdDecompress(bytes, origin, limit), origin);
+  // A flipped bit of compressed data often gives other numbers.
+  if (!plan.hashed && !ZstdHasChecksums(bytes)) {
+    Fail(ErrorCode::kCorruptInput,
+         "{}: neither the zstd data nor the plan has a checksum, so damage would not be noticed; "
+         "make the plan again with dbsp-tune, or decompress it with 'zstd -d' and check it",
+         origin);
+  }
+  return plan;
 }
 
 }  // namespace dbsp

@@ -8,6 +8,7 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/plan_note.h"
 #include "db/database.h"
 #include "profiler/duration.h"
 #include "profiler/gpu/device_bench.h"
@@ -88,6 +89,7 @@ SuiteOptions SuiteOf(const ProfileOptions& options,
   if (options.workload) suite.workload = ReadWorkload(*options.workload);
   if (options.refine) {
     suite.plan = ReadPlan(*options.refine);
+    NoteUnhashedPlan(*suite.plan, *options.refine);
     suite.ranks = suite.plan->ranks;
   }
   return suite;

@@ -88,6 +88,29 @@ TEST(HostilePlanTest, NoFlippedBitIsAcceptedWithOtherContent) {
   }
 }
 
+TEST(HostilePlanTest, ACompressedPlanWithoutAnyChecksumIsRefused) {
+  const TemporaryFolder folder;
+  // A frame as older versions wrote it: bit 2 of the descriptor says that 4 bytes of checksum end
+  // it.
+  const auto without = [](std::string frame) {
+    frame[4] = static_cast<char>(frame[4] & ~4);
+    return frame.substr(0, frame.size() - 4);
+  };
+  const Plan plan = SmallPlan();
+  const std::string old = DumpJson(Editable(plan));
+  EXPECT_TRUE(ZstdHasChecksums(ZstdCompress(old)));
+  EXPECT_FALSE(ZstdHasChecksums(ZstdCompress(old) + without(ZstdCompress(" "))));
+  WriteFileAtomically(folder / "old.json.zst", without(ZstdCompress(old)));
+  ExpectError(ErrorCode::kCorruptInput, {"old.json.zst", "checksum", "zstd -d"}, [&] {
+    static_cast<void>(ReadPlan(folder / "old.json.zst"));
+  });
+  // Either of the two checksums is enough.
+  WriteFileAtomically(folder / "frame.json.zst", ZstdCompress(old));
+  EXPECT_FALSE(ReadPlan(folder / "frame.json.zst").hashed);
+  WriteFileAtomically(folder / "hash.json.zst", without(ZstdCompress(PlanToJson(plan))));
+  EXPECT_TRUE(ReadPlan(folder / "hash.json.zst").hashed);
+}
+
 TEST(HostilePlanTest, ABombIsRefusedByALimit) {
   const TemporaryFolder folder;
   std::string text = "{\"cells\":[";
