@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The check of flags with a floating-point value.
+// The check of flags that hold a number.
 #pragma once
 
-#include <functional>
-#include <string>
+namespace CLI {
+class App;
+}
 
 namespace dbsp {
 
-/// A check for CLI::Option::check(): a finite number from `low` to `high`. CLI::Range accepts NaN,
-/// for NaN is neither below nor above a bound.
-/// returns  a function from the text of the flag to the problem, "" if there is none
-[[nodiscard]] std::function<std::string(const std::string&)> FiniteNumber(double low, double high);
-
-/// The text that --help shows for it: "in [0 - 1000]".
-[[nodiscard]] std::string RangeText(double low, double high);
+/// Checks the numbers that the user gave to `app` and its subcommands. A number is decimal and an
+/// integer has no leading zero; it must fit its type, and a floating-point number must be finite.
+/// CLI11 reads 010 as 8, takes -1 and 10^20 for the largest unsigned number, and its ranges accept
+/// NaN, which is neither below nor above a bound.
+/// errors  Error{kInvalidArgument} "--tolerance: expected a finite number, found 'nan'"
+void CheckNumberFlags(const CLI::App& app);
 
 }  // namespace dbsp

@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 
 #include "core/error.h"
-#include "core/number_flag.h"
 
 namespace dbsp::profiler {
 namespace {
@@ -79,7 +78,7 @@ void AddCollectivesFlags(CLI::App& app, ProfileOptions& options) {
       ->capture_default_str()
       ->group(group);
   app.add_option("-f,--step-factor", options.step_factor, "Factor between successive sizes")
-      ->check(FiniteNumber(1.001, 1e6), RangeText(1.001, 1e6))
+      ->check(CLI::Range(1.001, 1e6))
       ->capture_default_str()
       ->group(group);
   app.add_option("--nccl-ctas", options.nccl_ctas, "Most SMs that NCCL may use; 0 lets NCCL choose")

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/plan_note.h"
 #include "db/database.h"
+#include "planner/timeline/validate.h"
 #include "profiler/duration.h"
 #include "profiler/gpu/device_bench.h"
 #include "profiler/interrupt.h"
@@ -90,6 +91,7 @@ SuiteOptions SuiteOf(const ProfileOptions& options,
   if (options.refine) {
     suite.plan = ReadPlan(*options.refine);
     NoteUnhashedPlan(*suite.plan, *options.refine);
+    planner::ValidatePlan(*suite.plan, *options.refine, ErrorCode::kCorruptInput);
     suite.ranks = suite.plan->ranks;
   }
   return suite;

@@ -10,7 +10,6 @@
 
 #include "core/cli.h"
 #include "core/error.h"
-#include "core/number_flag.h"
 #include "core/plan.h"
 #include "core/plan_check.h"
 #include "core/plan_note.h"
@@ -105,7 +104,7 @@ void AddVerificationFlags(CLI::App& app, Flags& flags) {
   app.add_option("--tolerance",
                  flags.tolerance,
                  "Largest accepted relative Frobenius error (default: 1e-5 on cpu, 5e-3 on cuda)")
-      ->check(FiniteNumber(0, 1e6), RangeText(0, 1e6))
+      ->check(CLI::Range(0.0, 1e6))
       ->group(kGroup);
   app.add_option("--verify-work",
                  flags.verify_work,

@@ -9,7 +9,6 @@
 
 #include "core/cli.h"
 #include "core/error.h"
-#include "core/number_flag.h"
 #include "core/parallel_for.h"
 #include "core/units.h"
 #include "db/database.h"
@@ -118,7 +117,7 @@ void AddSearchFlags(CLI::App& app, TuneFlags& flags) {
   app.add_option("--layers", flags.layers, "Only these layers, A-B, both ends included")
       ->group(group);
   app.add_option("--dbsp-reward", flags.dbsp_reward, "Reward Rb of the dbsp family")
-      ->check(FiniteNumber(0, 1e6), RangeText(0, 1e6))
+      ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str()
       ->group(group);
   app.add_option("--memory-per-rank",
@@ -138,14 +137,14 @@ void AddReuseFlags(CLI::App& app, TuneFlags& flags) {
   app.add_option("--contract-tolerance",
                  flags.contract_tolerance,
                  "Relative growth of the imbalance on other masks up to which a cell's plan holds")
-      ->check(FiniteNumber(0, 1e3), RangeText(0, 1e3))
+      ->check(CLI::Range(0.0, 1e3))
       ->capture_default_str()
       ->group(group);
   app.add_option("--replan-us",
                  flags.replan_us,
                  "Microseconds that a run needs to make a new plan; a layer keeps its plan over "
                  "steps until the plan has lost that much (0: every step has its own plan)")
-      ->check(FiniteNumber(0, 1e12), RangeText(0, 1e12))
+      ->check(CLI::Range(0.0, 1e12))
       ->capture_default_str()
       ->group(group);
 }

@@ -132,11 +132,11 @@ TEST_F(HostilePlanToolTest, ABombIsRefused) {
 
 TEST_F(HostilePlanToolTest, NumbersThatAreNoneAreRefusedByFlags) {
   Write();
-  for (const char* number : {"nan", "inf", "1e999", "-1"}) {
+  for (const char* number : {"nan", "inf", "1e999", "-1", "0x1p3"}) {
     const ToolResult run = Replay({"--tolerance", number});
     EXPECT_EQ(run.exit_code, 2) << run.err;
     EXPECT_THAT(run.err, HasSubstr("--tolerance"));
-    EXPECT_THAT(run.err, HasSubstr("finite number"));
+    EXPECT_EQ(run.out, "");
   }
 }
 
