@@ -14,6 +14,7 @@
 
 #include "build_config.h"
 #include "core/error.h"
+#include "core/number_flag.h"
 #include "core/suggest.h"
 #include "git_info.h"
 
@@ -99,6 +100,7 @@ int RunTool(CLI::App& app, int argc, const char* const* argv, const std::functio
     } catch (const CLI::ParseError& error) {
       return ReportParseError(app, error);
     }
+    CheckNumberFlags(app);
     return body();
   } catch (const Error& error) {
     return PrintError(app.get_name(), error.what(), ExitCode(error.code()));

@@ -118,6 +118,52 @@ std::string HashPieces(const FileHandle& file, const std::filesystem::path& path
   return HashBytes(hashes);
 }
 
+/// Inflates every frame of `bytes`, and appends the result to `out` unless it is null. zstd
+/// compares the checksums of frames that have one. Returns the number of inflated bytes.
+std::int64_t InflateZstd(std::string_view bytes,
+                         const std::string& origin,
+                         std::int64_t limit,
+                         std::string* out) {
+  const std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream(ZSTD_createDStream(),
+                                                                          &ZSTD_freeDStream);
+  DBSP_CHECK(stream != nullptr);
+  std::string chunk(ZSTD_DStreamOutSize(), '\0');
+  ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
+  std::int64_t inflated = 0;
+  std::size_t hint = 1;
+  const auto inflate = [&] {
+    ZSTD_outBuffer buffer{chunk.data(), chunk.size(), 0};
+    hint = ZSTD_decompressStream(stream.get(), &buffer, &in);
+    if (ZSTD_isError(hint) != 0) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: damaged zstd data, or not zstd data, near byte {} of {}: {}",
+           origin,
+           in.pos,
+           bytes.size(),
+           ZSTD_getErrorName(hint));
+    }
+    inflated += static_cast<std::int64_t>(buffer.pos);
+    if (inflated > limit) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: zstd data of {} bytes inflate to more than {} bytes",
+           origin,
+           bytes.size(),
+           limit);
+    }
+    if (out != nullptr) out->append(chunk.data(), buffer.pos);
+    return buffer.pos > 0;
+  };
+  while (in.pos < in.size) inflate();
+  // A full output buffer may leave bytes inside the stream; hint == 0 says the frame is complete
+  // and flushed, and asking on would begin another.
+  while (hint != 0 && inflate()) {
+  }
+  if (hint != 0) {
+    Fail(ErrorCode::kCorruptInput, "{}: zstd data ends early after {} bytes", origin, bytes.size());
+  }
+  return inflated;
+}
+
 }  // namespace
 
 std::string HashFile(const std::filesystem::path& path) {
@@ -179,45 +225,37 @@ std::string HashBytes(std::string_view bytes) {
 }
 
 std::string ZstdCompress(std::string_view bytes) {
+  const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
+                                                                     &ZSTD_freeCCtx);
+  DBSP_CHECK(context != nullptr);
+  DBSP_CHECK(ZSTD_isError(ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1)) == 0);
   std::string out(ZSTD_compressBound(bytes.size()), '\0');
-  const std::size_t size = ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), 3);
+  const std::size_t size =
+      ZSTD_compress2(context.get(), out.data(), out.size(), bytes.data(), bytes.size());
   DBSP_CHECK(ZSTD_isError(size) == 0);
   out.resize(size);
   return out;
 }
 
 std::string ZstdDecompress(std::string_view bytes, const std::string& origin, std::int64_t limit) {
-  const std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream(ZSTD_createDStream(),
-                                                                          &ZSTD_freeDStream);
+  // The first pass only counts, so that memory is allocated for data that are whole and allowed.
   std::string out;
-  std::string chunk(ZSTD_DStreamOutSize(), '\0');
-  ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
-  std::size_t hint = 1;
-  const auto inflate = [&] {
-    ZSTD_outBuffer buffer{chunk.data(), chunk.size(), 0};
-    hint = ZSTD_decompressStream(stream.get(), &buffer, &in);
-    if (ZSTD_isError(hint) != 0) {
-      Fail(ErrorCode::kCorruptInput, "{}: not a zstd file: {}", origin, ZSTD_getErrorName(hint));
-    }
-    if (std::cmp_greater(out.size() + buffer.pos, limit)) {
-      Fail(ErrorCode::kCorruptInput,
-           "{}: zstd data of {} bytes inflate to more than {} bytes",
-           origin,
-           bytes.size(),
-           limit);
-    }
-    out.append(chunk.data(), buffer.pos);
-    return buffer.pos > 0;
-  };
-  while (in.pos < in.size) inflate();
-  // A full output buffer may leave bytes inside the stream; hint == 0 says the frame is complete
-  // and flushed, and asking on would begin another.
-  while (hint != 0 && inflate()) {
-  }
-  if (hint != 0) {
-    Fail(ErrorCode::kCorruptInput, "{}: zstd data ends early after {} bytes", origin, bytes.size());
-  }
+  out.reserve(static_cast<std::size_t>(InflateZstd(bytes, origin, limit, nullptr)));
+  (void)InflateZstd(bytes, origin, limit, &out);
   return out;
+}
+
+bool ZstdHasChecksums(std::string_view bytes) {
+  // RFC 8878: magic number, then a descriptor whose bit 2 is the Content_Checksum_flag.
+  constexpr std::string_view kMagic = "\x28\xb5\x2f\xfd";
+  while (!bytes.empty()) {
+    const std::size_t size = ZSTD_findFrameCompressedSize(bytes.data(), bytes.size());
+    if (ZSTD_isError(size) != 0 || size <= kMagic.size()) return false;
+    const bool data = bytes.starts_with(kMagic);  // else a skippable frame
+    if (data && (static_cast<unsigned char>(bytes[kMagic.size()]) & 4U) == 0) return false;
+    bytes.remove_prefix(size);
+  }
+  return true;
 }
 
 std::string NowUtc() {

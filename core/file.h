@@ -27,13 +27,18 @@ void WriteFileAtomically(const std::filesystem::path& path, std::string_view byt
 /// Upper bound on the bytes that compressed data may inflate to.
 inline constexpr std::int64_t kMaxInflatedBytes = std::int64_t{1} << 30;
 
-/// Compression to one zstd frame and back. A frame that inflates beyond `limit` bytes is refused
-/// before memory is allocated for it.
+/// Compression to one zstd frame with a checksum, and back. Several frames one after the other are
+/// joined and skippable frames are ignored, as the zstd tool does. Every checksum that a frame has
+/// is compared. Data that inflate beyond `limit` bytes are refused before memory is allocated for
+/// them.
 /// errors  Error{kCorruptInput} naming `origin`
 [[nodiscard]] std::string ZstdCompress(std::string_view bytes);
 [[nodiscard]] std::string ZstdDecompress(std::string_view bytes,
                                          const std::string& origin,
                                          std::int64_t limit = kMaxInflatedBytes);
+
+/// Whether every frame that ZstdDecompress() joins has a checksum. requires data that it accepts
+[[nodiscard]] bool ZstdHasChecksums(std::string_view bytes);
 
 /// The current time, as "2026-01-31T12:34:56Z".
 [[nodiscard]] std::string NowUtc();

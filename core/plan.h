@@ -108,6 +108,7 @@ struct Plan {
   std::vector<Contract> contracts;
   std::vector<Baseline> baselines;  ///< empty in plans that were written without them
   std::vector<PlanCell> cells;  ///< by step, then layer
+  bool hashed = false;  ///< read from a file that carries the hash of its content
 
   /// CFG degree of the plan. All strategies share it, because the degree decides which rank holds
   /// which tokens, and activations are not moved between layers. 1 for a plan without strategies.
@@ -123,11 +124,13 @@ struct Plan {
 };
 
 /// Writes `plan` to `path` by WriteFileAtomically(), compressed with zstd when it ends in .zst.
-/// errors  Error{kIo}; Error{kInternal} for a plan that ReadPlan would refuse
+/// errors  Error{kIo}; Error{kInvalidArgument} for a plan beyond JsonLimits; Error{kInternal} for
+///         any other plan that ReadPlan would refuse
 void WritePlan(const Plan& plan, const std::filesystem::path& path);
 
-/// Reads and validates a plan: schema, index ranges, partitions, finite non-negative times, and
-/// workload_hash == HashBytes(workload_json).
+/// Reads and validates a plan: the hash of its content where it has one, schema, index ranges,
+/// partitions, finite non-negative times, workload_hash == HashBytes(workload_json), and shape,
+/// passes and cells against that workload.
 /// errors  Error{kIo, kCorruptInput} naming file and key or byte
 [[nodiscard]] Plan ReadPlan(const std::filesystem::path& path);
 

@@ -4,16 +4,27 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <set>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "core/file.h"
+#include "core/workload.h"
 
 namespace dbsp {
 namespace {
+
+/// A share is a fraction; the sum of the shares of a head is rounded.
+constexpr double kMaxShare = 1 + 1e-6;
+
+/// Heads with the number of parts that each is divided into, as text to compare.
+using SplitHeads = std::vector<std::pair<int, std::size_t>>;
+std::string KeyOf(SplitHeads heads) {
+  std::sort(heads.begin(), heads.end());
+  std::string key;
+  for (const auto& [head, parts] : heads) key += fmt::format("{}:{};", head, parts);
+  return HashBytes(key);
+}
 
 /// Checks one plan. Its errors name the document and the key.
 class PlanChecker {
@@ -23,13 +34,15 @@ class PlanChecker {
 
   void Shape() const;
   void Workload() const;
+  void FitWorkload(const dbsp::Workload& workload, const std::string& source) const;
   void Layouts() const;
   void Partitions() const;
   void Strategies() const;
-  void Predictions() const;
+  void Predictions();
   void Baselines() const;
   void Contracts() const;
   void Cells() const;
+  void CellContracts() const;
 
  private:
   template <typename... Args>
@@ -54,21 +67,36 @@ class PlanChecker {
       Wrong(key, "expected an index into '{}' ({} entries), found {}", list, size, value);
     }
   }
-  void Time(const std::string& key, std::int64_t value) const {
-    if (value < 0) Wrong(key, "expected nanoseconds or bytes >= 0, found {}", value);
+  void Amount(const std::string& key, std::int64_t value) const {
+    if (value < 0 || value > kMaxPlanAmount) {
+      Wrong(key, "expected nanoseconds or bytes from 0 to {}, found {}", kMaxPlanAmount, value);
+    }
   }
-  void Ratio(const std::string& key, double value) const {
-    if (!std::isfinite(value) || value < 0)
-      Wrong(key, "expected a finite number >= 0, found {}", value);
+  void Ratio(const std::string& key, double value, double high = kMaxPlanRatio) const {
+    if (!std::isfinite(value) || value < 0 || value > high) {
+      Wrong(key, "expected a finite number from 0 to {:g}, found {:g}", high, value);
+    }
   }
-  void CellContract(const std::string& key, const PlanCell& cell) const;
+  /// Requires a value that the workload determines.
+  template <typename T>
+  void AsIn(const std::string& source,
+            const std::string& key,
+            const T& value,
+            const T& expected) const {
+    if (value != expected) Wrong(key, "expected {}, as in {}, found {}", expected, source, value);
+  }
+  [[nodiscard]] std::string SplitOf(const Partition& partition) const;
+  [[nodiscard]] std::string SplitOf(const Contract& contract) const;
   void Permutation(const std::string& key, const std::vector<int>& order) const;
   void RankLoads(const std::string& key, const std::vector<std::int64_t>& active_blocks) const;
   void OneSegment(const std::string& key, const Segment& segment) const;
+  void Add(const std::string& key, std::int64_t amount, std::int64_t high, std::int64_t& sum) const;
+  [[nodiscard]] std::int64_t AllBlocks() const;
 
   const Plan& plan_;
   const std::string& origin_;
   ErrorCode code_;
+  std::vector<std::int64_t> largest_;  ///< [prediction] largest sum of times or of bytes
 };
 
 void PlanChecker::Shape() const {
@@ -81,6 +109,10 @@ void PlanChecker::Shape() const {
   Range("shape.block[1]", plan_.shape.block.k, 1, kMaxInt);
   const std::int64_t smaller = std::min(plan_.shape.block.q, plan_.shape.block.k);
   Range("shape.tokens", plan_.shape.tokens, 1, smaller * kMaxPlanBlocks);
+  const std::int64_t of_a_token = std::int64_t{plan_.shape.heads} * plan_.shape.head_dim;
+  if (plan_.shape.tokens > kMaxPlanElements / of_a_token) {
+    Wrong("shape", "expected at most {} elements in heads x head_dim x tokens", kMaxPlanElements);
+  }
 }
 
 void PlanChecker::Workload() const {
@@ -91,6 +123,39 @@ void PlanChecker::Workload() const {
         "expected {}, the hash of 'workload.text', found {}; make the plan again from its workload",
         hash,
         plan_.workload_hash.empty() ? "nothing" : plan_.workload_hash);
+  }
+  try {
+    const std::string source = "the workload inside the plan";
+    const dbsp::Workload workload =
+        WorkloadFromJson(plan_.workload_json, origin_ + ": key 'workload.text'");
+    AsIn(source, "workload.name", plan_.workload_name, workload.model.name);
+    FitWorkload(workload, source);
+  } catch (const Error& error) {
+    throw Error(code_, error.what());
+  }
+}
+
+void PlanChecker::FitWorkload(const dbsp::Workload& workload, const std::string& source) const {
+  const AttentionShape shape = workload.shape();
+  AsIn(source, "passes", plan_.passes, workload.model.passes);
+  AsIn(source, "shape.heads", plan_.shape.heads, shape.heads);
+  AsIn(source, "shape.head_dim", plan_.shape.head_dim, shape.head_dim);
+  AsIn(source, "shape.tokens", plan_.shape.tokens, shape.tokens);
+  AsIn(source, "shape.block[0]", plan_.shape.block.q, shape.block.q);
+  AsIn(source, "shape.block[1]", plan_.shape.block.k, shape.block.k);
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
+    const PlanCell& cell = plan_.cells[i];
+    if (cell.step >= 0 && cell.step < workload.model.steps && cell.layer >= 0 &&
+        cell.layer < workload.model.layers) {
+      continue;
+    }
+    Wrong(fmt::format("cells[{}]", i),
+          "expected a step from 0 to {} and a layer from 0 to {}, as in {}, found step {} layer {}",
+          workload.model.steps - 1,
+          workload.model.layers - 1,
+          source,
+          cell.step,
+          cell.layer);
   }
 }
 
@@ -188,11 +253,11 @@ void PlanChecker::Strategies() const {
 void PlanChecker::OneSegment(const std::string& key, const Segment& segment) const {
   Range(key + "[0]", segment.rank, 0, plan_.pass_ranks() - 1);
   Range(key + "[2]", segment.index, 0, std::numeric_limits<int>::max());
-  Time(key + "[3]", segment.start_ns);
-  Time(key + "[4]", segment.duration_ns);
-  Time(key + "[5]", segment.bytes);
+  Amount(key + "[3]", segment.start_ns);
+  Amount(key + "[4]", segment.duration_ns);
+  Amount(key + "[5]", segment.bytes);
   if (segment.alone_ns) {
-    Time(key + "[6]", *segment.alone_ns);
+    Amount(key + "[6]", *segment.alone_ns);
     if (segment.kind != SegmentKind::kAttention || *segment.alone_ns > segment.duration_ns) {
       Wrong(key + "[6]",
             "expected an attention segment and at most its duration of {} ns, found {} of {} ns",
@@ -201,9 +266,21 @@ void PlanChecker::OneSegment(const std::string& key, const Segment& segment) con
             *segment.alone_ns);
     }
   }
-  if (segment.start_ns > std::numeric_limits<std::int64_t>::max() - segment.duration_ns) {
-    Wrong(key, "start plus duration is beyond 64 bits");
-  }
+}
+
+/// Adds to a sum that stays below `high`.
+void PlanChecker::Add(const std::string& key,
+                      std::int64_t amount,
+                      std::int64_t high,
+                      std::int64_t& sum) const {
+  if (amount > high - sum) Wrong(key, "expected at most {} in all", high);
+  sum += amount;
+}
+
+/// Active blocks of a layer whose masks are full.
+std::int64_t PlanChecker::AllBlocks() const {
+  const std::int64_t of_a_head = std::int64_t{plan_.shape.q_blocks()} * plan_.shape.k_blocks();
+  return std::min(kMaxPlanTotal / plan_.shape.heads, of_a_head) * plan_.shape.heads;
 }
 
 void PlanChecker::RankLoads(const std::string& key,
@@ -214,25 +291,25 @@ void PlanChecker::RankLoads(const std::string& key,
           plan_.pass_ranks(),
           active_blocks.size());
   }
+  const std::int64_t all = AllBlocks();
+  std::int64_t sum = 0;
   for (std::size_t r = 0; r < active_blocks.size(); ++r) {
-    Range(fmt::format("{}[{}]", key, r),
-          active_blocks[r],
-          0,
-          std::numeric_limits<std::int64_t>::max());
+    Range(fmt::format("{}[{}]", key, r), active_blocks[r], 0, all);
+    Add(key, active_blocks[r], all, sum);
   }
 }
 
-void PlanChecker::Predictions() const {
+void PlanChecker::Predictions() {
   for (std::size_t i = 0; i < plan_.predictions.size(); ++i) {
     const Prediction& p = plan_.predictions[i];
     const std::string key = fmt::format("predictions[{}]", i);
-    Time(key + ".total_ns", p.total_ns);
-    Time(key + ".low_ns", p.low_ns);
-    Time(key + ".high_ns", p.high_ns);
-    Time(key + ".compute_ns", p.compute_ns);
-    Time(key + ".exchange_ns", p.exchange_ns);
-    Time(key + ".lower_bound_ns", p.lower_bound_ns);
-    Time(key + ".bytes_per_rank", p.bytes_per_rank);
+    Amount(key + ".total_ns", p.total_ns);
+    Amount(key + ".low_ns", p.low_ns);
+    Amount(key + ".high_ns", p.high_ns);
+    Amount(key + ".compute_ns", p.compute_ns);
+    Amount(key + ".exchange_ns", p.exchange_ns);
+    Amount(key + ".lower_bound_ns", p.lower_bound_ns);
+    Amount(key + ".bytes_per_rank", p.bytes_per_rank);
     Ratio(key + ".rho_barrier", p.rho_barrier);
     Ratio(key + ".rho_timeline", p.rho_timeline);
     Ratio(key + ".moved_fraction", p.moved_fraction);
@@ -244,9 +321,15 @@ void PlanChecker::Predictions() const {
             p.high_ns);
     }
     if (!p.active_blocks.empty()) RankLoads(key + ".active_blocks", p.active_blocks);
+    std::int64_t time = 0;
+    std::int64_t bytes = 0;
     for (std::size_t s = 0; s < p.segments.size(); ++s) {
-      OneSegment(fmt::format("{}.segments[{}]", key, s), p.segments[s]);
+      const std::string at = fmt::format("{}.segments[{}]", key, s);
+      OneSegment(at, p.segments[s]);
+      Add(at + "[4]", p.segments[s].duration_ns, kMaxPlanAmount, time);
+      Add(at + "[5]", p.segments[s].bytes, kMaxPlanAmount, bytes);
     }
+    largest_.push_back(std::max({p.high_ns, p.bytes_per_rank, time, bytes}));
   }
 }
 
@@ -284,33 +367,44 @@ void PlanChecker::Contracts() const {
     for (std::size_t s = 0; s < contract.shares.size(); ++s) {
       const std::string shares = fmt::format("{}.shares[{}]", key, s);
       Range(shares + "[0]", contract.shares[s].head, 0, plan_.shape.heads - 1);
-      for (const double share : contract.shares[s].share) Ratio(shares + "[1]", share);
+      for (const double share : contract.shares[s].share) Ratio(shares + "[1]", share, kMaxShare);
     }
   }
 }
 
+/// The heads that a partition splits by rows, which need shares in a contract.
+std::string PlanChecker::SplitOf(const Partition& partition) const {
+  SplitHeads heads;
+  for (const HeadGroup& group : partition.groups) {
+    if (group.ranks.size() == 1) continue;
+    for (const int head : group.heads) heads.emplace_back(head, group.ranks.size());
+  }
+  return KeyOf(std::move(heads));
+}
+
+std::string PlanChecker::SplitOf(const Contract& contract) const {
+  SplitHeads heads;
+  for (const HeadShares& head : contract.shares) heads.emplace_back(head.head, head.share.size());
+  return KeyOf(std::move(heads));
+}
+
 /// The shares of a contract must be those of the heads that the partition of the cell splits, and
-/// have one entry per ring index.
-void PlanChecker::CellContract(const std::string& key, const PlanCell& cell) const {
-  Index(key, *cell.contract, plan_.contracts.size(), "contracts");
-  const Strategy& strategy = plan_.strategies[cell.strategy];
-  const Contract& contract = plan_.contracts[*cell.contract];
-  std::map<int, std::size_t> ring;  // ring size of every head that must have shares
-  if (strategy.exchange != Exchange::kRing) {
-    const Partition& partition = plan_.partitions[strategy.partition];
-    for (const HeadGroup& group : partition.groups) {
-      for (const int head : group.heads) {
-        if (group.ranks.size() > 1) ring[head] = group.ranks.size();
-      }
-    }
-  }
-  bool right = ring.size() == contract.shares.size();
-  for (const HeadShares& head : contract.shares) {
-    const auto found = ring.find(head.head);
-    right = right && found != ring.end() && found->second == head.share.size();
-    if (right) ring.erase(found);
-  }
-  if (!right) {
+/// have one entry per ring index. Each partition and each contract is looked at once.
+void PlanChecker::CellContracts() const {
+  std::vector<std::string> needed(plan_.partitions.size());
+  std::vector<std::string> given(plan_.contracts.size());
+  const std::string none = KeyOf({});
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
+    const PlanCell& cell = plan_.cells[i];
+    if (!cell.contract) continue;
+    const std::string key = fmt::format("cells[{}][4]", i);
+    Index(key, *cell.contract, plan_.contracts.size(), "contracts");
+    const Strategy& strategy = plan_.strategies[cell.strategy];
+    std::string& split = needed[strategy.partition];
+    if (split.empty()) split = SplitOf(plan_.partitions[strategy.partition]);
+    std::string& shares = given[*cell.contract];
+    if (shares.empty()) shares = SplitOf(plan_.contracts[*cell.contract]);
+    if (shares == (strategy.exchange == Exchange::kRing ? none : split)) continue;
     Wrong(key,
           "contract {} does not give the shares of the heads that strategy {} splits",
           *cell.contract,
@@ -319,7 +413,7 @@ void PlanChecker::CellContract(const std::string& key, const PlanCell& cell) con
 }
 
 void PlanChecker::Cells() const {
-  std::set<std::tuple<int, int>> checked;
+  std::int64_t total = 0;
   for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
     const PlanCell& cell = plan_.cells[i];
     const std::string key = fmt::format("cells[{}]", i);
@@ -327,9 +421,7 @@ void PlanChecker::Cells() const {
     Range(key + "[1]", cell.layer, 0, std::numeric_limits<int>::max());
     Index(key + "[2]", cell.strategy, plan_.strategies.size(), "strategies");
     Index(key + "[3]", cell.prediction, plan_.predictions.size(), "predictions");
-    if (cell.contract && checked.insert({cell.strategy, *cell.contract}).second) {
-      CellContract(key + "[4]", cell);
-    }
+    Add(key + "[3]", largest_[cell.prediction], kMaxPlanTotal, total);
     if (i == 0) continue;
     const PlanCell& before = plan_.cells[i - 1];
     if (std::pair(cell.step, cell.layer) <= std::pair(before.step, before.layer)) {
@@ -350,10 +442,17 @@ void CheckPlanShape(const Plan& plan, const std::string& origin, ErrorCode code)
   PlanChecker(plan, origin, code).Shape();
 }
 
+void CheckFitsWorkload(const Plan& plan,
+                       const Workload& workload,
+                       const std::string& source,
+                       const std::string& origin,
+                       ErrorCode code) {
+  PlanChecker(plan, origin, code).FitWorkload(workload, source);
+}
+
 void CheckPlan(const Plan& plan, const std::string& origin, ErrorCode code) {
-  const PlanChecker checker(plan, origin, code);
+  PlanChecker checker(plan, origin, code);
   checker.Shape();
-  checker.Workload();
   checker.Layouts();
   checker.Partitions();
   checker.Strategies();
@@ -361,6 +460,8 @@ void CheckPlan(const Plan& plan, const std::string& origin, ErrorCode code) {
   checker.Baselines();
   checker.Contracts();
   checker.Cells();
+  checker.CellContracts();
+  checker.Workload();
 }
 
 }  // namespace dbsp

@@ -13,6 +13,7 @@ namespace {
 
 constexpr const char* kSchema = "dbsp.plan/2";
 constexpr const char* kSchemaBefore = "dbsp.plan/1";  // without contracts, baselines and chunks
+constexpr const char* kContentHash = "content_hash";
 constexpr int kMaxInt = std::numeric_limits<int>::max();
 
 int IntAt(const JsonView& view, int low = 0, int high = kMaxInt) {
@@ -321,6 +322,42 @@ void ReadLists(const JsonView& document, bool second, Plan& plan) {
   }
 }
 
+/// Text of the document with the hash of the rest. errors Error{kInvalidArgument} beyond JsonLimits
+std::string TextWithHash(Json& document) {
+  document[kContentHash] = HashBytes(DumpJson(document));
+  std::string text = DumpJson(document) + "\n";
+  const JsonLimits limits;
+  const std::size_t values = CountJsonValues(document);
+  if (text.size() > limits.max_bytes || values > limits.max_values) {
+    Fail(ErrorCode::kInvalidArgument,
+         "the plan has {} bytes and {} values, but a plan file holds at most {} and {}; plan fewer "
+         "steps or layers at once",
+         text.size(),
+         values,
+         limits.max_bytes,
+         limits.max_values);
+  }
+  return text;
+}
+
+/// Removes the hash of the rest from the document and compares it. Returns whether there is one.
+bool TakeContentHash(Json& document, const std::string& origin) {
+  const auto found = document.find(kContentHash);
+  if (found == document.end()) return false;
+  const std::string stored = JsonView(document, origin)[kContentHash].String();
+  document.erase(found);
+  const std::string computed = HashBytes(DumpJson(document));
+  if (stored == computed) return true;
+  Fail(ErrorCode::kCorruptInput,
+       "{}: key '{}': expected {}, the hash of the rest of the plan, found {}; the file is damaged "
+       "or was edited: to use an edited plan, remove the member '{}'",
+       origin,
+       kContentHash,
+       computed,
+       stored,
+       kContentHash);
+}
+
 bool IsCompressed(const std::filesystem::path& path) { return path.extension() == ".zst"; }
 
 }  // namespace
@@ -374,11 +411,11 @@ std::string PlanToJson(const Plan& plan) {
     document["baselines"] = Json::array();
     for (const Baseline& item : plan.baselines) document["baselines"].push_back(ToJson(item));
   }
-  return DumpJson(document) + "\n";
+  return TextWithHash(document);
 }
 
 Plan PlanFromJson(std::string_view text, const std::string& origin) {
-  const Json json = ParseJson(text, origin);
+  Json json = ParseJson(text, origin);
   const JsonView document(json, origin);
   const bool second = document["schema"].String() != kSchemaBefore;
   if (second) document.RequireSchema(kSchema);
@@ -386,6 +423,7 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
     if (second || !document.Has(member)) continue;
     document[member].Wrong(fmt::format("no such member in \"{}\"", kSchemaBefore));
   }
+  const bool hashed = TakeContentHash(json, origin);
   document.RefuseOtherKeys({"schema",
                             "workload",
                             "database_hash",
@@ -406,6 +444,7 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
                             "baselines",
                             "cells"});
   Plan plan;
+  plan.hashed = hashed;
   ReadWorkloadPart(document["workload"], plan);
   plan.database_hash = document["database_hash"].String();
   plan.cluster = document["cluster"].String();
@@ -428,7 +467,17 @@ void WritePlan(const Plan& plan, const std::filesystem::path& path) {
 Plan ReadPlan(const std::filesystem::path& path) {
   const std::string bytes = ReadFile(path);
   const std::string origin = path.string();
-  return PlanFromJson(IsCompressed(path) ? ZstdDecompress(bytes, origin) : bytes, origin);
+  if (!IsCompressed(path)) return PlanFromJson(bytes, origin);
+  const std::int64_t limit = JsonLimits{}.max_bytes;
+  Plan plan = PlanFromJson(ZstdDecompress(bytes, origin, limit), origin);
+  // A flipped bit of compressed data often gives other numbers.
+  if (!plan.hashed && !ZstdHasChecksums(bytes)) {
+    Fail(ErrorCode::kCorruptInput,
+         "{}: neither the zstd data nor the plan has a checksum, so damage would not be noticed; "
+         "make the plan again with dbsp-tune, or decompress it with 'zstd -d' and check it",
+         origin);
+  }
+  return plan;
 }
 
 }  // namespace dbsp

@@ -78,6 +78,7 @@ void AddCollectivesFlags(CLI::App& app, ProfileOptions& options) {
       ->capture_default_str()
       ->group(group);
   app.add_option("-f,--step-factor", options.step_factor, "Factor between successive sizes")
+      ->check(CLI::Range(1.001, 1e6))
       ->capture_default_str()
       ->group(group);
   app.add_option("--nccl-ctas", options.nccl_ctas, "Most SMs that NCCL may use; 0 lets NCCL choose")

@@ -8,7 +8,9 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/plan_note.h"
 #include "db/database.h"
+#include "planner/timeline/validate.h"
 #include "profiler/duration.h"
 #include "profiler/gpu/device_bench.h"
 #include "profiler/interrupt.h"
@@ -88,6 +90,8 @@ SuiteOptions SuiteOf(const ProfileOptions& options,
   if (options.workload) suite.workload = ReadWorkload(*options.workload);
   if (options.refine) {
     suite.plan = ReadPlan(*options.refine);
+    NoteUnhashedPlan(*suite.plan, *options.refine);
+    planner::ValidatePlan(*suite.plan, *options.refine, ErrorCode::kCorruptInput);
     suite.ranks = suite.plan->ranks;
   }
   return suite;

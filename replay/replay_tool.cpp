@@ -11,10 +11,17 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "core/plan.h"
+#include "core/plan_check.h"
+#include "core/plan_note.h"
 #include "core/workload.h"
 #include "db/database.h"
+#include "planner/timeline/validate.h"
 #include "planner/workload/mask_source.h"
+#include "replay/cell.h"
+#include "replay/options.h"
+#include "replay/prediction_check.h"
 #include "replay/replay.h"
+#include "replay/runner.h"
 #include "replay/summary.h"
 #include "replay/trace.h"
 #include "runtime/cuda/cuda_device.h"
@@ -97,7 +104,7 @@ void AddVerificationFlags(CLI::App& app, Flags& flags) {
   app.add_option("--tolerance",
                  flags.tolerance,
                  "Largest accepted relative Frobenius error (default: 1e-5 on cpu, 5e-3 on cuda)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0.0, 1e6))
       ->group(kGroup);
   app.add_option("--verify-work",
                  flags.verify_work,
@@ -155,6 +162,7 @@ Workload WorkloadOf(const Plan& plan, const Flags& flags) {
   }
   Workload workload = ReadWorkload(flags.workload);
   RequireSame("workload", flags.workload, plan.workload_hash, HashOf(workload), flags.force);
+  CheckFitsWorkload(plan, workload, flags.workload, flags.plan, ErrorCode::kMismatch);
   return workload;
 }
 
@@ -202,9 +210,14 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
   options.progress = Progress;
 
   const Plan plan = ReadPlan(flags.plan);
+  NoteUnhashedPlan(plan, flags.plan);
+  RequireMemory(HomeBytes(plan.shape, DTypeOn(device)), AvailableMemory());
+  planner::ValidatePlan(plan, flags.plan, ErrorCode::kCorruptInput);
   const Workload workload = WorkloadOf(plan, flags);
   std::optional<db::Database> database = OpenDatabase(plan, flags);
   const auto masks = planner::OpenMasks(workload);
+  const bool own_masks = HashOf(workload) == plan.workload_hash;
+  CheckPredictions(plan, *masks, SelectCells(plan, options.cells), own_masks, flags.plan);
   const Provenance machine = runtime::CollectProvenance(device, argc, argv);
   if (const auto warning = runtime::WarningOf(machine)) Progress(*warning);
   ReplayOutcome outcome = Replay(plan, *masks, options);

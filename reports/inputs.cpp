@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/plan_note.h"
 
 namespace dbsp::reports {
 namespace {
@@ -21,6 +22,7 @@ void AddHash(PlanInput& input, std::string hash) {
 PlanInput ReadPlanFile(const std::filesystem::path& path) {
   PlanInput input;
   input.plan = ReadPlan(path);
+  NoteUnhashedPlan(input.plan, path.string());
   input.name = path.filename().string();
   AddHash(input, HashBytes(PlanToJson(input.plan)));
   const std::string bytes = ReadFile(path);

@@ -3,11 +3,17 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdint>
 
 #include "core/error.h"
 #include "core/suggest.h"
 
 namespace dbsp::gpu_check {
+namespace {
+
+constexpr std::int64_t kMaxBudgetS = 100'000'000;  // nanoseconds fit 64 bits
+
+}  // namespace
 
 void AddOptions(CLI::App& app, Options& options) {
   app.add_option("part",
@@ -37,7 +43,7 @@ void AddOptions(CLI::App& app, Options& options) {
       ->group("Selection");
   app.add_option("--budget", options.budget_s, "Seconds for each part")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(std::int64_t{1}, kMaxBudgetS))
       ->group("Measurement");
   app.add_option("--seed", options.seed, "Seed of shapes, masks and inputs")
       ->capture_default_str()

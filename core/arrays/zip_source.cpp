@@ -2,7 +2,10 @@
 // Members of zip archives through libzip (stored, deflated, zip64).
 #include <zip.h>
 
+#include <algorithm>
 #include <mutex>
+#include <string>
+#include <utility>
 
 #include "core/arrays/byte_source.h"
 #include "core/error.h"
@@ -76,6 +79,13 @@ class OpenMember {
 
  private:
   [[noreturn]] void FailHere() {
+    if (::zip_error_code_zip(::zip_file_get_error(file_)) == ZIP_ER_CRC) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: its bytes do not have the CRC-32 that the archive states; the file is damaged, or "
+           "it was saved without checksums (torch.serialization.set_crc32_options(False)): save it "
+           "again",
+           origin_);
+    }
     Fail(ErrorCode::kCorruptInput, "{}: cannot read: {}", origin_, ::zip_file_strerror(file_));
   }
   zip_file_t* file_;
@@ -98,6 +108,7 @@ class ZipBytes : public ByteSource {
     if (count == 0) return;
     const std::lock_guard lock(archive_->mutex);
     if (inflated_.empty() && !stored_ && offset + count > kPrefixBytes) Inflate();
+    if (!verified_) Verify();
     if (!inflated_.empty()) {
       inflated_.copy(out, static_cast<std::size_t>(count), static_cast<std::size_t>(offset));
       return;
@@ -110,26 +121,41 @@ class ZipBytes : public ByteSource {
       member.Read(skipped.data(), offset);
     }
     member.Read(out, count);
-    if (offset + count == size_) member.ExpectEnd();
   }
   [[nodiscard]] const std::string& origin() const override { return origin_; }
 
  private:
-  void Inflate() const {
-    // Stored members have no limit, because slices are read directly from the archive.
-    if (size_ > kMaxInflatedBytes) {
-      Fail(ErrorCode::kCorruptInput,
-           "{}: {} bytes once inflated, at most {} are; store it uncompressed, then slices are "
-           "read where they lie",
-           origin_,
-           size_,
-           kMaxInflatedBytes);
+  /// Reads the member from begin to end, which makes libzip compare its checksum and its size. It
+  /// runs once per member, at the first read of any part.
+  void Verify() const {
+    RequireInflatable();
+    constexpr std::int64_t kChunkBytes = 1 << 20;
+    std::string chunk(static_cast<std::size_t>(std::min(size_, kChunkBytes)), '\0');
+    OpenMember member(*archive_, index_, origin_);
+    for (std::int64_t left = size_; left > 0; left -= kChunkBytes) {
+      member.Read(chunk.data(), std::min(left, kChunkBytes));
     }
+    member.ExpectEnd();
+    verified_ = true;
+  }
+  void Inflate() const {
+    RequireInflatable();
     std::string bytes(static_cast<std::size_t>(size_), '\0');
     OpenMember member(*archive_, index_, origin_);
     member.Read(bytes.data(), size_);
     member.ExpectEnd();
     inflated_ = std::move(bytes);
+    verified_ = true;
+  }
+  /// Stored members have no limit, because slices are read directly from the archive.
+  void RequireInflatable() const {
+    if (stored_ || size_ <= kMaxInflatedBytes) return;
+    Fail(ErrorCode::kCorruptInput,
+         "{}: {} bytes once inflated, at most {} are; store it uncompressed, then slices are "
+         "read where they lie",
+         origin_,
+         size_,
+         kMaxInflatedBytes);
   }
 
   std::shared_ptr<Archive> archive_;
@@ -138,6 +164,7 @@ class ZipBytes : public ByteSource {
   std::int64_t size_;
   bool stored_;
   mutable std::string inflated_;  ///< guarded by archive_->mutex
+  mutable bool verified_ = false;  ///< guarded by archive_->mutex
 };
 
 /// Refuses declarations that are false or not supported, before memory is allocated for them.

@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <compare>
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "core/plan_check.h"
@@ -114,12 +116,51 @@ std::size_t KeyOf(const Partition& partition) {
   return key;
 }
 
-/// Whether the lists of two strategies follow the same rule.
-bool SameRules(const Strategy& a, const Strategy& b) {
-  return a.family == b.family && a.ulysses_degree == b.ulysses_degree &&
-         a.ring_degree == b.ring_degree && a.exchange == b.exchange && a.chunks == b.chunks &&
-         a.layout == b.layout && a.cfg_degree == b.cfg_degree;
+/// What the lists of a strategy depend on beside its partition: the exchange, and the grid of ranks
+/// where the two rounds of dbsp use it.
+struct ListRule {
+  Exchange exchange = Exchange::kAllToAll;
+  int ulysses = 0;
+  int ring = 0;
+  auto operator<=>(const ListRule&) const = default;
+};
+
+ListRule RuleOf(const Strategy& strategy) {
+  const bool grid = strategy.family == Family::kDbsp && strategy.exchange == Exchange::kRing;
+  return {strategy.exchange, grid ? strategy.ulysses_degree : 0, grid ? strategy.ring_degree : 0};
 }
+
+/// Refuses a plan whose check would not end in reasonable time and memory, such as one of thousands
+/// of partitions for thousands of ranks.
+class WorkBudget {
+ public:
+  WorkBudget(const std::string& origin, const AttentionShape& shape)
+      : origin_(origin), rows_(shape.q_blocks()), cols_(shape.k_blocks()) {}
+
+  void Take(std::size_t strategy, const Partition& partition) {
+    const double ranks = partition.ranks;
+    const double lists = 2.0 * (1 + static_cast<double>(partition.chunk_of_head.size()));
+    const double places = (rows_ + cols_) * (partition.heads + 1) * (1 + ranks / 64);
+    const double work = lists * (ranks * ranks + places) + rows_ * cols_ / 32;
+    left_ -= work;
+    if (work <= kMost && left_ >= 0) return;
+    Fail(ErrorCode::kInvalidArgument,
+         "{}: key 'strategies[{}]': this plan is too large to check: {} ranks, {} x {} blocks; "
+         "expected fewer ranks, larger blocks or fewer partitions",
+         origin_,
+         strategy,
+         partition.ranks,
+         rows_,
+         cols_);
+  }
+
+ private:
+  static constexpr double kMost = 1LL << 27;  ///< of one strategy: some gigabytes
+  const std::string& origin_;
+  double rows_;
+  double cols_;
+  double left_ = 1LL << 34;  ///< of all strategies
+};
 
 std::string StrategyProblem(const Plan& plan,
                             const Strategy& strategy,
@@ -153,20 +194,24 @@ void ValidatePlan(const Plan& plan, const std::string& origin, ErrorCode code) {
   CheckLayouts(plan, origin, code);
   // Partitions that differ only in their heads are equal once one head stands for its group. A plan
   // of whole heads has thousands of partitions, which then become one.
-  std::multimap<std::size_t, std::pair<std::size_t, Partition>> checked;
+  std::set<std::pair<int, ListRule>> seen;  // by index of the partition
+  std::multimap<std::size_t, std::pair<ListRule, Partition>> checked;
+  WorkBudget budget(origin, plan.shape);
   for (std::size_t i = 0; i < plan.strategies.size(); ++i) {
     const Strategy& strategy = plan.strategies[i];
+    const ListRule rule = RuleOf(strategy);
+    if (!seen.insert({strategy.partition, rule}).second) continue;
     Partition small = OneHeadEach(plan.partitions[strategy.partition]);
     const std::size_t key = KeyOf(small);
     const auto [first, last] = checked.equal_range(key);
-    const bool seen = std::any_of(first, last, [&](const auto& entry) {
-      return SameRules(plan.strategies[entry.second.first], strategy) &&
-             entry.second.second == small;
+    const bool known = std::any_of(first, last, [&](const auto& entry) {
+      return entry.second.first == rule && entry.second.second == small;
     });
-    if (seen) continue;
+    if (known) continue;
+    budget.Take(i, small);
     const std::string problem = StrategyProblem(plan, strategy, small);
     if (!problem.empty()) Fail(code, "{}: key 'strategies[{}]': {}", origin, i, problem);
-    checked.emplace(key, std::pair(i, std::move(small)));
+    checked.emplace(key, std::pair(rule, std::move(small)));
   }
 }
 

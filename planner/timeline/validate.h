@@ -18,7 +18,8 @@ namespace dbsp::planner {
 ///   - The lists of every strategy, for the ranks of one pass group, are right for any masks. One
 ///     head of every group stands for the group, because all its heads are treated alike. Lists of
 ///     exchange needed depend on the masks; they are checked for a full and a nearly empty mask.
-/// errors  Error{code} "ORIGIN: key 'K': problem"
+/// errors  Error{code} "ORIGIN: key 'K': problem"; Error{kInvalidArgument} for a plan that is too
+///         large to check
 void ValidatePlan(const Plan& plan, const std::string& origin, ErrorCode code);
 
 }  // namespace dbsp::planner

@@ -59,6 +59,9 @@ TEST(DbspProfileTest, BadFlagsFilesAndDevicesHaveTheirExitCodes) {
   const Output suite = RunProfile("--suite quik" + db);
   EXPECT_EQ(suite.code, 2);
   EXPECT_THAT(suite.text, HasSubstr("quick"));
+  for (const char* factor : {"nan", "inf", "1e999", "1", "1.0000001"}) {
+    EXPECT_EQ(RunProfile(std::string("--suite collectives -f ") + factor + db).code, 2) << factor;
+  }
   EXPECT_EQ(RunProfile("--budget soon" + db).code, 2);
   EXPECT_EQ(RunProfile("").code, 2);
   EXPECT_EQ(RunProfile("--device cuda:7" + db).code, 3);

@@ -135,11 +135,11 @@ TEST_F(DbspReplayTest, StoresReplayPlanAndMachine) {
 TEST_F(DbspReplayTest, ThePageShowsTheTotalsThatTheReplayPrints) {
   // Ten cells with two distinct ones, and two waves of passes.
   workload_ = testing::SmallWorkload(2, 5);
+  workload_.model.passes = 2;
   workload_.rules.clear();
   workload_.assignments.clear();
   planner::ApplyMaskFlag("dense", workload_);
   plan_ = testing::SmallPlan(workload_, Family::kUlysses, {2, 1});
-  plan_.passes = 2;
   testing::ShareFirst(plan_);
   plan_.cells[3].strategy = plan_.cells[3].prediction = 3;
   Write();

@@ -75,6 +75,15 @@ class DbspTuneTest : public ::testing::Test {
   dbsp::testing::TemporaryFolder folder_;
 };
 
+TEST_F(DbspTuneTest, NumbersThatAreNoneAreRefusedByFlags) {
+  for (const std::string flag : {"--dbsp-reward", "--contract-tolerance", "--replan-us"}) {
+    for (const std::string number : {"nan", "-nan", "inf", "1e999", "-1"}) {
+      ExpectUsageError("--workload w.json --cluster h200x8 -o plan.json " + flag + " " + number,
+                       flag);
+    }
+  }
+}
+
 TEST_F(DbspTuneTest, WritesAPlanFromAClusterMarkedAnalytic) {
   const Outcome outcome = Tune("--workload w.json --cluster h200x8 -o plan.json");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/file.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -138,6 +139,49 @@ TEST(ZstdTest, AFrameThatInflatesBeyondTheLimitIsRefused) {
     static_cast<void>(ZstdDecompress(bomb, "origin.zst", 1'000'000));
   });
   EXPECT_EQ(ZstdDecompress(bomb, "origin.zst", 50'000'000).size(), 50'000'000U);
+}
+
+TEST(ZstdTest, EveryFlippedBitIsRefusedOrChangesNothing) {
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += fmt::format("[{},\"pack\",{}],", i % 7, i * i);
+  const std::string whole = ZstdCompress(text);
+  int refused = 0;
+  for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
+    std::string flipped = whole;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
+    try {
+      EXPECT_EQ(ZstdDecompress(flipped, "z"), text) << bit;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorruptInput);
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, static_cast<int>(7 * whole.size()));
+}
+
+TEST(ZstdTest, AWrongChecksumIsNamed) {
+  std::string bytes = ZstdCompress("some text, some more text, some text");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  ExpectError(ErrorCode::kCorruptInput, {"origin.zst", "checksum"}, [&] {
+    static_cast<void>(ZstdDecompress(bytes, "origin.zst"));
+  });
+}
+
+TEST(ZstdTest, FramesAreJoinedSkippableFramesIgnoredAndOtherBytesRefused) {
+  const std::string one = ZstdCompress("one ");
+  const std::string two = ZstdCompress("two");
+  const std::string skippable("\x50\x2a\x4d\x18\x03\x00\x00\x00xyz", 11);
+  EXPECT_EQ(ZstdDecompress(one + two, "z"), "one two");
+  EXPECT_EQ(ZstdDecompress(skippable + one + skippable + two + skippable, "z"), "one two");
+  for (const std::string& wrong : {one + "x",
+                                   one + "garbage after the frame",
+                                   one + two.substr(0, two.size() - 1),
+                                   skippable.substr(0, 9),
+                                   std::string()}) {
+    ExpectError(ErrorCode::kCorruptInput, {"origin.zst"}, [&] {
+      static_cast<void>(ZstdDecompress(wrong, "origin.zst"));
+    });
+  }
 }
 
 TEST(HashFileTest, FollowsTheContentOfTheFile) {

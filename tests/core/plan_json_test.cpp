@@ -12,12 +12,15 @@
 #include "core/json.h"
 #include "core/plan.h"
 #include "tests/core/expect_error.h"
+#include "tests/core/small_plan.h"
 #include "tests/core/temporary_folder.h"
 
 namespace dbsp {
 namespace {
 
+using testing::Editable;
 using testing::ExpectError;
+using testing::SmallPlan;
 using testing::TemporaryFolder;
 using Random = std::mt19937_64;
 
@@ -81,9 +84,11 @@ Prediction DrawPrediction(Random& random, int ranks) {
   return prediction;
 }
 
-std::vector<std::int64_t> DrawLoads(Random& random, int ranks) {
+/// Active blocks of every rank, not more in all than the masks of `shape` have.
+std::vector<std::int64_t> DrawLoads(Random& random, const AttentionShape& shape, int ranks) {
+  const int all = shape.heads * shape.q_blocks() * shape.k_blocks();
   std::vector<std::int64_t> loads(ranks);
-  for (std::int64_t& load : loads) load = Draw(random, 0, 1 << 30);
+  for (std::int64_t& load : loads) load = Draw(random, 0, all / ranks);
   return loads;
 }
 
@@ -101,9 +106,6 @@ Contract DrawContract(Random& random, const Partition& partition, bool shares) {
 Plan DrawPlan(std::uint64_t seed) {
   Random random(seed);
   Plan plan;
-  plan.workload_json = "{\"schema\":\"dbsp.workload/1\",\"note\":\"\\u00e9 \\\"quoted\\\"\"}\n";
-  plan.workload_hash = HashBytes(plan.workload_json);
-  plan.workload_name = "tiny";
   plan.workload_directory = "../masks";
   plan.database_hash = seed % 2 == 0 ? "" : HashBytes("db");
   plan.cluster = "h200x8";
@@ -117,6 +119,7 @@ Plan DrawPlan(std::uint64_t seed) {
   plan.ranks = pass_ranks * cfg_degree;
   plan.dtype = static_cast<DType>(Draw(random, 0, 1));
   plan.shape = {Draw(random, 1, 12), 64, Draw(random, 1, 5000), {Draw(random, 8, 99), 64}};
+  testing::AddWorkload(plan, 3, 2);
   plan.layouts = {{"given", {}}, {"strided:2", {0, 2, 1, 3}}};
   for (int i = Draw(random, 1, 3); i > 0; --i) {
     const bool ring = Draw(random, 0, 1) == 0;
@@ -140,12 +143,12 @@ Plan DrawPlan(std::uint64_t seed) {
   }
   if (Draw(random, 0, 1) == 0) {  // a plan may hold no loads
     for (Prediction& prediction : plan.predictions) {
-      prediction.active_blocks = DrawLoads(random, pass_ranks);
+      prediction.active_blocks = DrawLoads(random, plan.shape, pass_ranks);
     }
     plan.baselines = {{Family::kUlysses, pass_ranks, 1, {}}, {Family::kRing, 1, pass_ranks, {}}};
     for (Baseline& baseline : plan.baselines) {
       for (std::size_t i = 0; i < plan.predictions.size(); ++i) {
-        baseline.active_blocks.push_back(DrawLoads(random, pass_ranks));
+        baseline.active_blocks.push_back(DrawLoads(random, plan.shape, pass_ranks));
       }
     }
   }
@@ -201,29 +204,6 @@ void ExpectEqual(const Plan& a, const Plan& b) {
   }
 }
 
-/// A plan small enough to reason about: 2 heads, 10 x 10 blocks, a ring of 2.
-Plan SmallPlan() {
-  Plan plan;
-  plan.workload_json = "{}";
-  plan.workload_hash = HashBytes(plan.workload_json);
-  plan.ranks = 2;
-  plan.passes = 2;
-  plan.shape = {2, 64, 1000, {100, 100}};
-  plan.layouts = {{"given", {}}, {"swap", {1, 0}}};
-  plan.partitions = {
-      {2, 2, 10, 10, {{{0, 1}, {0, 1}, std::vector<int>(10, 1), std::vector<int>(10, 0)}}}};
-  plan.strategies = {{Family::kRing, 1, 1, 2, Exchange::kRing, 1, 0, 0, ""}};
-  Prediction prediction;
-  prediction.total_ns = 20;
-  prediction.low_ns = 10;
-  prediction.high_ns = 30;
-  prediction.segments = {{1, SegmentKind::kHop, 0, 5, 6, 7}};
-  plan.predictions = {prediction};
-  plan.contracts = {{1.05, 0, {}}};
-  plan.cells = {{0, 0, 0, 0, 0}, {0, 1, 0, 0}, {1, 0, 0, 0}};
-  return plan;
-}
-
 TEST(PlanJsonTest, RandomPlansComeBackWhole) {
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     SCOPED_TRACE(seed);
@@ -249,7 +229,7 @@ TEST(PlanJsonTest, FilesComeBackWholePlainAndCompressed) {
 
 TEST(PlanJsonTest, LongRunsTakeFewCharactersAndBothFormsAreRead) {
   Plan plan = SmallPlan();
-  Json json = Json::parse(PlanToJson(plan));
+  Json json = Editable(plan);
   EXPECT_EQ(json["partitions"][0]["groups"][0]["row_owner"], Json::parse("[[1,10]]"));
   json["partitions"][0]["groups"][0]["row_owner"] = std::vector<int>(10, 1);
   ExpectEqual(plan, PlanFromJson(json.dump(), "text"));
@@ -266,7 +246,7 @@ TEST(PlanJsonTest, LoadsAreOptionalAndMustFitThePlan) {
   EXPECT_FALSE(without["predictions"][0].contains("active_blocks"));
   plan.predictions[0].active_blocks = {60, 40};
   plan.baselines = {{Family::kRing, 1, 2, {{50, 50}}}};
-  const Json good = Json::parse(PlanToJson(plan));
+  const Json good = Editable(plan);
   ExpectEqual(plan, PlanFromJson(good.dump(), "text"));
   const auto refused = [](const Json& json, std::vector<std::string> words) {
     ExpectError(ErrorCode::kCorruptInput, words, [&] { (void)PlanFromJson(json.dump(), "text"); });
@@ -300,7 +280,7 @@ TEST(PlanJsonTest, AllStrategiesHaveOneCfgDegreeAndTheirSegmentsRanksOfAPassGrou
   plan.ranks = 4;
   plan.strategies[0].cfg_degree = 2;  // the partition is of 2 ranks
   ExpectEqual(plan, PlanFromJson(PlanToJson(plan), "text"));
-  Json json = Json::parse(PlanToJson(plan));
+  Json json = Editable(plan);
   json["predictions"][0]["segments"][0][0] = 2;
   ExpectError(ErrorCode::kCorruptInput, {"predictions[0].segments[0][0]", "from 0 to 1"}, [&] {
     static_cast<void>(PlanFromJson(json.dump(), "text"));
@@ -326,7 +306,7 @@ class PlanCorruptionTest : public ::testing::TestWithParam<Corruption> {};
 
 TEST_P(PlanCorruptionTest, IsRefusedByFileAndKey) {
   const Corruption& corruption = GetParam();
-  Json json = Json::parse(PlanToJson(SmallPlan()));
+  Json json = Editable(SmallPlan());
   json[Json::json_pointer(corruption.pointer)] = Json::parse(corruption.value);
   ExpectError(ErrorCode::kCorruptInput, {"bad.json", corruption.key}, [&] {
     static_cast<void>(PlanFromJson(json.dump(), "bad.json"));
@@ -394,7 +374,7 @@ INSTANTIATE_TEST_SUITE_P(
         Corruption{"/predictions/0/segments/0/1", "\"hopp\"", "predictions[0].segments[0][1]"},
         Corruption{"/predictions/0/segments/0/3", "-5", "predictions[0].segments[0][3]"},
         Corruption{
-            "/predictions/0/segments/0/3", "9223372036854775807", "predictions[0].segments[0]"},
+            "/predictions/0/segments/0/3", "9223372036854775807", "predictions[0].segments[0][3]"},
         Corruption{"/cells/0/2", "1", "cells[0][2]"},
         Corruption{"/cells/1/3", "1", "cells[1][3]"},
         Corruption{"/cells/0/4", "1", "cells[0][4]"},
@@ -404,13 +384,25 @@ INSTANTIATE_TEST_SUITE_P(
         Corruption{"/contracts/0/shares", "[[0, [0.5, 0.5]]]", "cells[0][4]"},
         Corruption{"/contracts/0/shares", "[[2, [1]]]", "contracts[0].shares[0][0]"},
         Corruption{"/contracts/0/shares", "[[0]]", "contracts[0].shares[0]"},
+        Corruption{"/shape/tokens", "999", "shape.tokens"},
+        Corruption{"/shape/head_dim", "65", "shape.head_dim"},
+        Corruption{"/shape/head_dim", "2147483647", "shape"},
+        Corruption{"/passes", "1", "passes"},
+        Corruption{"/workload/name", "\"other\"", "workload.name"},
+        Corruption{"/cells/2", "[2, 0, 0, 0, null]", "cells[2]"},
+        Corruption{"/cells/2", "[1, 2, 0, 0, null]", "cells[2]"},
+        Corruption{"/cells/2", "[999, 0, 0, 0, null]", "cells[2]"},
+        Corruption{"/predictions/0/high_ns", "4503599627370497", "predictions[0].high_ns"},
+        Corruption{"/predictions/0/rho_barrier", "1e300", "predictions[0].rho_barrier"},
+        Corruption{"/predictions/0/active_blocks", "[150, 51]", "predictions[0].active_blocks"},
+        Corruption{"/predictions/0/active_blocks", "[201, 0]", "predictions[0].active_blocks[0]"},
         Corruption{"/cells/1", "[0, 0, 0, 0, null]", "cells[1]"},
         Corruption{"/cells/2", "[0, 0, 0, 0, null]", "cells[2]"},
         Corruption{"/cells/0", "[0, 0, 0]", "cells[0]"}));
 
 TEST(PlanJsonTest, PlansOfVersionOneAreReadWithoutContracts) {
   const Plan plan = SmallPlan();
-  Json json = Json::parse(PlanToJson(plan));
+  Json json = Editable(plan);
   json["schema"] = "dbsp.plan/1";
   ExpectError(ErrorCode::kCorruptInput, {"old.json", "contracts"}, [&] {
     static_cast<void>(PlanFromJson(json.dump(), "old.json"));
@@ -426,7 +418,7 @@ TEST(PlanJsonTest, PlansOfVersionOneAreReadWithoutContracts) {
 }
 
 TEST(PlanJsonTest, EveryMissingMemberIsNamed) {
-  const Json whole = Json::parse(PlanToJson(SmallPlan()));
+  const Json whole = Editable(SmallPlan());
   for (const auto& [key, value] : whole.items()) {
     Json json = whole;
     json.erase(key);

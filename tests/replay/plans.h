@@ -2,6 +2,7 @@
 // Small plans with predictions from UnitCosts, made without the tuner.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,13 +38,15 @@ inline Plan SmallPlan(const Workload& workload,
                       const std::string& layout = "given",
                       int cfg_degree = 1) {
   Plan plan;
-  plan.workload_json = WorkloadToJson(workload);
-  plan.workload_hash = HashOf(workload);
+  Workload with_passes = workload;
+  with_passes.model.passes = std::max(cfg_degree, workload.model.passes);
+  plan.workload_json = WorkloadToJson(with_passes);
+  plan.workload_hash = HashOf(with_passes);
   plan.workload_name = workload.model.name;
   plan.cluster = "unit";
   plan.device = "unit";
   plan.ranks = cfg_degree * degrees.first * degrees.second;
-  plan.passes = cfg_degree;
+  plan.passes = with_passes.model.passes;
   plan.shape = workload.shape();
   plan.layouts = {{"given", {}}};
   if (layout != "given") plan.layouts.push_back(planner::MakeLayout(layout, plan.shape));

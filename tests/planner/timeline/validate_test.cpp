@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <functional>
 
-#include "core/file.h"
 #include "planner/timeline/schedule_check.h"
 #include "planner/workload/token_layout.h"
+#include "tests/core/small_plan.h"
 #include "tests/planner/random_case.h"
 
 namespace dbsp::planner {
@@ -195,10 +195,9 @@ TEST(ValidateTest, ErrorsInListsThatSendBlocksToSeveralRanksAreFound) {
 Plan SmallPlan() {
   const RandomCase made = Dense(Family::kDbsp);
   Plan plan;
-  plan.workload_json = "{}";
-  plan.workload_hash = HashBytes(plan.workload_json);
   plan.ranks = 4;
   plan.shape = made.layer.shape;
+  dbsp::testing::AddWorkload(plan, 5, 3);
   plan.layouts.emplace_back();
   plan.partitions = {made.partition};
   plan.strategies = {made.strategy};
@@ -337,12 +336,34 @@ TEST(ValidateTest, AnItemOfAnotherChunkIsFound) {
   EXPECT_GT(broken, 20);
 }
 
+TEST(ValidateTest, StrategiesOfOnePartitionAreCheckedOnceAndAPlanTooLargeToCheckIsRefused) {
+  Plan plan = SmallPlan();
+  plan.partitions.push_back(plan.partitions[0]);
+  for (int i = 0; i < 20'000; ++i) {
+    plan.strategies.push_back(plan.strategies[0]);
+    plan.strategies.back().partition = i % 2;
+  }
+  EXPECT_EQ(ProblemOf(plan), "");
+  // 65,536 ranks would need lists for four billion pairs of ranks.
+  plan = SmallPlan();
+  plan.ranks = 1 << 16;
+  plan.partitions[0].ranks = plan.ranks;
+  try {
+    ValidatePlan(plan, "p.json", ErrorCode::kCorruptInput);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_THAT(error.what(), HasSubstr("p.json: key 'strategies[0]': this plan is too large"));
+  }
+}
+
 TEST(ValidateTest, GroupsWithoutHeadsAreLegal) {
   RandomCase made = Dense(Family::kUsp);
   made.layer.shape.heads = 1;
   made.layer.masks.head.resize(1);
   Plan plan = SmallPlan();
   plan.shape = made.layer.shape;
+  dbsp::testing::AddWorkload(plan, 5, 3);
   made.strategy.family = plan.strategies[0].family = Family::kUlysses;
   plan.strategies[0].ulysses_degree = 4;
   plan.strategies[0].ring_degree = 1;
