@@ -2,6 +2,7 @@
 #include "db/recovery.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -212,26 +213,37 @@ std::optional<std::vector<std::string>> RecordsAlone(const PrivateFolder& folder
   }
 }
 
-/// Size and time of the database and of the files beside it. They change with every write.
+/// Size and times of the database and of the files beside it. They change with every write.
 struct Stamp {
-  std::uintmax_t size = 0;
-  fs::file_time_type time;
+  std::int64_t size = 0;
+  std::int64_t written_ns = 0;
+  std::int64_t changed_ns = 0;  ///< also by rename, and by what sets the other time
   bool operator==(const Stamp&) const = default;
 };
 using Stamps = std::array<Stamp, 3>;
 
 Stamps StampsOf(const fs::path& path) {
+  const auto ns = [](const timespec& time) {
+    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  };
   Stamps stamps;
   std::size_t i = 0;
   for (const fs::path& name : {path, LogOf(path), JournalOf(path)}) {
-    std::error_code error;
-    const auto size = fs::file_size(name, error);
-    if (!error) stamps[i].size = size;
-    const auto time = fs::last_write_time(name, error);
-    if (!error) stamps[i].time = time;
+    struct stat info {};
+    if (::stat(name.c_str(), &info) == 0) {
+      stamps.at(i) = {info.st_size, ns(info.st_mtim), ns(info.st_ctim)};
+    }
     ++i;
   }
   return stamps;
+}
+
+/// Whether the database was written, or renamed to its name, after its log was. A change of
+/// permissions of both files takes less than the tolerance.
+bool IsNewerThanLog(const Stamps& stamps) {
+  constexpr std::int64_t kToleranceNs = 20'000'000;
+  return stamps[0].written_ns > stamps[1].written_ns ||
+         stamps[0].changed_ns > stamps[1].changed_ns + kToleranceNs;
 }
 
 }  // namespace
@@ -290,8 +302,8 @@ bool ReadRecovered(const fs::path& path, const Connection& file, Connection& mem
     FailForeign(path, name, "it would replace records of the database by others");
   }
   // A writer writes to its log first. Only a finished log is older than the database.
-  if (!log.empty() && stamps[0].time > stamps[1].time && recovered != *alone) {
-    FailForeign(path, name, "the database was written after it");
+  if (!log.empty() && IsNewerThanLog(stamps) && recovered != *alone) {
+    FailForeign(path, name, "the database is newer (if both belong together, touch the log)");
   }
   return true;
 }

@@ -8,7 +8,7 @@
 
 #include <chrono>
 #include <fstream>
-#include <map>
+#include <thread>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -95,7 +95,19 @@ TEST(RecoveryTest, ALogBesideARestoredFileIsNamedAndNothingIsOverwritten) {
     CopyTo(made / "killed.db-wal", folder / "p.db-wal");
     CopyTo(made / "killed.db", folder / "p.db");
     MakeNewer(folder / "p.db");
-    ExpectNamed(folder, "p.db-wal", "the database was written after it");
+    ExpectNamed(folder, "p.db-wal", "the database is newer");
+    MakeNewer(folder / "p.db-wal");
+    MakeNewer(folder / "p.db-wal");
+    EXPECT_EQ(TrialsIn(folder / "p.db"), 11U);
+  }
+  // It was renamed into place with an old time.
+  {
+    const TempFolder folder;
+    CopyTo(made / "killed.db", folder / "copy.db");
+    CopyTo(made / "killed.db-wal", folder / "p.db-wal");
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    fs::rename(folder / "copy.db", folder / "p.db");
+    ExpectNamed(folder, "p.db-wal", "the database is newer");
   }
   // It has other records than the log continues, and the log is newer.
   for (const int trials : {1, 8, 60}) {
