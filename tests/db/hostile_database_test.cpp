@@ -307,12 +307,13 @@ TEST(HostileDatabaseTest, NamesThatAreNoFilesAreRefusedAtOnce) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 1);
 }
 
-/// Every mutant is read or refused as corrupt; a writer either refuses or stores a trial.
+/// Every mutant is read or refused as corrupt; a writer either refuses or stores a trial. Other
+/// mutants: --gtest_random_seed=N.
 TEST(HostileDatabaseTest, AMutatedFileIsReadOrCorruptAndNeverAFaultOfDbsp) {
   const TempFolder folder;
   WriteFile(folder / "p.db");
   const std::string whole = ReadFile(folder / "p.db");
-  std::mt19937 random(20260131);
+  std::mt19937 random(20260131 + static_cast<unsigned>(GTEST_FLAG_GET(random_seed)));
   const auto pick = [&](std::size_t below) {
     return std::uniform_int_distribution<std::size_t>(0, below - 1)(random);
   };

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <fstream>
+#include <random>
 #include <thread>
 
 #include "core/error.h"
@@ -280,6 +281,47 @@ TEST(RecoveryTest, FilesOfVersionsWithALogAreReadWithoutFurtherFilesAndThenLeave
   EXPECT_EQ(StateOf(folder.path()), before);
   EXPECT_EQ(TrialsIn(folder / "p.db", OpenMode::kReadWrite), 8U);
   EXPECT_EQ(ReadFile(folder / "p.db")[18], 1);
+}
+
+/// Other mutants: --gtest_random_seed=N.
+TEST(RecoveryTest, AMutatedLogOrJournalIsReadOrRefusedAndNothingIsChanged) {
+  const TempFolder made;
+  MakeFile(made / "base.db");
+  LeaveLog(made / "base.db", made / "log.db");
+  LeaveJournal(made / "base.db", made / "journal.db", true);
+  std::mt19937 random(20260131 + static_cast<unsigned>(GTEST_FLAG_GET(random_seed)));
+  const auto pick = [&](std::size_t below) {
+    return std::uniform_int_distribution<std::size_t>(0, below - 1)(random);
+  };
+  int read = 0;
+  int refused = 0;
+  for (int i = 0; i < 60; ++i) {
+    SCOPED_TRACE(i);
+    const std::string kind = i % 2 == 0 ? "log" : "journal";
+    const std::string ending = i % 2 == 0 ? "-wal" : "-journal";
+    const TempFolder folder;
+    std::string bytes = ReadFile(made / (kind + ".db" + ending));
+    for (std::size_t edits = 1 + pick(3); edits > 0; --edits) {
+      const std::size_t at = pick(2) == 0 ? pick(64) : pick(bytes.size());
+      bytes[at] = static_cast<char>(pick(2) == 0 ? pick(256) : bytes[at] ^ (1 << pick(8)));
+    }
+    if (pick(4) == 0) bytes.resize(pick(bytes.size()));
+    CopyTo(made / (kind + ".db"), folder / "p.db");
+    std::ofstream(folder / ("p.db" + ending), std::ios::binary) << bytes;
+    const auto before = StateOf(folder.path());
+    try {
+      // What is not in a sound part of the log or journal was never committed.
+      EXPECT_LE(TrialsIn(folder / "p.db"), 11U);
+      ++read;
+    } catch (const Error& error) {
+      const std::string code = ErrorCodeName(error.code());
+      EXPECT_TRUE(code == "mismatch" || code == "corrupt_input") << error.what();
+      ++refused;
+    }
+    EXPECT_EQ(StateOf(folder.path()), before);
+  }
+  EXPECT_GT(read, 5);
+  EXPECT_GT(refused, 5);
 }
 
 TEST(RecoveryTest, AReaderBesideALiveWriterSeesCommittedTrialsOnly) {
