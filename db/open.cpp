@@ -54,17 +54,27 @@ bool IsEmpty(const fs::path& path) {
   return fs::file_size(path, error) == 0 && !error;
 }
 
-Connection InMemory(const fs::path& path) {
+Connection InMemory(const std::string& label) {
   return Connection(
-      ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, path.string());
+      ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, label);
+}
+
+/// The name behind symbolic links. SQLite looks for log and journal beside that one.
+fs::path RealPath(const fs::path& path) {
+  std::error_code error;
+  fs::path real = fs::weakly_canonical(path, error);
+  return error ? path : real;
 }
 
 /// The checked content of the file in memory. Nothing is written to the file or beside it.
 /// empty  whether a database whose first transaction is unfinished will do
-Connection TakeSnapshot(const fs::path& path, int busy_timeout_ms, EmptyFile empty) {
+Connection TakeSnapshot(const fs::path& path,
+                        const std::string& label,
+                        int busy_timeout_ms,
+                        EmptyFile empty) {
   for (int attempt = 0; attempt < kSnapshotAttempts; ++attempt) {
-    Connection memory = InMemory(path);
-    Connection file(path.string(), SQLITE_OPEN_READONLY, path.string());
+    Connection memory = InMemory(label);
+    Connection file(path.string(), SQLITE_OPEN_READONLY, label);
     file.SetBusyTimeout(busy_timeout_ms);
     // A reader of a log makes files beside it, and a reader of a hot journal cannot roll it back.
     const bool plain = !HasLog(path) && !UsesLog(file.FileBytes(100));
@@ -77,7 +87,7 @@ Connection TakeSnapshot(const fs::path& path, int busy_timeout_ms, EmptyFile emp
     }
     sqlite3_sleep(1 + attempt);
   }
-  Fail(ErrorCode::kIo, "{}: another process writes it all the time; end it or wait", path.string());
+  Fail(ErrorCode::kIo, "{}: another process writes it all the time; end it or wait", label);
 }
 
 /// Ends the use of a write-ahead log, which dbsp 0.1 used. That needs exclusive access, and SQLite
@@ -119,34 +129,36 @@ void CheckDatabasePath(const fs::path& path) {
        name);
 }
 
-Connection OpenFile(const fs::path& path, OpenMode mode, int busy_timeout_ms) {
-  CheckDatabasePath(path);
+Connection OpenFile(const fs::path& named, OpenMode mode, int busy_timeout_ms) {
+  CheckDatabasePath(named);
+  const fs::path path = RealPath(named);
+  const std::string label = named.string();
   RequireRegularRemains(path);
   std::error_code error;
   const bool fresh = mode == OpenMode::kCreate && (!fs::exists(path, error) || IsEmpty(path));
   if (fresh) {
     RequireNoRemains(path);
   } else {
-    RequireFile(path);
+    RequireFile(named);
     if (IsEmpty(path)) {
-      Fail(ErrorCode::kCorruptInput, "{}: an empty file is no dbsp database", path.string());
+      Fail(ErrorCode::kCorruptInput, "{}: an empty file is no dbsp database", label);
     }
   }
   const EmptyFile empty = mode == OpenMode::kCreate ? EmptyFile::kAllowed : EmptyFile::kRefused;
   if (mode == OpenMode::kReadOnly) {
-    Connection memory = TakeSnapshot(path, busy_timeout_ms, empty);
+    Connection memory = TakeSnapshot(path, label, busy_timeout_ms, empty);
     Migrate(memory, NewestVersion());
     memory.Run("PRAGMA query_only = ON");
     return memory;
   }
   // The file is checked before anything writes to it, be it only SQLite's rollback.
-  if (!fresh) (void)TakeSnapshot(path, busy_timeout_ms, empty);
+  if (!fresh) (void)TakeSnapshot(path, label, busy_timeout_ms, empty);
   const int flags = SQLITE_OPEN_READWRITE | (fresh ? SQLITE_OPEN_CREATE : 0);
-  Connection connection(path.string(), flags, path.string());
+  Connection connection(path.string(), flags, label);
   connection.SetBusyTimeout(busy_timeout_ms);
   // SQLite opens a file without write permission as read-only and reports it at the first write.
   if (sqlite3_db_readonly(connection.get(), "main") != 0) {
-    Fail(ErrorCode::kIo, "{}: read-only; check the file's permissions", path.string());
+    Fail(ErrorCode::kIo, "{}: read-only; check the file's permissions", label);
   }
   CheckIdentity(connection, empty);
   connection.Run("PRAGMA foreign_keys = ON");

@@ -100,6 +100,12 @@ std::optional<std::uint32_t> CounterIn(std::string_view journal) {
   return std::nullopt;
 }
 
+/// Whether the transaction of the journal was one of several files. SQLite may delete files that
+/// such a journal names.
+bool NamesFurtherFiles(std::string_view journal) {
+  return journal.size() > kJournalHeader && journal.ends_with(kJournalMagic);
+}
+
 /// Refuses a journal that cannot be of an unfinished transaction of this database. Its original of
 /// the first page has the change counter of the database, or one less once the transaction had
 /// written the page.
@@ -109,7 +115,7 @@ void CheckJournal(const fs::path& path, std::string_view database, std::string_v
   if (journal.size() < kJournalHeader || !journal.starts_with(kJournalMagic)) {
     FailForeign(path, name, "it is no journal of SQLite");
   }
-  if (journal.size() > kJournalHeader && journal.ends_with(kJournalMagic)) {
+  if (NamesFurtherFiles(journal)) {
     FailForeign(path, name, "it names further files, and dbsp writes one file at a time");
   }
   const std::uint32_t page = Word(journal, 24);
@@ -285,14 +291,14 @@ bool ReadRecovered(const fs::path& path, const Connection& file, Connection& mem
   const bool remains = !log.empty() || !journal.empty();
   const fs::path name = log.empty() ? JournalOf(path) : LogOf(path);
   try {
-    Load(copy, path.string(), memory);
+    Load(copy, file.label(), memory);
     CheckContent(memory, EmptyFile::kAllowed);
   } catch (const Error& error) {
     if (!remains || error.code() != ErrorCode::kCorruptInput) throw;
     FailForeign(path, name, fmt::format("together they are damaged ({})", error.what()));
   }
   if (!remains) return true;
-  const auto alone = RecordsAlone(folder, database, path.string());
+  const auto alone = RecordsAlone(folder, database, file.label());
   if (!alone) return true;
   // A log adds records. A journal takes away those of one unfinished transaction.
   const std::vector<std::string> recovered = RecordsOf(memory);
@@ -310,11 +316,14 @@ bool ReadRecovered(const fs::path& path, const Connection& file, Connection& mem
 
 void RequireNoRemains(const fs::path& path) {
   const auto log = BytesOf(LogOf(path));
-  if (log && !log->empty()) FailForeign(path, LogOf(path), "the database has no content");
   const auto journal = BytesOf(JournalOf(path));
-  if (!journal) return;
-  CheckJournal(path, "", *journal);
-  if (!journal->empty() && journal->front() != '\0' && Word(*journal, 16) != 0) {
+  // Another process may have made the database meanwhile; then these are its files.
+  std::error_code error;
+  if (fs::file_size(path, error) > 0 && !error) return;
+  if (log && !log->empty()) FailForeign(path, LogOf(path), "the database has no content");
+  if (!journal || journal->empty() || journal->front() == '\0') return;
+  if (!journal->starts_with(kJournalMagic) || Word(*journal, 16) != 0 ||
+      NamesFurtherFiles(*journal)) {
     FailForeign(path, JournalOf(path), "the database has no content");
   }
 }

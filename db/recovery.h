@@ -23,6 +23,7 @@ void RequireRegularRemains(const std::filesystem::path& path);
 /// unfinished transaction rolled back. SQLite works on a private copy in the folder for temporary
 /// files. The database and the files beside it are not changed. The content is checked with
 /// CheckContent(kAllowed). Returns false when a writer changed the files meanwhile.
+/// path     without symbolic links: SQLite looks for log and journal beside the real file
 /// file     a read-only connection to `path`
 /// errors   Error{kMismatch} when log or journal belong to another state of the database,
 ///          Error{kCorruptInput} when the content is damaged, Error{kIo} without room for a copy

@@ -40,7 +40,7 @@ std::string ContentOf(int descriptor) {
   std::array<char, 512> bytes{};
   const ssize_t size = ::pread(descriptor, bytes.data(), bytes.size(), 0);
   std::string text(bytes.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-  return text.substr(0, text.find('\n'));
+  return dbsp::internal::OneLine(text.substr(0, text.find('\n')));
 }
 
 bool IsAt(int descriptor, const fs::path& path) {
@@ -53,7 +53,7 @@ bool IsAt(int descriptor, const fs::path& path) {
 /// Locks the open file and writes who holds it.
 Attempt LockOpen(int descriptor) {
   struct stat info {};
-  if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode) || info.st_uid != ::geteuid()) {
+  if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
     return {.outcome = Outcome::kForeign};
   }
   const std::string before = ContentOf(descriptor);
@@ -76,8 +76,10 @@ Attempt LockOpen(int descriptor) {
 Attempt TryLock(const fs::path& path) {
   constexpr int kTries = 100;
   for (int i = 0; i < kTries; ++i) {
-    const int descriptor = ::open(
-        path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644);
+    constexpr int kFlags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | kFlags, 0644);
+    // Another user's file can still be locked.
+    if (descriptor < 0 && errno == EACCES) descriptor = ::open(path.c_str(), O_RDONLY | kFlags);
     if (descriptor < 0) {
       const bool link = errno == ELOOP || errno == EISDIR || errno == ENXIO;
       return {.outcome = link ? Outcome::kForeign : Outcome::kImpossible,
@@ -104,11 +106,10 @@ RunLock::RunLock(const fs::path& database) {
   const Attempt mine = TryLock(path);
   const bool same_host = mine.text.find(" on " + Host() + " since ") != std::string::npos;
   if (mine.outcome == Outcome::kForeign) {
-    Fail(
-        ErrorCode::kInvalidArgument,
-        "{}: expected a lock file of dbsp-profile, found something else or another user's; move it "
-        "away",
-        path.string());
+    Fail(ErrorCode::kInvalidArgument,
+         "{}: expected a lock file of dbsp-profile, found something else; move it "
+         "away",
+         path.string());
   }
   if (mine.outcome == Outcome::kTaken && (same_host || mine.text.empty())) {
     Fail(

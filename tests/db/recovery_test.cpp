@@ -123,10 +123,13 @@ TEST(RecoveryTest, ALogBesideARestoredFileIsNamedAndNothingIsOverwritten) {
     MakeNewer(folder / "p.db-wal");
     ExpectNamed(folder, "p.db-wal", "nothing was changed");
   }
-  // There is no database at all, or an empty one. SQLite would delete the log.
-  for (const bool exists : {false, true}) {
+  // There is no database at all, or an empty one. SQLite would delete the log or journal.
+  LeaveJournal(made / "base.db", made / "killed.db", true);
+  for (const int which : {0, 1, 2, 3}) {
     const TempFolder folder;
-    CopyTo(made / "killed.db-wal", folder / "p.db-wal");
+    const bool exists = which % 2 == 1;
+    const std::string ending = which < 2 ? "-wal" : "-journal";
+    CopyTo(made / ("killed.db" + ending), folder / ("p.db" + ending));
     if (exists) std::ofstream(folder / "p.db").flush();
     const auto before = StateOf(folder.path());
     EXPECT_THROW((void)Database::Open(folder / "p.db", OpenMode::kCreate), Error);
@@ -194,6 +197,24 @@ TEST(RecoveryTest, AHotJournalBesideARestoredFileIsNamedAndNothingIsOverwritten)
     std::ofstream(folder / "p.db-journal") << "Tuesday: measured the new kernels";
     ExpectNamed(folder, "p.db-journal", "it is no journal of SQLite");
   }
+}
+
+TEST(RecoveryTest, ALogBesideTheTargetOfASymbolicLinkIsFound) {
+  const TempFolder made;
+  MakeFile(made / "base.db");
+  LeaveLog(made / "base.db", made / "killed.db");
+  const TempFolder folder;
+  fs::create_directory(folder / "real");
+  CopyTo(made / "killed.db-wal", folder / "real/p.db-wal");
+  CopyTo(made / "base.db", folder / "real/p.db");
+  fs::create_symlink("real/p.db", folder / "link.db");
+  for (const OpenMode mode : {OpenMode::kReadOnly, OpenMode::kReadWrite, OpenMode::kCreate}) {
+    EXPECT_THROW((void)Database::Open(folder / "link.db", mode), Error);
+  }
+  EXPECT_EQ(ReadFile(folder / "real/p.db"), ReadFile(made / "base.db"));
+  EXPECT_EQ(ReadFile(folder / "real/p.db-wal"), ReadFile(made / "killed.db-wal"));
+  fs::remove(folder / "real/p.db-wal");
+  EXPECT_EQ(TrialsIn(folder / "link.db", OpenMode::kReadWrite), 8U);
 }
 
 TEST(RecoveryTest, AFileThatIsNoLogIsLeftAlone) {
