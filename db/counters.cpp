@@ -32,7 +32,7 @@ std::map<std::int64_t, CounterRecord> Database::Counters() const {
   Statement values =
       store_->connection.Prepare("SELECT trial_id, name, value FROM trial_counter_values");
   while (values.Step()) {
-    found[values.Integer(0)].values.emplace(values.Text(1), values.Real(2));
+    found[values.Integer(0)].values.emplace(values.Text(1), values.Finite(2));
   }
   return found;
 }

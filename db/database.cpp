@@ -93,6 +93,8 @@ Database Database::Open(const std::filesystem::path& path, OpenMode mode, int bu
   return Database(std::make_unique<Store>(OpenFile(path, mode, busy_timeout_ms)));
 }
 
+void Database::CheckPath(const std::filesystem::path& path) { CheckDatabasePath(path); }
+
 ImportCounts Database::Import(const Database& other) {
   ImportCounts added;
   Connection& connection = store_->connection;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The database of measurements, plans, replays and fitted models: SQLite with STRICT tables, WAL,
-// and migrations by user_version. Schema: docs/formats/database.md. Only db/*.cpp include
+// The database of measurements, plans, replays and fitted models: SQLite with STRICT tables and
+// migrations by user_version. Schema: docs/formats/database.md. Only db/*.cpp include
 // sqlite3.h.
 #pragma once
 
@@ -69,19 +69,25 @@ struct ImportCounts {
 
 /// One connection. Every call that writes is one transaction, so a crash leaves whole trials only.
 /// errors   Error{kNotFound} when the file is missing, Error{kCorruptInput} when it is damaged, not
-/// a
-///          dbsp database or of a newer version, Error{kIo} when the disk is full, the file is
-///          read-only, or another process holds the lock for longer than the busy timeout (30 s)
+///          a dbsp database, of a newer version, or has values that dbsp never stores,
+///          Error{kMismatch} when a log or journal of another database is beside it, Error{kIo}
+///          when the disk is full, the file is read-only, or another process holds the lock for
+///          longer than the busy timeout (30 s)
 /// threads  one thread per Database; any number of processes per file
 class Database {
  public:
   /// kCreate makes the file with the newest schema when it is missing; kReadWrite and kCreate
-  /// migrate an older file. kReadOnly reads one consistent snapshot into memory and closes the
-  /// file. It writes nothing, makes no other file, works on read-only media, never blocks a writer,
-  /// and does not show later changes. units  busy_timeout_ms: longest wait for another writer
+  /// migrate an older file, after all of it was checked. kReadOnly reads one consistent snapshot
+  /// into memory and closes the file. It writes nothing, makes no other file beside it, works on
+  /// read-only media, delays a writer only while it copies, and does not show later changes.
+  /// units  busy_timeout_ms: longest wait for another writer
   static Database Open(const std::filesystem::path& path,
                        OpenMode mode,
                        int busy_timeout_ms = 30'000);
+  /// The part of Open() that needs no file, for tools that open the database late.
+  /// errors  Error{kInvalidArgument} for "", ":memory:" and URIs, Error{kCorruptInput} for a
+  ///         folder, device or FIFO
+  static void CheckPath(const std::filesystem::path& path);
   Database(Database&&) noexcept;
   Database& operator=(Database&&) noexcept;
   ~Database();

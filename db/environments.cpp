@@ -98,6 +98,15 @@ std::vector<StoredEnvironment> Database::Environments() const {
     p.git_commit = rows.Text(10);
     if (!rows.IsNull(11)) p.git_dirty = rows.Int(11) != 0;
     p.version = rows.Text(12);
+    if (p.cores < 0 || p.memory_bytes < 0) {
+      Fail(
+          ErrorCode::kCorruptInput,
+          "{}: environment {}: {} cores, {} bytes of memory; restore it or measure into a new file",
+          connection.label(),
+          stored.id,
+          p.cores,
+          p.memory_bytes);
+    }
     p.started_utc = rows.Text(13);
     Statement args = connection.Prepare(
         "SELECT value FROM environment_args WHERE environment_id = ? ORDER BY position");

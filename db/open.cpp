@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "core/error.h"
-#include "core/file.h"
+#include "db/recovery.h"
 #include "db/schema.h"
 
 namespace dbsp::db {
@@ -15,14 +15,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kSnapshotAttempts = 20;
-
-fs::path LogOf(const fs::path& path) { return path.string() + "-wal"; }
-
-bool HasLog(const fs::path& path) {
-  std::error_code error;
-  const auto size = fs::file_size(LogOf(path), error);
-  return !error && size > 0;
-}
+/// A snapshot is in memory.
+constexpr std::int64_t kMostBytes = std::int64_t{4} << 30;
 
 void RequireFile(const fs::path& path) {
   std::error_code error;
@@ -34,92 +28,82 @@ void RequireFile(const fs::path& path) {
          path.string());
   }
   if (error) Fail(ErrorCode::kIo, "{}: {}", path.string(), error.message());
-  if (!fs::is_regular_file(status)) {
-    Fail(ErrorCode::kCorruptInput,
-         "{}: expected a database file, found something that is not a regular file",
-         path.string());
-  }
 }
 
 /// SQLite writes whole pages, and reads a truncated last page as if zeros followed. A file with a
-/// log is not checked: it may be in the middle of an extension, and the log holds the missing
-/// pages.
-void CheckWholePages(const fs::path& path, std::int64_t size) {
+/// journal is not checked: its writer may have been killed while it added pages.
+void CheckSize(const fs::path& path, std::int64_t size) {
   constexpr std::int64_t kSmallestPage = 512;
-  if (HasLog(path) || size % kSmallestPage == 0) return;
-  Fail(ErrorCode::kCorruptInput,
-       "{}: expected a database of whole pages, found {} bytes; the file is truncated or not a "
-       "database",
-       path.string(),
-       size);
+  if (size % kSmallestPage != 0) {
+    Fail(ErrorCode::kCorruptInput,
+         "{}: expected a database of whole pages, found {} bytes; the file is truncated or not a "
+         "database",
+         path.string(),
+         size);
+  }
+  if (size > kMostBytes) {
+    Fail(ErrorCode::kCorruptInput,
+         "{}: expected a database of at most 4 GiB, found {} bytes; measure into a new file",
+         path.string(),
+         size);
+  }
 }
 
-/// Checks every page, index and constraint that SQLite can check without a full sort.
-void CheckSound(const Connection& connection) {
-  const std::string problem = connection.Text("PRAGMA quick_check(1)");
-  if (problem == "ok") return;
-  Fail(ErrorCode::kCorruptInput,
-       "{}: damaged database: {}; restore it or measure into a new file",
-       connection.label(),
-       problem.substr(0, problem.find('\n')));
-}
-
-Connection InMemory(const fs::path& path) {
-  return Connection(
-      ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, path.string());
-}
-
-/// Reads a file without a log as plain bytes, because SQLite would make -wal and -shm files to read
-/// it. Returns false when a log appeared or the time of the file changed: a writer has started, and
-/// the caller tries again.
-bool ReadImage(const fs::path& path, Connection& memory) {
+bool IsEmpty(const fs::path& path) {
   std::error_code error;
-  const auto before = fs::last_write_time(path, error);
-  const std::string image = ReadFile(path);
-  if (HasLog(path) || fs::last_write_time(path, error) != before) return false;
-  CheckWholePages(path, static_cast<std::int64_t>(image.size()));
-  if (!image.empty()) memory.LoadImage(image);
-  return true;
+  return fs::file_size(path, error) == 0 && !error;
 }
 
-/// Reads a file with a log through SQLite, opened read-only.
-void CopyThroughLog(const fs::path& path, int busy_timeout_ms, Connection& memory) {
-  Connection file(path.string(), SQLITE_OPEN_READONLY, path.string());
-  file.SetBusyTimeout(busy_timeout_ms);
-  memory.CopyFrom(file);
+Connection InMemory(const std::string& label) {
+  return Connection(
+      ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, label);
 }
 
-Connection OpenSnapshot(const fs::path& path, int busy_timeout_ms) {
-  RequireFile(path);
-  Connection memory = InMemory(path);
-  for (int attempt = 0;; ++attempt) {
-    if (HasLog(path) || attempt == kSnapshotAttempts) {
-      CopyThroughLog(path, busy_timeout_ms, memory);
-      break;
+/// The name behind symbolic links. SQLite looks for log and journal beside that one.
+fs::path RealPath(const fs::path& path) {
+  std::error_code error;
+  fs::path real = fs::weakly_canonical(path, error);
+  return error ? path : real;
+}
+
+/// The checked content of the file in memory. Nothing is written to the file or beside it.
+/// empty  whether a database whose first transaction is unfinished will do
+Connection TakeSnapshot(const fs::path& path,
+                        const std::string& label,
+                        int busy_timeout_ms,
+                        EmptyFile empty) {
+  for (int attempt = 0; attempt < kSnapshotAttempts; ++attempt) {
+    Connection memory = InMemory(label);
+    Connection file(path.string(), SQLITE_OPEN_READONLY, label);
+    file.SetBusyTimeout(busy_timeout_ms);
+    // A reader of a log makes files beside it, and a reader of a hot journal cannot roll it back.
+    const bool plain = !HasLog(path) && !UsesLog(file.FileBytes(100));
+    if (plain) CheckSize(path, file.FileSize());
+    if ((plain && memory.CopyFrom(file) == CopyResult::kDone) ||
+        ReadRecovered(path, file, memory)) {
+      CheckContent(memory, empty);
+      memory.SetChecked();
+      return memory;
     }
-    if (ReadImage(path, memory)) break;
     sqlite3_sleep(1 + attempt);
   }
-  CheckIdentity(memory, EmptyFile::kRefused);
-  CheckSound(memory);
-  Migrate(memory, NewestVersion());
-  memory.Run("PRAGMA query_only = ON");
-  return memory;
+  Fail(ErrorCode::kIo, "{}: another process writes it all the time; end it or wait", label);
 }
 
-/// Switching to WAL needs exclusive access, and SQLite does not wait for it.
-void EnterWal(Connection& connection, int busy_timeout_ms) {
+/// Ends the use of a write-ahead log, which dbsp 0.1 used. That needs exclusive access, and SQLite
+/// does not wait for it.
+void LeaveLog(Connection& connection, int busy_timeout_ms) {
   for (int waited = 0;; waited += 10) {
-    Statement pragma = connection.Prepare("PRAGMA journal_mode = WAL");
-    const int code = [&] {
+    Statement pragma = connection.Prepare("PRAGMA journal_mode = DELETE");
+    const bool done = [&] {
       try {
-        return pragma.Step() && pragma.Text(0) == "wal" ? SQLITE_OK : SQLITE_BUSY;
+        return pragma.Step() && pragma.Text(0) == "delete";
       } catch (const Error& error) {
         if (error.code() != ErrorCode::kIo || waited >= busy_timeout_ms) throw;
-        return SQLITE_BUSY;
+        return false;
       }
     }();
-    if (code == SQLITE_OK) return;
+    if (done) return;
     if (waited >= busy_timeout_ms) connection.Check(SQLITE_BUSY, "cannot write");
     sqlite3_sleep(10);
   }
@@ -127,30 +111,60 @@ void EnterWal(Connection& connection, int busy_timeout_ms) {
 
 }  // namespace
 
-Connection OpenFile(const fs::path& path, OpenMode mode, int busy_timeout_ms) {
-  if (mode == OpenMode::kReadOnly) return OpenSnapshot(path, busy_timeout_ms);
-  std::error_code error;
-  const bool make = mode == OpenMode::kCreate && !fs::exists(path, error);
-  if (!make) {
-    RequireFile(path);
-    const auto size = fs::file_size(path, error);
-    if (!error) CheckWholePages(path, static_cast<std::int64_t>(size));
+void CheckDatabasePath(const fs::path& path) {
+  const std::string name = path.string();
+  if (name.empty()) Fail(ErrorCode::kInvalidArgument, "expected the name of a database, found ''");
+  if (name == ":memory:" || name.starts_with("file:")) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{}: expected the name of a file, found a name that SQLite gives a meaning to; write "
+         "./{} for a file of this name",
+         name,
+         name);
   }
-  const int flags = SQLITE_OPEN_READWRITE | (make ? SQLITE_OPEN_CREATE : 0);
-  Connection connection(path.string(), flags, path.string());
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status) || fs::is_regular_file(status)) return;
+  Fail(ErrorCode::kCorruptInput,
+       "{}: expected a database, found something that is not a regular file",
+       name);
+}
+
+Connection OpenFile(const fs::path& named, OpenMode mode, int busy_timeout_ms) {
+  CheckDatabasePath(named);
+  const fs::path path = RealPath(named);
+  const std::string label = named.string();
+  RequireRegularRemains(path);
+  std::error_code error;
+  const bool fresh = mode == OpenMode::kCreate && (!fs::exists(path, error) || IsEmpty(path));
+  if (fresh) {
+    RequireNoRemains(path);
+  } else {
+    RequireFile(named);
+    if (IsEmpty(path)) {
+      Fail(ErrorCode::kCorruptInput, "{}: an empty file is no dbsp database", label);
+    }
+  }
+  const EmptyFile empty = mode == OpenMode::kCreate ? EmptyFile::kAllowed : EmptyFile::kRefused;
+  if (mode == OpenMode::kReadOnly) {
+    Connection memory = TakeSnapshot(path, label, busy_timeout_ms, empty);
+    Migrate(memory, NewestVersion());
+    memory.Run("PRAGMA query_only = ON");
+    return memory;
+  }
+  // The file is checked before anything writes to it, be it only SQLite's rollback.
+  if (!fresh) (void)TakeSnapshot(path, label, busy_timeout_ms, empty);
+  const int flags = SQLITE_OPEN_READWRITE | (fresh ? SQLITE_OPEN_CREATE : 0);
+  Connection connection(path.string(), flags, label);
   connection.SetBusyTimeout(busy_timeout_ms);
-  CheckIdentity(connection, mode == OpenMode::kCreate ? EmptyFile::kAllowed : EmptyFile::kRefused);
-  CheckSound(connection);
   // SQLite opens a file without write permission as read-only and reports it at the first write.
   if (sqlite3_db_readonly(connection.get(), "main") != 0) {
-    Fail(ErrorCode::kIo, "{}: read-only; check the file's permissions", path.string());
+    Fail(ErrorCode::kIo, "{}: read-only; check the file's permissions", label);
   }
+  CheckIdentity(connection, empty);
   connection.Run("PRAGMA foreign_keys = ON");
+  LeaveLog(connection, busy_timeout_ms);
   Migrate(connection, NewestVersion());
-  EnterWal(connection, busy_timeout_ms);
-  // A power cut may lose the last trials but never damages the file. A killed process loses
-  // nothing.
-  connection.Run("PRAGMA synchronous = NORMAL");
+  connection.SetChecked();
   return connection;
 }
 

@@ -9,6 +9,10 @@
 
 namespace dbsp::db {
 
+/// errors  Error{kInvalidArgument} for "", ":memory:" and URIs, Error{kCorruptInput} for a folder,
+///         device or FIFO
+void CheckDatabasePath(const std::filesystem::path& path);
+
 /// A connection ready for use: checked, migrated, with foreign keys on. errors as Database::Open
 [[nodiscard]] Connection OpenFile(const std::filesystem::path& path,
                                   OpenMode mode,

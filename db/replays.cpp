@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans, replays with their ledgers, and fits.
-#include <algorithm>
+#include <fmt/format.h>
+
 #include <cmath>
 #include <limits>
 
@@ -18,21 +19,49 @@ std::optional<double> Storable(const std::optional<double>& error) {
   return error;
 }
 
-void CheckCell(const ReplayCell& cell) {
-  const bool valid = cell.predicted_ns >= 0 && cell.replayed_ns >= 0 &&
-                     cell.multiplicity.value_or(1) >= 1 &&
-                     std::ranges::all_of(cell.segments, [](const Segment& segment) {
-                       return segment.duration_ns >= 0 && segment.predicted_ns.value_or(0) >= 0;
-                     });
-  if (valid) return;
-  Fail(ErrorCode::kInvalidArgument,
-       "replay of step {}, layer {}: expected times >= 0 and a multiplicity >= 1, found {} ns "
-       "predicted, {} ns replayed, multiplicity {}, or a segment with a negative time",
-       cell.step,
-       cell.layer,
-       cell.predicted_ns,
-       cell.replayed_ns,
-       cell.multiplicity.value_or(1));
+/// Adds times * count to `total`. Returns false when the sum needs more than 64 bits.
+bool AddTimes(std::int64_t ns, std::int64_t count, std::int64_t& total) {
+  std::int64_t product = 0;
+  return !__builtin_mul_overflow(ns, count, &product) &&
+         !__builtin_add_overflow(total, product, &total);
+}
+
+/// What makes the replay impossible, "" for nothing. What reads replays relies on it.
+std::string ProblemOf(const ReplayRecord& replay) {
+  std::int64_t total = 0;
+  std::int64_t meant = 0;
+  if (replay.ranks < 1) return fmt::format("{} ranks", replay.ranks);
+  for (const ReplayCell& cell : replay.cells) {
+    const std::string where = fmt::format("step {}, layer {}: ", cell.step, cell.layer);
+    const std::int64_t count = cell.multiplicity.value_or(1);
+    if (cell.step < 0 || cell.layer < 0) return where + "expected at least 0";
+    if (count < 1) return where + fmt::format("multiplicity {}, expected at least 1", count);
+    if (cell.predicted_ns < 0 || cell.replayed_ns < 0) {
+      return where + fmt::format("{} ns predicted, {} ns replayed, expected at least 0",
+                                 cell.predicted_ns,
+                                 cell.replayed_ns);
+    }
+    bool fits = AddTimes(1, count, meant) && AddTimes(cell.predicted_ns, count, total) &&
+                AddTimes(cell.replayed_ns, count, total);
+    for (const Segment& segment : cell.segments) {
+      const std::int64_t predicted = segment.predicted_ns.value_or(0);
+      if (segment.rank < 0 || segment.rank >= replay.ranks) {
+        return where + fmt::format("segment of rank {} of {}", segment.rank, replay.ranks);
+      }
+      std::int64_t end = 0;
+      if (segment.duration_ns < 0 || predicted < 0 ||
+          __builtin_add_overflow(segment.start_ns, segment.duration_ns, &end)) {
+        return where + fmt::format("segment of {} ns from {} ns on, {} ns predicted",
+                                   segment.duration_ns,
+                                   segment.start_ns,
+                                   predicted);
+      }
+      fits =
+          fits && AddTimes(segment.duration_ns, count, total) && AddTimes(predicted, count, total);
+    }
+    if (!fits) return where + "the sum of all times needs more than 64 bits";
+  }
+  return "";
 }
 
 void InsertSegments(Connection& connection, std::int64_t cell_id, const ReplayCell& cell) {
@@ -60,7 +89,6 @@ void InsertCells(Connection& connection, std::int64_t replay_id, const ReplayRec
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   int position = 0;
   for (const ReplayCell& cell : replay.cells) {
-    CheckCell(cell);
     insert.Bind(replay_id)
         .Bind(position++)
         .Bind(cell.step)
@@ -91,7 +119,7 @@ void ReadSegments(Statement& rows, std::int64_t cell_id, ReplayCell& cell) {
   while (rows.Step()) {
     Segment segment;
     segment.rank = rows.Int(0);
-    segment.kind = ParseSegmentKind(rows.Text(1));
+    segment.kind = rows.Enum(1, ParseSegmentKind);
     segment.index = rows.Int(2);
     segment.start_ns = rows.Integer(3);
     segment.duration_ns = rows.Integer(4);
@@ -160,12 +188,25 @@ std::vector<StoredPlan> Database::Plans() const {
   Statement rows =
       store_->connection.Prepare("SELECT id, hash, json, stored_utc FROM plans ORDER BY id");
   while (rows.Step()) {
-    found.push_back({rows.Integer(0), rows.Text(1), rows.Text(2), rows.Text(3)});
+    StoredPlan plan{rows.Integer(0), rows.Text(1), rows.Text(2), rows.Text(3)};
+    if (plan.hash != HashBytes(plan.json)) {
+      Fail(
+          ErrorCode::kCorruptInput,
+          "{}: plan {} is not the text that was stored: its hash is {}, expected {}; restore it or "
+          "measure into a new file",
+          store_->connection.label(),
+          plan.id,
+          HashBytes(plan.json),
+          plan.hash);
+    }
+    found.push_back(std::move(plan));
   }
   return found;
 }
 
 std::int64_t Store::InsertReplay(std::int64_t environment_id, const ReplayRecord& replay) {
+  const std::string problem = ProblemOf(replay);
+  if (!problem.empty()) Fail(ErrorCode::kInvalidArgument, "replay to store: {}", problem);
   connection
       .Prepare(
           "INSERT INTO replays(environment_id, plan_hash, workload_hash, device, transport, "
@@ -214,6 +255,14 @@ std::vector<StoredReplay> Database::Replays() const {
     replay.passed = rows.Int(9) != 0;
     replay.started_utc = rows.Text(10);
     replay.cells = ReadCells(store_->connection, stored.id);
+    const std::string problem = ProblemOf(replay);
+    if (!problem.empty()) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: replay {}: {}; restore it or measure into a new file",
+           store_->connection.label(),
+           stored.id,
+           problem);
+    }
     found.push_back(std::move(stored));
   }
   return found;
@@ -260,13 +309,13 @@ std::vector<Fit> Database::Fits() const {
             .subject = rows.Text(3),
             .measurement_hash = rows.Text(4),
             .trials = rows.Integer(5),
-            .held_out_error = rows.Real(6),
+            .held_out_error = rows.Finite(6),
             .created_utc = rows.Text(7),
             .parameters = {}};
     Statement parameters =
         store_->connection.Prepare("SELECT name, value FROM fit_parameters WHERE fit_id = ?");
     parameters.Bind(rows.Integer(0));
-    while (parameters.Step()) fit.parameters.emplace(parameters.Text(0), parameters.Real(1));
+    while (parameters.Step()) fit.parameters.emplace(parameters.Text(0), parameters.Finite(1));
     found.push_back(std::move(fit));
   }
   return found;

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "db/sqlite.h"
 
+#include <fmt/format.h>
 #include <sqlite3.h>
 
-#include <cstring>
+#include <algorithm>
+#include <cmath>
 #include <limits>
+#include <utility>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace dbsp::db {
 namespace {
@@ -16,7 +20,7 @@ struct Verdict {
   const char* advice;
 };
 
-Verdict VerdictOf(int code) {
+Verdict VerdictOf(int code, bool checked) {
   switch (code & 0xFF) {
     case SQLITE_NOTADB:
       return {ErrorCode::kCorruptInput, "expected a dbsp database; name another file"};
@@ -33,8 +37,57 @@ Verdict VerdictOf(int code) {
       return {ErrorCode::kIo, "check the path and its permissions"};
     case SQLITE_IOERR:
       return {ErrorCode::kIo, "check disk, quota and permissions"};
+    case SQLITE_TOOBIG:
+      return {ErrorCode::kCorruptInput, "no value of a dbsp database has more than 256 MiB"};
     default:
+      if (!checked) return {ErrorCode::kCorruptInput, "restore it or measure into a new file"};
       return {ErrorCode::kInternal, "this is a fault of dbsp"};
+  }
+}
+
+/// Number of leading bytes of `text` that are UTF-8 (RFC 3629: no surrogates, no overlong forms).
+std::size_t ValidUtf8(std::string_view text) {
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const unsigned lead = byte(at);
+    std::size_t more = 0;
+    unsigned low = 0x80;
+    unsigned high = 0xBF;
+    if (lead >= 0xC2 && lead <= 0xDF) {
+      more = 1;
+    } else if (lead >= 0xE0 && lead <= 0xEF) {
+      more = 2;
+      if (lead == 0xE0) low = 0xA0;
+      if (lead == 0xED) high = 0x9F;
+    } else if (lead >= 0xF0 && lead <= 0xF4) {
+      more = 3;
+      if (lead == 0xF0) low = 0x90;
+      if (lead == 0xF4) high = 0x8F;
+    } else if (lead >= 0x80) {
+      return at;
+    }
+    for (std::size_t i = 1; i <= more; ++i) {
+      if (byte(at + i) < low || byte(at + i) > high) return at;
+      low = 0x80;
+      high = 0xBF;
+    }
+    at += 1 + more;
+  }
+  return at;
+}
+
+/// json_valid(text) of the schema. SQLite 3.40 does not allow its own one in an untrusted schema.
+void JsonValid(sqlite3_context* context, int /*count*/, sqlite3_value** values) {
+  if (sqlite3_value_type(values[0]) == SQLITE_NULL) return;  // NULL, as SQLite's
+  const unsigned char* text = sqlite3_value_text(values[0]);
+  const int size = sqlite3_value_bytes(values[0]);
+  try {
+    sqlite3_result_int(context, text != nullptr && Json::accept(text, text + size) ? 1 : 0);
+  } catch (...) {  // out of memory; SQLite is C
+    sqlite3_result_error_nomem(context);
   }
 }
 
@@ -49,12 +102,40 @@ Connection::Connection(const std::string& name, int flags, std::string label)
   handle_.reset(raw);
   if (raw == nullptr) throw std::bad_alloc();
   Check(code, "cannot open");
+  Harden();
+}
+
+void Connection::Harden() {
+  constexpr std::pair<int, int> kOptions[] = {{SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
+                                              {SQLITE_DBCONFIG_ENABLE_VIEW, 0},
+                                              {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+                                              {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
+                                              {SQLITE_DBCONFIG_DEFENSIVE, 1}};
+  for (const auto& [option, value] : kOptions) {
+    Check(sqlite3_db_config(get(), option, value, static_cast<int*>(nullptr)), "cannot open");
+  }
+  Check(sqlite3_create_function_v2(get(),
+                                   "json_valid",
+                                   1,
+                                   SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
+                                   nullptr,
+                                   JsonValid,
+                                   nullptr,
+                                   nullptr,
+                                   nullptr),
+        "cannot open");
+  sqlite3_limit(get(), SQLITE_LIMIT_LENGTH, kMaxValueBytes);
+  sqlite3_limit(get(), SQLITE_LIMIT_SQL_LENGTH, 1 << 20);
+  sqlite3_limit(get(), SQLITE_LIMIT_ATTACHED, 0);
+  Check(sqlite3_exec(
+            get(), "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0", nullptr, nullptr, nullptr),
+        "cannot open");
 }
 
 void Connection::Check(int code, std::string_view action) const {
   if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE) return;
   if ((code & 0xFF) == SQLITE_NOMEM) throw std::bad_alloc();
-  const Verdict verdict = VerdictOf(code);
+  const Verdict verdict = VerdictOf(code, checked_);
   Fail(verdict.code,
        "{}: {}: {} (SQLite code {}); {}",
        label_,
@@ -88,11 +169,11 @@ void Connection::SetBusyTimeout(int milliseconds) {
   Check(sqlite3_busy_timeout(get(), milliseconds), "busy timeout");
 }
 
-void Connection::CopyFrom(const Connection& from) {
+CopyResult Connection::CopyFrom(const Connection& from) {
   sqlite3_backup* backup = sqlite3_backup_init(get(), "main", from.get(), "main");
   if (backup == nullptr) Check(sqlite3_errcode(get()), "cannot copy");
-  // The backup does not retry when the source is busy. Readers never block in WAL mode, and another
-  // file is locked only during one short commit.
+  // The backup does not retry when the source is busy. A writer locks the file only during one
+  // short commit.
   int code = SQLITE_OK;
   for (int attempt = 0; attempt < 300; ++attempt) {
     code = sqlite3_backup_step(backup, -1);
@@ -100,28 +181,30 @@ void Connection::CopyFrom(const Connection& from) {
     sqlite3_sleep(100);
   }
   sqlite3_backup_finish(backup);
+  if (code == SQLITE_READONLY_ROLLBACK) return CopyResult::kHotJournal;
   Check(code, "cannot read");
+  return CopyResult::kDone;
 }
 
-void Connection::LoadImage(std::string_view image) {
-  const auto size = static_cast<sqlite3_int64>(image.size());
-  auto* bytes = static_cast<unsigned char*>(sqlite3_malloc64(image.size()));
-  if (bytes == nullptr) throw std::bad_alloc();
-  std::memcpy(bytes, image.data(), image.size());
-  // Bytes 18 and 19 say that the file uses WAL. An image in memory has no log, and SQLite would
-  // refuse to open it.
-  constexpr std::size_t kWriteVersion = 18;
-  if (image.size() > kWriteVersion + 1) {
-    bytes[kWriteVersion] = 1;
-    bytes[kWriteVersion + 1] = 1;
+std::int64_t Connection::FileSize() const {
+  sqlite3_file* file = nullptr;
+  sqlite3_int64 size = 0;
+  Check(sqlite3_file_control(get(), "main", SQLITE_FCNTL_FILE_POINTER, &file), "cannot read");
+  Check(file->pMethods->xFileSize(file, &size), "cannot read");
+  return size;
+}
+
+std::string Connection::FileBytes(std::int64_t most) const {
+  constexpr std::int64_t kPiece = 1 << 24;
+  sqlite3_file* file = nullptr;
+  Check(sqlite3_file_control(get(), "main", SQLITE_FCNTL_FILE_POINTER, &file), "cannot read");
+  std::string bytes(static_cast<std::size_t>(std::min(most, FileSize())), '\0');
+  const auto size = static_cast<std::int64_t>(bytes.size());
+  for (std::int64_t at = 0; at < size; at += kPiece) {
+    const int piece = static_cast<int>(std::min(kPiece, size - at));
+    Check(file->pMethods->xRead(file, bytes.data() + at, piece, at), "cannot read");
   }
-  Check(sqlite3_deserialize(get(),
-                            "main",
-                            bytes,
-                            size,
-                            size,
-                            SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE),
-        "cannot read");
+  return bytes;
 }
 
 void Statement::Finalize::operator()(sqlite3_stmt* handle) const noexcept {
@@ -188,21 +271,43 @@ std::int64_t Statement::Integer(int column) const {
 int Statement::Int(int column) const {
   const std::int64_t value = Integer(column);
   if (value < std::numeric_limits<int>::min() || value > std::numeric_limits<int>::max()) {
-    Fail(ErrorCode::kCorruptInput,
-         "{}: column {}: expected a 32-bit integer, found {}",
-         connection_->label(),
-         sqlite3_column_name(handle_.get(), column),
-         value);
+    FailAt(column, fmt::format("expected a 32-bit integer, found {}", value));
   }
   return static_cast<int>(value);
 }
 
 double Statement::Real(int column) const { return sqlite3_column_double(handle_.get(), column); }
 
+double Statement::Finite(int column) const {
+  const double value = Real(column);
+  if (!std::isfinite(value))
+    FailAt(column, fmt::format("expected a finite number, found {}", value));
+  return value;
+}
+
 std::string Statement::Text(int column) const {
   const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(handle_.get(), column));
-  if (text == nullptr) return {};
-  return {text, static_cast<std::size_t>(sqlite3_column_bytes(handle_.get(), column))};
+  if (text == nullptr) {
+    if (sqlite3_errcode(connection_->get()) == SQLITE_NOMEM) throw std::bad_alloc();
+    return {};
+  }
+  std::string found(text, static_cast<std::size_t>(sqlite3_column_bytes(handle_.get(), column)));
+  const std::size_t valid = ValidUtf8(found);
+  if (valid < found.size()) {
+    FailAt(column,
+           fmt::format("expected UTF-8, found byte 0x{:02X} at position {}",
+                       static_cast<unsigned char>(found[valid]),
+                       valid));
+  }
+  return found;
+}
+
+void Statement::FailAt(int column, const std::string& problem) const {
+  Fail(ErrorCode::kCorruptInput,
+       "{}: column {}: {}; restore it or measure into a new file",
+       connection_->label(),
+       sqlite3_column_name(handle_.get(), column),
+       problem);
 }
 
 bool Statement::IsNull(int column) const {

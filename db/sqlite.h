@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/error.h"
+
 struct sqlite3;
 struct sqlite3_stmt;
 
@@ -17,7 +19,15 @@ namespace dbsp::db {
 
 class Statement;
 
-/// One open connection.
+/// A copy is impossible while a journal waits to be rolled back, because a reader may not write.
+enum class CopyResult : std::uint8_t { kDone, kHotJournal };
+
+/// Longest text or blob that is read or stored.
+inline constexpr int kMaxValueBytes = 256 << 20;
+
+/// One open connection. A file may come from anywhere, so every connection runs without triggers,
+/// views, extensions, ATTACH and memory maps, in SQLite's defensive mode and with an untrusted
+/// schema.
 /// threads  one thread at a time
 class Connection {
  public:
@@ -34,14 +44,18 @@ class Connection {
   [[nodiscard]] std::int64_t last_insert_id() const;
   void SetBusyTimeout(int milliseconds);
   /// Copies every page of `from` into the database of this connection.
-  void CopyFrom(const Connection& from);
-  /// Replaces the database of this connection by a file image, in memory.
-  void LoadImage(std::string_view image);
+  [[nodiscard]] CopyResult CopyFrom(const Connection& from);
+  /// At most `most` bytes from the beginning of the file, without a lock. They are read through
+  /// SQLite's own handle: closing another handle of the file would drop the locks of this process.
+  [[nodiscard]] std::string FileBytes(std::int64_t most) const;
+  [[nodiscard]] std::int64_t FileSize() const;
+  /// From now on an error that SQLite does not explain is a fault of dbsp and not of the file.
+  void SetChecked() { checked_ = true; }
 
   /// Throws unless `code` is SQLITE_OK, ROW or DONE.
   /// errors  Error{kCorruptInput} for a file that is damaged or not a database, Error{kIo} for a
-  /// full
-  ///         disk, a lock, or a file that is read-only or unreadable, else Error{kInternal}
+  ///         full disk, a lock, or a file that is read-only or unreadable, else Error{kInternal},
+  ///         or Error{kCorruptInput} before SetChecked()
   void Check(int code, std::string_view action) const;
   [[nodiscard]] const std::string& label() const { return label_; }
   [[nodiscard]] sqlite3* get() const { return handle_.get(); }
@@ -50,8 +64,10 @@ class Connection {
   struct Close {
     void operator()(sqlite3* handle) const noexcept;
   };
+  void Harden();
   std::string label_;
   std::unique_ptr<sqlite3, Close> handle_;
+  bool checked_ = false;
 };
 
 /// A prepared statement. Bind() binds parameters in order; Step() or Run() executes it.
@@ -82,13 +98,27 @@ class Statement {
   [[nodiscard]] std::int64_t Integer(int column) const;
   [[nodiscard]] int Int(int column) const;  ///< errors Error{kCorruptInput} when out of range
   [[nodiscard]] double Real(int column) const;
+  [[nodiscard]] double Finite(int column) const;  ///< errors Error{kCorruptInput} otherwise
+  /// errors  Error{kCorruptInput} when it is not UTF-8
   [[nodiscard]] std::string Text(int column) const;
+  /// The value of an enumeration that `parse` makes of the text.
+  /// errors  Error{kCorruptInput} when `parse` refuses it
+  template <typename Parse>
+  [[nodiscard]] auto Enum(int column, Parse parse) const {
+    const std::string text = Text(column);
+    try {
+      return parse(text);
+    } catch (const Error& error) {
+      FailAt(column, error.what());
+    }
+  }
   [[nodiscard]] bool IsNull(int column) const;
 
  private:
   struct Finalize {
     void operator()(sqlite3_stmt* handle) const noexcept;
   };
+  [[noreturn]] void FailAt(int column, const std::string& problem) const;
   const Connection* connection_;
   std::unique_ptr<sqlite3_stmt, Finalize> handle_;
   int bound_ = 0;

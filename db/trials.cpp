@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trials with their configurations and samples.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <map>
@@ -27,34 +30,74 @@ const char* KindOf(const TrialConfig& config) {
                     config);
 }
 
-void CheckTrial(const Trial& trial) {
+/// Whether `count` is in [0, a b c]. The factors are positive.
+bool Within(std::int64_t count, std::int64_t a, std::int64_t b, std::int64_t c) {
+  std::int64_t most = 0;
+  const bool huge = __builtin_mul_overflow(a, b, &most) || __builtin_mul_overflow(most, c, &most);
+  return count >= 0 && (huge || count <= most);
+}
+
+std::string ProblemOf(const AttentionConfig& c) {
+  if (std::min({c.heads, c.head_dim, c.block.q, c.block.k, c.q_blocks, c.k_blocks}) < 1) {
+    return "heads, head_dim and blocks: expected at least 1";
+  }
+  if (!Within(c.active_blocks, c.heads, c.q_blocks, c.k_blocks)) {
+    return fmt::format("{} active blocks, expected 0 to heads x blocks", c.active_blocks);
+  }
+  if (!Within(c.active_rows, c.heads, c.q_blocks, 1)) {
+    return fmt::format("{} active rows, expected 0 to heads x query blocks", c.active_rows);
+  }
+  return "";
+}
+
+std::string ProblemOf(const ExchangeConfig& c) {
+  if (!std::isfinite(c.unevenness)) return "unevenness is not finite";
+  if (c.unevenness < 0) return fmt::format("unevenness {}, expected at least 0", c.unevenness);
+  if (c.ranks < 1 || c.nodes < 1 || c.bytes_per_rank < 0) {
+    return fmt::format("{} bytes between {} ranks of {} hosts", c.bytes_per_rank, c.ranks, c.nodes);
+  }
+  return "";
+}
+
+std::string ProblemOf(const LocalConfig& c) {
+  if (c.amount >= 0 && std::min({c.head_dim, c.block.q, c.block.k}) >= 0) return "";
+  return "amount, head_dim and block: expected at least 0";
+}
+
+std::string ProblemOf(const OverlapConfig& c) {
+  std::string problem = ProblemOf(c.attention);
+  if (problem.empty()) problem = ProblemOf(c.exchange);
+  if (problem.empty() && c.sm_margin < 0) problem = "SM margin: expected at least 0";
+  return problem;
+}
+
+/// What makes the trial impossible, "" for nothing. What reads trials relies on it.
+std::string ProblemOf(const Trial& trial) {
   for (const auto* samples : {&trial.samples_ns, &trial.alone_ns}) {
     for (const std::int64_t ns : *samples) {
-      if (ns <= 0) {
-        Fail(ErrorCode::kInvalidArgument,
-             "trial {}: sample of {} ns, expected more than 0",
-             KeyOf(trial.config),
-             ns);
-      }
+      if (ns <= 0) return fmt::format("sample of {} ns, expected more than 0", ns);
     }
   }
   if (trial.outcome == TrialOutcome::kOk && trial.samples_ns.empty()) {
-    Fail(ErrorCode::kInvalidArgument, "trial {}: outcome ok without a sample", KeyOf(trial.config));
+    return "outcome ok without a sample";
   }
-  const auto* overlap = std::get_if<OverlapConfig>(&trial.config);
-  if (trial.alone_ns.size() != (overlap != nullptr ? trial.samples_ns.size() : 0)) {
-    Fail(ErrorCode::kInvalidArgument,
-         "trial {}: {} samples without the other side for {} samples, expected {}",
-         KeyOf(trial.config),
-         trial.alone_ns.size(),
-         trial.samples_ns.size(),
-         overlap != nullptr ? "one for each" : "none");
+  const bool overlap = std::holds_alternative<OverlapConfig>(trial.config);
+  if (trial.alone_ns.size() != (overlap ? trial.samples_ns.size() : 0)) {
+    return fmt::format("{} samples without the other side for {} samples, expected {}",
+                       trial.alone_ns.size(),
+                       trial.samples_ns.size(),
+                       overlap ? "one for each" : "none");
   }
-  const auto* exchange =
-      overlap != nullptr ? &overlap->exchange : std::get_if<ExchangeConfig>(&trial.config);
-  if (exchange != nullptr && !std::isfinite(exchange->unevenness)) {
-    Fail(ErrorCode::kInvalidArgument, "trial {}: unevenness is not finite", KeyOf(trial.config));
+  if (trial.warmups < 0 || trial.discarded < 0) {
+    return fmt::format("{} warm-ups, {} samples discarded", trial.warmups, trial.discarded);
   }
+  return std::visit([](const auto& config) { return ProblemOf(config); }, trial.config);
+}
+
+void CheckTrial(const Trial& trial) {
+  const std::string problem = ProblemOf(trial);
+  if (problem.empty()) return;
+  Fail(ErrorCode::kInvalidArgument, "trial {}: {}", KeyOf(trial.config), problem);
 }
 
 std::int64_t KernelId(Connection& connection, const std::string& name) {
@@ -152,14 +195,15 @@ void ReadOverlaps(const Connection& connection, const Configs& exchanges, Config
     const auto exchange = exchanges.find(id);
     if (attention == configs.end() || exchange == exchanges.end()) {
       Fail(ErrorCode::kCorruptInput,
-           "{}: trial {} is an overlap without its attention or its exchange",
+           "{}: trial {} is an overlap without its attention or its exchange; restore it or "
+           "measure into a new file",
            connection.label(),
            id);
     }
     attention->second = OverlapConfig{.attention = std::get<AttentionConfig>(attention->second),
                                       .exchange = std::get<ExchangeConfig>(exchange->second),
                                       .sm_margin = rows.Int(2),
-                                      .timed = ParseTimedSide(rows.Text(1))};
+                                      .timed = rows.Enum(1, ParseTimedSide)};
   }
 }
 
@@ -178,15 +222,23 @@ void ReadExchanges(const Connection& connection, Configs& configs) {
   }
 }
 
+[[noreturn]] void FailTwice(const Connection& connection, std::int64_t id) {
+  Fail(ErrorCode::kCorruptInput,
+       "{}: trial {} has two configurations; restore it or measure into a new file",
+       connection.label(),
+       id);
+}
+
 void ReadLocals(const Connection& connection, Configs& configs) {
   Statement locals = connection.Prepare(
       "SELECT trial_id, op, amount, head_dim, block_q, block_k FROM local_trials");
   while (locals.Step()) {
-    configs.emplace(locals.Integer(0),
-                    LocalConfig{.op = locals.Text(1),
-                                .amount = locals.Integer(2),
-                                .head_dim = locals.Int(3),
-                                .block = {locals.Int(4), locals.Int(5)}});
+    const std::int64_t id = locals.Integer(0);
+    LocalConfig config{.op = locals.Text(1),
+                       .amount = locals.Integer(2),
+                       .head_dim = locals.Int(3),
+                       .block = {locals.Int(4), locals.Int(5)}};
+    if (!configs.emplace(id, std::move(config)).second) FailTwice(connection, id);
   }
 }
 
@@ -278,13 +330,16 @@ std::vector<StoredTrial> Database::Trials() const {
   ReadExchanges(connection, exchanges);
   ReadOverlaps(connection, exchanges, configs);
   configs.merge(exchanges);
+  for (const auto& [id, config] : exchanges) {
+    if (!std::holds_alternative<OverlapConfig>(configs.at(id))) FailTwice(connection, id);
+  }
   ReadLocals(connection, configs);
   SampleReader samples(connection, "samples");
   SampleReader alone(connection, "alone_samples");
   std::vector<StoredTrial> found;
   Statement rows = connection.Prepare(
       "SELECT id, environment_id, suite, outcome, detail, method, stop_reason, warmups, "
-      "discarded, started_utc FROM trials ORDER BY id");
+      "discarded, started_utc, kind FROM trials ORDER BY id");
   while (rows.Step()) {
     StoredTrial stored;
     stored.id = rows.Integer(0);
@@ -292,14 +347,14 @@ std::vector<StoredTrial> Database::Trials() const {
     const auto config = configs.find(stored.id);
     if (config == configs.end()) {
       Fail(ErrorCode::kCorruptInput,
-           "{}: trial {} has no configuration",
+           "{}: trial {} has no configuration; restore it or measure into a new file",
            connection.label(),
            stored.id);
     }
     Trial& trial = stored.trial;
     trial.config = std::move(config->second);
     trial.suite = rows.Text(2);
-    trial.outcome = ParseTrialOutcome(rows.Text(3));
+    trial.outcome = rows.Enum(3, ParseTrialOutcome);
     trial.detail = rows.Text(4);
     trial.method = rows.Text(5);
     trial.stop_reason = rows.Text(6);
@@ -308,6 +363,15 @@ std::vector<StoredTrial> Database::Trials() const {
     trial.started_utc = rows.Text(9);
     trial.samples_ns = samples.Of(stored.id);
     trial.alone_ns = alone.Of(stored.id);
+    std::string problem = ProblemOf(trial);
+    if (rows.Text(10) != KindOf(trial.config)) problem = "kind and configuration differ";
+    if (!problem.empty()) {
+      Fail(ErrorCode::kCorruptInput,
+           "{}: trial {}: {}; restore it or measure into a new file",
+           connection.label(),
+           stored.id,
+           problem);
+    }
     found.push_back(std::move(stored));
   }
   return found;

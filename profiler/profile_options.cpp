@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "core/error.h"
+#include "db/database.h"
 
 namespace dbsp::profiler {
 namespace {
@@ -53,7 +54,9 @@ void AddWhatToMeasure(CLI::App& app, ProfileOptions& options) {
 
 void AddRunFlags(CLI::App& app, ProfileOptions& options) {
   const std::string group = "Run and output";
-  app.add_option("--db", options.db, "Database file; created when absent")->group(group);
+  app.add_option("--db", options.db, "Database file; created when absent")
+      ->each(db::Database::CheckPath)
+      ->group(group);
   app.add_option("--budget",
                  options.budget,
                  "Time to spend: 500ms, 60s, 5m (default 60s; on a GPU quick 150s, full 840s, "

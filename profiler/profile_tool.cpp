@@ -21,6 +21,7 @@
 #include "profiler/ranks/nccl_world.h"
 #include "profiler/ranks/profile_ranks.h"
 #include "profiler/result.h"
+#include "profiler/run_lock.h"
 #include "profiler/run_trial.h"
 #include "profiler/suites/measure_all.h"
 #include "profiler/suites/suite.h"
@@ -205,8 +206,11 @@ int ProfileAsRankZero(const ProfileOptions& options,
     return 0;
   }
   if (!options.db) Fail(ErrorCode::kInvalidArgument, "--db is required: give the database file");
+  std::optional<RunLock> lock;
+  if (!options.dry_run) lock.emplace(*options.db);
   std::optional<db::Database> database;
-  if (!options.dry_run || std::filesystem::exists(*options.db)) {
+  std::error_code ignored;
+  if (!options.dry_run || std::filesystem::exists(*options.db, ignored)) {
     database = db::Database::Open(
         *options.db, options.dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
   }
@@ -219,6 +223,7 @@ int ProfileAsRankZero(const ProfileOptions& options,
     }
   }
   if (!options.dry_run) {
+    lock->NoteOthers();
     if (!nccl && !bench) WarnAboutCores(suite.ranks, machine);
     if (const auto warning = runtime::WarningOf(machine)) Progress(*warning);
     CatchSigint();
@@ -263,15 +268,20 @@ int TuneKernelsOf(const ProfileOptions& options,
   tuning.target =
       gpu ? GpuTuneTarget(gpu->arch, gpu->sm_count, gpu->shared_bytes_per_block) : CpuTuneTarget();
   tuning.shapes = ShapesOf(MakeSuite(suite), tuning.target);
+  std::optional<RunLock> lock;
+  if (!dry_run) lock.emplace(*options.db);
   std::optional<db::Database> database;
-  if (options.db && (!dry_run || std::filesystem::exists(*options.db))) {
+  std::error_code ignored;
+  if (options.db && (!dry_run || std::filesystem::exists(*options.db, ignored))) {
     database =
         db::Database::Open(*options.db, dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
   }
+  if (lock) lock->NoteOthers();
   CatchSigint();
   const int code = TuneKernels(
       tuning, runtime::CollectProvenance(device, argc, argv), database ? &*database : nullptr);
   database.reset();
+  lock.reset();
   if (Interrupted()) DieBySigint();
   return code;
 }

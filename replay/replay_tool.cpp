@@ -117,6 +117,7 @@ void AddVerificationFlags(CLI::App& app, Flags& flags) {
 void AddOutputFlags(CLI::App& app, Flags& flags) {
   constexpr const char* kGroup = "Output";
   app.add_option("--db", flags.db, "Database that stores the replay, its ledger and the plan")
+      ->each(db::Database::CheckPath)
       ->group(kGroup);
   app.add_option("--trace", flags.trace, "Write one Chrome trace per rank into this folder")
       ->group(kGroup);

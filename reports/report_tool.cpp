@@ -8,6 +8,7 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "db/database.h"
 #include "reports/document.h"
 #include "reports/html.h"
 #include "reports/inputs.h"
@@ -27,6 +28,7 @@ struct Flags {
 void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--db", flags.database, "Database of dbsp-profile and dbsp-replay; read only")
       ->required()
+      ->each(db::Database::CheckPath)
       ->group("Input");
   app.add_option("--plan",
                  flags.plans,

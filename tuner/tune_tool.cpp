@@ -62,6 +62,7 @@ void AddInputFlags(CLI::App& app, TuneFlags& flags) {
 void AddCostFlags(CLI::App& app, TuneFlags& flags) {
   const char* const group = "Costs and ranks";
   app.add_option("--db", flags.database, "Database of dbsp-profile, for measured costs")
+      ->each(db::Database::CheckPath)
       ->group(group);
   app.add_option("--db-device",
                  flags.device,

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -144,9 +145,9 @@ TEST(DbspProfileTest, ListAndDryRunWriteNothing) {
   EXPECT_FALSE(std::filesystem::exists(folder / "p.db"));
 }
 
-/// Runs the tool in the background and sends `signal` when it has stored more than two trials.
-/// Returns the wait status; `log` receives stderr.
-int StopProfile(const std::string& db, const std::string& log, int signal) {
+/// Starts the tool in the background and waits until it has stored more than two trials. `log`
+/// receives stderr.
+pid_t StartProfile(const std::string& db, const std::string& log) {
   const pid_t child = fork();
   if (child == 0) {
     if (std::freopen(log.c_str(), "w", stderr) == nullptr ||
@@ -158,11 +159,17 @@ int StopProfile(const std::string& db, const std::string& log, int signal) {
     execl(tool, tool, "--db", db.c_str(), "--ranks", "2", "--budget", "60s", nullptr);
     _exit(127);
   }
-  if (child < 0) return -1;
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; child > 0 && i < 400; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     if (ShellText(db, "SELECT count(*) > 2 FROM trials") == "1") break;
   }
+  return child;
+}
+
+/// Starts the tool and sends `signal` after the first trials. Returns the wait status.
+int StopProfile(const std::string& db, const std::string& log, int signal) {
+  const pid_t child = StartProfile(db, log);
+  if (child < 0) return -1;
   kill(child, signal);
   int status = -1;
   waitpid(child, &status, 0);
@@ -184,6 +191,53 @@ TEST(DbspProfileTest, AKilledRunKeepsItsTrialsAndTheNextRunRepeatsNone) {
   const std::size_t kept = TrialsIn(db);
   ASSERT_GT(kept, 2U);
   ExpectTheNextRunReusesThem(db, kept);
+}
+
+TEST(DbspProfileTest, ASecondProfilerIsRefusedByNameAndAKilledOneLeavesNoLock) {
+  const TempFolder folder;
+  const std::string db = (folder / "p.db").string();
+  const pid_t first = StartProfile(db, "/dev/null");
+  ASSERT_GT(first, 0);
+  const Output second = RunProfile("--budget 100ms --db " + db);
+  const Output other = RunProfile("--budget 100ms --db " + (folder / "other.db").string());
+  const std::string holder = "process " + std::to_string(first);
+  kill(first, SIGKILL);
+  int status = 0;
+  waitpid(first, &status, 0);
+  EXPECT_EQ(second.code, 2);
+  EXPECT_THAT(second.text, HasSubstr(db + ": another profiler measures into it"));
+  EXPECT_THAT(second.text, HasSubstr(holder));
+  EXPECT_THAT(second.text, HasSubstr(" since 20"));
+  EXPECT_EQ(std::count(second.text.begin(), second.text.end(), '\n'), 1) << second.text;
+  EXPECT_EQ(other.code, 0);
+  EXPECT_THAT(other.text, HasSubstr("note: another profiler measures on this host"));
+  const Output next = RunProfile("--budget 100ms --db " + db);
+  EXPECT_EQ(next.code, 0) << next.text;
+  EXPECT_FALSE(std::filesystem::exists(db + ".lock"));
+  // A file of the user with this name is not touched.
+  std::ofstream(db + ".lock") << "mine";
+  EXPECT_EQ(RunProfile("--budget 100ms --db " + db).code, 2);
+  EXPECT_EQ(FileText(db + ".lock"), "mine");
+}
+
+TEST(DbspProfileTest, ACopyThatIsPutBackAfterAKillIsNeverOverwritten) {
+  const TempFolder folder;
+  const std::string db = (folder / "p.db").string();
+  ASSERT_EQ(RunProfile("--budget 200ms --db " + db).code, 0);
+  const std::string copy = FileText(db);
+  for (int round = 0; round < 3; ++round) {
+    const int status = StopProfile(db, "/dev/null", SIGKILL);
+    ASSERT_TRUE(WIFSIGNALED(status)) << status;
+    std::ofstream(db, std::ios::binary) << copy;
+    const Output next = RunProfile("--dry-run --db " + db);
+    EXPECT_EQ(FileText(db), copy);
+    if (!std::filesystem::exists(db + "-journal")) {
+      EXPECT_EQ(next.code, 0) << next.text;
+      continue;
+    }
+    EXPECT_THAT(next.text, HasSubstr("p.db-journal"));
+    std::filesystem::remove(db + "-journal");
+  }
 }
 
 TEST(DbspProfileTest, AnInterruptedRunPrintsTheKeptTrialsAndEndsByTheSignal) {

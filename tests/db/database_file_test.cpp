@@ -191,7 +191,12 @@ TEST(DatabaseFileTest, ExchangesOfAnOlderVersionStayedOnOneHost) {
   {
     Connection old((folder / "p.db").string(), kReadWriteCreate, "p.db");
     Migrate(old, 4);
-    old.Run("INSERT INTO exchange_trials VALUES (1, 'hop', 'nccl', 2, 100, 1.0)");
+    old.Run(
+        "INSERT INTO devices VALUES (1, 'cpu', 'old', '');"
+        "INSERT INTO environments VALUES (1, 'u', 1, 'h', 1, 1, 'c', 'b', 'g', NULL, 'v', 't');"
+        "INSERT INTO trials VALUES (1, 1, 'k', 'exchange', 'quick', 'failed', '', 'm', 's', 0, 0, "
+        "'t');"
+        "INSERT INTO exchange_trials VALUES (1, 'hop', 'nccl', 2, 100, 1.0)");
   }
   (void)Database::Open(folder / "p.db", OpenMode::kReadWrite);
   EXPECT_EQ(ShellText(folder / "p.db", "SELECT nodes FROM exchange_trials"), "1");
