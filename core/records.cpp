@@ -71,7 +71,7 @@ AttentionConfig AttentionOf(const JsonView& key) {
   config.q_blocks = IntOf(key["q_blocks"]);
   config.k_blocks = IntOf(key["k_blocks"]);
   config.pattern = key["pattern"].String();
-  config.seed = key["seed"].raw().get<std::uint64_t>();
+  config.seed = key["seed"].Unsigned();
   config.active_blocks = key["kept_blocks"].Int(0);
   config.active_rows = key["active_rows"].Int(0);
   return config;

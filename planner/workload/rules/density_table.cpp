@@ -165,7 +165,7 @@ void AppendLogLine(const JsonView& line,
   if (std::cmp_greater_equal(pass, passes.size())) {
     passes.Wrong(fmt::format("a list with entry {} (option 'pass')", pass));
   }
-  const std::vector<JsonView> heads = passes[pass].Items();
+  const JsonView heads = passes[pass];
   for (std::size_t head = 0; head < heads.size(); ++head) {
     rows.push_back({{step, layer, static_cast<int>(head)}, heads[head].Number(0, 1)});
   }
