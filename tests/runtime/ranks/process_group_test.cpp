@@ -270,33 +270,5 @@ TEST(ProcessGroupTest, ARankThatSendsNothingBreaksTheGroupAtTheDeadline) {
   });
 }
 
-TEST(LineChannelTest, LinesAreJoinedFromPiecesAndAClosedConnectionIsReported) {
-  LinePair pair = MakeLinePair();
-  LineChannel reader(std::move(pair.parent));
-  const auto put = [&](const std::string& text) {
-    ASSERT_EQ(::send(pair.child.get(), text.data(), text.size(), 0),
-              static_cast<ssize_t>(text.size()));
-  };
-  put("one\ntw");
-  EXPECT_EQ(reader.Receive(5'000'000'000), "one");
-  EXPECT_EQ(reader.Receive(1'000'000), std::nullopt);
-  EXPECT_EQ(reader.problem(), "");
-  put("o\n\nlast\nrest");
-  pair.child.Reset();
-  EXPECT_EQ(reader.Receive(5'000'000'000), "two");
-  EXPECT_EQ(reader.Receive(5'000'000'000), "");
-  EXPECT_EQ(reader.Receive(5'000'000'000), "last");
-  EXPECT_EQ(reader.Receive(5'000'000'000), std::nullopt);  // half a line is not returned
-  EXPECT_EQ(reader.problem(), "connection closed");
-  EXPECT_FALSE(reader.Send("to a closed peer", 1'000'000));
-}
-
-TEST(LineChannelTest, APeerThatReadsNothingFailsTheSendAtTheDeadline) {
-  LinePair pair = MakeLinePair();
-  LineChannel writer(std::move(pair.parent));
-  EXPECT_FALSE(writer.Send(std::string(4U << 20U, 'x'), 50'000'000));
-  EXPECT_THAT(writer.problem(), HasSubstr("read nothing for 0.05 s"));
-}
-
 }  // namespace
 }  // namespace dbsp::runtime
