@@ -144,16 +144,18 @@ Json ProcessGroup::Receive(int from, std::int64_t deadline_ns, const std::string
       return message;
     }
     if (broken_) throw Error(ErrorCode::kMeasurement, *broken_);
-    if (SteadyNs() >= end) {
-      Break(fmt::format("{} did not answer within {:g} s: {}",
-                        NameOf(from),
-                        static_cast<double>(deadline_ns) * 1e-9,
-                        what));
-      throw Error(ErrorCode::kMeasurement, *broken_);
-    }
+    if (SteadyNs() >= end) GiveUpOn(from, deadline_ns, what);
     // A short wait, so that the end of another rank and an interrupt are noticed.
     WaitFor(from, 5'000'000);
   }
+}
+
+void ProcessGroup::GiveUpOn(int from, std::int64_t waited_ns, const std::string& what) {
+  Break(fmt::format("{} did not answer within {:g} s: {}",
+                    NameOf(from),
+                    static_cast<double>(waited_ns) * 1e-9,
+                    what));
+  throw Error(ErrorCode::kMeasurement, *broken_);
 }
 
 void ProcessGroup::WaitFor(int from, std::int64_t longest_ns) {

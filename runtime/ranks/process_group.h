@@ -51,6 +51,9 @@ class ProcessGroup {
   /// errors  Error{kMeasurement} if any rank has disconnected, or if `from` sends nothing before
   ///         the deadline. After a missed deadline every later Receive() fails, too
   [[nodiscard]] Json Receive(int from, std::int64_t deadline_ns, const std::string& what);
+  /// Breaks the group because `from` sent nothing for `waited_ns`.
+  /// what    as for Receive()
+  [[noreturn]] void GiveUpOn(int from, std::int64_t waited_ns, const std::string& what);
   /// Waits until data from `from` arrives, its connection closes, or `longest_ns` have passed.
   void WaitFor(int from, std::int64_t longest_ns);
   /// Messages of `from` that Pump() has read and Receive() has not returned.
