@@ -66,6 +66,13 @@ runtime::Rendezvous RendezvousOf(const RankRunOptions& options,
   return {.path = RendezvousFile(*options.database, launched.job)};
 }
 
+/// Prints where rank 0 listens.
+std::function<void(const std::string&)> PrintWith(const std::string& note) {
+  return [note](const std::string& where) {
+    Progress(fmt::format("rank 0 listens on {}; {}", where, note));
+  };
+}
+
 /// Sets the token, and the line that says where rank 0 listens and whom the token excludes.
 void SetToken(runtime::GroupOptions& group, const runtime::LauncherRank& launched) {
   std::string note = "only programs that read the rendezvous file can join";
@@ -83,9 +90,7 @@ void SetToken(runtime::GroupOptions& group, const runtime::LauncherRank& launche
                      launched.launcher,
                      runtime::kTokenVariable);
   }
-  group.listening = [note](const std::string& where) {
-    Progress(fmt::format("rank 0 listens on {}; {}", where, note));
-  };
+  group.listening = PrintWith(note);
 }
 
 }  // namespace
@@ -154,6 +159,7 @@ void LaunchedRank::StartOthers(runtime::GroupOptions& group) {
   // The environment of a process can be read by its user only; its arguments by everyone.
   group.token = runtime::RandomHex();
   group.rendezvous = {.host = "127.0.0.1", .port = group.listener.port()};
+  group.listening = PrintWith("only the processes that it starts can join");
   for (int rank = 1; rank < group.size; ++rank) {
     others_.push_back(runtime::ChildProcess::Start(
         {.argv = options_.argv,
