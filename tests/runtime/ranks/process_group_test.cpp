@@ -168,6 +168,7 @@ struct WrongFacts {
   std::function<void(GroupOptions&)> change;  ///< of rank 1 of 2
   std::vector<std::string> words;
 };
+void PrintTo(const WrongFacts& wrong, std::ostream* out) { *out << wrong.name; }
 
 class WrongFactsTest : public ::testing::TestWithParam<WrongFacts> {};
 
@@ -198,6 +199,7 @@ struct WrongMessage {
   std::function<void(ProcessGroup&)> send;
   std::string words;
 };
+void PrintTo(const WrongMessage& wrong, std::ostream* out) { *out << wrong.name; }
 
 Json Nested(int depth) {
   Json value = Json::array();

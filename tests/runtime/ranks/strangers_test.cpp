@@ -114,6 +114,7 @@ struct Attack {
   const char* name;
   std::function<void(Stranger&)> run;
 };
+void PrintTo(const Attack& attack, std::ostream* out) { *out << attack.name; }
 
 std::string HelloOf(const ForkedRanks& ranks) {
   return HelloLine(ranks.Options(1).token, RandomHex());
