@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/trial_worker.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <memory>
 #include <utility>
@@ -96,6 +99,19 @@ class Devices {
   std::string name_;
   std::shared_ptr<DeviceBench> bench_;
 };
+
+/// The socket whose number the parent gave this process; none when `text` names no open socket.
+runtime::FileDescriptor InheritedSocket(const std::string& text) {
+  int number = -1;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  struct stat facts {};
+  if (error != std::errc() || stop != end || ::fstat(number, &facts) != 0 ||
+      !S_ISSOCK(facts.st_mode) || ::fcntl(number, F_SETFD, FD_CLOEXEC) != 0) {
+    return {};
+  }
+  return runtime::FileDescriptor(number);
+}
 
 Json Serve(const std::string& line, Devices& devices) {
   const std::string origin = "a trial's request";
@@ -197,9 +213,12 @@ std::optional<Trial> TrialWorker::Run(const TrialConfig& config,
 }
 
 std::optional<int> ServeTrialsIfWorker() {
-  const char* file = std::getenv(kWorkerVariable);
-  if (file == nullptr) return std::nullopt;
-  runtime::LineChannel channel{runtime::FileDescriptor(std::atoi(file))};
+  const char* text = std::getenv(kWorkerVariable);
+  if (text == nullptr) return std::nullopt;
+  runtime::FileDescriptor socket = InheritedSocket(text);
+  if (!socket) return std::nullopt;
+  ::unsetenv(kWorkerVariable);  // programs that this one starts are no workers
+  runtime::LineChannel channel{std::move(socket)};
   Devices devices;
   while (const auto line = channel.Receive(kIdleNs)) {
     if (!channel.Send(DumpJson(Serve(*line, devices)), kSendNs)) return 1;

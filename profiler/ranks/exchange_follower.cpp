@@ -93,9 +93,10 @@ class Follower {
     for (;;) {
       TellWhenInterrupted();
       group_.Pump();
-      if (!group_.Pending(0).empty() || group_.broken() || runtime::SteadyNs() >= end) {
+      if (!group_.Pending(0).empty() || group_.broken()) {
         return group_.Receive(0, 0, "its next order was expected");
       }
+      if (runtime::SteadyNs() >= end) group_.GiveUpOn(0, longest, "its next order was expected");
       group_.WaitFor(0, 50'000'000);
     }
   }

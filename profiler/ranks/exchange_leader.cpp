@@ -75,10 +75,17 @@ Json ExchangeLeader::Await(int rank, const char* did) {
   for (;;) {
     group_.Pump();
     if (const auto why = FailureElsewhere()) throw Error(ErrorCode::kMeasurement, *why);
-    if (!group_.Pending(rank).empty() || runtime::SteadyNs() >= end) {
+    if (!group_.Pending(rank).empty()) {
       const Json message = group_.Receive(rank, 0, did);
       interrupted_elsewhere_ |= message.contains("interrupted");
       if (message.value("did", "") == did && message.value("trial", -1) == trial_) return message;
+    } else if (runtime::SteadyNs() >= end) {
+      // The abort that follows shows whether the rank is lost.
+      Fail(ErrorCode::kMeasurement,
+           "{} did not answer within {:g} s: {}",
+           group_.NameOf(rank),
+           static_cast<double>(longest) * 1e-9,
+           did);
     } else {
       group_.WaitFor(rank, kShortWaitNs);
     }

@@ -2,6 +2,7 @@
 #include "profiler/ranks/exchange_messages.h"
 
 #include <cstring>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -9,6 +10,30 @@
 #include "core/error.h"
 
 namespace dbsp::profiler {
+
+void CheckMessage(const JsonView& message) {
+  message.RefuseOtherKeys({"do",
+                           "did",
+                           "trial",
+                           "config",
+                           "size",
+                           "id",
+                           "repeats",
+                           "why",
+                           "took",
+                           "wrong",
+                           "failed",
+                           "interrupted"});
+  for (const char* text : {"do", "did", "config", "id", "why", "wrong", "failed"}) {
+    if (message.Has(text)) (void)message[text].String();
+  }
+  constexpr int kMost = std::numeric_limits<int>::max();
+  if (message.Has("trial")) (void)message["trial"].Int(0, kMost);
+  if (message.Has("size")) (void)message["size"].Int(1, runtime::kMostRanks);
+  if (message.Has("repeats")) (void)message["repeats"].Int(1, kMost);
+  if (message.Has("took")) (void)message["took"].Int(0);
+  if (message.Has("interrupted")) (void)message["interrupted"].Bool();
+}
 
 std::string EncodeId(const runtime::NcclId& id) {
   return Base64Encode(std::string_view(id.data(), id.size()));

@@ -29,6 +29,10 @@ namespace dbsp::profiler {
 /// rank.
 inline constexpr std::int64_t kPollIntervalNs = 1'000'000;
 
+/// Checks that the members of a message have the types and ranges above.
+/// errors  Error{kCorruptInput} naming the member
+void CheckMessage(const JsonView& message);
+
 [[nodiscard]] std::string EncodeId(const runtime::NcclId& id);
 /// errors  Error{kInternal} when `text` is not an id
 [[nodiscard]] runtime::NcclId DecodeId(const std::string& text);

@@ -12,12 +12,13 @@
 #include "profiler/ranks/exchange_follower.h"
 #include "profiler/ranks/exchange_messages.h"
 #include "runtime/clock.h"
+#include "runtime/ranks/proof.h"
+#include "runtime/ranks/run_token.h"
 
 namespace dbsp::profiler {
 namespace {
 
 constexpr const char* kRendezvousVariable = "DBSP_RENDEZVOUS";
-constexpr const char* kTokenVariable = "DBSP_RENDEZVOUS_TOKEN";
 /// How long the started processes may take to end, normally and after the loss of a rank.
 constexpr std::int64_t kEndNs = 5'000'000'000;
 constexpr std::int64_t kEndAfterLossNs = 200'000'000;
@@ -65,6 +66,33 @@ runtime::Rendezvous RendezvousOf(const RankRunOptions& options,
   return {.path = RendezvousFile(*options.database, launched.job)};
 }
 
+/// Prints where rank 0 listens.
+std::function<void(const std::string&)> PrintWith(const std::string& note) {
+  return [note](const std::string& where) {
+    Progress(fmt::format("rank 0 listens on {}; {}", where, note));
+  };
+}
+
+/// Sets the token, and the line that says where rank 0 listens and whom the token excludes.
+void SetToken(runtime::GroupOptions& group, const runtime::LauncherRank& launched) {
+  std::string note = "only programs that read the rendezvous file can join";
+  if (group.rendezvous.path) {
+    group.token = runtime::GivenToken();
+  } else {
+    const runtime::RunToken token = runtime::TokenOfRun(launched);
+    group.token = token.text;
+    note = token.secret
+               ? "only programs that know the run's token can join"
+               : fmt::format(
+                     "{} shares no secret with its ranks, so the token excludes other runs "
+                     "but no attacker; for that, set {} to one random text on all ranks, "
+                     "or use --rendezvous file:PATH",
+                     launched.launcher,
+                     runtime::kTokenVariable);
+  }
+  group.listening = PrintWith(note);
+}
+
 }  // namespace
 
 std::unique_ptr<LaunchedRank> LaunchedRank::Start(RankRunOptions options) {
@@ -99,12 +127,16 @@ std::unique_ptr<LaunchedRank> LaunchedRank::Start(RankRunOptions options) {
   group.rank = launched ? found->rank : 0;
   group.size = launched ? found->size : run->options_.ranks;
   group.build = Build();
-  group.token = Variable(kTokenVariable).value_or("");
+  group.check = CheckMessage;
   group.deadline_ns = run->options_.deadline_ns;
   group.interrupted = run->options_.interrupted;
   if (launched) {
     if (!own) run->launcher_ = found->launcher;
     group.rendezvous = RendezvousOf(run->options_, *found);
+    group.one_host = found->one_host;
+    SetToken(group, *found);
+    // Programs that this process starts do not need the token.
+    ::unsetenv(runtime::kTokenVariable);
   } else {
     run->StartOthers(group);
   }
@@ -122,16 +154,19 @@ void LaunchedRank::StartOthers(runtime::GroupOptions& group) {
     Fail(ErrorCode::kInvalidArgument, "--processes: expected --ranks of 2 or more");
   }
   // The listener is open, on a free port, before the other ranks learn of it.
-  group.listener = runtime::Listen(runtime::ListenOn::kThisHost, 0);
-  group.token = runtime::MakeToken();
-  group.rendezvous = {.host = "127.0.0.1", .port = runtime::PortOf(group.listener)};
+  group.listener = runtime::Listener::Open("127.0.0.1", 0, true);
+  group.one_host = true;
+  // The environment of a process can be read by its user only; its arguments by everyone.
+  group.token = runtime::RandomHex();
+  group.rendezvous = {.host = "127.0.0.1", .port = group.listener.port()};
+  group.listening = PrintWith("only the processes that it starts can join");
   for (int rank = 1; rank < group.size; ++rank) {
     others_.push_back(runtime::ChildProcess::Start(
         {.argv = options_.argv,
          .variables = {{runtime::kRankVariable, std::to_string(rank)},
                        {runtime::kSizeVariable, std::to_string(group.size)},
                        {kRendezvousVariable, runtime::Describe(group.rendezvous)},
-                       {kTokenVariable, group.token}}}));
+                       {runtime::kTokenVariable, group.token}}}));
   }
 }
 

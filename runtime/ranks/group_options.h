@@ -9,13 +9,13 @@
 #include <string>
 
 #include "core/error.h"
-#include "runtime/file_descriptor.h"
+#include "core/json.h"
+#include "runtime/ranks/listener.h"
 #include "runtime/ranks/rendezvous.h"
 
 namespace dbsp::runtime {
 
-/// Name and version of the messages between ranks. Ranks with different versions refuse each other.
-inline constexpr const char* kRanksProtocol = "dbsp.ranks/1";
+inline constexpr int kMostRanks = 65536;
 
 /// One rank's process.
 struct RankProcess {
@@ -31,10 +31,11 @@ struct GroupOptions {
   int rank = 0;
   int size = 1;
   Rendezvous rendezvous;
-  FileDescriptor listener = {};  ///< rank 0 only: an open listener, used instead of the rendezvous
-  /// Secret that a rank must present to join. With a rendezvous file, rank 0 draws the token and
-  /// writes it into the file.
+  Listener listener = {};  ///< rank 0 only: an open listener, used instead of the rendezvous
+  /// What a rank must know to join; it is never sent or printed. With a rendezvous file, rank 0
+  /// also draws a token and writes it into the file, and this one may be empty.
   std::string token;
+  bool one_host = false;  ///< all ranks are known to be on this host
   std::string build;  ///< must be equal on every rank: "dbsp 0.1.0 commit 0123abcd"
   std::int64_t deadline_ns = 60'000'000'000;  ///< for joining, and for every message
   /// Returns how the process of `rank` ended, where this process knows it. Asked while a rank is
@@ -42,6 +43,11 @@ struct GroupOptions {
   std::function<std::optional<std::string>(int rank)> ended =
       [](int) -> std::optional<std::string> { return std::nullopt; };
   std::function<bool()> interrupted = [] { return false; };
+  /// Receives, on rank 0, the addresses and the port on which it listens.
+  std::function<void(const std::string& listens_on)> listening = [](const std::string&) {};
+  /// Checks a message of another rank when it arrives. An Error breaks the group, and the reason
+  /// names the sender.
+  std::function<void(const JsonView& message)> check = [](const JsonView&) {};
 };
 
 /// Rank 0 ended the run before it began and reported the reason. Other ranks do not report it

@@ -17,23 +17,30 @@ struct Launcher {
   const char* rank;
   std::array<const char*, 2> size;  ///< the first one that is set counts
   std::array<const char*, 2> job;  ///< the values of those that are set, joined by "."
+  const char* ranks_here;  ///< number of ranks on this host; null without such a variable
 };
 
 // Open MPI: OMPI_COMM_WORLD_* (mpirun(1)); PMIx: PMIX_NAMESPACE. PMI: PMI_RANK, PMI_SIZE (Hydra).
 // torchrun: RANK, WORLD_SIZE, TORCHELASTIC_RUN_ID (its documentation). Slurm: srun(1), "OUTPUT
-// ENVIRONMENT VARIABLES".
+// ENVIRONMENT VARIABLES". MPI_LOCALNRANKS is Hydra's.
 constexpr Launcher kSlurm{"Slurm",
                           "SLURM_PROCID",
                           {"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"},
-                          {"SLURM_JOB_ID", "SLURM_STEP_ID"}};
+                          {"SLURM_JOB_ID", "SLURM_STEP_ID"},
+                          nullptr};
 constexpr std::array<Launcher, 4> kOthers{{
-    {"dbsp", kRankVariable, {kSizeVariable, nullptr}, {nullptr, nullptr}},
+    {"dbsp", kRankVariable, {kSizeVariable, nullptr}, {nullptr, nullptr}, kSizeVariable},
     {"Open MPI",
      "OMPI_COMM_WORLD_RANK",
      {"OMPI_COMM_WORLD_SIZE", nullptr},
-     {"PMIX_NAMESPACE", nullptr}},
-    {"PMI", "PMI_RANK", {"PMI_SIZE", nullptr}, {"PMI_JOBID", "SLURM_JOB_ID"}},
-    {"torchrun", "RANK", {"WORLD_SIZE", nullptr}, {"TORCHELASTIC_RUN_ID", nullptr}},
+     {"PMIX_NAMESPACE", nullptr},
+     "OMPI_COMM_WORLD_LOCAL_SIZE"},
+    {"PMI", "PMI_RANK", {"PMI_SIZE", nullptr}, {"PMI_JOBID", "SLURM_JOB_ID"}, "MPI_LOCALNRANKS"},
+    {"torchrun",
+     "RANK",
+     {"WORLD_SIZE", nullptr},
+     {"TORCHELASTIC_RUN_ID", nullptr},
+     "LOCAL_WORLD_SIZE"},
 }};
 
 std::int64_t Number(const char* name, const char* text) {
@@ -44,6 +51,16 @@ std::int64_t Number(const char* name, const char* text) {
     Fail(ErrorCode::kInvalidArgument, "{}='{}': expected a number of ranks", name, text);
   }
   return value;
+}
+
+/// False also where the launcher does not say it.
+bool OnOneHost(const Launcher& launcher, std::int64_t size, const Environment& environment) {
+  const auto equals = [&](const char* name, std::int64_t number) {
+    const char* text = name == nullptr ? nullptr : environment(name);
+    return text != nullptr && text == std::to_string(number);
+  };
+  return equals(launcher.ranks_here, size) ||
+         (launcher.rank == kSlurm.rank && equals("SLURM_STEP_NUM_NODES", 1));
 }
 
 LauncherRank ReadLauncherRank(const Launcher& launcher, const Environment& environment) {
@@ -69,7 +86,10 @@ LauncherRank ReadLauncherRank(const Launcher& launcher, const Environment& envir
          size_name,
          size);
   }
-  LauncherRank result{static_cast<int>(rank), static_cast<int>(size), launcher.name, std::nullopt};
+  LauncherRank result{.rank = static_cast<int>(rank),
+                      .size = static_cast<int>(size),
+                      .launcher = launcher.name,
+                      .one_host = OnOneHost(launcher, size, environment)};
   for (const char* name : launcher.job) {
     const char* text = name == nullptr ? nullptr : environment(name);
     if (text != nullptr) result.job = result.job ? *result.job + "." + text : text;

@@ -11,10 +11,12 @@ namespace dbsp::runtime {
 struct LauncherRank {
   int rank = 0;
   int size = 1;
-  std::string launcher;  ///< "Open MPI", for messages
+  std::string launcher = {};  ///< "Open MPI", for messages
   /// Identifies this run among the launcher's runs; nothing when the launcher sets no such
   /// variable.
-  std::optional<std::string> job;
+  std::optional<std::string> job = {};
+  /// Whether the launcher says that all ranks are on this host.
+  bool one_host = false;
 };
 
 /// Returns a variable's value; null when it is not set.

@@ -15,6 +15,14 @@
 #include "runtime/clock.h"
 
 namespace dbsp::runtime {
+namespace {
+
+constexpr std::size_t kMostPerPump = std::size_t{1} << 20U;
+
+/// An empty line takes memory, too.
+std::size_t SizeInQueue(const std::string& line) { return line.size() + sizeof(line); }
+
+}  // namespace
 
 bool WaitForFile(int fd, WaitTo what, std::int64_t deadline_ns) {
   const std::int64_t end = SteadyNs() + deadline_ns;
@@ -30,7 +38,8 @@ bool WaitForFile(int fd, WaitTo what, std::int64_t deadline_ns) {
   }
 }
 
-LineChannel::LineChannel(FileDescriptor socket) : socket_(std::move(socket)) {
+LineChannel::LineChannel(FileDescriptor socket, std::size_t longest_line)
+    : socket_(std::move(socket)), longest_line_(longest_line) {
   const int flags = ::fcntl(socket_.get(), F_GETFL);
   if (flags < 0 || ::fcntl(socket_.get(), F_SETFL, flags | O_NONBLOCK) < 0) {
     Close(std::strerror(errno));
@@ -52,7 +61,9 @@ bool LineChannel::Send(const std::string& line, std::int64_t deadline_ns) {
     if (count >= 0) {
       sent += static_cast<std::size_t>(count);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      if (WaitForFile(socket_.get(), WaitTo::kWrite, end - SteadyNs())) continue;
+      // A peer that reads a little now and then does not extend the deadline.
+      const std::int64_t left = end - SteadyNs();
+      if (left > 0 && WaitForFile(socket_.get(), WaitTo::kWrite, left)) continue;
       // Half a line may have been sent, so that the next line could not be told apart from it.
       Close(fmt::format("read nothing for {:g} s", static_cast<double>(deadline_ns) * 1e-9));
     } else if (errno != EINTR) {
@@ -62,9 +73,26 @@ bool LineChannel::Send(const std::string& line, std::int64_t deadline_ns) {
   return true;
 }
 
+void LineChannel::Split(const char* at, const char* end) {
+  for (const char* stop = std::find(at, end, '\n'); stop != end; stop = std::find(at, end, '\n')) {
+    partial_.append(at, stop);
+    at = stop + 1;
+    if (partial_.size() > longest_line_) break;
+    waiting_ += SizeInQueue(partial_);
+    lines_.push_back(std::move(partial_));
+    partial_.clear();
+  }
+  partial_.append(at, end);
+  if (partial_.size() > longest_line_) {
+    Close(fmt::format("sent a line of more than {} bytes", longest_line_));
+    partial_ = {};
+  }
+}
+
 void LineChannel::Pump() {
   std::array<char, 65536> buffer;
-  while (problem_.empty()) {
+  for (std::size_t read = 0;
+       problem_.empty() && read < kMostPerPump && waiting_ <= longest_line_;) {
     const ssize_t count = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
@@ -72,17 +100,8 @@ void LineChannel::Pump() {
       Close(count == 0 ? "connection closed" : std::strerror(errno));
       return;
     }
-    const char* at = buffer.data();
-    const char* const end = at + count;
-    for (const char* stop = std::find(at, end, '\n'); stop != end;
-         stop = std::find(at, end, '\n')) {
-      partial_.append(at, stop);
-      lines_.push_back(std::move(partial_));
-      partial_.clear();
-      at = stop + 1;
-    }
-    partial_.append(at, end);
-    if (partial_.size() > kLongestLine) Close("sent a line of more than 16 MiB");
+    read += static_cast<std::size_t>(count);
+    Split(buffer.data(), buffer.data() + count);
   }
 }
 
@@ -90,6 +109,7 @@ std::optional<std::string> LineChannel::Take() {
   if (lines_.empty()) return std::nullopt;
   std::string line = std::move(lines_.front());
   lines_.pop_front();
+  waiting_ -= SizeInQueue(line);
   return line;
 }
 
@@ -98,9 +118,10 @@ std::optional<std::string> LineChannel::Receive(std::int64_t deadline_ns) {
   for (;;) {
     Pump();
     if (auto line = Take()) return line;
-    if (!problem_.empty() || !WaitForFile(socket_.get(), WaitTo::kRead, end - SteadyNs())) {
-      return std::nullopt;
-    }
+    if (!problem_.empty()) return std::nullopt;
+    // A peer that sends a little now and then does not extend the deadline.
+    const std::int64_t left = end - SteadyNs();
+    if (left <= 0 || !WaitForFile(socket_.get(), WaitTo::kRead, left)) return std::nullopt;
   }
 }
 

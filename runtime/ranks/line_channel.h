@@ -14,21 +14,26 @@
 
 namespace dbsp::runtime {
 
-/// The channel closes when the peer sends a longer line.
+/// Default for the longest line that a channel accepts, in bytes.
 inline constexpr std::size_t kLongestLine = std::size_t{16} << 20U;
 
 /// threads  one
 class LineChannel {
  public:
   LineChannel() = default;
-  /// Takes over a connected stream socket and makes it non-blocking.
-  explicit LineChannel(FileDescriptor socket);
+  /// Takes over a connected stream socket and makes it non-blocking. The channel closes when the
+  /// peer sends a line of more than `longest_line` bytes.
+  explicit LineChannel(FileDescriptor socket, std::size_t longest_line = kLongestLine);
+  /// Holds for the lines that are read from now on.
+  void set_longest_line(std::size_t bytes) { longest_line_ = bytes; }
 
-  /// Sends `line` and a newline. Returns false when the peer is gone or reads nothing before the
-  /// deadline.
+  /// Sends `line` and a newline. Returns false when the peer is gone or has not read all of it at
+  /// the deadline.
   [[nodiscard]] bool Send(const std::string& line, std::int64_t deadline_ns);
 
-  /// Reads all data that has arrived, without waiting.
+  /// Reads data that has arrived, without waiting. One call reads at most 1 MiB, and nothing while
+  /// lines of more than the longest one's size wait for Take(), so that a peer that never stops
+  /// sending costs neither time nor memory.
   void Pump();
   /// Removes and returns the oldest complete line that Pump() has read.
   [[nodiscard]] std::optional<std::string> Take();
@@ -42,9 +47,13 @@ class LineChannel {
   void Close(const std::string& why);
 
  private:
+  void Split(const char* at, const char* end);
+
   FileDescriptor socket_;
+  std::size_t longest_line_ = kLongestLine;
   std::string partial_;
   std::deque<std::string> lines_;
+  std::size_t waiting_ = 0;  ///< size of lines_ in bytes
   std::string problem_;
 };
 

@@ -13,10 +13,14 @@
 #include "core/error.h"
 #include "runtime/clock.h"
 #include "runtime/ranks/rank_bootstrap.h"
+#include "runtime/ranks/rank_handshake.h"
+#include "runtime/ranks/rank_zero_link.h"
 
 namespace dbsp::runtime {
 namespace {
 
+/// Rank 0 sends an order only after the answer to the one before.
+constexpr std::size_t kMostMessages = 256;
 /// A process that closed its connection ends within this time.
 constexpr std::int64_t kUntilReapedNs = 500'000'000;
 
@@ -36,7 +40,8 @@ ProcessGroup::ProcessGroup(GroupOptions options) : options_(std::move(options)) 
 ProcessGroup::~ProcessGroup() = default;
 
 std::unique_ptr<ProcessGroup> ProcessGroup::Join(GroupOptions options) {
-  if (options.size < 1 || options.rank < 0 || options.rank >= options.size) {
+  if (options.size < 1 || options.size > kMostRanks || options.rank < 0 ||
+      options.rank >= options.size) {
     Fail(ErrorCode::kInvalidArgument, "rank {} of {} ranks", options.rank, options.size);
   }
   std::unique_ptr<ProcessGroup> group(new ProcessGroup(std::move(options)));
@@ -59,7 +64,7 @@ void ProcessGroup::AcceptRanks() {
 
 void ProcessGroup::ConnectToRankZero() {
   links_.resize(1);
-  links_[0].channel = internal::ConnectToRankZero(options_, ranks_);
+  links_[0].channel = runtime::ConnectToRankZero(options_, ranks_);
 }
 
 void ProcessGroup::AssignNodes() {
@@ -72,10 +77,7 @@ void ProcessGroup::AssignNodes() {
   }
 }
 
-std::string ProcessGroup::NameOf(int rank) const {
-  const RankProcess& process = ranks_.at(rank);
-  return fmt::format("rank {} ({}, pid {})", rank, process.host, process.pid);
-}
+std::string ProcessGroup::NameOf(int rank) const { return runtime::NameOf(ranks_.at(rank)); }
 
 ProcessGroup::Link& ProcessGroup::LinkTo(int rank) {
   DBSP_CHECK(this->rank() == 0 ? rank > 0 && rank < size() : rank == 0);
@@ -93,11 +95,18 @@ void ProcessGroup::PumpLink(int rank) {
   link.channel.Pump();
   while (auto line = link.channel.Take()) {
     try {
-      Json message = ParseJson(*line, NameOf(rank));
+      const std::string name = NameOf(rank);
+      Json message = ParseJson(*line, name, kControlLimits);
       if (!message.is_object()) Fail(ErrorCode::kCorruptInput, "expected an object");
+      options_.check(JsonView(message, name));
       link.messages.push_back(std::move(message));
     } catch (const Error& error) {
       link.channel.Close(fmt::format("sent a message that dbsp cannot read: {}", error.what()));
+      break;
+    }
+    if (link.messages.size() > kMostMessages) {
+      link.channel.Close(fmt::format("sent {} messages that nothing asked for", kMostMessages));
+      break;
     }
   }
   if (!link.channel.problem().empty() && !broken_) {
@@ -135,16 +144,18 @@ Json ProcessGroup::Receive(int from, std::int64_t deadline_ns, const std::string
       return message;
     }
     if (broken_) throw Error(ErrorCode::kMeasurement, *broken_);
-    if (SteadyNs() >= end) {
-      Break(fmt::format("{} did not answer within {:g} s: {}",
-                        NameOf(from),
-                        static_cast<double>(deadline_ns) * 1e-9,
-                        what));
-      throw Error(ErrorCode::kMeasurement, *broken_);
-    }
+    if (SteadyNs() >= end) GiveUpOn(from, deadline_ns, what);
     // A short wait, so that the end of another rank and an interrupt are noticed.
     WaitFor(from, 5'000'000);
   }
+}
+
+void ProcessGroup::GiveUpOn(int from, std::int64_t waited_ns, const std::string& what) {
+  Break(fmt::format("{} did not answer within {:g} s: {}",
+                    NameOf(from),
+                    static_cast<double>(waited_ns) * 1e-9,
+                    what));
+  throw Error(ErrorCode::kMeasurement, *broken_);
 }
 
 void ProcessGroup::WaitFor(int from, std::int64_t longest_ns) {

@@ -23,8 +23,9 @@ namespace dbsp::runtime {
 class ProcessGroup {
  public:
   /// Returns when every rank has joined. Rank 0 ends the run for all ranks, with one line, when a
-  /// rank has another protocol version, build or number of ranks, or when two processes claim one
-  /// rank. It drops connections from other programs.
+  /// rank has another build or number of ranks, or when two processes claim one rank. It closes
+  /// connections of programs that do not know the token; these never end or delay the run
+  /// (docs/design/0022-rendezvous-threats.md).
   /// errors  Error{kMismatch} in those cases; Error{kUnavailable} when rank 0 cannot listen;
   ///         Error{kMeasurement} when ranks are missing at the deadline (the message names them),
   ///         when a rank ended during the wait, or when the user interrupted; EndedByRankZero on
@@ -50,6 +51,9 @@ class ProcessGroup {
   /// errors  Error{kMeasurement} if any rank has disconnected, or if `from` sends nothing before
   ///         the deadline. After a missed deadline every later Receive() fails, too
   [[nodiscard]] Json Receive(int from, std::int64_t deadline_ns, const std::string& what);
+  /// Breaks the group because `from` sent nothing for `waited_ns`.
+  /// what    as for Receive()
+  [[noreturn]] void GiveUpOn(int from, std::int64_t waited_ns, const std::string& what);
   /// Waits until data from `from` arrives, its connection closes, or `longest_ns` have passed.
   void WaitFor(int from, std::int64_t longest_ns);
   /// Messages of `from` that Pump() has read and Receive() has not returned.

@@ -2,58 +2,32 @@
 #include "runtime/ranks/rank_bootstrap.h"
 
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <thread>
 
 #include "core/error.h"
 #include "core/json.h"
 #include "runtime/clock.h"
-#include "runtime/host.h"
+#include "runtime/ranks/proof.h"
+#include "runtime/ranks/rank_handshake.h"
 
 namespace dbsp::runtime {
 namespace {
 
 constexpr auto kPollInterval = std::chrono::milliseconds(5);
-/// Deadline for a connection to one address of rank 0, and for one answer.
-constexpr std::int64_t kConnectNs = 5'000'000'000;
-/// Deadline for the handshake of a new connection.
-constexpr std::int64_t kHandshakeNs = 10'000'000'000;
+/// Deadline for a rank to read a short message.
+constexpr std::int64_t kSendNs = 5'000'000'000;
+/// Longest line that a rank which has joined may send.
+constexpr std::size_t kLongestReport = std::size_t{1} << 20U;
 
 double Seconds(std::int64_t ns) { return static_cast<double>(ns) * 1e-9; }
-
-std::string NameOf(const RankProcess& process) {
-  return fmt::format("rank {} ({}, pid {})", process.rank, process.host, process.pid);
-}
-
-Json ToJson(const RankProcess& process) {
-  return {{"rank", process.rank},
-          {"host", process.host},
-          {"host_id", process.host_id},
-          {"pid", process.pid}};
-}
-
-RankProcess FromJson(const JsonView& view) {
-  RankProcess process;
-  process.rank = static_cast<int>(view["rank"].Int(0, 65535));
-  process.host = view["host"].String();
-  process.host_id = view["host_id"].String();
-  process.pid = static_cast<int>(view["pid"].Int());
-  return process;
-}
-
-RankProcess ThisProcess(const GroupOptions& options) {
-  return {.rank = options.rank, .host = HostName(), .host_id = HostId(), .pid = ::getpid()};
-}
 
 }  // namespace
 
 RankBootstrap::RankBootstrap(GroupOptions& options)
     : options_(options),
-      token_(options.token),
       ranks_(static_cast<std::size_t>(options.size)),
       joined_(static_cast<std::size_t>(options.size)),
       channels_(static_cast<std::size_t>(options.size)) {
@@ -61,135 +35,127 @@ RankBootstrap::RankBootstrap(GroupOptions& options)
   joined_[0] = true;
 }
 
-RankBootstrap::~RankBootstrap() {
-  std::error_code ignored;
-  if (written_) std::filesystem::remove(*written_, ignored);
-}
-
 void RankBootstrap::Open() {
-  if (options_.listener) {
-    listener_ = std::move(options_.listener);
-    return;
-  }
   const Rendezvous& rendezvous = options_.rendezvous;
-  listener_ = Listen(ListenOn::kEveryInterface, rendezvous.path ? 0 : rendezvous.port);
-  if (!rendezvous.path) return;
-  token_ = MakeToken();
-  WriteRankZero(*rendezvous.path, {AddressesOfThisHost(), PortOf(listener_), token_});
-  written_ = rendezvous.path;
+  std::string token = options_.token;
+  Listener listener = std::move(options_.listener);
+  if (!listener && !rendezvous.path) {
+    listener = Listener::Open(rendezvous.host, rendezvous.port, options_.one_host);
+  } else if (!listener) {
+    // The file names the one address on which rank 0 listens.
+    const std::string loopback = "127.0.0.1";
+    const std::string address = options_.one_host ? loopback : NetworkAddress().value_or(loopback);
+    listener = Listener::Open(address, 0, options_.one_host);
+    const std::string drawn = RandomHex();
+    file_.emplace(*rendezvous.path, RankZero{listener.addresses(), listener.port(), drawn});
+    token = FileToken(drawn, token);
+  }
+  DBSP_CHECK(!token.empty());
+  options_.listening(listener.Describe());
+  pending_.emplace(std::move(listener), std::move(token), options_.size);
 }
 
 void RankBootstrap::Run() {
   Open();
   const std::int64_t end = SteadyNs() + options_.deadline_ns;
   while (std::find(joined_.begin(), joined_.end(), false) != joined_.end()) {
-    AcceptConnections();
-    ReadHandshakes();
+    for (PendingRanks::Proven& proven : pending_->Advance()) Admit(proven);
     CheckJoinedRanks();
     if (options_.interrupted()) GiveUp("interrupted before all ranks had joined");
-    if (SteadyNs() >= end) {
-      std::vector<int> missing;
-      for (int r = 0; r < options_.size; ++r) {
-        if (!joined_[r]) missing.push_back(r);
-      }
-      GiveUp(fmt::format("{} of {} ranks joined within {:g} s; missing: {}; rendezvous {}",
-                         options_.size - static_cast<int>(missing.size()),
-                         options_.size,
-                         Seconds(options_.deadline_ns),
-                         fmt::join(missing, ", "),
-                         Describe(options_.rendezvous)));
-    }
+    if (SteadyNs() >= end) GiveUp(Missing());
     std::this_thread::sleep_for(kPollInterval);
   }
   SendRoster();
 }
 
-void RankBootstrap::AcceptConnections() {
-  while (auto socket = Accept(listener_)) {
-    pending_.push_back({LineChannel(std::move(*socket)), SteadyNs() + kHandshakeNs});
+std::string RankBootstrap::Missing() const {
+  std::vector<int> missing;
+  for (int r = 0; r < options_.size; ++r) {
+    if (!joined_[r]) missing.push_back(r);
   }
+  std::string text = fmt::format("{} of {} ranks joined within {:g} s; missing: {}; rendezvous {}",
+                                 options_.size - static_cast<int>(missing.size()),
+                                 options_.size,
+                                 Seconds(options_.deadline_ns),
+                                 fmt::join(missing, ", "),
+                                 Describe(options_.rendezvous));
+  if (pending_->dropped() > 0) {
+    text += fmt::format(
+        "; connections that did not prove this run's token: {} (other programs, or ranks with "
+        "another token or another version of dbsp)",
+        pending_->dropped());
+  }
+  if (pending_->lacked_descriptors()) text += "; rank 0 may open no more files (ulimit -n)";
+  return text;
 }
 
-void RankBootstrap::ReadHandshakes() {
-  for (std::size_t i = 0; i < pending_.size();) {
-    PendingConnection& connection = pending_[i];
-    connection.channel.Pump();
-    const auto line = connection.channel.Take();
-    if (line) Admit(connection.channel, *line);
-    if (line || !connection.channel.problem().empty() || SteadyNs() > connection.until_ns) {
-      pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
-    } else {
-      ++i;
-    }
-  }
-}
-
-void RankBootstrap::Admit(LineChannel& channel, const std::string& line) {
-  std::string protocol;
-  std::string build;
-  std::string token;
-  std::int64_t size = 0;
+void RankBootstrap::Admit(PendingRanks::Proven& proven) {
   RankProcess process;
+  std::int64_t size = 0;
+  std::string build;
   try {
-    const std::string origin = "a rank";
-    const Json json = ParseJson(line, origin);
-    const JsonView handshake(json, origin);
-    protocol = handshake["protocol"].String();
-    if (!protocol.starts_with("dbsp.ranks/")) return;
-    process = FromJson(handshake);
-    token = handshake["token"].String();
-    build = handshake["build"].String();
-    size = handshake["size"].Int();
-  } catch (const Error&) {
-    return;  // another program, such as a port scanner or a health check
+    const std::string origin = "its facts";
+    const Json json = ParseJson(proven.facts, origin, {.max_bytes = kLongestFacts, .max_depth = 4});
+    const JsonView facts(json, origin);
+    process = RankProcessFrom(facts);
+    size = facts["size"].Int(1, kMostRanks);
+    build = facts["build"].String();
+  } catch (const Error& error) {
+    RefuseAll(
+        proven.channel,
+        fmt::format(
+            "a rank at {} sent a message that dbsp cannot read: {}", proven.address, error.what()));
   }
-  if (token != token_) {
-    (void)channel.Send(DumpJson({{"another_run", true}}), kConnectNs);
-    return;
-  }
+  CheckFacts(proven, process, size, build);
+  if (!proven.channel.Send(DumpJson({{"joined", true}}), kSendNs)) return;
+  const auto rank = static_cast<std::size_t>(process.rank);
+  ranks_[rank] = process;
+  joined_[rank] = true;
+  channels_[rank] = std::move(proven.channel);
+  channels_[rank].set_longest_line(kLongestReport);
+}
+
+void RankBootstrap::CheckFacts(PendingRanks::Proven& proven,
+                               const RankProcess& process,
+                               std::int64_t size,
+                               const std::string& build) {
   const std::string name = NameOf(process);
-  if (protocol != kRanksProtocol || build != options_.build) {
-    RefuseAll(channel,
-              fmt::format(
-                  "{} is {} ({}), but rank 0 on {} is {} ({}): start the same build on every rank",
-                  name,
-                  build,
-                  protocol,
-                  ranks_[0].host,
-                  options_.build,
-                  kRanksProtocol));
+  if (build != options_.build) {
+    RefuseAll(proven.channel,
+              fmt::format("{} is {}, but rank 0 on {} is {}: start the same build on every rank",
+                          name,
+                          build,
+                          ranks_[0].host,
+                          options_.build));
   }
   if (size != options_.size) {
     RefuseAll(
-        channel,
+        proven.channel,
         fmt::format("{} was started for {} ranks, but rank 0 for {}: start all ranks with one "
                     "command, or with the same number of ranks",
                     name,
                     size,
                     options_.size));
   }
-  const auto rank = static_cast<std::size_t>(process.rank);
-  if (process.rank >= options_.size || joined_[rank]) {
-    RefuseAll(channel,
-              process.rank >= options_.size
-                  ? fmt::format("{} is not one of {} ranks", name, options_.size)
-                  : fmt::format(
-                        "{} and {}: two processes have the same rank", NameOf(ranks_[rank]), name));
+  if (process.rank >= options_.size) {
+    RefuseAll(proven.channel, fmt::format("{} is not one of {} ranks", name, options_.size));
   }
-  if (!channel.Send(DumpJson({{"joined", true}}), kConnectNs)) return;
-  ranks_[rank] = process;
-  joined_[rank] = true;
-  channels_[rank] = std::move(channel);
+  const auto rank = static_cast<std::size_t>(process.rank);
+  if (joined_[rank]) {
+    RefuseAll(
+        proven.channel,
+        fmt::format("{} and {}: two processes have the same rank", NameOf(ranks_[rank]), name));
+  }
 }
 
 void RankBootstrap::SendRefusal(const std::string& why) {
   for (int r = 1; r < options_.size; ++r) {
-    if (joined_[r]) (void)channels_[r].Send(DumpJson({{"refused", why}}), kConnectNs);
+    if (joined_[r]) (void)channels_[r].Send(DumpJson({{"refused", why}}), kSendNs);
   }
 }
 
 void RankBootstrap::RefuseAll(LineChannel& channel, const std::string& why) {
-  (void)channel.Send(DumpJson({{"refused", why}}), kConnectNs);
+  (void)channel.Send(DumpJson({{"refused", why}}), kSendNs);
   SendRefusal(why);
   throw Error(ErrorCode::kMismatch, why);
 }
@@ -224,100 +190,4 @@ void RankBootstrap::SendRoster() {
   }
 }
 
-namespace internal {
-namespace {
-
-Json Handshake(const GroupOptions& options, const std::string& token) {
-  Json handshake = ToJson(ThisProcess(options));
-  handshake["protocol"] = kRanksProtocol;
-  handshake["size"] = options.size;
-  handshake["build"] = options.build;
-  handshake["token"] = token;
-  return handshake;
-}
-
-/// Tries one address. Returns nothing, and the reason in `problem`, when it is not rank 0 of this
-/// run.
-std::optional<LineChannel> TryAddress(const GroupOptions& options,
-                                      const std::string& host,
-                                      const RankZero& zero,
-                                      std::string& problem) {
-  auto socket = Connect(host, zero.port, kConnectNs, problem);
-  if (!socket) return std::nullopt;
-  LineChannel channel(std::move(*socket));
-  const auto answer = channel.Send(DumpJson(Handshake(options, zero.token)), kConnectNs)
-                          ? channel.Receive(kConnectNs)
-                          : std::nullopt;
-  if (!answer) {
-    problem = channel.problem().empty() ? "no answer" : channel.problem();
-    return std::nullopt;
-  }
-  const Json json = Json::parse(*answer, nullptr, false);
-  if (json.is_object() && json.contains("refused") && json["refused"].is_string()) {
-    throw EndedByRankZero(ErrorCode::kMismatch, json["refused"].get<std::string>());
-  }
-  if (json.is_object() && json.contains("joined")) return channel;
-  problem = json.is_object() && json.contains("another_run") ? "a rank of another run answers there"
-                                                             : "another program answers there";
-  return std::nullopt;
-}
-
-std::optional<LineChannel> TryAll(const GroupOptions& options, std::string& problem) {
-  RankZero zero{{options.rendezvous.host}, options.rendezvous.port, options.token};
-  if (options.rendezvous.path) {
-    const auto found = ReadRankZero(*options.rendezvous.path);
-    problem = "rank 0 has not written the file; is its folder visible to all ranks?";
-    if (!found) return std::nullopt;
-    zero = *found;
-  }
-  for (const std::string& host : zero.hosts) {
-    std::string reason;
-    if (auto channel = TryAddress(options, host, zero, reason)) return channel;
-    problem = fmt::format("{} port {}: {}", host, zero.port, reason);
-  }
-  return std::nullopt;
-}
-
-}  // namespace
-
-LineChannel ConnectToRankZero(const GroupOptions& options, std::vector<RankProcess>& ranks) {
-  const std::int64_t end = SteadyNs() + options.deadline_ns;
-  std::string problem;
-  std::optional<LineChannel> channel;
-  while (!(channel = TryAll(options, problem))) {
-    if (options.interrupted()) Fail(ErrorCode::kMeasurement, "interrupted before rank 0 was found");
-    if (SteadyNs() >= end) {
-      Fail(ErrorCode::kMeasurement,
-           "rank {}: rank 0 was not found within {:g} s; rendezvous {}: {}",
-           options.rank,
-           Seconds(options.deadline_ns),
-           Describe(options.rendezvous),
-           problem);
-    }
-    std::this_thread::sleep_for(20 * kPollInterval);
-  }
-  // At its own deadline rank 0 reports which ranks are missing, so this rank waits a little longer.
-  const std::int64_t until = SteadyNs() + options.deadline_ns + kConnectNs;
-  std::optional<std::string> line;
-  while (!(line = channel->Receive(100'000'000)) && channel->problem().empty() &&
-         SteadyNs() < until && !options.interrupted()) {
-  }
-  if (!line) {
-    Fail(ErrorCode::kMeasurement,
-         "rank {}: rank 0 ended before all ranks had joined: {}",
-         options.rank,
-         channel->problem().empty() ? "it sent nothing" : channel->problem());
-  }
-  const std::string origin = "rank 0";
-  const Json json = ParseJson(*line, origin);
-  const JsonView view(json, origin);
-  if (view.Has("refused")) {
-    throw EndedByRankZero(ErrorCode::kMeasurement, view["refused"].String());
-  }
-  for (const JsonView& process : view["ranks"].Items()) ranks.push_back(FromJson(process));
-  if (ranks.size() != static_cast<std::size_t>(options.size)) view["ranks"].Wrong("every rank");
-  return std::move(*channel);
-}
-
-}  // namespace internal
 }  // namespace dbsp::runtime

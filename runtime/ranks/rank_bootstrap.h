@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connects the ranks of a process group. Internal to runtime/.
-//
-// A rank sends {"protocol", "rank", "size", "host", "host_id", "pid", "build", "token"}. Rank 0
-// answers {"joined": true} at once, then {"ranks": [...]} when all ranks have joined, or
-// {"refused": why}. A rank with another token gets {"another_run": true}.
+// Rank 0's side of the bootstrap: it listens until every rank has joined. Internal to runtime/.
+// rank_handshake.h has the messages.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +11,13 @@
 
 #include "runtime/ranks/group_options.h"
 #include "runtime/ranks/line_channel.h"
+#include "runtime/ranks/pending_ranks.h"
 
 namespace dbsp::runtime {
 
-/// Rank 0's side.
 class RankBootstrap {
  public:
   explicit RankBootstrap(GroupOptions& options);
-  ~RankBootstrap();
   RankBootstrap(const RankBootstrap&) = delete;
   RankBootstrap& operator=(const RankBootstrap&) = delete;
 
@@ -31,17 +27,15 @@ class RankBootstrap {
   [[nodiscard]] LineChannel TakeChannel(int rank) { return std::move(channels_[rank]); }
 
  private:
-  /// A connection whose handshake has not been read.
-  struct PendingConnection {
-    LineChannel channel;
-    std::int64_t until_ns;
-  };
   void Open();
-  void AcceptConnections();
-  void ReadHandshakes();
-  /// Makes the sender of the handshake `line` a rank, or drops it when it is no rank of this run.
-  void Admit(LineChannel& channel, const std::string& line);
+  /// Makes the sender a rank. It knows the token, so a wrong fact ends the run.
+  void Admit(PendingRanks::Proven& proven);
+  void CheckFacts(PendingRanks::Proven& proven,
+                  const RankProcess& process,
+                  std::int64_t size,
+                  const std::string& build);
   void CheckJoinedRanks();
+  [[nodiscard]] std::string Missing() const;
   void SendRoster();
   /// Sends the refusal to every rank that has joined.
   void SendRefusal(const std::string& why);
@@ -49,21 +43,11 @@ class RankBootstrap {
   [[noreturn]] void GiveUp(const std::string& why);
 
   GroupOptions& options_;
-  FileDescriptor listener_;
-  std::optional<std::string> written_;  ///< path of the rendezvous file, removed at the end
-  std::string token_;
+  std::optional<PendingRanks> pending_;
+  std::optional<RendezvousFile> file_;
   std::vector<RankProcess> ranks_;
   std::vector<bool> joined_;
   std::vector<LineChannel> channels_;
-  std::vector<PendingConnection> pending_;
 };
-
-namespace internal {
-/// The other ranks' side.
-/// ranks    receives every rank's process
-/// returns  the connection to rank 0
-[[nodiscard]] LineChannel ConnectToRankZero(const GroupOptions& options,
-                                            std::vector<RankProcess>& ranks);
-}  // namespace internal
 
 }  // namespace dbsp::runtime

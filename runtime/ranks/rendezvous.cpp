@@ -3,84 +3,75 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <memory>
-#include <random>
 
 #include "core/error.h"
-#include "core/file.h"
 #include "core/json.h"
-#include "runtime/host.h"
-#include "runtime/ranks/line_channel.h"
+#include "runtime/file_descriptor.h"
 
 namespace dbsp::runtime {
 namespace {
 
-constexpr int kBacklog = 1024;
+constexpr std::size_t kLongestFile = 65536;
 
-/// Sends small messages at once, and detects a host that vanished within half a minute.
-void SetOptions(int socket) {
-  const auto set = [socket](int level, int name, int value) {
-    (void)::setsockopt(socket, level, name, &value, sizeof(value));
-  };
-  set(IPPROTO_TCP, TCP_NODELAY, 1);
-  set(SOL_SOCKET, SO_KEEPALIVE, 1);
-  set(IPPROTO_TCP, TCP_KEEPIDLE, 10);
-  set(IPPROTO_TCP, TCP_KEEPINTVL, 5);
-  set(IPPROTO_TCP, TCP_KEEPCNT, 4);
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 30'000);
+[[noreturn]] void FailToWrite(const std::string& path) {
+  Fail(ErrorCode::kIo, "{}: cannot write the rendezvous file: {}", path, std::strerror(errno));
 }
 
-std::optional<std::string> NumericAddress(const sockaddr* address, unsigned flags) {
-  if (address == nullptr || (flags & IFF_UP) == 0) return std::nullopt;
-  const bool v4 = address->sa_family == AF_INET;
-  if (!v4 && address->sa_family != AF_INET6) return std::nullopt;
-  std::array<char, NI_MAXHOST> text{};
-  const socklen_t size = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-  if (::getnameinfo(address, size, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) != 0) {
-    return std::nullopt;
-  }
-  return std::string(text.data());
+std::string FolderOf(const std::string& path) {
+  return std::filesystem::absolute(path).parent_path().string();
 }
 
-std::optional<FileDescriptor> ConnectTo(const addrinfo& to,
-                                        std::int64_t deadline_ns,
-                                        std::string& problem) {
-  FileDescriptor socket(
-      ::socket(to.ai_family, to.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, to.ai_protocol));
-  if (!socket) {
-    problem = std::strerror(errno);
-    return std::nullopt;
-  }
-  if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) != 0) {
-    int error = errno;
-    if (error == EINPROGRESS) {
-      error = ETIMEDOUT;
-      if (WaitForFile(socket.get(), WaitTo::kWrite, deadline_ns)) {
-        socklen_t size = sizeof(error);
-        (void)::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-      }
+void WriteAndSync(int file, const std::string& text, const std::string& path) {
+  for (std::size_t done = 0; done < text.size();) {
+    const ssize_t count = ::write(file, text.data() + done, text.size() - done);
+    if (count >= 0) {
+      done += static_cast<std::size_t>(count);
+    } else if (errno != EINTR) {
+      FailToWrite(path);
     }
-    if (error != 0) {
-      problem = std::strerror(error);
+  }
+  if (::fsync(file) != 0) FailToWrite(path);
+}
+
+/// Why the file may be another user's; "" when only this user can have written it and can read it.
+std::string WhyNotTrusted(const struct stat& file, const struct stat& folder) {
+  if (!S_ISREG(file.st_mode)) return "not a regular file";
+  if ((file.st_mode & 077) != 0) {
+    return fmt::format("other users have rights to it (mode {:04o}, expected 0600)",
+                       file.st_mode & 07777);
+  }
+  // Some network file systems show one owner for all users, so a private folder is enough.
+  const bool own = file.st_uid == ::geteuid() || file.st_uid == 0;
+  const bool own_folder = (folder.st_mode & 022) == 0 && folder.st_uid == file.st_uid;
+  if (own || own_folder) return "";
+  return fmt::format("it belongs to user {}, and others can write its folder", file.st_uid);
+}
+
+/// At most kLongestFile bytes; nothing when reading fails or the file is longer.
+std::optional<std::string> ReadShort(int file) {
+  std::string text(kLongestFile + 1, '\0');
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t count = ::read(file, text.data() + done, text.size() - done);
+    if (count == 0) break;
+    if (count > 0) {
+      done += static_cast<std::size_t>(count);
+    } else if (errno != EINTR) {
       return std::nullopt;
     }
   }
-  SetOptions(socket.get());
-  return socket;
+  if (done > kLongestFile) return std::nullopt;
+  text.resize(done);
+  return text;
 }
 
 }  // namespace
@@ -94,9 +85,8 @@ Rendezvous ParseRendezvous(const std::string& text) {
   const std::size_t colon = text.rfind(':');
   if (colon != std::string::npos && colon > 0) {
     rendezvous.host = text.substr(0, colon);
-    if (rendezvous.host.starts_with('[') && rendezvous.host.ends_with(']')) {
-      rendezvous.host = rendezvous.host.substr(1, rendezvous.host.size() - 2);
-    }
+    const bool brackets = rendezvous.host.starts_with('[') && rendezvous.host.ends_with(']');
+    if (brackets) rendezvous.host = rendezvous.host.substr(1, rendezvous.host.size() - 2);
     const char* end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, rendezvous.port);
     if (error == std::errc() && stop == end && rendezvous.port > 0 && rendezvous.port < 65536 &&
@@ -110,123 +100,63 @@ Rendezvous ParseRendezvous(const std::string& text) {
 }
 
 std::string Describe(const Rendezvous& rendezvous) {
-  return rendezvous.path ? "file " + *rendezvous.path
-                         : fmt::format("{}:{}", rendezvous.host, rendezvous.port);
+  if (rendezvous.path) return "file " + *rendezvous.path;
+  // An IPv6 address has colons of its own.
+  return rendezvous.host.find(':') == std::string::npos
+             ? fmt::format("{}:{}", rendezvous.host, rendezvous.port)
+             : fmt::format("[{}]:{}", rendezvous.host, rendezvous.port);
 }
 
-FileDescriptor Listen(ListenOn where, int port) {
-  // An IPv6 socket that also accepts IPv4, or an IPv4 socket on a machine without IPv6.
-  for (const int family : {AF_INET6, AF_INET}) {
-    FileDescriptor socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket) continue;
-    const bool local = where == ListenOn::kThisHost;
-    if (local && family == AF_INET6) continue;  // the ranks are given 127.0.0.1
-    sockaddr_storage any{};
-    socklen_t size = sizeof(sockaddr_in);
-    if (family == AF_INET6) {
-      auto& v6 = reinterpret_cast<sockaddr_in6&>(any);
-      v6.sin6_family = AF_INET6;
-      v6.sin6_addr = in6addr_any;
-      v6.sin6_port = htons(static_cast<std::uint16_t>(port));
-      size = sizeof(sockaddr_in6);
-      const int both = 0;
-      (void)::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &both, sizeof(both));
-    } else {
-      auto& v4 = reinterpret_cast<sockaddr_in&>(any);
-      v4.sin_family = AF_INET;
-      v4.sin_addr.s_addr = htonl(local ? INADDR_LOOPBACK : INADDR_ANY);
-      v4.sin_port = htons(static_cast<std::uint16_t>(port));
-    }
-    // Allows a port that an earlier run left in TIME_WAIT, but not one with a listener.
-    const int reuse = 1;
-    (void)::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
-    if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&any), size) == 0 &&
-        ::listen(socket.get(), kBacklog) == 0) {
-      return socket;
-    }
-    if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL) break;
-  }
-  Fail(ErrorCode::kUnavailable,
-       "rank 0 cannot listen on port {}: {}; give another port, or --rendezvous file:PATH",
-       port,
-       std::strerror(errno));
-}
-
-int PortOf(const FileDescriptor& listener) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
-                                             : reinterpret_cast<sockaddr_in&>(address).sin_port);
-}
-
-std::optional<FileDescriptor> Accept(const FileDescriptor& listener) {
-  FileDescriptor socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket) return std::nullopt;
-  SetOptions(socket.get());
-  return socket;
-}
-
-std::optional<FileDescriptor> Connect(const std::string& host,
-                                      int port,
-                                      std::int64_t deadline_ns,
-                                      std::string& problem) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (error != 0) {
-    problem = ::gai_strerror(error);
-    return std::nullopt;
-  }
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
-  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
-    if (auto socket = ConnectTo(*at, deadline_ns, problem)) return socket;
-  }
-  return std::nullopt;
-}
-
-std::vector<std::string> AddressesOfThisHost() {
-  std::vector<std::string> addresses{HostName()};
-  ifaddrs* found = nullptr;
-  if (::getifaddrs(&found) == 0) {
-    const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(found, &::freeifaddrs);
-    for (const ifaddrs* at = found; at != nullptr; at = at->ifa_next) {
-      if ((at->ifa_flags & IFF_LOOPBACK) != 0) continue;
-      if (const auto text = NumericAddress(at->ifa_addr, at->ifa_flags)) addresses.push_back(*text);
-    }
-  }
-  addresses.emplace_back("127.0.0.1");
-  return addresses;
-}
-
-std::string MakeToken() {
-  std::random_device random;  // on Linux the kernel's generator
-  return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
-}
-
-void WriteRankZero(const std::string& path, const RankZero& zero) {
-  const Json text{{"schema", "dbsp.rendezvous/1"},
-                  {"hosts", zero.hosts},
-                  {"port", zero.port},
-                  {"token", zero.token}};
-  const mode_t before = ::umask(077);
+RendezvousFile::RendezvousFile(std::string path, const RankZero& zero) : path_(std::move(path)) {
+  const Json document{{"schema", "dbsp.rendezvous/1"},
+                      {"hosts", zero.hosts},
+                      {"port", zero.port},
+                      {"token", zero.token}};
+  // A new file with an unpredictable name and mode 0600; rename replaces what is at `path`, and
+  // follows no link.
+  std::string temporary = path_ + ".tmpXXXXXX";
+  const FileDescriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
+  if (!file) FailToWrite(path_);
   try {
-    WriteFileAtomically(path, DumpJson(text) + "\n");
+    WriteAndSync(file.get(), DumpJson(document) + "\n", path_);
+    struct stat facts {};
+    if (::fstat(file.get(), &facts) != 0) FailToWrite(path_);
+    device_ = facts.st_dev;
+    inode_ = facts.st_ino;
+    if (::rename(temporary.c_str(), path_.c_str()) != 0) FailToWrite(path_);
   } catch (...) {
-    ::umask(before);
+    (void)::unlink(temporary.c_str());
     throw;
   }
-  ::umask(before);
+  const FileDescriptor folder(::open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder) (void)::fsync(folder.get());
 }
 
-std::optional<RankZero> ReadRankZero(const std::string& path) {
+RendezvousFile::~RendezvousFile() {
+  struct stat facts {};
+  if (::lstat(path_.c_str(), &facts) == 0 && facts.st_dev == device_ && facts.st_ino == inode_) {
+    (void)::unlink(path_.c_str());
+  }
+}
+
+std::optional<RankZero> ReadRankZero(const std::string& path, std::string& problem) {
   // Opening the folder makes an NFS client ask the server again. Otherwise it may report for up to
   // a minute that the file is absent (nfs(5), acdirmax).
-  const std::string folder = std::filesystem::absolute(path).parent_path().string();
-  const FileDescriptor fresh(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const FileDescriptor folder(::open(FolderOf(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat facts {};
+  struct stat folder_facts {};
+  if (!folder || !file || ::fstat(folder.get(), &folder_facts) != 0 ||
+      ::fstat(file.get(), &facts) != 0) {
+    problem = "rank 0 has not written the file; is its folder visible to all ranks?";
+    return std::nullopt;
+  }
+  problem = WhyNotTrusted(facts, folder_facts);
+  if (!problem.empty()) return std::nullopt;
   try {
-    const Json json = ParseJson(ReadFile(path), path);
+    const auto text = ReadShort(file.get());
+    if (!text) Fail(ErrorCode::kCorruptInput, "{}: expected at most {} bytes", path, kLongestFile);
+    const Json json = ParseJson(*text, path, {.max_bytes = kLongestFile, .max_depth = 4});
     const JsonView view(json, path);
     view.RequireSchema("dbsp.rendezvous/1");
     RankZero zero;
@@ -234,7 +164,8 @@ std::optional<RankZero> ReadRankZero(const std::string& path) {
     zero.port = static_cast<int>(view["port"].Int(1, 65535));
     zero.token = view["token"].String();
     return zero;
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    problem = error.what();
     return std::nullopt;
   }
 }

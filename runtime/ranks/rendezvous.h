@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // How rank processes find rank 0: an address given to all ranks, or a file into which rank 0 writes
-// its address.
+// its address and a token.
 #pragma once
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "runtime/file_descriptor.h"
 
 namespace dbsp::runtime {
 
@@ -29,31 +29,25 @@ struct Rendezvous {
 [[nodiscard]] Rendezvous ParseRendezvous(const std::string& text);
 [[nodiscard]] std::string Describe(const Rendezvous& rendezvous);
 
-/// Opens a listener on `port` (0: any free port), on every interface or on the loopback interface
-/// only.
-/// errors  Error{kUnavailable} when the port is in use or not permitted
-enum class ListenOn : std::uint8_t { kEveryInterface, kThisHost };
-[[nodiscard]] FileDescriptor Listen(ListenOn where, int port);
-[[nodiscard]] int PortOf(const FileDescriptor& listener);
-/// The next new connection; nothing when there is none.
-[[nodiscard]] std::optional<FileDescriptor> Accept(const FileDescriptor& listener);
+/// Rank 0's rendezvous file. It appears in one step, and only its owner can read it.
+/// owns  the file: removed at the end, unless another run has replaced it
+class RendezvousFile {
+ public:
+  /// errors  Error{kIo} when the folder cannot be written
+  RendezvousFile(std::string path, const RankZero& zero);
+  ~RendezvousFile();
+  RendezvousFile(const RendezvousFile&) = delete;
+  RendezvousFile& operator=(const RendezvousFile&) = delete;
 
-/// A connection; nothing when the host is unknown or nothing listens there, with the reason in
-/// `problem`.
-[[nodiscard]] std::optional<FileDescriptor> Connect(const std::string& host,
-                                                    int port,
-                                                    std::int64_t deadline_ns,
-                                                    std::string& problem);
+ private:
+  std::string path_;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
 
-/// This host's name, its addresses, and the loopback address last.
-[[nodiscard]] std::vector<std::string> AddressesOfThisHost();
-/// 128 random bits in hexadecimal.
-[[nodiscard]] std::string MakeToken();
-
-/// Writes the file in one step, readable by its owner only.
-/// errors  Error{kIo} when the folder cannot be written
-void WriteRankZero(const std::string& path, const RankZero& zero);
-/// Nothing when the file is absent or incomplete.
-[[nodiscard]] std::optional<RankZero> ReadRankZero(const std::string& path);
+/// What rank 0 wrote. Returns nothing, and the reason in `problem`, when the file is absent,
+/// incomplete, or may have been written or read by another user: others have rights to it, or it
+/// has another owner and lies in a folder that others can write.
+[[nodiscard]] std::optional<RankZero> ReadRankZero(const std::string& path, std::string& problem);
 
 }  // namespace dbsp::runtime

@@ -108,6 +108,14 @@ TEST(TuneKernelsToolTest, CtrlCEndsTheWorkerToo) {
   }
 }
 
+TEST(TuneKernelsToolTest, AVariableThatNamesNoSocketMakesNoWorker) {
+  for (const char* value : {"0", "1", "99999", "-1", "none", ""}) {
+    BackgroundProcess tool({kTool, "--version"}, {{"DBSP_TRIAL_WORKER", value}});
+    EXPECT_EQ(tool.Code(), 0) << value;
+    EXPECT_THAT(tool.Out(), HasSubstr("dbsp-profile")) << value;
+  }
+}
+
 TEST(TuneKernelsToolTest, SuitesWithoutAttentionAreRefused) {
   BackgroundProcess exchanges(Command("p.db", {"--suite", "collectives"}));
   EXPECT_EQ(exchanges.Code(), 2);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <memory>
@@ -14,7 +15,7 @@
 #include "core/json.h"
 #include "core/workload.h"
 #include "db/database.h"
-#include "runtime/ranks/rendezvous.h"
+#include "runtime/ranks/listener.h"
 #include "test_paths.h"
 #include "tests/profiler/small_workload.h"
 #include "tests/runtime/background_process.h"
@@ -406,9 +407,76 @@ TEST(LaunchedRanksTest, AMissingRankIsNamedAtTheDeadline) {
   EXPECT_FALSE(std::filesystem::exists(folder / "rendezvous"));
 }
 
+/// A port that was free a moment ago.
+std::string FreePort() {
+  return std::to_string(runtime::Listener::Open("127.0.0.1", 0, true).port());
+}
+
+TEST(LaunchedRanksTest, RanksJoinThroughAnAddressWhileStrangersFloodIt) {
+  const std::string port = FreePort();
+  const std::string flags = "--check -b 4K -e 4K --rendezvous 127.0.0.1:" + port;
+  const auto zero = StartRank(0, 3, flags);
+  std::vector<runtime::FileDescriptor> silent;
+  std::string problem;
+  const auto attack = [&](const std::string& text) {
+    auto socket = runtime::Connect("127.0.0.1", std::stoi(port), 5'000'000'000, problem);
+    if (!socket) return false;
+    (void)!::send(socket->get(), text.data(), text.size(), MSG_NOSIGNAL);
+    silent.push_back(std::move(*socket));
+    return true;
+  };
+  ASSERT_TRUE(Eventually([&] { return attack(""); })) << zero->Err();
+  for (int i = 0; i < 50; ++i) {
+    for (const std::string& text : {std::string(100'000, '['),
+                                    std::string("{\"protocol\":1e400}\n"),
+                                    std::string("{\"rank\":1,\"token\":\"\"}\n"),
+                                    std::string("dbsp")}) {
+      EXPECT_TRUE(attack(text));
+    }
+  }
+  const auto one = StartRank(1, 3, flags);
+  const auto two = StartRank(2, 3, flags);
+  EXPECT_EQ(zero->Code(), 0) << zero->Err();
+  EXPECT_EQ(one->Code(), 0) << one->Err();
+  EXPECT_EQ(two->Code(), 0) << two->Err();
+  EXPECT_THAT(zero->Err(), HasSubstr("rank 0 listens on 127.0.0.1, port " + port));
+  EXPECT_THAT(zero->Err(), HasSubstr("Open MPI shares no secret with its ranks"));
+  for (const runtime::FileDescriptor& socket : silent) {
+    char byte = 0;
+    EXPECT_LE(::recv(socket.get(), &byte, 1, 0), 0) << "a stranger received a byte";
+  }
+}
+
+TEST(LaunchedRanksTest, ARankWithAnotherTokenDoesNotJoinAndNoTokenIsPrinted) {
+  const std::string flags =
+      "--check --deadline 2s -b 4K -e 4K --rendezvous 127.0.0.1:" + FreePort();
+  const auto start = [&](int rank, const std::string& token) {
+    return Start(flags,
+                 {{"OMPI_COMM_WORLD_RANK", std::to_string(rank)},
+                  {"OMPI_COMM_WORLD_SIZE", "2"},
+                  {"DBSP_RENDEZVOUS_TOKEN", token}});
+  };
+  const std::string first = "the first random token";
+  const std::string second = "the second random token";
+  const auto zero = start(0, first);
+  const auto one = start(1, second);
+  EXPECT_EQ(zero->Code(), 1);
+  EXPECT_EQ(one->Code(), 1);
+  EXPECT_THAT(zero->Err(), HasSubstr("only programs that know the run's token can join"));
+  EXPECT_THAT(zero->Err(), HasSubstr("missing: 1"));
+  EXPECT_THAT(zero->Err(), HasSubstr("another token"));
+  for (const std::string& text : {zero->Err(), one->Err(), zero->Out(), one->Out()}) {
+    EXPECT_THAT(text, Not(HasSubstr(first)));
+    EXPECT_THAT(text, Not(HasSubstr(second)));
+  }
+  const auto empty = start(0, "");
+  EXPECT_EQ(empty->Code(), 2);
+  EXPECT_THAT(empty->Err(), HasSubstr("DBSP_RENDEZVOUS_TOKEN has 0 characters"));
+}
+
 TEST(LaunchedRanksTest, APortInUseIsOneLine) {
-  const runtime::FileDescriptor taken = runtime::Listen(runtime::ListenOn::kEveryInterface, 0);
-  const std::string port = std::to_string(runtime::PortOf(taken));
+  const runtime::Listener taken = runtime::Listener::Open("127.0.0.1", 0, true);
+  const std::string port = std::to_string(taken.port());
   const auto zero = StartRank(0, 2, "--check --rendezvous 127.0.0.1:" + port);
   EXPECT_EQ(zero->Code(), 3);
   EXPECT_THAT(zero->Err(), HasSubstr("rank 0 cannot listen on port " + port));

@@ -5,22 +5,21 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 
-#include "runtime/child_process.h"
+#include <map>
+
 #include "runtime/host.h"
 #include "runtime/ranks/launcher_rank.h"
 #include "tests/core/expect_error.h"
-#include "tests/runtime/background_process.h"
+#include "tests/runtime/ranks/forked_ranks.h"
 
 namespace dbsp::runtime {
 namespace {
 
-using testing::Eventually;
+using ::testing::AllOf;
 using testing::ExpectError;
+using testing::ForkedRanks;
 using ::testing::HasSubstr;
-using testing::TemporaryFolder;
 
 std::optional<LauncherRank> LauncherRankIn(const std::map<std::string, std::string>& variables) {
   return FindLauncherRank([&](const char* name) -> const char* {
@@ -38,6 +37,7 @@ TEST(LauncherRankTest, TheVariablesOfEveryLauncherAreRead) {
     ASSERT_TRUE(found.has_value()) << launcher;
     EXPECT_EQ(found->rank, 3);
     EXPECT_EQ(found->size, 8);
+    EXPECT_FALSE(found->one_host) << launcher;
     EXPECT_EQ(found->launcher, launcher);
     EXPECT_EQ(found->job, job);
   };
@@ -63,6 +63,24 @@ TEST(LauncherRankTest, TheVariablesOfEveryLauncherAreRead) {
          std::nullopt);
 }
 
+TEST(LauncherRankTest, ALauncherSaysWhetherAllRanksAreOnOneHost) {
+  using Variables = std::map<std::string, std::string>;
+  const auto one_host = [](Variables variables, const char* name, const char* value) {
+    variables[name] = value;
+    return LauncherRankIn(variables)->one_host;
+  };
+  const Variables open_mpi{{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "8"}};
+  EXPECT_TRUE(one_host(open_mpi, "OMPI_COMM_WORLD_LOCAL_SIZE", "8"));
+  EXPECT_FALSE(one_host(open_mpi, "OMPI_COMM_WORLD_LOCAL_SIZE", "4"));
+  EXPECT_FALSE(one_host(open_mpi, "LOCAL_WORLD_SIZE", "8"));
+  EXPECT_TRUE(one_host({{"PMI_RANK", "3"}, {"PMI_SIZE", "8"}}, "MPI_LOCALNRANKS", "8"));
+  EXPECT_TRUE(one_host({{"RANK", "3"}, {"WORLD_SIZE", "8"}}, "LOCAL_WORLD_SIZE", "8"));
+  const Variables slurm{
+      {"SLURM_PROCID", "3"}, {"SLURM_STEP_NUM_TASKS", "8"}, {"SLURM_STEP_ID", "0"}};
+  EXPECT_TRUE(one_host(slurm, "SLURM_STEP_NUM_NODES", "1"));
+  EXPECT_FALSE(one_host(slurm, "SLURM_STEP_NUM_NODES", "2"));
+}
+
 TEST(LauncherRankTest, AJobScriptAndCommonVariableNamesGiveNoRank) {
   // SLURM_BATCH_SCRIPT and SLURM_INTERACTIVE_STEP of slurm.h, and a shell without a step.
   for (const char* step : {"4294967291", "4294967290"}) {
@@ -85,95 +103,8 @@ TEST(LauncherRankTest, WrongVariablesAreNamed) {
   });
 }
 
-TEST(RendezvousTest, TextsAreParsed) {
-  EXPECT_EQ(ParseRendezvous("gpu1:2950").host, "gpu1");
-  EXPECT_EQ(ParseRendezvous("gpu1:2950").port, 2950);
-  EXPECT_EQ(ParseRendezvous("[fe80::1]:80").host, "fe80::1");
-  EXPECT_EQ(ParseRendezvous("file:/a/b").path, "/a/b");
-  for (const char* wrong :
-       {"", "gpu1", "gpu1:", ":80", "gpu1:0", "gpu1:70000", "gpu1:8x", "file:"}) {
-    ExpectError(ErrorCode::kInvalidArgument, {"--rendezvous", "file:PATH"}, [&] {
-      (void)ParseRendezvous(wrong);
-    });
-  }
-}
-
-TEST(RendezvousTest, AFileIsCompleteOrAbsentAndReadableByItsOwnerOnly) {
-  const TemporaryFolder folder;
-  const std::string path = (folder / "rendezvous").string();
-  EXPECT_FALSE(ReadRankZero(path));
-  WriteRankZero(path, {{"a", "::1"}, 99, "token"});
-  struct stat facts {};
-  ASSERT_EQ(::stat(path.c_str(), &facts), 0);
-  EXPECT_EQ(facts.st_mode & 077U, 0U);
-  const auto zero = ReadRankZero(path);
-  ASSERT_TRUE(zero);
-  EXPECT_EQ(zero->hosts, (std::vector<std::string>{"a", "::1"}));
-  EXPECT_EQ(zero->port, 99);
-  EXPECT_EQ(zero->token, "token");
-  std::ofstream(path) << "{\"schema\":";
-  EXPECT_FALSE(ReadRankZero(path));
-}
-
-/// Forked ranks of one test. Each runs `body` and exits. Rank 0 is the test itself.
-class Ranks {
- public:
-  explicit Ranks(int size) : size_(size) {
-    listener_ = Listen(ListenOn::kThisHost, 0);
-    port_ = PortOf(listener_);
-  }
-  ~Ranks() {
-    for (const pid_t pid : pids_) {
-      ::kill(pid, SIGKILL);
-      ::waitpid(pid, nullptr, 0);
-    }
-  }
-  Ranks(const Ranks&) = delete;
-  Ranks& operator=(const Ranks&) = delete;
-
-  [[nodiscard]] GroupOptions Options(int rank) const {
-    GroupOptions options;
-    options.rank = rank;
-    options.size = size_;
-    options.rendezvous = {.host = "127.0.0.1", .port = port_};
-    options.token = "token";
-    options.build = "dbsp test";
-    options.deadline_ns = 20'000'000'000;
-    return options;
-  }
-  GroupOptions Zero() {
-    GroupOptions options = Options(0);
-    options.listener = std::move(listener_);
-    return options;
-  }
-  pid_t Fork(GroupOptions options, const std::function<void(ProcessGroup&)>& body) {
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      listener_.Reset();
-      int code = 0;
-      try {
-        body(*ProcessGroup::Join(std::move(options)));
-      } catch (const EndedByRankZero&) {
-        code = 7;
-      } catch (const std::exception&) {
-        code = 8;
-      }
-      ::_exit(code);
-    }
-    pids_.push_back(pid);
-    return pid;
-  }
-  [[nodiscard]] int port() const { return port_; }
-
- private:
-  int size_;
-  FileDescriptor listener_;
-  int port_ = 0;
-  std::vector<pid_t> pids_;
-};
-
 TEST(ProcessGroupTest, MessagesGoBetweenRankZeroAndAllOthers) {
-  Ranks ranks(4);
+  ForkedRanks ranks(4);
   for (int r = 1; r < 4; ++r) {
     ranks.Fork(ranks.Options(r), [](ProcessGroup& group) {
       for (;;) {
@@ -208,46 +139,128 @@ TEST(ProcessGroupTest, MessagesGoBetweenRankZeroAndAllOthers) {
 }
 
 TEST(ProcessGroupTest, AnotherBuildEndsTheRunForAllRanksWithOneLine) {
-  Ranks ranks(3);
+  ForkedRanks ranks(3);
   ranks.Fork(ranks.Options(1), [](ProcessGroup&) {});
   GroupOptions other = ranks.Options(2);
   other.build = "dbsp other";
   ranks.Fork(std::move(other), [](ProcessGroup&) {});
   ExpectError(ErrorCode::kMismatch,
-              {"rank 2 (", "is dbsp other (dbsp.ranks/1)", "is dbsp test (dbsp.ranks/1)"},
+              {"rank 2 (", "is dbsp other, but rank 0 on", "is dbsp test: start the same build"},
               [&] { (void)ProcessGroup::Join(ranks.Zero()); });
 }
 
-TEST(ProcessGroupTest, ConnectionsOfOtherProgramsAreDropped) {
-  Ranks ranks(2);
-  std::string problem;
-  std::vector<std::optional<FileDescriptor>> others;
-  for (const char* text : {"GET / HTTP/1.1\r\n\r\n", "{\"protocol\":\"dbsp.ranks/1\"}\n", "{}\n"}) {
-    others.push_back(Connect("127.0.0.1", ranks.port(), 5'000'000'000, problem));
-    ASSERT_TRUE(others.back()) << problem;
-    ASSERT_GT(::send(others.back()->get(), text, std::string(text).size(), MSG_NOSIGNAL), 0);
-  }
-  others.push_back(Connect("127.0.0.1", ranks.port(), 5'000'000'000, problem));  // sends nothing
-  ranks.Fork(ranks.Options(1), [](ProcessGroup& group) { group.Send(0, {{"here", 1}}); });
-  const auto group = ProcessGroup::Join(ranks.Zero());
-  EXPECT_EQ(group->Receive(1, 20'000'000'000, "its message")["here"], 1);
-}
-
 TEST(ProcessGroupTest, ARankOfAnotherRunDoesNotJoin) {
-  Ranks ranks(2);
+  ForkedRanks ranks(2);
   GroupOptions stale = ranks.Options(1);
-  stale.token = "of an earlier run";
+  stale.token = "the token of an earlier run";
   stale.deadline_ns = 500'000'000;
   ranks.Fork(std::move(stale), [](ProcessGroup&) {});
   GroupOptions zero = ranks.Zero();
   zero.deadline_ns = 1'500'000'000;
-  ExpectError(ErrorCode::kMeasurement, {"1 of 2 ranks joined", "missing: 1"}, [&] {
-    (void)ProcessGroup::Join(std::move(zero));
-  });
+  ExpectError(ErrorCode::kMeasurement,
+              {"1 of 2 ranks joined", "missing: 1", "did not prove this run's token"},
+              [&] { (void)ProcessGroup::Join(std::move(zero)); });
 }
 
+/// Facts that a rank with the token may send wrongly.
+struct WrongFacts {
+  const char* name;
+  std::function<void(GroupOptions&)> change;  ///< of rank 1 of 2
+  std::vector<std::string> words;
+};
+void PrintTo(const WrongFacts& wrong, std::ostream* out) { *out << wrong.name; }
+
+class WrongFactsTest : public ::testing::TestWithParam<WrongFacts> {};
+
+TEST_P(WrongFactsTest, EndTheRunAndAreNamed) {
+  ForkedRanks ranks(2);
+  GroupOptions wrong = ranks.Options(1);
+  GetParam().change(wrong);
+  const pid_t pid = ranks.Fork(std::move(wrong), [](ProcessGroup&) {});
+  ExpectError(
+      ErrorCode::kMismatch, GetParam().words, [&] { (void)ProcessGroup::Join(ranks.Zero()); });
+  EXPECT_EQ(ranks.Code(pid), testing::kEndedByRankZero);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Every,
+    WrongFactsTest,
+    ::testing::Values(WrongFacts{"Build",
+                                 [](GroupOptions& o) { o.build = "dbsp 9"; },
+                                 {"rank 1 (", "is dbsp 9, but rank 0"}},
+                      WrongFacts{"Size",
+                                 [](GroupOptions& o) { o.size = 3; },
+                                 {"rank 1 (", "was started for 3 ranks, but rank 0 for 2"}}),
+    [](const auto& param) { return param.param.name; });
+
+/// What a rank that has joined may send wrongly. Each breaks the group and names the rank.
+struct WrongMessage {
+  const char* name;
+  std::function<void(ProcessGroup&)> send;
+  std::string words;
+};
+void PrintTo(const WrongMessage& wrong, std::ostream* out) { *out << wrong.name; }
+
+Json Nested(int depth) {
+  Json value = Json::array();
+  for (int i = 1; i < depth; ++i) value = Json::array({value});
+  return value;
+}
+
+class WrongMessageTest : public ::testing::TestWithParam<WrongMessage> {};
+
+TEST_P(WrongMessageTest, BreaksTheGroupAndNamesTheRank) {
+  ForkedRanks ranks(2);
+  ranks.Fork(ranks.Options(1), [](ProcessGroup& group) {
+    GetParam().send(group);
+    (void)group.Receive(0, 20'000'000'000, "the end");
+  });
+  GroupOptions zero = ranks.Zero();
+  zero.check = [](const JsonView& message) {
+    if (message.Has("trial")) (void)message["trial"].Int(0, 9);
+  };
+  const auto group = ProcessGroup::Join(std::move(zero));
+  while (!group->broken()) {
+    group->WaitFor(1, 5'000'000);
+    group->Pump();
+  }
+  EXPECT_THAT(*group->broken(), AllOf(HasSubstr("rank 1 ("), HasSubstr(GetParam().words)));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Every,
+    WrongMessageTest,
+    ::testing::Values(
+        WrongMessage{"NoObject", [](ProcessGroup& g) { g.Send(0, Json::array()); }, "an object"},
+        WrongMessage{"Type",
+                     [](ProcessGroup& g) {
+                       g.Send(0, {{"trial", "one"}});
+                     },
+                     "key 'trial': expected"},
+        WrongMessage{"Range",
+                     [](ProcessGroup& g) {
+                       g.Send(0, {{"trial", 10}});
+                     },
+                     "key 'trial'"},
+        WrongMessage{"Depth",
+                     [](ProcessGroup& g) {
+                       g.Send(0, {{"a", Nested(100)}});
+                     },
+                     "cannot read"},
+        WrongMessage{"LongLine",
+                     [](ProcessGroup& g) {
+                       g.Send(0, {{"a", std::string(2U << 20U, 'x')}});
+                     },
+                     "sent a line of more than 1048576 bytes"},
+        WrongMessage{"Flood",
+                     [](ProcessGroup& g) {
+                       for (int i = 0; i < 300; ++i) g.Send(0, {{"n", i}});
+                     },
+                     "messages that nothing asked for"}),
+    [](const auto& param) { return param.param.name; });
+
 TEST(ProcessGroupTest, AProcessThatEndsBreaksTheGroupForGood) {
-  Ranks ranks(3);
+  ForkedRanks ranks(3);
   const pid_t gone = ranks.Fork(ranks.Options(1), [](ProcessGroup&) {});
   ranks.Fork(ranks.Options(2),
              [](ProcessGroup& group) { (void)group.Receive(0, 20'000'000'000, "the end"); });
@@ -261,41 +274,13 @@ TEST(ProcessGroupTest, AProcessThatEndsBreaksTheGroupForGood) {
 }
 
 TEST(ProcessGroupTest, ARankThatSendsNothingBreaksTheGroupAtTheDeadline) {
-  Ranks ranks(2);
+  ForkedRanks ranks(2);
   ranks.Fork(ranks.Options(1),
              [](ProcessGroup& group) { (void)group.Receive(0, 20'000'000'000, "nothing"); });
   const auto group = ProcessGroup::Join(ranks.Zero());
   ExpectError(ErrorCode::kMeasurement, {"rank 1 (", "did not answer within 0.2 s: its part"}, [&] {
     (void)group->Receive(1, 200'000'000, "its part");
   });
-}
-
-TEST(LineChannelTest, LinesAreJoinedFromPiecesAndAClosedConnectionIsReported) {
-  LinePair pair = MakeLinePair();
-  LineChannel reader(std::move(pair.parent));
-  const auto put = [&](const std::string& text) {
-    ASSERT_EQ(::send(pair.child.get(), text.data(), text.size(), 0),
-              static_cast<ssize_t>(text.size()));
-  };
-  put("one\ntw");
-  EXPECT_EQ(reader.Receive(5'000'000'000), "one");
-  EXPECT_EQ(reader.Receive(1'000'000), std::nullopt);
-  EXPECT_EQ(reader.problem(), "");
-  put("o\n\nlast\nrest");
-  pair.child.Reset();
-  EXPECT_EQ(reader.Receive(5'000'000'000), "two");
-  EXPECT_EQ(reader.Receive(5'000'000'000), "");
-  EXPECT_EQ(reader.Receive(5'000'000'000), "last");
-  EXPECT_EQ(reader.Receive(5'000'000'000), std::nullopt);  // half a line is not returned
-  EXPECT_EQ(reader.problem(), "connection closed");
-  EXPECT_FALSE(reader.Send("to a closed peer", 1'000'000));
-}
-
-TEST(LineChannelTest, APeerThatReadsNothingFailsTheSendAtTheDeadline) {
-  LinePair pair = MakeLinePair();
-  LineChannel writer(std::move(pair.parent));
-  EXPECT_FALSE(writer.Send(std::string(4U << 20U, 'x'), 50'000'000));
-  EXPECT_THAT(writer.problem(), HasSubstr("read nothing for 0.05 s"));
 }
 
 }  // namespace
