@@ -426,7 +426,7 @@ void WritePlan(const Plan& plan, const std::filesystem::path& path) {
 }
 
 Plan ReadPlan(const std::filesystem::path& path) {
-  const std::string bytes = ReadFile(path);
+  const std::string bytes = ReadFile(path, kMaxTextBytes);
   const std::string origin = path.string();
   return PlanFromJson(IsCompressed(path) ? ZstdDecompress(bytes, origin) : bytes, origin);
 }

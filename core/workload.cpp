@@ -190,7 +190,7 @@ Workload WorkloadFromJson(std::string_view text, const std::string& origin) {
 std::string HashOf(const Workload& workload) { return HashBytes(WorkloadToJson(workload)); }
 
 Workload ReadWorkload(const std::filesystem::path& path) {
-  Workload workload = WorkloadFromJson(ReadFile(path), path.string());
+  Workload workload = WorkloadFromJson(ReadFile(path, kMaxTextBytes), path.string());
   workload.directory = path.parent_path();
   return workload;
 }

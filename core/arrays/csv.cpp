@@ -127,14 +127,14 @@ Cell CellOf(const Line& line, const std::string& origin) {
 }  // namespace
 
 bool IsSparsityCsv(const std::filesystem::path& path) {
-  const std::string text = ReadFile(path);
+  const std::string text = ReadFile(path, kMaxTextBytes);
   const auto lines = LinesOf(text);
   return !lines.empty() && lines.front().text == kSparsityHeader;
 }
 
 Array ReadSparsityCsv(const std::filesystem::path& path) {
   const std::string origin = path.string();
-  const std::string text = ReadFile(path);
+  const std::string text = ReadFile(path, kMaxTextBytes);
   const auto lines = LinesOf(text);
   if (lines.empty() || lines.front().text != kSparsityHeader) {
     Fail(ErrorCode::kCorruptInput,
@@ -185,7 +185,7 @@ Array ReadSparsityCsv(const std::filesystem::path& path) {
 
 Array ReadNumericCsv(const std::filesystem::path& path) {
   const std::string origin = path.string();
-  const std::string text = ReadFile(path);
+  const std::string text = ReadFile(path, kMaxTextBytes);
   auto lines = LinesOf(text);
   if (!lines.empty()) {
     const auto fields = FieldsOf(lines.front().text);

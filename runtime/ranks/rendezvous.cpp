@@ -210,14 +210,7 @@ void WriteRankZero(const std::string& path, const RankZero& zero) {
                   {"hosts", zero.hosts},
                   {"port", zero.port},
                   {"token", zero.token}};
-  const mode_t before = ::umask(077);
-  try {
-    WriteFileAtomically(path, DumpJson(text) + "\n");
-  } catch (...) {
-    ::umask(before);
-    throw;
-  }
-  ::umask(before);
+  WritePrivateFile(path, DumpJson(text) + "\n");
 }
 
 std::optional<RankZero> ReadRankZero(const std::string& path) {
