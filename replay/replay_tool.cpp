@@ -10,9 +10,12 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/output.h"
 #include "core/plan.h"
+#include "core/stop_signals.h"
 #include "core/workload.h"
 #include "db/database.h"
+#include "planner/workload/mask_files.h"
 #include "planner/workload/mask_source.h"
 #include "replay/replay.h"
 #include "replay/summary.h"
@@ -171,6 +174,35 @@ std::optional<db::Database> OpenDatabase(const Plan& plan, const Flags& flags) {
   return database;
 }
 
+OpenOutputs CheckOutputPaths(const Plan& plan, const Workload& workload, const Flags& flags) {
+  std::vector<InputPath> inputs = planner::MaskFilesOf(workload);
+  inputs.push_back({"the plan", flags.plan});
+  inputs.push_back({"the workload", flags.workload});
+  std::vector<OutputPath> outputs;
+  if (!flags.db.empty()) outputs.push_back({"--db", flags.db, FileUse::kDatabase});
+  if (!flags.trace.empty()) {
+    for (const auto& file : TraceFiles(flags.trace, plan.ranks)) {
+      outputs.push_back({"--trace", file, FileUse::kFile, true});
+    }
+  }
+  return CheckOutputs(outputs, inputs);
+}
+
+/// Stores the ledger before the traces: it cannot be made again.
+void Store(const Plan& plan,
+           const ReplayRecord& record,
+           const Provenance& machine,
+           const Flags& flags,
+           db::Database* database) {
+  if (database != nullptr) {
+    SayKept("the ledger is stored whole or not at all");
+    database->AddPlan(PlanToJson(plan));
+    database->AddReplay(database->AddEnvironment(machine), record);
+    SayKept("the ledger is stored");
+  }
+  if (!flags.trace.empty()) WriteTraces(record, flags.trace);
+}
+
 /// Opens the GPU before plan and database are read, so that a missing one is found first.
 void RequireDevice(const runtime::DeviceSpec& device, const std::string& flag) {
   if (device.kind == runtime::DeviceKind::kCpu) return;
@@ -203,6 +235,8 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
 
   const Plan plan = ReadPlan(flags.plan);
   const Workload workload = WorkloadOf(plan, flags);
+  const OpenOutputs open = CheckOutputPaths(plan, workload, flags);
+  SayKept("nothing of this replay is stored");
   std::optional<db::Database> database = OpenDatabase(plan, flags);
   const auto masks = planner::OpenMasks(workload);
   const Provenance machine = runtime::CollectProvenance(device, argc, argv);
@@ -211,11 +245,7 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
   outcome.record.device = machine.device_name;
   outcome.record.started_utc = machine.started_utc;
 
-  if (!flags.trace.empty()) WriteTraces(outcome.record, flags.trace);
-  if (database) {
-    database->AddPlan(PlanToJson(plan));
-    database->AddReplay(database->AddEnvironment(machine), outcome.record);
-  }
+  Store(plan, outcome.record, machine, flags, database ? &*database : nullptr);
   if (flags.json) {
     WriteStdout(ReplayJson(plan, outcome, options, machine));
   } else {

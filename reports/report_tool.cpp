@@ -8,6 +8,7 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/output.h"
 #include "reports/document.h"
 #include "reports/html.h"
 #include "reports/inputs.h"
@@ -21,6 +22,7 @@ struct Flags {
   std::vector<std::string> plans;
   std::vector<std::string> compares;
   std::string output = "report.html";
+  bool output_given = false;
   bool json = false;
 };
 
@@ -37,11 +39,12 @@ void AddFlags(CLI::App& app, Flags& flags) {
          "--compare", flags.compares, "Output of dbsp-tune --compare --json, may be repeated")
       ->allow_extra_args(false)
       ->group("Input");
-  app.add_option("-o,--output", flags.output, "HTML page to write")
-      ->capture_default_str()
+  app.add_option("-o,--output",
+                 flags.output,
+                 "HTML page to write, or with --json the document; - is standard output (default: "
+                 "report.html, with --json standard output)")
       ->group("Output");
-  app.add_flag(
-         "--json", flags.json, "Print the data document (dbsp.report/1) instead of writing a page")
+  app.add_flag("--json", flags.json, "Write the data document (dbsp.report/1) instead of a page")
       ->group("Output");
   app.footer(
       "Examples:\n"
@@ -49,7 +52,16 @@ void AddFlags(CLI::App& app, Flags& flags) {
       "  dbsp-report --db p.db --plan plan.json --compare compare.json --json");
 }
 
+std::vector<InputPath> InputsOf(const Flags& flags) {
+  std::vector<InputPath> inputs{{"the database", flags.database, FileUse::kDatabase}};
+  for (const std::string& plan : flags.plans) inputs.push_back({"a plan", plan});
+  for (const std::string& compare : flags.compares) inputs.push_back({"a comparison", compare});
+  return inputs;
+}
+
 int Run(const Flags& flags) {
+  const std::string output = flags.json && !flags.output_given ? "-" : flags.output;
+  const OpenOutputs open = CheckOutputs({{"-o", output}}, InputsOf(flags));
   const auto page = BuiltPage();
   if (!page && !flags.json) {
     Fail(ErrorCode::kUnavailable,
@@ -62,12 +74,13 @@ int Run(const Flags& flags) {
   paths.compares.assign(flags.compares.begin(), flags.compares.end());
   const ReportInputs inputs = ReadInputs(paths);
   const std::string document = ReportDocument(inputs);
-  if (flags.json) {
+  if (flags.json && IsStandardOutput(output)) {
     WriteStdout(document + "\n");
     return 0;
   }
-  WriteFileAtomically(flags.output, RenderHtml(*page, ReportTitle(inputs), document));
-  Progress("wrote " + flags.output);
+  WriteFileAtomically(
+      output, flags.json ? document + "\n" : RenderHtml(*page, ReportTitle(inputs), document));
+  Progress("wrote " + OutputName(output));
   return 0;
 }
 
@@ -78,7 +91,10 @@ int ReportMain(int argc, const char* const* argv) {
                "dbsp-report");
   Flags flags;
   AddFlags(app, flags);
-  return RunTool(app, argc, argv, [&] { return Run(flags); });
+  return RunTool(app, argc, argv, [&] {
+    flags.output_given = app.count("--output") > 0;
+    return Run(flags);
+  });
 }
 
 }  // namespace dbsp::reports

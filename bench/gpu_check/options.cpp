@@ -37,7 +37,7 @@ void AddOptions(CLI::App& app, Options& options) {
       ->group("Selection");
   app.add_option("--budget", options.budget_s, "Seconds for each part")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{365} * 24 * 3600))
       ->group("Measurement");
   app.add_option("--seed", options.seed, "Seed of shapes, masks and inputs")
       ->capture_default_str()
@@ -47,7 +47,8 @@ void AddOptions(CLI::App& app, Options& options) {
       ->group("Output");
   app.footer(
       "Exit codes: 0 every result is right, 1 a result is wrong, 2 usage, 3 no usable GPU,\n"
-      "4 internal, 124 nothing is wrong but the budget ended before a part was done.\n"
+      "4 internal, 124 nothing is wrong but the budget ended before a part was done. A signal\n"
+      "ends the program; finished results are kept.\n"
       "\n"
       "Examples:\n"
       "  gpu_check list\n"

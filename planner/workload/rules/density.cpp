@@ -81,7 +81,7 @@ class DensityRule : public MaskRuleType {
              "mask rule 'density': a {} holds fractions; no total=",
              path.extension().string());
       }
-      const std::string text = ReadFile(path);
+      const std::string text = ReadFile(path, kMaxTextBytes);
       counts = lines ? DensityFromJsonLines(
                            text, path.string(), options.Int("pass"), context.model, context.shape())
                      : DensityFromCsv(text, path.string(), context.model, context.shape());
