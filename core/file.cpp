@@ -49,11 +49,14 @@ void RequireRegular(const struct stat& info, const std::filesystem::path& path) 
                              : "store the data in a file and give its path");
 }
 
+bool IsStandardInput(const std::filesystem::path& path) {
+  return path == "/dev/stdin" || path == "/dev/fd/0" || path == "/proc/self/fd/0";
+}
+
 /// `dbsp-tune ... -o - | dbsp-replay /dev/stdin`: the user connected this pipe by hand.
 bool IsPipeOnStandardInput(const std::filesystem::path& path) {
   struct stat info {};
-  return (path == "/dev/stdin" || path == "/dev/fd/0" || path == "/proc/self/fd/0") &&
-         ::fstat(STDIN_FILENO, &info) == 0 && S_ISFIFO(info.st_mode);
+  return IsStandardInput(path) && ::fstat(STDIN_FILENO, &info) == 0 && S_ISFIFO(info.st_mode);
 }
 
 FileHandle OpenToRead(const std::filesystem::path& path) {
@@ -145,6 +148,10 @@ void RequireRegularFile(const std::filesystem::path& path) {
     FailIo(path, "cannot open");
   }
   RequireRegular(info, path);
+}
+
+std::filesystem::path BaseFolderOf(const std::filesystem::path& path) {
+  return IsStandardInput(path) ? std::filesystem::path() : path.parent_path();
 }
 
 std::string ReadFile(const std::filesystem::path& path, std::int64_t limit) {

@@ -26,6 +26,10 @@ void RequireRegularFile(const std::filesystem::path& path);
 [[nodiscard]] std::string ReadFile(const std::filesystem::path& path,
                                    std::int64_t limit = kMaxFileBytes);
 
+/// Folder to which names in the file are relative: that of `path`, or "" (the current one) for
+/// standard input.
+[[nodiscard]] std::filesystem::path BaseFolderOf(const std::filesystem::path& path);
+
 /// Writes an output. docs/design/0019-outputs.md gives the reasons.
 ///   regular file, or none    a temporary file beside it is written, synced and renamed. A reader
 ///                            sees the old or the new content. Mode and, where allowed, owner of an

@@ -191,7 +191,7 @@ std::string HashOf(const Workload& workload) { return HashBytes(WorkloadToJson(w
 
 Workload ReadWorkload(const std::filesystem::path& path) {
   Workload workload = WorkloadFromJson(ReadFile(path, kMaxTextBytes), path.string());
-  workload.directory = path.parent_path();
+  workload.directory = BaseFolderOf(path);
   return workload;
 }
 

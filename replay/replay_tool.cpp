@@ -10,6 +10,7 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/output.h"
 #include "core/plan.h"
 #include "core/stop_signals.h"
@@ -152,7 +153,7 @@ void RequireSame(const char* what,
 Workload WorkloadOf(const Plan& plan, const Flags& flags) {
   if (flags.workload.empty()) {
     Workload workload = WorkloadFromJson(plan.workload_json, flags.plan + " (workload)");
-    workload.directory = std::filesystem::path(flags.plan).parent_path() / plan.workload_directory;
+    workload.directory = BaseFolderOf(flags.plan) / plan.workload_directory;
     RequireSame("workload", flags.plan, plan.workload_hash, HashOf(workload), flags.force);
     return workload;
   }

@@ -39,12 +39,11 @@ void AddFlags(CLI::App& app, Flags& flags) {
          "--compare", flags.compares, "Output of dbsp-tune --compare --json, may be repeated")
       ->allow_extra_args(false)
       ->group("Input");
-  app.add_option("-o,--output",
-                 flags.output,
-                 "HTML page to write, or with --json the document; - is standard output (default: "
-                 "report.html, with --json standard output)")
+  app.add_option("-o,--output", flags.output, "HTML page to write; - is standard output")
+      ->capture_default_str()
       ->group("Output");
-  app.add_flag("--json", flags.json, "Write the data document (dbsp.report/1) instead of a page")
+  app.add_flag(
+         "--json", flags.json, "Print the data document (dbsp.report/1) instead of writing a page")
       ->group("Output");
   app.footer(
       "Examples:\n"
@@ -60,8 +59,9 @@ std::vector<InputPath> InputsOf(const Flags& flags) {
 }
 
 int Run(const Flags& flags) {
-  const std::string output = flags.json && !flags.output_given ? "-" : flags.output;
-  const OpenOutputs open = CheckOutputs({{"-o", output}}, InputsOf(flags));
+  std::vector<OutputPath> outputs;
+  if (!flags.json) outputs.push_back({"-o", flags.output});
+  const OpenOutputs open = CheckOutputs(outputs, InputsOf(flags));
   const auto page = BuiltPage();
   if (!page && !flags.json) {
     Fail(ErrorCode::kUnavailable,
@@ -74,13 +74,13 @@ int Run(const Flags& flags) {
   paths.compares.assign(flags.compares.begin(), flags.compares.end());
   const ReportInputs inputs = ReadInputs(paths);
   const std::string document = ReportDocument(inputs);
-  if (flags.json && IsStandardOutput(output)) {
+  if (flags.json) {
     WriteStdout(document + "\n");
+    if (flags.output_given) Progress("note: --json writes no page; -o is not used");
     return 0;
   }
-  WriteFileAtomically(
-      output, flags.json ? document + "\n" : RenderHtml(*page, ReportTitle(inputs), document));
-  Progress("wrote " + OutputName(output));
+  WriteFileAtomically(flags.output, RenderHtml(*page, ReportTitle(inputs), document));
+  Progress("wrote " + OutputName(flags.output));
   return 0;
 }
 

@@ -341,6 +341,19 @@ TEST(CheckOutputsTest, ASocketIsRefused) {
   ::close(fd);
 }
 
+TEST(CheckOutputsTest, ABlockDeviceIsNeitherWrittenNorRead) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may make a device";
+  const TemporaryFolder folder;
+  const fs::path disk = folder / "disk";  // of no driver
+  if (::mknod(disk.c_str(), S_IFBLK | 0666, makedev(240, 0)) != 0) {
+    GTEST_SKIP() << "this root may not make devices";
+  }
+  ExpectError(ErrorCode::kIo, {"block device"}, [&] { (void)CheckOutputs({{"-o", disk}}, {}); });
+  ExpectError(ErrorCode::kIo, {"block device"}, [&] { WriteFileAtomically(disk, "x"); });
+  ExpectError(
+      ErrorCode::kIo, {"not a regular file but a block device"}, [&] { (void)ReadFile(disk); });
+}
+
 TEST(CheckOutputsTest, ReadOnlyFilesAndFoldersAreRefused) {
   const TemporaryFolder folder;
   fs::create_directory(folder / "closed");
