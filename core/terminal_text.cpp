@@ -78,6 +78,11 @@ std::string Escape(std::string_view text, bool keep_line_feeds) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
+    const auto* plain =
+        std::find_if_not(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+    out.append(text.begin(), plain);
+    text.remove_prefix(static_cast<std::size_t>(plain - text.begin()));
+    if (text.empty()) break;
     const Decoded next = DecodeFirst(text);
     if (next.bytes == 0) {
       fmt::format_to(
