@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/cli.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cerrno>
+#include <cmath>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
+#include <sstream>
+#include <system_error>
 #include <vector>
 
 #include "build_config.h"
 #include "core/error.h"
 #include "core/number_flag.h"
+#include "core/stop_signals.h"
 #include "core/suggest.h"
+#include "core/terminal_text.h"
 #include "git_info.h"
 
 namespace dbsp {
@@ -24,7 +32,8 @@ namespace {
 std::atomic<bool> g_quiet{false};  // NOLINT: process-wide, set once by --quiet
 
 int PrintError(const std::string& tool, const std::string& message, int exit_code) {
-  std::fprintf(stderr, "%s: error: %s\n", tool.c_str(), message.c_str());
+  const std::string line = TerminalLine(message);
+  std::fprintf(stderr, "%s: error: %s\n", tool.c_str(), line.c_str());
   return exit_code;
 }
 
@@ -50,7 +59,12 @@ std::vector<std::string> KnownWords(const CLI::App& app, bool flags) {
 }
 
 int ReportParseError(CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+  if (error.get_exit_code() == 0) {  // --help, --version
+    std::ostringstream text;
+    const int code = app.exit(error, text, text);
+    WriteStdout(text.str());
+    return code;
+  }
   const CLI::App& active = ActiveApp(app);
   const auto extras = app.remaining(true);
   if (!extras.empty()) {
@@ -63,6 +77,23 @@ int ReportParseError(CLI::App& app, const CLI::ParseError& error) {
     return PrintError(app.get_name(), fmt::format("unexpected argument '{}'", word), 2);
   }
   return PrintError(app.get_name(), fmt::format("{} (--help lists the flags)", error.what()), 2);
+}
+
+/// A closed descriptor 0, 1 or 2 would be given to the next file that is opened, and a message
+/// would be written into a database. Reads and writes of the substitutes fail.
+void FillStandardDescriptors() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    // open() returns the lowest free number, which is `fd`.
+    const int opened = ::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+    static_cast<void>(opened);
+  }
+}
+
+/// A failed write then returns its error, which names the cause, instead of ending the process.
+void ReturnWriteErrors() {
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 }  // namespace
@@ -94,6 +125,9 @@ int RunTool(CLI::App& app, int argc, const char* const* argv, const std::functio
   app.set_version_flag("--version", VersionText(app.get_name()));
   app.add_flag_callback(
       "-q,--quiet", [] { SetQuiet(true); }, "No progress lines on stderr");
+  FillStandardDescriptors();
+  ReturnWriteErrors();
+  EndOnSignals(app.get_name());
   try {
     try {
       app.parse(argc, argv);
@@ -106,21 +140,35 @@ int RunTool(CLI::App& app, int argc, const char* const* argv, const std::functio
     return PrintError(app.get_name(), error.what(), ExitCode(error.code()));
   } catch (const std::bad_alloc&) {
     return PrintError(app.get_name(), "out of memory; a smaller shape needs less", 1);
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::resource_unavailable_try_again) {
+      return PrintError(app.get_name(),
+                        "cannot start a thread: raise the limit of processes (ulimit -u)",
+                        ExitCode(ErrorCode::kUnavailable));
+    }
+    return PrintError(app.get_name(), fmt::format("internal: {}", error.what()), 4);
   } catch (const std::exception& error) {
     return PrintError(app.get_name(), fmt::format("internal: {}", error.what()), 4);
   }
 }
 
 void WriteStdout(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+  const std::string shown = TerminalText(text);
+  errno = 0;
+  if (std::fwrite(shown.data(), 1, shown.size(), stdout) != shown.size() ||
+      std::fflush(stdout) != 0) {
     Fail(ErrorCode::kIo, "standard output: {}", std::strerror(errno));
   }
 }
 
 void SetQuiet(bool quiet) { g_quiet = quiet; }
 
-void Progress(const std::string& line) {
-  if (!g_quiet) std::fprintf(stderr, "%s\n", line.c_str());
+void Progress(const std::string& line) { ProgressText(TerminalLine(line) + "\n"); }
+
+void ProgressText(const std::string& text) {
+  if (g_quiet) return;
+  const std::string shown = TerminalText(text);
+  std::fputs(shown.c_str(), stderr);
 }
 
 }  // namespace dbsp

@@ -23,14 +23,20 @@ namespace dbsp {
 
 /// Adds --version, parses argv into `app`, runs `body`, and turns errors into one line on stderr
 /// and an exit code (0 ok, 1 measured failure, 2 usage, 3 unavailable, 4 internal). The error for
-/// an unknown flag or subcommand names the nearest known one. `body` returns the exit code.
+/// an unknown flag or subcommand names the nearest known one. `body` returns the exit code. Signals
+/// end the tool as core/stop_signals.h says; writes to a closed pipe or beyond the file size limit
+/// are errors.
 int RunTool(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& body);
 
-/// Writes all of `text` to stdout. errors Error{kIo} when stdout is closed or full
+/// Writes all of `text`, lines or one JSON document, to stdout, escaped by TerminalText(). Names in
+/// it that may hold line feeds have been through TerminalLine().
+/// errors  Error{kIo} when stdout is closed or full
 void WriteStdout(const std::string& text);
 
-/// Writes a progress line to stderr, unless quiet was set by --quiet.
+/// Writes one progress line to stderr, escaped by TerminalLine(), unless quiet was set by --quiet.
 void Progress(const std::string& line);
+/// The same for several lines, escaped by TerminalText().
+void ProgressText(const std::string& text);
 void SetQuiet(bool quiet);
 
 }  // namespace dbsp

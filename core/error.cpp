@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "core/terminal_text.h"
+
 namespace dbsp {
 
 int ExitCode(ErrorCode code) {
@@ -48,13 +50,7 @@ const char* ErrorCodeName(ErrorCode code) {
 
 namespace internal {
 
-std::string OneLine(std::string text) {
-  for (char& c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) c = '?';
-  }
-  return text;
-}
+std::string OneLine(std::string text) { return TerminalLine(text); }
 
 void CheckFailed(const char* file, int line, const char* condition) {
   std::fprintf(stderr, "dbsp: internal: %s:%d: broken invariant: %s\n", file, line, condition);

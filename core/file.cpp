@@ -18,63 +18,68 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/file_handle.h"
 
 namespace dbsp {
 namespace {
 
+using internal::FileHandle;
+
 constexpr std::size_t kHashPieceBytes = std::size_t{64} << 20;
-
-/// Closes a file descriptor at scope exit.
-class FileHandle {
- public:
-  explicit FileHandle(int fd) : fd_(fd) {}
-  ~FileHandle() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  FileHandle(FileHandle&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileHandle(const FileHandle&) = delete;
-  FileHandle& operator=(const FileHandle&) = delete;
-  FileHandle& operator=(FileHandle&&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  /// close() can report a write that failed late (quota, network file systems).
-  int Close() {
-    const int result = ::close(fd_);
-    fd_ = -1;
-    return result;
-  }
-
- private:
-  int fd_;
-};
 
 [[noreturn]] void FailIo(const std::filesystem::path& path, const char* what) {
   Fail(ErrorCode::kIo, "{}: {}: {}", path.string(), what, std::strerror(errno));
 }
 
-void WriteAll(int fd, std::string_view bytes, const std::filesystem::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      FailIo(path, "cannot write");
-    }
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
+const char* KindOf(mode_t mode) {
+  if (S_ISDIR(mode)) return "folder";
+  if (S_ISFIFO(mode)) return "pipe or FIFO";
+  if (S_ISCHR(mode)) return "character device";
+  if (S_ISBLK(mode)) return "block device";
+  return S_ISSOCK(mode) ? "socket" : "special file";
+}
+
+void RequireRegular(const struct stat& info, const std::filesystem::path& path) {
+  if (S_ISREG(info.st_mode)) return;
+  Fail(ErrorCode::kIo,
+       "{}: not a regular file but a {}; {}",
+       path.string(),
+       KindOf(info.st_mode),
+       S_ISDIR(info.st_mode) ? "give the path of a file in it"
+                             : "store the data in a file and give its path");
+}
+
+bool IsStandardInput(const std::filesystem::path& path) {
+  return path == "/dev/stdin" || path == "/dev/fd/0" || path == "/proc/self/fd/0";
+}
+
+/// `dbsp-tune ... -o - | dbsp-replay /dev/stdin`: the user connected this pipe by hand.
+bool IsPipeOnStandardInput(const std::filesystem::path& path) {
+  struct stat info {};
+  return IsStandardInput(path) && ::fstat(STDIN_FILENO, &info) == 0 && S_ISFIFO(info.st_mode);
 }
 
 FileHandle OpenToRead(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  RequireRegularFile(path);
+  // O_NONBLOCK: the name may have become a FIFO since.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd >= 0) return FileHandle(fd);
-  if (errno == ENOENT) Fail(ErrorCode::kNotFound, "{}: no such file", path.string());
   FailIo(path, "cannot open");
 }
 
 struct stat StatOf(const FileHandle& file, const std::filesystem::path& path) {
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) FailIo(path, "cannot stat");
-  if (S_ISDIR(info.st_mode))
-    Fail(ErrorCode::kIo, "{}: is a folder, expected a file", path.string());
+  RequireRegular(info, path);
   return info;
+}
+
+void RequireAtMost(std::int64_t limit, std::int64_t bytes, const std::filesystem::path& path) {
+  if (bytes <= limit) return;
+  Fail(ErrorCode::kCorruptInput,
+       "{}: more than {} bytes; a file of this kind has at most so many",
+       path.string(),
+       limit);
 }
 
 /// Bytes read, 0 at the end of the file.
@@ -170,7 +175,9 @@ std::string HashFile(const std::filesystem::path& path) {
   static std::mutex mutex;
   static std::map<FileIdentity, std::string> known;
   const FileHandle file = OpenToRead(path);
-  const FileIdentity identity = IdentityOf(StatOf(file, path));
+  const struct stat info = StatOf(file, path);
+  RequireAtMost(kMaxHashedBytes, info.st_size, path);
+  const FileIdentity identity = IdentityOf(info);
   const std::lock_guard lock(mutex);
   const auto found = known.find(identity);
   if (found != known.end()) return found->second;
@@ -180,11 +187,27 @@ std::string HashFile(const std::filesystem::path& path) {
   return hash;
 }
 
-std::string ReadFile(const std::filesystem::path& path) {
-  const FileHandle file = OpenToRead(path);
-  const struct stat info = StatOf(file, path);
+void RequireRegularFile(const std::filesystem::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT) Fail(ErrorCode::kNotFound, "{}: no such file", path.string());
+    FailIo(path, "cannot open");
+  }
+  RequireRegular(info, path);
+}
+
+std::filesystem::path BaseFolderOf(const std::filesystem::path& path) {
+  return IsStandardInput(path) ? std::filesystem::path() : path.parent_path();
+}
+
+std::string ReadFile(const std::filesystem::path& path, std::int64_t limit) {
+  const bool piped = IsPipeOnStandardInput(path);
+  const FileHandle file =
+      piped ? FileHandle(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)) : OpenToRead(path);
+  const std::int64_t size = piped ? 0 : StatOf(file, path).st_size;
+  RequireAtMost(limit, size, path);
   std::string bytes;
-  bytes.resize(info.st_size);
+  bytes.resize(size);
   std::size_t done = 0;
   // Reads until end of file: pipes and /proc report a size of 0.
   while (true) {
@@ -192,31 +215,10 @@ std::string ReadFile(const std::filesystem::path& path) {
     const std::size_t got = ReadSome(file, bytes.data() + done, bytes.size() - done, path);
     if (got == 0) break;
     done += got;
+    RequireAtMost(limit, static_cast<std::int64_t>(done), path);
   }
   bytes.resize(done);
   return bytes;
-}
-
-void WriteFileAtomically(const std::filesystem::path& path, std::string_view bytes) {
-  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  std::string temporary = (folder / (path.filename().string() + ".tmpXXXXXX")).string();
-  FileHandle file(::mkstemp(temporary.data()));
-  if (file.get() < 0) FailIo(path, "cannot write");
-  try {
-    WriteAll(file.get(), bytes, path);
-    // mkstemp makes 0600; give what the user's umask gives other new files.
-    const mode_t mask = ::umask(0);
-    ::umask(mask);
-    if (::fchmod(file.get(), 0666 & ~mask) != 0) FailIo(path, "cannot set the mode");
-    if (::fsync(file.get()) != 0) FailIo(path, "cannot sync");
-    if (file.Close() != 0) FailIo(path, "cannot close");
-    if (::rename(temporary.c_str(), path.c_str()) != 0) FailIo(path, "cannot rename into place");
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  const FileHandle directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() >= 0) ::fsync(directory.get());
 }
 
 std::string HashBytes(std::string_view bytes) {

@@ -9,19 +9,50 @@
 
 namespace dbsp {
 
-/// Bytes of the file. errors Error{kNotFound} when absent, Error{kIo} otherwise
-[[nodiscard]] std::string ReadFile(const std::filesystem::path& path);
+/// Most bytes of a file that is read whole: of any kind, and of a text (workload, plan, table).
+inline constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 36;
+inline constexpr std::int64_t kMaxTextBytes = std::int64_t{1} << 30;
+/// Most bytes of a file that is hashed. Array files may be larger than memory.
+inline constexpr std::int64_t kMaxHashedBytes = std::int64_t{1} << 40;
 
-/// Writes to a temporary file beside `path`, syncs it, renames it to `path` and syncs the folder.
-/// On failure the old file is unchanged and no temporary file is left. errors  Error{kIo} with the
-/// path and the message of the system
+/// Refuses whatever is not a regular file before it is opened: opening a FIFO waits, and a device
+/// may never end. Symbolic links are followed.
+/// errors  Error{kNotFound} when absent, Error{kIo} "not a regular file but a FIFO" otherwise
+void RequireRegularFile(const std::filesystem::path& path);
+
+/// Bytes of a regular file. /dev/stdin may also be a pipe.
+/// errors  Error{kNotFound} when absent, Error{kCorruptInput} with more than `limit` bytes,
+///         Error{kIo} otherwise and as RequireRegularFile()
+[[nodiscard]] std::string ReadFile(const std::filesystem::path& path,
+                                   std::int64_t limit = kMaxFileBytes);
+
+/// Folder to which names in the file are relative: that of `path`, or "" (the current one) for
+/// standard input.
+[[nodiscard]] std::filesystem::path BaseFolderOf(const std::filesystem::path& path);
+
+/// Writes an output. docs/design/0019-outputs.md gives the reasons.
+///   regular file, or none    a temporary file beside it is written, synced and renamed. A reader
+///                            sees the old or the new content. Mode and, where allowed, owner of an
+///                            existing file are kept. Temporary files of dead writers are removed.
+///   symbolic link            the file that it names is written; the link remains
+///   several hard links       the file is written in place, so that all its names show the new
+///                            content; the old content is put back if that fails
+///   FIFO, character device   the bytes are written to it; a FIFO needs a reader within 3 s
+///   "-", /dev/stdout         the bytes are written to standard output; also /dev/fd/N
+/// errors  Error{kIo} with the path and the message of the system. Without a file of several links,
+///         the old file is unchanged then and no temporary file is left
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view bytes);
+
+/// Replaces the name `path` by a new file that only this user can read (mode 0600). A symbolic link
+/// is replaced, not followed: other users may write in the folder. errors  Error{kIo}
+void WritePrivateFile(const std::filesystem::path& path, std::string_view bytes);
 
 /// 32 hexadecimal digits of XXH3-128. They identify content; they are not cryptographic.
 [[nodiscard]] std::string HashBytes(std::string_view bytes);
 /// Hash of the hashes of 64 MiB pieces of the file, so that a file of many gigabytes is never whole
 /// in memory. A file is read once per process; it is read again when its size or time has changed.
-/// errors  Error{kNotFound} when absent, Error{kIo} otherwise
+/// errors  Error{kNotFound} when absent, Error{kCorruptInput} above kMaxHashedBytes, Error{kIo}
+///         otherwise and as RequireRegularFile()
 [[nodiscard]] std::string HashFile(const std::filesystem::path& path);
 
 /// Upper bound on the bytes that compressed data may inflate to.

@@ -465,7 +465,7 @@ void WritePlan(const Plan& plan, const std::filesystem::path& path) {
 }
 
 Plan ReadPlan(const std::filesystem::path& path) {
-  const std::string bytes = ReadFile(path);
+  const std::string bytes = ReadFile(path, kMaxTextBytes);
   const std::string origin = path.string();
   if (!IsCompressed(path)) return PlanFromJson(bytes, origin);
   const std::int64_t limit = JsonLimits{}.max_bytes;

@@ -182,8 +182,8 @@ Workload WorkloadFromJson(std::string_view text, const std::string& origin) {
 std::string HashOf(const Workload& workload) { return HashBytes(WorkloadToJson(workload)); }
 
 Workload ReadWorkload(const std::filesystem::path& path) {
-  Workload workload = WorkloadFromJson(ReadFile(path), path.string());
-  workload.directory = path.parent_path();
+  Workload workload = WorkloadFromJson(ReadFile(path, kMaxTextBytes), path.string());
+  workload.directory = BaseFolderOf(path);
   return workload;
 }
 

@@ -12,8 +12,9 @@
 #include "core/cli.h"
 #include "core/json.h"
 #include "core/statistics.h"
+#include "core/stop_signals.h"
+#include "core/terminal_text.h"
 #include "profiler/gpu/device_measure.h"
-#include "profiler/interrupt.h"
 #include "profiler/suites/suite.h"
 #include "profiler/trial_worker.h"
 #include "runtime/clock.h"
@@ -78,15 +79,16 @@ std::vector<std::string> Failures(const KernelChoice& choice) {
 }
 
 std::string Row(const ShapeResult& result) {
-  std::string row = fmt::format("{:>12}  {}: {}\n",
-                                result.status,
-                                Describe(result.shape->config),
-                                result.detail.empty()
-                                    ? fmt::format("{}", fmt::join(result.shape->candidates, ", "))
-                                    : result.kernel + ", " + result.detail);
+  std::string row =
+      fmt::format("{:>12}  {}: {}\n",
+                  result.status,
+                  Describe(result.shape->config),
+                  TerminalLine(result.detail.empty()
+                                   ? fmt::format("{}", fmt::join(result.shape->candidates, ", "))
+                                   : result.kernel + ", " + result.detail));
   if (result.choice) {
     for (const std::string& failure : Failures(*result.choice))
-      row += "              " + failure + "\n";
+      row += "              " + TerminalLine(failure) + "\n";
   }
   return row;
 }

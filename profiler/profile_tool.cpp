@@ -8,12 +8,13 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/output.h"
 #include "core/plan_note.h"
+#include "core/stop_signals.h"
 #include "db/database.h"
 #include "planner/timeline/validate.h"
 #include "profiler/duration.h"
 #include "profiler/gpu/device_bench.h"
-#include "profiler/interrupt.h"
 #include "profiler/profile_kernels.h"
 #include "profiler/profile_options.h"
 #include "profiler/ranks/exchange_messages.h"
@@ -226,7 +227,7 @@ int ProfileAsRankZero(const ProfileOptions& options,
     lock->NoteOthers();
     if (!nccl && !bench) WarnAboutCores(suite.ranks, machine);
     if (const auto warning = runtime::WarningOf(machine)) Progress(*warning);
-    CatchSigint();
+    NoteSignals();
     MeasureAll({.suite = SuiteName(options), .ranks = suite.ranks, .nccl = nccl, .bench = bench},
                machine,
                suite.target.kernels,
@@ -277,17 +278,32 @@ int TuneKernelsOf(const ProfileOptions& options,
         db::Database::Open(*options.db, dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
   }
   if (lock) lock->NoteOthers();
-  CatchSigint();
+  NoteSignals();
   const int code = TuneKernels(
       tuning, runtime::CollectProvenance(device, argc, argv), database ? &*database : nullptr);
   database.reset();
   lock.reset();
-  if (Interrupted()) DieBySigint();
+  if (Interrupted()) DieBySignal();
   return code;
+}
+
+void CheckOutputPaths(const ProfileOptions& options) {
+  constexpr std::string_view kFile = "file:";
+  std::vector<OutputPath> outputs;
+  if (options.db) outputs.push_back({"--db", *options.db, FileUse::kDatabase});
+  const std::string rendezvous = options.rank_flags.rendezvous.value_or("");
+  if (rendezvous.starts_with(kFile)) {
+    outputs.push_back({"--rendezvous", rendezvous.substr(kFile.size())});
+  }
+  const OpenOutputs open = CheckOutputs(
+      outputs,
+      {{"the workload", options.workload.value_or("")}, {"the plan", options.refine.value_or("")}});
 }
 
 int Profile(ProfileOptions options, int argc, const char* const* argv) {
   const runtime::DeviceSpec device = runtime::ParseDevice(options.device);
+  CheckOutputPaths(options);
+  SayKept("finished trials are kept");
   if (options.tune_kernels) return TuneKernelsOf(options, device, argc, argv);
   options.rank_flags.check |= options.rank_flags.one_gpu;
   const bool exchanges = MeasuresGpuExchanges(options, device);
@@ -316,7 +332,7 @@ int Profile(ProfileOptions options, int argc, const char* const* argv) {
     code = ProfileAsRankZero(options, device, ranks.get(), nccl, argc, argv);
   }
   // Only here, after the other ranks have ended: otherwise nothing would reap them.
-  if (Interrupted()) DieBySigint();
+  if (Interrupted()) DieBySignal();
   return code;
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/json.h"
 #include "core/statistics.h"
+#include "core/terminal_text.h"
 #include "profiler/ranks/exchange_rank.h"
 #include "profiler/suites/suite.h"
 
@@ -28,11 +29,11 @@ std::string SlowdownText(const Trial& trial, double median_ns) {
 }
 
 std::string Row(const Result& result) {
-  const std::string what = Describe(result.config);
+  const std::string what = TerminalLine(Describe(result.config));
   if (!result.trial) return fmt::format("{:>12}  {}\n", NameOf(result.status), what);
   const Trial& trial = *result.trial;
   if (trial.outcome != TrialOutcome::kOk) {
-    return fmt::format("{:>12}  {}: {}\n", NameOf(result.status), what, trial.detail);
+    return fmt::format("{:>12}  {}: {}\n", NameOf(result.status), what, TerminalLine(trial.detail));
   }
   const double median = Median(trial.samples_ns);
   return fmt::format("{:>9.4g} ms  {}{}{}  ({} samples, stop: {})\n",
@@ -41,7 +42,7 @@ std::string Row(const Result& result) {
                      BandwidthText(result.config, median),
                      SlowdownText(trial, median),
                      trial.samples_ns.size(),
-                     trial.stop_reason);
+                     TerminalLine(trial.stop_reason));
 }
 
 Json TrialJson(const Result& result) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replay/exchange_queue.h"
 
+#include "core/parallel_for.h"
 #include "runtime/clock.h"
 
 namespace dbsp::replay {
 
 ExchangeQueue::ExchangeQueue(runtime::Communicator& communicator)
-    : communicator_(communicator), thread_([this] { Work(); }) {}
+    : communicator_(communicator), thread_(StartThread([this] { Work(); })) {}
 
 ExchangeQueue::~ExchangeQueue() {
   {

@@ -10,12 +10,16 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/file.h"
+#include "core/output.h"
 #include "core/plan.h"
 #include "core/plan_check.h"
 #include "core/plan_note.h"
+#include "core/stop_signals.h"
 #include "core/workload.h"
 #include "db/database.h"
 #include "planner/timeline/validate.h"
+#include "planner/workload/mask_files.h"
 #include "planner/workload/mask_source.h"
 #include "replay/cell.h"
 #include "replay/options.h"
@@ -157,7 +161,7 @@ void RequireSame(const char* what,
 Workload WorkloadOf(const Plan& plan, const Flags& flags) {
   if (flags.workload.empty()) {
     Workload workload = WorkloadFromJson(plan.workload_json, flags.plan + " (workload)");
-    workload.directory = std::filesystem::path(flags.plan).parent_path() / plan.workload_directory;
+    workload.directory = BaseFolderOf(flags.plan) / plan.workload_directory;
     RequireSame("workload", flags.plan, plan.workload_hash, HashOf(workload), flags.force);
     return workload;
   }
@@ -178,6 +182,35 @@ std::optional<db::Database> OpenDatabase(const Plan& plan, const Flags& flags) {
     RequireSame("database", flags.db, plan.database_hash, database.MeasurementHash(), flags.force);
   }
   return database;
+}
+
+OpenOutputs CheckOutputPaths(const Plan& plan, const Workload& workload, const Flags& flags) {
+  std::vector<InputPath> inputs = planner::MaskFilesOf(workload);
+  inputs.push_back({"the plan", flags.plan});
+  inputs.push_back({"the workload", flags.workload});
+  std::vector<OutputPath> outputs;
+  if (!flags.db.empty()) outputs.push_back({"--db", flags.db, FileUse::kDatabase});
+  if (!flags.trace.empty()) {
+    for (const auto& file : TraceFiles(flags.trace, plan.ranks)) {
+      outputs.push_back({"--trace", file, FileUse::kFile, true});
+    }
+  }
+  return CheckOutputs(outputs, inputs);
+}
+
+/// Stores the ledger before the traces: it cannot be made again.
+void Store(const Plan& plan,
+           const ReplayRecord& record,
+           const Provenance& machine,
+           const Flags& flags,
+           db::Database* database) {
+  if (database != nullptr) {
+    SayKept("the ledger is stored whole or not at all");
+    database->AddPlan(PlanToJson(plan));
+    database->AddReplay(database->AddEnvironment(machine), record);
+    SayKept("the ledger is stored");
+  }
+  if (!flags.trace.empty()) WriteTraces(record, flags.trace);
 }
 
 /// Opens the GPU before plan and database are read, so that a missing one is found first.
@@ -215,6 +248,8 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
   RequireMemory(HomeBytes(plan.shape, DTypeOn(device)), AvailableMemory());
   planner::ValidatePlan(plan, flags.plan, ErrorCode::kCorruptInput);
   const Workload workload = WorkloadOf(plan, flags);
+  const OpenOutputs open = CheckOutputPaths(plan, workload, flags);
+  SayKept("nothing of this replay is stored");
   std::optional<db::Database> database = OpenDatabase(plan, flags);
   const auto masks = planner::OpenMasks(workload);
   const bool own_masks = HashOf(workload) == plan.workload_hash;
@@ -225,11 +260,7 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
   outcome.record.device = machine.device_name;
   outcome.record.started_utc = machine.started_utc;
 
-  if (!flags.trace.empty()) WriteTraces(outcome.record, flags.trace);
-  if (database) {
-    database->AddPlan(PlanToJson(plan));
-    database->AddReplay(database->AddEnvironment(machine), outcome.record);
-  }
+  Store(plan, outcome.record, machine, flags, database ? &*database : nullptr);
   if (flags.json) {
     WriteStdout(ReplayJson(plan, outcome, options, machine));
   } else {

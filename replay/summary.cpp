@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "core/terminal_text.h"
 #include "core/units.h"
 
 namespace dbsp::replay {
@@ -106,8 +107,9 @@ std::string KernelLines(const ReplayOutcome& outcome) {
   std::string text;
   for (const auto& [ran, planned] : pairs) {
     const bool same = planned.empty() || planned == ran;
-    text += fmt::format(
-        "kernel      {}{}\n", ran, same ? "" : fmt::format(" in place of the plan's {}", planned));
+    text += fmt::format("kernel      {}{}\n",
+                        TerminalLine(ran),
+                        same ? "" : " in place of the plan's " + TerminalLine(planned));
   }
   return text;
 }
@@ -254,7 +256,7 @@ std::string SummaryText(const Plan& plan,
   const int groups = plan.cfg_degree();
   std::string text = fmt::format(
       "plan        {}, {} ranks{}, costs {}\n",
-      plan.workload_name,
+      TerminalLine(plan.workload_name),
       plan.ranks,
       groups > 1
           ? fmt::format(" ({} passes at the same time, {} ranks each)", groups, plan.pass_ranks())
@@ -264,12 +266,12 @@ std::string SummaryText(const Plan& plan,
       "cells       {} run, standing for {} of {}\n", s.cells, s.cells_meant, s.cells_in_plan);
   text += TransportLine(outcome, options, machine);
   text += KernelLines(outcome);
-  text += fmt::format("exchange    {}\n", outcome.record.exchange_source);
+  text += fmt::format("exchange    {}\n", TerminalLine(outcome.record.exchange_source));
   if (plan.device != machine.device_name) {
     text += fmt::format(
         "note        predicted for {}, replayed on {}: the errors compare two machines\n",
-        plan.device.empty() ? "no named device" : plan.device,
-        machine.device_name);
+        plan.device.empty() ? "no named device" : TerminalLine(plan.device),
+        TerminalLine(machine.device_name));
   }
   const std::string passes = plan.passes > 1 ? fmt::format(", {} passes", plan.passes) : "";
   text += fmt::format("predicted   {:.3f} ms{}\n", ToMs(s.predicted_ns), passes);

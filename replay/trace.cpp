@@ -74,13 +74,22 @@ std::string ChromeTrace(const ReplayRecord& record, int rank) {
   return DumpJson(document, 1) + "\n";  // indented: some tools want the blank in `"rank": 0`
 }
 
+std::vector<std::filesystem::path> TraceFiles(const std::filesystem::path& directory, int ranks) {
+  std::vector<std::filesystem::path> files;
+  for (int rank = 0; rank < ranks; ++rank) {
+    files.push_back(directory / fmt::format("rank{}.json", rank));
+  }
+  return files;
+}
+
 void WriteTraces(const ReplayRecord& record, const std::filesystem::path& directory) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error)
     Fail(ErrorCode::kIo, "{}: cannot make the folder: {}", directory.string(), error.message());
+  const auto files = TraceFiles(directory, record.ranks);
   for (int rank = 0; rank < record.ranks; ++rank) {
-    WriteFileAtomically(directory / fmt::format("rank{}.json", rank), ChromeTrace(record, rank));
+    WriteFileAtomically(files[rank], ChromeTrace(record, rank));
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "core/records.h"
 
@@ -14,6 +15,10 @@ namespace dbsp::replay {
 /// units    ts and dur in microseconds from the start of the first cell
 /// requires 0 <= rank < record.ranks
 [[nodiscard]] std::string ChromeTrace(const ReplayRecord& record, int rank);
+
+/// DIR/rank0.json, DIR/rank1.json, ...: the files of WriteTraces().
+[[nodiscard]] std::vector<std::filesystem::path> TraceFiles(const std::filesystem::path& directory,
+                                                            int ranks);
 
 /// Writes DIR/rank0.json, DIR/rank1.json, ...; makes DIR. errors Error{kIo}
 void WriteTraces(const ReplayRecord& record, const std::filesystem::path& directory);

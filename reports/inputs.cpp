@@ -25,7 +25,7 @@ PlanInput ReadPlanFile(const std::filesystem::path& path) {
   NoteUnhashedPlan(input.plan, path.string());
   input.name = path.filename().string();
   AddHash(input, HashBytes(PlanToJson(input.plan)));
-  const std::string bytes = ReadFile(path);
+  const std::string bytes = ReadFile(path, kMaxTextBytes);
   AddHash(input, HashBytes(bytes));
   if (path.extension() == ".zst") AddHash(input, HashBytes(ZstdDecompress(bytes, path.string())));
   return input;
@@ -83,7 +83,7 @@ ReportInputs ReadInputs(const ReportPaths& paths) {
   for (const auto& path : paths.plans) inputs.plans.push_back(ReadPlanFile(path));
   ReadDatabase(paths.database, !paths.plans.empty(), inputs);
   for (const auto& path : paths.compares) {
-    inputs.compares.push_back({path.filename().string(), ReadFile(path)});
+    inputs.compares.push_back({path.filename().string(), ReadFile(path, kMaxTextBytes)});
   }
   return inputs;
 }

@@ -8,6 +8,7 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/output.h"
 #include "db/database.h"
 #include "reports/document.h"
 #include "reports/html.h"
@@ -22,6 +23,7 @@ struct Flags {
   std::vector<std::string> plans;
   std::vector<std::string> compares;
   std::string output = "report.html";
+  bool output_given = false;
   bool json = false;
 };
 
@@ -39,7 +41,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
          "--compare", flags.compares, "Output of dbsp-tune --compare --json, may be repeated")
       ->allow_extra_args(false)
       ->group("Input");
-  app.add_option("-o,--output", flags.output, "HTML page to write")
+  app.add_option("-o,--output", flags.output, "HTML page to write; - is standard output")
       ->capture_default_str()
       ->group("Output");
   app.add_flag(
@@ -51,7 +53,17 @@ void AddFlags(CLI::App& app, Flags& flags) {
       "  dbsp-report --db p.db --plan plan.json --compare compare.json --json");
 }
 
+std::vector<InputPath> InputsOf(const Flags& flags) {
+  std::vector<InputPath> inputs{{"the database", flags.database, FileUse::kDatabase}};
+  for (const std::string& plan : flags.plans) inputs.push_back({"a plan", plan});
+  for (const std::string& compare : flags.compares) inputs.push_back({"a comparison", compare});
+  return inputs;
+}
+
 int Run(const Flags& flags) {
+  std::vector<OutputPath> outputs;
+  if (!flags.json) outputs.push_back({"-o", flags.output});
+  const OpenOutputs open = CheckOutputs(outputs, InputsOf(flags));
   const auto page = BuiltPage();
   if (!page && !flags.json) {
     Fail(ErrorCode::kUnavailable,
@@ -66,10 +78,11 @@ int Run(const Flags& flags) {
   const std::string document = ReportDocument(inputs);
   if (flags.json) {
     WriteStdout(document + "\n");
+    if (flags.output_given) Progress("note: --json writes no page; -o is not used");
     return 0;
   }
   WriteFileAtomically(flags.output, RenderHtml(*page, ReportTitle(inputs), document));
-  Progress("wrote " + flags.output);
+  Progress("wrote " + OutputName(flags.output));
   return 0;
 }
 
@@ -80,7 +93,10 @@ int ReportMain(int argc, const char* const* argv) {
                "dbsp-report");
   Flags flags;
   AddFlags(app, flags);
-  return RunTool(app, argc, argv, [&] { return Run(flags); });
+  return RunTool(app, argc, argv, [&] {
+    flags.output_given = app.count("--output") > 0;
+    return Run(flags);
+  });
 }
 
 }  // namespace dbsp::reports

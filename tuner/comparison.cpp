@@ -5,6 +5,7 @@
 #include <map>
 
 #include "core/error.h"
+#include "core/terminal_text.h"
 #include "core/units.h"
 
 namespace dbsp::tuner {
@@ -92,7 +93,7 @@ std::string KernelLine(const SearchResult& result) {
       const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
       if (result.KernelOf(cls, chosen) == kernel) cells += cls.cells;
     }
-    text += fmt::format("{}{} in {}", text.empty() ? "" : ", ", kernel, cells);
+    text += fmt::format("{}{} in {}", text.empty() ? "" : ", ", TerminalLine(kernel), cells);
   }
   return fmt::format("plan: kernels by cells: {}\n", text);
 }

@@ -9,10 +9,12 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/output.h"
 #include "core/parallel_for.h"
 #include "core/units.h"
 #include "db/database.h"
 #include "planner/timeline/validate.h"
+#include "planner/workload/mask_files.h"
 #include "tuner/cluster_costs.h"
 #include "tuner/comparison.h"
 #include "tuner/cost_model.h"
@@ -50,7 +52,9 @@ void AddInputFlags(CLI::App& app, TuneFlags& flags) {
   app.add_option("--workload", flags.workload, "Workload file of dbsp-workload")
       ->required()
       ->group(group);
-  app.add_option("-o,--output", flags.output, "Plan file to write (.json or .json.zst)")
+  app.add_option("-o,--output",
+                 flags.output,
+                 "Plan file to write (.json or .json.zst); - is standard output")
       ->group(group);
   app.add_flag("--compare", flags.compare, "Print every candidate")->group(group);
   app.add_flag("--json", flags.json, "Print one JSON document instead of the table")->group(group);
@@ -162,15 +166,22 @@ void RequireSensible(const TuneFlags& flags) {
   if (flags.cluster.empty() && flags.ranks == 0) {
     Fail(ErrorCode::kInvalidArgument, "--ranks is required with --db");
   }
-  for (const auto& input : {flags.workload, flags.database}) {
-    std::error_code ignored;
-    if (!flags.output.empty() && !input.empty() &&
-        std::filesystem::equivalent(flags.output, input, ignored)) {
-      Fail(ErrorCode::kInvalidArgument,
-           "-o {}: the output would overwrite an input",
-           flags.output.string());
-    }
+  if (!flags.output.empty() && IsStandardOutput(flags.output) && (flags.compare || flags.json)) {
+    Fail(ErrorCode::kInvalidArgument,
+         "-o {}: the plan and the output of --{} would both go to standard output; give the plan a "
+         "file",
+         flags.output.string(),
+         flags.json ? "json" : "compare");
   }
+}
+
+OpenOutputs CheckPlanFile(const TuneFlags& flags, const Workload& workload) {
+  std::vector<InputPath> inputs = planner::MaskFilesOf(workload);
+  inputs.push_back({"the workload", flags.workload});
+  inputs.push_back({"the database", flags.database, FileUse::kDatabase});
+  std::vector<OutputPath> outputs;
+  if (!flags.output.empty()) outputs.push_back({"-o", flags.output});
+  return CheckOutputs(outputs, inputs);
 }
 
 /// All attention of the last cell as one call, by which the fastest kernel is chosen.
@@ -266,9 +277,10 @@ void Report(const TuneFlags& flags,
   const std::string verdict = VerdictLines(result, source);
   if (flags.json) {
     WriteStdout(CompareJson(result, workload.model.name, HashOf(workload), source, flags.cells));
-    Progress(verdict.substr(0, verdict.size() - 1));
+    ProgressText(verdict);
   } else {
-    WriteStdout((flags.compare ? CompareTable(result, source, flags.cells) + "\n" : "") + verdict);
+    const std::string table = flags.compare ? CompareTable(result, source, flags.cells) + "\n" : "";
+    WriteSummary(flags.output, table + verdict);
   }
   for (const std::string& remark : choice.Remarks()) Progress("note: " + remark);
   for (const Candidate& candidate : result.candidates) {
@@ -307,6 +319,7 @@ int RunTune(const TuneFlags& flags) {
   RequireSensible(flags);
   const std::vector<Family> families = ParseFamilies(flags.families);
   const Workload workload = ReadWorkload(flags.workload);
+  const OpenOutputs open = CheckPlanFile(flags, workload);
   SearchOptions options;
   options.steps = ParseRange(flags.steps, workload.model.steps, "--steps");
   options.layers = ParseRange(flags.layers, workload.model.layers, "--layers");
@@ -335,11 +348,12 @@ int RunTune(const TuneFlags& flags) {
     choice.origin.generator = version.substr(0, version.find('\n'));
     Plan plan = MakePlan(workload, *masks, choice.costs(), result, options, choice.origin);
     plan.workload_directory =
-        RelativeFolder(flags.output.parent_path(), flags.workload.parent_path());
+        RelativeFolder(IsStandardOutput(flags.output) ? "" : flags.output.parent_path(),
+                       flags.workload.parent_path());
     planner::ValidatePlan(plan, flags.output.string(), ErrorCode::kInternal);
     WritePlan(plan, flags.output);
     Progress(fmt::format("wrote {}: {} cells, {} strategies, {} partitions",
-                         flags.output.string(),
+                         OutputName(flags.output),
                          plan.cells.size(),
                          plan.strategies.size(),
                          plan.partitions.size()));

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <thread>
 
 #include "core/bf16.h"
 #include "core/error.h"
+#include "core/parallel_for.h"
 
 namespace dbsp::gpu_check {
 namespace {
@@ -84,9 +84,7 @@ Reference ReferenceOnCpu(const HeadInput& input,
       }
     }
   };
-  std::vector<std::jthread> running;
-  for (int thread = 0; thread < threads; ++thread) running.emplace_back(work, thread);
-  running.clear();
+  ParallelFor(threads, threads, work);
   return result;
 }
 

@@ -4,13 +4,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "bench/gpu_check/context.h"
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/output.h"
+#include "core/stop_signals.h"
 #include "kernels/gpu/gpu_variants.h"
 #include "runtime/clock.h"
 
@@ -103,9 +107,22 @@ int RunPart(const std::string& part, const Options& options) {
   return kExitCutOff;
 }
 
+/// One file for each part, checked before the first part runs.
+std::vector<OutputPath> ResultFiles(const Options& options) {
+  std::vector<OutputPath> files;
+  for (const std::string& part : std::set(options.parts.begin(), options.parts.end())) {
+    if (part == "list") continue;
+    files.push_back(
+        {"--out", std::filesystem::path(options.out) / (part + ".jsonl"), FileUse::kFile, true});
+  }
+  return files;
+}
+
 /// Runs every part, also after a wrong one. A wrong result outweighs a part that was cut off.
 int RunParts(const Options& options) {
   CheckParts(options);
+  const OpenOutputs open = CheckOutputs(ResultFiles(options), {});
+  SayKept("finished results are kept");
   int exit_code = 0;
   for (const std::string& part : options.parts) {
     const int part_code = RunPart(part, options);

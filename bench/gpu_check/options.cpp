@@ -53,7 +53,8 @@ void AddOptions(CLI::App& app, Options& options) {
       ->group("Output");
   app.footer(
       "Exit codes: 0 every result is right, 1 a result is wrong, 2 usage, 3 no usable GPU,\n"
-      "4 internal, 124 nothing is wrong but the budget ended before a part was done.\n"
+      "4 internal, 124 nothing is wrong but the budget ended before a part was done. A signal\n"
+      "ends the program; finished results are kept.\n"
       "\n"
       "Examples:\n"
       "  gpu_check list\n"

@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/terminal_text.h"
 
 namespace dbsp::gpu_check {
 
@@ -15,7 +18,12 @@ Results::Results(const std::string& folder, const std::string& name)
   std::error_code problem;
   std::filesystem::create_directories(folder, problem);
   file_.reset(std::fopen(path_.c_str(), "a"));
-  if (!file_) Fail(ErrorCode::kIo, "{}: cannot be written; give another --out", path_);
+  if (!file_) {
+    Fail(ErrorCode::kIo,
+         "{}: cannot be written: {}; give another --out",
+         path_,
+         std::strerror(errno));
+  }
 }
 
 void Results::Write(const Json& line) {
@@ -26,11 +34,14 @@ void Results::Write(const Json& line) {
   (void)fsync(fileno(file_.get()));
 }
 
-std::string TableText(const std::vector<std::vector<std::string>>& rows) {
+std::string TableText(std::vector<std::vector<std::string>> rows) {
   std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
+  for (auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      row[i] = TerminalLine(row[i]);
+      widths[i] = std::max(widths[i], row[i].size());
+    }
   }
   std::string text;
   for (const auto& row : rows) {

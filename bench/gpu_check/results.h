@@ -33,6 +33,7 @@ class Results {
 };
 
 /// Text of a table whose columns are as wide as their widest cell. The first row is the heading.
-[[nodiscard]] std::string TableText(const std::vector<std::vector<std::string>>& rows);
+/// Cells are escaped by TerminalLine().
+[[nodiscard]] std::string TableText(std::vector<std::vector<std::string>> rows);
 
 }  // namespace dbsp::gpu_check

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <thread>
 
 #include "bench/gpu_check/compare.h"
 #include "core/bf16.h"
 #include "core/error.h"
+#include "core/parallel_for.h"
 #include "planner/workload/rules/prng.h"
 
 namespace dbsp::gpu_check {
@@ -162,9 +162,7 @@ std::vector<double> SlaReferenceOf(const SlaCase& sla_case,
       std::copy(rows.begin(), rows.end(), o.begin() + static_cast<std::ptrdiff_t>(pass * elements));
     }
   };
-  std::vector<std::jthread> running;
-  for (int thread = 0; thread < threads; ++thread) running.emplace_back(work, thread);
-  running.clear();
+  ParallelFor(threads, threads, work);
   return o;
 }
 

@@ -9,21 +9,18 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/file.h"
 
 namespace dbsp {
 namespace {
 
 class FileBytes : public ByteSource {
  public:
-  explicit FileBytes(const std::filesystem::path& path)
-      : path_(path.string()), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (fd_ < 0) {
-      const bool absent = errno == ENOENT;
-      Fail(absent ? ErrorCode::kNotFound : ErrorCode::kIo,
-           "{}: {}",
-           path_,
-           absent ? "no such file" : std::strerror(errno));
-    }
+  explicit FileBytes(const std::filesystem::path& path) : path_(path.string()) {
+    RequireRegularFile(path);
+    // O_NONBLOCK: the name may have become a FIFO since.
+    fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd_ < 0) Fail(ErrorCode::kIo, "{}: {}", path_, std::strerror(errno));
     struct stat info {};
     const bool known = ::fstat(fd_, &info) == 0;
     if (!known || !S_ISREG(info.st_mode)) {
@@ -54,7 +51,7 @@ class FileBytes : public ByteSource {
 
  private:
   std::string path_;
-  int fd_;
+  int fd_ = -1;
   std::int64_t size_ = 0;
 };
 

@@ -5,7 +5,10 @@
 #include "core/arrays/array.h"
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/output.h"
+#include "core/terminal_text.h"
 #include "core/workload.h"
+#include "planner/workload/mask_files.h"
 #include "planner/workload/mask_source.h"
 #include "planner/workload/workload_tool.h"
 
@@ -57,6 +60,9 @@ void Write(const std::filesystem::path& output, const std::string& format, Array
 void ExportMasks(const ExportFlags& flags) {
   const std::string format = FormatOf(flags.output);
   const Workload workload = ReadWorkload(flags.workload);
+  std::vector<InputPath> inputs = MaskFilesOf(workload);
+  inputs.push_back({"the workload", flags.workload});
+  const OpenOutputs open = CheckOutputs({{"-o", flags.output}}, inputs);
   if (flags.step >= workload.model.steps || flags.layer >= workload.model.layers) {
     Fail(ErrorCode::kInvalidArgument,
          "--step {} --layer {}: expected less than {} steps and {} layers of {}",
@@ -75,14 +81,15 @@ void ExportMasks(const ExportFlags& flags) {
     }
   }
   Write(flags.output, format, std::move(array));
-  WriteStdout(fmt::format("{}: mask, bool [{}, {}, {}], step {}, layer {} of {}\n",
-                          flags.output.string(),
-                          masks.heads(),
-                          masks.rows(),
-                          masks.cols(),
-                          flags.step,
-                          flags.layer,
-                          flags.workload.string()));
+  const std::string summary = fmt::format("{}: mask, bool [{}, {}, {}], step {}, layer {} of {}",
+                                          OutputName(flags.output),
+                                          masks.heads(),
+                                          masks.rows(),
+                                          masks.cols(),
+                                          flags.step,
+                                          flags.layer,
+                                          flags.workload.string());
+  WriteSummary(flags.output, TerminalLine(summary) + "\n");
 }
 
 }  // namespace dbsp::planner

@@ -5,6 +5,7 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "core/json.h"
+#include "core/terminal_text.h"
 #include "core/units.h"
 #include "core/workload.h"
 #include "planner/workload/census.h"
@@ -22,7 +23,7 @@ std::string RuleText(const MaskRule& rule) {
     if (value.empty()) continue;
     text += fmt::format("{}{}={}", text == rule.rule ? ":" : ",", name, value);
   }
-  return text;
+  return TerminalLine(text);
 }
 
 std::string RangeText(const char* what, int begin, int end) {
@@ -122,7 +123,7 @@ std::string ShapeText(const Workload& workload) {
       "model   {}: {} layers x {} steps x {} passes, {} heads x {}\n"
       "tokens  {} = {} x {} x {} video + {} text\n"
       "blocks  {} x {} of {}x{} tokens\n",
-      model.name,
+      TerminalLine(model.name),
       model.layers,
       model.steps,
       model.passes,

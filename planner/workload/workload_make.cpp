@@ -5,7 +5,10 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/output.h"
+#include "core/terminal_text.h"
 #include "planner/workload/census.h"
+#include "planner/workload/mask_files.h"
 #include "planner/workload/mask_flag.h"
 #include "planner/workload/mask_source.h"
 #include "planner/workload/presets.h"
@@ -107,6 +110,7 @@ std::string NameFor(const MakeFlags& flags, const ModelShape& model) {
 }  // namespace
 
 void MakeWorkload(const MakeFlags& flags) {
+  const OpenOutputs open = CheckOutputs({{"-o", flags.output}}, MaskFilesOf(flags.mask));
   Workload workload;
   workload.model = ShapeOf(flags);
   workload.directory = flags.output.parent_path();
@@ -126,15 +130,17 @@ void MakeWorkload(const MakeFlags& flags) {
   for (const std::string& note : notes) Progress("note: " + note);
   for (const std::string& line : CensusLines(workload, census)) Progress(line);
   const ModelShape& model = workload.model;
-  WriteStdout(fmt::format("{}: {}, {} layers x {} steps x {} heads, {} tokens, mask {}, hash {}\n",
-                          flags.output.string(),
-                          model.name,
-                          model.layers,
-                          model.steps,
-                          model.heads,
-                          model.tokens(),
-                          flags.mask,
-                          HashOf(workload)));
+  const std::string summary =
+      fmt::format("{}: {}, {} layers x {} steps x {} heads, {} tokens, mask {}, hash {}",
+                  OutputName(flags.output),
+                  model.name,
+                  model.layers,
+                  model.steps,
+                  model.heads,
+                  model.tokens(),
+                  flags.mask,
+                  HashOf(workload));
+  WriteSummary(flags.output, TerminalLine(summary) + "\n");
 }
 
 }  // namespace dbsp::planner

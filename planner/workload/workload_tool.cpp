@@ -38,7 +38,7 @@ CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
       ->group(masks);
   make->add_option("--block", flags.block, "Block size QxK in tokens (default: that of the rule)")
       ->group(masks);
-  make->add_option("-o,--output", flags.output, "Workload file to write")
+  make->add_option("-o,--output", flags.output, "Workload file to write; - is standard output")
       ->required()
       ->group("Output");
   make->footer(
@@ -74,7 +74,7 @@ CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
   command->add_option("--pass", flags.pass, "Guidance pass, where each has masks of its own")
       ->check(index)
       ->group("Input");
-  command->add_option("-o,--output", flags.output, "File to write (.npz, .npy or .safetensors)")
+  command->add_option("-o,--output", flags.output, "File to write (.npz, .npy or .safetensors); - is standard output")
       ->required()
       ->group("Output");
   command->footer(

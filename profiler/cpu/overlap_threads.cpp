@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/parallel_for.h"
 #include "profiler/cpu/cpu_attention.h"
 #include "profiler/ranks/exchange_rank.h"
 #include "profiler/ranks/lockstep_sampler.h"
@@ -34,7 +35,7 @@ struct Span {
 class AttentionThread {
  public:
   explicit AttentionThread(const AttentionConfig& config)
-      : attention_(config), thread_([this] { Work(); }) {}
+      : attention_(config), thread_(StartThread([this] { Work(); })) {}
   ~AttentionThread() {
     {
       const std::lock_guard lock(mutex_);

@@ -156,6 +156,17 @@ std::vector<std::int64_t> SweepSizes(std::int64_t begin, std::int64_t end, doubl
          end,
          factor);
   }
+  constexpr double kMostSteps = 1000;
+  const double steps =
+      std::log(static_cast<double>(end) / static_cast<double>(begin)) / std::log1p(factor - 1);
+  if (steps > kMostSteps) {
+    Fail(ErrorCode::kInvalidArgument,
+         "sizes from {} to {} by {}: more than {} steps; give a larger factor (-f)",
+         begin,
+         end,
+         factor,
+         kMostSteps);
+  }
   std::vector<std::int64_t> sizes;
   for (double size = static_cast<double>(begin); size <= static_cast<double>(end); size *= factor) {
     const auto whole = static_cast<std::int64_t>(std::llround(size));

@@ -8,8 +8,8 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/stop_signals.h"
 #include "profiler/duration.h"
-#include "profiler/interrupt.h"
 #include "profiler/ranks/check_exchanges.h"
 
 namespace dbsp::profiler {
@@ -56,7 +56,7 @@ std::unique_ptr<LaunchedRank> JoinRanks(const RankFlags& flags, const RankedRun&
          flags.processes ? "--processes"
                          : fmt::format("{} started {} ranks", launched->launcher, launched->size));
   }
-  CatchSigint();
+  NoteSignals();
   try {
     return LaunchedRank::Start({.start = flags.processes,
                                 .one_gpu = flags.one_gpu,
@@ -68,7 +68,7 @@ std::unique_ptr<LaunchedRank> JoinRanks(const RankFlags& flags, const RankedRun&
                                 .argv = run.argv,
                                 .interrupted = Interrupted});
   } catch (const Error&) {
-    if (Interrupted()) DieBySigint();
+    if (Interrupted()) DieBySignal();
     throw;
   }
 }

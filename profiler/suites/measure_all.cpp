@@ -10,7 +10,7 @@
 
 #include "core/cli.h"
 #include "core/error.h"
-#include "profiler/interrupt.h"
+#include "core/stop_signals.h"
 #include "profiler/ranks/profile_ranks.h"
 #include "profiler/suites/suite.h"
 #include "runtime/clock.h"

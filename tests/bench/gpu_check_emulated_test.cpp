@@ -60,6 +60,20 @@ std::string PathVariable() {
   return path == nullptr ? "" : path;
 }
 
+TEST(GpuCheckEmulatedTest, TheFileOfALaterPartIsCheckedBeforeTheFirstPart) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "out/speed.jsonl");
+  const ToolResult run = GpuCheck("correct speed speed", folder);
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("/out/speed.jsonl: is a folder"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "out/correct.jsonl"));
+}
+
+TEST(GpuCheckEmulatedTest, ABudgetBeyondTheClockIsRefused) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(GpuCheck("correct --budget 9223372036854775807", folder).exit_code, 2);
+}
+
 TEST(GpuCheckEmulatedTest, SmallCasesOfKernelsAreRight) {
   const TemporaryFolder folder;
   const ToolResult run = GpuCheck("small --filter .block64x64.d64", folder);

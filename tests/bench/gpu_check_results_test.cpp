@@ -30,6 +30,10 @@ TEST(GpuCheckResultsTest, AFolderThatCannotBeMadeIsNamed) {
   });
 }
 
+TEST(GpuCheckResultsTest, NamesInATableCannotForgeALine) {
+  EXPECT_EQ(TableText({{"a\nb", "1"}}), "a\\nb  1\n");
+}
+
 TEST(GpuCheckResultsTest, ColumnsOfATableAreAligned) {
   EXPECT_EQ(TableText({{"kernel", "ms"}, {"a", "10.5"}, {"longer name", "2"}}),
             "kernel         ms\n"

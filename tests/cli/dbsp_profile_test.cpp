@@ -154,7 +154,8 @@ pid_t StartProfile(const std::string& db, const std::string& log) {
         std::freopen("/dev/null", "w", stdout) == nullptr) {
       _exit(126);
     }
-    std::signal(SIGINT, SIG_DFL);  // a shell's background job passes on that it is ignored
+    // A shell's background job, and nohup, pass on that these are ignored.
+    for (const int one : {SIGINT, SIGTERM, SIGHUP}) std::signal(one, SIG_DFL);
     const char* tool = DBSP_BINARY_DIR "/bin/dbsp-profile";
     execl(tool, tool, "--db", db.c_str(), "--ranks", "2", "--budget", "60s", nullptr);
     _exit(127);
@@ -240,12 +241,15 @@ TEST(DbspProfileTest, ACopyThatIsPutBackAfterAKillIsNeverOverwritten) {
   }
 }
 
-TEST(DbspProfileTest, AnInterruptedRunPrintsTheKeptTrialsAndEndsByTheSignal) {
+class StoppedProfileTest : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(, StoppedProfileTest, ::testing::Values(SIGINT, SIGTERM, SIGHUP));
+
+TEST_P(StoppedProfileTest, PrintsTheKeptTrialsAndEndsByTheSignal) {
   const TempFolder folder;
   const std::string db = (folder / "p.db").string();
-  const int status = StopProfile(db, (folder / "log").string(), SIGINT);
+  const int status = StopProfile(db, (folder / "log").string(), GetParam());
   ASSERT_TRUE(WIFSIGNALED(status)) << status;
-  EXPECT_EQ(WTERMSIG(status), SIGINT);
+  EXPECT_EQ(WTERMSIG(status), GetParam());
   const std::size_t kept = TrialsIn(db);
   ASSERT_GT(kept, 2U);
   const std::string log = FileText(folder / "log");

@@ -268,7 +268,10 @@ TEST_F(DbspReplayTest, ACorruptPlanIsNamed) {
   EXPECT_THAT(run.err, HasSubstr("half.json"));
 }
 
-TEST_F(DbspReplayTest, CtrlCLeavesNoPartOfARecordAndDiesByTheSignal) {
+class StoppedReplayTest : public DbspReplayTest, public ::testing::WithParamInterface<int> {};
+INSTANTIATE_TEST_SUITE_P(, StoppedReplayTest, ::testing::Values(SIGINT, SIGTERM, SIGHUP));
+
+TEST_P(StoppedReplayTest, LeavesNoPartOfARecordAndDiesByTheSignal) {
   const std::string db = (folder_ / "r.db").string();
   dbsp::testing::BackgroundProcess tool({DBSP_BINARY_DIR "/bin/dbsp-replay",
                                          (folder_ / "plan.json").string(),
@@ -283,8 +286,9 @@ TEST_F(DbspReplayTest, CtrlCLeavesNoPartOfARecordAndDiesByTheSignal) {
   ASSERT_TRUE(dbsp::testing::Eventually([&] {
     return tool.Err().find("cell 1 of 2") != std::string::npos;
   })) << tool.Err();
-  tool.Signal(SIGINT);
-  EXPECT_EQ(tool.Code(), -SIGINT) << tool.Err();
+  tool.Signal(GetParam());
+  EXPECT_EQ(tool.Code(), -GetParam()) << tool.Err();
+  EXPECT_THAT(tool.Err(), HasSubstr("nothing of this replay is stored"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "trace"));
   const db::Database database = db::Database::Open(db, db::OpenMode::kReadOnly);
   EXPECT_TRUE(database.Replays().empty());

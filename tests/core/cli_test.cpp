@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <stdexcept>
+#include <system_error>
 
 #include "core/error.h"
 #include "tests/core/expect_error.h"
@@ -27,6 +28,8 @@ Outcome RunWith(const std::vector<const char*>& arguments, const std::function<i
   CLI::App app("A tool of a test", "dbsp-test");
   int ranks = 0;
   app.add_option("--ranks", ranks, "Ranks");
+  double tolerance = 0;
+  app.add_option("--tolerance", tolerance, "Tolerance")->check(CLI::NonNegativeNumber);
   app.add_subcommand("make", "Makes");
   std::vector<const char*> argv = {"dbsp-test"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
@@ -77,6 +80,37 @@ TEST(RunToolTest, HelpAndVersionGoToStdoutAndSucceed) {
   outcome = RunWith({"--help"}, never);
   EXPECT_EQ(outcome.code, 0);
   EXPECT_THAT(outcome.out, HasSubstr("--ranks"));
+}
+
+TEST(RunToolTest, NumbersThatAreNotFiniteAreRefused) {
+  const auto never = []() -> int { throw std::logic_error("the body ran"); };
+  for (const char* text : {"nan", "NaN", "inf", "-inf", "1e999"}) {
+    const Outcome outcome = RunWith({"--tolerance", text}, never);
+    EXPECT_EQ(outcome.code, 2) << text;
+    EXPECT_THAT(outcome.err, HasSubstr("--tolerance"));
+  }
+  EXPECT_EQ(RunWith({"--tolerance", "1e-3"}, [] { return 0; }).code, 0);
+}
+
+TEST(RunToolTest, TextFromOutsideCannotActOnTheTerminal) {
+  const auto body = []() -> int {
+    Progress("a\x1b[31m\nforged");
+    WriteStdout("b\x1b[31m\nline\n");
+    throw std::logic_error("c\x1b[31m\nforged \xff");
+  };
+  const Outcome outcome = RunWith({}, body);
+  EXPECT_EQ(outcome.err,
+            "a\\u001b[31m\\nforged\n"
+            "dbsp-test: error: internal: c\\u001b[31m\\nforged \\xff\n");
+  EXPECT_EQ(outcome.out, "b\\u001b[31m\nline\n");
+}
+
+TEST(RunToolTest, AThreadThatCannotBeStartedIsUnavailable) {
+  const Outcome outcome = RunWith({}, []() -> int {
+    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+  });
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("cannot start a thread"));
 }
 
 TEST(RunToolTest, QuietSilencesProgressOnly) {

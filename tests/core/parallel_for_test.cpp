@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <set>
 #include <stdexcept>
 #include <thread>
 #include <vector>
+
+#include "core/error.h"
+#include "tests/core/limited_user.h"
 
 namespace dbsp {
 namespace {
@@ -45,6 +49,40 @@ TEST(ParallelForTest, RethrowsAnErrorAndStartsNoFurtherIteration) {
       EXPECT_EQ(started, 4);
     }
   }
+}
+
+TEST(ParallelForTest, GoesOnWithTheThreadsThatTheSystemGives) {
+  ::testing::internal::CaptureStderr();
+  const int code = testing::InChild([] {
+    testing::BecomeNobody();
+    testing::ForbidThreads();
+    std::set<int> done;  // one thread, so no lock
+    for (int loop = 0; loop < 2; ++loop) {
+      ParallelFor(50, 4, [&](int i) { done.insert(i); });
+    }
+    return done.size() == 50 ? 0 : 1;
+  });
+  EXPECT_EQ(code, 0);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "note: 1 of 4 threads could be started (Resource temporarily unavailable); the work "
+            "goes on with them\n");
+}
+
+TEST(StartThreadTest, AThreadThatCannotBeStartedIsUnavailable) {
+  const int code = testing::InChild([] {
+    testing::BecomeNobody();
+    testing::ForbidThreads();
+    try {
+      StartThread([] {}).join();
+    } catch (const Error& error) {
+      return ExitCode(error.code());
+    }
+    return 0;
+  });
+  EXPECT_EQ(code, 3);
+  std::atomic<bool> ran{false};
+  StartThread([&] { ran = true; }).join();
+  EXPECT_TRUE(ran);
 }
 
 TEST(ThreadCountTest, IsTheGivenNumberOrThatOfTheHardware) {

@@ -16,7 +16,7 @@ namespace {
 using testing::ExpectError;
 
 TEST(ErrorTest, MessagesAreOneLineWhateverTheyQuote) {
-  EXPECT_STREQ(Error(ErrorCode::kIo, "a\nb\tc\x1b[0m").what(), "a?b?c?[0m");
+  EXPECT_STREQ(Error(ErrorCode::kIo, "a\nb\tc\x1b[0m").what(), "a\\nb\\tc\\u001b[0m");
   EXPECT_STREQ(Error(ErrorCode::kIo, "gr\xc3\xbc\xc3\x9f").what(), "gr\xc3\xbc\xc3\x9f");
 }
 

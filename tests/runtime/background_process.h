@@ -42,7 +42,8 @@ class BackgroundProcess {
     pid_ = ::fork();
     if (pid_ != 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    std::signal(SIGINT, SIG_DFL);  // a background job of a shell inherits an ignored SIGINT
+    // A background job of a shell inherits an ignored SIGINT, and nohup an ignored SIGHUP.
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_DFL);
     for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
     if (std::freopen("/dev/null", "r", stdin) == nullptr ||
         std::freopen((folder_ / "out").c_str(), "w", stdout) == nullptr ||

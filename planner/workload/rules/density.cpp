@@ -127,9 +127,9 @@ class DensityRule : public MaskRuleType {
     }
     DensityCounts counts;
     if (lines) {
-      counts = DensityFromJsonLines(ReadFile(path), path.string(), options.Int("pass"), context);
+      counts = DensityFromJsonLines(ReadFile(path, kMaxTextBytes), path.string(), options.Int("pass"), context);
     } else if (kind == ".csv") {
-      counts = DensityFromCsv(ReadFile(path), path.string(), context);
+      counts = DensityFromCsv(ReadFile(path, kMaxTextBytes), path.string(), context);
     } else {
       counts = DensityFromArray(path, total, context);
     }

@@ -162,7 +162,7 @@ class StaRule : public MaskRuleType {
   void Resolve(const RuleContext& context, MaskRule& rule) const override {
     const std::string file = rule.options["file"];
     if (file.empty()) return;
-    const StaTable table = ParseStaTable(ReadFile(file), file, context.model);
+    const StaTable table = ParseStaTable(ReadFile(file, kMaxTextBytes), file, context.model);
     const std::string& tiles = rule.options["tiles"];
     const StaWindow made_for = tiles.empty() ? LargestSides(table) : ParseTriple("tiles", tiles);
     RequireTiles(file, made_for, context.model);

@@ -140,6 +140,10 @@ TEST(SweepTest, SizesGoFromBeginToEndByTheFactor) {
   EXPECT_EQ(SweepSizes(1000, 4000, 1.5), (std::vector<std::int64_t>{1000, 1500, 2250, 3375}));
   EXPECT_EQ(SweepSizes(5, 5, 2), std::vector<std::int64_t>{5});
   EXPECT_EQ(SweepSizes(1, 3, 1.1), (std::vector<std::int64_t>{1, 2, 3}));
+  EXPECT_EQ(SweepSizes(1000, 1'000'000, 1.01).size(), 695U);
+  for (const double factor : {1.001, 1.0000001, 1 + 1e-16, 1 + 3e-16}) {  // the last two hang
+    EXPECT_THROW((void)SweepSizes(32 << 10, 32 << 20, factor), Error) << factor;
+  }
   for (const auto& [begin, end, factor] :
        {std::tuple{0, 8, 2.0}, std::tuple{8, 4, 2.0}, std::tuple{8, 16, 1.0}}) {
     ExpectError(ErrorCode::kInvalidArgument, {"begin <= end"}, [&] {
