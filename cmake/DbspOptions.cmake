@@ -40,6 +40,16 @@ add_compile_options(
   "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion;-Wnon-virtual-dtor>"
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DBSP_WERROR}>>:-Werror>)
 add_compile_definitions($<$<BOOL:${DBSP_DCHECKS}>:DBSP_DCHECKS=1>)
+# Hardening of a distribution's packages; a sanitizer brings its own checks. The tools read files and
+# connections that others made.
+if(NOT DBSP_SANITIZE)
+  add_compile_options(
+    "$<$<AND:$<COMPILE_LANGUAGE:C,CXX>,$<NOT:$<CONFIG:Debug>>>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=3>"
+    "$<$<COMPILE_LANGUAGE:C,CXX>:-fstack-protector-strong;-fstack-clash-protection>")
+  add_link_options(LINKER:-z,relro LINKER:-z,now LINKER:-z,noexecstack)
+  include(CheckPIESupported)
+  check_pie_supported(LANGUAGES CXX)
+endif()
 if(DBSP_SANITIZE)
   # nvcc takes no -fsanitize; the presets with sanitizers build without CUDA.
   add_compile_options($<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-fsanitize=${DBSP_SANITIZE}>
