@@ -7,6 +7,7 @@ option(DBSP_BUILD_TESTS "Build the tests" ON)
 option(DBSP_BUILD_BENCHMARKS "Build the benchmarks" ON)
 option(DBSP_PCH "Compile the headers that most sources include once" ON)
 option(DBSP_CLANG_TIDY "Run clang-tidy beside the compiler" OFF)
+option(DBSP_FUZZ "Link the targets of tests/fuzz with libFuzzer (clang)" OFF)
 set(DBSP_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, for example address,undefined")
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
@@ -39,6 +40,16 @@ add_compile_options(
   "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion;-Wnon-virtual-dtor>"
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${DBSP_WERROR}>>:-Werror>)
 add_compile_definitions($<$<BOOL:${DBSP_DCHECKS}>:DBSP_DCHECKS=1>)
+# Hardening of a distribution's packages; a sanitizer brings its own checks. The tools read files and
+# connections that others made.
+if(NOT DBSP_SANITIZE)
+  add_compile_options(
+    "$<$<AND:$<COMPILE_LANGUAGE:C,CXX>,$<NOT:$<CONFIG:Debug>>>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=3>"
+    "$<$<COMPILE_LANGUAGE:C,CXX>:-fstack-protector-strong;-fstack-clash-protection>")
+  add_link_options(LINKER:-z,relro LINKER:-z,now LINKER:-z,noexecstack)
+  include(CheckPIESupported)
+  check_pie_supported(LANGUAGES CXX)
+endif()
 if(DBSP_SANITIZE)
   # nvcc takes no -fsanitize; the presets with sanitizers build without CUDA.
   add_compile_options($<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-fsanitize=${DBSP_SANITIZE}>
@@ -47,6 +58,9 @@ if(DBSP_SANITIZE)
   if(DBSP_SANITIZE MATCHES "undefined")
     add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=undefined>)
   endif()
+endif()
+if(DBSP_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 if(DBSP_PCH AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)  # ccache asks for it

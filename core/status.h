@@ -3,6 +3,8 @@
 // Failures that no caller can handle are thrown as Error (core/error.h).
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
 #include <utility>
 
@@ -20,5 +22,11 @@ class [[nodiscard]] Status {
  private:
   std::string problem_;
 };
+
+/// Status(fmt::format(...)).
+template <typename... Args>
+[[nodiscard]] Status Problem(fmt::format_string<Args...> format, Args&&... args) {
+  return Status(fmt::format(format, std::forward<Args>(args)...));
+}
 
 }  // namespace dbsp

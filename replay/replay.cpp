@@ -150,8 +150,8 @@ class CellReplay {
 
   /// Adds the executed work of one pass group. Groups are added in the order of their ranks.
   void AddExecutedWork(const Cell& cell, std::span<const Rank* const> ranks) {
-    const std::string problem = WorkProblem(cell, ranks);
-    if (!problem.empty()) Fail(ErrorCode::kInternal, "{}", problem);
+    const Status work = CheckWork(cell, ranks);
+    if (!work.ok()) Fail(ErrorCode::kInternal, "{}", work.message());
     std::vector<std::int64_t> sent(ranks.size(), 0);
     for (const Rank* rank : ranks) {
       const auto r = static_cast<std::size_t>(rank->rank());

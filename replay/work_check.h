@@ -3,17 +3,17 @@
 #pragma once
 
 #include <span>
-#include <string>
 
+#include "core/status.h"
 #include "replay/cpu_rank.h"
 #include "replay/rank.h"
 
 namespace dbsp::replay {
 
-/// The first difference between the executed work and the cell's LayerVolumes: bytes of every round
-/// and hop, blocks computed, rows merged. The text names rank, quantity, expected and executed
-/// value; "" when there is no difference.
-[[nodiscard]] std::string WorkProblem(const Cell& cell, std::span<const Rank* const> ranks);
-[[nodiscard]] std::string WorkProblem(const Cell& cell, std::span<const CpuRank> ranks);
+/// Ok if the executed work is that of the cell's LayerVolumes: bytes of every round and hop, blocks
+/// computed, rows merged. Otherwise the message names rank, quantity, expected and executed value
+/// of the first difference.
+[[nodiscard]] Status CheckWork(const Cell& cell, std::span<const Rank* const> ranks);
+[[nodiscard]] Status CheckWork(const Cell& cell, std::span<const CpuRank> ranks);
 
 }  // namespace dbsp::replay

@@ -95,7 +95,8 @@ bool IsPlain(const Plan& plan, Family family) {
 }
 
 /// Predicted times of every cell for all passes, and the replayed times of the first replay with
-/// this transport.
+/// this transport. A replayed cell that stands for others gives them its time: they have the same
+/// masks and the same strategy.
 std::map<CellKey, CellTimes> TimesOf(const ReportInputs& inputs,
                                      const PlanInput& input,
                                      const std::string& transport) {
@@ -109,10 +110,20 @@ std::map<CellKey, CellTimes> TimesOf(const ReportInputs& inputs,
   }
   for (const db::StoredReplay* stored : ReplaysOf(inputs, input)) {
     if (stored->replay.transport != transport) continue;
-    for (const ReplayCell& cell : stored->replay.cells) {
-      const auto found = times.find({cell.step, cell.layer});
-      if (found != times.end())
-        found->second.replayed = static_cast<double>(cell.replayed_ns) * waves;
+    std::map<CellKey, const ReplayCell*> replayed;
+    for (const ReplayCell& cell : stored->replay.cells) replayed[{cell.step, cell.layer}] = &cell;
+    std::map<int, double> shared;  // by prediction
+    for (const PlanCell& cell : input.plan.cells) {
+      const auto found = replayed.find({cell.step, cell.layer});
+      if (found == replayed.end()) continue;
+      const double ns = static_cast<double>(found->second->replayed_ns) * waves;
+      times[{cell.step, cell.layer}].replayed = ns;
+      if (found->second->multiplicity.value_or(1) > 1) shared.try_emplace(cell.prediction, ns);
+    }
+    for (const PlanCell& cell : input.plan.cells) {
+      const auto found = shared.find(cell.prediction);
+      std::optional<double>& ns = times[{cell.step, cell.layer}].replayed;
+      if (found != shared.end() && !ns) ns = found->second;
     }
     break;
   }

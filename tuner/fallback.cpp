@@ -104,12 +104,12 @@ Fallback ChooseFallback(const SearchResult& result,
   return std::move(*smallest);
 }
 
-std::string FallbackProblem(const Plan& plan, std::int64_t memory_per_rank) {
-  if (memory_per_rank == 0 || plan.contracts.empty()) return "";
+Status CheckFallback(const Plan& plan, std::int64_t memory_per_rank) {
+  if (memory_per_rank == 0 || plan.contracts.empty()) return {};
   const Strategy& strategy = plan.strategies[plan.contracts.front().fallback];
   const Partition& partition = plan.partitions[strategy.partition];
-  return planner::MemoryProblem(FullWork(plan.shape, partition, strategy, plan.dtype),
-                                memory_per_rank);
+  return planner::CheckMemory(FullWork(plan.shape, partition, strategy, plan.dtype),
+                              memory_per_rank);
 }
 
 }  // namespace dbsp::tuner

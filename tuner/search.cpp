@@ -250,8 +250,8 @@ class Searcher {
       auto work = planner::BuildLayerVolumes(
           shape_, masks, partitions[i], strategy, home, options_.dtype, context.must_move);
       if (const std::int64_t cap = options_.partition.memory_per_rank; cap > 0) {
-        const std::string problem = planner::MemoryProblem(work, cap);
-        if (!problem.empty()) Fail(ErrorCode::kNotFound, "--memory-per-rank: {}", problem);
+        const Status memory = planner::CheckMemory(work, cap);
+        if (!memory.ok()) Fail(ErrorCode::kNotFound, "--memory-per-rank: {}", memory.message());
       }
       const int kernel =
           options_.kernels.empty() ? 0 : ChooseKernel(work, options_.kernels, costs_);

@@ -358,12 +358,11 @@ int RunTune(const TuneFlags& flags) {
                          plan.strategies.size(),
                          plan.partitions.size()));
     if (options.replan_ns > 0) Progress(ReuseSummary(plan, result));
-    if (const std::string problem = FallbackProblem(plan, flags.memory_per_rank);
-        !problem.empty()) {
+    if (const Status memory = CheckFallback(plan, flags.memory_per_rank); !memory.ok()) {
       Progress(fmt::format(
           "note: the fallback exceeds --memory-per-rank on dense masks: {}; where a contract does "
           "not hold, make a new plan instead",
-          problem));
+          memory.message()));
     }
   }
   Report(flags, workload, result, choice);

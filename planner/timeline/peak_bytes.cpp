@@ -33,12 +33,11 @@ std::vector<std::int64_t> PeakBytes(const LayerVolumes& work) {
   return peak;
 }
 
-std::string MemoryProblem(const LayerVolumes& work, std::int64_t cap) {
+Status CheckMemory(const LayerVolumes& work, std::int64_t cap) {
   const std::vector<std::int64_t> peak = PeakBytes(work);
   const auto most = std::max_element(peak.begin(), peak.end());
   if (*most <= cap) return {};
-  return fmt::format(
-      "rank {} holds {} bytes, expected at most {}", most - peak.begin(), *most, cap);
+  return Problem("rank {} holds {} bytes, expected at most {}", most - peak.begin(), *most, cap);
 }
 
 }  // namespace dbsp::planner

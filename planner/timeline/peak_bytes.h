@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
+#include "core/status.h"
 #include "planner/timeline/layer_volumes.h"
 
 namespace dbsp::planner {
@@ -17,7 +17,7 @@ namespace dbsp::planner {
 /// returns  [ranks]
 [[nodiscard]] std::vector<std::int64_t> PeakBytes(const LayerVolumes& work);
 
-/// Names the rank that holds the most bytes if it exceeds `cap`; "" otherwise.
-[[nodiscard]] std::string MemoryProblem(const LayerVolumes& work, std::int64_t cap);
+/// Ok if no rank holds more than `cap` bytes; otherwise names the rank that holds the most.
+[[nodiscard]] Status CheckMemory(const LayerVolumes& work, std::int64_t cap);
 
 }  // namespace dbsp::planner

@@ -207,10 +207,10 @@ Schedule BuildSchedule(const AttentionShape& shape,
   return builder.Finish();
 }
 
-std::string TakeChunk(const Schedule& schedule,
-                      int chunk,
-                      const std::vector<int>& heads,
-                      Schedule& out) {
+Status TakeChunk(const Schedule& schedule,
+                 int chunk,
+                 const std::vector<int>& heads,
+                 Schedule& out) {
   const auto at = static_cast<std::size_t>(chunk);
   const auto number = [&](int head) {
     const auto found = std::ranges::lower_bound(heads, head);
@@ -224,7 +224,7 @@ std::string TakeChunk(const Schedule& schedule,
     for (auto& items : round->items) {
       for (BlockItem& item : items) {
         item.head = number(item.head);
-        if (item.head < 0) return "an item belongs to a head of another chunk";
+        if (item.head < 0) return Status("an item belongs to a head of another chunk");
       }
     }
   }
@@ -237,10 +237,10 @@ std::string TakeChunk(const Schedule& schedule,
     for (std::size_t h = 0; h < program.heads.size(); ++h) {
       const int head = number(program.heads[h].head);
       const bool listed = at < program.columns.size() && h < program.columns[at].size();
-      if (!listed) return "the columns belong to other heads than the rows";
+      if (!listed) return Status("the columns belong to other heads than the rows");
       const HeadColumns& columns = program.columns[at][h];
       if (head < 0 && !columns.cols.empty()) {
-        return "columns belong to a head of another chunk";
+        return Status("columns belong to a head of another chunk");
       }
       if (head < 0) continue;
       part.heads.push_back({head, program.heads[h].rows});

@@ -4,12 +4,12 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "core/block_mask.h"
 #include "core/partition.h"
 #include "core/shape.h"
+#include "core/status.h"
 #include "core/strategy.h"
 
 namespace dbsp::planner {
@@ -79,10 +79,10 @@ struct Schedule {
 
 /// The lists of one chunk with heads numbered as in `heads`: the inverse of joining chunks in
 /// BuildSchedule.
-/// returns  an empty string, or a description of an entry that does not belong to the chunk
-[[nodiscard]] std::string TakeChunk(const Schedule& schedule,
-                                    int chunk,
-                                    const std::vector<int>& heads,
-                                    Schedule& out);
+/// returns  ok, or what is wrong with an entry that does not belong to the chunk
+[[nodiscard]] Status TakeChunk(const Schedule& schedule,
+                               int chunk,
+                               const std::vector<int>& heads,
+                               Schedule& out);
 
 }  // namespace dbsp::planner

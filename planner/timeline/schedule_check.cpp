@@ -54,10 +54,10 @@ class Places {
   }
 
   /// One round: blocks of `tensors` go from ranks that have them to the ranks that have them next.
-  /// Returns the problem, or "".
-  std::string Move(const ExchangeRound& round, int ranks, std::initializer_list<Tensor> tensors) {
+  /// Returns what is wrong with the round.
+  Status Move(const ExchangeRound& round, int ranks, std::initializer_list<Tensor> tensors) {
     if (round.items.size() != static_cast<std::size_t>(ranks) * ranks) {
-      return fmt::format("{} lists, expected {}", round.items.size(), ranks * ranks);
+      return Problem("{} lists, expected {}", round.items.size(), ranks * ranks);
     }
     Places next(*this);
     std::array<bool, 4> moves{};
@@ -73,22 +73,22 @@ class Places {
       for (const BlockItem& item : round.items[pair]) {
         if (Index(item.tensor) >= moves.size() || !moves[Index(item.tensor)] || item.head < 0 ||
             item.head >= shape_.heads || item.block < 0 || item.block >= Blocks(item.tensor)) {
-          return fmt::format("rank {} sends an item that is not a block of this round", source);
+          return Problem("rank {} sends an item that is not a block of this round", source);
         }
         const bool query = Query(item.tensor);
         if (next.Has(item, target) || (query && next.Count(item) > 0)) {
-          return BlockName(item) + " is sent twice";
+          return Problem("{} is sent twice", BlockName(item));
         }
         if (!Has(item, source)) {
-          return fmt::format(
-              "{} is sent by rank {}, which does not have it", BlockName(item), source);
+          return Problem("{} is sent by rank {}, which does not have it", BlockName(item), source);
         }
         next.Add(item, target);
         left -= query ? 1 : 0;
       }
     }
     at_ = std::move(next.at_);
-    return left == 0 ? "" : fmt::format("{} blocks are not sent", left);
+    if (left > 0) return Problem("{} blocks are not sent", left);
+    return {};
   }
 
   static std::string BlockName(const BlockItem& item) {
@@ -131,83 +131,82 @@ class ProgramChecker {
         row_seen_(static_cast<std::size_t>(shape.heads), shape.q_blocks(), 0),
         listed_(static_cast<std::size_t>(shape.heads), shape.k_blocks(), 0) {}
 
-  std::string Check() {
+  Status Check() {
     if (schedule_.rank.size() != static_cast<std::size_t>(schedule_.ranks)) {
-      return "expected one program per rank";
+      return Status("expected one program per rank");
     }
     for (int r = 0; r < schedule_.ranks; ++r) {
-      std::string problem = CheckRank(r);
-      if (!problem.empty()) return fmt::format("rank {}: {}", r, problem);
+      const Status checked = CheckRank(r);
+      if (!checked.ok()) return Problem("rank {}: {}", r, checked.message());
     }
-    std::string idle = CheckListed();
-    if (!idle.empty()) return idle;
+    if (Status listed = CheckListed(); !listed.ok()) return listed;
     const auto seen = row_seen_.values();
     const auto missing = std::ranges::find(seen, 0);
     if (missing == seen.end()) return CheckHops();
     const auto at = static_cast<int>(missing - seen.begin());
-    return fmt::format(
+    return Problem(
         "head {} row {} is computed nowhere", at / shape_.q_blocks(), at % shape_.q_blocks());
   }
 
  private:
-  std::string CheckRank(int r) {
+  Status CheckRank(int r) {
     const RankSchedule& program = schedule_.rank[r];
     if (program.columns.size() != static_cast<std::size_t>(schedule_.steps)) {
-      return fmt::format("{} ring steps, expected {}", program.columns.size(), schedule_.steps);
+      return Problem("{} ring steps, expected {}", program.columns.size(), schedule_.steps);
     }
     for (std::size_t h = 0; h < program.heads.size(); ++h) {
       if (program.heads[h].head < 0 || program.heads[h].head >= shape_.heads) {
-        return fmt::format("head {} does not exist", program.heads[h].head);
+        return Problem("head {} does not exist", program.heads[h].head);
       }
       if (h > 0 && program.heads[h].head <= program.heads[h - 1].head) {
-        return fmt::format("head {} comes after head {}, expected ascending heads",
-                           program.heads[h].head,
-                           program.heads[h - 1].head);
+        return Problem("head {} comes after head {}, expected ascending heads",
+                       program.heads[h].head,
+                       program.heads[h - 1].head);
       }
       Bits columns(static_cast<std::size_t>(shape_.k_blocks() + 63) / 64, 0);
       int holder = r;
       for (std::size_t t = 0; t < program.columns.size(); ++t) {
-        std::string problem = AddColumns(program, t, h, holder, columns);
-        if (!problem.empty()) return fmt::format("step {}: {}", t, problem);
+        const Status checked = AddColumns(program, t, h, holder, columns);
+        if (!checked.ok()) return Problem("step {}: {}", t, checked.message());
         if (holder >= 0) holder = schedule_.rank[holder].ring_next;
-        if (holder >= schedule_.ranks) return fmt::format("ring neighbour {}", holder);
+        if (holder >= schedule_.ranks) return Problem("ring neighbour {}", holder);
       }
-      std::string problem = CheckRows(r, program.heads[h], columns);
-      if (!problem.empty()) return problem;
+      Status checked = CheckRows(r, program.heads[h], columns);
+      if (!checked.ok()) return checked;
     }
     return {};
   }
 
   /// Adds the columns of step t. Their K/V started on the rank t positions further in the ring.
-  std::string AddColumns(
+  Status AddColumns(
       const RankSchedule& program, std::size_t t, std::size_t h, int holder, Bits& columns) {
     const int head = program.heads[h].head;
     if (program.columns[t].size() != program.heads.size() || program.columns[t][h].head != head) {
-      return "the columns belong to other heads than the rows";
+      return Status("the columns belong to other heads than the rows");
     }
     for (const int j : program.columns[t][h].cols) {
-      if (j < 0 || j >= shape_.k_blocks()) return fmt::format("column {} does not exist", j);
+      if (j < 0 || j >= shape_.k_blocks()) return Problem("column {} does not exist", j);
       for (const Tensor tensor : {Tensor::kK, Tensor::kV}) {
         if (holder < 0 || !places_.Has({tensor, head, j}, holder)) {
-          return Places::BlockName({tensor, head, j}) + " is not on the rank";
+          return Problem("{} is not on the rank", Places::BlockName({tensor, head, j}));
         }
       }
       if (t == 0) ++listed_(head, j);
       std::uint64_t& word = columns[static_cast<std::size_t>(j) / 64];
       const std::uint64_t bit = 1ULL << (j % 64);
-      if ((word & bit) != 0) return fmt::format("head {} column {} is used twice", head, j);
+      if ((word & bit) != 0) return Problem("head {} column {} is used twice", head, j);
       word |= bit;
     }
     return {};
   }
 
-  std::string CheckHops() const {
+  Status CheckHops() const {
     for (int r = 0; r < schedule_.ranks; ++r) {
       const RankSchedule& program = schedule_.rank[r];
       for (std::size_t t = 1; t < program.columns.size(); ++t) {
         for (std::size_t h = 0; h < program.heads.size(); ++h) {
-          const std::string problem = CheckHop(program, t, h);
-          if (!problem.empty()) return fmt::format("rank {}: step {}: {}", r, t, problem);
+          const Status checked = CheckHop(program, t, h);
+          if (!checked.ok()) return Problem("rank {}: step {}: {}", r, t, checked.message());
         }
       }
     }
@@ -216,9 +215,7 @@ class ProgramChecker {
 
   /// A hop delivers K/V in the order in which the neighbour had them one step before. The
   /// receiver's list must equal the neighbour's, order included.
-  [[nodiscard]] std::string CheckHop(const RankSchedule& program,
-                                     std::size_t t,
-                                     std::size_t h) const {
+  [[nodiscard]] Status CheckHop(const RankSchedule& program, std::size_t t, std::size_t h) const {
     const std::vector<int>& cols = program.columns[t][h].cols;
     if (cols.empty() || program.ring_next < 0 || program.ring_next >= schedule_.ranks) {
       return {};
@@ -230,40 +227,41 @@ class ProgramChecker {
         if (had.head == head && had.cols == cols) return {};
       }
     }
-    return fmt::format(
+    return Problem(
         "columns of head {} differ from those of rank {} one step before, or from their order",
         head,
         program.ring_next);
   }
 
   /// A rank has room only for the K/V that its columns of step 0 name.
-  std::string CheckListed() {
+  Status CheckListed() {
     for (int head = 0; head < shape_.heads; ++head) {
       for (int j = 0; j < shape_.k_blocks(); ++j) {
         for (const Tensor tensor : {Tensor::kK, Tensor::kV}) {
           if (places_.Count({tensor, head, j}) == listed_(head, j)) continue;
-          return Places::BlockName({tensor, head, j}) + " is sent to a rank that does not use it";
+          return Problem("{} is sent to a rank that does not use it",
+                         Places::BlockName({tensor, head, j}));
         }
       }
     }
     return {};
   }
 
-  std::string CheckRows(int r, const HeadRows& rows, const Bits& columns) {
+  Status CheckRows(int r, const HeadRows& rows, const Bits& columns) {
     const BlockMask& mask = *masks_.head[rows.head];
     for (const int i : rows.rows) {
-      if (i < 0 || i >= shape_.q_blocks()) return fmt::format("row {} does not exist", i);
+      if (i < 0 || i >= shape_.q_blocks()) return Problem("row {} does not exist", i);
       if (row_seen_(rows.head, i) != 0)
-        return fmt::format("head {} row {} is computed twice", rows.head, i);
+        return Problem("head {} row {} is computed twice", rows.head, i);
       row_seen_(rows.head, i) = 1;
       if (!places_.Has({Tensor::kQ, rows.head, i}, r)) {
-        return Places::BlockName({Tensor::kQ, rows.head, i}) + " is not on the rank";
+        return Problem("{} is not on the rank", Places::BlockName({Tensor::kQ, rows.head, i}));
       }
       places_.Add({Tensor::kO, rows.head, i}, r);
       const auto active = mask.row(i);
       for (std::size_t w = 0; w < active.size(); ++w) {
         if ((active[w] & ~columns[w]) != 0) {
-          return fmt::format("head {} row {}: an active block is not computed", rows.head, i);
+          return Problem("head {} row {}: an active block is not computed", rows.head, i);
         }
       }
     }
@@ -279,18 +277,18 @@ class ProgramChecker {
 };
 
 /// Checks every chunk as a layer.
-std::string ChunksProblem(const AttentionShape& shape,
-                          const LayerMasks& masks,
-                          const HomeLayout& home,
-                          const Schedule& schedule) {
+Status CheckChunks(const AttentionShape& shape,
+                   const LayerMasks& masks,
+                   const HomeLayout& home,
+                   const Schedule& schedule) {
   const auto chunks = static_cast<std::size_t>(schedule.steps);
   if (schedule.chunk_of_head.size() != static_cast<std::size_t>(shape.heads) ||
       schedule.before.size() != chunks || schedule.after.size() != chunks) {
-    return fmt::format("{} chunks of {} heads, {} rounds before and {} after",
-                       chunks,
-                       schedule.chunk_of_head.size(),
-                       schedule.before.size(),
-                       schedule.after.size());
+    return Problem("{} chunks of {} heads, {} rounds before and {} after",
+                   chunks,
+                   schedule.chunk_of_head.size(),
+                   schedule.before.size(),
+                   schedule.after.size());
   }
   for (int chunk = 0; chunk < schedule.steps; ++chunk) {
     std::vector<int> heads;
@@ -298,7 +296,7 @@ std::string ChunksProblem(const AttentionShape& shape,
     for (int h = 0; h < shape.heads; ++h) {
       const int of_head = schedule.chunk_of_head[h];
       if (of_head < 0 || of_head >= schedule.steps) {
-        return fmt::format("head {} is in chunk {}", h, of_head);
+        return Problem("head {} is in chunk {}", h, of_head);
       }
       if (of_head != chunk) continue;
       heads.push_back(h);
@@ -307,39 +305,40 @@ std::string ChunksProblem(const AttentionShape& shape,
     AttentionShape part = shape;
     part.heads = static_cast<int>(heads.size());
     Schedule lists;
-    std::string problem = TakeChunk(schedule, chunk, heads, lists);
-    if (problem.empty()) problem = ScheduleProblem(part, own, home, lists);
-    if (!problem.empty()) return fmt::format("chunk {}: {}", chunk, problem);
+    Status checked = TakeChunk(schedule, chunk, heads, lists);
+    if (checked.ok()) checked = CheckSchedule(part, own, home, lists);
+    if (!checked.ok()) return Problem("chunk {}: {}", chunk, checked.message());
   }
   return {};
 }
 
 }  // namespace
 
-std::string ScheduleProblem(const AttentionShape& shape,
-                            const LayerMasks& masks,
-                            const HomeLayout& home,
-                            const Schedule& schedule) {
+Status CheckSchedule(const AttentionShape& shape,
+                     const LayerMasks& masks,
+                     const HomeLayout& home,
+                     const Schedule& schedule) {
   if (home.ranks() != schedule.ranks) {
-    return fmt::format("the home layout has {} ranks, the lists {}", home.ranks(), schedule.ranks);
+    return Problem("the home layout has {} ranks, the lists {}", home.ranks(), schedule.ranks);
   }
-  if (!schedule.chunk_of_head.empty()) return ChunksProblem(shape, masks, home, schedule);
+  if (!schedule.chunk_of_head.empty()) return CheckChunks(shape, masks, home, schedule);
   Places places(shape, home);
   for (std::size_t i = 0; i < schedule.before.size(); ++i) {
-    const std::string problem =
+    const Status checked =
         places.Move(schedule.before[i], schedule.ranks, {Tensor::kQ, Tensor::kK, Tensor::kV});
-    if (!problem.empty()) return fmt::format("round {} before: {}", i, problem);
+    if (!checked.ok()) return Problem("round {} before: {}", i, checked.message());
   }
-  std::string problem = ProgramChecker(shape, masks, schedule, places).Check();
-  if (!problem.empty()) return problem;
+  if (Status programs = ProgramChecker(shape, masks, schedule, places).Check(); !programs.ok()) {
+    return programs;
+  }
   for (std::size_t i = 0; i < schedule.after.size(); ++i) {
-    problem = places.Move(schedule.after[i], schedule.ranks, {Tensor::kO});
-    if (!problem.empty()) return fmt::format("round {} after: {}", i, problem);
+    const Status checked = places.Move(schedule.after[i], schedule.ranks, {Tensor::kO});
+    if (!checked.ok()) return Problem("round {} after: {}", i, checked.message());
   }
   for (int head = 0; head < shape.heads; ++head) {
     for (int i = 0; i < shape.q_blocks(); ++i) {
       if (!places.Has({Tensor::kO, head, i}, places.Home(Tensor::kO, i))) {
-        return Places::BlockName({Tensor::kO, head, i}) + " does not return home";
+        return Problem("{} does not return home", Places::BlockName({Tensor::kO, head, i}));
       }
     }
   }

@@ -162,9 +162,7 @@ class WorkBudget {
   double left_ = 1LL << 34;  ///< of all strategies
 };
 
-std::string StrategyProblem(const Plan& plan,
-                            const Strategy& strategy,
-                            const Partition& partition) {
+Status CheckStrategy(const Plan& plan, const Strategy& strategy, const Partition& partition) {
   AttentionShape shape = plan.shape;
   shape.heads = partition.heads;
   const HomeLayout home = MakeHomeLayout(shape, partition.ranks);
@@ -176,11 +174,11 @@ std::string StrategyProblem(const Plan& plan,
     LayerMasks masks;
     masks.head.assign(shape.heads, std::make_shared<BlockMask>(std::move(mask)));
     try {
-      std::string problem = ScheduleProblem(
-          shape, masks, home, BuildSchedule(shape, masks, partition, strategy, home));
-      if (!problem.empty()) return problem;
+      Status lists =
+          CheckSchedule(shape, masks, home, BuildSchedule(shape, masks, partition, strategy, home));
+      if (!lists.ok()) return lists;
     } catch (const Error& error) {
-      return error.what();
+      return Status(error.what());
     }
   }
   return {};
@@ -209,8 +207,9 @@ void ValidatePlan(const Plan& plan, const std::string& origin, ErrorCode code) {
     });
     if (known) continue;
     budget.Take(i, small);
-    const std::string problem = StrategyProblem(plan, strategy, small);
-    if (!problem.empty()) Fail(code, "{}: key 'strategies[{}]': {}", origin, i, problem);
+    if (const Status lists = CheckStrategy(plan, strategy, small); !lists.ok()) {
+      Fail(code, "{}: key 'strategies[{}]': {}", origin, i, lists.message());
+    }
     checked.emplace(key, std::pair(rule, std::move(small)));
   }
 }

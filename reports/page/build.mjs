@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bundles the page and writes it as a C++ source: node build.mjs SRC_DIR MODULES_DIR OUT_CPP
 // Packages are looked up in MODULES_DIR only, so that the source tree stays clean.
+import { createHash } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -30,16 +31,19 @@ function literal(name, text) {
   return `constexpr std::string_view ${name} =\n${parts.join('\n')};\n`;
 }
 
-const script = await bundle('main.js', { format: 'iife' });
+const script = (await bundle('main.js', { format: 'iife' })).trim();
 if (/<\/script|<!--/i.test(script)) throw new Error('the bundle holds text that would end its own script element');
-const style = await bundle('style.css', {});
-const html = await readFile(path.join(source, 'index.html'), 'utf8');
+const style = (await bundle('style.css', {})).trim();
+// The page's content policy allows this script and this style sheet only, each by its hash.
+const policyHash = (content) => `sha256-${createHash('sha256').update(content).digest('base64')}`;
+const html = (await readFile(path.join(source, 'index.html'), 'utf8'))
+  .replace('@SCRIPT_HASH@', policyHash(script)).replace('@STYLE_HASH@', policyHash(style));
 const text = `// Made by reports/page/build.mjs; not edited.
 #include "reports/page_bundle.h"
 
 namespace dbsp::reports {
 namespace {
-${literal('kHtml', html)}${literal('kStyle', style.trim())}${literal('kScript', script.trim())}
+${literal('kHtml', html)}${literal('kStyle', style)}${literal('kScript', script)}
 }  // namespace
 
 std::optional<PageBundle> BuiltPage() { return PageBundle{kHtml, kStyle, kScript}; }

@@ -91,7 +91,7 @@ TEST(GpuCuptiTest, ASerialRunIsTiedToItsSegmentsOnOneDevice) {
   EXPECT_GT(report.overhead->plain_ns, 0);
   EXPECT_GT(report.overhead->traced_ns, 0);
   EXPECT_EQ(emulated_gpu::Counted().attention_launches - before, 4 * (1 + 5 * 4));
-  EXPECT_EQ(WorkProblem(c.cell, runner->ranks()), "");
+  EXPECT_EQ(CheckWork(c.cell, runner->ranks()).message(), "");
 }
 
 TEST(GpuCuptiTest, RanksOverNcclAreTiedByTheirThreadsAndToldApartByTheirDevices) {
@@ -120,7 +120,7 @@ TEST(GpuCuptiTest, RanksOverNcclAreTiedByTheirThreadsAndToldApartByTheirDevices)
   }
   EXPECT_EQ(report.untied, untied);
   ASSERT_TRUE(report.overhead.has_value());
-  EXPECT_EQ(WorkProblem(c.cell, runner->ranks()), "");
+  EXPECT_EQ(CheckWork(c.cell, runner->ranks()).message(), "");
   EXPECT_TRUE(runner->VerifyOutputs(testing::Limits()).passed)
       << "tracing leaves the results alone";
 }

@@ -45,7 +45,7 @@ using testing::Tails;
 
 void ExpectGood(const Cell& cell, CellRunner& runner, const Repeats& repeats) {
   const std::vector<Timeline> runs = runner.Run(PredictedBf16(cell), repeats, {});
-  EXPECT_EQ(WorkProblem(cell, runner.ranks()), "");
+  EXPECT_EQ(CheckWork(cell, runner.ranks()).message(), "");
   const VerifyResult result = runner.VerifyOutputs(Limits());
   EXPECT_TRUE(result.passed) << result.problem;
   EXPECT_EQ(result.rows_checked, result.rows);
@@ -312,7 +312,7 @@ TEST(GpuTransportsTest, PassGroupsAreCommunicatorsOfTheirOwnOnDevicesOneBehindTh
           EXPECT_EQ(*ranks.begin(), first * pass_ranks);
           for (std::size_t g = 0; g < cells.size(); ++g) {
             CellRunner& runner = *groups.runners()[g];
-            EXPECT_EQ(WorkProblem(cells[g], runner.ranks()), "");
+            EXPECT_EQ(CheckWork(cells[g], runner.ranks()).message(), "");
             const VerifyResult result = runner.VerifyOutputs(Limits());
             EXPECT_TRUE(result.passed) << result.problem;
             EXPECT_EQ(result.rows_checked, result.rows);

@@ -85,7 +85,7 @@ std::vector<float> AllOutputs(const Cell& cell, std::span<const CpuRank> ranks) 
 }
 
 void ExpectVerified(const Cell& cell, std::span<const CpuRank> ranks) {
-  EXPECT_EQ(WorkProblem(cell, ranks), "");
+  EXPECT_EQ(CheckWork(cell, ranks).message(), "");
   std::int64_t sent = 0;
   std::int64_t computed = 0;
   for (const CpuRank& rank : ranks) {
@@ -141,7 +141,7 @@ TEST(NeededExchangeVerifyTest, FindsANeededBlockThatNeverArrivedAtOneOfItsRanks)
   const VerifyResult result = Verify(cell, ranks, {.threads = 1});
   EXPECT_FALSE(result.passed);
   EXPECT_NE(result.problem.find("head 1"), std::string::npos) << result.problem;
-  EXPECT_NE(WorkProblem(cell, ranks).find("bytes"), std::string::npos);
+  EXPECT_NE(CheckWork(cell, ranks).message().find("bytes"), std::string::npos);
 }
 
 TEST(NeededExchangePlanTest, APlanOfPlacedHeadsReplaysAndVerifiesThroughTheTool) {

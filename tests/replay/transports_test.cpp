@@ -76,7 +76,7 @@ std::vector<float> AllOutputs(const Cell& cell, std::span<const CpuRank> ranks) 
 }
 
 void ExpectVerified(const Cell& cell, std::span<const CpuRank> ranks) {
-  EXPECT_EQ(WorkProblem(cell, ranks), "");
+  EXPECT_EQ(CheckWork(cell, ranks).message(), "");
   const VerifyResult result = Verify(cell, ranks, {.threads = 1});
   EXPECT_TRUE(result.passed) << result.problem;
   EXPECT_EQ(result.rows_checked, result.rows);

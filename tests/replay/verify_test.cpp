@@ -136,12 +136,13 @@ TEST(VerifyTest, WorkThatDiffersFromTheAmountsIsNamed) {
   Cell cell = UlyssesOfThree();
   std::vector<CpuRank> ranks = MakeRanks(cell);
   (void)RunThreads(cell, ranks, kOnce, {});
-  EXPECT_EQ(WorkProblem(cell, ranks), "");
+  EXPECT_EQ(CheckWork(cell, ranks).message(), "");
   cell.volumes.rounds[0].bytes[1] += 64;  // rank 0 to rank 1
-  EXPECT_THAT(WorkProblem(cell, ranks), HasSubstr("rank 0: bytes packed in round 0"));
+  EXPECT_THAT(CheckWork(cell, ranks).message(), HasSubstr("rank 0: bytes packed in round 0"));
   cell.volumes.rounds[0].bytes[1] -= 64;
   cell.volumes.attention[0][2].active_blocks -= 1;
-  EXPECT_THAT(WorkProblem(cell, ranks), HasSubstr("rank 2: blocks computed in ring step 0"));
+  EXPECT_THAT(CheckWork(cell, ranks).message(),
+              HasSubstr("rank 2: blocks computed in ring step 0"));
 }
 
 TEST(VerifyTest, AScheduleThatSendsWhatARankLacksIsRefused) {

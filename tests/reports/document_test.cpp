@@ -86,6 +86,39 @@ TEST(ReportDocumentTest, GainsComeFromCompareDocumentsAndFromReplayedPlainPlans)
   EXPECT_EQ(FindBaseline(plan, "ring", "replayed"), nullptr);
 }
 
+TEST(ReportDocumentTest, AReplayedCellCountsForAllCellsThatItStandsFor) {
+  // The cells of layer 1 share a prediction, so one of them is replayed for both.
+  const Workload workload = FixtureWorkload();
+  Plan plan = MixedPlan(workload);
+  Plan ulysses = UniformPlan(workload, Family::kUlysses, kFixtureRanks, 1);
+  const auto share = [&](Plan& shared) {
+    const int layers = workload.model.layers;
+    shared.cells[layers + 1].prediction = shared.cells[1].prediction;
+    shared.cells[layers + 1].strategy = shared.cells[1].strategy;
+  };
+  share(plan);
+  share(ulysses);
+  const auto gain = [&](bool representatives) {
+    ReportInputs inputs = FixtureInputs();
+    plan.database_hash = inputs.measurement_hash;
+    inputs.compares.clear();
+    inputs.plans = {{plan, "plan.json", {HashBytes(PlanToJson(plan))}}};
+    inputs.other_plans = {{ulysses, "plain", {HashBytes(PlanToJson(ulysses))}}};
+    inputs.replays = {{1, 1, ReplayOf(ulysses, 1.5)}, {2, 1, ReplayOf(plan, 1.25)}};
+    for (db::StoredReplay& stored : inputs.replays) {
+      if (!representatives) break;
+      std::vector<ReplayCell>& cells = stored.replay.cells;
+      cells.erase(cells.begin() + workload.model.layers + 1);
+      cells[1].multiplicity = 2;
+    }
+    const Json shown = Document(inputs)["plans"][0];
+    const Json* replayed = FindBaseline(shown, "ulysses", "replayed");
+    return replayed == nullptr ? 0.0 : (*replayed)["gain"].get<double>();
+  };
+  EXPECT_GT(gain(false), 0);
+  EXPECT_DOUBLE_EQ(gain(true), gain(false));
+}
+
 TEST(ReportDocumentTest, ConcurrentPassesCountByWavesAndShowBothNumbersOfRanks) {
   const Workload workload = FixtureWorkload();
   ReportInputs inputs = FixtureInputs();

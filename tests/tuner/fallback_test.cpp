@@ -132,9 +132,10 @@ TEST(FallbackTest, AFallbackAboveTheCapIsReported) {
   planner::ValidatePlan(plan, "plan", ErrorCode::kInternal);
   const Strategy& strategy = plan.strategies[plan.contracts.front().fallback];
   const std::int64_t most = MostBytes(made, strategy, plan.partitions[strategy.partition]);
-  EXPECT_EQ(FallbackProblem(plan, 0), "");
-  EXPECT_EQ(FallbackProblem(plan, most), "");
-  EXPECT_THAT(FallbackProblem(plan, most - 1), ::testing::HasSubstr(fmt::format("{} bytes", most)));
+  EXPECT_EQ(CheckFallback(plan, 0).message(), "");
+  EXPECT_EQ(CheckFallback(plan, most).message(), "");
+  EXPECT_THAT(CheckFallback(plan, most - 1).message(),
+              ::testing::HasSubstr(fmt::format("{} bytes", most)));
 }
 
 }  // namespace

@@ -5,6 +5,8 @@ function apply(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    // The content policy refuses style attributes, but not styles that the script sets as properties.
+    else if (name === 'style') element.style.cssText = value;
     else if (value === true) element.setAttribute(name, '');
     else element.setAttribute(name, String(value));
   }

@@ -110,10 +110,11 @@ TEST(PlacedTest, BlocksGoExactlyToRanksWithARowThatNeedsThem) {
     const int ranks = strategy.ulysses_degree = Draw(random, 1, 12);
     const HomeLayout home = MakeHomeLayout(layer.shape, ranks);
     const Partition made = MakePlaced(layer.shape, layer.masks, home);
-    ASSERT_EQ(ScheduleProblem(layer.shape,
-                              layer.masks,
-                              home,
-                              BuildSchedule(layer.shape, layer.masks, made, strategy, home)),
+    ASSERT_EQ(CheckSchedule(layer.shape,
+                            layer.masks,
+                            home,
+                            BuildSchedule(layer.shape, layer.masks, made, strategy, home))
+                  .message(),
               "");
   }
 }

@@ -56,9 +56,9 @@ TEST(PeakBytesTest, IsTheLargestSumOverStepsOfTheListedItems) {
       ASSERT_EQ(peak[r], worst) << "trial " << trial << " rank " << r;
       most = std::max(most, worst);
     }
-    EXPECT_EQ(MemoryProblem(work, most), "");
+    EXPECT_EQ(CheckMemory(work, most).message(), "");
     if (most > 0) {
-      const std::string problem = MemoryProblem(work, most - 1);
+      const std::string problem = CheckMemory(work, most - 1).message();
       EXPECT_NE(problem.find("holds " + std::to_string(most) + " bytes"), std::string::npos);
     }
   }

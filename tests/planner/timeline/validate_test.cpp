@@ -26,7 +26,9 @@ TEST(ValidateTest, ListsOfEveryFamilyAreRight) {
   std::mt19937_64 random(31);
   for (int trial = 0; trial < 500; ++trial) {
     const RandomCase made = MakeRandomCase(random);
-    ASSERT_EQ(ScheduleProblem(made.layer.shape, made.layer.masks, made.home, ScheduleOf(made)), "");
+    ASSERT_EQ(
+        CheckSchedule(made.layer.shape, made.layer.masks, made.home, ScheduleOf(made)).message(),
+        "");
   }
 }
 
@@ -109,7 +111,7 @@ TEST(ValidateTest, EveryKindOfErrorIsFound) {
       SCOPED_TRACE(damage.words);
       Schedule schedule = ScheduleOf(made);
       damage.apply(schedule);
-      EXPECT_THAT(ScheduleProblem(made.layer.shape, made.layer.masks, made.home, schedule),
+      EXPECT_THAT(CheckSchedule(made.layer.shape, made.layer.masks, made.home, schedule).message(),
                   HasSubstr(damage.words));
     }
   }
@@ -181,12 +183,14 @@ TEST(ValidateTest, ErrorsInListsThatSendBlocksToSeveralRanksAreFound) {
   };
   for (const Exchange exchange : {Exchange::kNeeded, Exchange::kAllGather}) {
     const RandomCase made = Placed(exchange);
-    ASSERT_EQ(ScheduleProblem(made.layer.shape, made.layer.masks, made.home, ScheduleOf(made)), "");
+    ASSERT_EQ(
+        CheckSchedule(made.layer.shape, made.layer.masks, made.home, ScheduleOf(made)).message(),
+        "");
     for (const Damage& damage : damages) {
       SCOPED_TRACE(damage.words);
       Schedule schedule = ScheduleOf(made);
       damage.apply(schedule);
-      EXPECT_THAT(ScheduleProblem(made.layer.shape, made.layer.masks, made.home, schedule),
+      EXPECT_THAT(CheckSchedule(made.layer.shape, made.layer.masks, made.home, schedule).message(),
                   HasSubstr(damage.words));
     }
   }
@@ -303,13 +307,13 @@ TEST(ValidateTest, AHopThatBringsColumnsInAnotherOrderIsFound) {
     const auto& [shape, masks] = made.layer;
     Schedule schedule = BuildSchedule(shape, masks, made.partition, made.strategy, made.home);
     if (!schedule.chunk_of_head.empty()) continue;
-    ASSERT_EQ(ScheduleProblem(shape, masks, made.home, schedule), "");
+    ASSERT_EQ(CheckSchedule(shape, masks, made.home, schedule).message(), "");
     for (RankSchedule& program : schedule.rank) {
       for (std::size_t t = 1; t < program.columns.size(); ++t) {
         for (HeadColumns& head : program.columns[t]) {
           if (head.cols.size() < 2) continue;
           std::swap(head.cols.front(), head.cols.back());
-          EXPECT_THAT(ScheduleProblem(shape, masks, made.home, schedule),
+          EXPECT_THAT(CheckSchedule(shape, masks, made.home, schedule).message(),
                       HasSubstr("one step before, or from their order"));
           std::swap(head.cols.front(), head.cols.back());
           ++broken;
@@ -328,9 +332,9 @@ TEST(ValidateTest, AnItemOfAnotherChunkIsFound) {
     if (made.strategy.chunks == 1) continue;
     const auto& [shape, masks] = made.layer;
     Schedule schedule = BuildSchedule(shape, masks, made.partition, made.strategy, made.home);
-    ASSERT_EQ(ScheduleProblem(shape, masks, made.home, schedule), "");
+    ASSERT_EQ(CheckSchedule(shape, masks, made.home, schedule).message(), "");
     std::swap(schedule.before[0], schedule.before[1]);
-    EXPECT_NE(ScheduleProblem(shape, masks, made.home, schedule), "");
+    EXPECT_NE(CheckSchedule(shape, masks, made.home, schedule).message(), "");
     ++broken;
   }
   EXPECT_GT(broken, 20);

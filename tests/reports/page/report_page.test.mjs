@@ -110,6 +110,25 @@ test('every section is there and none of the data became markup', async () => {
   });
 });
 
+test('the content policy runs the page and nothing else', async () => {
+  // Each vector runs its code without a policy; the console names what was refused.
+  await withPage({ faulty: true }, async (page) => {
+    const policy = await page.locator('meta[http-equiv]').getAttribute('content');
+    assert.doesNotMatch(policy, /unsafe/);
+    await page.evaluate(() => {
+      const script = document.createElement('script');
+      script.textContent = 'window.injected = 1';
+      document.body.append(script);
+      const image = document.createElement('div');
+      image.innerHTML = '<img src="data:," onerror="window.injected = 2"><p style="color: red">text</p>';
+      document.body.append(image);
+    });
+    await page.waitForTimeout(100);
+    assert.equal(await page.evaluate(() => window.injected), undefined);
+    assert.notEqual(await page.locator('p[style]').evaluate((node) => getComputedStyle(node).color), 'rgb(255, 0, 0)');
+  });
+});
+
 test('bars carry the active blocks of the data', async () => {
   await withPage({}, async (page) => {
     for (const chart of plan.shown[0].load.charts) {

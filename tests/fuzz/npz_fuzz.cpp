@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// A .npz file.
+#include "tests/fuzz/fuzz_target.h"
+#include "tests/fuzz/read_arrays.h"
+
+DBSP_FUZZ_TARGET() { dbsp::fuzz::ReadArrays(bytes, ".npz"); }
