@@ -47,8 +47,9 @@ ModelShape ModelFromJson(const JsonView& view, const std::string& origin) {
   model.text_tokens = view["text_tokens"].Int(0, kMaxTokens);
   model.steps = IntOf(view["steps"], 1, kMaxCount);
   model.passes = IntOf(view["passes"], 1, 2);
-  const std::string problem = SizeProblem(model);
-  if (!problem.empty()) Fail(ErrorCode::kCorruptInput, "{}: key 'model': {}", origin, problem);
+  if (const Status size = CheckSize(model); !size.ok()) {
+    Fail(ErrorCode::kCorruptInput, "{}: key 'model': {}", origin, size.message());
+  }
   return model;
 }
 

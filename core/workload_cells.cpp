@@ -31,33 +31,33 @@ class OpenCells {
 
 }  // namespace
 
-std::string SizeProblem(const ModelShape& model) {
+Status CheckSize(const ModelShape& model) {
   const std::int64_t plane = static_cast<std::int64_t>(model.grid.height) * model.grid.width;
   const bool tokens_fit = plane <= kMaxTokens / model.grid.frames && model.tokens() <= kMaxTokens;
   if (!tokens_fit) {
-    return fmt::format("a grid of {} x {} x {} and {} text tokens: at most {} tokens",
-                       model.grid.frames,
-                       model.grid.height,
-                       model.grid.width,
-                       model.text_tokens,
-                       kMaxTokens);
+    return Problem("a grid of {} x {} x {} and {} text tokens: at most {} tokens",
+                   model.grid.frames,
+                   model.grid.height,
+                   model.grid.width,
+                   model.text_tokens,
+                   kMaxTokens);
   }
   const std::int64_t cells = static_cast<std::int64_t>(model.steps) * model.layers;
   if (cells > kMaxCells) {
-    return fmt::format("{} steps x {} layers: at most {} cells, found {}",
-                       model.steps,
-                       model.layers,
-                       kMaxCells,
-                       cells);
+    return Problem("{} steps x {} layers: at most {} cells, found {}",
+                   model.steps,
+                   model.layers,
+                   kMaxCells,
+                   cells);
   }
   if (cells > kMaxHeadCells / model.heads) {
-    return fmt::format("{} steps x {} layers x {} heads: at most {} masks",
-                       model.steps,
-                       model.layers,
-                       model.heads,
-                       kMaxHeadCells);
+    return Problem("{} steps x {} layers x {} heads: at most {} masks",
+                   model.steps,
+                   model.layers,
+                   model.heads,
+                   kMaxHeadCells);
   }
-  return "";
+  return {};
 }
 
 std::vector<int> LastCovers(int steps, int layers, const std::vector<CellRange>& ranges) {

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "core/shape.h"
+#include "core/status.h"
 
 namespace dbsp {
 
@@ -19,8 +19,7 @@ inline constexpr std::int64_t kMaxTokens = 1LL << 30;
 
 /// Checks the products of a shape's sizes against these limits.
 /// requires every size at least 1 (text_tokens at least 0) and at most 2^31 - 1
-/// returns  the problem as a sentence with the numbers, or "" for a shape within the limits
-[[nodiscard]] std::string SizeProblem(const ModelShape& model);
+[[nodiscard]] Status CheckSize(const ModelShape& model);
 
 /// One range of cells with the index of their rule, as MaskAssignment.
 struct CellRange {

@@ -95,11 +95,10 @@ void RefuseUnknownOptions(const ModelShape& model, const ParsedFlag& parsed) {
 
 /// errors  Error{kInvalidArgument} for a shape beyond the limits of workloads
 void RequireSizes(const Workload& workload) {
-  const std::string problem = SizeProblem(workload.model);
-  if (!problem.empty()) {
+  if (const Status size = CheckSize(workload.model); !size.ok()) {
     Fail(ErrorCode::kInvalidArgument,
          "{}; --steps, --layers, --heads, --grid and --tokens set the sizes",
-         problem);
+         size.message());
   }
   RequireBlockLimit(workload);
 }

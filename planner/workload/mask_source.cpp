@@ -17,9 +17,8 @@ constexpr std::int64_t kMaxBlocks = (1LL << 32) - 1;
 class RuleSource : public MaskSource {
  public:
   RuleSource(const Workload& workload, std::optional<int> pass) : layers_(workload.model.layers) {
-    const std::string problem = SizeProblem(workload.model);
-    if (!problem.empty()) {
-      Fail(ErrorCode::kInvalidArgument, "workload '{}': {}", workload.model.name, problem);
+    if (const Status size = CheckSize(workload.model); !size.ok()) {
+      Fail(ErrorCode::kInvalidArgument, "workload '{}': {}", workload.model.name, size.message());
     }
     rule_of_ = RuleIndices(workload.model, workload.assignments);
     RuleContext context{workload.model, workload.block, workload.directory};

@@ -74,7 +74,10 @@ CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
   command->add_option("--pass", flags.pass, "Guidance pass, where each has masks of its own")
       ->check(index)
       ->group("Input");
-  command->add_option("-o,--output", flags.output, "File to write (.npz, .npy or .safetensors); - is standard output")
+  command
+      ->add_option("-o,--output",
+                   flags.output,
+                   "File to write (.npz, .npy or .safetensors); - is standard output")
       ->required()
       ->group("Output");
   command->footer(

@@ -4,14 +4,17 @@
 #include "tests/fuzz/fuzz_target.h"
 
 DBSP_FUZZ_TARGET() {
-  dbsp::ModelShape model;
-  model.layers = 2;
-  model.heads = 2;
-  model.steps = 2;
-  model.passes = 2;
-  const dbsp::AttentionShape shape{2, 64, 512, {64, 64}};
-  dbsp::fuzz::ExpectResultOrError([&] {
-    (void)dbsp::planner::DensityFromJsonLines(std::string(bytes), "input", 0, model, shape);
-  });
-  (void)dbsp::planner::DensityFromCsv(std::string(bytes), "input", model, shape);
+  dbsp::planner::RuleContext context;
+  context.model.layers = 2;
+  context.model.heads = 2;
+  context.model.steps = 2;
+  context.model.passes = 2;
+  context.model.grid = {1, 16, 32};
+  context.block = {64, 64};
+  const std::string text(bytes);
+  for (const std::int64_t pass : {0, 1}) {
+    dbsp::fuzz::ExpectResultOrError(
+        [&] { (void)dbsp::planner::DensityFromJsonLines(text, "input", pass, context); });
+  }
+  (void)dbsp::planner::DensityFromCsv(text, "input", context);
 }

@@ -15,8 +15,8 @@ DBSP_FUZZ_TARGET() {
   workload.model.steps = 4;
   workload.model.passes = 2;
   workload.block = {64, 64};
-  dbsp::planner::ApplyMaskFlag(std::string(bytes), workload);
-  const auto masks = dbsp::planner::OpenMasks(workload);
+  (void)dbsp::planner::ApplyMaskFlag(std::string(bytes), workload);
+  const auto masks = dbsp::planner::OpenMasks(workload, 0);
   if (masks->At(0, 0).head.size() != masks->ActiveBlocksAt(0, 0).size()) {
     dbsp::fuzz::ReportFault("masks and counts are of different numbers of heads");
   }

@@ -13,7 +13,7 @@ DBSP_FUZZ_TARGET() {
   const dbsp::AttentionShape shape = workload.shape();
   if (shape.tokens > 1 << 16 || shape.q_blocks() > 256 || shape.k_blocks() > 256) return;
   if (shape.heads > 16 || workload.model.steps > 64 || workload.model.layers > 64) return;
-  const auto masks = dbsp::planner::OpenMasks(workload);
+  const auto masks = dbsp::planner::OpenMasks(workload, 0);
   for (const bool last : {false, true}) {
     const int step = last ? workload.model.steps - 1 : 0;
     const int layer = last ? workload.model.layers - 1 : 0;

@@ -127,7 +127,8 @@ class DensityRule : public MaskRuleType {
     }
     DensityCounts counts;
     if (lines) {
-      counts = DensityFromJsonLines(ReadFile(path, kMaxTextBytes), path.string(), options.Int("pass"), context);
+      counts = DensityFromJsonLines(
+          ReadFile(path, kMaxTextBytes), path.string(), options.Int("pass"), context);
     } else if (kind == ".csv") {
       counts = DensityFromCsv(ReadFile(path, kMaxTextBytes), path.string(), context);
     } else {
