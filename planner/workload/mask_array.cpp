@@ -4,8 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <functional>
-#include <mutex>
+#include <atomic>
 #include <unordered_map>
 #include <utility>
 
@@ -13,6 +12,13 @@
 #include "core/file.h"
 
 namespace dbsp {
+namespace {
+
+/// Largest number of masks in a file. 50 steps x 60 layers x 2 passes x 48 heads are 288,000.
+constexpr std::int64_t kMaxMasks = 1 << 24;
+
+}  // namespace
+
 struct MaskArrayFile::Impl {
   Impl(const std::filesystem::path& path, const MaskArrayOptions& options, MaskArraySizes wanted)
       : origin(path.string()),
@@ -80,6 +86,7 @@ struct MaskArrayFile::Impl {
   int items;  ///< what a list names: columns, or rows
   mutable MaskValues values;
   MaskAxes axes;
+  std::unique_ptr<std::atomic<bool>[]> read;  ///< [mask] set once it has been read
   Array pointers;  ///< BSR: all of indptr
   std::vector<std::int64_t> bases;  ///< BSR: first index of each mask
   std::int64_t unused_indices = 0;  ///< BSR: indices behind the last pointer
@@ -115,6 +122,13 @@ void MaskArrayFile::Impl::CheckShapes(const AxesRequest& request) {
   std::vector<std::int64_t> leading = arrays.grid;
   leading.insert(leading.end(), shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(before));
   axes = ResolveAxes(leading, request, sizes, Subject(0));
+  std::size_t masks = 1;  // repeated elements (stride 0) make more masks than bytes
+  for (const std::int64_t size : axes.sizes) {
+    masks *= static_cast<std::size_t>(std::min(size, kMaxMasks + 1));
+    if (std::cmp_less_equal(masks, kMaxMasks)) continue;
+    Fail(ErrorCode::kInvalidArgument, "{} has more than {} masks", Subject(0), kMaxMasks);
+  }
+  read = std::make_unique<std::atomic<bool>[]>(masks);
   if (lut || arrays.layout == MaskLayout::kIndices) {
     for (std::size_t at = 0; at < files.size(); at += 2) CheckSecond(at);
   }
@@ -250,7 +264,7 @@ void MaskArrayFile::Impl::ReadDense(std::span<const std::int64_t> index, BlockMa
     }
     const auto words = mask.mutable_row(i);
     for (std::size_t j = 0; j < active.size(); ++j) {
-      if (active[j] != 0) words[j / 64] |= 1ULL << (j % 64);
+      words[j / 64] |= static_cast<std::uint64_t>(active[j]) << (j % 64);
     }
   }
 }
@@ -360,6 +374,7 @@ BlockMask MaskArrayFile::Impl::One(std::span<const std::int64_t> index) const {
       for (std::size_t at = 0; at < files.size(); at += 2) ReadIndices(at, index, mask);
       break;
   }
+  read[static_cast<std::size_t>(Flat(index))] = true;
   return mask;
 }
 
@@ -419,7 +434,9 @@ LayerMasks MaskArrayFile::Read(const MaskIndex& index) const {
 void MaskArrayFile::CheckAll() const {
   std::vector<std::int64_t> index(impl_->axes.sizes.size(), 0);
   while (true) {
-    static_cast<void>(impl_->One(index));
+    if (!impl_->read[static_cast<std::size_t>(impl_->Flat(index))]) {
+      static_cast<void>(impl_->One(index));
+    }
     std::size_t axis = index.size();
     while (axis > 0 && ++index[axis - 1] == impl_->axes.sizes[axis - 1]) index[--axis] = 0;
     if (axis == 0) return;

@@ -61,7 +61,7 @@ class MaskArrayFile {
   ///          element that is no element of a mask, a column that is out of range or appears twice,
   ///          or counts that do not fit
   [[nodiscard]] LayerMasks Read(const MaskIndex& index) const;
-  /// Reads every mask of the file once, so that later reads do not fail. errors   as Read
+  /// Reads every mask of the file that has not been read, so that later reads do not fail. errors   as Read
   void CheckAll() const;
   /// Arrays, types, values and axes, one sentence per line. Reads the whole file.
   [[nodiscard]] std::vector<std::string> Describe() const;
