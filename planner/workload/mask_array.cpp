@@ -4,8 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <functional>
-#include <mutex>
+#include <atomic>
 #include <unordered_map>
 #include <utility>
 
@@ -13,6 +12,13 @@
 #include "core/file.h"
 
 namespace dbsp {
+namespace {
+
+/// Largest number of masks in a file. 50 steps x 60 layers x 2 passes x 48 heads are 288,000.
+constexpr std::int64_t kMaxMasks = 1 << 24;
+
+}  // namespace
+
 struct MaskArrayFile::Impl {
   Impl(const std::filesystem::path& path, const MaskArrayOptions& options, MaskArraySizes wanted)
       : origin(path.string()),
@@ -80,6 +86,7 @@ struct MaskArrayFile::Impl {
   int items;  ///< what a list names: columns, or rows
   mutable MaskValues values;
   MaskAxes axes;
+  std::unique_ptr<std::atomic<bool>[]> read;  ///< [mask] set once it has been read
   Array pointers;  ///< BSR: all of indptr
   std::vector<std::int64_t> bases;  ///< BSR: first index of each mask
   std::int64_t unused_indices = 0;  ///< BSR: indices behind the last pointer
@@ -115,6 +122,13 @@ void MaskArrayFile::Impl::CheckShapes(const AxesRequest& request) {
   std::vector<std::int64_t> leading = arrays.grid;
   leading.insert(leading.end(), shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(before));
   axes = ResolveAxes(leading, request, sizes, Subject(0));
+  std::size_t masks = 1;  // repeated elements (stride 0) make more masks than bytes
+  for (const std::int64_t size : axes.sizes) {
+    masks *= static_cast<std::size_t>(std::min(size, kMaxMasks + 1));
+    if (std::cmp_less_equal(masks, kMaxMasks)) continue;
+    Fail(ErrorCode::kInvalidArgument, "{} has more than {} masks", Subject(0), kMaxMasks);
+  }
+  read = std::make_unique<std::atomic<bool>[]>(masks);
   if (lut || arrays.layout == MaskLayout::kIndices) {
     for (std::size_t at = 0; at < files.size(); at += 2) CheckSecond(at);
   }
@@ -250,7 +264,7 @@ void MaskArrayFile::Impl::ReadDense(std::span<const std::int64_t> index, BlockMa
     }
     const auto words = mask.mutable_row(i);
     for (std::size_t j = 0; j < active.size(); ++j) {
-      if (active[j] != 0) words[j / 64] |= 1ULL << (j % 64);
+      words[j / 64] |= static_cast<std::uint64_t>(active[j]) << (j % 64);
     }
   }
 }
@@ -360,6 +374,7 @@ BlockMask MaskArrayFile::Impl::One(std::span<const std::int64_t> index) const {
       for (std::size_t at = 0; at < files.size(); at += 2) ReadIndices(at, index, mask);
       break;
   }
+  read[static_cast<std::size_t>(Flat(index))] = true;
   return mask;
 }
 
@@ -419,7 +434,9 @@ LayerMasks MaskArrayFile::Read(const MaskIndex& index) const {
 void MaskArrayFile::CheckAll() const {
   std::vector<std::int64_t> index(impl_->axes.sizes.size(), 0);
   while (true) {
-    static_cast<void>(impl_->One(index));
+    if (!impl_->read[static_cast<std::size_t>(impl_->Flat(index))]) {
+      static_cast<void>(impl_->One(index));
+    }
     std::size_t axis = index.size();
     while (axis > 0 && ++index[axis - 1] == impl_->axes.sizes[axis - 1]) index[--axis] = 0;
     if (axis == 0) return;
@@ -456,47 +473,9 @@ std::vector<std::string> MaskArrayFile::Describe() const {
                                 impl.unused_indices,
                                 impl.files[1].name()));
   }
-  const MaskAxes& axes = impl.axes;
-  std::string text = fmt::format("axes {}:", axes.letters);
-  for (std::size_t i = 0; i < axes.sizes.size(); ++i) {
-    text += fmt::format(" {} = {},", axes.letters[i], axes.sizes[i]);
-  }
-  lines.push_back(fmt::format("{} Q = {}, K = {}", text, impl.sizes.rows, impl.sizes.cols));
-  const std::int64_t times = axes.Size('T');
-  if (times > 1) {
-    std::vector<std::int64_t> used(static_cast<std::size_t>(impl.sizes.steps));
-    for (int s = 0; s < impl.sizes.steps; ++s) {
-      used[static_cast<std::size_t>(s)] = TimeOfStep(s, impl.sizes.steps, times);
-    }
-    used.erase(std::unique(used.begin(), used.end()), used.end());
-    const std::int64_t unused = times - static_cast<std::int64_t>(used.size());
-    lines.push_back(
-        fmt::format("{} entries over {} steps: step s uses entry floor({} s / {}){}",
-                    times,
-                    impl.sizes.steps,
-                    times,
-                    impl.sizes.steps,
-                    unused > 0 ? fmt::format("; {} entries are not used", unused) : ""));
-  }
-  const auto shared = [&](char letter, int size, const char* all) {
-    if (axes.Size(letter) == 1 && size > 1)
-      lines.push_back(fmt::format("one mask for all {}", all));
-  };
-  shared('H', impl.sizes.heads, "heads");
-  shared('L', impl.sizes.layers, "layers");
-  shared('P', impl.sizes.passes, "passes");
-  if (times == 1 && impl.sizes.steps > 1) lines.emplace_back("one mask for all steps");
-  if (axes.letters == "HQK" && impl.sizes.layers == impl.sizes.heads && impl.sizes.layers > 1) {
-    lines.emplace_back("the first dimension is taken as heads; axes=LQK takes it as layers");
-  }
+  const std::vector<std::string> axes = DescribeAxes(impl.axes, impl.sizes);
+  lines.insert(lines.end(), axes.begin(), axes.end());
   return lines;
-}
-
-std::int64_t TimeOfStep(int step, int steps, std::int64_t times) {
-  // The quotient and the remainder are taken apart so that no product overflows.
-  const std::int64_t whole = times / steps;
-  const std::int64_t rest = times % steps;
-  return whole * step + rest * step / steps;
 }
 
 }  // namespace dbsp

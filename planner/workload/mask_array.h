@@ -61,20 +61,15 @@ class MaskArrayFile {
   ///          element that is no element of a mask, a column that is out of range or appears twice,
   ///          or counts that do not fit
   [[nodiscard]] LayerMasks Read(const MaskIndex& index) const;
-  /// Reads every mask of the file once, so that later reads do not fail. errors   as Read
+  /// Reads every mask of the file that has not been read, so that later reads do not fail. errors
+  /// as Read
   void CheckAll() const;
-  /// Arrays, types, values and axes, one sentence per line. Reads the whole file.
+  /// Arrays, types, values and axes, one sentence per line. Calls CheckAll().
   [[nodiscard]] std::vector<std::string> Describe() const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// Entry of a denoising step if `times` entries cover `steps` steps: floor(step * times / steps).
-/// source   PAROAttention's callback: at the end of a step it sets the entry of the next one, and
-///          the first step has entry 0
-/// requires 0 <= step < steps, times >= 1
-[[nodiscard]] std::int64_t TimeOfStep(int step, int steps, std::int64_t times);
 
 }  // namespace dbsp

@@ -248,4 +248,48 @@ MaskAxes ResolveAxes(std::span<const std::int64_t> leading,
        fmt::join(found, ", "));
 }
 
+std::vector<std::string> DescribeAxes(const MaskAxes& axes, const MaskArraySizes& sizes) {
+  std::vector<std::string> lines;
+  std::string text = fmt::format("axes {}:", axes.letters);
+  for (std::size_t i = 0; i < axes.sizes.size(); ++i) {
+    text += fmt::format(" {} = {},", axes.letters[i], axes.sizes[i]);
+  }
+  lines.push_back(fmt::format("{} Q = {}, K = {}", text, sizes.rows, sizes.cols));
+  const std::int64_t times = axes.Size('T');
+  if (times > 1) {
+    std::vector<std::int64_t> used(static_cast<std::size_t>(sizes.steps));
+    for (int s = 0; s < sizes.steps; ++s) {
+      used[static_cast<std::size_t>(s)] = TimeOfStep(s, sizes.steps, times);
+    }
+    used.erase(std::unique(used.begin(), used.end()), used.end());
+    const std::int64_t unused = times - static_cast<std::int64_t>(used.size());
+    lines.push_back(
+        fmt::format("{} entries over {} steps: step s uses entry floor({} s / {}){}",
+                    times,
+                    sizes.steps,
+                    times,
+                    sizes.steps,
+                    unused > 0 ? fmt::format("; {} entries are not used", unused) : ""));
+  }
+  const auto shared = [&](char letter, int size, const char* all) {
+    if (axes.Size(letter) == 1 && size > 1)
+      lines.push_back(fmt::format("one mask for all {}", all));
+  };
+  shared('H', sizes.heads, "heads");
+  shared('L', sizes.layers, "layers");
+  shared('P', sizes.passes, "passes");
+  if (times == 1 && sizes.steps > 1) lines.emplace_back("one mask for all steps");
+  if (axes.letters == "HQK" && sizes.layers == sizes.heads && sizes.layers > 1) {
+    lines.emplace_back("the first dimension is taken as heads; axes=LQK takes it as layers");
+  }
+  return lines;
+}
+
+std::int64_t TimeOfStep(int step, int steps, std::int64_t times) {
+  // The quotient and the remainder are taken apart so that no product overflows.
+  const std::int64_t whole = times / steps;
+  const std::int64_t rest = times % steps;
+  return whole * step + rest * step / steps;
+}
+
 }  // namespace dbsp

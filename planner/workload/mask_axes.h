@@ -51,4 +51,14 @@ struct AxesRequest {
                                    const MaskArraySizes& sizes,
                                    const std::string& subject);
 
+/// Letters and sizes, how T covers the steps, and what is shared, one sentence per line.
+[[nodiscard]] std::vector<std::string> DescribeAxes(const MaskAxes& axes,
+                                                    const MaskArraySizes& sizes);
+
+/// Entry of a denoising step if `times` entries cover `steps` steps: floor(step * times / steps).
+/// source   PAROAttention's callback: at the end of a step it sets the entry of the next one, and
+///          the first step has entry 0
+/// requires 0 <= step < steps, times >= 1
+[[nodiscard]] std::int64_t TimeOfStep(int step, int steps, std::int64_t times);
+
 }  // namespace dbsp

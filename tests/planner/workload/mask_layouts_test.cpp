@@ -356,6 +356,25 @@ TEST_F(MaskLayoutsTest, OptionsOfValuesAreForDenseMasks) {
   Refuse(ErrorCode::kInvalidArgument, kFlex, {"dense"}, {"", {}, {0.5, false, false}});
 }
 
+TEST_F(MaskLayoutsTest, ViewsThatRepeatElementsHaveALimit) {
+  const auto open = [&](std::int64_t times) {
+    WriteFileAtomically(
+        folder_ / "v.pt",
+        testing::MakeTorch(testing::Pickle(testing::Pickled(
+                               {"BoolStorage", "0", 6, 0, {times, 2, 2, 3}, {0, 0, 3, 1}})),
+                           {{"0", std::string("\1\0\1\0\1\0", 6)}}));
+    return MaskArrayFile(folder_ / "v.pt", {"", {"THQK", {}, {}}, {}}, {4, 1, 1, 2, 2, 3});
+  };
+  const MaskArrayFile file = open(4);
+  file.CheckAll();
+  EXPECT_EQ(Bits(file.Read({3, 0, 0, 0})), "101 010 | 101 010");
+  for (const std::int64_t times : {std::int64_t{1} << 24, std::int64_t{1} << 58}) {
+    ExpectError(ErrorCode::kInvalidArgument, {"v.pt", "more than 16777216 masks"}, [&] {
+      static_cast<void>(open(times));
+    });
+  }
+}
+
 TEST_F(MaskLayoutsTest, ADescriptionSaysArraysValuesAxesAndSteps) {
   const std::vector<std::int64_t> values(4 * 12, 1);
   const MaskArrayFile file =
