@@ -7,10 +7,8 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cerrno>
-#include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -78,21 +76,6 @@ int ReportParseError(CLI::App& app, const CLI::ParseError& error) {
   return PrintError(app.get_name(), fmt::format("{} (--help lists the flags)", error.what()), 2);
 }
 
-/// CLI11's ranges accept a NaN, because every comparison with it is false.
-void RequireFiniteNumbers(const CLI::App& app) {
-  const CLI::App& active = ActiveApp(app);
-  for (const CLI::Option* option : active.get_options()) {
-    if (option->get_type_name().find("FLOAT") == std::string::npos) continue;
-    for (const std::string& text : option->results()) {
-      if (std::isfinite(std::strtod(text.c_str(), nullptr))) continue;
-      Fail(ErrorCode::kInvalidArgument,
-           "{}: expected a finite number, found '{}'",
-           option->get_name(),
-           text);
-    }
-  }
-}
-
 /// A closed descriptor 0, 1 or 2 would be given to the next file that is opened, and a message
 /// would be written into a database. Reads and writes of the substitutes fail.
 void FillStandardDescriptors() {
@@ -148,7 +131,6 @@ int RunTool(CLI::App& app, int argc, const char* const* argv, const std::functio
     } catch (const CLI::ParseError& error) {
       return ReportParseError(app, error);
     }
-    RequireFiniteNumbers(app);
     return body();
   } catch (const Error& error) {
     return PrintError(app.get_name(), error.what(), ExitCode(error.code()));

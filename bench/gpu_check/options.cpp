@@ -37,7 +37,7 @@ void AddOptions(CLI::App& app, Options& options) {
       ->group("Selection");
   app.add_option("--budget", options.budget_s, "Seconds for each part")
       ->capture_default_str()
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{365} * 24 * 3600))
+      ->check(CLI::PositiveNumber)
       ->group("Measurement");
   app.add_option("--seed", options.seed, "Seed of shapes, masks and inputs")
       ->capture_default_str()
