@@ -33,7 +33,7 @@ int ExitCode(ErrorCode code);
 const char* ErrorCodeName(ErrorCode code);
 
 namespace internal {
-/// `text` with every control character replaced by '?', for names from damaged files.
+/// TerminalLine() (core/terminal_text.h): names from damaged files cannot act on a terminal.
 [[nodiscard]] std::string OneLine(std::string text);
 }  // namespace internal
 

@@ -69,11 +69,6 @@ TEST(GpuCheckEmulatedTest, TheFileOfALaterPartIsCheckedBeforeTheFirstPart) {
   EXPECT_FALSE(std::filesystem::exists(folder / "out/correct.jsonl"));
 }
 
-TEST(GpuCheckEmulatedTest, ABudgetBeyondTheClockIsRefused) {
-  const TemporaryFolder folder;
-  EXPECT_EQ(GpuCheck("correct --budget 9223372036854775807", folder).exit_code, 2);
-}
-
 TEST(GpuCheckEmulatedTest, SmallCasesOfKernelsAreRight) {
   const TemporaryFolder folder;
   const ToolResult run = GpuCheck("small --filter .block64x64.d64", folder);

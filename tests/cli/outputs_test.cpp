@@ -9,6 +9,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "build_config.h"
 #include "core/file.h"
 #include "tests/cli/run_tool.h"
 #include "tests/core/limited_user.h"
@@ -369,6 +370,9 @@ TEST_F(OutputsTest, NamesFromFilesCannotActOnTheTerminal) {
 }
 
 TEST_F(OutputsTest, AToolWithoutThreadsGoesOnOrSaysWhatIsMissing) {
+  if (std::string(DBSP_SANITIZE).find("thread") != std::string::npos) {
+    GTEST_SKIP() << "ThreadSanitizer needs a thread of its own";
+  }
   if (::geteuid() == 0 && testing::InChild([] {
                             testing::BecomeNobody();
                             return ::access(DBSP_BINARY_DIR "/bin/dbsp-tune", X_OK);

@@ -28,8 +28,6 @@ Outcome RunWith(const std::vector<const char*>& arguments, const std::function<i
   CLI::App app("A tool of a test", "dbsp-test");
   int ranks = 0;
   app.add_option("--ranks", ranks, "Ranks");
-  double tolerance = 0;
-  app.add_option("--tolerance", tolerance, "Tolerance")->check(CLI::NonNegativeNumber);
   app.add_subcommand("make", "Makes");
   std::vector<const char*> argv = {"dbsp-test"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
@@ -80,16 +78,6 @@ TEST(RunToolTest, HelpAndVersionGoToStdoutAndSucceed) {
   outcome = RunWith({"--help"}, never);
   EXPECT_EQ(outcome.code, 0);
   EXPECT_THAT(outcome.out, HasSubstr("--ranks"));
-}
-
-TEST(RunToolTest, NumbersThatAreNotFiniteAreRefused) {
-  const auto never = []() -> int { throw std::logic_error("the body ran"); };
-  for (const char* text : {"nan", "NaN", "inf", "-inf", "1e999"}) {
-    const Outcome outcome = RunWith({"--tolerance", text}, never);
-    EXPECT_EQ(outcome.code, 2) << text;
-    EXPECT_THAT(outcome.err, HasSubstr("--tolerance"));
-  }
-  EXPECT_EQ(RunWith({"--tolerance", "1e-3"}, [] { return 0; }).code, 0);
 }
 
 TEST(RunToolTest, TextFromOutsideCannotActOnTheTerminal) {
