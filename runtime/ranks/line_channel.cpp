@@ -20,7 +20,7 @@ namespace {
 constexpr std::size_t kMostPerPump = std::size_t{1} << 20U;
 
 /// An empty line takes memory, too.
-std::size_t SizeInQueue(const std::string& line) { return line.size() + sizeof(line); }
+std::size_t SizeInQueue(const std::string& line) { return line.size() + sizeof(std::string); }
 
 }  // namespace
 

@@ -167,7 +167,7 @@ std::optional<std::string> NetworkAddress() {
     const std::string address = Numeric(at->ai_addr);
     if (std::ranges::find(own, address) != own.end()) return address;
   }
-  const auto route = DefaultRouteAddress();
+  std::optional<std::string> route = DefaultRouteAddress();
   if (route && std::ranges::find(own, *route) != own.end()) return route;
   if (own.empty()) return std::nullopt;
   return own.front();
