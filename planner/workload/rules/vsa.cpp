@@ -4,7 +4,7 @@
 // are not real. Scores are integers, so equal seeds give equal masks on every machine.
 //
 // A side that is no multiple of 4 ends with a short tile, which the method pads to 64 tokens. The
-// workload has the padded grid (docs/design/0018-vsa-padded-grid.md).
+// workload has the padded grid (docs/design/0023-vsa-padded-grid.md).
 #include <algorithm>
 #include <array>
 #include <cmath>
