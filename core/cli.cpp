@@ -94,6 +94,25 @@ void ReturnWriteErrors() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
+int ReportCurrentException(const std::string& tool) {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return PrintError(tool, error.what(), ExitCode(error.code()));
+  } catch (const std::bad_alloc&) {
+    return PrintError(tool, "out of memory; a smaller shape needs less", 1);
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::resource_unavailable_try_again) {
+      return PrintError(tool,
+                        "cannot start a thread: raise the limit of processes (ulimit -u)",
+                        ExitCode(ErrorCode::kUnavailable));
+    }
+    return PrintError(tool, fmt::format("internal: {}", error.what()), 4);
+  } catch (const std::exception& error) {
+    return PrintError(tool, fmt::format("internal: {}", error.what()), 4);
+  }
+}
+
 }  // namespace
 
 std::string BuildCommit() { return DBSP_GIT_COMMIT; }
@@ -134,19 +153,19 @@ int RunTool(CLI::App& app, int argc, const char* const* argv, const std::functio
     }
     CheckNumberFlags(app);
     return body();
-  } catch (const Error& error) {
-    return PrintError(app.get_name(), error.what(), ExitCode(error.code()));
-  } catch (const std::bad_alloc&) {
-    return PrintError(app.get_name(), "out of memory; a smaller shape needs less", 1);
-  } catch (const std::system_error& error) {
-    if (error.code() == std::errc::resource_unavailable_try_again) {
-      return PrintError(app.get_name(),
-                        "cannot start a thread: raise the limit of processes (ulimit -u)",
-                        ExitCode(ErrorCode::kUnavailable));
-    }
-    return PrintError(app.get_name(), fmt::format("internal: {}", error.what()), 4);
-  } catch (const std::exception& error) {
-    return PrintError(app.get_name(), fmt::format("internal: {}", error.what()), 4);
+  } catch (...) {
+    return ReportCurrentException(app.get_name());
+  }
+}
+
+int ToolMain(const char* name,
+             int argc,
+             const char* const* argv,
+             int (*tool)(int argc, const char* const* argv)) {
+  try {
+    return tool(argc, argv);
+  } catch (...) {
+    return ReportCurrentException(name);
   }
 }
 

@@ -21,6 +21,13 @@ namespace dbsp {
 /// Whether the build has uncommitted changes. Missing outside git.
 [[nodiscard]] std::optional<bool> BuildDirty();
 
+/// Returns tool(argc, argv), the whole of a program's main(). Turns memory that runs out before
+/// RunTool() begins into one line on stderr and an exit code.
+int ToolMain(const char* name,
+             int argc,
+             const char* const* argv,
+             int (*tool)(int argc, const char* const* argv));
+
 /// Adds --version, parses argv into `app`, runs `body`, and turns errors into one line on stderr
 /// and an exit code (0 ok, 1 measured failure, 2 usage, 3 unavailable, 4 internal). The error for
 /// an unknown flag or subcommand names the nearest known one. `body` returns the exit code. Signals
