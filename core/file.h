@@ -43,10 +43,6 @@ void RequireRegularFile(const std::filesystem::path& path);
 ///         the old file is unchanged then and no temporary file is left
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view bytes);
 
-/// Replaces the name `path` by a new file that only this user can read (mode 0600). A symbolic link
-/// is replaced, not followed: other users may write in the folder. errors  Error{kIo}
-void WritePrivateFile(const std::filesystem::path& path, std::string_view bytes);
-
 /// 32 hexadecimal digits of XXH3-128. They identify content; they are not cryptographic.
 [[nodiscard]] std::string HashBytes(std::string_view bytes);
 /// Hash of the hashes of 64 MiB pieces of the file, so that a file of many gigabytes is never whole

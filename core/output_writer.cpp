@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// WriteFileAtomically() and WritePrivateFile() of core/file.h.
+// WriteFileAtomically() of core/file.h.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -232,10 +232,6 @@ void WriteFileAtomically(const fs::path& path, std::string_view bytes) {
     Replace(path, target.path, bytes, [&](int fd) { TakeMode(fd, target.info, path); });
   }
   SayKept("finished outputs are kept");
-}
-
-void WritePrivateFile(const fs::path& path, std::string_view bytes) {
-  Replace(path, path, bytes, [](int /*fd: mkostemps made it 0600*/) {});
 }
 
 }  // namespace dbsp

@@ -240,17 +240,6 @@ TEST(WriteOutputTest, OnlyTemporaryFilesOfDeadWritersAreRemoved) {
   EXPECT_EQ(NamesIn(folder.path()), expected);
 }
 
-TEST(WritePrivateFileTest, ReplacesALinkAndGivesNobodyElseRights) {
-  const TemporaryFolder folder;
-  WriteFileAtomically(folder / "target", "old");
-  ASSERT_EQ(::chmod((folder / "target").c_str(), 0666), 0);
-  fs::create_symlink("target", folder / "link");
-  WritePrivateFile(folder / "link", "secret");
-  EXPECT_FALSE(fs::is_symlink(folder / "link"));
-  EXPECT_EQ(StatOf(folder / "link").st_mode & 0777U, 0600U);
-  EXPECT_EQ(ReadFile(folder / "target"), "old");
-}
-
 TEST(CheckOutputsTest, AnOutputThatIsAnInputIsRefusedUnderEveryName) {
   const TemporaryFolder folder;
   WriteFileAtomically(folder / "in", "input");
