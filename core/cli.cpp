@@ -29,6 +29,9 @@ namespace {
 
 std::atomic<bool> g_quiet{false};  // NOLINT: process-wide, set once by --quiet
 
+const char* g_tool = "dbsp";  // NOLINT: process-wide, set once by ToolMain
+constexpr const char* kOutOfMemory = "out of memory; a smaller shape needs less";
+
 int PrintError(const std::string& tool, const std::string& message, int exit_code) {
   const std::string line = TerminalLine(message);
   std::fprintf(stderr, "%s: error: %s\n", tool.c_str(), line.c_str());
@@ -94,13 +97,26 @@ void ReturnWriteErrors() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
+/// Ends the process as ReportCurrentException() would where an allocation fails in a function that
+/// may not throw: nlohmann-json's destructors allocate.
+[[noreturn]] void EndOnTerminate() {
+  try {
+    if (std::current_exception()) std::rethrow_exception(std::current_exception());
+  } catch (const std::bad_alloc&) {
+    ::dprintf(STDERR_FILENO, "%s: error: %s\n", g_tool, kOutOfMemory);
+    ::_exit(1);
+  } catch (...) {  // abort() leaves a core file, which tells more
+  }
+  std::abort();
+}
+
 int ReportCurrentException(const std::string& tool) {
   try {
     throw;
   } catch (const Error& error) {
     return PrintError(tool, error.what(), ExitCode(error.code()));
   } catch (const std::bad_alloc&) {
-    return PrintError(tool, "out of memory; a smaller shape needs less", 1);
+    return PrintError(tool, kOutOfMemory, 1);
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::resource_unavailable_try_again) {
       return PrintError(tool,
@@ -162,6 +178,8 @@ int ToolMain(const char* name,
              int argc,
              const char* const* argv,
              int (*tool)(int argc, const char* const* argv)) {
+  g_tool = name;
+  std::set_terminate(EndOnTerminate);
   try {
     return tool(argc, argv);
   } catch (...) {

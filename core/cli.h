@@ -22,7 +22,7 @@ namespace dbsp {
 [[nodiscard]] std::optional<bool> BuildDirty();
 
 /// Returns tool(argc, argv), the whole of a program's main(). Turns memory that runs out before
-/// RunTool() begins into one line on stderr and an exit code.
+/// RunTool() begins, or where nothing may be thrown, into one line on stderr and an exit code.
 int ToolMain(const char* name,
              int argc,
              const char* const* argv,

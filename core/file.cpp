@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <array>
 #include <cerrno>
@@ -15,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "core/error.h"
@@ -131,7 +133,7 @@ std::int64_t InflateZstd(std::string_view bytes,
                          std::string* out) {
   const std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream(ZSTD_createDStream(),
                                                                           &ZSTD_freeDStream);
-  DBSP_CHECK(stream != nullptr);
+  if (stream == nullptr) throw std::bad_alloc();
   std::string chunk(ZSTD_DStreamOutSize(), '\0');
   ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
   std::int64_t inflated = 0;
@@ -139,6 +141,7 @@ std::int64_t InflateZstd(std::string_view bytes,
   const auto inflate = [&] {
     ZSTD_outBuffer buffer{chunk.data(), chunk.size(), 0};
     hint = ZSTD_decompressStream(stream.get(), &buffer, &in);
+    if (ZSTD_getErrorCode(hint) == ZSTD_error_memory_allocation) throw std::bad_alloc();
     if (ZSTD_isError(hint) != 0) {
       Fail(ErrorCode::kCorruptInput,
            "{}: damaged zstd data, or not zstd data, near byte {} of {}: {}",
@@ -229,11 +232,12 @@ std::string HashBytes(std::string_view bytes) {
 std::string ZstdCompress(std::string_view bytes) {
   const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
                                                                      &ZSTD_freeCCtx);
-  DBSP_CHECK(context != nullptr);
+  if (context == nullptr) throw std::bad_alloc();
   DBSP_CHECK(ZSTD_isError(ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1)) == 0);
   std::string out(ZSTD_compressBound(bytes.size()), '\0');
   const std::size_t size =
       ZSTD_compress2(context.get(), out.data(), out.size(), bytes.data(), bytes.size());
+  if (ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation) throw std::bad_alloc();
   DBSP_CHECK(ZSTD_isError(size) == 0);
   out.resize(size);
   return out;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // WriteFileAtomically() of core/file.h.
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <memory>
 #include <string>
 #include <system_error>
 
@@ -97,15 +99,20 @@ std::optional<TemporaryName> ParseTemporary(std::string_view name) {
 /// Removes this user's temporary files whose writer has ended, or that are a day old. Failures do
 /// not matter: the next writer tries again.
 void RemoveDeadTemporaries(const fs::path& folder) {
-  std::error_code error;
-  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    const auto parts = ParseTemporary(at->path().filename().string());
+  // std::filesystem's iterator ends the process where memory runs out.
+  struct Close {
+    void operator()(DIR* listed) const { ::closedir(listed); }
+  };
+  const std::unique_ptr<DIR, Close> listed(::opendir(folder.c_str()));
+  while (const dirent* entry = listed ? ::readdir(listed.get()) : nullptr) {
+    const auto parts = ParseTemporary(entry->d_name);
+    const int at = ::dirfd(listed.get());
     struct stat info {};
-    if (!parts || ::lstat(at->path().c_str(), &info) != 0) continue;
+    if (!parts || ::fstatat(at, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
     if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid() || info.st_nlink != 1) continue;
     const bool known = parts->machine == Machine() && parts->machine != kUnknownMachine;
     const bool dead = known && ::kill(parts->writer, 0) != 0 && errno == ESRCH;
-    if (dead || std::time(nullptr) - info.st_mtime > kOldSeconds) ::unlink(at->path().c_str());
+    if (dead || std::time(nullptr) - info.st_mtime > kOldSeconds) ::unlinkat(at, entry->d_name, 0);
   }
 }
 

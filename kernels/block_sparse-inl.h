@@ -26,6 +26,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <new>
 #include <vector>
 
 #include "kernels/attention.h"
@@ -261,22 +262,29 @@ inline void AddChunk(const std::vector<Segment>& chunk,
   AddValues<NV>(chunk, scores, factor, args.head_dim, panel);
 }
 
+/// Highway returns null where memory runs out.
+inline hwy::AlignedFreeUniquePtr<float[]> AlignedFloats(std::size_t count) {
+  auto floats = hwy::AllocateAligned<float>(count);
+  if (floats == nullptr) throw std::bad_alloc();
+  return floats;
+}
+
 /// Buffers and state of one call.
 class Caller {
  public:
   explicit Caller(const AttentionArgs& args)
       : args_(args),
         rows_(RoundUp(args.block.q)),
-        packed_q_(hwy::AllocateAligned<float>(Floats())),
-        packed_o_(hwy::AllocateAligned<float>(Floats())),
-        max_(hwy::AllocateAligned<float>(static_cast<std::size_t>(rows_))),
-        sum_(hwy::AllocateAligned<float>(static_cast<std::size_t>(rows_))),
-        scores_(hwy::AllocateAligned<float>((kChunkKeys + kTile) * ScoreWidth())) {
+        packed_q_(AlignedFloats(Floats())),
+        packed_o_(AlignedFloats(Floats())),
+        max_(AlignedFloats(static_cast<std::size_t>(rows_))),
+        sum_(AlignedFloats(static_cast<std::size_t>(rows_))),
+        scores_(AlignedFloats((kChunkKeys + kTile) * ScoreWidth())) {
     chunk_.reserve(kChunkKeys);
     if (args.block.k < kPackBelow) {
       const std::size_t floats = static_cast<std::size_t>(kChunkKeys) * args.head_dim;
-      packed_k_ = hwy::AllocateAligned<float>(floats);
-      packed_v_ = hwy::AllocateAligned<float>(floats);
+      packed_k_ = AlignedFloats(floats);
+      packed_v_ = AlignedFloats(floats);
     }
   }
 

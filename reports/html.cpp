@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <utility>
 
 #include "core/base64.h"
@@ -78,7 +79,9 @@ std::string EscapeHtml(std::string_view text) {
 std::string Gzip(std::string_view bytes) {
   constexpr int kGzipWindow = 15 + 16;  // 16 selects a gzip header and trailer
   z_stream stream{};
-  if (deflateInit2(&stream, 9, Z_DEFLATED, kGzipWindow, 9, Z_DEFAULT_STRATEGY) != Z_OK) {
+  const int ready = deflateInit2(&stream, 9, Z_DEFLATED, kGzipWindow, 9, Z_DEFAULT_STRATEGY);
+  if (ready == Z_MEM_ERROR) throw std::bad_alloc();
+  if (ready != Z_OK) {
     Fail(ErrorCode::kInternal, "zlib: deflateInit2: {}", stream.msg ? stream.msg : "no message");
   }
   std::string out(deflateBound(&stream, static_cast<uLong>(bytes.size())), '\0');

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/arrays/array_entry.h"
+#include "core/arrays/zip_error.h"
 #include "core/error.h"
 #include "core/file.h"
 
@@ -232,6 +233,7 @@ class ZipWriter {
     zip_ = buffer_ == nullptr ? nullptr : ::zip_open_from_source(buffer_, ZIP_TRUNCATE, &error_);
     if (zip_ == nullptr) {
       ::zip_source_free(buffer_);
+      internal::ThrowIfOutOfMemory(&error_);
       Fail(ErrorCode::kInternal, "zip: {}", ::zip_error_strerror(&error_));
     }
     ::zip_source_keep(buffer_);
@@ -251,6 +253,7 @@ class ZipWriter {
         member == nullptr ? -1 : ::zip_file_add(zip_, name.c_str(), member, ZIP_FL_ENC_UTF_8);
     if (index < 0) {
       ::zip_source_free(member);
+      internal::ThrowIfOutOfMemory(::zip_get_error(zip_));
       Fail(ErrorCode::kInvalidArgument, "zip: member '{}': {}", name, ::zip_strerror(zip_));
     }
     const auto at = static_cast<zip_uint64_t>(index);
@@ -260,6 +263,7 @@ class ZipWriter {
   }
   std::string Finish() {
     if (::zip_close(zip_) != 0) {
+      internal::ThrowIfOutOfMemory(::zip_get_error(zip_));
       Fail(ErrorCode::kInternal, "zip: {}", ::zip_strerror(zip_));
     }
     zip_ = nullptr;

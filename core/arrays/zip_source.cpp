@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/arrays/byte_source.h"
+#include "core/arrays/zip_error.h"
 #include "core/error.h"
 #include "core/file.h"
 
@@ -28,6 +29,7 @@ struct Archive {
     if (zip == nullptr) {
       zip_error_t text;
       ::zip_error_init_with_code(&text, error);
+      internal::ThrowIfOutOfMemory(&text);
       const std::string words = ::zip_error_strerror(&text);
       ::zip_error_fini(&text);
       Fail(error == ZIP_ER_NOENT ? ErrorCode::kNotFound : ErrorCode::kCorruptInput,
@@ -50,6 +52,7 @@ class OpenMember {
   OpenMember(Archive& archive, std::uint64_t index, const std::string& origin)
       : file_(::zip_fopen_index(archive.zip, index, 0)), origin_(origin) {
     if (file_ == nullptr) {
+      internal::ThrowIfOutOfMemory(::zip_get_error(archive.zip));
       Fail(ErrorCode::kCorruptInput, "{}: cannot open: {}", origin, ::zip_strerror(archive.zip));
     }
   }
@@ -86,6 +89,7 @@ class OpenMember {
            "again",
            origin_);
     }
+    internal::ThrowIfOutOfMemory(::zip_file_get_error(file_));
     Fail(ErrorCode::kCorruptInput, "{}: cannot read: {}", origin_, ::zip_file_strerror(file_));
   }
   zip_file_t* file_;

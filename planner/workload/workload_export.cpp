@@ -24,7 +24,9 @@ std::string FormatOf(const std::filesystem::path& output) {
   const bool special = !absent && std::filesystem::exists(status) &&
                        !std::filesystem::is_regular_file(status) &&
                        !std::filesystem::is_directory(status);
-  if (special || output == "-") return ".npz";
+  // Names such as /dev/stdout and /dev/fd/3, whatever lies behind them.
+  const bool descriptor = output.parent_path() == "/dev" || output.parent_path() == "/dev/fd";
+  if (special || descriptor || output == "-") return ".npz";
   if (suffix == ".npz" || suffix == ".npy" || suffix == ".safetensors") return suffix;
   Fail(ErrorCode::kInvalidArgument,
        "-o {}: masks are written as .npz, .npy or .safetensors; expected one of these suffixes, "
@@ -58,11 +60,11 @@ void Write(const std::filesystem::path& output, const std::string& format, Array
 }  // namespace
 
 void ExportMasks(const ExportFlags& flags) {
-  const std::string format = FormatOf(flags.output);
   const Workload workload = ReadWorkload(flags.workload);
   std::vector<InputPath> inputs = MaskFilesOf(workload);
   inputs.push_back({"the workload", flags.workload});
   const OpenOutputs open = CheckOutputs({{"-o", flags.output}}, inputs);
+  const std::string format = FormatOf(flags.output);
   if (flags.step >= workload.model.steps || flags.layer >= workload.model.layers) {
     Fail(ErrorCode::kInvalidArgument,
          "--step {} --layer {}: expected less than {} steps and {} layers of {}",

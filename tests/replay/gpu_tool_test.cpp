@@ -45,7 +45,10 @@ class GpuToolTest : public ::testing::Test {
     emulated_gpu::Configure({});
     Plan plan = testing::SmallPlan(GpuWorkload(), Family::kRing, {1, 2});
     plan.dtype = DType::kBf16;
-    for (Prediction& prediction : plan.predictions) prediction.bytes_per_rank /= 2;
+    for (Prediction& prediction : plan.predictions) {
+      prediction.bytes_per_rank /= 2;
+      for (Segment& segment : prediction.segments) segment.bytes /= 2;
+    }
     Write(plan);
   }
   void Write(const Plan& plan) { WritePlan(plan, plan_path()); }
