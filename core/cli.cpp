@@ -104,7 +104,7 @@ void ReturnWriteErrors() {
     if (std::current_exception()) std::rethrow_exception(std::current_exception());
   } catch (const std::bad_alloc&) {
     ::dprintf(STDERR_FILENO, "%s: error: %s\n", g_tool, kOutOfMemory);
-    ::_exit(1);
+    ::_exit(ExitCode(ErrorCode::kUnavailable));
   } catch (...) {  // abort() leaves a core file, which tells more
   }
   std::abort();
@@ -116,7 +116,7 @@ int ReportCurrentException(const std::string& tool) {
   } catch (const Error& error) {
     return PrintError(tool, error.what(), ExitCode(error.code()));
   } catch (const std::bad_alloc&) {
-    return PrintError(tool, kOutOfMemory, 1);
+    return PrintError(tool, kOutOfMemory, ExitCode(ErrorCode::kUnavailable));
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::resource_unavailable_try_again) {
       return PrintError(tool,
