@@ -50,7 +50,7 @@ TEST(RunToolTest, ErrorsAreOneLineAndAnExitCode) {
   EXPECT_EQ(outcome.code, 3);
   EXPECT_EQ(outcome.err, "dbsp-test: error: no driver\n");
   EXPECT_EQ(outcome.out, "");
-  EXPECT_EQ(RunWith({}, []() -> int { throw std::bad_alloc(); }).code, 1);
+  EXPECT_EQ(RunWith({}, []() -> int { throw std::bad_alloc(); }).code, 3);
   const Outcome fault = RunWith({}, []() -> int { throw std::logic_error("oops"); });
   EXPECT_EQ(fault.code, 4);
   EXPECT_THAT(fault.err, HasSubstr("internal: oops"));
