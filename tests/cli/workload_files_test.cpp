@@ -14,6 +14,7 @@
 
 #include "core/arrays/array.h"
 #include "tests/cli/run_tool.h"
+#include "tests/core/hostile_numbers.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/measured_data.h"
 
@@ -340,19 +341,8 @@ TEST_F(WorkloadFilesTest, HugeWorkloadsAreRefused) {
 /// Exit 2 with one line and no file, or a file that info reads. Two numbers are valid for some
 /// flags.
 TEST_F(WorkloadFilesTest, HostileNumbersInEveryFlag) {
-  const std::vector<std::string> numbers{"-9223372036854775808",
-                                         "-1",
-                                         "0",
-                                         "2147483647",
-                                         "2147483648",
-                                         "4294967296",
-                                         "9007199254740992",
-                                         "9223372036854775807",
-                                         "18446744073709551616",
-                                         "1.5",
-                                         "1e300",
-                                         "1",
-                                         "1048576"};
+  std::vector<std::string> numbers = HostileNumbers();
+  numbers.insert(numbers.end(), {"1", "1048576"});
   const auto check = [&](const std::string& flag, const std::string& value) {
     SCOPED_TRACE(flag + " " + value);
     std::filesystem::remove(Output());

@@ -94,13 +94,9 @@ const std::vector<Operation>& Operations() {
   return operations;
 }
 
-/// Names of the files but for SQLite's log, which stays where it could not be merged.
 std::set<std::string> Names(const fs::path& folder) {
   std::set<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename();
-    if (!name.ends_with("-wal") && !name.ends_with("-shm")) names.insert(name);
-  }
+  for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename());
   return names;
 }
 
@@ -184,6 +180,18 @@ class FaultSweepTest : public ::testing::TestWithParam<Operation> {
     return result;
   }
 
+  /// Calls and allocations of a run without a fault.
+  static Counts CountsOf(const Operation& operation) {
+    const TemporaryFolder folder;
+    fs::copy(prepared_->path(), folder.path());
+    Counts counts;
+    const ToolResult result = Run(operation, folder.path(), "none:0", &counts);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_GT(counts.calls, 0);
+    EXPECT_GT(counts.allocations, 0);
+    return counts;
+  }
+
   static std::vector<long> Points(long count, int wanted, unsigned seed) {
     std::set<long> points;
     for (long i = 1; i <= std::min<long>(count, wanted / 3); ++i) {
@@ -239,14 +247,7 @@ TemporaryFolder* FaultSweepTest::prepared_ = nullptr;
 
 TEST_P(FaultSweepTest, AKillLosesNothingAndTheNextRunClearsUp) {
   const Operation& operation = GetParam();
-  Counts counts;
-  {
-    const TemporaryFolder folder;
-    fs::copy(prepared_->path(), folder.path());
-    const ToolResult result = Run(operation, folder.path(), "none:0", &counts);
-    ASSERT_EQ(result.exit_code, 0) << result.err;
-    ASSERT_GT(counts.calls, 0);
-  }
+  const Counts counts = CountsOf(operation);
   int killed = 0;
   for (const long point : Points(counts.calls, operation.points, 1)) {
     SCOPED_TRACE(fmt::format("killed before call {} of {}", point, counts.calls));
@@ -265,12 +266,7 @@ TEST_P(FaultSweepTest, AKillLosesNothingAndTheNextRunClearsUp) {
 
 TEST_P(FaultSweepTest, AFailedCallIsOneErrorLineAndNothingIsLost) {
   const Operation& operation = GetParam();
-  Counts counts;
-  {
-    const TemporaryFolder folder;
-    fs::copy(prepared_->path(), folder.path());
-    ASSERT_EQ(Run(operation, folder.path(), "none:0", &counts).exit_code, 0);
-  }
+  const Counts counts = CountsOf(operation);
   int failed = 0;
   for (const char* error : {"ENOSPC", "EIO", "EINTR", "EDQUOT"}) {
     for (const long point : Points(counts.calls, operation.points / 2, 2)) {
@@ -294,12 +290,7 @@ TEST_P(FaultSweepTest, AFailedCallIsOneErrorLineAndNothingIsLost) {
 
 TEST_P(FaultSweepTest, AnAllocationThatFailsIsOneErrorLineAndNothingIsLost) {
   const Operation& operation = GetParam();
-  Counts counts;
-  {
-    const TemporaryFolder folder;
-    fs::copy(prepared_->path(), folder.path());
-    ASSERT_EQ(Run(operation, folder.path(), "none:0", &counts).exit_code, 0);
-  }
+  const Counts counts = CountsOf(operation);
   int failed = 0;
   for (const long point : Points(counts.allocations, 2 * operation.points, 3)) {
     SCOPED_TRACE(fmt::format("allocation {} of {} fails", point, counts.allocations));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hostile numbers in every integer of a workload file, of a rule's options and of the flags of
 // dbsp-workload: a usage error or a valid workload whose cells can be counted, in bounded time.
+#include "tests/core/hostile_numbers.h"
+
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -20,27 +22,14 @@
 namespace dbsp::planner {
 namespace {
 
+/// Hostile numbers, the limits of workloads and numbers beside the limits.
 const std::vector<std::string>& Numbers() {
-  static const std::vector<std::string> numbers{"-9223372036854775808",
-                                                "-1",
-                                                "0",
-                                                "2147483647",
-                                                "2147483648",
-                                                "4294967296",
-                                                "9007199254740992",
-                                                "9223372036854775807",
-                                                "18446744073709551615",
-                                                "1.5",
-                                                "1e300",
-                                                "-1e300",
-                                                // the limits and numbers beside them
-                                                "1",
-                                                "2",
-                                                "1024",
-                                                "16384",
-                                                "1048576",
-                                                "1048577",
-                                                "1073741824"};
+  static const std::vector<std::string> numbers = [] {
+    std::vector<std::string> all = testing::HostileNumbers();
+    all.insert(all.end(),
+               {"-1e300", "1", "2", "1024", "16384", "1048576", "1048577", "1073741824"});
+    return all;
+  }();
   return numbers;
 }
 

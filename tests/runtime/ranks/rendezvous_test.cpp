@@ -126,7 +126,8 @@ TEST(RendezvousFileTest, AFileThatOthersMayHaveWrittenIsNotTrusted) {
   ASSERT_EQ(::chown(path.c_str(), 12345, 12345), 0);
   ASSERT_EQ(::chmod(folder.path().c_str(), 01777), 0);
   EXPECT_THAT(ProblemOf(path), HasSubstr("belongs to user 12345"));
-  // A network file system may show one owner for everything. Then a private folder is enough.
+  // A network file system may report one owner for all files. A file of another owner is then
+  // accepted if its folder has the same owner and no other user can write in it.
   ASSERT_EQ(::chown(folder.path().c_str(), 12345, 12345), 0);
   ASSERT_EQ(::chmod(folder.path().c_str(), 0755), 0);
   EXPECT_TRUE(Read(path));
