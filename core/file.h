@@ -39,8 +39,9 @@ void RequireRegularFile(const std::filesystem::path& path);
 ///                            content; the old content is put back if that fails
 ///   FIFO, character device   the bytes are written to it; a FIFO needs a reader within 3 s
 ///   "-", /dev/stdout         the bytes are written to standard output; also /dev/fd/N
-/// errors  Error{kIo} with the path and the message of the system. Without a file of several links,
-///         the old file is unchanged then and no temporary file is left
+/// errors  Error{kIo} with the path and the message of the system. After an error the old file is
+///         unchanged and no temporary file is left; only a file of several links may be damaged if
+///         its old content cannot be put back
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view bytes);
 
 /// 32 hexadecimal digits of XXH3-128. They identify content; they are not cryptographic.

@@ -20,8 +20,8 @@ using Json = nlohmann::json;
 struct JsonLimits {
   std::size_t max_bytes = std::size_t{1} << 28;
   int max_depth = 64;  ///< lists and objects inside each other
-  /// Number of values, where a key counts 2 and a list or an object counts 4. One of this number
-  /// takes at most about 32 bytes of memory.
+  /// Most values of a document. A number, text, boolean or null counts 1, a key 2, and a list or an
+  /// object 4, so that memory is at most about 32 bytes times this limit, plus the texts.
   std::size_t max_values = std::size_t{1} << 25;
 };
 

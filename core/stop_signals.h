@@ -15,9 +15,10 @@ void EndOnSignals(const std::string& tool);
 /// Sets KEPT, at first "nothing was written". `kept` must live as long as the process.
 void SayKept(const char* kept);
 
-/// From now on the first signal is only noted, so that the tool can end in order. A second signal
-/// ends the process at once as above. Within a second it counts as the first: timeout(1) and
-/// launchers send the same signal to a process and to its group.
+/// After this call the first signal does not end the process: Interrupted() returns true, and the
+/// tool ends by itself. A second signal, at least one second later, ends the process at once as
+/// above. An earlier one is ignored, because timeout(1) and launchers send the same signal to a
+/// process and to its group.
 void NoteSignals();
 /// Whether a signal was noted.
 [[nodiscard]] bool Interrupted();

@@ -44,7 +44,7 @@ class MixedCosts : public planner::Costs {
   [[nodiscard]] double BandwidthBoundNs(std::int64_t bytes) const override {
     return cluster_.BandwidthBoundNs(bytes);
   }
-  /// Source of the exchange costs, because published figures are less certain than measurements.
+  /// The less certain one of the two sources: the exchange costs, which are published figures.
   [[nodiscard]] CostSource source() const override { return cluster_.source(); }
 
   /// One sentence on the exchanges.

@@ -10,12 +10,17 @@
 
 namespace dbsp::planner {
 
-/// Ok if following the lists gives exact attention; otherwise says what is wrong with them. Ok:
-/// every Q, K and V block starts at home and is sent only by a rank that has it. Q and O are on one
-/// rank at a time; K and V go to the ranks that use them and to no others. Every (head, row) is
-/// computed on exactly one rank. Every active block is computed exactly once, at a ring step at
-/// which its K and V are on the rank. Every O block returns home. The check does not use the code
-/// that made the lists. requires masks and home fit the shape
+/// Checks that ranks which follow the lists compute exact attention:
+///   - Every Q, K and V block starts on its home rank. A rank sends only blocks that it has.
+///   - A Q or O block is on one rank at a time. A K or V block goes to the ranks that use it and to
+///     no others.
+///   - Every (head, row) is computed on exactly one rank.
+///   - Every active block is computed exactly once, in a ring step in which the rank has its K and
+///     V.
+///   - Every O block returns to its home rank.
+/// The check does not use the code that made the lists.
+/// requires masks and home fit the shape
+/// returns  ok, or the first rule that the lists break, with rank, head and block
 [[nodiscard]] Status CheckSchedule(const AttentionShape& shape,
                                    const LayerMasks& masks,
                                    const HomeLayout& home,

@@ -43,9 +43,9 @@ struct Census {
   double active_blocks = 0;  ///< over all cells and heads, mean of the passes
 };
 
-/// Counts every cell. Cells with equal keys are counted once. Rules that know their counts make no
-/// mask. Where the guidance passes have masks of their own, densities are over the masks of all
-/// passes, and a cell is dense if it is dense in every pass. errors  as MaskSource
+/// Takes the densities of every cell. Cells with equal keys are measured once. Rules that know
+/// their counts make no mask. If each guidance pass has masks of its own, a density is over the
+/// masks of all passes, and a dense cell is dense in every pass. errors  as MaskSource
 [[nodiscard]] Census TakeCensus(const Workload& workload);
 
 /// How many cells are dense and why, as one sentence.

@@ -134,7 +134,8 @@ void MaskArrayFile::Impl::CheckShapes(const AxesRequest& request) {
   }
 }
 
-/// The columns of an index layout have the shape of the counts and one more dimension.
+/// Requires that the array of column indices has the shape of the array of counts, with one more
+/// dimension at the end.
 void MaskArrayFile::Impl::CheckSecond(std::size_t at) {
   const std::vector<std::int64_t>& counts = files[at].shape();
   std::vector<std::int64_t> columns = files[at + 1].shape();

@@ -24,7 +24,8 @@ struct ValueRule {
   [[nodiscard]] std::string Text() const;
 };
 
-/// Reads elements and remembers what it has seen.
+/// Decides for each element of an array whether its block is active, and collects the distinct
+/// values of the elements.
 /// threads  safe concurrently
 class MaskValues {
  public:

@@ -23,9 +23,9 @@ namespace dbsp::runtime {
 class ProcessGroup {
  public:
   /// Returns when every rank has joined. Rank 0 ends the run for all ranks, with one line, when a
-  /// rank has another build or number of ranks, or when two processes claim one rank. It closes
-  /// connections of programs that do not know the token; these never end or delay the run
-  /// (docs/design/0022-rendezvous-threats.md).
+  /// rank has another build or number of ranks, or when two processes claim one rank. A
+  /// program that does not know the token can neither end nor delay the run: rank 0 closes its
+  /// connection (docs/design/0022-rendezvous-threats.md).
   /// errors  Error{kMismatch} in those cases; Error{kUnavailable} when rank 0 cannot listen;
   ///         Error{kMeasurement} when ranks are missing at the deadline (the message names them),
   ///         when a rank ended during the wait, or when the user interrupted; EndedByRankZero on
