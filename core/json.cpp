@@ -177,7 +177,8 @@ class Builder : public nlohmann::json_sax<Json> {
         const bool inside = i + 1 < levels_.size();
         path += fmt::format("[{}]", level.container->size() - (inside ? 1 : 0));
       } else if (level.member != nullptr) {
-        path += (path.empty() ? "" : ".") + Cut(level.member->first);
+        if (!path.empty()) path += '.';
+        path += Cut(level.member->first);
       }
     }
     return path.size() > 4 * kShownCharacters ? Cut(path) : path;

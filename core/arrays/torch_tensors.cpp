@@ -64,7 +64,8 @@ class Collector {
     if (key.kind != Kind::kTuple) return text;
     for (const Value* part : key.items) {
       if (part->kind != Kind::kString && part->kind != Kind::kInt) return "";
-      text += (text.empty() ? "" : ".") + KeyText(*part);
+      if (!text.empty()) text += '.';
+      text += KeyText(*part);
     }
     return text;
   }
