@@ -192,6 +192,28 @@ TEST(TreeTest, EverySourceIsBuilt) {
   }
 }
 
+TEST(TreeTest, ASourceIncludesItsOwnHeaderFirst) {
+  int sources = 0;
+  for (const auto& [folder, allowed] : ModuleTable()) {
+    for (const fs::path& file : Sources(kRoot / folder)) {
+      const fs::path header = fs::path(file).replace_extension(".h");
+      if (file.extension() != ".cpp" || !fs::exists(header)) continue;
+      std::string first;
+      for (const std::string& line : Lines(file)) {
+        if (line.starts_with("#include")) {
+          first = line;
+          break;
+        }
+      }
+      // Highway compiles these sources once per instruction set, through its own header.
+      if (first == "#include <hwy/foreach_target.h>") continue;
+      ++sources;
+      EXPECT_EQ(first, "#include \"" + fs::relative(header, kRoot).string() + "\"") << file;
+    }
+  }
+  EXPECT_GT(sources, 200);
+}
+
 /// A header and its sources are one unit: "core/x" of core/x.h, core/x.cpp and core/x-inl.h.
 std::string UnitOf(const std::string& path) {
   std::string unit = path.substr(0, path.rfind('.'));
