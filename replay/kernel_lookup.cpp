@@ -69,11 +69,11 @@ bool IsCpuKernel(const std::string& name) {
 }  // namespace
 
 const Variant& ChooseGpuKernel(const std::string& planned,
-                               const std::string& wanted,
+                               const std::optional<std::string>& wanted,
                                const BlockSize& block,
                                int head_dim,
                                int arch) {
-  if (!wanted.empty()) return Named(wanted, block, head_dim, arch);
+  if (wanted) return Named(*wanted, block, head_dim, arch);
   if (!IsCpuKernel(planned)) return Named(planned, block, head_dim, arch);
   for (const Variant& variant : kernels::gpu::Variants()) {
     if (Takes(variant, block, head_dim) && RunsOn(variant, arch)) return variant;
@@ -81,8 +81,8 @@ const Variant& ChooseGpuKernel(const std::string& planned,
   FailNoKernel(block, head_dim, arch);
 }
 
-std::string ChooseCpuKernel(const std::string& planned, const std::string& wanted) {
-  if (!wanted.empty()) return wanted;
+std::string ChooseCpuKernel(const std::string& planned, const std::optional<std::string>& wanted) {
+  if (wanted) return *wanted;
   const bool of_gpu = std::ranges::any_of(
       kernels::gpu::Variants(), [&](const Variant& variant) { return planned == variant.name; });
   return of_gpu ? std::string() : planned;

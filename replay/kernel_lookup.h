@@ -2,6 +2,7 @@
 // Choice of the attention kernel that a replay runs, from the plan and the --kernel flag.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/shape.h"
@@ -17,7 +18,7 @@ namespace dbsp::replay {
 /// errors  Error{kUnavailable} when the kernel does not support these blocks on this device; the
 ///         message lists the kernels that do. Error{kNotFound} for an unknown name
 [[nodiscard]] const kernels::gpu::Variant& ChooseGpuKernel(const std::string& planned,
-                                                           const std::string& wanted,
+                                                           const std::optional<std::string>& wanted,
                                                            const BlockSize& block,
                                                            int head_dim,
                                                            int arch);
@@ -25,6 +26,7 @@ namespace dbsp::replay {
 /// The CPU kernel for a layer: `wanted` where it is given, else the planned one. Where the plan
 /// names a GPU kernel, the result is "", the default CPU kernel: a CPU replay can verify the
 /// outputs of such a plan, but not its times.
-[[nodiscard]] std::string ChooseCpuKernel(const std::string& planned, const std::string& wanted);
+[[nodiscard]] std::string ChooseCpuKernel(const std::string& planned,
+                                          const std::optional<std::string>& wanted);
 
 }  // namespace dbsp::replay

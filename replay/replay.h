@@ -22,7 +22,7 @@ namespace dbsp::replay {
 struct ReplayOptions {
   runtime::DeviceSpec device;
   TransportKind transport = TransportKind::kSerial;
-  std::string kernel;  ///< "" = the planned one (replay/kernel_lookup.h)
+  std::optional<std::string> kernel;  ///< replaces the planned one (replay/kernel_lookup.h)
   GraphMode graph = GraphMode::kAuto;
   int sm_margin = 0;  ///< see ExecutionTarget
   runtime::NcclOptions nccl;
@@ -43,7 +43,7 @@ struct ReplayOptions {
 struct CellOutcome {
   std::size_t plan_cell = 0;  ///< index into Plan::cells
   std::int64_t memory_bytes = 0;  ///< buffers of all ranks that are allocated at the same time
-  std::string planned_kernel;  ///< "" = the device's default
+  std::string planned_kernel;  ///< as in Strategy::kernel
   std::string kernel;  ///< kernel that ran
   int graph_runs = 0;  ///< number of runs launched as CUDA graphs, warm-ups included
   std::int64_t fastest_ns = 0;  ///< of the kept runs

@@ -49,7 +49,7 @@ struct Flags {
   int repeat = 3;
   int warmup = 1;
   std::uint64_t seed = 1;
-  std::string kernel;
+  std::optional<std::string> kernel;
   std::string graph = "auto";
   int sm_margin = 0;
   std::optional<double> tolerance;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,7 +32,7 @@ enum class GraphMode : std::uint8_t { kAuto, kOn, kOff };
 struct ExecutionTarget {
   runtime::DeviceSpec device;  ///< nccl: device of the plan's rank 0; rank i uses index + i
   TransportKind transport = TransportKind::kSerial;
-  std::string kernel = {};  ///< "" = the planned one (replay/kernel_lookup.h)
+  std::optional<std::string> kernel = {};  ///< replaces the planned one (replay/kernel_lookup.h)
   GraphMode graph = GraphMode::kAuto;
   /// Number of SMs reserved for an exchange that runs during attention. Attention does not use them
   /// and the exchange uses no others. 0 = no partition. Only with the nccl transport.

@@ -60,7 +60,7 @@ FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
   dtype_ = device_.device_kind == "cpu" ? DType::kF32 : DType::kBf16;
   remarks_ = selection.remarks;
   fits_ = FitKernels(selection, request, dtype_, remarks_);
-  if (request.kernel.empty()) {
+  if (!request.kernel) {
     double best = std::numeric_limits<double>::infinity();
     for (const auto& [name, fit] : fits_) {
       const planner::AttentionWork& work = request.typical;
@@ -74,12 +74,12 @@ FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
       }
     }
   } else {
-    kernel_ = request.kernel;
+    kernel_ = *request.kernel;
     (void)attention_fit(kernel_);
   }
   kernels_ = {kernel_};
   for (const auto& [name, fit] : fits_) {
-    if (request.kernel.empty() && fit.block == request.block && name != kernel_) {
+    if (!request.kernel && fit.block == request.block && name != kernel_) {
       kernels_.push_back(name);
     }
   }

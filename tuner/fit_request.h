@@ -2,6 +2,7 @@
 // What a cost model is fitted for.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,9 @@ namespace dbsp::tuner {
 /// Which trials of a database a cost model uses, and the workload that it will price.
 struct FitRequest {
   std::string database;  ///< name of the file, for messages
-  std::string device;  ///< kind, name (or part of it) or UUID; "" = the device measured last
-  std::string kernel;  ///< "" = the one predicted fastest on `typical`
+  /// Kind, name (or part of it) or UUID. The default is the device measured last.
+  std::optional<std::string> device;
+  std::optional<std::string> kernel;  ///< default: the one predicted fastest on `typical`
   std::vector<KernelVariant> kernels;  ///< the database's descriptions of kernels
   int head_dim = 128;
   BlockSize block;
@@ -27,7 +29,7 @@ struct FitRequest {
   /// hosts as its ranks are on. 0: what was measured on the fewest hosts.
   int ranks_per_node = 0;
   std::string profile_command;  ///< command that adds missing measurements, for messages
-  std::string profile_without_ranks;  ///< the same without --ranks; "" if it is not known
+  std::optional<std::string> profile_without_ranks;  ///< the same without --ranks, if it is known
   int ranks = 0;  ///< of the plan, for messages
 };
 

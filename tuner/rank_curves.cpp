@@ -40,10 +40,11 @@ std::string ProfileCommand::For(const std::vector<int>& counts,
                                 const std::string& suffix) const {
   std::set<int> runs;
   for (const int count : counts) runs.insert(measured.contains(count) ? ranks : count);
-  if (without_ranks.empty() || runs.empty()) return text + suffix;
-  if (runs.size() == 1) return fmt::format("{} --ranks {}{}", without_ranks, *runs.begin(), suffix);
+  if (!without_ranks || runs.empty()) return text + suffix;
+  if (runs.size() == 1)
+    return fmt::format("{} --ranks {}{}", *without_ranks, *runs.begin(), suffix);
   return fmt::format(
-      "for n in {}; do {} --ranks $n{}; done", fmt::join(runs, " "), without_ranks, suffix);
+      "for n in {}; do {} --ranks $n{}; done", fmt::join(runs, " "), *without_ranks, suffix);
 }
 
 void AddPoint(std::vector<CurvePoint>& points, std::int64_t size, const UsableTrial& trial) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -37,7 +38,7 @@ class RankSet {
 /// The command that adds measurements of rank counts.
 struct ProfileCommand {
   std::string text;  ///< the whole command, with --ranks
-  std::string without_ranks;  ///< "" if only `text` is known
+  std::optional<std::string> without_ranks;  ///< missing if only `text` is known
   int ranks = 0;
 
   /// A command after which none of `counts` is unmeasured. Groups of `ranks` are measured by the

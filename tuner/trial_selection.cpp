@@ -56,7 +56,7 @@ bool Names(const std::string& wanted, const Provenance& device) {
 
 TrialSelection SelectTrials(std::span<const db::StoredTrial> trials,
                             std::span<const db::StoredEnvironment> environments,
-                            const std::string& device,
+                            const std::optional<std::string>& device,
                             const std::string& database,
                             const std::string& profile_command) {
   std::map<std::int64_t, const Provenance*> environment;
@@ -72,7 +72,7 @@ TrialSelection SelectTrials(std::span<const db::StoredTrial> trials,
       continue;
     }
     devices.insert(DeviceName(*found->second));
-    if (device.empty() || Names(device, *found->second)) chosen = found->second;
+    if (!device || Names(*device, *found->second)) chosen = found->second;
   }
   if (devices.empty()) {
     Fail(ErrorCode::kNotFound,
@@ -85,7 +85,7 @@ TrialSelection SelectTrials(std::span<const db::StoredTrial> trials,
     Fail(ErrorCode::kNotFound,
          "{}: no trial of device '{}'; the database has: {}",
          database,
-         device,
+         *device,
          fmt::join(devices, ", "));
   }
   selection.device = *chosen;
@@ -113,7 +113,7 @@ TrialSelection SelectTrials(std::span<const db::StoredTrial> trials,
         fmt::format("the database has {} devices ({}); {} was used, --db-device selects another",
                     devices.size(),
                     fmt::join(devices, ", "),
-                    device.empty() ? "the one measured last" : "the requested one"));
+                    !device ? "the one measured last" : "the requested one"));
   }
   if (repeated > 0) {
     selection.remarks.push_back(

@@ -3,6 +3,7 @@
 // configuration.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,13 +31,12 @@ struct TrialSelection {
   std::vector<std::string> remarks;  ///< sentences on what was selected and left out
 };
 
-/// Trials of the device that `device` identifies (by kind, name or part of it, or UUID). An empty
-/// `device` selects the one that was measured last.
-/// errors  Error{kNotFound} when there is no usable trial, or none of that device
-/// owns    nothing; `trials` must outlive the result
+/// Trials of the device that `device` identifies (by kind, name or part of it, or UUID). Without
+/// it, of the device that was measured last. errors  Error{kNotFound} when there is no usable
+/// trial, or none of that device owns    nothing; `trials` must outlive the result
 [[nodiscard]] TrialSelection SelectTrials(std::span<const db::StoredTrial> trials,
                                           std::span<const db::StoredEnvironment> environments,
-                                          const std::string& device,
+                                          const std::optional<std::string>& device,
                                           const std::string& database,
                                           const std::string& profile_command);
 

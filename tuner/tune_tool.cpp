@@ -221,7 +221,7 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   }
   if (flags.database.empty()) {
     choice.origin.device = cluster->gpu.name + " (analytic)";
-    choice.kernel = flags.kernel;
+    choice.kernel = flags.kernel.value_or("");
     choice.analytic = std::make_unique<ClusterCosts>(std::move(*cluster));
     return choice;
   }
@@ -242,7 +242,7 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   request.profile_without_ranks = fmt::format(
       "dbsp-profile --db {} --workload {}", flags.database.string(), flags.workload.string());
   request.profile_command =
-      fmt::format("{} --ranks {}", request.profile_without_ranks, choice.ranks);
+      fmt::format("{} --ranks {}", *request.profile_without_ranks, choice.ranks);
   choice.fitted = std::make_unique<FittedCosts>(trials, environments, request);
   choice.origin.database_hash = database.MeasurementHash();
   choice.origin.device = choice.fitted->device().device_name;

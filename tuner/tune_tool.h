@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,14 +15,14 @@ namespace dbsp::tuner {
 struct TuneFlags {
   std::filesystem::path workload;
   std::filesystem::path database;
-  std::string device;  ///< value of --db-device
+  std::optional<std::string> device;  ///< value of --db-device
   std::string cluster;
   std::filesystem::path output;
   std::string families = "auto";
   std::string cfg_degrees = "auto";
   std::string steps;
   std::string layers;
-  std::string kernel;
+  std::optional<std::string> kernel;
   std::string chunks = "1,2,4";
   std::string layout = "auto";
   int ranks = 0;  ///< 0 when the flag is absent

@@ -49,7 +49,7 @@ MaskAxes Named(std::span<const std::int64_t> leading,
                const AxesRequest& request,
                const MaskArraySizes& sizes,
                const std::string& subject) {
-  std::string letters = request.letters;
+  std::string letters = *request.letters;
   for (char& c : letters) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   const std::set<char> distinct(letters.begin(), letters.end());
   const bool legal = letters.size() >= 2 && letters.ends_with("QK") &&
@@ -59,7 +59,7 @@ MaskAxes Named(std::span<const std::int64_t> leading,
     Fail(ErrorCode::kInvalidArgument,
          "mask rule 'array': option axes: expected different letters of T L P B H and then QK, as "
          "TLHQK, found '{}' (transpose an array whose last two axes are K and Q)",
-         request.letters);
+         *request.letters);
   }
   if (letters.size() != leading.size() + 2) {
     Fail(ErrorCode::kInvalidArgument,
@@ -222,7 +222,7 @@ MaskAxes ResolveAxes(std::span<const std::int64_t> leading,
                      const AxesRequest& request,
                      const MaskArraySizes& sizes,
                      const std::string& subject) {
-  if (!request.letters.empty()) return Named(leading, request, sizes, subject);
+  if (request.letters) return Named(leading, request, sizes, subject);
   std::vector<std::string> found = Readings(leading, request, sizes).Find();
   if (found.size() > 1) KeepUsualOrder(leading, found);
   if (found.size() == 1) {

@@ -36,7 +36,7 @@ struct MaskAxes {
 
 /// What the user said about the axes.
 struct AxesRequest {
-  std::string letters;  ///< "" = by size
+  std::optional<std::string> letters;  ///< default: by size
   std::optional<std::int64_t> batch;  ///< set: one axis is a batch
   std::optional<std::int64_t> pass;  ///< set: one axis is the guidance pass
 };

@@ -30,7 +30,7 @@ std::optional<std::int64_t> PassOption(const RuleOptions& options) {
 MaskArrayOptions ArrayOptions(const RuleOptions& options) {
   MaskArrayOptions array;
   array.name = options.Text("name");
-  array.axes.letters = options.Text("axes");
+  if (!options.Text("axes").empty()) array.axes.letters = options.Text("axes");
   if (options.Int("batch") > 0) array.axes.batch = options.Int("batch");
   array.axes.pass = PassOption(options);
   constexpr double kMost = std::numeric_limits<double>::max();
