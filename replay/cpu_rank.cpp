@@ -48,6 +48,10 @@ void CpuRank::Fill() {
   }
 }
 
+std::span<std::byte> CpuRank::KvBytes(int step) {
+  return std::as_writable_bytes(std::span(Kv(step), Index(buffers().steps[Index(step)].elements)));
+}
+
 void CpuRank::PoisonMemory() {
   for (std::vector<float>* memory : {&home_out_, &blocks_, &o_, &lse_, &part_o_, &part_lse_}) {
     Poison(*memory);
@@ -71,7 +75,7 @@ void CpuRank::PoisonMemory() {
 }
 
 void CpuRank::ClearSlack(int step) {
-  float* end = KvWords(step) + buffers().steps[Index(step)].elements;
+  float* end = Kv(step) + buffers().steps[Index(step)].elements;
   const AttentionShape& shape = buffers().cell->shape;
   std::fill_n(end, static_cast<std::int64_t>(shape.block.k) * shape.head_dim, 0.0F);
 }
@@ -117,7 +121,7 @@ void CpuRank::UnpackBlocks(int round) {
 void CpuRank::RunAttention(int step) {
   const AttentionShape& shape = buffers().cell->shape;
   const StepPlan& of_step = buffers().steps[Index(step)];
-  const float* kv = KvWords(step);
+  const float* kv = Kv(step);
   const bool whole = step == 0 || buffers().cell->chunked();
   std::vector<float>& o = whole ? o_ : part_o_;
   std::vector<float>& lse = whole ? lse_ : part_lse_;

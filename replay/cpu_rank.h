@@ -24,11 +24,13 @@ class CpuRank final : public Rank {
   [[nodiscard]] std::span<const float> Output(int head, std::int64_t token) const;
   /// Natural log-sum-exp of the rows that this rank computed, [row slots][block.q].
   [[nodiscard]] std::span<const float> log_sum_exp() const { return lse_; }
-  [[nodiscard]] float* SendWords(std::size_t index) override { return send_[index].data(); }
-  [[nodiscard]] float* RecvWords(std::size_t index) override { return recv_[index].data(); }
-  [[nodiscard]] float* KvWords(int step) override {
-    return blocks_.data() + buffers().StepKv(step);
+  [[nodiscard]] std::span<std::byte> SendBytes(std::size_t index) override {
+    return std::as_writable_bytes(std::span(send_[index]));
   }
+  [[nodiscard]] std::span<std::byte> RecvBytes(std::size_t index) override {
+    return std::as_writable_bytes(std::span(recv_[index]));
+  }
+  [[nodiscard]] std::span<std::byte> KvBytes(int step) override;
 
  private:
   void PoisonMemory() override;
@@ -38,6 +40,7 @@ class CpuRank final : public Rank {
   void RunMerge(int step) override;
   void OnHop(int step) override { ClearSlack(step); }
 
+  [[nodiscard]] float* Kv(int step) { return blocks_.data() + buffers().StepKv(step); }
   void ClearSlack(int step);
   [[nodiscard]] float* Base(const RoundMemory& memory);
 

@@ -99,11 +99,16 @@ class NcclRankDriver final : private RankDriver {
   /// Enqueues a barrier of all devices. Its end is time 0 of every rank's clock.
   void SynchronizeRanks() {
     Record(resources_.compute)->Block(resources_.link);
-    const std::vector<std::int64_t> counts(cell_.ranks(), 1);
-    std::vector<std::int64_t> offsets(counts.size());
-    std::iota(offsets.begin(), offsets.end(), std::int64_t{0});
-    auto* words = resources_.barrier_words.As<float>();
-    communicator_.EnqueueAllGatherV(words + rank_.rank(), 1, words, counts, offsets);
+    constexpr std::int64_t kWord = sizeof(float);
+    const std::vector<std::int64_t> counts(cell_.ranks(), kWord);
+    std::vector<std::int64_t> offsets;
+    for (int rank = 0; rank < cell_.ranks(); ++rank) offsets.push_back(rank * kWord);
+    const std::span<std::byte> words = resources_.barrier_words.span();
+    communicator_.EnqueueAllGatherV(
+        words.subspan(static_cast<std::size_t>(rank_.rank() * kWord), kWord),
+        words,
+        counts,
+        offsets);
     start_ = Record(resources_.link);
     start_->Block(resources_.compute);
   }
@@ -181,10 +186,8 @@ class NcclRankDriver final : private RankDriver {
     (step == 0 ? Record(resources_.compute) : attended_[step - 1])->Block(resources_.link);
     hopped_ = Timed(SegmentKind::kHop, step, resources_.link, [&] {
       const HopBuffers hop = rank_.Hop(step);
-      communicator_.EnqueueSendRecv(
-          hop.send, hop.send_count, hop.dst, hop.recv, hop.recv_count, hop.src);
-      return std::pair(hop.recv_count > 0,
-                       hop.recv_count * static_cast<std::int64_t>(sizeof(float)));
+      communicator_.EnqueueSendRecv(hop.send, hop.dst, hop.recv, hop.src);
+      return std::pair(!hop.recv.empty(), std::int64_t{std::ssize(hop.recv)});
     });
     hop_posted_.push_back(marks_.back().begin);
   }

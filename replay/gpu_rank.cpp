@@ -201,10 +201,11 @@ std::vector<float> GpuRank::LogSumExp() const {
   return lse;
 }
 
-float* GpuRank::SendWords(std::size_t index) { return send_[index].As<float>(); }
-float* GpuRank::RecvWords(std::size_t index) { return recv_[index].As<float>(); }
-float* GpuRank::KvWords(int step) {
-  return reinterpret_cast<float*>(blocks_.As<std::uint16_t>() + buffers().StepKv(step));
+std::span<std::byte> GpuRank::SendBytes(std::size_t index) { return send_[index].span(); }
+std::span<std::byte> GpuRank::RecvBytes(std::size_t index) { return recv_[index].span(); }
+std::span<std::byte> GpuRank::KvBytes(int step) {
+  return blocks_.span().subspan(Index(buffers().Bytes(buffers().StepKv(step))),
+                                Index(buffers().Bytes(buffers().steps[Index(step)].elements)));
 }
 
 void GpuRank::PoisonMemory() {

@@ -69,9 +69,9 @@ class GpuRank final : public Rank {
   /// stream.
   [[nodiscard]] std::vector<float> LogSumExp() const;
 
-  [[nodiscard]] float* SendWords(std::size_t index) override;
-  [[nodiscard]] float* RecvWords(std::size_t index) override;
-  [[nodiscard]] float* KvWords(int step) override;
+  [[nodiscard]] std::span<std::byte> SendBytes(std::size_t index) override;
+  [[nodiscard]] std::span<std::byte> RecvBytes(std::size_t index) override;
+  [[nodiscard]] std::span<std::byte> KvBytes(int step) override;
   [[nodiscard]] const runtime::CudaBuffer& send(std::size_t index) const { return send_[index]; }
   [[nodiscard]] const runtime::CudaBuffer& recv(std::size_t index) const { return recv_[index]; }
   [[nodiscard]] const runtime::CudaBuffer& blocks() const { return blocks_; }

@@ -24,8 +24,6 @@ using runtime::CudaEvent;
 using runtime::CudaGraph;
 using runtime::CudaStream;
 
-constexpr std::size_t kWord = 4;  ///< bytes
-
 DeviceResults ResultsOf(std::span<const GpuRank> ranks) {
   DeviceResults results;
   for (const GpuRank& rank : ranks) {
@@ -82,28 +80,28 @@ class GpuSerialDevice final : public SerialDevice {
 
   void CopyRound(int round,
                  int src,
-                 std::int64_t from_word,
+                 std::int64_t from_byte,
                  int dst,
-                 std::int64_t to_word,
-                 std::int64_t words) override {
+                 std::int64_t to_byte,
+                 std::int64_t bytes) override {
     const GpuRank& from = ranks_[src];
     const GpuRank& to = ranks_[dst];
     to.recv(to.buffers().BufferOf(round))
         .CopyPart(from.send(from.buffers().BufferOf(round)),
-                  static_cast<std::size_t>(from_word) * kWord,
-                  static_cast<std::size_t>(to_word) * kWord,
-                  static_cast<std::size_t>(words) * kWord,
+                  static_cast<std::size_t>(from_byte),
+                  static_cast<std::size_t>(to_byte),
+                  static_cast<std::size_t>(bytes),
                   stream_);
   }
 
-  void CopyHop(int step, int src, int dst, std::int64_t words) override {
+  void CopyHop(int step, int src, int dst) override {
     const GpuRank& from = ranks_[src];
     const GpuRank& to = ranks_[dst];
     to.blocks().CopyPart(
         from.blocks(),
         static_cast<std::size_t>(from.buffers().Bytes(from.buffers().StepKv(step))),
         static_cast<std::size_t>(to.buffers().Bytes(to.buffers().StepKv(step + 1))),
-        static_cast<std::size_t>(words) * kWord,
+        static_cast<std::size_t>(to.buffers().Bytes(to.buffers().steps[step + 1].elements)),
         stream_);
   }
 

@@ -39,13 +39,13 @@ RoundBuffers Rank::ExchangeBuffers(int round) {
   const CopyPlan& copies = buffers_.rounds[Index(round)];
   executed_.sent_bytes[Index(round)] +=
       buffers_.Bytes(copies.SendElements() - copies.send_counts[Index(buffers_.rank)]);
-  const RoundWords& words = buffers_.words[Index(round)];
-  return {.send = SendWords(buffers_.BufferOf(round)),
-          .send_counts = words.send_counts,
-          .send_offsets = words.send_offsets,
-          .recv = RecvWords(buffers_.BufferOf(round)),
-          .recv_counts = words.recv_counts,
-          .recv_offsets = words.recv_offsets};
+  const RoundBytes& bytes = buffers_.bytes[Index(round)];
+  return {.send = SendBytes(buffers_.BufferOf(round)),
+          .send_counts = bytes.send_counts,
+          .send_offsets = bytes.send_offsets,
+          .recv = RecvBytes(buffers_.BufferOf(round)),
+          .recv_counts = bytes.recv_counts,
+          .recv_offsets = bytes.recv_offsets};
 }
 
 void Rank::Unpack(int round) {
@@ -88,15 +88,9 @@ void Rank::Merge(int step) {
 }
 
 HopBuffers Rank::Hop(int step) {
-  const auto words = [&](int t) {
-    return buffers_.Bytes(buffers_.steps[Index(t)].elements) /
-           static_cast<std::int64_t>(sizeof(float));
-  };
-  return {.send = KvWords(step),
-          .send_count = words(step),
+  return {.send = KvBytes(step),
           .dst = buffers_.schedule().ring_prev,
-          .recv = KvWords(step + 1),
-          .recv_count = words(step + 1),
+          .recv = KvBytes(step + 1),
           .src = buffers_.schedule().ring_next};
 }
 

@@ -13,6 +13,7 @@
 // memory and kernels: CpuRank those of a CPU, GpuRank those of a GPU.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -33,23 +34,21 @@ struct ExecutedWork {
   std::vector<std::int64_t> merged_rows;  ///< [steps] (head, query token) rows merged
 };
 
-/// Arguments of Communicator::AllToAllV for one round, in words of 4 bytes.
+/// Arguments of Communicator::AllToAllV for one round. Counts and offsets are in bytes.
 struct RoundBuffers {
-  const float* send = nullptr;
+  std::span<const std::byte> send;
   std::span<const std::int64_t> send_counts;
   std::span<const std::int64_t> send_offsets;
-  float* recv = nullptr;
+  std::span<std::byte> recv;
   std::span<const std::int64_t> recv_counts;
   std::span<const std::int64_t> recv_offsets;
 };
 
-/// Arguments of Communicator::StartSendRecv for one ring hop, in words of 4 bytes.
+/// Arguments of Communicator::StartSendRecv for one ring hop.
 struct HopBuffers {
-  const float* send = nullptr;
-  std::int64_t send_count = 0;
+  std::span<const std::byte> send;
   int dst = 0;
-  float* recv = nullptr;
-  std::int64_t recv_count = 0;
+  std::span<std::byte> recv;
   int src = 0;
 };
 
@@ -82,10 +81,11 @@ class Rank {
   /// correct run.
   [[nodiscard]] int Writes(int head, int q_block) const;
   [[nodiscard]] const RankBuffers& buffers() const { return buffers_; }
-  /// Send buffer `index`, receive buffer `index`, and the K/V of `step`, in words of 4 bytes.
-  [[nodiscard]] virtual float* SendWords(std::size_t index) = 0;
-  [[nodiscard]] virtual float* RecvWords(std::size_t index) = 0;
-  [[nodiscard]] virtual float* KvWords(int step) = 0;
+  /// Send buffer `index` and receive buffer `index`.
+  [[nodiscard]] virtual std::span<std::byte> SendBytes(std::size_t index) = 0;
+  [[nodiscard]] virtual std::span<std::byte> RecvBytes(std::size_t index) = 0;
+  /// The K/V of `step`, without the slack behind them.
+  [[nodiscard]] virtual std::span<std::byte> KvBytes(int step) = 0;
 
  protected:
   explicit Rank(RankBuffers buffers);

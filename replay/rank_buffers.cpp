@@ -10,8 +10,6 @@
 namespace dbsp::replay {
 namespace {
 
-constexpr std::int64_t kWordBytes = 4;
-
 std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); }
 
 /// Builds the RankBuffers of one rank.
@@ -243,28 +241,16 @@ class RankBuffersBuilder {
       if (buffers_.MemoryOf(round, false).memory == RankMemory::kStaging) {
         buffers_.staging_elements[Index(round)] = copies.RecvElements();
       }
-      buffers_.words.push_back({.send_counts = Words(copies.send_counts),
-                                .send_offsets = Words(copies.send_offsets),
-                                .recv_counts = Words(copies.recv_counts),
-                                .recv_offsets = Words(copies.recv_offsets)});
+      buffers_.bytes.push_back({.send_counts = InBytes(copies.send_counts),
+                                .send_offsets = InBytes(copies.send_offsets),
+                                .recv_counts = InBytes(copies.recv_counts),
+                                .recv_offsets = InBytes(copies.recv_offsets)});
     }
   }
 
-  [[nodiscard]] std::vector<std::int64_t> Words(const std::vector<std::int64_t>& elements) const {
-    std::vector<std::int64_t> words;
-    for (const std::int64_t count : elements) {
-      const std::int64_t bytes = buffers_.Bytes(count);
-      if (bytes % kWordBytes != 0) {
-        Fail(ErrorCode::kInternal,
-             "rank {}: an exchange of {} bytes; rows of head_dim {} are no whole words of {} bytes",
-             buffers_.rank,
-             bytes,
-             cell_.shape.head_dim,
-             kWordBytes);
-      }
-      words.push_back(bytes / kWordBytes);
-    }
-    return words;
+  [[nodiscard]] std::vector<std::int64_t> InBytes(std::vector<std::int64_t> elements) const {
+    for (std::int64_t& count : elements) count = buffers_.Bytes(count);
+    return elements;
   }
 
   const Cell& cell_;

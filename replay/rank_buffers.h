@@ -55,8 +55,8 @@ struct RoundMemory {
   std::int64_t stride = 0;  ///< elements between successive tokens
 };
 
-/// Counts and offsets of a round for communicators, in words of 4 bytes.
-struct RoundWords {
+/// Counts and offsets of a round for communicators, in bytes.
+struct RoundBytes {
   std::vector<std::int64_t> send_counts, send_offsets;  ///< [ranks]
   std::vector<std::int64_t> recv_counts, recv_offsets;  ///< [ranks]
 };
@@ -71,7 +71,7 @@ struct RankBuffers {
   std::vector<HeadSlots> slots;  ///< in the order of RankSchedule::heads
   std::vector<StepPlan> steps;
   std::vector<CopyPlan> rounds;
-  std::vector<RoundWords> words;  ///< [rounds]
+  std::vector<RoundBytes> bytes;  ///< [rounds]
 
   std::int64_t home_elements = 0;  ///< of one tensor: [local tokens][heads][head_dim]
   std::int64_t row_slots = 0;  ///< query slots of all heads, in Q, O and LSE

@@ -109,7 +109,7 @@ void SetHops(const Cell& cell, const PredictedTimes& times, int step, std::vecto
 void RequireEqual(const char* what, int index, int src, int dst, std::int64_t a, std::int64_t b) {
   if (a == b) return;
   Fail(ErrorCode::kInternal,
-       "{} {}: rank {} sends {} words, but rank {} expects {}",
+       "{} {}: rank {} sends {} bytes, but rank {} expects {}",
        what,
        index,
        src,
@@ -224,8 +224,8 @@ class SerialRun {
       if (!rank->in_ring()) continue;
       const HopBuffers to = rank->Hop(step);
       const HopBuffers from = ranks_[to.src]->Hop(step);
-      RequireEqual("hop", step, to.src, rank->rank(), from.send_count, to.recv_count);
-      device_.CopyHop(step, to.src, rank->rank(), to.recv_count);
+      RequireEqual("hop", step, to.src, rank->rank(), std::ssize(from.send), std::ssize(to.recv));
+      device_.CopyHop(step, to.src, rank->rank());
     }
     for (Rank* rank : ranks_) {
       if (rank->in_ring()) rank->HopDone(step);
@@ -254,19 +254,19 @@ class CpuSerialDevice final : public SerialDevice {
 
   void CopyRound(int round,
                  int src,
-                 std::int64_t from_word,
+                 std::int64_t from_byte,
                  int dst,
-                 std::int64_t to_word,
-                 std::int64_t words) override {
+                 std::int64_t to_byte,
+                 std::int64_t bytes) override {
     Rank& from = *ranks_[src];
     Rank& to = *ranks_[dst];
-    std::copy_n(from.SendWords(from.buffers().BufferOf(round)) + from_word,
-                words,
-                to.RecvWords(to.buffers().BufferOf(round)) + to_word);
+    std::copy_n(from.SendBytes(from.buffers().BufferOf(round)).begin() + from_byte,
+                bytes,
+                to.RecvBytes(to.buffers().BufferOf(round)).begin() + to_byte);
   }
 
-  void CopyHop(int step, int src, int dst, std::int64_t words) override {
-    std::copy_n(ranks_[src]->KvWords(step), words, ranks_[dst]->KvWords(step + 1));
+  void CopyHop(int step, int src, int dst) override {
+    std::ranges::copy(ranks_[src]->KvBytes(step), ranks_[dst]->KvBytes(step + 1).begin());
   }
 
  private:

@@ -31,15 +31,15 @@ class SerialDevice {
   /// Runs `phase` and writes its duration to `ns`; 0 when the phase returns false because it had no
   /// work. `ns` must outlive Run().
   virtual void Time(const PhaseKey& key, double& ns, const std::function<bool()>& phase) = 0;
-  /// Copies words of rank `src`'s send buffer of a round into `dst`'s receive buffer; not timed.
+  /// Copies bytes of rank `src`'s send buffer of a round into `dst`'s receive buffer; not timed.
   virtual void CopyRound(int round,
                          int src,
-                         std::int64_t from_word,
+                         std::int64_t from_byte,
                          int dst,
-                         std::int64_t to_word,
-                         std::int64_t words) = 0;
+                         std::int64_t to_byte,
+                         std::int64_t bytes) = 0;
   /// Copies the K/V of `step` on rank `src` into those of `step` + 1 on `dst`; not timed.
-  virtual void CopyHop(int step, int src, int dst, std::int64_t words) = 0;
+  virtual void CopyHop(int step, int src, int dst) = 0;
 };
 
 /// Runs the cell once without keeping times.

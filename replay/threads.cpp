@@ -129,15 +129,13 @@ class ThreadRankDriver final : private RankDriver {
   void StartHop(int step) override {
     hop_ = rank_.Hop(step);
     trace_.hop_posted_ns.push_back(runtime::SteadyNs());
-    communicator_.StartSendRecv(
-        hop_.send, hop_.send_count, hop_.dst, hop_.recv, hop_.recv_count, hop_.src);
+    communicator_.StartSendRecv(hop_.send, hop_.dst, hop_.recv, hop_.src);
   }
 
   void FinishHop(int step) override {
     const std::int64_t start = runtime::SteadyNs();
     communicator_.WaitSendRecv();
-    constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
-    Add(SegmentKind::kHop, step, start, hop_.recv_count * kFloat, hop_.recv_count > 0);
+    Add(SegmentKind::kHop, step, start, std::ssize(hop_.recv), !hop_.recv.empty());
     rank_.HopDone(step);
   }
 

@@ -26,6 +26,13 @@ std::int64_t Offsets(const std::vector<std::int64_t>& counts, std::vector<std::i
   return total;
 }
 
+std::vector<std::int64_t> InBytes(std::vector<std::int64_t> floats) {
+  for (std::int64_t& count : floats) count *= static_cast<std::int64_t>(sizeof(float));
+  return floats;
+}
+
+std::size_t Count(std::int64_t count) { return static_cast<std::size_t>(count); }
+
 /// Unnormalised share of a needed-only exchange at ring distance `d` of `n` members.
 double NeededShare(int d, int n) {
   const int distance = std::min(d, n - d);
@@ -65,6 +72,8 @@ ExchangeRank::ExchangeRank(const ExchangeConfig& config, int rank, int size, int
   next_ = first_ + (member_ + 1) % members * stride;
   send_floats_ = std::max<std::int64_t>(1, Offsets(send_counts_, send_offsets_));
   recv_floats_ = std::max<std::int64_t>(1, Offsets(recv_counts_, recv_offsets_));
+  send_parts_ = {InBytes(send_counts_), InBytes(send_offsets_)};
+  recv_parts_ = {InBytes(recv_counts_), InBytes(recv_offsets_)};
 }
 
 std::int64_t ExchangeRank::CountBetween(int from, int to) const {
@@ -84,31 +93,53 @@ std::int64_t ExchangeRank::CountBetween(int from, int to) const {
 }
 
 void ExchangeRank::Run(runtime::Communicator& communicator, const float* send, float* recv) const {
+  const Buffers buffers = BuffersOf(send, recv);
   if (config_.op == "hop") {
-    communicator.StartSendRecv(send, part_, previous_, recv, part_, next_);
+    communicator.StartSendRecv(buffers.send, previous_, buffers.recv, next_);
     communicator.WaitSendRecv();
   } else if (config_.op == "allgather") {
-    communicator.AllGatherV(send, part_, recv, recv_counts_, recv_offsets_);
+    communicator.AllGatherV(buffers.send, buffers.recv, recv_parts_.bytes, recv_parts_.offsets);
   } else if (config_.op == "reducescatter") {
-    communicator.ReduceScatter(send, recv, part_);
+    communicator.ReduceScatter({send, Count(send_counts_.size()) * Count(part_)},
+                               {recv, Count(part_)});
   } else {
-    communicator.AllToAllV(send, send_counts_, send_offsets_, recv, recv_counts_, recv_offsets_);
+    communicator.AllToAllV(buffers.send,
+                           send_parts_.bytes,
+                           send_parts_.offsets,
+                           buffers.recv,
+                           recv_parts_.bytes,
+                           recv_parts_.offsets);
   }
 }
 
 void ExchangeRank::Enqueue(runtime::NcclCommunicator& communicator,
                            const float* send,
                            float* recv) const {
+  const Buffers buffers = BuffersOf(send, recv);
   if (config_.op == "hop") {
-    communicator.EnqueueSendRecv(send, part_, previous_, recv, part_, next_);
+    communicator.EnqueueSendRecv(buffers.send, previous_, buffers.recv, next_);
   } else if (config_.op == "allgather") {
-    communicator.EnqueueAllGatherV(send, part_, recv, recv_counts_, recv_offsets_);
+    communicator.EnqueueAllGatherV(
+        buffers.send, buffers.recv, recv_parts_.bytes, recv_parts_.offsets);
   } else if (config_.op == "reducescatter") {
-    communicator.EnqueueReduceScatter(send, recv, part_);
+    communicator.EnqueueReduceScatter({send, Count(send_counts_.size()) * Count(part_)},
+                                      {recv, Count(part_)});
   } else {
-    communicator.EnqueueAllToAllV(
-        send, send_counts_, send_offsets_, recv, recv_counts_, recv_offsets_);
+    communicator.EnqueueAllToAllV(buffers.send,
+                                  send_parts_.bytes,
+                                  send_parts_.offsets,
+                                  buffers.recv,
+                                  recv_parts_.bytes,
+                                  recv_parts_.offsets);
   }
+}
+
+ExchangeRank::Buffers ExchangeRank::BuffersOf(const float* send, float* recv) const {
+  const bool hop_or_gather = config_.op == "hop" || config_.op == "allgather";
+  const std::int64_t sent = hop_or_gather ? part_ : send_floats_;
+  const std::int64_t received = config_.op == "hop" ? part_ : recv_floats_;
+  return {std::as_bytes(std::span(send, Count(sent))),
+          std::as_writable_bytes(std::span(recv, Count(received)))};
 }
 
 int NodesOf(std::span<const int> node, int ranks, int stride) {

@@ -3,6 +3,7 @@
 // and bandwidths as nccl-tests defines them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -37,10 +38,10 @@ class ExchangeRank {
   /// Sizes of the buffers for Run(), in floats; at least 1.
   [[nodiscard]] std::int64_t send_floats() const { return send_floats_; }
   [[nodiscard]] std::int64_t recv_floats() const { return recv_floats_; }
-  /// Elements to each rank, for alltoall and needed.
+  /// Floats to each rank, for alltoall and needed.
   [[nodiscard]] const std::vector<std::int64_t>& send_counts() const { return send_counts_; }
 
-  /// Runs the exchange and waits for it.
+  /// Runs the exchange and waits for it. send  [send_floats()]  recv  [recv_floats()]
   void Run(runtime::Communicator& communicator, const float* send, float* recv) const;
   /// Enqueues the exchange.
   void Enqueue(runtime::NcclCommunicator& communicator, const float* send, float* recv) const;
@@ -53,7 +54,16 @@ class ExchangeRank {
   [[nodiscard]] std::optional<std::string> WrongValue(std::span<const float> recv) const;
 
  private:
+  /// What a communicator takes: counts and offsets in bytes.
+  struct Parts {
+    std::vector<std::int64_t> bytes, offsets;
+  };
+  struct Buffers {
+    std::span<const std::byte> send;
+    std::span<std::byte> recv;
+  };
   [[nodiscard]] std::int64_t CountBetween(int from, int to) const;
+  [[nodiscard]] Buffers BuffersOf(const float* send, float* recv) const;
 
   ExchangeConfig config_;
   int rank_;
@@ -62,10 +72,11 @@ class ExchangeRank {
   int member_;
   int previous_;
   int next_;
-  std::int64_t part_ = 0;  ///< elements of a hop, or of one part of allgather and reducescatter
+  std::int64_t part_ = 0;  ///< floats of a hop, or of one part of allgather and reducescatter
   std::int64_t send_floats_ = 1;
   std::int64_t recv_floats_ = 1;
-  std::vector<std::int64_t> send_counts_, send_offsets_, recv_counts_, recv_offsets_;
+  std::vector<std::int64_t> send_counts_, send_offsets_, recv_counts_, recv_offsets_;  ///< floats
+  Parts send_parts_, recv_parts_;
 };
 
 /// Largest number of hosts that a complete group of `ranks` ranks with this stride is on; 1 without

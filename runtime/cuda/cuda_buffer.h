@@ -39,6 +39,7 @@ class CudaBuffer {
     return static_cast<T*>(memory_.get());
   }
   [[nodiscard]] void* data() const { return memory_.get(); }
+  [[nodiscard]] std::span<std::byte> span() const { return {As<std::byte>(), bytes_}; }
 
   /// Copies from the host and waits; for set-up and checks, not for timed work.
   /// errors  Error{kInvalidArgument} beyond the buffer; otherwise as CheckCuda

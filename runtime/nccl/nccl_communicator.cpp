@@ -64,36 +64,38 @@ class NcclRank final : public NcclCommunicator {
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
 
-  void EnqueueAllToAllV(const float* send,
+  void EnqueueAllToAllV(std::span<const std::byte> send,
                         std::span<const std::int64_t> send_counts,
                         std::span<const std::int64_t> send_offsets,
-                        float* recv,
+                        std::span<std::byte> recv,
                         std::span<const std::int64_t> recv_counts,
                         std::span<const std::int64_t> recv_offsets) override {
-    RequireCounts("AllToAllV send", rank_, size_, send_counts, send_offsets);
-    RequireCounts("AllToAllV recv", rank_, size_, recv_counts, recv_offsets);
+    RequireParts("AllToAllV send", rank_, size_, send_counts, send_offsets, send.size());
+    RequireParts("AllToAllV recv", rank_, size_, recv_counts, recv_offsets, recv.size());
     const auto steps = AllToAllSteps(rank_, send_counts, send_offsets, recv_counts, recv_offsets);
     EnqueueSteps("AllToAllV", send, steps, recv);
   }
 
-  void EnqueueAllGatherV(const float* send,
-                         std::int64_t send_count,
-                         float* recv,
+  void EnqueueAllGatherV(std::span<const std::byte> send,
+                         std::span<std::byte> recv,
                          std::span<const std::int64_t> counts,
                          std::span<const std::int64_t> offsets) override {
-    RequireCounts("AllGatherV", rank_, size_, counts, offsets);
+    RequireParts("AllGatherV", rank_, size_, counts, offsets, recv.size());
     if (!IsEven(counts, offsets)) {
-      EnqueueSteps("AllGatherV", send, AllGatherSteps(rank_, send_count, counts, offsets), recv);
+      EnqueueSteps(
+          "AllGatherV", send, AllGatherSteps(rank_, std::ssize(send), counts, offsets), recv);
       return;
     }
     Begin("AllGatherV");
-    Finish(api_.AllGather(send, recv, Count(send_count), ncclFloat32, comm_, stream()),
+    Finish(api_.AllGather(send.data(), recv.data(), send.size(), ncclInt8, comm_, stream()),
            "ncclAllGather");
   }
 
-  void EnqueueReduceScatter(const float* send, float* recv, std::int64_t count) override {
+  void EnqueueReduceScatter(std::span<const float> send, std::span<float> recv) override {
+    RequireSums(rank_, size_, send.size(), recv.size());
     Begin("ReduceScatter");
-    Finish(api_.ReduceScatter(send, recv, Count(count), ncclFloat32, ncclSum, comm_, stream()),
+    Finish(api_.ReduceScatter(
+               send.data(), recv.data(), recv.size(), ncclFloat32, ncclSum, comm_, stream()),
            "ncclReduceScatter");
   }
 
@@ -102,58 +104,47 @@ class NcclRank final : public NcclCommunicator {
     waiting_for_ = "";
   }
 
-  void AllToAllV(const float* send,
+  void AllToAllV(std::span<const std::byte> send,
                  std::span<const std::int64_t> send_counts,
                  std::span<const std::int64_t> send_offsets,
-                 float* recv,
+                 std::span<std::byte> recv,
                  std::span<const std::int64_t> recv_counts,
                  std::span<const std::int64_t> recv_offsets) override {
     EnqueueAllToAllV(send, send_counts, send_offsets, recv, recv_counts, recv_offsets);
     Wait();
   }
 
-  void AllGatherV(const float* send,
-                  std::int64_t send_count,
-                  float* recv,
+  void AllGatherV(std::span<const std::byte> send,
+                  std::span<std::byte> recv,
                   std::span<const std::int64_t> counts,
                   std::span<const std::int64_t> offsets) override {
-    EnqueueAllGatherV(send, send_count, recv, counts, offsets);
+    EnqueueAllGatherV(send, recv, counts, offsets);
     Wait();
   }
 
-  void ReduceScatter(const float* send, float* recv, std::int64_t count) override {
-    EnqueueReduceScatter(send, recv, count);
+  void ReduceScatter(std::span<const float> send, std::span<float> recv) override {
+    EnqueueReduceScatter(send, recv);
     Wait();
   }
 
-  void EnqueueSendRecv(const float* send,
-                       std::int64_t send_count,
+  void EnqueueSendRecv(std::span<const std::byte> send,
                        int dst,
-                       float* recv,
-                       std::int64_t recv_count,
+                       std::span<std::byte> recv,
                        int src) override {
-    const Transfer hop{.send_to = dst,
-                       .send_offset = 0,
-                       .send_count = send_count,
-                       .receive_from = src,
-                       .recv_offset = 0,
-                       .recv_count = recv_count};
-    RequireHop(rank_, size_, hop);
+    const Transfer hop = HopOf(rank_, size_, send, dst, recv, src);
     EnqueueSteps("SendRecv", send, std::span(&hop, 1), recv);
   }
 
-  void StartSendRecv(const float* send,
-                     std::int64_t send_count,
+  void StartSendRecv(std::span<const std::byte> send,
                      int dst,
-                     float* recv,
-                     std::int64_t recv_count,
+                     std::span<std::byte> recv,
                      int src) override {
     if (hop_in_flight_) {
       Fail(ErrorCode::kInternal,
            "StartSendRecv on rank {}: an exchange is already in flight; call WaitSendRecv first",
            rank_);
     }
-    EnqueueSendRecv(send, send_count, dst, recv, recv_count, src);
+    EnqueueSendRecv(send, dst, recv, src);
     hop_in_flight_ = true;
   }
 
@@ -185,25 +176,25 @@ class NcclRank final : public NcclCommunicator {
   /// Enqueues all steps in one group: NCCL starts its sends and receives together, so that their
   /// order cannot cause a deadlock.
   void EnqueueSteps(const char* call,
-                    const float* send,
+                    std::span<const std::byte> send,
                     std::span<const Transfer> steps,
-                    float* recv) {
+                    std::span<std::byte> recv) {
     Begin(call);
     Require(api_.GroupStart(), "ncclGroupStart");
     ncclResult_t result = ncclSuccess;
     for (const Transfer& step : steps) {
       if (step.send_count > 0 && Usable(result)) {
-        result = api_.Send(send + step.send_offset,
+        result = api_.Send(send.data() + step.send_offset,
                            Count(step.send_count),
-                           ncclFloat32,
+                           ncclInt8,
                            step.send_to,
                            comm_,
                            stream());
       }
       if (step.recv_count > 0 && Usable(result)) {
-        result = api_.Recv(recv + step.recv_offset,
+        result = api_.Recv(recv.data() + step.recv_offset,
                            Count(step.recv_count),
-                           ncclFloat32,
+                           ncclInt8,
                            step.receive_from,
                            comm_,
                            stream());

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -41,8 +42,7 @@ struct NcclOptions {
 /// The first failure among the ranks of one process (nccl_failures.h).
 class NcclFailures;
 
-/// One rank's NCCL communicator. Pointers are device memory. Elements are 4 bytes of any type, so
-/// two 16-bit values are one element; only ReduceScatter() treats elements as float. The calls of
+/// One rank's NCCL communicator. Buffers are device memory. The calls of
 /// Communicator enqueue and wait. The Enqueue...() calls only enqueue, for callers that overlap
 /// work or time it with events; Wait() then waits for all enqueued work. errors Error{kMeasurement}
 /// when NCCL fails, another rank aborted or the deadline passed, after
@@ -63,25 +63,22 @@ class NcclCommunicator : public Communicator {
                                                 const NcclOptions& options = {},
                                                 std::shared_ptr<NcclFailures> failures = nullptr);
 
-  virtual void EnqueueAllToAllV(const float* send,
+  virtual void EnqueueAllToAllV(std::span<const std::byte> send,
                                 std::span<const std::int64_t> send_counts,
                                 std::span<const std::int64_t> send_offsets,
-                                float* recv,
+                                std::span<std::byte> recv,
                                 std::span<const std::int64_t> recv_counts,
                                 std::span<const std::int64_t> recv_offsets) = 0;
-  virtual void EnqueueSendRecv(const float* send,
-                               std::int64_t send_count,
+  virtual void EnqueueSendRecv(std::span<const std::byte> send,
                                int dst,
-                               float* recv,
-                               std::int64_t recv_count,
+                               std::span<std::byte> recv,
                                int src) = 0;
   /// Uses ncclAllGather for equal contiguous parts, else sends and receives in one group.
-  virtual void EnqueueAllGatherV(const float* send,
-                                 std::int64_t send_count,
-                                 float* recv,
+  virtual void EnqueueAllGatherV(std::span<const std::byte> send,
+                                 std::span<std::byte> recv,
                                  std::span<const std::int64_t> counts,
                                  std::span<const std::int64_t> offsets) = 0;
-  virtual void EnqueueReduceScatter(const float* send, float* recv, std::int64_t count) = 0;
+  virtual void EnqueueReduceScatter(std::span<const float> send, std::span<float> recv) = 0;
   /// Waits until all enqueued work is done.
   virtual void Wait() = 0;
 };

@@ -22,8 +22,13 @@ using internal::Collective;
 using internal::Contribution;
 using internal::ThreadGroup;
 
-void Copy(float* to, const float* from, std::int64_t count) {
-  if (count > 0) std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+void Copy(std::span<std::byte> to, std::span<const std::byte> from) {
+  if (!to.empty()) std::memcpy(to.data(), from.data(), to.size());
+}
+
+std::span<const std::byte> SentPart(const Contribution& contribution, const Transfer& step) {
+  return contribution.send.subspan(static_cast<std::size_t>(step.send_offset),
+                                   static_cast<std::size_t>(step.send_count));
 }
 
 /// One rank inside a collective call. While the object lives, this rank may read every rank's
@@ -64,7 +69,7 @@ class CollectiveScope {
  private:
   void RequireSameCount(int src, int dst, std::int64_t sent, std::int64_t wanted) const {
     if (sent == wanted) return;
-    Reject(fmt::format("{}: rank {} sends {} elements, but rank {} expects {}",
+    Reject(fmt::format("{}: rank {} sends {} bytes, but rank {} expects {}",
                        NameOf(group_.contribution(rank_).op),
                        src,
                        sent,
@@ -87,35 +92,25 @@ class ThreadCommunicator final : public Communicator {
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return group_.size(); }
 
-  void AllToAllV(const float* send,
+  void AllToAllV(std::span<const std::byte> send,
                  std::span<const std::int64_t> send_counts,
                  std::span<const std::int64_t> send_offsets,
-                 float* recv,
+                 std::span<std::byte> recv,
                  std::span<const std::int64_t> recv_counts,
                  std::span<const std::int64_t> recv_offsets) override {
-    RequireCounts("AllToAllV send", rank_, size(), send_counts, send_offsets);
-    RequireCounts("AllToAllV recv", rank_, size(), recv_counts, recv_offsets);
+    RequireParts("AllToAllV send", rank_, size(), send_counts, send_offsets, send.size());
+    RequireParts("AllToAllV recv", rank_, size(), recv_counts, recv_offsets, recv.size());
     const auto steps = AllToAllSteps(rank_, send_counts, send_offsets, recv_counts, recv_offsets);
     RunSteps(Collective::kAllToAllV, send, steps, recv);
   }
 
-  void StartSendRecv(const float* send,
-                     std::int64_t send_count,
+  void StartSendRecv(std::span<const std::byte> send,
                      int dst,
-                     float* recv,
-                     std::int64_t recv_count,
+                     std::span<std::byte> recv,
                      int src) override {
-    RequireHop(rank_,
-               size(),
-               {.send_to = dst,
-                .send_offset = 0,
-                .send_count = send_count,
-                .receive_from = src,
-                .recv_offset = 0,
-                .recv_count = recv_count});
-    group_.PostSend(rank_, send, send_count, dst);
+    (void)HopOf(rank_, size(), send, dst, recv, src);
+    group_.PostSend(rank_, send, dst);
     recv_ = recv;
-    recv_count_ = recv_count;
     src_ = src;
   }
 
@@ -125,7 +120,7 @@ class ThreadCommunicator final : public Communicator {
     }
     const int src = *std::exchange(src_, std::nullopt);
     try {
-      group_.Receive(rank_, recv_, recv_count_, src);
+      group_.Receive(rank_, recv_, src);
       group_.FinishSend(rank_);
     } catch (...) {
       group_.CancelSend(rank_);
@@ -133,34 +128,36 @@ class ThreadCommunicator final : public Communicator {
     }
   }
 
-  void AllGatherV(const float* send,
-                  std::int64_t send_count,
-                  float* recv,
+  void AllGatherV(std::span<const std::byte> send,
+                  std::span<std::byte> recv,
                   std::span<const std::int64_t> counts,
                   std::span<const std::int64_t> offsets) override {
-    RequireCounts("AllGatherV", rank_, size(), counts, offsets);
-    const auto steps = AllGatherSteps(rank_, send_count, counts, offsets);
+    RequireParts("AllGatherV", rank_, size(), counts, offsets, recv.size());
+    const auto steps = AllGatherSteps(rank_, std::ssize(send), counts, offsets);
     RunSteps(Collective::kAllGatherV, send, steps, recv);
   }
 
-  void ReduceScatter(const float* send, float* recv, std::int64_t count) override {
-    const std::vector<std::int64_t> counts(size(), count);
+  void ReduceScatter(std::span<const float> send, std::span<float> recv) override {
+    RequireSums(rank_, size(), send.size(), recv.size());
+    const auto bytes = static_cast<std::int64_t>(recv.size_bytes());
+    const std::vector<std::int64_t> counts(size(), bytes);
     std::vector<std::int64_t> offsets;
-    for (int r = 0; r < size(); ++r) offsets.push_back(r * count);
-    RequireCounts("ReduceScatter", rank_, size(), counts, offsets);
+    for (int r = 0; r < size(); ++r) offsets.push_back(r * bytes);
     const auto steps = AllToAllSteps(rank_, counts, offsets, counts, offsets);
-    const CollectiveScope scope(group_, rank_, {Collective::kReduceScatter, send, steps});
+    const CollectiveScope scope(
+        group_, rank_, {Collective::kReduceScatter, std::as_bytes(send), steps});
     scope.RequireSameCall();
     scope.RequireSameCounts();
-    std::fill(recv, recv + count, 0.0F);
+    std::ranges::fill(recv, 0.0F);
     for (int src = 0; src < size(); ++src) {
-      const float* part = group_.contribution(src).send + rank_ * count;
-      for (std::int64_t i = 0; i < count; ++i) recv[i] += part[i];
+      const auto* sent = reinterpret_cast<const float*>(group_.contribution(src).send.data());
+      const float* part = sent + static_cast<std::size_t>(rank_) * recv.size();
+      for (std::size_t i = 0; i < recv.size(); ++i) recv[i] += part[i];
     }
   }
 
   void Barrier() override {
-    const CollectiveScope scope(group_, rank_, {Collective::kBarrier, nullptr, {}});
+    const CollectiveScope scope(group_, rank_, {Collective::kBarrier, {}, {}});
     scope.RequireSameCall();
   }
 
@@ -168,20 +165,25 @@ class ThreadCommunicator final : public Communicator {
 
  private:
   /// Copies the data that every rank sends to this rank, in the order of this rank's steps.
-  void RunSteps(Collective op, const float* send, std::span<const Transfer> steps, float* recv) {
+  void RunSteps(Collective op,
+                std::span<const std::byte> send,
+                std::span<const Transfer> steps,
+                std::span<std::byte> recv) {
     const CollectiveScope scope(group_, rank_, {op, send, steps});
     scope.RequireSameCall();
     scope.RequireSameCounts();
     for (std::size_t s = 0; s < steps.size(); ++s) {
       const Contribution& peer = group_.contribution(steps[s].receive_from);
-      Copy(recv + steps[s].recv_offset, peer.send + peer.steps[s].send_offset, steps[s].recv_count);
+      if (steps[s].recv_count == 0) continue;
+      Copy(recv.subspan(static_cast<std::size_t>(steps[s].recv_offset),
+                        static_cast<std::size_t>(steps[s].recv_count)),
+           SentPart(peer, peer.steps[s]));
     }
   }
 
   ThreadGroup& group_;
   int rank_;
-  float* recv_ = nullptr;
-  std::int64_t recv_count_ = 0;
+  std::span<std::byte> recv_;
   std::optional<int> src_;  ///< source of the exchange in flight
 };
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges between ranks. Counts and offsets are in elements of 4 bytes. The runtime does not know
-// what the elements mean.
+// Exchanges between ranks. Counts and offsets are in bytes. The runtime does not know what the
+// bytes mean.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,35 +22,36 @@ class Communicator {
   virtual ~Communicator() = default;
   [[nodiscard]] virtual int rank() const = 0;
   [[nodiscard]] virtual int size() const = 0;
-  /// Sends send_counts[dst] elements from send + send_offsets[dst] to every rank `dst`, and
-  /// receives recv_counts[src] elements at recv + recv_offsets[src]. Counts may be 0. errors
-  /// Error{kInternal} on both ranks when a sender's count is not the receiver's
-  virtual void AllToAllV(const float* send,
+  /// Sends send_counts[dst] bytes of `send` from send_offsets[dst] on to every rank `dst`, and
+  /// receives recv_counts[src] bytes at recv_offsets[src] of `recv`. Counts may be 0.
+  /// errors  Error{kInternal} on both ranks when a sender's count is not the receiver's;
+  ///         Error{kInvalidArgument} when a part is outside its buffer
+  virtual void AllToAllV(std::span<const std::byte> send,
                          std::span<const std::int64_t> send_counts,
                          std::span<const std::int64_t> send_offsets,
-                         float* recv,
+                         std::span<std::byte> recv,
                          std::span<const std::int64_t> recv_counts,
                          std::span<const std::int64_t> recv_offsets) = 0;
-  /// Starts a send to `dst` and a receive from `src` (both may be this rank) and returns. Only one
+  /// Starts a send of all of `send` to `dst` and a receive of all of `recv` from `src` (both may be
+  /// this rank) and returns. Only one
   /// such exchange may be in flight. Until WaitSendRecv() or Abort() returns, the buffers must stay
   /// valid, `send` unchanged and `recv` unread, also when the caller throws in between.
   /// errors  of WaitSendRecv(): Error{kInternal} on both ranks when their counts differ
-  virtual void StartSendRecv(const float* send,
-                             std::int64_t send_count,
+  virtual void StartSendRecv(std::span<const std::byte> send,
                              int dst,
-                             float* recv,
-                             std::int64_t recv_count,
+                             std::span<std::byte> recv,
                              int src) = 0;
   virtual void WaitSendRecv() = 0;
-  /// Every rank receives the counts[r] elements of each rank r at recv + offsets[r].
-  virtual void AllGatherV(const float* send,
-                          std::int64_t send_count,
-                          float* recv,
+  /// Every rank receives the counts[r] bytes of each rank r at offsets[r] of `recv`.
+  /// requires  send.size() is counts[rank()]
+  virtual void AllGatherV(std::span<const std::byte> send,
+                          std::span<std::byte> recv,
                           std::span<const std::int64_t> counts,
                           std::span<const std::int64_t> offsets) = 0;
-  /// Treats elements as float: recv[i] is the sum over all ranks of send[rank() * count + i], for i
-  /// below `count`. The CPU transport adds in the order of ranks.
-  virtual void ReduceScatter(const float* send, float* recv, std::int64_t count) = 0;
+  /// recv[i] is the sum over all ranks of send[rank() * recv.size() + i]. The CPU transport adds in
+  /// the order of ranks.
+  /// requires  send.size() is size() * recv.size()
+  virtual void ReduceScatter(std::span<const float> send, std::span<float> recv) = 0;
   virtual void Barrier() = 0;
   virtual void Abort(const std::string& reason) noexcept = 0;
 };

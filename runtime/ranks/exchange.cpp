@@ -60,40 +60,74 @@ bool IsEven(std::span<const std::int64_t> counts, std::span<const std::int64_t> 
   return true;
 }
 
-void RequireCounts(const char* call,
-                   int rank,
-                   int size,
-                   std::span<const std::int64_t> counts,
-                   std::span<const std::int64_t> offsets) {
+void RequireParts(const char* call,
+                  int rank,
+                  int size,
+                  std::span<const std::int64_t> counts,
+                  std::span<const std::int64_t> offsets,
+                  std::size_t bytes) {
   const auto ranks = static_cast<std::size_t>(size);
-  if (counts.size() == ranks && offsets.size() == ranks &&
-      std::none_of(counts.begin(), counts.end(), [](std::int64_t n) { return n < 0; })) {
-    return;
+  if (counts.size() != ranks || offsets.size() != ranks ||
+      std::ranges::any_of(counts, [](std::int64_t n) { return n < 0; })) {
+    Fail(
+        ErrorCode::kInvalidArgument,
+        "{} on rank {}: {} counts and {} offsets for {} ranks; one of each per rank, none negative",
+        call,
+        rank,
+        counts.size(),
+        offsets.size(),
+        ranks);
   }
-  Fail(ErrorCode::kInvalidArgument,
-       "{} on rank {}: {} counts and {} offsets for {} ranks; one of each per rank, none negative",
-       call,
-       rank,
-       counts.size(),
-       offsets.size(),
-       ranks);
+  const auto end = static_cast<std::int64_t>(bytes);
+  for (std::size_t r = 0; r < ranks; ++r) {
+    if (counts[r] == 0 || (offsets[r] >= 0 && counts[r] <= end && offsets[r] <= end - counts[r])) {
+      continue;
+    }
+    Fail(ErrorCode::kInvalidArgument,
+         "{} on rank {}: {} bytes at {} of rank {} are outside the buffer of {} bytes",
+         call,
+         rank,
+         counts[r],
+         offsets[r],
+         r,
+         bytes);
+  }
 }
 
-void RequireHop(int rank, int size, const Transfer& hop) {
-  const auto inside = [&](int peer) { return peer >= 0 && peer < size; };
-  if (inside(hop.send_to) && inside(hop.receive_from) && hop.send_count >= 0 &&
-      hop.recv_count >= 0) {
-    return;
-  }
+void RequireSums(int rank, int size, std::size_t sent, std::size_t received) {
+  if (sent == static_cast<std::size_t>(size) * received) return;
   Fail(ErrorCode::kInvalidArgument,
-       "StartSendRecv on rank {}: {} elements to rank {}, {} from rank {}; ranks are 0..{} and "
-       "counts at least 0",
+       "ReduceScatter on rank {}: {} values to send and {} to receive between {} ranks; expected "
+       "as many parts as ranks",
        rank,
-       hop.send_count,
-       hop.send_to,
-       hop.recv_count,
-       hop.receive_from,
-       size - 1);
+       sent,
+       received,
+       size);
+}
+
+Transfer HopOf(int rank,
+               int size,
+               std::span<const std::byte> send,
+               int dst,
+               std::span<std::byte> recv,
+               int src) {
+  const auto inside = [&](int peer) { return peer >= 0 && peer < size; };
+  if (!inside(dst) || !inside(src)) {
+    Fail(ErrorCode::kInvalidArgument,
+         "StartSendRecv on rank {}: {} bytes to rank {}, {} from rank {}; ranks are 0..{}",
+         rank,
+         send.size(),
+         dst,
+         recv.size(),
+         src,
+         size - 1);
+  }
+  return {.send_to = dst,
+          .send_offset = 0,
+          .send_count = static_cast<std::int64_t>(send.size()),
+          .receive_from = src,
+          .recv_offset = 0,
+          .recv_count = static_cast<std::int64_t>(recv.size())};
 }
 
 }  // namespace dbsp::runtime

@@ -4,13 +4,14 @@
 // one group. Tests of counts, offsets and order on the CPU therefore hold for NCCL too. Pure.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace dbsp::runtime {
 
-/// One step of an exchange on one rank. Counts and offsets are in elements. A count of 0 is skipped
+/// One step of an exchange on one rank. Counts and offsets are in bytes. A count of 0 is skipped
 /// on both sides.
 struct Transfer {
   int send_to = 0;
@@ -25,7 +26,7 @@ struct Transfer {
 /// Step s sends to rank - s and receives from rank + s (modulo size), for s from 0 to size - 1. In
 /// every step each rank sends to one rank and receives from one rank, so that no rank receives from
 /// all others at once. Step s of a sender is step s of its receiver. Step 0 is the rank's own part.
-/// requires  counts and offsets of one element per rank, checked by RequireCounts()
+/// requires  one count and one offset per rank, checked by RequireParts()
 [[nodiscard]] std::vector<Transfer> AllToAllSteps(int rank,
                                                   std::span<const std::int64_t> send_counts,
                                                   std::span<const std::int64_t> send_offsets,
@@ -44,14 +45,25 @@ struct Transfer {
                           std::span<const std::int64_t> offsets);
 
 /// errors  Error{kInvalidArgument} naming the call and the rank unless there is one count and one
-///         offset per rank and no count is negative
-void RequireCounts(const char* call,
-                   int rank,
-                   int size,
-                   std::span<const std::int64_t> counts,
-                   std::span<const std::int64_t> offsets);
+///         offset per rank, no count is negative and every part lies in a buffer of `bytes` bytes
+void RequireParts(const char* call,
+                  int rank,
+                  int size,
+                  std::span<const std::int64_t> counts,
+                  std::span<const std::int64_t> offsets,
+                  std::size_t bytes);
 
-/// errors  Error{kInvalidArgument} unless both ranks are 0..size-1 and no count is negative
-void RequireHop(int rank, int size, const Transfer& hop);
+/// errors  Error{kInvalidArgument} unless a reduce-scatter's buffers have the sizes that
+///         Communicator::ReduceScatter() requires
+void RequireSums(int rank, int size, std::size_t sent, std::size_t received);
+
+/// The exchange of StartSendRecv() on `rank`.
+/// errors  Error{kInvalidArgument} unless both ranks are 0..size-1
+[[nodiscard]] Transfer HopOf(int rank,
+                             int size,
+                             std::span<const std::byte> send,
+                             int dst,
+                             std::span<std::byte> recv,
+                             int src);
 
 }  // namespace dbsp::runtime

@@ -111,7 +111,7 @@ void ThreadGroup::EndRead(int rank) noexcept {
   members_[rank]->wake.wait(lock, [&] { return members_[rank]->readers == 0; });
 }
 
-void ThreadGroup::PostSend(int rank, const float* data, std::int64_t count, int dst) {
+void ThreadGroup::PostSend(int rank, std::span<const std::byte> data, int dst) {
   const std::unique_lock lock(mutex_);
   ThrowIfAborted();
   Member& me = *members_[rank];
@@ -122,34 +122,31 @@ void ThreadGroup::PostSend(int rank, const float* data, std::int64_t count, int 
   }
   me.send = SendState::kPosted;
   me.data = data;
-  me.count = count;
   me.dst = dst;
   Wake(dst);
 }
 
-void ThreadGroup::Receive(int rank, float* recv, std::int64_t recv_count, int src) {
+void ThreadGroup::Receive(int rank, std::span<std::byte> recv, int src) {
   std::unique_lock lock(mutex_);
   Member& sender = *members_[src];
   WaitUntil(lock, rank, "WaitSendRecv", [&] {
     return sender.send == SendState::kPosted && sender.dst == rank;
   });
-  if (sender.count != recv_count) {
+  if (sender.data.size() != recv.size()) {
     sender.send = SendState::kMismatch;
-    sender.expected = recv_count;
+    sender.expected = recv.size();
     const std::string text =
-        fmt::format("WaitSendRecv: rank {} sends {} elements, but rank {} expects {}",
+        fmt::format("WaitSendRecv: rank {} sends {} bytes, but rank {} expects {}",
                     src,
-                    sender.count,
+                    sender.data.size(),
                     rank,
-                    recv_count);
+                    recv.size());
     AbortLocked(rank, text);
     throw Error(ErrorCode::kInternal, text);
   }
   sender.send = SendState::kReading;
   lock.unlock();
-  if (recv_count > 0) {
-    std::memcpy(recv, sender.data, static_cast<std::size_t>(recv_count) * sizeof(float));
-  }
+  if (!recv.empty()) std::memcpy(recv.data(), sender.data.data(), recv.size());
   lock.lock();
   sender.send = SendState::kRead;
   Wake(src);
@@ -170,9 +167,9 @@ void ThreadGroup::ThrowIfMismatched(int rank) {
   if (me.send != SendState::kMismatch) return;
   me.send = SendState::kIdle;
   Fail(ErrorCode::kInternal,
-       "WaitSendRecv: rank {} sends {} elements, but rank {} expects {}",
+       "WaitSendRecv: rank {} sends {} bytes, but rank {} expects {}",
        rank,
-       me.count,
+       me.data.size(),
        me.dst,
        me.expected);
 }

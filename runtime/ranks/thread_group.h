@@ -8,6 +8,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -27,7 +28,7 @@ enum class Collective : std::uint8_t { kNone, kBarrier, kAllToAllV, kAllGatherV,
 /// until EndRead().
 struct Contribution {
   Collective op = Collective::kNone;
-  const float* send = nullptr;
+  std::span<const std::byte> send = {};
   std::span<const Transfer> steps;
 };
 
@@ -48,10 +49,10 @@ class ThreadGroup {
   void EndRead(int rank) noexcept;
 
   /// Offers `data` for `dst` to receive. errors Error{kInternal} while an earlier send is in flight
-  void PostSend(int rank, const float* data, std::int64_t count, int dst);
+  void PostSend(int rank, std::span<const std::byte> data, int dst);
   /// Waits until `src` has posted a send to this rank, and copies its data.
-  /// errors  Error{kInternal} on both ranks when their counts differ
-  void Receive(int rank, float* recv, std::int64_t recv_count, int src);
+  /// errors  Error{kInternal} on both ranks when their sizes differ
+  void Receive(int rank, std::span<std::byte> recv, int src);
   /// Waits until the receiver has copied this rank's send.
   void FinishSend(int rank);
   /// Cancels this rank's send after a failed exchange. Waits for a receiver that is copying it.
@@ -76,10 +77,9 @@ class ThreadGroup {
     Contribution contribution;
     int readers = 0;  ///< ranks that may still read `contribution`
     SendState send = SendState::kIdle;
-    const float* data = nullptr;
-    std::int64_t count = 0;
+    std::span<const std::byte> data = {};
     int dst = -1;
-    std::int64_t expected = 0;  ///< the receiver's count, when `send` is kMismatch
+    std::size_t expected = 0;  ///< the receiver's size in bytes, when `send` is kMismatch
   };
 
   template <typename Ready>

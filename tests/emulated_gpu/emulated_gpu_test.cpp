@@ -269,7 +269,7 @@ TEST(EmulatedGpuTest, ExchangesOfTheFakeNcclTakeTheirTurnOnTheStreams) {
             packed.CopyFrom(source, stream);
             const int next = (comm.rank() + 1) % kRanks;
             const int before = (comm.rank() + kRanks - 1) % kRanks;
-            comm.EnqueueSendRecv(packed.As<float>(), 4, next, received.As<float>(), 4, before);
+            comm.EnqueueSendRecv(packed.span(), next, received.span(), before);
             result.CopyFrom(received, stream);
             packed.Fill(0, stream);
             comm.Wait();

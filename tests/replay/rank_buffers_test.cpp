@@ -117,7 +117,7 @@ TEST_P(RankBuffersTest, ARingPassesOnNothingButKeysAndValuesInBothLayouts) {
   }
 }
 
-TEST_P(RankBuffersTest, ExchangesAreTheSameInBothLayoutsAndHalfAsManyWordsInBf16) {
+TEST_P(RankBuffersTest, ExchangesAreTheSameInBothLayoutsAndHalfAsManyBytesInBf16) {
   const int ranks = GetParam();
   for (const Scenario& scenario : Scenarios()) {
     Cell cell = MakeTestCell(scenario, Family::kUlysses, ranks, {ranks, 1});
@@ -126,14 +126,17 @@ TEST_P(RankBuffersTest, ExchangesAreTheSameInBothLayoutsAndHalfAsManyWordsInBf16
       const RankBuffers tight = MakeRankBuffers(cell, rank, BlockLayout::kTight);
       cell.key.dtype = DType::kBf16;
       const RankBuffers uniform = MakeRankBuffers(cell, rank, BlockLayout::kUniform);
-      for (std::size_t round = 0; round < tight.words.size(); ++round) {
+      for (std::size_t round = 0; round < tight.bytes.size(); ++round) {
         EXPECT_EQ(uniform.rounds[round].send_counts, tight.rounds[round].send_counts);
-        EXPECT_EQ(tight.words[round].send_counts, tight.rounds[round].send_counts);
-        for (std::size_t other = 0; other < tight.words[round].recv_counts.size(); ++other) {
-          EXPECT_EQ(2 * uniform.words[round].recv_counts[other],
-                    tight.words[round].recv_counts[other]);
-          EXPECT_EQ(2 * uniform.words[round].recv_offsets[other],
-                    tight.words[round].recv_offsets[other]);
+        for (std::size_t other = 0; other < tight.bytes[round].send_counts.size(); ++other) {
+          EXPECT_EQ(tight.bytes[round].send_counts[other],
+                    4 * tight.rounds[round].send_counts[other]);
+        }
+        for (std::size_t other = 0; other < tight.bytes[round].recv_counts.size(); ++other) {
+          EXPECT_EQ(2 * uniform.bytes[round].recv_counts[other],
+                    tight.bytes[round].recv_counts[other]);
+          EXPECT_EQ(2 * uniform.bytes[round].recv_offsets[other],
+                    tight.bytes[round].recv_offsets[other]);
         }
       }
     }
@@ -141,17 +144,6 @@ TEST_P(RankBuffersTest, ExchangesAreTheSameInBothLayoutsAndHalfAsManyWordsInBf16
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, RankBuffersTest, ::testing::Values(1, 2, 3, 4, 8));
-
-TEST(RankBuffersOddTest, ATypeWhoseRowsAreNoWholeWordsIsRefused) {
-  Scenario odd = Scenarios().front();
-  odd.shape.head_dim = 3;
-  odd.shape.tokens = 149;
-  Cell cell = MakeTestCell(odd, Family::kUlysses, 2, {2, 1});
-  cell.key.dtype = DType::kBf16;
-  dbsp::testing::ExpectError(ErrorCode::kInternal, {"head_dim 3"}, [&] {
-    (void)MakeRankBuffers(cell, 0, BlockLayout::kUniform);
-  });
-}
 
 /// Records the order of calls.
 class Recorder final : public RankDriver {

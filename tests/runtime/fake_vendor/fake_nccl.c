@@ -19,14 +19,14 @@
 #include <string.h>
 
 enum { kMostRanks = 64, kSuccess = 0, kSystemError = 2, kInvalidArgument = 4, kInvalidUsage = 5,
-       kRemoteError = 6, kInProgress = 7, kFloat32 = 7, kSum = 0 };
+       kRemoteError = 6, kInProgress = 7, kInt8 = 0, kFloat32 = 7, kSum = 0 };
 
 typedef enum { kSend, kRecv, kFirst, kReduce } Kind; /* kFirst: the first summand */
 typedef struct Op {
   Kind kind;
-  const float* from;
-  float* to;
-  size_t count;
+  const char* from;
+  char* to;
+  size_t bytes;
   int peer;
   int* done; /* for a send: set by its receiver */
 } Op;
@@ -128,15 +128,16 @@ static void TakeBackPosts(Comm* comm) {
    wait never ends, as with NCCL's kernels. */
 static int Receive(Comm* comm, Op* op) {
   Post** queue = &comm->world->posts[op->peer][comm->rank];
-  while (*queue == NULL || (*queue)->op->count != op->count) {
+  while (*queue == NULL || (*queue)->op->bytes != op->bytes) {
     if (!Sleep(comm)) return 0;
   }
   Post* post = *queue;
   *queue = post->next;
   if (op->kind == kReduce) {
-    for (size_t i = 0; i < op->count; ++i) op->to[i] += post->op->from[i];
+    const float* from = (const float*)post->op->from;
+    for (size_t i = 0; i < op->bytes / sizeof(float); ++i) ((float*)op->to)[i] += from[i];
   } else {
-    memmove(op->to, post->op->from, op->count * sizeof(float));
+    memmove(op->to, post->op->from, op->bytes);
   }
   *post->op->done = 1;
   free(post);
@@ -314,8 +315,8 @@ static int Enqueue(Comm* comm, Op* ops, int count, int* stream) {
   stream_enqueue(stream, StartTicket, TicketDone, ticket);
   return kInProgress;
 }
-static Op MakeOp(Kind kind, const float* from, float* to, size_t count, int peer) {
-  Op op = {kind, from, to, count, peer, calloc(1, sizeof(int))};
+static Op MakeOp(Kind kind, const char* from, char* to, size_t bytes, int peer) {
+  Op op = {kind, from, to, bytes, peer, calloc(1, sizeof(int))};
   return op;
 }
 int ncclGroupStart(void) {
@@ -338,7 +339,7 @@ int ncclGroupEnd(void) {
   for (int i = 0; i < group_count; ++i) {
     char text[64];
     snprintf(text, sizeof(text), "%c%d:%zu ", group_ops[i].kind == kSend ? 's' : 'r',
-             group_ops[i].peer, group_ops[i].count);
+             group_ops[i].peer, group_ops[i].bytes);
     Log(group_comm->rank, text);
   }
   Log(group_comm->rank, "] ");
@@ -358,16 +359,17 @@ static int AddToGroup(Comm* comm, int* stream, Op op) {
   group_ops[group_count++] = op;
   return kSuccess;
 }
-int ncclSend(const float* from, size_t count, int type, int peer, Comm* comm, int* stream) {
-  if (type != kFloat32 || peer < 0 || peer >= comm->world->ranks) return kInvalidArgument;
+int ncclSend(const char* from, size_t count, int type, int peer, Comm* comm, int* stream) {
+  if (type != kInt8 || peer < 0 || peer >= comm->world->ranks) return kInvalidArgument;
   return AddToGroup(comm, stream, MakeOp(kSend, from, NULL, count, peer));
 }
-int ncclRecv(float* to, size_t count, int type, int peer, Comm* comm, int* stream) {
-  if (type != kFloat32 || peer < 0 || peer >= comm->world->ranks) return kInvalidArgument;
+int ncclRecv(char* to, size_t count, int type, int peer, Comm* comm, int* stream) {
+  if (type != kInt8 || peer < 0 || peer >= comm->world->ranks) return kInvalidArgument;
   return AddToGroup(comm, stream, MakeOp(kRecv, NULL, to, count, peer));
 }
-int ncclAllGather(const float* from, float* to, size_t count, int type, Comm* comm, int* stream) {
-  if (type != kFloat32) return kInvalidArgument;
+int ncclAllGather(const char* from, char* to, size_t count, int type, Comm* comm, int* stream) {
+  if (type == kFloat32) count *= sizeof(float);
+  if (type != kFloat32 && type != kInt8) return kInvalidArgument;
   const int ranks = comm->world->ranks;
   Op* ops = calloc(2 * (size_t)ranks, sizeof(Op));
   for (int peer = 0; peer < ranks; ++peer) {
@@ -379,9 +381,10 @@ int ncclAllGather(const float* from, float* to, size_t count, int type, Comm* co
   pthread_mutex_unlock(&lock);
   return Enqueue(comm, ops, 2 * ranks, stream);
 }
-int ncclReduceScatter(const float* from, float* to, size_t count, int type, int op, Comm* comm,
+int ncclReduceScatter(const char* from, char* to, size_t count, int type, int op, Comm* comm,
                       int* stream) {
   if (type != kFloat32 || op != kSum) return kInvalidArgument;
+  count *= sizeof(float);
   const int ranks = comm->world->ranks;
   Op* ops = calloc(2 * (size_t)ranks, sizeof(Op));
   for (int peer = 0; peer < ranks; ++peer) {

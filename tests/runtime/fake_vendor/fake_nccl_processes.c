@@ -25,13 +25,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { kMostRanks = 16, kSlotFloats = 2048, kSuccess = 0, kSystemError = 2, kInvalidArgument = 4,
-       kInvalidUsage = 5, kInProgress = 7, kFloat32 = 7, kSum = 0 };
+enum { kMostRanks = 16, kSlotBytes = 8192, kSuccess = 0, kSystemError = 2, kInvalidArgument = 4,
+       kInvalidUsage = 5, kInProgress = 7, kInt8 = 0, kFloat32 = 7, kSum = 0 };
 
 typedef struct Slot { /* data between two ranks */
   atomic_int full;
-  size_t total, floats;
-  float data[kSlotFloats];
+  size_t total, bytes;
+  _Alignas(float) char data[kSlotBytes];
 } Slot;
 typedef struct World { /* in shared memory, zero at first */
   atomic_int joined, left;
@@ -41,9 +41,9 @@ typedef struct World { /* in shared memory, zero at first */
 typedef enum { kSend, kRecv, kFirst, kReduce } Kind; /* kFirst: the first summand */
 typedef struct Op {
   Kind kind;
-  const float* from;
-  float* to;
-  size_t count, moved;
+  const char* from;
+  char* to;
+  size_t bytes, moved;
   int peer;
 } Op;
 typedef struct Job {
@@ -108,7 +108,7 @@ static int IsFirstOfItsKind(const Job* job, int index) {
   for (int i = 0; i < index; ++i) {
     const Op* before = &job->ops[i];
     if (before->peer == op->peer && (before->kind == kSend) == (op->kind == kSend) &&
-        before->moved < before->count) {
+        before->moved < before->bytes) {
       return 0;
     }
   }
@@ -120,22 +120,25 @@ static int Advance(Comm* comm, Op* op) {
   if (op->kind == kSend) {
     Slot* slot = &world->slots[comm->rank][op->peer];
     if (atomic_load(&slot->full)) return 0;
-    const size_t left = op->count - op->moved;
-    slot->total = op->count;
-    slot->floats = left < kSlotFloats ? left : kSlotFloats;
-    memcpy(slot->data, op->from + op->moved, slot->floats * sizeof(float));
-    op->moved += slot->floats;
+    const size_t left = op->bytes - op->moved;
+    slot->total = op->bytes;
+    slot->bytes = left < kSlotBytes ? left : kSlotBytes;
+    memcpy(slot->data, op->from + op->moved, slot->bytes);
+    op->moved += slot->bytes;
     atomic_store(&slot->full, 1);
   } else {
     Slot* slot = &world->slots[op->peer][comm->rank];
     /* With different counts the wait never ends, as with NCCL's kernels. */
-    if (!atomic_load(&slot->full) || slot->total != op->count) return 0;
-    float* to = op->to + op->moved;
-    for (size_t i = 0; i < slot->floats; ++i) {
-      to[i] = op->kind == kReduce ? to[i] + slot->data[i] : slot->data[i];
+    if (!atomic_load(&slot->full) || slot->total != op->bytes) return 0;
+    char* to = op->to + op->moved;
+    const size_t floats = slot->bytes / sizeof(float);
+    if (op->kind == kReduce) {
+      for (size_t i = 0; i < floats; ++i) ((float*)to)[i] += ((const float*)slot->data)[i];
+    } else {
+      memcpy(to, slot->data, slot->bytes);
     }
-    op->moved += slot->floats;
-    if (op->moved == op->count && IsRank("DBSP_FAKE_NCCL_WRONG", comm)) to[slot->floats - 1] += 1;
+    op->moved += slot->bytes;
+    if (op->moved == op->bytes && IsRank("DBSP_FAKE_NCCL_WRONG", comm)) ((float*)to)[floats - 1] += 1;
     atomic_store(&slot->full, 0);
   }
   Change(world);
@@ -145,7 +148,7 @@ static int Advance(Comm* comm, Op* op) {
 static int MayStart(const Job* job, int index) {
   if (job->ops[index].kind != kReduce) return IsFirstOfItsKind(job, index);
   for (int i = 0; i < index; ++i) {
-    if (job->ops[i].kind != kSend && job->ops[i].moved < job->ops[i].count) return 0;
+    if (job->ops[i].kind != kSend && job->ops[i].moved < job->ops[i].bytes) return 0;
   }
   return 1;
 }
@@ -156,8 +159,8 @@ static int RunJob(Comm* comm, Job* job) {
     int left = 0, advanced = 0;
     for (int i = 0; i < job->count && !comm->hangs; ++i) {
       Op* op = &job->ops[i];
-      if (op->moved < op->count && MayStart(job, i)) advanced += Advance(comm, op);
-      left += op->moved < op->count;
+      if (op->moved < op->bytes && MayStart(job, i)) advanced += Advance(comm, op);
+      left += op->moved < op->bytes;
     }
     if (left == 0 && !comm->hangs) return 1;
     if (advanced == 0) WaitForChange(comm->world, seen);
@@ -322,16 +325,17 @@ static int AddToGroup(Comm* comm, void* stream, Op op) {
   group_ops[group_count++] = op;
   return kSuccess;
 }
-int ncclSend(const float* from, size_t count, int type, int peer, Comm* comm, void* stream) {
-  if (type != kFloat32 || peer < 0 || peer >= comm->ranks) return kInvalidArgument;
+int ncclSend(const char* from, size_t count, int type, int peer, Comm* comm, void* stream) {
+  if (type != kInt8 || peer < 0 || peer >= comm->ranks) return kInvalidArgument;
   return AddToGroup(comm, stream, (Op){kSend, from, NULL, count, 0, peer});
 }
-int ncclRecv(float* to, size_t count, int type, int peer, Comm* comm, void* stream) {
-  if (type != kFloat32 || peer < 0 || peer >= comm->ranks) return kInvalidArgument;
+int ncclRecv(char* to, size_t count, int type, int peer, Comm* comm, void* stream) {
+  if (type != kInt8 || peer < 0 || peer >= comm->ranks) return kInvalidArgument;
   return AddToGroup(comm, stream, (Op){kRecv, NULL, to, count, 0, peer});
 }
-int ncclAllGather(const float* from, float* to, size_t count, int type, Comm* comm, void* stream) {
-  if (type != kFloat32) return kInvalidArgument;
+int ncclAllGather(const char* from, char* to, size_t count, int type, Comm* comm, void* stream) {
+  if (type == kFloat32) count *= sizeof(float);
+  if (type != kFloat32 && type != kInt8) return kInvalidArgument;
   Op* ops = calloc(2 * (size_t)comm->ranks, sizeof(Op));
   for (int peer = 0; peer < comm->ranks; ++peer) {
     ops[2 * peer] = (Op){kSend, from, NULL, count, 0, peer};
@@ -339,9 +343,10 @@ int ncclAllGather(const float* from, float* to, size_t count, int type, Comm* co
   }
   return Enqueue(comm, ops, 2 * comm->ranks, stream);
 }
-int ncclReduceScatter(const float* from, float* to, size_t count, int type, int op, Comm* comm,
+int ncclReduceScatter(const char* from, char* to, size_t count, int type, int op, Comm* comm,
                       void* stream) {
   if (type != kFloat32 || op != kSum) return kInvalidArgument;
+  count *= sizeof(float);
   Op* ops = calloc(2 * (size_t)comm->ranks, sizeof(Op));
   for (int peer = 0; peer < comm->ranks; ++peer) {
     ops[2 * peer] = (Op){kSend, from + (size_t)peer * count, NULL, count, 0, peer};

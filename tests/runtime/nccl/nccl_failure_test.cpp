@@ -11,6 +11,7 @@
 #include "runtime/clock.h"
 #include "tests/core/expect_error.h"
 #include "tests/runtime/fake_nccl_ranks.h"
+#include "tests/runtime/float_bytes.h"
 
 namespace dbsp::runtime {
 namespace {
@@ -18,6 +19,8 @@ namespace {
 using dbsp::testing::EnvironmentVariable;
 using dbsp::testing::ExpectError;
 using dbsp::testing::FakeNcclRanks;
+using dbsp::testing::Received;
+using dbsp::testing::Sent;
 
 constexpr int kRanks = 8;
 constexpr std::int64_t kShort = 300'000'000;
@@ -29,14 +32,14 @@ class NcclFailureTest : public ::testing::Test {
     if (!DBSP_HAVE_NCCL) GTEST_SKIP() << "this build has no NCCL";
   }
 
-  /// Every rank sends one element to every rank.
+  /// Every rank sends one float to every rank.
   static void Exchange(Communicator& comm) {
-    const std::vector<std::int64_t> ones(kRanks, 1);
-    const std::vector<std::int64_t> offsets{0, 1, 2, 3, 4, 5, 6, 7};
+    const std::vector<std::int64_t> sizes(kRanks, 4);
+    const std::vector<std::int64_t> offsets{0, 4, 8, 12, 16, 20, 24, 28};
     // Outside the body, because a failed exchange may use the buffers until the abort has ended it.
     const std::vector<float> send(kRanks, 1.0F);
     std::vector<float> recv(kRanks);
-    comm.AllToAllV(send.data(), ones, offsets, recv.data(), ones, offsets);
+    comm.AllToAllV(Sent(send), sizes, offsets, Received(recv), sizes, offsets);
     comm.Barrier();
   }
 };
@@ -93,11 +96,13 @@ TEST_F(NcclFailureTest, ACollectiveThatHangsEndsAtTheDeadlineOnEveryRank) {
 TEST_F(NcclFailureTest, CountsThatDifferEndAtTheDeadline) {
   FakeNcclRanks nccl(2, kShort);
   ExpectError(ErrorCode::kMeasurement, {"a rank is gone, or the counts of two ranks differ"}, [&] {
-    float a = 0;
+    const std::vector<float> a(2);
     std::vector<float> b(4);
     nccl.Run([&](NcclCommunicator& comm) {
       const int other = 1 - comm.rank();
-      comm.StartSendRecv(&a, 1, other, comm.rank() == 0 ? b.data() : &b[2], 1 + comm.rank(), other);
+      const std::size_t bytes = comm.rank() == 0 ? 4 : 8;
+      comm.StartSendRecv(
+          Sent(a).first(4), other, Received(b).subspan(comm.rank() == 0 ? 0 : 8, bytes), other);
       comm.WaitSendRecv();
     });
   });
@@ -139,14 +144,14 @@ TEST_F(NcclFailureTest, AfterAnAbortEveryCallThrows) {
 TEST_F(NcclFailureTest, OneHopAtATime) {
   FakeNcclRanks nccl(1, kLong);
   nccl.Run([](NcclCommunicator& comm) {
-    const float send = 4;
-    float recv = 0;
-    comm.StartSendRecv(&send, 1, 0, &recv, 1, 0);
+    const std::vector<float> send{4};
+    std::vector<float> recv{0};
+    comm.StartSendRecv(Sent(send), 0, Received(recv), 0);
     ExpectError(ErrorCode::kInternal, {"already in flight"}, [&] {
-      comm.StartSendRecv(&send, 1, 0, &recv, 1, 0);
+      comm.StartSendRecv(Sent(send), 0, Received(recv), 0);
     });
     comm.WaitSendRecv();
-    EXPECT_EQ(recv, 4);
+    EXPECT_EQ(recv, send);
     ExpectError(ErrorCode::kInternal, {"no StartSendRecv"}, [&] { comm.WaitSendRecv(); });
   });
 }

@@ -14,11 +14,15 @@
 
 #include "core/error.h"
 #include "runtime/ranks/communicator.h"
+#include "tests/runtime/float_bytes.h"
 
 namespace dbsp::runtime {
 namespace {
 
 using Counts = std::vector<std::int64_t>;
+using dbsp::testing::InBytes;
+using dbsp::testing::Received;
+using dbsp::testing::Sent;
 using ::testing::HasSubstr;
 
 /// Code and message of the error that `call` throws. Fails the test when it throws nothing.
@@ -38,18 +42,17 @@ void ExchangeEverything(Communicator& comm) {
   const int ranks = comm.size();
   std::vector<float> send(64UL * ranks, static_cast<float>(comm.rank()));
   std::vector<float> recv(64UL * ranks);
-  const Counts counts(ranks, 64);
+  const Counts counts(ranks, 256);
   Counts offsets(ranks);
-  for (int r = 0; r < ranks; ++r) offsets[r] = 64L * r;
-  comm.AllToAllV(send.data(), counts, offsets, recv.data(), counts, offsets);
-  comm.StartSendRecv(send.data(),
-                     64,
+  for (int r = 0; r < ranks; ++r) offsets[r] = 256L * r;
+  const auto part = Sent(send).first(256);
+  comm.AllToAllV(Sent(send), counts, offsets, Received(recv), counts, offsets);
+  comm.StartSendRecv(part,
                      (comm.rank() + 1) % ranks,
-                     recv.data(),
-                     64,
+                     Received(recv).first(256),
                      (comm.rank() + ranks - 1) % ranks);
   comm.WaitSendRecv();
-  comm.AllGatherV(send.data(), 64, recv.data(), counts, offsets);
+  comm.AllGatherV(part, Received(recv), counts, offsets);
   comm.Barrier();
 }
 
@@ -129,7 +132,12 @@ TEST(CommunicatorFailureTest, UnequalCountsOfAnAllToAllAreAnErrorOnBothSides) {
       const Counts offsets{0, 10, 20};
       if (comm.rank() == 0) sent[2] = 9;
       try {
-        comm.AllToAllV(send.data(), sent, offsets, recv.data(), received, offsets);
+        comm.AllToAllV(Sent(send),
+                       InBytes(sent),
+                       InBytes(offsets),
+                       Received(recv),
+                       InBytes(received),
+                       InBytes(offsets));
         comm.Barrier();
       } catch (const Error& error) {
         codes[comm.rank()] = error.code();
@@ -138,7 +146,7 @@ TEST(CommunicatorFailureTest, UnequalCountsOfAnAllToAllAreAnErrorOnBothSides) {
     });
   });
   EXPECT_EQ(code, ErrorCode::kInternal);
-  EXPECT_THAT(text, HasSubstr("rank 0 sends 9 elements, but rank 2 expects 10"));
+  EXPECT_THAT(text, HasSubstr("rank 0 sends 36 bytes, but rank 2 expects 40"));
   EXPECT_EQ(codes,
             (std::array{ErrorCode::kInternal, ErrorCode::kMeasurement, ErrorCode::kInternal}));
 }
@@ -149,10 +157,10 @@ TEST(CommunicatorFailureTest, UnequalCountsOfAHopAreAnErrorOnBothSides) {
     const auto [code, text] = ErrorOf([&] {
       RunRanks(2, [&](Communicator& comm) {
         std::vector<float> send(8), recv(8);
-        const std::int64_t expected = comm.rank() == 1 ? 7 : 8;
+        const std::size_t expected = sizeof(float) * (comm.rank() == 1 ? 7 : 8);
         try {
           comm.StartSendRecv(
-              send.data(), 8, 1 - comm.rank(), recv.data(), expected, 1 - comm.rank());
+              Sent(send), 1 - comm.rank(), Received(recv).first(expected), 1 - comm.rank());
           comm.WaitSendRecv();
           comm.Barrier();
         } catch (const Error& error) {
@@ -162,7 +170,7 @@ TEST(CommunicatorFailureTest, UnequalCountsOfAHopAreAnErrorOnBothSides) {
       });
     });
     EXPECT_EQ(code, ErrorCode::kInternal);
-    EXPECT_THAT(text, HasSubstr("rank 0 sends 8 elements, but rank 1 expects 7"));
+    EXPECT_THAT(text, HasSubstr("rank 0 sends 32 bytes, but rank 1 expects 28"));
     EXPECT_EQ(codes, (std::array{ErrorCode::kInternal, ErrorCode::kInternal}));
   }
 }
@@ -171,24 +179,24 @@ TEST(CommunicatorFailureTest, UnequalCountsOfAnAllGatherAreAnError) {
   const auto [code, text] = ErrorOf([] {
     RunRanks(2, [](Communicator& comm) {
       std::vector<float> send(4), recv(8);
-      const Counts counts{4, 4};
-      const Counts offsets{0, 4};
-      comm.AllGatherV(send.data(), comm.rank() == 0 ? 3 : 4, recv.data(), counts, offsets);
+      const Counts counts{16, 16};
+      const Counts offsets{0, 16};
+      const auto part = Sent(send).first(comm.rank() == 0 ? 12 : 16);
+      comm.AllGatherV(part, Received(recv), counts, offsets);
     });
   });
   EXPECT_EQ(code, ErrorCode::kInternal);
-  EXPECT_THAT(text, HasSubstr("AllGatherV: rank 0 sends 3 elements"));
+  EXPECT_THAT(text, HasSubstr("AllGatherV: rank 0 sends 12 bytes"));
 }
 
 TEST(CommunicatorFailureTest, DifferentCollectivesAtOnceAreAnError) {
   const auto [code, text] = ErrorOf([] {
     RunRanks(2, [](Communicator& comm) {
-      float value = 0.0F;
       const Counts counts{0, 0};
       if (comm.rank() == 0) {
         comm.Barrier();
       } else {
-        comm.AllGatherV(&value, 0, &value, counts, counts);
+        comm.AllGatherV({}, {}, counts, counts);
       }
     });
   });
@@ -210,11 +218,11 @@ TEST(CommunicatorFailureTest, RanksThatWaitForEachOtherGetAnError) {
   const auto [code, text] = ErrorOf([] {
     RunRanks(3, [](Communicator& comm) {
       // Rank 0 expects floats from rank 2, which sends to rank 1.
-      float value = 0.0F;
-      float got = 0.0F;
+      const std::array value{0.0F};
+      std::array got{0.0F};
       const std::array<int, 3> dst{1, 2, 1};
       const std::array<int, 3> src{2, 0, 1};
-      comm.StartSendRecv(&value, 1, dst[comm.rank()], &got, 1, src[comm.rank()]);
+      comm.StartSendRecv(Sent(value), dst[comm.rank()], Received(got), src[comm.rank()]);
       comm.WaitSendRecv();
     });
   });
@@ -222,32 +230,38 @@ TEST(CommunicatorFailureTest, RanksThatWaitForEachOtherGetAnError) {
 }
 
 TEST(CommunicatorFailureTest, WrongArgumentsAreRefusedByRank) {
-  const auto [code, text] = ErrorOf([] {
-    RunRanks(2, [](Communicator& comm) {
-      float value = 0.0F;
-      comm.StartSendRecv(&value, 1, 2, &value, 1, 0);
-    });
-  });
+  const auto [code, text] =
+      ErrorOf([] { RunRanks(2, [](Communicator& comm) { comm.StartSendRecv({}, 2, {}, 0); }); });
   EXPECT_EQ(code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(text, HasSubstr("to rank 2"));
   const auto [count_code, count_text] = ErrorOf([] {
     RunRanks(2, [](Communicator& comm) {
-      float value = 0.0F;
       const Counts one{1};
-      comm.AllToAllV(&value, one, one, &value, one, one);
+      comm.AllToAllV({}, one, one, {}, one, one);
     });
   });
   EXPECT_EQ(count_code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(count_text, HasSubstr("1 counts"));
+  const auto [part_code, part_text] = ErrorOf([] {
+    RunRanks(1, [](Communicator& comm) {
+      const std::array sent{0.0F, 0.0F};
+      std::array received{0.0F};
+      comm.AllToAllV(Sent(sent), Counts{4}, Counts{4}, Received(received), Counts{4}, Counts{1});
+    });
+  });
+  EXPECT_EQ(part_code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(part_text,
+              HasSubstr("AllToAllV recv on rank 0: 4 bytes at 1 of rank 0 are outside the buffer "
+                        "of 4 bytes"));
 }
 
 TEST(CommunicatorFailureTest, TwoHopsAtOnceAndAWaitWithoutStartAreErrors) {
   const auto [code, text] = ErrorOf([] {
     RunRanks(1, [](Communicator& comm) {
-      float value = 0.0F;
-      float got = 0.0F;
-      comm.StartSendRecv(&value, 1, 0, &got, 1, 0);
-      comm.StartSendRecv(&value, 1, 0, &got, 1, 0);
+      const std::array value{0.0F};
+      std::array got{0.0F};
+      comm.StartSendRecv(Sent(value), 0, Received(got), 0);
+      comm.StartSendRecv(Sent(value), 0, Received(got), 0);
     });
   });
   EXPECT_EQ(code, ErrorCode::kInternal);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <numeric>
 #include <random>
@@ -12,12 +13,15 @@
 #include <vector>
 
 #include "core/error.h"
+#include "tests/runtime/float_bytes.h"
 
 namespace dbsp::runtime {
 namespace {
 
 using Counts = std::vector<std::int64_t>;
-using ::testing::HasSubstr;
+using dbsp::testing::InBytes;
+using dbsp::testing::Received;
+using dbsp::testing::Sent;
 
 /// Element `i` that rank `src` sends to `dst` in round `round`.
 float Value(int round, int src, int dst, std::int64_t i) {
@@ -75,7 +79,12 @@ TEST_P(CommunicatorTest, AllToAllVEqualsASerialCopy) {
           expected[recv_at[src] + i] = Value(round, src, me, i);
         }
       }
-      comm.AllToAllV(send.data(), sent, send_at, recv.data(), received, recv_at);
+      comm.AllToAllV(Sent(send),
+                     InBytes(sent),
+                     InBytes(send_at),
+                     Received(recv),
+                     InBytes(received),
+                     InBytes(recv_at));
       std::fill(send.begin(), send.end(), -1.0F);  // no rank may still read it
       EXPECT_EQ(recv, expected) << "seed 1234, round " << round << ", rank " << me;
     }
@@ -100,8 +109,7 @@ TEST_P(CommunicatorTest, AllGatherVBringsEveryPartToEveryRank) {
         send[i] = Value(round, comm.rank(), 0, static_cast<std::int64_t>(i));
       }
       std::vector<float> recv(expected.size(), 0.5F);
-      comm.AllGatherV(
-          send.data(), static_cast<std::int64_t>(send.size()), recv.data(), counts, offsets);
+      comm.AllGatherV(Sent(send), Received(recv), InBytes(counts), InBytes(offsets));
       EXPECT_EQ(recv, expected) << "round " << round << ", rank " << comm.rank();
     });
   }
@@ -120,12 +128,7 @@ TEST_P(CommunicatorTest, RingOfHopsBringsEveryBlockToEveryRank) {
       const int coming = (owner - 1 + ranks) % ranks;
       if (hop + 1 < ranks) {
         next.assign(size_of(coming), -1.0F);
-        comm.StartSendRecv(now.data(),
-                           size_of(owner),
-                           (me + 1) % ranks,
-                           next.data(),
-                           size_of(coming),
-                           (me - 1 + ranks) % ranks);
+        comm.StartSendRecv(Sent(now), (me + 1) % ranks, Received(next), (me - 1 + ranks) % ranks);
       }
       for (int i = 0; i < size_of(owner); ++i) {  // the work under the hop
         ASSERT_EQ(now[i], Value(0, owner, 0, i)) << "rank " << me << " hop " << hop;
@@ -141,17 +144,17 @@ TEST_P(CommunicatorTest, RingOfHopsBringsEveryBlockToEveryRank) {
 TEST(CommunicatorTest, StartSendRecvDoesNotWaitForTheOtherRank) {
   std::atomic<bool> started{false};
   RunRanks(2, [&](Communicator& comm) {
-    const float sent = static_cast<float>(comm.rank());
-    float received = -1.0F;
+    const std::array sent{static_cast<float>(comm.rank())};
+    std::array received{-1.0F};
     const int other = 1 - comm.rank();
     if (comm.rank() == 1) {
       // Rank 0 returns from StartSendRecv although this rank has not begun.
       while (!started) std::this_thread::yield();
     }
-    comm.StartSendRecv(&sent, 1, other, &received, 1, other);
+    comm.StartSendRecv(Sent(sent), other, Received(received), other);
     if (comm.rank() == 0) started = true;
     comm.WaitSendRecv();
-    EXPECT_EQ(received, static_cast<float>(other));
+    EXPECT_EQ(received[0], static_cast<float>(other));
   });
 }
 
@@ -159,9 +162,12 @@ TEST(CommunicatorTest, HopsOfSomeRanksDoNotInvolveTheOthers) {
   // Groups of different sizes make different numbers of hops before the common barrier.
   std::vector<float> received(3, -1.0F);
   RunRanks(3, [&](Communicator& comm) {
-    const float sent = static_cast<float>(10 + comm.rank());
+    const std::array sent{static_cast<float>(10 + comm.rank())};
     if (comm.rank() < 2) {
-      comm.StartSendRecv(&sent, 1, 1 - comm.rank(), &received[comm.rank()], 1, 1 - comm.rank());
+      comm.StartSendRecv(Sent(sent),
+                         1 - comm.rank(),
+                         Received(received).subspan(comm.rank() * sizeof(float), sizeof(float)),
+                         1 - comm.rank());
       comm.WaitSendRecv();
     }
     comm.Barrier();

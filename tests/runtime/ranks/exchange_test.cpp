@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <numeric>
 #include <random>
 #include <sstream>
@@ -14,12 +15,16 @@
 #include "build_config.h"
 #include "tests/core/expect_error.h"
 #include "tests/runtime/fake_nccl_ranks.h"
+#include "tests/runtime/float_bytes.h"
 
 namespace dbsp::runtime {
 namespace {
 
 using dbsp::testing::ExpectError;
 using dbsp::testing::FakeNcclRanks;
+using dbsp::testing::InBytes;
+using dbsp::testing::Received;
+using dbsp::testing::Sent;
 using Counts = std::vector<std::int64_t>;
 
 /// Counts between all ranks, and offsets with gaps of `gap` elements around every part.
@@ -155,7 +160,12 @@ TEST_P(TransportTest, AllToAllVWritesEveryPartToItsOffsetAndNothingElse) {
           expected[recv_at[peer] + i] = Value(peer, me, i);
         }
       }
-      comm.AllToAllV(send.data(), sent, send_at, recv.data(), received, recv_at);
+      comm.AllToAllV(Sent(send),
+                     InBytes(sent),
+                     InBytes(send_at),
+                     Received(recv),
+                     InBytes(received),
+                     InBytes(recv_at));
       EXPECT_EQ(recv, expected) << "seed 11, rank " << me;
       comm.Barrier();  // the fake reads a send buffer until its receiver has it
     }
@@ -177,7 +187,7 @@ TEST_P(TransportTest, AllGatherVTakesEvenAndUnevenParts) {
       for (std::int64_t i = 0; i < counts[comm.rank()]; ++i)
         send.push_back(Value(comm.rank(), 0, i));
       std::vector<float> recv(expected.size(), -1.0F);
-      comm.AllGatherV(send.data(), counts[comm.rank()], recv.data(), counts, offsets);
+      comm.AllGatherV(Sent(send), Received(recv), InBytes(counts), InBytes(offsets));
       EXPECT_EQ(recv, expected) << "rank " << comm.rank();
       comm.Barrier();
     });
@@ -194,7 +204,7 @@ TEST_P(TransportTest, ReduceScatterSumsEachRanksPart) {
       }
     }
     std::vector<float> recv(kCount, -1.0F);
-    comm.ReduceScatter(send.data(), recv.data(), kCount);
+    comm.ReduceScatter(send, recv);
     for (std::int64_t i = 0; i < kCount; ++i) {
       const int sum = ranks() * (ranks() - 1) / 2;
       ASSERT_EQ(recv[i], static_cast<float>(sum + ranks() * (10 * comm.rank() + i))) << i;
@@ -213,12 +223,8 @@ TEST_P(TransportTest, ARingBringsEveryBlockToEveryRank) {
       const int owner = (me + hop) % ranks();
       const int coming = (owner + 1) % ranks();
       std::vector<float> next(count_of(coming), -1.0F);
-      comm.StartSendRecv(now.data(),
-                         count_of(owner),
-                         (me + ranks() - 1) % ranks(),
-                         next.data(),
-                         count_of(coming),
-                         (me + 1) % ranks());
+      comm.StartSendRecv(
+          Sent(now), (me + ranks() - 1) % ranks(), Received(next), (me + 1) % ranks());
       comm.WaitSendRecv();
       now = next;
       for (std::int64_t i = 0; i < count_of(coming); ++i) {
@@ -234,15 +240,21 @@ TEST_P(TransportTest, InvalidCountsAreInvalidArguments) {
     const Counts good(static_cast<std::size_t>(ranks()), 0);
     const Counts more(static_cast<std::size_t>(ranks()) + 1, 0);
     const Counts negative(static_cast<std::size_t>(ranks()), -1);
-    float data = 0;
+    std::array data{0.0F};
     ExpectError(ErrorCode::kInvalidArgument, {"AllToAllV recv on rank"}, [&] {
-      comm.AllToAllV(&data, good, good, &data, more, good);
+      comm.AllToAllV({}, good, good, {}, more, good);
     });
     ExpectError(ErrorCode::kInvalidArgument, {"AllGatherV on rank", "none negative"}, [&] {
-      comm.AllGatherV(&data, 0, &data, negative, good);
+      comm.AllGatherV({}, {}, negative, good);
+    });
+    ExpectError(ErrorCode::kInvalidArgument, {"AllGatherV on rank", "outside the buffer"}, [&] {
+      comm.AllGatherV({}, {}, Counts(good.size(), 1), good);
+    });
+    ExpectError(ErrorCode::kInvalidArgument, {"ReduceScatter on rank"}, [&] {
+      comm.ReduceScatter({}, data);
     });
     ExpectError(ErrorCode::kInvalidArgument, {"StartSendRecv on rank"}, [&] {
-      comm.StartSendRecv(&data, 1, comm.size(), &data, 1, 0);
+      comm.StartSendRecv(Sent(data), comm.size(), Received(data), 0);
     });
     comm.Barrier();
   });
@@ -272,13 +284,19 @@ TEST(NcclGroupTest, AnExchangeIsOneGroupOfItsStepsInTheirOrder) {
     const Counts received = amounts.Received(comm.rank());
     const std::vector<float> send(amounts.Total(sent) + 8);
     std::vector<float> recv(amounts.Total(received) + 100);
-    comm.EnqueueAllToAllV(
-        send.data(), sent, amounts.Offsets(sent), recv.data(), received, amounts.Offsets(received));
-    comm.EnqueueAllGatherV(
-        send.data(), uneven[comm.rank()], recv.data(), uneven, Counts{0, 3, 3, 8, 9, 10, 12, 12});
-    comm.EnqueueAllGatherV(
-        send.data(), 1, recv.data(), Counts(kRanks, 1), Counts{0, 1, 2, 3, 4, 5, 6, 7});
-    comm.EnqueueReduceScatter(send.data(), recv.data(), 1);
+    comm.EnqueueAllToAllV(Sent(send),
+                          sent,
+                          amounts.Offsets(sent),
+                          Received(recv),
+                          received,
+                          amounts.Offsets(received));
+    const auto part = Sent(send).first(static_cast<std::size_t>(uneven[comm.rank()]));
+    comm.EnqueueAllGatherV(part, Received(recv), uneven, Counts{0, 3, 3, 8, 9, 10, 12, 12});
+    comm.EnqueueAllGatherV(Sent(send).first(4),
+                           Received(recv),
+                           Counts(kRanks, 4),
+                           Counts{0, 4, 8, 12, 16, 20, 24, 28});
+    comm.EnqueueReduceScatter(std::span(send).first(kRanks), std::span(recv).first(1));
     comm.Wait();
   });
   for (int r = 0; r < kRanks; ++r) {
