@@ -30,7 +30,7 @@ std::string Shown(const Json& value) {
         "{} of {} entries", value.is_array() ? "an array" : "an object", value.size());
   }
   if (value.is_string() && value.get_ref<const std::string&>().size() > kShownCharacters) {
-    return Cut("\"" + Cut(value.get_ref<const std::string&>()));
+    return Cut(fmt::format("\"{}", Cut(value.get_ref<const std::string&>())));
   }
   return Cut(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
