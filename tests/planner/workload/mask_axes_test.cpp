@@ -82,10 +82,10 @@ TEST(MaskAxesTest, SizesOfNothingAreRefusedWithExamples) {
 }
 
 TEST(MaskAxesTest, BatchAndPassAreAxesOnlyOnRequest) {
-  EXPECT_EQ(Letters({7, 4}, {"", 1, {}}), "BHQK");
-  EXPECT_EQ(Letters({3, 4}, {"", {}, 2}), "PHQK");
-  EXPECT_EQ(Letters({6, 4}, {"", 1, {}}), "BHQK");
-  EXPECT_EQ(Letters({2, 6, 4}, {"", {}, 1}), "PLHQK");
+  EXPECT_EQ(Letters({7, 4}, {{}, 1, {}}), "BHQK");
+  EXPECT_EQ(Letters({3, 4}, {{}, {}, 2}), "PHQK");
+  EXPECT_EQ(Letters({6, 4}, {{}, 1, {}}), "BHQK");
+  EXPECT_EQ(Letters({2, 6, 4}, {{}, {}, 1}), "PLHQK");
 }
 
 TEST(MaskAxesTest, LettersAreCheckedAgainstArrayAndModel) {
