@@ -86,7 +86,7 @@ TEST_F(NcclTrialTest, ASampleIsTwentyExchangesOfOneGroupEach) {
   ExchangeConfig config = Config("needed", 8);
   config.bytes_per_rank = 2400;
   ASSERT_EQ(RunTrial(config, settings)->outcome, TrialOutcome::kOk);
-  const std::string group = "[ s7:200 r1:200 s6:100 r2:100 s2:100 r6:100 s1:200 r7:200 ] ";
+  const std::string group = "[ s7:800 r1:800 s6:400 r2:400 s2:400 r6:400 s1:800 r7:800 ] ";
   std::string expected = "allgather ";  // the barrier before the sample, the one after, the end's
   for (int i = 0; i < kExchangesPerSample; ++i) expected += group;
   EXPECT_EQ(nccl_->Calls(0), expected + "allgather allgather ");
