@@ -194,9 +194,9 @@ std::vector<SpeedGroup> SpeedGroups(bool smoke) {
   return ApplySmoke(std::move(groups), smoke);
 }
 
-SpeedGroup RepeatGroup(int min_arch, bool smoke) {
+SpeedGroup RepeatGroup(int device_arch, bool smoke) {
   SpeedGroup group = DenseGroup(smoke ? kSmoke : Sizes{}, 16384, 8, 128, 0);
-  group.items = {Dense(min_arch, 0)};
+  group.items = {Dense(device_arch == 90 ? 90 : 80, 0)};
   group.budget_s = 14;
   return ApplySmoke({std::move(group)}, smoke).front();
 }

@@ -140,5 +140,12 @@ TEST(GpuCheckGroupsTest, AFilterSelectsVariantsByTheirProperties) {
   }
 }
 
+TEST(GpuCheckCasesTest, RepeatedMediansAreOfKernelsThatTheDeviceRuns) {
+  EXPECT_EQ(RepeatGroup(90).items.front().kernels.min_arch, 90);
+  for (const int arch : {80, 89, 100, 120}) {
+    EXPECT_EQ(RepeatGroup(arch).items.front().kernels.min_arch, 80) << arch;
+  }
+}
+
 }  // namespace
 }  // namespace dbsp::gpu_check
