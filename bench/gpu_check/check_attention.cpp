@@ -113,6 +113,11 @@ CaseResult RunCase(const Variant& variant,
                    Context& context) {
   const Lists lists = ListsOf(check_case, variant);
   const Tensors tensors(check_case.shape, check_case.layout, check_case.seed, context.stream());
+  if (check_case.scores != Scores::kNormal) {
+    const ScoreRows rows = RowsWithScores(check_case.scores, check_case.shape, check_case.seed);
+    tensors.SetInput(0, rows.q, context.stream());
+    tensors.SetInput(1, rows.k, context.stream());
+  }
   const kernels::gpu::DeviceLists on_device = OnDevice(variant, lists, context.stream());
   const AttentionCall call = on_device.Over(tensors.Call(), context.stream());
   CaseResult result;
@@ -159,6 +164,7 @@ Json LineOf(const char* part,
           {"layout", NameOf(check_case.layout)},
           {"density", check_case.density},
           {"run", check_case.run},
+          {"scores", NameOf(check_case.scores)},
           {"relative_error", result.verdict.relative_error},
           {"lse_error", result.verdict.lse_error},
           {"wrong_empty_rows", result.verdict.wrong_empty_rows},
@@ -241,10 +247,11 @@ bool RunCases(const char* part, int cases, bool small, Context& context) {
 
 bool CheckAttention(Context& context) {
   // The checks that take seconds come first, because the cases of attention use up the budget.
+  const bool residency = CheckResidency("correct", context);
   const bool memory = CheckMemory("correct", 12, context);
   const bool lists = CheckListBuilders("correct", 6, context);
   const bool sla = CheckSlaKernels("correct", false, context);
-  return RunCases("correct", kMaxCases, false, context) && memory && lists && sla;
+  return RunCases("correct", kMaxCases, false, context) && residency && memory && lists && sla;
 }
 
 bool CheckAttentionSmall(Context& context) {

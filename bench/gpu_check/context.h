@@ -50,6 +50,8 @@ bool ServePeers(Context& context);  ///< "serve": requests of bench/peers.py on 
 
 /// Pieces of the parts "correct" and "small"; `part` is the name in their result lines.
 /// Each returns whether every result was right.
+/// Whether the thread blocks that each kernel starts on an SM fit there together (occupancy).
+bool CheckResidency(const char* part, Context& context);
 bool CheckMemory(const char* part, int cases, Context& context);  ///< merges, copies, layouts
 bool CheckListBuilders(const char* part, int cases, Context& context);  ///< key lists, key bits
 /// SLA with block-sparse attention as its exact part. small = kSmallSlaCases cases, else kSlaCases.

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gpu/timing_kernels.h"
+
 namespace dbsp::profiler {
 
 /// One timed run.
@@ -21,9 +23,9 @@ struct DeviceReading {
 
 /// SM clock over `default_khz`, from the time and the cycles between two stamps. Returns nothing
 /// when fewer than `shortest_ns` lie between them, because the device's timer ticks about once per
-/// microsecond.
-[[nodiscard]] std::optional<double> ClockRatio(std::uint64_t ns,
-                                               std::uint64_t cycles,
+/// microsecond; when a stamp was not written (0); when a clock ran backwards.
+[[nodiscard]] std::optional<double> ClockRatio(const kernels::gpu::ClockStamp& begin,
+                                               const kernels::gpu::ClockStamp& end,
                                                int default_khz,
                                                std::uint64_t shortest_ns = 100'000);
 

@@ -52,6 +52,7 @@ DeviceReading DeviceTimer::Batched(const DeviceWork& work, int count) {
 
 DeviceReading DeviceTimer::Timed(const std::function<void()>& enqueue, int runs) {
   auto* stamps = stamps_.As<ClockStamp>();
+  stamps_.Fill(0, stream_);  // a stamp that is not written stays 0
   volatile std::int32_t* flags = flags_.As<std::int32_t>();
   flags[0] = 0;
   flags[1] = 0;
@@ -78,9 +79,7 @@ DeviceReading DeviceTimer::Timed(const std::function<void()>& enqueue, int runs)
   std::array<ClockStamp, 2> read{};
   stamps_.Download(read.data(), sizeof(read), stream_);
   return {runtime::CudaEvent::ElapsedNs(begin_, end_) / runs,
-          ClockRatio(read[1].nanoseconds - read[0].nanoseconds,
-                     read[1].cycles - read[0].cycles,
-                     device_.sm_clock_khz)};
+          ClockRatio(read[0], read[1], device_.sm_clock_khz)};
 }
 
 }  // namespace dbsp::profiler

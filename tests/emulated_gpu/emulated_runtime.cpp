@@ -40,6 +40,8 @@ void EmulatedRuntime::Configure(const Options& options) {
   counts = {};
   broken = false;
   broken_lse = 0.0F;
+  one_block_per_sm = false;
+  clock_stamps = true;
   launched = nullptr;
   t_device = 0;
 }
@@ -305,5 +307,9 @@ void BreakAttention(float value) {
 }
 
 void BreakLogSumExp(float value) { EmulatedRuntime::Get().broken_lse = value; }
+
+void FitOneBlockPerSm() { EmulatedRuntime::Get().one_block_per_sm = true; }
+
+void LoseClockStamps() { EmulatedRuntime::Get().clock_stamps = false; }
 
 }  // namespace dbsp::emulated_gpu

@@ -95,6 +95,8 @@ class EmulatedRuntime {
   void Launched(const char* name, void* stream, bool tied) {
     if (launched) launched(name, static_cast<CUstream_st*>(stream), tied);
   }
+  bool one_block_per_sm = false;
+  bool clock_stamps = true;
   float broken_lse = 0.0F;  ///< added to the first row's log-sum-exp
 
  private:

@@ -43,6 +43,10 @@ void LaunchAttention(const Variant& variant, const AttentionCall& call) {
        .done = nullptr});
 }
 
+int FitsOn(const Variant& variant) {
+  return EmulatedRuntime::Get().one_block_per_sm ? 1 : variant.blocks_per_sm;
+}
+
 template <class Arguments>
 void Enqueue(void (*kernel)(const Arguments&),
              const Arguments& args,
@@ -83,6 +87,10 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchAttention(VariantOf<Kernel>(), call);
 }
+template <class Kernel>
+int BlocksThatFit() {
+  return FitsOn(VariantOf<Kernel>());
+}
 DBSP_SM80_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace sm80
 
@@ -91,6 +99,10 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchAttention(VariantOf<Kernel>(), call);
 }
+template <class Kernel>
+int BlocksThatFit() {
+  return FitsOn(VariantOf<Kernel>());
+}
 DBSP_SM90_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace sm90
 
@@ -98,6 +110,10 @@ namespace gather {
 template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchAttention(sm90::VariantOf<Kernel>(), call);
+}
+template <class Kernel>
+int BlocksThatFit() {
+  return FitsOn(sm90::VariantOf<Kernel>());
 }
 DBSP_GATHER_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace gather
@@ -161,6 +177,7 @@ void LaunchClockStamp(ClockStamp* stamp, int, void* stream) {
   EmulatedRuntime::Get().Enqueue(stream,
                                  {.start =
                                       [stamp] {
+                                        if (!EmulatedRuntime::Get().clock_stamps) return;
                                         // The emulated device has a clock of 1 GHz.
                                         const auto now =
                                             static_cast<std::uint64_t>(runtime::SteadyNs());

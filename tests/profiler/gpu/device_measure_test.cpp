@@ -152,11 +152,23 @@ TEST(DeviceMeasureTest, AReadingWithoutAClockCounts) {
 
 TEST(DeviceMeasureTest, TheClockIsCyclesOverTime) {
   // 1.485 GHz of 1.98 GHz over a millisecond.
-  ASSERT_TRUE(ClockRatio(1'000'000, 1'485'000, 1'980'000));
-  EXPECT_DOUBLE_EQ(*ClockRatio(1'000'000, 1'485'000, 1'980'000), 0.75);
-  EXPECT_FALSE(ClockRatio(50'000, 99'000, 1'980'000))
+  const kernels::gpu::ClockStamp begin{7'000'000, 500};
+  const kernels::gpu::ClockStamp end{8'000'000, 1'485'500};
+  ASSERT_TRUE(ClockRatio(begin, end, 1'980'000));
+  EXPECT_DOUBLE_EQ(*ClockRatio(begin, end, 1'980'000), 0.75);
+  EXPECT_FALSE(ClockRatio(begin, {7'050'000, 99'500}, 1'980'000))
       << "too short for a timer with a resolution of microseconds";
-  EXPECT_FALSE(ClockRatio(1'000'000, 1'485'000, 0)) << "a device without a known clock";
+  EXPECT_FALSE(ClockRatio(begin, end, 0)) << "a device without a known clock";
+}
+
+TEST(DeviceMeasureTest, StampsThatWereNotWrittenOrRanBackwardsGiveNoClock) {
+  const kernels::gpu::ClockStamp begin{7'000'000, 500};
+  const kernels::gpu::ClockStamp end{8'000'000, 1'485'500};
+  EXPECT_FALSE(ClockRatio({}, end, 1'980'000));
+  EXPECT_FALSE(ClockRatio(begin, {}, 1'980'000));
+  EXPECT_FALSE(ClockRatio({}, {}, 1'980'000));
+  EXPECT_FALSE(ClockRatio(end, begin, 1'980'000));
+  EXPECT_FALSE(ClockRatio(begin, {8'000'000, 100}, 1'980'000));
 }
 
 TEST(DeviceMeasureTest, WrongLimitsAreRefused) {
