@@ -2,9 +2,11 @@
 #include "profiler/profile_options.h"
 
 #include <CLI/CLI.hpp>
+#include <bit>
 
 #include "core/error.h"
 #include "db/database.h"
+#include "runtime/nccl/nccl_communicator.h"
 
 namespace dbsp::profiler {
 namespace {
@@ -84,8 +86,10 @@ void AddCollectivesFlags(CLI::App& app, ProfileOptions& options) {
       ->check(CLI::Range(1.001, 1e6))
       ->capture_default_str()
       ->group(group);
-  app.add_option("--nccl-ctas", options.nccl_ctas, "Most SMs that NCCL may use; 0 lets NCCL choose")
-      ->check(CLI::Range(0, 1024))
+  app.add_option("--nccl-ctas",
+                 options.nccl_ctas,
+                 "Most SMs that NCCL may use: 1, 2, 4, ... 64; 0 lets NCCL choose")
+      ->check(CLI::Range(0, runtime::kMostNcclCtas))
       ->group(group);
 }
 
@@ -122,6 +126,13 @@ bool MeasuresGpuExchanges(const ProfileOptions& options, const runtime::DeviceSp
          "--device {}: --suite {} uses devices 0 to --ranks - 1; give --device cuda",
          options.device,
          options.suite);
+  }
+  if (options.nccl_ctas != 0 && !runtime::IsNcclCtas(options.nccl_ctas)) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--nccl-ctas {}: NCCL takes powers of two only; give {} or {}",
+         options.nccl_ctas,
+         std::bit_floor(static_cast<unsigned>(options.nccl_ctas)),
+         std::bit_ceil(static_cast<unsigned>(options.nccl_ctas)));
   }
   if (options.suite == "overlap" && options.nccl_ctas != 0) {
     Fail(ErrorCode::kInvalidArgument,

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -92,6 +94,7 @@ class RankOnGpu final : public OverlapRank {
   void WarmUp(runtime::NcclCommunicator& communicator) override {
     attention_.Launch();
     Exchange(communicator);
+    communicator.Wait();  // NCCL connects the ranks at the first exchange, with work on the device
     { const StreamBlock block(flags_, compute_stream_); }
     communicator.Wait();
   }
@@ -227,7 +230,11 @@ std::unique_ptr<OverlapRank> OpenOverlapRank(const OverlapConfig& config, int ra
 }
 
 runtime::NcclOptions OverlapOptions(runtime::NcclOptions options, const OverlapConfig& config) {
-  if (config.sm_margin > 0) options.most_ctas = config.sm_margin;
+  // NCCL takes powers of two; the SMs of a margin between two of them stay idle.
+  if (config.sm_margin > 0) {
+    const auto margin = static_cast<unsigned>(config.sm_margin);
+    options.most_ctas = std::min(static_cast<int>(std::bit_floor(margin)), runtime::kMostNcclCtas);
+  }
   return options;
 }
 

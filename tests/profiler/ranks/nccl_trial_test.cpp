@@ -5,11 +5,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
+#include <limits>
+#include <map>
+#include <vector>
 
 #include "build_config.h"
 #include "core/error.h"
 #include "profiler/ranks/exchange_session.h"
+#include "profiler/ranks/overlap_rank.h"
 #include "profiler/run_trial.h"
 #include "tests/core/expect_error.h"
 #include "tests/runtime/fake_nccl_ranks.h"
@@ -92,6 +97,23 @@ TEST_F(NcclTrialTest, ASampleIsTwentyExchangesOfOneGroupEach) {
   EXPECT_EQ(nccl_->Calls(0), expected + "allgather allgather ");
 }
 
+TEST_F(NcclTrialTest, AGroupEndOfFiveMicrosecondsIsNotReportedAsATimerTick) {
+  // A wait that sleeps at once never reports less than the 20 us that it asks for, and usually 80.
+  // Other processes may delay every second sample, so the shortest of 210 is compared.
+  const EnvironmentVariable busy("DBSP_FAKE_NCCL_BUSY_NS", "5000");
+  RunSettings settings = Settings();
+  settings.ranks = 2;
+  settings.limits = {.warmups = 1, .min_samples = 21, .max_samples = 21};
+  std::int64_t best = std::numeric_limits<std::int64_t>::max();
+  for (int attempt = 0; attempt < 10 && best >= 20'000; ++attempt) {
+    const auto trial = RunTrial(Config("hop", 2), settings);
+    ASSERT_EQ(trial->outcome, TrialOutcome::kOk) << trial->detail;
+    best = std::min(best, *std::ranges::min_element(trial->samples_ns));
+  }
+  EXPECT_GE(best, 5'000);
+  EXPECT_LT(best, 20'000);
+}
+
 TEST_F(NcclTrialTest, AHangBecomesAFailedTrialAndTheNextOneRuns) {
   const RunSettings settings = Settings(300'000'000);
   {
@@ -122,6 +144,28 @@ TEST_F(NcclTrialTest, TheMethodNamesTheLimitOfSms) {
   world.options.most_ctas = 8;
   EXPECT_EQ(NcclMethod(world), "nccl.wall20.ctas8");
   EXPECT_EQ(MethodOf(Config("hop", 4), 8), "nccl.wall20.busy8");
+}
+
+TEST_F(NcclTrialTest, ALimitThatNcclWouldRoundIsRefused) {
+  for (const int ctas : {1, 2, 4, 8, 16, 32, 64}) EXPECT_TRUE(runtime::IsNcclCtas(ctas)) << ctas;
+  for (const int ctas : {-4, 3, 6, 12, 63, 128}) {
+    EXPECT_FALSE(runtime::IsNcclCtas(ctas)) << ctas;
+    RunSettings settings = Settings();
+    auto world = std::make_shared<NcclWorld>(*settings.nccl);
+    world->options.most_ctas = ctas;
+    settings.nccl = world;
+    const auto trial = RunTrial(Config("hop", 8), settings);
+    EXPECT_EQ(trial->outcome, TrialOutcome::kFailed);
+    EXPECT_THAT(trial->detail, HasSubstr("NCCL takes powers of two up to 64"));
+  }
+}
+
+TEST_F(NcclTrialTest, AnSmMarginGivesNcclAPowerOfTwo) {
+  OverlapConfig config;
+  for (const auto& [margin, ctas] : std::map<int, int>{{0, 0}, {1, 1}, {6, 4}, {8, 8}, {100, 64}}) {
+    config.sm_margin = margin;
+    EXPECT_EQ(OverlapOptions({}, config).most_ctas, ctas) << margin;
+  }
 }
 
 }  // namespace
