@@ -86,6 +86,13 @@ void AddCollectivesFlags(CLI::App& app, ProfileOptions& options) {
       ->check(CLI::Range(1.001, 1e6))
       ->capture_default_str()
       ->group(group);
+  app.add_option("--exchange-clock",
+                 options.exchange_clock,
+                 "What times exchanges between GPUs: events of the devices (device), or the host's "
+                 "clock with its enqueueing (host)")
+      ->check(CLI::IsMember({"device", "host"}))
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--nccl-ctas",
                  options.nccl_ctas,
                  "Most SMs that NCCL may use: 1, 2, 4, ... 64; 0 lets NCCL choose")
@@ -138,6 +145,11 @@ bool MeasuresGpuExchanges(const ProfileOptions& options, const runtime::DeviceSp
     Fail(ErrorCode::kInvalidArgument,
          "--nccl-ctas {}: --suite overlap limits NCCL by its own SM margins; leave out --nccl-ctas",
          options.nccl_ctas);
+  }
+  if (options.exchange_clock == "host" && (!exchanges || options.suite == "overlap")) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--exchange-clock host: only --suite collectives between GPUs can be timed by the host; "
+         "leave it out");
   }
   if (options.suite == "overlap" && options.rank_flags.check) {
     Fail(ErrorCode::kInvalidArgument,

@@ -165,6 +165,7 @@ NcclWorld WorldOf(const ProfileOptions& options, const LaunchedRank* ranks) {
     Fail(error.code(), "--device {}: unavailable: {}", options.device, error.what());
   }
   world.options.most_ctas = options.nccl_ctas;
+  if (options.exchange_clock == "host") world.clock = ExchangeClock::kHost;
   world.options.deadline_ns = ParseDurationNs(options.rank_flags.deadline, "--deadline");
   if (ranks == nullptr && options.ranks > world.devices) {
     Fail(ErrorCode::kUnavailable,

@@ -9,6 +9,7 @@
 #include <deque>
 #include <limits>
 #include <map>
+#include <mutex>
 #include <vector>
 
 #include "build_config.h"
@@ -43,6 +44,38 @@ class HostDevice final : public ExchangeDevice {
  private:
   runtime::NcclQueue queue_;
   std::deque<std::vector<float>> buffers_;
+};
+
+/// A device whose clock says 7 us per exchange, and which notes what had been called before its
+/// stream was held.
+class DeviceWithEvents final : public ExchangeDevice {
+ public:
+  DeviceWithEvents(std::unique_ptr<ExchangeDevice> host, std::function<std::string()> calls)
+      : host_(std::move(host)), calls_(std::move(calls)) {}
+  runtime::NcclQueue Queue(int ranks) override { return host_->Queue(ranks); }
+  float* Buffer(std::int64_t floats, const std::string& what) override {
+    return host_->Buffer(floats, what);
+  }
+  void Write(float* to, std::span<const float> values) override { host_->Write(to, values); }
+  void Read(std::span<float> values, const float* from) override { host_->Read(values, from); }
+  std::int64_t TimeOnDevice(const std::function<void()>& first,
+                            const std::function<void()>& timed,
+                            const std::function<void()>& wait) override {
+    {
+      const std::scoped_lock lock(mutex);
+      before_hold.push_back(calls_());
+    }
+    first();
+    timed();
+    wait();
+    return 20 * 7000;
+  }
+  static inline std::mutex mutex;
+  static inline std::vector<std::string> before_hold;  ///< of rank 0; "" of the others
+
+ private:
+  std::unique_ptr<ExchangeDevice> host_;
+  std::function<std::string()> calls_;
 };
 
 class NcclTrialTest : public ::testing::Test {
@@ -92,7 +125,8 @@ TEST_F(NcclTrialTest, ASampleIsTwentyExchangesOfOneGroupEach) {
   config.bytes_per_rank = 2400;
   ASSERT_EQ(RunTrial(config, settings)->outcome, TrialOutcome::kOk);
   const std::string group = "[ s7:200 r1:200 s6:100 r2:100 s2:100 r6:100 s1:200 r7:200 ] ";
-  std::string expected = "allgather ";  // the barrier before the sample, the one after, the end's
+  // The exchange that connects the ranks, the barrier before the sample, the one after, the end's.
+  std::string expected = group + "allgather ";
   for (int i = 0; i < kExchangesPerSample; ++i) expected += group;
   EXPECT_EQ(nccl_->Calls(0), expected + "allgather allgather ");
 }
@@ -112,6 +146,39 @@ TEST_F(NcclTrialTest, AGroupEndOfFiveMicrosecondsIsNotReportedAsATimerTick) {
   }
   EXPECT_GE(best, 5'000);
   EXPECT_LT(best, 20'000);
+}
+
+TEST_F(NcclTrialTest, EventsOfTheDeviceTimeAnExchangeThatWasMadeOnceBefore) {
+  RunSettings settings = Settings();
+  settings.ranks = 2;
+  const auto world = std::make_shared<NcclWorld>(*settings.nccl);
+  world->clock = ExchangeClock::kDevice;
+  world->open = [this, open = world->open](int rank) -> std::unique_ptr<ExchangeDevice> {
+    if (rank != 0) {
+      return std::make_unique<DeviceWithEvents>(open(rank), [] { return std::string(); });
+    }
+    return std::make_unique<DeviceWithEvents>(open(0), [this] { return nccl_->Calls(0); });
+  };
+  settings.nccl = world;
+  EXPECT_EQ(NcclMethod(*world), "nccl.events20");
+  for (const char* op : {"hop", "alltoall", "allgather", "reducescatter"}) {
+    DeviceWithEvents::before_hold.clear();
+    const auto trial = RunTrial(Config(op, 2), settings);
+    ASSERT_EQ(trial->outcome, TrialOutcome::kOk) << trial->detail;
+    EXPECT_EQ(trial->method, "nccl.events20");
+    for (const std::int64_t sample : trial->samples_ns) EXPECT_EQ(sample, 7000);
+    std::string first;
+    for (const std::string& calls : DeviceWithEvents::before_hold) {
+      if (!calls.empty()) first = first.empty() ? calls : first;
+    }
+    // Once unheld, then the barrier, before anything is enqueued on a held stream.
+    const std::string once = std::string(op) == "allgather"       ? "allgather "
+                             : std::string(op) == "reducescatter" ? "reducescatter "
+                             : std::string(op) == "hop"           ? "[ s1:1000 r1:1000 ] "
+                                                                  : "[ s1:1000 r1:";
+    EXPECT_TRUE(first.starts_with(once)) << first;
+    EXPECT_TRUE(first.ends_with("allgather ")) << first;
+  }
 }
 
 TEST_F(NcclTrialTest, AHangBecomesAFailedTrialAndTheNextOneRuns) {
@@ -143,6 +210,10 @@ TEST_F(NcclTrialTest, TheMethodNamesTheLimitOfSms) {
   EXPECT_EQ(NcclMethod(world), "nccl.wall20");
   world.options.most_ctas = 8;
   EXPECT_EQ(NcclMethod(world), "nccl.wall20.ctas8");
+  world.will_be_processes = true;
+  EXPECT_EQ(NcclMethod(world), "nccl.slowest20.ctas8");
+  world.clock = ExchangeClock::kDevice;
+  EXPECT_EQ(NcclMethod(world), "nccl.events20.ctas8");
   EXPECT_EQ(MethodOf(Config("hop", 4), 8), "nccl.wall20.busy8");
 }
 
