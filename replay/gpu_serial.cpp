@@ -200,7 +200,7 @@ class SerialGpuRunner final : public CellRunner {
       for (int run = 0; run < runs; ++run) {
         RunOnce(device, cell_, RanksOf(std::span<GpuRank>(ranks_)));
       }
-      runtime::SynchronizeCudaDevice("the traced run");
+      stream_.Synchronize("the traced run");
       return device.SpanNs();
     });
   }

@@ -63,7 +63,7 @@ Reference ReferenceOf(const AttentionCall& call, const Variant& variant, const C
                     o.As<double>(),
                     lse.As<double>(),
                     call.stream);
-  runtime::SynchronizeCudaDevice("the fp64 reference");
+  context.stream().Synchronize("the fp64 reference");
   o.Download(reference.o.data(), o.bytes(), context.stream());
   lse.Download(reference.lse.data(), lse.bytes(), context.stream());
   return reference;
@@ -120,7 +120,7 @@ CaseResult RunCase(const Variant& variant,
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
     tensors.Poison(context.stream());
     variant.launch(call);
-    runtime::SynchronizeCudaDevice(variant.name);
+    context.stream().Synchronize(variant.name);
     Tensors::Output output = tensors.Read(context.stream());
     if (repeat == 0) {
       first = std::move(output);

@@ -109,7 +109,7 @@ SlaResult RunSla(const SlaCase& sla_case, const Variant& variant, Context& conte
     for (const Scratch* scratch : {&states, &sums}) scratch->buffer.Fill(0xFF, context.stream());
     variant.launch(exact);
     LaunchSla(call);
-    runtime::SynchronizeCudaDevice("SLA");
+    context.stream().Synchronize("SLA");
     Tensors::Output output = tensors.Read(context.stream());
     if (repeat == 0) {
       first = std::move(output);

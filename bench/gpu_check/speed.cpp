@@ -211,7 +211,7 @@ void PreparedGroup::SpotCheck(Runner& runner, Context& context) const {
                     o.As<double>(),
                     lse.As<double>(),
                     call.stream);
-  runtime::SynchronizeCudaDevice("the fp64 reference");
+  context.stream().Synchronize("the fp64 reference");
   o.Download(reference.o.data(), o.bytes(), context.stream());
   lse.Download(reference.lse.data(), lse.bytes(), context.stream());
   const Tensors::Output output = tensors_.ReadRows(rows, context.stream());

@@ -33,7 +33,7 @@ DeviceTimer::DeviceTimer(const runtime::CudaDeviceFacts& device)
 
 void DeviceTimer::WarmUp(const DeviceWork& work, const char* what) {
   work(stream_.get());
-  runtime::SynchronizeCudaDevice(what);
+  stream_.Synchronize(what);
 }
 
 DeviceReading DeviceTimer::Cold(const DeviceWork& work) {

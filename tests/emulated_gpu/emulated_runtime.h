@@ -76,7 +76,9 @@ class EmulatedRuntime {
   void DestroyStream(CUstream_st* stream) noexcept;
   /// errors  Error{kInternal} when `stream` is not an existing stream
   void Enqueue(void* stream, Work work);
-  void Wait(CUstream_st* stream);
+  /// Ends the process when the stream does not move until the deadline
+  /// (runtime/cuda/device_wait.h).
+  void Wait(CUstream_st* stream, const char* what = "cudaStreamSynchronize");
   bool Idle(CUstream_st* stream);
   void WaitForDevice(int device);
   void Record(CUevent_st* event, CUstream_st* stream);
