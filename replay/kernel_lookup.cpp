@@ -84,7 +84,7 @@ const Variant& ChooseGpuKernel(const std::string& planned,
 std::string ChooseCpuKernel(const std::string& planned, const std::string& wanted) {
   if (!wanted.empty()) return wanted;
   const bool of_gpu = std::ranges::any_of(
-      kernels::gpu::Variants(), [&](const Variant& variant) { return planned == variant.name; });
+      kernels::gpu::AllVariants(), [&](const Variant& variant) { return planned == variant.name; });
   return of_gpu ? std::string() : planned;
 }
 
