@@ -78,13 +78,16 @@ void DeviceBench::RequireMemory(std::int64_t bytes, const char* what) const {
 }
 
 std::string DeviceBench::SlowSamplesText(const DeviceMeasurement& measured) const {
-  if (measured.slow_ns.empty()) return "";
-  std::string words = fmt::format("{} samples discarded: clock below {:.0f}% of {} MHz",
-                                  measured.slow_ns.size(),
-                                  100 * options_.limits.min_clock_ratio,
-                                  device_.sm_clock_khz / 1000);
+  if (measured.slow_ns.empty() && measured.slow_kept == 0) return "";
+  const std::string clock = fmt::format("clock below {:.0f}% of {} MHz",
+                                        100 * options_.limits.min_clock_ratio,
+                                        device_.sm_clock_khz / 1000);
+  std::string words;
+  if (!measured.slow_ns.empty()) {
+    words = fmt::format("{} samples discarded: {}", measured.slow_ns.size(), clock);
+  }
   if (measured.slow_kept > 0) {
-    words += fmt::format(", {} more kept because the clock stays low", measured.slow_kept);
+    Join(words, fmt::format("{} samples kept although the {}", measured.slow_kept, clock));
   }
   if (options_.pci.empty()) return words;
   try {

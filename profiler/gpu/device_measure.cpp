@@ -91,7 +91,9 @@ std::vector<DeviceMeasurement> MeasureInTurns(const DeviceLimits& limits,
     runs.emplace_back([&limits, &candidate] {
       const DeviceReading reading = candidate.sample();
       return TimedRun{reading.duration_ns,
-                      reading.clock_ratio && *reading.clock_ratio < limits.min_clock_ratio};
+                      reading.clock_ratio &&
+                          *reading.clock_ratio<limits.min_clock_ratio, reading.duration_ns> limits
+                               .longest_discarded_ns};
     });
   }
   std::vector<DeviceMeasurement> results;
