@@ -10,6 +10,7 @@
 #include "bench/gpu_check/device_case.h"
 #include "bench/gpu_check/sla_cases.h"
 #include "core/bf16.h"
+#include "core/cli.h"
 #include "kernels/gpu/gpu_variants.h"
 #include "kernels/gpu/sla.h"
 
@@ -154,6 +155,14 @@ std::vector<const Variant*> DeviceVariants(const Context& context) {
   return usable;
 }
 
+/// Whether DBSP_SKIP_KERNELS leaves no kernel for the exact part; prints a line then.
+bool LeftOut(const SlaCase& sla_case, std::span<const Variant* const> usable) {
+  if (kernels::gpu::SkippedKernels().empty() || !ExactVariants(sla_case, usable).empty())
+    return false;
+  WriteStdout(fmt::format("sla: {} is left out, as every kernel of its blocks\n", sla_case.Name()));
+  return true;
+}
+
 }  // namespace
 
 bool CheckSlaKernels(const char* part, bool small, Context& context) {
@@ -163,6 +172,7 @@ bool CheckSlaKernels(const char* part, bool small, Context& context) {
   const int cases = small ? kSmallSlaCases : kSlaCases;
   for (int index = 0; index < cases && report.HasTime(); ++index) {
     const SlaCase sla_case = SlaCaseOf(index, context.options.seed, small);
+    if (LeftOut(sla_case, usable)) continue;
     report.Run(sla_case.Name(), index, [&] {
       // The choice among the fitting kernels changes after each round of all eight SLA kernels.
       const Variant& variant = ExactVariantOf(sla_case, usable, index / kSmallSlaCases);

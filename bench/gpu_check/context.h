@@ -24,7 +24,7 @@ struct Context {
   int speeds_expected = 0;  ///< measurements with an expected speed
   int speeds_reached = 0;  ///< those of them that reached it
 
-  /// Whether the name of a kernel or of a check contains the text of --filter.
+  /// Whether --filter chooses the name of a kernel or of a check.
   [[nodiscard]] bool FilterMatches(const std::string& name) const;
   void CountSpeed(bool reached) {
     ++speeds_expected;

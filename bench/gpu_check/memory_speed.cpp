@@ -170,6 +170,7 @@ class Work {
 }  // namespace
 
 bool MeasureMemory(Context& context) {
+  if (!context.FilterMatches("memory")) return true;
   const Work work(context.options.smoke ? kSmoke : Size{}, context);
   const std::vector<Candidate> candidates = work.Candidates(context.stream());
   std::vector<profiler::DeviceCandidate> timed;

@@ -109,6 +109,44 @@ TEST(GpuCheckEmulatedTest, APartThatItsBudgetCutsOffGivesExitCode124) {
   EXPECT_THAT(run.out, HasSubstr(" 0 wrong"));
 }
 
+TEST(GpuCheckEmulatedTest, NamesAreExactAndTheFilterRunsExactlyThatOne) {
+  const TemporaryFolder folder;
+  const ToolResult names = GpuCheck("names", folder);
+  EXPECT_EQ(names.exit_code, 0) << names.err;
+  EXPECT_THAT(names.out, ::testing::StartsWith("sm90.block128x128.d128\n"));
+  EXPECT_THAT(names.out, ::testing::EndsWith("\nmemory\nlists\nsla\n"));
+  const ToolResult run = GpuCheck("small --filter =sm80.block64x64.d64 --cases 2", folder);
+  EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
+  ASSERT_EQ(Lines(folder, "small").size(), 2U);
+  for (const Json& line : Lines(folder, "small")) EXPECT_EQ(line["kernel"], "sm80.block64x64.d64");
+}
+
+TEST(GpuCheckEmulatedTest, AKernelThatHangsEndsTheProcessAtTheDeadlineAndIsNamed) {
+  const EnvironmentVariable hang("DBSP_EMULATED_HANG", "sm90.block64x64.d64");
+  const EnvironmentVariable deadline("DBSP_DEVICE_DEADLINE_S", "1");
+  const TemporaryFolder folder;
+  const ToolResult run = GpuCheck("small --filter .block64x64.d64", folder);
+  EXPECT_EQ(run.exit_code, 4) << run.out;
+  EXPECT_THAT(run.err, HasSubstr("dbsp: sm90.block64x64.d64: not done on the device after 1 s"));
+  EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+}
+
+TEST(GpuCheckEmulatedTest, ASkippedKernelNeverRuns) {
+  const EnvironmentVariable fault("DBSP_EMULATED_FAULT", "sm90.block64x64.d64");
+  const TemporaryFolder folder;
+  EXPECT_EQ(GpuCheck("small --filter .block64x64.d64", folder).exit_code, 4);
+  for (const char* part : {"small", "speed --smoke", "repeat --smoke", "curve --smoke"}) {
+    const ToolResult run = GpuCheck(
+        std::string(part) + " --filter .block64x64.d64 --skip sm90.block64x64.d64", folder);
+    EXPECT_EQ(run.exit_code, 0) << part << run.out << run.err;
+    EXPECT_THAT(run.err, HasSubstr("DBSP_SKIP_KERNELS leaves out these kernels: sm90"));
+  }
+  // SLA's exact part takes another kernel of the same blocks.
+  const ToolResult sla =
+      GpuCheck("small --budget 4 --filter sla --skip sm90.block64x64.d64", folder);
+  EXPECT_THAT(sla.exit_code, AnyOf(0, 124)) << sla.out << sla.err;
+}
+
 /// Number of (query, key) pairs of a mask [heads][rows][cols] of `tokens` queries and keys.
 std::int64_t PairsOf(const dbsp::Array& mask, int tokens, int q_block, int k_block) {
   const std::int64_t rows = mask.shape.at(1);
