@@ -56,7 +56,8 @@ TEST(DeviceWaitTest, NoSourceWaitsForADeviceWithoutADeadline) {
                                       "cudaStreamSynchronize(",
                                       "cudaEventSynchronize(",
                                       "cuCtxSynchronize(",
-                                      "cuStreamSynchronize("};
+                                      "cuStreamSynchronize(",
+                                      "torch.cuda.synchronize("};
   int files = 0;
   for (const char* folder : {"runtime", "kernels", "profiler", "replay", "bench"}) {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(
