@@ -169,7 +169,8 @@ bool CheckSlaKernels(const char* part, bool small, Context& context) {
   if (!context.FilterMatches("sla")) return true;
   CaseReport report(part, "SLA", context);
   const std::vector<const Variant*> usable = DeviceVariants(context);
-  const int cases = small ? kSmallSlaCases : kSlaCases;
+  int cases = small ? kSmallSlaCases : kSlaCases;
+  if (context.options.cases > 0) cases = context.options.cases;
   for (int index = 0; index < cases && report.HasTime(); ++index) {
     const SlaCase sla_case = SlaCaseOf(index, context.options.seed, small);
     if (LeftOut(sla_case, usable)) continue;

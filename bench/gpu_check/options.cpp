@@ -47,8 +47,8 @@ void AddOptions(CLI::App& app, Options& options) {
       ->group("Selection");
   app.add_option("--cases",
                  options.cases,
-                 "Cases of each attention kernel in correct and small; without it the number\n"
-                 "that docs/gpu.md promises")
+                 "Cases of each attention kernel and of SLA in correct and small; without it\n"
+                 "the number that docs/gpu.md promises")
       ->check(CLI::Range(1, kMaxCases))
       ->group("Selection");
   app.add_flag("--smoke",

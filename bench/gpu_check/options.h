@@ -19,7 +19,8 @@ struct Options {
   /// one of exactly this name.
   std::string filter;
   std::vector<std::string> skip;  ///< names of kernels that never run, beside DBSP_SKIP_KERNELS
-  int cases = 0;  ///< cases of each attention kernel in correct and small; 0 = those promised
+  /// Cases of each attention kernel and of SLA in correct and small; 0 = those promised.
+  int cases = 0;
   std::int64_t budget_s = 120;  ///< seconds of each part
   std::uint64_t seed = 1;
   int device = 0;
