@@ -240,8 +240,8 @@ def peers_of(torch_side, group, skipped, end):
 def take_turns(gpu_check, torch_side, ours, peers, end, deadline, rounds):
     """Samples all in turn until `end` with MIN_ROUNDS turns at least, or until the deadline with one at least."""
     for turn in range(rounds):
-        for number, one in enumerate(ours):
-            answer = gpu_check.ask(f"sample {number}")
+        for one in ours:
+            answer = gpu_check.ask(f"sample {one['number']}")
             one["samples"].append(answer["ns"])
             one["slow"] += answer.get("clock_ratio", 1.0) < LOW_CLOCK
         for one in peers:
@@ -252,20 +252,27 @@ def take_turns(gpu_check, torch_side, ours, peers, end, deadline, rounds):
 
 
 def run_group(gpu_check, torch_side, index, seconds, deadline, write, rounds):
-    """Measures one group in turns; returns the rows of its table. seconds, rounds: of its turns, at most."""
+    """Measures one group in turns; returns the rows of its table and whether all is right.
+
+    seconds, rounds: of its turns, at most
+    """
     group = gpu_check.ask(f"prepare {index}" + (" masks" if torch_side is not None else ""))
     if not group["runners"]:
         print(f"{group['group']}: no kernel is left for it")
-        return []
+        return [], True
     skipped = []
     peers = peers_of(torch_side, group, skipped, deadline)
     for line in skipped:
         print(line)
         write({"part": "speed", "group": group["group"], "skipped": line})
-    ours = [dict(runner, samples=[], slow=0, own=True) for runner in group["runners"]]
+    ours = [dict(runner, number=number, samples=[], slow=0, own=True) for number, runner in enumerate(group["runners"])]
+    wrong = [one for one in ours if one["spot_error"] is None or one["spot_error"] > MAX_RELATIVE_ERROR]
+    for one in wrong:
+        words = f"{one['kernel']} over {one['mask']}: sampled rows are not those of fp64"
+        print(f"wrong: {group['group']}: {words}")
+        write({"part": "speed", "group": group["group"], "mask": one["mask"], "kernel": one["kernel"], "error": words})
+    ours = [one for one in ours if one not in wrong]
     peers = [dict(peer, samples=[], slow=0, own=False) for peer in peers]
-    if any(one["spot_error"] is None or one["spot_error"] > MAX_RELATIVE_ERROR for one in ours):
-        raise ValueError("a kernel's sampled rows are not those of fp64; see its spot_error in `gpu_check speed`")
     take_turns(gpu_check, torch_side, ours, peers, time.monotonic() + seconds, deadline, rounds)
     dense = 0.0
     for one in ours + peers:
@@ -315,7 +322,7 @@ def run_group(gpu_check, torch_side, index, seconds, deadline, write, rounds):
         )
     if torch_side is not None:
         torch_side.free()
-    return rows
+    return rows, not wrong
 
 
 def leave_out(out, words):
@@ -361,9 +368,11 @@ class Pass:
         seconds = max(LEAST_GROUP_S, min(GROUP_S, remaining / (left + 1)))
         rounds = 1 if self.arguments.smoke else MAX_ROUNDS
         try:
-            self.rows += run_group(
+            measured, right = run_group(
                 self.gpu_check, self.torch_side, index, seconds, self.deadline, self.write, rounds
             )
+            self.rows += measured
+            self.status = self.status if right else 1
         except ServerEnded as error:
             self.fail(name, error)
             skipped = leave_out(self.arguments.out, str(error))

@@ -176,7 +176,8 @@ bool MeasureMemory(Context& context) {
   std::vector<profiler::DeviceCandidate> timed;
   for (const Candidate& candidate : candidates) {
     context.timer.WarmUp(candidate.work, candidate.name.c_str());
-    timed.push_back({candidate.name, [&] { return context.timer.Cold(candidate.work); }});
+    timed.push_back({candidate.name,
+                     [&] { return context.timer.Cold(candidate.work, candidate.name.c_str()); }});
   }
   profiler::DeviceLimits limits;
   limits.min_time_ns = 50'000'000;

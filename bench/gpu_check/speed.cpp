@@ -192,7 +192,7 @@ PreparedGroup::PreparedGroup(const SpeedGroup& group, Context& context)
 
 profiler::DeviceReading PreparedGroup::Sample(const Runner& runner, Context& context) const {
   const AttentionCall call = runner.on_device.Over(tensors_.Call(), context.stream());
-  return context.timer.Cold([&](void*) { runner.variant->launch(call); });
+  return context.timer.Cold([&](void*) { runner.variant->launch(call); }, runner.variant->name);
 }
 
 void PreparedGroup::SpotCheck(Runner& runner, Context& context) const {

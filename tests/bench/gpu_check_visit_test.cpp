@@ -6,7 +6,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <regex>
 
 #include "build_config.h"
 #include "tests/bench/emulated_visit.h"
@@ -199,18 +199,41 @@ TEST_F(GpuCheckVisitTest, ASanitizerIsFoundBesideCudaAndWhatItDoesNotSupportIsUn
 }
 
 TEST_F(GpuCheckVisitTest, KernelsThatAnEarlierCallLeftOutStayLeftOut) {
-  std::filesystem::create_directory(out());
-  std::ofstream(out() / "left-out.txt") << "sm90.block128x128.d128\tdbsp: an earlier call\n";
   const std::string command = DBSP_SOURCE_DIR "/scripts/gpu-check repeat --smoke --bin " +
                               (folder_ / "bin").string() + " --out " + out().string();
+  {  // Any part names a kernel that ends its tool.
+    const EnvironmentVariable fault("DBSP_EMULATED_HANG", "sm90.block128x128.d128");
+    const EnvironmentVariable deadline("DBSP_DEVICE_DEADLINE_S", "1");
+    const ToolResult first = RunCommand(command);
+    EXPECT_EQ(first.exit_code, 1) << first.out << first.err;
+    EXPECT_THAT(FileText(out() / "left-out.txt"),
+                ::testing::StartsWith("sm90.block128x128.d128\tdbsp: sm90.block128x128.d128: not"));
+  }
   const ToolResult run = RunCommand(command + " --skip sm90.block128x64.d128");
   EXPECT_EQ(run.exit_code, 0) << run.out << run.err;
   const Json line = Json::parse(LinesOf(FileText(out() / "repeat.jsonl")).back());
   EXPECT_EQ(line["kernel"], "sm90.block64x128.d128");
-  EXPECT_THAT(run.out, HasSubstr("kernel sm90.block128x128.d128 is left out: dbsp: an earlier"));
+  EXPECT_THAT(run.out, HasSubstr("kernel sm90.block128x128.d128 is left out: dbsp: "));
   const ToolResult unknown = RunCommand(command + " --skip sm90.block128x64");
   EXPECT_EQ(unknown.exit_code, 2);
   EXPECT_THAT(unknown.err, HasSubstr("DBSP_SKIP_KERNELS: unknown kernel 'sm90.block128x64'"));
+}
+
+TEST_F(GpuCheckVisitTest, TheSharesOfTheFirstVisitFitIntoItsTime) {
+  std::smatch found;
+  const std::string script = FileText(DBSP_SOURCE_DIR "/scripts/gpu-check");
+  ASSERT_TRUE(std::regex_search(script, found, std::regex("limit=([0-9]+)  # ten seconds")));
+  const int limit = std::stoi(found[1]);
+  EXPECT_LE(limit, 290);
+  ASSERT_TRUE(std::regex_search(script, found, std::regex("reserved=\\((\\[kernels\\].*)\\)")));
+  const std::string shares = found[1];
+  int sum = 0;
+  const std::regex number("=([0-9]+)");
+  for (std::sregex_iterator at(shares.begin(), shares.end(), number), end; at != end; ++at) {
+    sum += std::stoi((*at)[1]);
+  }
+  EXPECT_GE(sum, 200);
+  EXPECT_LE(sum, limit);
 }
 
 }  // namespace

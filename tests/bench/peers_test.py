@@ -36,10 +36,11 @@ for line in sys.stdin:
         print("a remark of gpu_check", flush=True)
         runner = {{"kernel": "own.dense", "mask": "dense", "q_block": 128, "k_block": 128, "pairs": 2 * 300 * 300,
                    "spot_error": 1e-3, "expected_tflops": 640, "expected_of_dense": 0}}
+        wrong = dict(runner, kernel="own.wrong", spot_error=0.4)
         sparse = dict(runner, kernel="own.sparse", mask="random 0.30", pairs={pairs}, mask_file={mask!r})
         if words[1] == "2":
             del sparse["mask_file"]
-        print(json.dumps({{"group": "wan", "tokens": 300, "heads": 2, "head_dim": 128, "runners": [runner, sparse]}}),
+        print(json.dumps({{"group": "wan", "tokens": 300, "heads": 2, "head_dim": 128, "runners": [runner, wrong, sparse]}}),
               flush=True)
     elif words[0] == "prepare":
         print(json.dumps({{"error": "device memory: keys needs 9 GiB"}}), flush=True)
@@ -178,9 +179,11 @@ class RunTest(unittest.TestCase):
         self.assertEqual(flex["pairs"], own["pairs"])
         self.assertAlmostEqual(own["of_dense"], own["pairs"] / (2 * 300 * 300) * 2.0)
         samples = [line for line in asked if line.startswith("sample")]
-        self.assertEqual(samples[:4], ["sample 0", "sample 1", "sample 0", "sample 1"])
+        self.assertEqual(samples[:4], ["sample 0", "sample 2", "sample 0", "sample 2"], "a wrong kernel is not timed")
+        self.assertIn("wrong: wan: own.wrong over dense: sampled rows are not those of fp64", printed)
         errors = [line["error"] for line in lines if "error" in line]
-        self.assertEqual(errors, ["device memory: keys needs 9 GiB"])
+        self.assertEqual(errors[1], "device memory: keys needs 9 GiB")
+        self.assertIn("own.wrong", errors[0])
         self.assertEqual(own["expected_tflops"], 640)
         self.assertEqual(flex["expected_faster_by"], 1.5)
         self.assertEqual(own["slow_clock_kept"], len(own["samples_ns"]), "slow samples are kept and flagged")
@@ -207,7 +210,7 @@ class RunTest(unittest.TestCase):
                 self.assertNotIn("masks", file.read(), "no peer needs the masks")
         self.assertIn("peers: PyTorch is not installed", printed)
         self.assertIn("PyTorch is not installed", lines[0]["peers_unavailable"])
-        self.assertEqual({line["kernel"] for line in lines if "kernel" in line}, {"own.dense", "own.sparse"})
+        self.assertEqual({line["kernel"] for line in lines if "median_ns" in line}, {"own.dense", "own.sparse"})
 
     def lines(self, folder):
         with open(os.path.join(folder, "out", "speed.jsonl"), encoding="utf-8") as file:
