@@ -28,8 +28,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using Json = nlohmann::json;
 
-constexpr const char* kHangs = "sm90.block64x64.d64";
-constexpr const char* kFaults = "sm80.block64x128.d64";
+constexpr const char* kHangs = "sm90.block64x64.d128";  ///< SLA's first case and speed would run it
+constexpr const char* kFaults = "sm90.block64x64.d64";  ///< profile and replay would choose it
 constexpr std::uintmax_t kMostBytes = std::uintmax_t{16} << 20U;
 
 std::vector<std::string> LinesOf(const std::string& text) {
@@ -101,6 +101,7 @@ TEST_F(GpuCheckVisitTest, AHangAFaultAndAbsentLibrariesCostNothingElse) {
   EXPECT_THAT(run.out, ContainsRegex(std::string(kHangs) + " is left out from now on: .*not done"));
   EXPECT_THAT(run.out,
               ContainsRegex(std::string(kFaults) + " is left out .*loses the device context"));
+  EXPECT_THAT(run.out, HasSubstr("SLA: 1 cases, 0 wrong"));
   EXPECT_THAT(run.out, ContainsRegex("kernels against fp64 .*missed .*20 of 22 kernels right"));
   for (const char* file : {"speed.jsonl", "repeat.jsonl", "profile.txt", "replay.txt"}) {
     int lines = 0;
