@@ -4,6 +4,7 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "core/workload.h"
+#include "reports/document_check.h"
 #include "reports/document_parts.h"
 
 namespace dbsp::reports {
@@ -113,6 +114,7 @@ std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limit
                          {"compare", compare},
                          {"trials", TrialsJson(inputs, limits)},
                          {"trials_total", inputs.trials.size()}};
+  CheckDocument(document);
   return DumpJson(document);
 }
 

@@ -92,6 +92,8 @@ struct ConfigWriter {
     out["kind"] = "overlap";
     out["timed"] = NameOf(c.timed);
     out["sm_margin"] = c.sm_margin;
+    out["alone_median_ns"] = nullptr;  // a trial that failed has no samples
+    out["slowdown"] = nullptr;
   }
 };
 

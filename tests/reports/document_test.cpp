@@ -257,7 +257,7 @@ TEST(ReportDocumentTest, EmptyDatabaseWithoutPlanIsAReport) {
 TEST(ReportDocumentTest, WarnsOfFailedOversubscribedAndStaleResults) {
   ReportInputs inputs = FixtureInputs();
   EXPECT_THAT(Notices(Document(inputs)["plans"][0]["notices"]), HasSubstr("4 ranks on 2 cores"));
-  EXPECT_THAT(Notices(Document(inputs)["notices"]), HasSubstr("1 wrong"));
+  EXPECT_THAT(Notices(Document(inputs)["notices"]), HasSubstr("1 failed, 1 wrong"));
   inputs.plans[0].plan.costs = CostSource::kAnalytic;
   inputs.plans[0].plan.cluster = "h200x8";
   inputs.plans[0].plan.database_hash = "ffff";
@@ -288,8 +288,8 @@ TEST(ReportDocumentTest, LimitsKeepTheHeaviestCellsAndCountTheRest) {
   EXPECT_EQ(plan["cells"]["step"].size(), 3U);
   EXPECT_EQ(plan["cells_total"], inputs.plans[0].plan.cells.size());
   EXPECT_EQ(document["trials"].size(), 4U);
-  EXPECT_EQ(document["trials"][3]["id"], 8) << "the newest stay";
-  EXPECT_EQ(document["trials_total"], 8);
+  EXPECT_EQ(document["trials"][3]["id"], 9) << "the newest stay";
+  EXPECT_EQ(document["trials_total"], 9);
   EXPECT_TRUE(plan["shown"][0]["predicted"].is_null());
   EXPECT_TRUE(plan["shown"][0]["timeline_missing"].is_string());
 }

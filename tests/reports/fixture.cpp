@@ -241,6 +241,12 @@ std::vector<Trial> FixtureTrials() {
   trials.push_back(OtherTrial(ExchangeConfig{"alltoall", "threads", 4, 1'000'000, 1.0}, 70'000));
   trials.push_back(OtherTrial(ExchangeConfig{"hop", "threads", 2, 500'000, 1.0}, 40'000));
   trials.push_back(OtherTrial(LocalConfig{"merge", 4096, 64, {64, 64}}, 9'000));
+  OverlapConfig overlap;
+  overlap.attention = std::get<AttentionConfig>(trials.front().config);
+  overlap.exchange = {"hop", "threads", 4, 500'000, 1.0};
+  Trial failed = AttentionTrial(32, TrialOutcome::kFailed);
+  failed.config = overlap;
+  trials.push_back(std::move(failed));
   return trials;
 }
 

@@ -2,7 +2,7 @@
 // Draws the page from its data document and sets <body data-ready> when it is complete.
 import { compareSection } from './candidates.js';
 import { readDocument } from './data.js';
-import { h, labelled, note, section, select } from './dom.js';
+import { guarded, guardedSection, h, labelled, note, section, select } from './dom.js';
 import { plural } from './format.js';
 import { ledgerSection } from './ledger.js';
 import { loadView } from './load.js';
@@ -18,8 +18,8 @@ function cellSections(data, plan) {
   const timeline = h('div');
   const show = (index) => {
     const cell = plan.shown[index];
-    load.replaceChildren(loadView(cell));
-    timeline.replaceChildren(timelineView(cell, plan, data.segment_kinds));
+    load.replaceChildren(guarded(() => loadView(cell)));
+    timeline.replaceChildren(guarded(() => timelineView(cell, plan, data.segment_kinds)));
   };
   if (plan.shown.length === 0) return [section('load', 'Load per rank', note('The plan has no cells.'))];
   const options = plan.shown.map((cell, i) => [String(i),
@@ -42,17 +42,21 @@ function cellSections(data, plan) {
   return sections;
 }
 
-function planSections(data, plan, index) {
-  if (!plan) {
-    return [
-      section('verdict', 'Verdict', note('No plan was given and the database has none, so there is nothing to judge yet.'), notices(data.notices)),
-      compareSection(data, null, -1),
-    ];
-  }
-  return [
-    verdictSection(plan, data.notices), compareSection(data, plan, index), ...cellSections(data, plan),
-    matrixSection(plan), ledgerSection(plan),
+/** Id, title and function of every section in the order of the page. A section that fails shows the
+ * reason in its place; the others are drawn. */
+function sectionsOf(data, plan, index) {
+  const verdict = plan ? () => verdictSection(plan, data.notices)
+    : () => section('verdict', 'Verdict', note('No plan was given and the database has none, so there is nothing to judge yet.'), notices(data.notices));
+  const list = [
+    ['verdict', 'Verdict', verdict],
+    ['compare', 'Candidates', () => compareSection(data, plan, plan ? index : -1)],
+    plan && ['load', 'Load and timeline', () => cellSections(data, plan)],
+    plan && ['matrix', 'Strategy of every step and layer', () => matrixSection(plan)],
+    plan && ['ledger', 'Ledger', () => ledgerSection(plan)],
+    ['measurements', 'Measurements', () => measurementsSection(data)],
+    ['provenance', 'Provenance', () => provenanceSection(data, plan)],
   ];
+  return list.filter(Boolean).flatMap(([id, title, make]) => guardedSection(id, title, make));
 }
 
 function contents(sections) {
@@ -65,7 +69,7 @@ function draw(data) {
   const nav = document.getElementById('contents');
   const show = (index) => {
     const plan = data.plans[index];
-    const parts = [...planSections(data, plan, index), measurementsSection(data), provenanceSection(data, plan)];
+    const parts = sectionsOf(data, plan, index);
     nav.replaceChildren(contents(parts));
     root.replaceChildren(...parts);
   };

@@ -106,7 +106,7 @@ test('every section is there and none of the data became markup', async () => {
     }
     assert.equal(await page.locator('h1').innerText(), 'dbsp report: small <video> & "model" on 4 ranks');
     assert.equal(await page.locator('video').count(), 0);
-    assert.match(await page.locator('#measurements tr.bad').innerText(), /<\/script><!-- not markup/);
+    assert.match(await page.locator('#measurements tr.bad').first().innerText(), /<\/script><!-- not markup/);
   });
 });
 
@@ -287,6 +287,14 @@ test('printed, it is light, without controls', async () => {
   });
 });
 
+test('a failed overlap trial is a row, and the other sections are drawn', async () => {
+  await withPage({}, async (page) => {
+    const row = page.locator('[data-trials="overlap"] tbody tr.bad');
+    assert.match(await row.innerText(), /failed: relative error 0\.5/);
+    assert.equal(await page.locator('.failure').count(), 0);
+  });
+});
+
 const DATA = /(<script type="application\/json" id="dbsp-data" data-encoding=")json">([\s\S]*?)<\/script>/;
 
 test('packed data draws the same page', async () => {
@@ -306,6 +314,31 @@ test('damaged data is said in words', async () => {
     assert.equal(await page.evaluate(() => document.body.dataset.ready), 'failed');
     assert.match(await page.locator('#content').innerText(), /This page cannot be shown/);
   });
+});
+
+test('a section that fails shows the reason, and the others show their data', async () => {
+  const html = readFileSync(at('report.html'), 'utf8');
+  const broken = [
+    ['compare', (d) => { d.compare[0].candidates = 7; }], ['matrix', (d) => { d.plans[0].cells.step = null; }],
+    ['ledger', (d) => { d.plans[0].replays[0].ledger = null; }], ['load', (d) => { d.plans[0].shown[0].load.charts = null; }],
+    ['timeline', (d) => { d.plans[0].shown[0].replayed = null; }], ['measurements', (d) => { d.trials = [null]; }],
+    ['provenance', (d) => { d.database.environments[0].argv = 3; }], ['verdict', (d) => { d.plans[0].verdict.baselines = null; }],
+  ];
+  for (const [id, damage] of broken) {
+    const copy = structuredClone(data);
+    damage(copy);
+    writeFileSync(at('broken.html'), html.replace(DATA, (_, open) => `${open}json">${JSON.stringify(copy).replaceAll('<', '\\u003c')}</script>`));
+    await withPage({ file: at('broken.html'), faulty: true }, async (page) => {
+      assert.equal(await page.evaluate(() => document.body.dataset.ready), 'ok', id);
+      const failed = page.locator('.failure');
+      assert.equal(await failed.count(), 1, id);
+      assert.match(await failed.innerText(), /cannot be drawn/, id);
+      assert.equal(await page.locator('section .failure').evaluate((node) => node.closest('section').id), id);
+      for (const other of ['verdict', 'compare', 'load', 'timeline', 'matrix', 'ledger', 'measurements', 'provenance']) {
+        assert.equal(await page.locator(`section#${other} h2`).count(), 1, `${id}: ${other}`);
+      }
+    });
+  }
 });
 
 test('a database without plans is a page too', async () => {
