@@ -34,6 +34,7 @@ struct TuneFlags {
   bool compare = false;
   bool json = false;
   bool cells = false;
+  bool plain = false;  ///< only baselines (core/baseline.h) and what is like them in other families
   bool force = false;
 };
 

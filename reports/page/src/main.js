@@ -3,13 +3,14 @@
 import { compareSection } from './candidates.js';
 import { readDocument } from './data.js';
 import { guarded, guardedSection, h, labelled, note, section, select } from './dom.js';
-import { plural } from './format.js';
+import { clip, ms, plural } from './format.js';
 import { ledgerSection } from './ledger.js';
 import { loadView } from './load.js';
 import { matrixSection } from './matrix.js';
 import { measurementsSection } from './measurements.js';
 import { provenanceSection } from './provenance.js';
 import { timelineView } from './timeline.js';
+import { trustSection } from './trust.js';
 import { notices, verdictSection } from './verdict.js';
 
 /** Load and timeline of one cell, with the control that selects the cell. */
@@ -46,13 +47,14 @@ function cellSections(data, plan) {
  * reason in its place; the others are drawn. */
 function sectionsOf(data, plan, index) {
   const verdict = plan ? () => verdictSection(plan, data.notices)
-    : () => section('verdict', 'Verdict', note('No plan was given and the database has none, so there is nothing to judge yet.'), notices(data.notices));
+    : () => section('verdict', 'Verdict', note(data.database ? 'No plan was given and the database has none, so there is nothing to judge yet.' : 'No plan was given, so there is nothing to judge yet.'), notices(data.notices));
   const list = [
     ['verdict', 'Verdict', verdict],
     ['compare', 'Candidates', () => compareSection(data, plan, plan ? index : -1)],
     plan && ['load', 'Load and timeline', () => cellSections(data, plan)],
     plan && ['matrix', 'Strategy of every step and layer', () => matrixSection(plan)],
     plan && ['ledger', 'Ledger', () => ledgerSection(plan)],
+    plan && ['trust', 'Trust', () => trustSection(plan)],
     ['measurements', 'Measurements', () => measurementsSection(data)],
     ['provenance', 'Provenance', () => provenanceSection(data, plan)],
   ];
@@ -74,11 +76,10 @@ function draw(data) {
     root.replaceChildren(...parts);
   };
   const subtitle = document.getElementById('subtitle');
-  subtitle.textContent = data.plans.length === 0
-    ? `Database ${data.database.name}`
-    : `Database ${data.database.name}, ${plural(data.plans.length, 'plan')}, made ${data.created_utc}`;
+  const source = data.database ? `Database ${data.database.name}` : 'No database';
+  subtitle.textContent = `${source}, ${plural(data.plans.length, 'plan')}, made ${data.created_utc}`;
   if (data.plans.length > 1) {
-    const options = data.plans.map((plan, i) => [String(i), `${plan.name}: ${plan.workload.name}, ${plan.ranks} ranks`]);
+    const options = data.plans.map((plan, i) => [String(i), `${clip(plan.name)}: ${clip(plan.workload.name, 40)}, ${plan.ranks} ranks, ${ms(plan.verdict.headline.ms)} ${plan.verdict.headline.source}`]);
     document.getElementById('plan-choice').append(labelled('Plan', select(options, '0', (value) => show(Number(value)))));
   }
   show(0);

@@ -51,7 +51,7 @@ export function measurementsSection(data) {
       table([...columns, ...shared], rows, { caption: `${title}: ${plural(rows.length, 'trial')}`, filter: rows.length > 10, rowClass: (t) => (t.outcome === 'ok' ? null : 'bad') })));
   });
   return section('measurements', 'Measurements',
-    data.trials.length === 0 ? note('There is no trial yet. Run dbsp-profile to measure.') : null,
+    data.trials.length === 0 ? note(data.database ? 'There is no trial yet. Run dbsp-profile to measure.' : 'No database was given with --db, so there are no measurements to show.') : null,
     data.trials_total > data.trials.length ? note(`The newest ${count(data.trials.length)} of ${count(data.trials_total)} trials are listed.`) : null,
     tables);
 }
