@@ -176,7 +176,7 @@ std::string GainText(const Gain& gain, Family family) {
   std::string text = fmt::format("{:.3f}x the speed of plain {}", gain.gain, NameOf(family));
   if (gain.low && gain.high) text += fmt::format(" [{:.3f}, {:.3f}]", *gain.low, *gain.high);
   text += fmt::format(", {}", NameOf(gain.verdict));
-  if (gain.flip_chance) {
+  if (gain.flip_chance && gain.verdict != GainVerdict::kSame) {
     text += fmt::format("; chance of the other order {}", ChanceText(*gain.flip_chance));
   }
   return text;

@@ -29,9 +29,9 @@ std::string ChanceText(double chance) {
   return chance < 0.001 ? std::string("below 0.1%") : fmt::format("{:.1f}%", 100 * chance);
 }
 
-/// "1.68x [1.52, 1.84], predicted"
+/// "1.68× [1.52, 1.84], predicted"
 std::string GainText(const Json& gain) {
-  std::string text = fmt::format("{:.2f}x", gain["gain"].get<double>());
+  std::string text = fmt::format("{:.2f}×", gain["gain"].get<double>());
   if (gain["gain_low"].is_number() && gain["gain_high"].is_number()) {
     text += fmt::format(
         " [{:.2f}, {:.2f}]", gain["gain_low"].get<double>(), gain["gain_high"].get<double>());
@@ -157,7 +157,8 @@ std::string WordsOf(const Strategy& s, int ranks) {
   return text;
 }
 
-std::string WhatToRun(const Plan& plan) {
+/// The strategy of most cells, or plain ulysses where the plan gains nothing over it.
+std::string WhatToRun(const Plan& plan, const Json& verdict) {
   const StrategyTable table = MakeStrategyTable(plan);
   std::map<int, std::size_t> cells;
   for (const PlanCell& cell : plan.cells) ++cells[table.of[cell.strategy]];
@@ -165,7 +166,11 @@ std::string WhatToRun(const Plan& plan) {
   const auto most =
       std::ranges::max_element(cells, {}, [](const auto& entry) { return entry.second; });
   const Strategy& strategy = table.distinct[most->first];
-  std::string text = fmt::format("Run {} in {} of {} cells: {}.",
+  const Json* gain = HeadlineGain(verdict, Family::kUlysses);
+  const bool keep =
+      gain != nullptr && ((*gain)["verdict"] == "slower" || (*gain)["verdict"] == "same");
+  std::string text = fmt::format("{} {} in {} of {} cells: {}.",
+                                 keep ? "Keep plain ulysses. The plan runs" : "Run",
                                  LabelOf(strategy, plan),
                                  most->second,
                                  plan.cells.size(),
@@ -206,12 +211,15 @@ std::optional<std::string> Why(const Plan& plan) {
     plan_moves += plan.sequential_waves() * static_cast<double>(p.exchange_ns);
   }
   const auto ms = [](double ns) { return TimeText(ns / kNsPerMs); };
+  const auto wait = [&](double ns) {
+    return ns > 0 ? fmt::format("wait {} for the slowest one", ms(ns))
+                  : std::string("do not wait for each other");
+  };
   return fmt::format(
-      "Under plain ulysses the ranks wait {} for the slowest one, and {} under this "
-      "plan. Exchanges and copies that attention does not hide take {}, and {} under "
-      "this plan.",
-      ms(base_wait),
-      ms(plan_wait),
+      "Under plain ulysses the ranks {}; under this plan they {}. Exchanges and copies "
+      "that attention does not hide take {}; under this plan {}.",
+      wait(base_wait),
+      wait(plan_wait),
       ms(base_moves),
       ms(plan_moves));
 }
@@ -221,10 +229,10 @@ std::string HowMuchIsLeft(const Json& verdict) {
   const double predicted = verdict["predicted_ms"];
   if (bound <= 0) return "No lower bound is known.";
   return fmt::format(
-      "No plan is predicted below {} with these costs: the prediction of this one is "
-      "{:.1f}% above.",
+      "No plan is predicted below {} with these costs. The prediction of this one is "
+      "{:.2f}× that.",
       TimeText(bound),
-      100 * (predicted / bound - 1));
+      predicted / bound);
 }
 
 std::string HowSure(const Plan& plan, const Json& verdict) {
@@ -262,40 +270,50 @@ std::string Quoted(const std::string& name) {
   return text + "'";
 }
 
-/// The command that adds most to what is known.
+/// The command that adds most to what is known, or what to do with the plan.
 std::string NextCommand(const ReportInputs& inputs, const PlanInput& input, const Json& verdict) {
   const Plan& plan = input.plan;
   const std::string database = inputs.database_name.empty() ? "p.db" : Quoted(inputs.database_name);
+  const std::string file = input.stored ? "PLAN" : Quoted(input.name);
   const Json* gain = HeadlineGain(verdict, Family::kUlysses);
+  const std::string word = gain == nullptr ? "" : (*gain)["verdict"];
+  const bool verified = verdict["verification"]["state"] == "passed";
   if (verdict["verification"]["state"] == "failed") {
-    return "Next: do not use this plan. A replay's output was wrong; report it as a fault.";
+    return "Do not use this plan. The output of a replay was wrong: report it as a fault of dbsp.";
   }
   if (plan.database_hash.empty()) {
     return fmt::format(
-        "Next: measure the machine, dbsp-profile --db {} --ranks {} --workload "
-        "WORKLOAD, and tune again with --db {}.",
+        "Measure the machine, dbsp-profile --db {} --ranks {} --workload WORKLOAD, "
+        "and tune again with --db {}.",
         database,
         plan.ranks,
         database);
   }
   if (!inputs.database_name.empty() && plan.database_hash != inputs.measurement_hash) {
     return fmt::format(
-        "Next: tune again, dbsp-tune --db {} --ranks {} --workload WORKLOAD, because "
-        "the measurements have changed.",
+        "The measurements have changed since: tune again, dbsp-tune --db {} --ranks "
+        "{} --workload WORKLOAD.",
         database,
         plan.ranks);
   }
-  if (verdict["headline"]["source"] == "predicted" ||
-      verdict["verification"]["state"] != "passed") {
+  if (word == "slower" || word == "same") return "Nothing: keep plain ulysses.";
+  if (word == "ambiguous") {
     return fmt::format(
-        "Next: replay and verify it, dbsp-replay {} --db {} --verify, on the device "
-        "of the plan.",
-        input.stored ? std::string("PLAN") : Quoted(input.name),
+        "Replay both on the device of the plan: dbsp-tune --plain --families ulysses "
+        "--db {0} --ranks {1} --workload WORKLOAD -o ulysses.json, then dbsp-replay "
+        "ulysses.json --db {0} and dbsp-replay {2} --db {0} --verify.",
+        database,
+        plan.ranks,
+        file);
+  }
+  if (verdict["headline"]["source"] == "predicted" || !verified) {
+    return fmt::format(
+        "Replay and verify it on the device of the plan: dbsp-replay {} --db {} "
+        "--verify.",
+        file,
         database);
   }
-  if (gain != nullptr && (*gain)["verdict"] != "faster")
-    return "Next: nothing, keep plain ulysses.";
-  return fmt::format("Next: use {}; it was replayed and its output agrees with the reference.",
+  return fmt::format("Use {}: it was replayed, and its output agrees with the reference.",
                      input.name);
 }
 
@@ -309,7 +327,7 @@ Json SentencesJson(const ReportInputs& inputs, const PlanInput& input, const Jso
     out.push_back({{"topic", topic}, {"text", std::move(text)}});
   };
   add("answer", Answer(plan, workload, verdict));
-  add("run", WhatToRun(plan));
+  add("run", WhatToRun(plan, verdict));
   if (auto why = Why(plan)) add("why", *std::move(why));
   add("left", HowMuchIsLeft(verdict));
   add("sure", HowSure(plan, verdict));

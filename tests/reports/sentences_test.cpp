@@ -16,7 +16,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
-using ::testing::Not;
 using ::testing::StartsWith;
 
 std::map<std::string, std::string> Words(const ReportInputs& inputs) {
@@ -33,6 +32,7 @@ ReportInputs WithGain(double factor, double half) {
   ReportInputs inputs = FixtureInputs();
   Plan& plan = inputs.plans[0].plan;
   plan.fits.clear();
+  plan.close_calls.emplace();
   plan.cells.resize(1);
   for (Prediction& p : plan.predictions) {
     p.total_ns = p.compute_ns = 1'000'000;
@@ -60,12 +60,12 @@ TEST(SentencesTest, FasterSlowerSameAndAmbiguousHaveSentencesOfTheirOwn) {
   EXPECT_THAT(
       Words(WithGain(1.5, 0.01))["answer"],
       StartsWith("Attention takes 2 ms for the planned 1 of 6 cells of a video instead of 3 "
-                 "ms with plain ulysses: 1.50x [1."));
+                 "ms with plain ulysses: 1.50× [1."));
   EXPECT_THAT(Words(WithGain(0.7, 0.01))["answer"],
               MatchesRegex("The plan is slower: .* 1\\.4 ms with plain ulysses .*Run plain "
                            "ulysses\\."));
   EXPECT_THAT(Words(WithGain(1.01, 0.01))["answer"],
-              MatchesRegex("There is nothing to gain: .*1\\.01x.*Keep what you have\\."));
+              MatchesRegex("There is nothing to gain: .*1\\.01.*Keep what you have\\."));
   EXPECT_THAT(Words(WithGain(1.05, 0.3))["answer"],
               MatchesRegex("It is not known which is faster: .*The order is the other one with a "
                            "chance of .*%\\. Replay both plans before you change anything\\."));
@@ -92,25 +92,43 @@ TEST(SentencesTest, WithoutABaselineTheReasonStandsInPlaceOfAGain) {
 TEST(SentencesTest, SayWhatToRunWhyWhatIsLeftAndHowSure) {
   const auto words = Words(FixtureInputs());
   EXPECT_THAT(words.at("run"),
-              StartsWith("Run dbsp U2×R2 in 4 of 6 cells: heads in 2 groups, rows in 2 parts"));
+              HasSubstr("dbsp U2×R2 in 4 of 6 cells: heads in 2 groups, rows in 2 parts"));
   EXPECT_THAT(words.at("run"), HasSubstr("1 other strategy runs elsewhere."));
-  EXPECT_THAT(words.at("why"), StartsWith("Under plain ulysses the ranks wait "));
+  EXPECT_THAT(words.at("why"),
+              StartsWith("Under plain ulysses the ranks do not wait for each other; "));
   EXPECT_THAT(words.at("left"), StartsWith("No plan is predicted below "));
   EXPECT_THAT(words.at("sure"), HasSubstr("err by 3.0% on measurements left out"));
   EXPECT_THAT(words.at("sure"), HasSubstr("1 of 6 cells are close calls."));
   EXPECT_THAT(words.at("sure"), HasSubstr("Replay 2 (oversubscribed) took +25.0%"));
 }
 
+TEST(SentencesTest, WhatToRunAndWhatNextAgreeWithTheAnswer) {
+  const auto run = [](double factor, double half) { return Words(WithGain(factor, half))["run"]; };
+  const auto next = [](double factor, double half) {
+    return Words(WithGain(factor, half))["next"];
+  };
+  EXPECT_THAT(run(1.5, 0.01), StartsWith("Run ulysses U4 in 1 of 1 cells"));
+  EXPECT_THAT(run(0.7, 0.01), StartsWith("Keep plain ulysses. The plan runs"));
+  EXPECT_THAT(run(1.01, 0.01), StartsWith("Keep plain ulysses. The plan runs"));
+  EXPECT_THAT(run(1.05, 0.3), StartsWith("Run "));
+  EXPECT_THAT(next(1.5, 0.01), HasSubstr("dbsp-replay plan.json --db p.db --verify"));
+  EXPECT_EQ(next(0.7, 0.01), "Nothing: keep plain ulysses.");
+  EXPECT_EQ(next(1.01, 0.01), "Nothing: keep plain ulysses.");
+  EXPECT_THAT(next(1.05, 0.3), HasSubstr("dbsp-tune --plain --families ulysses --db p.db"));
+}
+
 TEST(SentencesTest, TheNextCommandFollowsFromWhatIsKnown) {
-  ReportInputs inputs = FixtureInputs();
-  EXPECT_THAT(Words(inputs)["next"], HasSubstr("dbsp-replay plan.json --db p.db --verify"));
+  ReportInputs inputs = WithGain(1.5, 0.01);
   inputs.plans[0].name = "my plan's.json";
   EXPECT_THAT(Words(inputs)["next"], HasSubstr("dbsp-replay 'my plan'\\''s.json' --db"));
   inputs.environments[0].provenance.cores = kFixtureRanks;  // replayed on its devices, verified
-  EXPECT_THAT(Words(inputs)["next"], Not(HasSubstr("dbsp-replay")));
+  ReplayRecord replay = ReplayOf(inputs.plans[0].plan, 1.0);
+  replay.plan_hash = inputs.plans[0].hashes[0];
+  inputs.replays = {{2, 1, replay}};
+  EXPECT_THAT(Words(inputs)["next"], StartsWith("Use my plan's.json"));
   ReportInputs failed = inputs;
-  failed.replays[1].replay.passed = false;
-  EXPECT_THAT(Words(failed)["next"], HasSubstr("do not use this plan"));
+  failed.replays[0].replay.passed = false;
+  EXPECT_THAT(Words(failed)["next"], HasSubstr("Do not use this plan"));
   ReportInputs stale = inputs;
   stale.measurement_hash = "another";
   EXPECT_THAT(Words(stale)["next"], HasSubstr("dbsp-tune --db p.db"));
