@@ -22,7 +22,7 @@ namespace {
 std::string TimeText(double ms) {
   if (ms >= 1e3) return fmt::format("{:.3g} s", ms / 1e3);
   if (ms >= 1) return fmt::format("{:.3g} ms", ms);
-  return fmt::format("{:.3g} us", ms * 1e3);
+  return fmt::format("{:.3g} µs", ms * 1e3);
 }
 
 std::string ChanceText(double chance) {
@@ -134,7 +134,7 @@ std::string WordsOf(const Strategy& s, int ranks) {
       text += "whole heads, in contiguous ranges";
       break;
     case Family::kRing:
-      text += "rows of every head in contiguous ranges, K and V round a ring";
+      text += "rows of every head in contiguous ranges";
       break;
     case Family::kUsp:
       text +=
@@ -153,6 +153,9 @@ std::string WordsOf(const Strategy& s, int ranks) {
       text += "each head whole or split, as the search placed it";
       break;
   }
+  if (s.ring_degree > 1 && s.exchange == Exchange::kRing) text += "; K and V travel round a ring";
+  if (s.exchange == Exchange::kAllGather) text += "; all K and V are gathered before attention";
+  if (s.exchange == Exchange::kNeeded) text += "; K and V blocks go to the ranks that use them";
   if (s.chunks > 1) text += fmt::format("; exchanged in {} chunks", s.chunks);
   return text;
 }
@@ -249,8 +252,13 @@ std::string HowSure(const Plan& plan, const Json& verdict) {
   }
   const Json& replay = verdict["replay"];
   if (replay.is_null()) return text + " The plan was not replayed.";
-  text += fmt::format(
-      " Replay {} ({})", replay["id"].get<std::int64_t>(), replay["grade"].get<std::string>());
+  const std::string grade = replay["grade"];
+  if (grade != NameOf(ReplayGrade::kDevices) && grade != NameOf(ReplayGrade::kSerial)) {
+    return text + fmt::format(" The times of replay {} are no evidence ({}).",
+                              replay["id"].get<std::int64_t>(),
+                              grade);
+  }
+  text += fmt::format(" Replay {} ({})", replay["id"].get<std::int64_t>(), grade);
   if (replay["measured_relative_error"].is_number()) {
     text += fmt::format(" took {:+.1f}% against the prediction in the segments that it measured",
                         100 * replay["measured_relative_error"].get<double>());

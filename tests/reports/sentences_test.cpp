@@ -99,7 +99,23 @@ TEST(SentencesTest, SayWhatToRunWhyWhatIsLeftAndHowSure) {
   EXPECT_THAT(words.at("left"), StartsWith("No plan is predicted below "));
   EXPECT_THAT(words.at("sure"), HasSubstr("err by 3.0% on measurements left out"));
   EXPECT_THAT(words.at("sure"), HasSubstr("1 of 6 cells are close calls."));
-  EXPECT_THAT(words.at("sure"), HasSubstr("Replay 2 (oversubscribed) took +25.0%"));
+  EXPECT_THAT(words.at("sure"),
+              HasSubstr("The times of replay 2 are no evidence (oversubscribed)."));
+}
+
+TEST(SentencesTest, AReplayOnTheDevicesIsEvidence) {
+  ReportInputs inputs = FixtureInputs();
+  inputs.environments[0].provenance.cores = kFixtureRanks;
+  EXPECT_THAT(Words(inputs)["sure"],
+              HasSubstr("Replay 2 (replayed) took +25.0% against the prediction"));
+}
+
+TEST(SentencesTest, AStrategyIsDescribedByTheExchangeThatItUses) {
+  ReportInputs inputs = FixtureInputs();
+  Plan& plan = inputs.plans[0].plan;
+  EXPECT_THAT(Words(inputs)["run"], HasSubstr("K and V travel round a ring"));
+  for (Strategy& strategy : plan.strategies) strategy.exchange = Exchange::kNeeded;
+  EXPECT_THAT(Words(inputs)["run"], HasSubstr("K and V blocks go to the ranks that use them"));
 }
 
 TEST(SentencesTest, WhatToRunAndWhatNextAgreeWithTheAnswer) {
