@@ -5,10 +5,15 @@ plan = dbsp.load("plan.json.zst")
 cell = plan.cell(step, layer)
 cell.head_order(), cell.head_splits(), cell.row_owner, cell.col_owner, cell.exchanges(masks)
 plan.holds(step, layer, counts)
+dbsp.fold_heads(state_dict, dbsp.static_head_order(counts, ranks))
 """
 
 from ._input import Error
+from .cell import Cell
 from .exchange import Round, Schedule
-from .plan import Cell, Plan, load
+from .fold import DIFFUSERS, WAN, Names, fold_heads
+from .heads import rho, snake_order, static_head_order, step_head_orders
+from .plan import Plan, load
 
-__all__ = ["Cell", "Error", "Plan", "Round", "Schedule", "load"]
+__all__ = ["DIFFUSERS", "WAN", "Cell", "Error", "Names", "Plan", "Round", "Schedule", "fold_heads",
+           "load", "rho", "snake_order", "static_head_order", "step_head_orders"]

@@ -73,8 +73,8 @@ def inflate(path, data):
         return _inflate_with_module(data, path, zstandard)
     program = shutil.which("zstd")
     if program is None:
-        raise Error(f"{path}: compressed with zstd, and neither the Python module zstandard nor the "
-                    "program zstd is here; install one of them, or decompress the plan with "
+        raise Error(f"{path}: compressed with zstd, and neither the Python module zstandard nor "
+                    "the program zstd is here; install one of them, or decompress the plan with "
                     "'zstd -d'")
     return _inflate_with_program(path, program)
 
@@ -194,7 +194,7 @@ def canonical_texts(value):
 
 
 class View:
-    """A JSON value with its path. Its methods raise Error where the value is not what they return."""
+    """A JSON value with its path. Methods raise Error where the value is not what they return."""
 
     def __init__(self, value, origin, path=""):
         self.value = value

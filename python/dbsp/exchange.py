@@ -6,8 +6,8 @@ from collections import namedtuple
 import numpy as np
 
 from ._input import Error
-from .plan import BYTES_OF
 
+BYTES_OF = {"f32": 4, "bf16": 2}
 Q, K, V, O = range(4)  # noqa: E741  (the tensors of attention)
 
 HeadRows = namedtuple("HeadRows", "head rows")
@@ -129,8 +129,9 @@ class Schedule:
         strategy = self.cell.strategy
         if group.ranks.tolist() != [i * strategy.ulysses_degree + number
                                     for i in range(strategy.ring_degree)]:
-            raise Error(f"{self.cell.name}: key 'partitions[{strategy.partition}].groups[{number}]': "
-                        f"ranks {group.ranks.tolist()}, expected ring index * "
+            raise Error(f"{self.cell.name}: key "
+                        f"'partitions[{strategy.partition}].groups[{number}]': ranks "
+                        f"{group.ranks.tolist()}, expected ring index * "
                         f"{strategy.ulysses_degree} + group for family dbsp")
 
     def _home(self, blocks, size):

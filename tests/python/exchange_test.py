@@ -58,15 +58,16 @@ class ExchangeTest(unittest.TestCase):
             "small", "--heads", 12, "--layers", 2, "--steps", 2, "--head-dim", 16, "--tokens", 1000,
             "--block", "32x16", "--passes", 2, "--mask", "random:density=0.3,spread=0.8")
         large = self.plans.workload(
-            "large", "--heads", 12, "--layers", 1, "--steps", 1, "--head-dim", 64, "--tokens", 65530,
-            "--block", "128x64", "--mask", "random:density=0.05,spread=0.8,pattern=band")
+            "large", "--heads", 12, "--layers", 1, "--steps", 1, "--head-dim", 64, "--tokens",
+            65530, "--block", "128x64", "--mask", "random:density=0.05,spread=0.8,pattern=band")
         for workload in (small, large):
             for family in ("ulysses", "ring", "usp", "dbsp", "balanced", "placed"):
                 for ranks in (4, 8):
                     seen |= self.compare(workload, self.plans.plan(
                         workload, ranks, "--families", family, "--chunks", 1))
-        seen |= self.compare(small, self.plans.plan(small, 8, "--families", "placed", "--chunks", 2))
-        seen |= self.compare(large, self.plans.plan(large, 4, "--families", "balanced", "--chunks", 2))
+        for workload, ranks, family in ((small, 8, "placed"), (large, 4, "balanced")):
+            seen |= self.compare(workload, self.plans.plan(workload, ranks, "--families", family,
+                                                           "--chunks", 2))
         for pair in (("ulysses", "alltoall"), ("ring", "needed"), ("ring", "ring"), ("usp", "ring"),
                      ("balanced", "ring"), ("placed", "needed"), ("dbsp", "alltoall")):
             self.assertIn(pair, seen)
@@ -94,24 +95,26 @@ class ExchangeTest(unittest.TestCase):
                                if s[1] == kind and s[2] == index)
                 segment[5] += 16
                 support.write(self.plans.path("wrong.json"), wrong)
-                refused = support.tool("dbsp-replay", "-q", self.plans.path("wrong.json"), "--cells",
-                                       "all", code=2)
+                refused = support.tool("dbsp-replay", "-q", self.plans.path("wrong.json"),
+                                       "--cells", "all", code=2)
                 self.assertIn("segments", refused.stderr)
 
     def test_needed_without_masks_is_refused(self):
         workload = self.plans.workload(
             "tiny", "--heads", 4, "--layers", 1, "--steps", 1, "--head-dim", 16, "--tokens", 1000,
             "--block", "32x16", "--mask", "random:density=0.1,pattern=band")
-        cell = dbsp.load(self.plans.plan(workload, 4, "--families", "ring", "--chunks", 1)).cell(0, 0)
+        plan = dbsp.load(self.plans.plan(workload, 4, "--families", "ring", "--chunks", 1))
+        cell = plan.cell(0, 0)
         self.assertEqual(cell.strategy.exchange, "needed")
         with self.assertRaisesRegex(dbsp.Error, "give the masks"):
             cell.exchanges()
 
     def test_items_of_a_pair_are_sorted_and_add_up(self):
-        workload = self.plans.workload("pairs", "--heads", 4, "--layers", 1, "--steps", 1, "--head-dim",
-                                       8, "--tokens", 500, "--block", "32x16", "--mask", "dense")
-        cell = dbsp.load(self.plans.plan(workload, 4, "--families", "ulysses", "--chunks", 1)).cell(0, 0)
-        one = cell.exchanges().before[0]
+        workload = self.plans.workload(
+            "pairs", "--heads", 4, "--layers", 1, "--steps", 1, "--head-dim", 8, "--tokens", 500,
+            "--block", "32x16", "--mask", "dense")
+        plan = dbsp.load(self.plans.plan(workload, 4, "--families", "ulysses", "--chunks", 1))
+        one = plan.cell(0, 0).exchanges().before[0]
         blocks = one.blocks()
         for src in range(4):
             for dst in range(4):

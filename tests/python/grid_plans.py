@@ -95,7 +95,8 @@ def make(base, masks, path, seed=1):
     document.update(partitions=[], strategies=[], predictions=[], contracts=[], cells=[])
     for number, (family, ulysses, ring, exchange, chunks) in enumerate(strategies(ranks)):
         groups = (_placed(rng, shape, ranks) if family == "placed" else
-                  _grid(rng, shape, ulysses, ring, exchange == "ring", family in ("usp", "ulysses")))
+                  _grid(rng, shape, ulysses, ring, exchange == "ring",
+                        family in ("usp", "ulysses")))
         document["partitions"].append({
             "ranks": ranks, "heads": shape.heads, "q_blocks": shape.q_blocks,
             "k_blocks": shape.k_blocks, "groups": groups,

@@ -50,8 +50,8 @@ class PlanCase(unittest.TestCase):
     def setUpClass(cls):
         cls.plans = support.Plans()
         cls.workload = cls.plans.workload(
-            "random", "--heads", 12, "--layers", 2, "--steps", 2, "--head-dim", 16, "--tokens", 1000,
-            "--block", "32x16", "--mask", "random:density=0.3,spread=0.8")
+            "random", "--heads", 12, "--layers", 2, "--steps", 2, "--head-dim", 16, "--tokens",
+            1000, "--block", "32x16", "--mask", "random:density=0.3,spread=0.8")
 
     @classmethod
     def tearDownClass(cls):
@@ -101,7 +101,7 @@ class LoadTest(PlanCase):
         self.refused(self.edited(edit, hashed=True), "'content_hash'", "remove the member")
 
     def test_an_edited_plan_without_a_hash_is_read(self):
-        plan = dbsp.load(self.edited(lambda document: document["predictions"][0].update(total_ns=5)))
+        plan = dbsp.load(self.edited(lambda d: d["predictions"][0].update(total_ns=5)))
         self.assertFalse(plan.hashed)
 
     def test_every_wrong_value_is_refused_with_its_key(self):

@@ -24,7 +24,8 @@ def require(*modules):
 
 
 def run_tests():
-    unittest.main(argv=[sys.argv[0]] + [a for a in sys.argv[1:] if not os.path.isdir(a)], verbosity=1)
+    rest = [argument for argument in sys.argv[1:] if not os.path.isdir(argument)]
+    unittest.main(argv=[sys.argv[0], *rest], verbosity=1)
 
 
 def _bin_folder():
