@@ -60,16 +60,18 @@ CLI::App* AddInfo(CLI::App& app, std::filesystem::path& workload, bool& json) {
 }
 
 CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
-  CLI::App* command = app.add_subcommand("export", "Write the masks of one (step, layer)");
+  CLI::App* command = app.add_subcommand(
+      "export", "Write the masks of one (step, layer), or the active blocks of every head");
   const CLI::Range index(std::int64_t{0}, kMaxCount);
   command->add_option("workload", flags.workload, "Workload file")->required()->group("Input");
-  command->add_option("--step", flags.step, "Denoising step, from 0")
-      ->required()
-      ->check(index)
-      ->group("Input");
-  command->add_option("--layer", flags.layer, "Layer, from 0")
-      ->required()
-      ->check(index)
+  command->add_option("--step", flags.step, "Denoising step, from 0")->check(index)->group("Input");
+  command->add_option("--layer", flags.layer, "Layer, from 0")->check(index)->group("Input");
+  command
+      ->add_flag("--counts",
+                 flags.counts,
+                 "Active blocks [steps, layers, heads] instead of the masks of one cell")
+      ->excludes("--step")
+      ->excludes("--layer")
       ->group("Input");
   command->add_option("--pass", flags.pass, "Guidance pass, where each has masks of its own")
       ->check(index)
@@ -83,7 +85,7 @@ CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
   command->footer(
       "Examples:\n"
       "  dbsp-workload export w.json --step 0 --layer 0 -o mask.npz\n"
-      "  dbsp-workload export w.json --step 49 --layer 12 -o mask.npz");
+      "  dbsp-workload export w.json --counts -o counts.npy");
   return command;
 }
 

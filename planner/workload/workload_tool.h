@@ -39,14 +39,16 @@ void PrintWorkloadInfo(const std::filesystem::path& workload, InfoFormat format)
 
 struct ExportFlags {
   std::filesystem::path workload;
-  int step = 0;
-  int layer = 0;
+  std::optional<int> step;  ///< step and layer are needed unless `counts`
+  std::optional<int> layer;
   std::optional<int> pass;  ///< needed where the passes have masks of their own
+  bool counts = false;
   std::filesystem::path output;
 };
 
-/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks] in the format
-/// that the output's suffix names: .npz, .npy (without a name) or .safetensors. An output that
+/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks], or the active
+/// blocks of all cells as int64 "counts" [steps, layers, heads], in the format that the output's
+/// suffix names: .npz, .npy (without a name) or .safetensors. An output that
 /// exists and is no regular file, and "-", get an .npz.
 /// errors  Error{kInvalidArgument} if step, layer, pass or suffix is wrong; Error{kIo}
 void ExportMasks(const ExportFlags& flags);

@@ -73,6 +73,44 @@ class OrderTest(unittest.TestCase):
             dbsp.snake_order(good, 3)
 
 
+class CountsTest(unittest.TestCase):
+    """dbsp-workload export --counts, from which orders are made."""
+
+    def setUp(self):
+        self.plans = support.Plans()
+        self.addCleanup(self.plans.close)
+        self.workload = self.plans.workload(
+            "counts", "--heads", 6, "--layers", 3, "--steps", 2, "--tokens", 1000, "--block",
+            "32x16", "--mask", "random:density=0.3,spread=0.8,dense_steps=1")
+
+    def test_counts_are_those_of_the_masks(self):
+        path = self.plans.path("counts.npy")
+        done = support.tool("dbsp-workload", "export", self.workload, "--counts", "-o", path)
+        self.assertIn("active blocks, int64 [2, 3, 6], all cells of", done.stdout)
+        counts = np.load(path)
+        for step, layer in itertools.product(range(2), range(3)):
+            masks = self.plans.masks(self.workload, step, layer)
+            np.testing.assert_array_equal(counts[step, layer], masks.sum(axis=(1, 2)))
+        support.tool("dbsp-workload", "export", self.workload, "--counts", "-o",
+                     self.plans.path("counts.npz"))
+        with np.load(self.plans.path("counts.npz")) as file:
+            np.testing.assert_array_equal(file["counts"], counts)
+        again = self.plans.workload(
+            "again", "--heads", 6, "--layers", 3, "--steps", 2, "--tokens", 1000, "--block", "32x16",
+            "--mask", f"density:file={path}")
+        support.tool("dbsp-workload", "export", again, "--counts", "-o", self.plans.path("2.npy"))
+        np.testing.assert_array_equal(np.load(self.plans.path("2.npy")), counts)
+
+    def test_a_cell_is_named_by_step_and_layer_and_excludes_counts(self):
+        for flags, word in ((["--step", 0], "--layer is missing"), ([], "--step is missing"),
+                            (["--counts", "--step", 0], "excludes"),
+                            (["--step", 2, "--layer", 0], "expected less than 2 steps")):
+            path = self.plans.path("refused.npy")
+            done = support.tool("dbsp-workload", "export", self.workload, *flags, "-o", path, code=2)
+            self.assertIn(word, done.stderr)
+            self.assertFalse(os.path.exists(path))
+
+
 class MeasuredTest(unittest.TestCase):
     """Eight ranks. The limits are of the sums over all steps and layers of the profiles."""
 
