@@ -14,6 +14,8 @@ from .exchange import Round, Schedule
 from .fold import DIFFUSERS, WAN, Names, fold_heads
 from .heads import rho, snake_order, static_head_order, step_head_orders
 from .plan import Plan, load
+from .runtimes import RUNTIMES, export, legal
 
-__all__ = ["DIFFUSERS", "WAN", "Cell", "Error", "Names", "Plan", "Round", "Schedule", "fold_heads",
-           "load", "rho", "snake_order", "static_head_order", "step_head_orders"]
+__all__ = ["DIFFUSERS", "RUNTIMES", "WAN", "Cell", "Error", "Names", "Plan", "Round", "Schedule",
+           "export", "fold_heads", "legal", "load", "rho", "snake_order", "static_head_order",
+           "step_head_orders"]
