@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Block masks from array files, in the layouts that sparse-attention codes write.
 //
-//   dense    [.., Q, K]; 0 = inactive, 1 or 255 = active (ValueRule: other values)
-//   BSR      indptr [.., Q + 1] and indices [nnz] or [.., n]: indptr continues over all masks or
-//            starts at 0 for each
-//   LUT      lut [.., Q, n] whose rows hold a first column and then differences, and counts
-//            valid_block_num [.., Q]
-//   indices  kv_num_blocks [.., Q] and kv_indices [.., Q, n] (FlexAttention): columns in any order
+//   dense     [.., Q, K], or [.., S, S] with one element per pair of tokens; 0 = inactive, 1 or
+//             255 = active (ValueRule: other values)
+//   BSR       indptr [.., Q + 1] and indices [nnz] or [.., n]: indptr continues over all masks or
+//             starts at 0 for each
+//   LUT       lut [.., Q, n] whose rows hold a first column and then differences, and counts
+//             valid_block_num [.., Q]
+//   indices   kv_num_blocks [.., Q] and kv_indices [.., Q, n] (FlexAttention): columns in any order
+//   ragged    lut_start, lut_count [.., Q] or [B H Q], and kv_block_indices [nnz] (AITER)
+//   ranges    q_ranges, k_ranges [n, 2] of tokens, attn_type_map [n] (MagiAttention)
+//   variable  block_mask_map [.., q, k], block_row_sz [.., q], block_col_sz [.., k] (FlashInfer)
+//   packed    mask_bits u1 [.., Q, ceil(K / 8)], the low bit first; with mask_index [..] they are
+//             [N, Q, ceil(K / 8)]
 //
 // mask_names.h finds the arrays, and mask_axes.h resolves the dimensions before Q.
 #pragma once
@@ -25,10 +31,21 @@
 
 namespace dbsp {
 
+/// Meaning of the entries of a table with counts.
+enum class TableCode : std::uint8_t {
+  kByName,  ///< "lut" by its content, which must allow one reading only; else columns
+  kDelta,  ///< a first column, then steps from column to column
+  kOrdinal  ///< columns
+};
+/// Order of the bits of a byte in an array of bytes.
+enum class BitOrder : std::uint8_t { kNone, kLittle, kBig };
+
 struct MaskArrayOptions {
   std::string name;  ///< as FindMaskArrays
   AxesRequest axes;
   ValueRule values;  ///< dense masks only
+  TableCode table = TableCode::kByName;
+  BitOrder packed = BitOrder::kNone;  ///< set: the array holds eight blocks per byte
 };
 
 /// Which masks of a file to read. An axis of size 1 holds for every index.
@@ -55,6 +72,8 @@ class MaskArrayFile {
 
   [[nodiscard]] MaskLayout layout() const;
   [[nodiscard]] const MaskAxes& axes() const;
+  /// How a table with counts is read; kByName for other layouts.
+  [[nodiscard]] TableCode table() const;
 
   /// Masks of all heads. Equal masks are one object.
   /// errors   Error{kInvalidArgument} for an index outside the axes; Error{kCorruptInput} for an

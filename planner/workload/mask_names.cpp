@@ -25,19 +25,45 @@ struct Pair {
   bool by_columns = false;
 };
 /// A pair of rows comes before the pair of columns of the same mask.
-constexpr std::array<Pair, 10> kPairs{{
+constexpr std::array<Pair, 13> kPairs{{
     {MaskLayout::kIndices, "kv_num_blocks", "kv_indices"},
     {MaskLayout::kIndices, "q2k_block_sparse_num", "q2k_block_sparse_index"},
     {MaskLayout::kIndices, "q2k_num", "q2k_index"},
+    {MaskLayout::kIndices, "q2k_num", "q2k_idx"},
+    {MaskLayout::kIndices, "mask_block_cnt", "mask_block_idx"},
     {MaskLayout::kIndices, "q_num_blocks", "q_indices", true},
     {MaskLayout::kIndices, "k2q_block_sparse_num", "k2q_block_sparse_index", true},
     {MaskLayout::kIndices, "k2q_num", "k2q_index", true},
+    {MaskLayout::kIndices, "k2q_num", "k2q_idx", true},
     {MaskLayout::kBsr, "indptr", "indices"},
     {MaskLayout::kBsr, "crow_indices", "col_indices"},
     {MaskLayout::kLut, "valid_block_num", "lut"},
     {MaskLayout::kLut, "counts", "lut"},
 }};
 constexpr std::string_view kFull = "full_";
+constexpr std::string_view kMask = "mask_";
+
+/// Other layouts: parts that must be there, and one that may be.
+struct Group {
+  MaskLayout layout;
+  std::vector<std::string_view> needed;
+  std::string_view optional;
+};
+const std::vector<Group>& Groups() {
+  static const std::vector<Group> groups{
+      {MaskLayout::kRagged, {"lut_start", "lut_count", "kv_block_indices"}, ""},
+      {MaskLayout::kRanges, {"q_ranges", "k_ranges"}, "attn_type_map"},
+      {MaskLayout::kVariable, {"block_mask_map", "block_row_sz", "block_col_sz"}, ""},
+      {MaskLayout::kPacked, {"mask_bits"}, "mask_index"},
+  };
+  return groups;
+}
+
+/// Name of the list of full blocks beside a list: "full_kv_indices", "full_block_idx".
+std::string FullName(std::string_view name) {
+  if (name.starts_with(kMask)) name.remove_prefix(kMask.size());
+  return std::string(kFull) + std::string(name);
+}
 
 /// The part of `name` before `ending`, if it is empty or ends with a separator.
 std::optional<std::string> Before(std::string_view name, std::string_view ending) {
@@ -82,13 +108,15 @@ class Finder {
     for (const ArrayInfo& array : arrays_) {
       if (array.problem.empty()) known_.insert(array.name);
     }
+    for (const Group& group : Groups()) FindGroups(group);
     for (const Pair& pair : kPairs) FindPairs(pair);
     FindHalves();
+    FindTuples();
     FindSeries();
     for (const ArrayInfo& array : arrays_) {
       if (!array.problem.empty() || used_.contains(array.name)) continue;
       if (array.shape.size() < 2) continue;  // no mask
-      masks_.push_back({MaskLayout::kDense, {array.name}, array.name, false, {}, ""});
+      masks_.push_back({MaskLayout::kDense, {array.name}, array.name});
     }
   }
 
@@ -105,10 +133,41 @@ class Finder {
       if (!array && mask.grid.size() > 0 && mask.shown.starts_with(name + ".")) return mask;
     }
     if (!array) RefuseUnknown(name);
-    return {MaskLayout::kDense, {name}, name, false, {}, ""};
+    return {MaskLayout::kDense, {name}, name};
   }
 
  private:
+  void FindGroups(const Group& group) {
+    for (const std::string& name : known_) {
+      const std::optional<std::string> prefix = Before(name, group.needed.front());
+      if (!prefix || used_.contains(name)) continue;
+      MaskArrays mask{group.layout, {}, *prefix + std::string(group.needed.back())};
+      for (const std::string_view part : group.needed) {
+        mask.names.push_back(*prefix + std::string(part));
+      }
+      if (!std::ranges::all_of(mask.names, [&](const auto& n) { return known_.contains(n); })) {
+        continue;
+      }
+      if (const std::string more = *prefix + std::string(group.optional);
+          !group.optional.empty() && known_.contains(more)) {
+        mask.names.push_back(more);
+      }
+      if (!prefix->empty()) mask.shown = WithoutSeparator(*prefix);
+      RefuseRecording(group, *prefix);
+      used_.insert(mask.names.begin(), mask.names.end());
+      masks_.push_back(std::move(mask));
+    }
+  }
+
+  /// The file of one rank says in "cells" which heads and steps its masks belong to.
+  void RefuseRecording(const Group& group, const std::string& prefix) const {
+    if (group.layout != MaskLayout::kPacked || !known_.contains(prefix + "cells")) return;
+    Fail(ErrorCode::kInvalidArgument,
+         "{}: is a recording of one rank; join those of all ranks with 'dbsp-workload merge FOLDER "
+         "-o w.json'",
+         path_.string());
+  }
+
   void FindPairs(const Pair& pair) {
     for (const std::string& name : known_) {
       const std::optional<std::string> prefix = Before(name, pair.columns);
@@ -116,13 +175,14 @@ class Finder {
           prefix->ends_with(kFull) || used_.contains(name)) {
         continue;
       }
-      MaskArrays mask{pair.layout, {}, "", pair.by_columns, {}, ""};
-      const auto add = [&](const std::string& before) {
-        mask.names.push_back(before + std::string(pair.counts));
-        mask.names.push_back(before + std::string(pair.columns));
-      };
-      add(*prefix);
-      if (pair.layout == MaskLayout::kIndices) AddFull(*prefix, pair, add);
+      MaskArrays mask{pair.layout, {}, "", pair.by_columns};
+      mask.names = {*prefix + std::string(pair.counts), *prefix + std::string(pair.columns)};
+      if (pair.layout == MaskLayout::kIndices) AddFull(*prefix, pair, mask);
+      if (const std::string tiles = *prefix + "variable_block_sizes";
+          pair.layout == MaskLayout::kIndices && known_.contains(tiles)) {
+        mask.tiles = tiles;
+        used_.insert(tiles);
+      }
       mask.shown = prefix->empty() ? std::string(pair.columns) : WithoutSeparator(*prefix);
       used_.insert(mask.names.begin(), mask.names.end());
       if (pair.layout == MaskLayout::kIndices) UseTransposed(*prefix);
@@ -131,29 +191,27 @@ class Finder {
     }
   }
 
-  template <typename Add>
-  void AddFull(const std::string& prefix, const Pair& pair, const Add& add) {
-    const std::string full = prefix + std::string(kFull);
-    const bool counts = known_.contains(full + std::string(pair.counts));
-    const bool columns = known_.contains(full + std::string(pair.columns));
-    if (counts && columns) add(full);
-    if (counts == columns) return;
+  void AddFull(const std::string& prefix, const Pair& pair, MaskArrays& mask) {
+    const std::string counts = prefix + FullName(pair.counts);
+    const std::string columns = prefix + FullName(pair.columns);
+    if (known_.contains(counts) && known_.contains(columns)) {
+      mask.names.insert(mask.names.end(), {counts, columns});
+    }
+    if (known_.contains(counts) == known_.contains(columns)) return;
     Fail(ErrorCode::kInvalidArgument,
-         "{}: holds one of {}{} and {}{}, which make a mask only together",
+         "{}: holds one of {} and {}, which make a mask only together",
          path_.string(),
-         full,
-         pair.counts,
-         full,
-         pair.columns);
+         counts,
+         columns);
   }
 
   /// The pairs by columns hold the same mask again.
   void UseTransposed(const std::string& prefix) {
     for (const Pair& pair : kPairs) {
       if (!pair.by_columns) continue;
-      for (const std::string& before : {prefix, prefix + std::string(kFull)}) {
-        used_.insert(before + std::string(pair.counts));
-        used_.insert(before + std::string(pair.columns));
+      for (const std::string_view part : {pair.counts, pair.columns}) {
+        used_.insert(prefix + std::string(part));
+        used_.insert(prefix + FullName(part));
       }
     }
   }
@@ -176,22 +234,82 @@ class Finder {
 
   /// Parts of index layouts whose other part is missing.
   void FindHalves() {
-    for (const Pair& pair : kPairs) {
-      for (const std::string& name : known_) {
-        if (used_.contains(name)) continue;
-        for (const auto& [own, other] :
-             {std::pair{pair.counts, pair.columns}, std::pair{pair.columns, pair.counts}}) {
-          const std::optional<std::string> prefix = Before(name, own);
-          if (!prefix || own == "counts") continue;  // "counts" is also a common name
-          std::string missing = *prefix + std::string(other);
-          if (known_.contains(missing) && prefix->ends_with(kFull)) {  // full blocks alone
-            missing = prefix->substr(0, prefix->size() - kFull.size()) + std::string(pair.counts);
-          }
-          halves_.emplace(name, missing);
-        }
-      }
+    for (const std::string& name : known_) {
+      if (used_.contains(name)) continue;
+      for (const Group& group : Groups()) FindPart(name, group);
+      for (const Pair& pair : kPairs) FindHalf(name, pair);
     }
     for (const auto& [name, missing] : halves_) used_.insert(name);
+  }
+
+  void FindHalf(const std::string& name, const Pair& pair) {
+    for (const auto& [own, other] :
+         {std::pair{pair.counts, pair.columns}, std::pair{pair.columns, pair.counts}}) {
+      if (own == "counts") continue;  // also a common name
+      if (const auto prefix = Before(name, FullName(own));  // full blocks alone
+          prefix && pair.layout == MaskLayout::kIndices) {
+        halves_.emplace(name, *prefix + std::string(pair.counts));
+      }
+      if (const auto prefix = Before(name, own)) {
+        halves_.emplace(name, *prefix + std::string(other));
+      }
+    }
+  }
+
+  void FindPart(const std::string& name, const Group& group) {
+    if (group.layout == MaskLayout::kVariable) return;  // a mask map alone is a dense mask
+    for (const std::string_view own : group.needed) {
+      const std::optional<std::string> prefix = Before(name, own);
+      if (!prefix) continue;
+      for (const std::string_view other : group.needed) {
+        std::string missing = *prefix + std::string(other);
+        if (!known_.contains(missing)) halves_.emplace(name, std::move(missing));
+      }
+    }
+  }
+
+  /// The tensors of BlockMask.as_tuple(): kv_num_blocks, kv_indices, the full ones or None, then
+  /// the same by columns and more. Lengths and None are no tensors, so the first number varies.
+  void FindTuples() {
+    std::map<std::string, std::map<std::int64_t, const ArrayInfo*>> tuples;  // by prefix
+    for (const ArrayInfo& array : arrays_) {
+      if (!array.problem.empty() || used_.contains(array.name)) continue;
+      const std::size_t digits = array.name.find_last_not_of("0123456789") + 1;  // 0 without others
+      const std::string prefix = array.name.substr(0, digits);
+      const std::size_t length = array.name.size() - digits;
+      if (length < 1 || length > 9 || !(prefix.empty() || prefix.back() == '.')) continue;
+      tuples[prefix].emplace(std::stoll(array.name.substr(digits)), &array);
+    }
+    for (const auto& [prefix, parts] : tuples) FindTuple(prefix, parts);
+  }
+
+  void FindTuple(const std::string& prefix, const std::map<std::int64_t, const ArrayInfo*>& parts) {
+    const auto list = [&](std::int64_t at) {
+      const auto counts = parts.find(at);
+      const auto columns = parts.find(at + 1);
+      if (counts == parts.end() || columns == parts.end()) return false;
+      std::vector<std::int64_t> shape = columns->second->shape;
+      if (shape.size() < 2) return false;
+      shape.pop_back();
+      const auto whole = [](ArrayType type) {
+        return type == ArrayType::kI4 || type == ArrayType::kI8;
+      };
+      return counts->second->shape == shape && whole(counts->second->type) &&
+             whole(columns->second->type);
+    };
+    const std::int64_t first = parts.begin()->first;
+    if (!list(first)) return;
+    MaskArrays mask{MaskLayout::kIndices, {}, "kv_indices"};
+    mask.tuple = true;
+    if (!prefix.empty()) mask.shown = WithoutSeparator(prefix);
+    const auto add = [&](std::int64_t at) {
+      mask.names.insert(mask.names.end(), {parts.at(at)->name, parts.at(at + 1)->name});
+    };
+    add(first);
+    const bool full = list(first + 2) && parts.at(first + 2)->shape == parts.at(first)->shape;
+    if (full) add(first + 2);
+    for (const auto& [at, array] : parts) used_.insert(array->name);
+    masks_.push_back(std::move(mask));
   }
 
   /// Series of arrays that differ only in numbers: "layers.0", "layers.1"; "0.0", "0.1", "1.0" ...
@@ -225,7 +343,7 @@ class Finder {
       }
       if (!names.emplace(index, array->name).second) return false;  // as "m1" and "m01"
     }
-    MaskArrays mask{MaskLayout::kDense, {}, pattern, false, {}, ""};
+    MaskArrays mask{MaskLayout::kDense, {}, pattern};
     std::size_t cells = 1;
     for (const std::set<std::int64_t>& values : seen) {
       if (values.size() == 1) continue;  // a number that all names have
@@ -249,7 +367,7 @@ class Finder {
     if (masks_.size() == 1) return masks_.front();
     if (masks_.empty()) {
       if (!halves_.empty()) RefuseHalf(halves_.begin()->first, halves_.begin()->second);
-      if (known_.size() == 1) return {MaskLayout::kDense, {*known_.begin()}, "", false, {}, ""};
+      if (known_.size() == 1) return {MaskLayout::kDense, {*known_.begin()}, ""};
       for (const ArrayInfo& array : arrays_) {
         if (!array.problem.empty()) throw Error(ErrorCode::kCorruptInput, array.problem);
       }
@@ -312,6 +430,14 @@ const char* NameOf(MaskLayout layout) {
       return "counts and steps from column to column (LUT)";
     case MaskLayout::kIndices:
       return "counts and columns (FlexAttention)";
+    case MaskLayout::kRagged:
+      return "starts and counts in one list of columns (ragged)";
+    case MaskLayout::kRanges:
+      return "ranges of query and key tokens (MagiAttention)";
+    case MaskLayout::kVariable:
+      return "one element per block of variable size";
+    case MaskLayout::kPacked:
+      return "bits, eight blocks per byte";
   }
   DBSP_CHECK(false);
 }
