@@ -123,24 +123,31 @@ void MakeWorkload(const MakeFlags& flags) {
   const std::vector<std::string> notes = ApplyMaskFlag(flags.mask, workload);
   // Rules look the preset's name up, so the shown name is set last.
   workload.model.name = NameFor(flags, workload.model);
+  FinishWorkload(workload, flags.output, notes, flags.mask);
+}
+
+void FinishWorkload(const Workload& workload,
+                    const std::filesystem::path& output,
+                    const std::vector<std::string>& notes,
+                    const std::string& masks) {
   const std::string text = WorkloadToJson(workload);
-  static_cast<void>(WorkloadFromJson(text, flags.output.string()));  // refuses what no tool reads
+  static_cast<void>(WorkloadFromJson(text, output.string()));  // refuses what no tool reads
   const Census census = TakeCensus(workload);
-  WriteFileAtomically(flags.output, text);
+  WriteFileAtomically(output, text);
   for (const std::string& note : notes) Progress("note: " + note);
   for (const std::string& line : CensusLines(workload, census)) Progress(line);
   const ModelShape& model = workload.model;
   const std::string summary =
       fmt::format("{}: {}, {} layers x {} steps x {} heads, {} tokens, mask {}, hash {}",
-                  OutputName(flags.output),
+                  OutputName(output),
                   model.name,
                   model.layers,
                   model.steps,
                   model.heads,
                   model.tokens(),
-                  flags.mask,
+                  masks,
                   HashOf(workload));
-  WriteSummary(flags.output, TerminalLine(summary) + "\n");
+  WriteSummary(output, TerminalLine(summary) + "\n");
 }
 
 }  // namespace dbsp::planner

@@ -48,6 +48,39 @@ CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
   return make;
 }
 
+CLI::App* AddMerge(CLI::App& app, MergeFlags& flags) {
+  CLI::App* merge =
+      app.add_subcommand("merge", "Make a workload of what the ranks of a run recorded");
+  merge->add_option("inputs", flags.inputs, "Folder of recordings, or files")
+      ->required()
+      ->group("Input");
+  merge->add_option("--prompt", flags.prompt, "Take the recordings of one prompt")->group("Input");
+  merge->add_option("--pass", flags.pass, "Use the masks of one guidance pass for all")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1}))
+      ->group("Input");
+  merge
+      ->add_option_function<std::string>(
+          "--missing",
+          [&flags](const std::string& word) { flags.missing_dense = word == "dense"; },
+          "What a layer without any mask is: refused (default) or dense")
+      ->check(CLI::IsMember({"refused", "dense"}))
+      ->group("Input");
+  merge->add_option("--name", flags.name, "Name to store instead of the model's name")
+      ->group("Output");
+  merge
+      ->add_option("-o,--output",
+                   flags.output,
+                   "Workload file to write; its masks are written beside it. With several prompts "
+                   "their names are added")
+      ->required()
+      ->group("Output");
+  merge->footer(
+      "Examples:\n"
+      "  dbsp-workload merge dump/ -o w.json\n"
+      "  dbsp-workload merge dump/ --prompt p7 --missing dense -o w.json");
+  return merge;
+}
+
 CLI::App* AddInfo(CLI::App& app, std::filesystem::path& workload, bool& json) {
   CLI::App* info = app.add_subcommand("info", "Print the contents of a workload file");
   info->add_option("workload", workload, "Workload file")->required()->group("Input");
@@ -100,14 +133,17 @@ int WorkloadMain(int argc, const char* const* argv) {
       "  dbsp-workload make --model wan2.1-t2v-14b-720p --mask radial:decay=0.2 -o w.json\n"
       "  dbsp-workload info w.json");
   MakeFlags make_flags;
+  MergeFlags merge_flags;
   ExportFlags export_flags;
   std::filesystem::path info_workload;
   bool info_json = false;
   CLI::App* make = AddMake(app, make_flags);
+  CLI::App* merge = AddMerge(app, merge_flags);
   CLI::App* info = AddInfo(app, info_workload, info_json);
   CLI::App* export_command = AddExport(app, export_flags);
   return RunTool(app, argc, argv, [&] {
     if (make->parsed()) MakeWorkload(make_flags);
+    if (merge->parsed()) MergeWorkload(merge_flags);
     if (info->parsed()) {
       PrintWorkloadInfo(info_workload, info_json ? InfoFormat::kJson : InfoFormat::kText);
     }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-workload: makes workload files, prints their contents and exports their masks.
+// dbsp-workload: makes and merges workload files, prints their contents and exports their masks.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "core/workload.h"
 
 namespace dbsp::planner {
 
@@ -30,6 +33,27 @@ struct MakeFlags {
 /// Writes the workload file and prints a summary of it.
 /// errors  Error{kInvalidArgument} with the flag; Error{kIo} when the file cannot be written
 void MakeWorkload(const MakeFlags& flags);
+
+/// Writes `workload` and prints notes, its census and a summary. `masks` says where they are from.
+/// errors  Error{kCorruptInput} for a workload that no tool reads; Error{kIo}
+void FinishWorkload(const Workload& workload,
+                    const std::filesystem::path& output,
+                    const std::vector<std::string>& notes,
+                    const std::string& masks);
+
+struct MergeFlags {
+  std::vector<std::filesystem::path> inputs;  ///< recordings, or folders of them
+  std::optional<std::string> prompt;
+  std::optional<std::string> name;
+  std::optional<int> pass;  ///< the guidance pass whose masks hold for all passes
+  bool missing_dense = false;  ///< (step, layer) without any mask are dense
+  std::filesystem::path output;
+};
+
+/// Writes, for each prompt, a workload of what the ranks recorded, and its masks beside it.
+/// errors  Error{kInvalidArgument, kNotFound} with the flag; Error{kCorruptInput, kMismatch} with
+///         file and place; Error{kIo}
+void MergeWorkload(const MergeFlags& flags);
 
 enum class InfoFormat : std::uint8_t { kText, kJson };
 

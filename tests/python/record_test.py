@@ -232,7 +232,7 @@ class ConversionTest(Case):
 
 
 class PatchTest(Case):
-    """Each stub has the signature of the library's function (commits in docs/formats)."""
+    """Each stub has the signature of the library's function (docs/formats/recording.md)."""
 
     def check(self, recorder, given):
         found = self.masks_of(recorder)
@@ -415,6 +415,63 @@ class PatchTest(Case):
         plan = Wrapper.plan
         self.refused(["Wrapper", "'run'"], record.patch_flashinfer, self.recorder(), module)
         self.assertIs(Wrapper.plan, plan)
+
+
+@unittest.skipIf(TOOL is None, "the program dbsp-workload was not given")
+class MergeTest(Case):
+    """What the recorder writes is what dbsp-workload reads."""
+
+    def run_tool(self, *arguments):
+        return subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True,
+                              check=False)
+
+    def exported(self, workload, step, layer):
+        out = os.path.join(self.folder.name, "mask.npy")
+        done = self.run_tool("export", workload, "--step", step, "--layer", layer, "-o", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return np.load(out)
+
+    def test_ranks_and_prompts_are_merged(self):
+        given = {prompt: masks(2, 2, 4, 8, 16) for prompt in ("a cat", "p2")}
+        for prompt, cells in given.items():
+            for rank, heads in enumerate(([2, 0], [1, 3])):
+                with self.recorder(heads=heads, rank=rank, prompt=prompt) as recorder:
+                    for step in range(2):
+                        recorder.step(step)
+                        for layer in range(2):
+                            recorder.add(cells[step, layer, heads])
+        workload = os.path.join(self.folder.name, "w.json")
+        done = self.run_tool("merge", self.folder.name, "-o", workload)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("2 prompts: 'a cat', 'p2'", done.stderr)
+        for prompt, cells in given.items():
+            name = workload.replace("w.json", f"w.{prompt.replace(' ', '_')}.json")
+            for step in range(2):
+                for layer in range(2):
+                    np.testing.assert_array_equal(self.exported(name, step, layer),
+                                                  cells[step, layer])
+
+    def test_tiles_of_vsa_are_padded_as_the_rule_vsa_does(self):
+        mask = masks(4, 8, 8)
+        with self.recorder(grid=(5, 6, 7), tile=(4, 4, 4), block=(64, 64), layers=1,
+                           steps=1) as recorder:
+            recorder.step(0)
+            recorder.add(mask)
+            recorder.block_sizes([64, 48, 32, 24, 16, 12, 8, 6])
+        workload = os.path.join(self.folder.name, "w.json")
+        done = self.run_tool("merge", recorder.path(), "-o", workload)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("302 of 512 tokens are padding of tiles", done.stderr)
+        np.testing.assert_array_equal(self.exported(workload, 0, 0), mask)
+
+    def test_a_rank_that_is_missing_is_refused(self):
+        with self.recorder(heads=(0, 2), all_heads=4) as recorder:
+            recorder.step(0)
+            recorder.add(masks(2, 8, 16))
+        done = self.run_tool("merge", self.folder.name, "-o", os.path.join(self.folder.name, "w"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("head 2; merge the files of all ranks", done.stderr)
+        self.assertEqual(len(os.listdir(self.folder.name)), 1)
 
 
 if __name__ == "__main__":
