@@ -3,230 +3,21 @@
 
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
 #include "core/error.h"
 #include "core/file.h"
-#include "planner/workload/mask_array_impl.h"
+#include "planner/workload/mask_reader.h"
 
 namespace dbsp {
 namespace {
 
-/// Largest number of masks in a file. 50 steps x 60 layers x 2 passes x 48 heads are 288,000.
-constexpr std::int64_t kMaxMasks = 1 << 24;
-
-bool HasTable(MaskLayout layout) {
-  return layout == MaskLayout::kLut || layout == MaskLayout::kIndices;
-}
-
-}  // namespace
-
-MaskArrayFile::Impl::Impl(const std::filesystem::path& path,
-                          const MaskArrayOptions& options,
-                          MaskArraySizes wanted)
-    : origin(path.string()),
-      arrays(FindMaskArrays(path, options.name)),
-      files(OpenArrays(path, arrays.names)),
-      sizes(wanted),
-      lists(arrays.by_columns ? wanted.cols : wanted.rows),
-      items(arrays.by_columns ? wanted.rows : wanted.cols),
-      table(options.table),
-      packed(options.packed),
-      values(options.values) {
-  CheckOptions(options);
-  if (arrays.layout == MaskLayout::kDense && packed != BitOrder::kNone) {
-    arrays.layout = MaskLayout::kPacked;
-  } else if (arrays.layout == MaskLayout::kPacked && packed == BitOrder::kNone) {
-    packed = BitOrder::kLittle;
-  }
-}
-
-void MaskArrayFile::Impl::CheckOptions(const MaskArrayOptions& options) const {
-  const MaskLayout layout = arrays.layout;
-  const auto refuse = [&](const char* names, const char* what) {
-    Fail(ErrorCode::kInvalidArgument,
-         "{}: {} dense masks{}; '{}' holds {}",
-         origin,
-         names,
-         what,
-         arrays.shown,
-         NameOf(layout));
-  };
-  if (table != TableCode::kByName && !HasTable(layout)) {
-    Fail(ErrorCode::kInvalidArgument,
-         "{}: option lut reads tables of counts and columns; '{}' holds {}",
-         origin,
-         arrays.shown,
-         NameOf(layout));
-  }
-  const bool elements = layout == MaskLayout::kDense || layout == MaskLayout::kVariable;
-  const bool given = values.rule().threshold || values.rule().additive || values.rule().inverted;
-  if (options.packed != BitOrder::kNone && layout != MaskLayout::kDense &&
-      layout != MaskLayout::kPacked) {
-    refuse("packed reads", " of bytes");
-  }
-  if (given && (!elements || options.packed != BitOrder::kNone)) {
-    refuse("threshold, additive and inverted read", "");
-  }
-  if (elements) return;
-  for (const ArrayFile& file : files) {
-    if (!IsFloat(file.type())) continue;
-    Corrupt(file.name(), "type {}, expected integers for {}", NameOf(file.type()), NameOf(layout));
-  }
-}
-
-std::string MaskArrayFile::Impl::Subject(std::size_t file) const {
-  return fmt::format(
-      "{}: array '{}': shape {}", origin, files[file].name(), ShapeText(files[file].shape()));
-}
-
-void MaskArrayFile::Impl::WrongShape(std::size_t file, const std::string& expected) const {
-  Fail(ErrorCode::kMismatch, "{}, expected {}", Subject(file), expected);
-}
-
-std::vector<std::int64_t> MaskArrayFile::Impl::Leading() {
-  const MaskLayout layout = arrays.layout;
-  if (layout == MaskLayout::kRanges) {
-    CheckRanges();
-    return {};
-  }
-  if (layout == MaskLayout::kPacked && files.size() == 2 && arrays.grid.empty()) {
-    CheckPacked();
-    return files[1].shape();
-  }
-  const auto& shape = files.front().shape();
-  const bool matrix = layout == MaskLayout::kDense || layout == MaskLayout::kPacked ||
-                      layout == MaskLayout::kVariable;
-  const std::size_t own = matrix ? 2 : 1;
-  if (shape.size() < own || shape.size() + arrays.grid.size() > own + 5) {
-    Fail(ErrorCode::kMismatch,
-         "{} has {} dimensions, expected {} to {} (docs/formats/arrays.md)",
-         Subject(0),
-         shape.size(),
-         own,
-         own + 5);
-  }
-  const std::size_t before = shape.size() - own;
-  std::vector<std::int64_t> leading(shape.begin(),
-                                    shape.begin() + static_cast<std::ptrdiff_t>(before));
-  if (layout == MaskLayout::kVariable) {
-    CheckVariable();
-    return leading;
-  }
-  const std::int64_t found = shape[before] - (layout == MaskLayout::kBsr ? 1 : 0);
-  if (layout == MaskLayout::kRagged && before == 0 && found != lists && found % lists == 0) {
-    leading.push_back(found / lists);  // one list per (batch, head, row) in one dimension
-    const bool several = leading.back() > sizes.heads && leading.back() % sizes.heads == 0;
-    if (several) leading = {leading.back() / sizes.heads, sizes.heads};
-    return leading;
-  }
-  const std::int64_t wide = layout == MaskLayout::kPacked ? (items + 7) / 8 : items;
-  if (found == lists && (!matrix || shape[before + 1] == wide)) return leading;
-  const auto covers = [](std::int64_t side, std::int64_t tokens, std::int64_t padded) {
-    return tokens > 0 && (side == tokens || side == padded);
-  };
-  token_pairs =
-      layout == MaskLayout::kDense &&
-      covers(shape[before], sizes.tokens, static_cast<std::int64_t>(sizes.rows) * sizes.block.q) &&
-      covers(
-          shape[before + 1], sizes.tokens, static_cast<std::int64_t>(sizes.cols) * sizes.block.k);
-  if (token_pairs) return leading;
-  const bool turned = matrix && shape[before] == wide && shape[before + 1] == lists;
-  WrongShape(
-      0,
-      fmt::format("masks of {} x {} blocks{}; {}",
-                  sizes.rows,
-                  sizes.cols,
-                  layout == MaskLayout::kBsr      ? fmt::format(" with {} pointers each", lists + 1)
-                  : layout == MaskLayout::kPacked ? fmt::format(" with {} bytes a row", wide)
-                                                  : "",
-                  turned ? "the last two dimensions are K and Q: transpose them before saving"
-                         : "check --block and --tokens"));
-}
-
-void MaskArrayFile::Impl::CheckShapes(const AxesRequest& request) {
-  const std::vector<std::int64_t> own = Leading();
-  std::vector<std::int64_t> leading = arrays.grid;
-  leading.insert(leading.end(), own.begin(), own.end());
-  const bool indexed = arrays.layout == MaskLayout::kPacked && files.size() == 2 && own.size() > 0;
-  axes = ResolveAxes(leading, request, sizes, Subject(indexed && arrays.grid.empty() ? 1 : 0));
-  std::size_t masks = 1;  // repeated elements (stride 0) make more masks than bytes
-  for (const std::int64_t size : axes.sizes) {
-    masks *= static_cast<std::size_t>(std::min(size, kMaxMasks + 1));
-    if (std::cmp_less_equal(masks, kMaxMasks)) continue;
-    Fail(ErrorCode::kInvalidArgument, "{} has more than {} masks", Subject(0), kMaxMasks);
-  }
-  read = std::make_unique<std::atomic<bool>[]>(masks);
-  if (HasTable(arrays.layout)) {
-    for (std::size_t at = 0; at < files.size(); at += 2) CheckSecond(at);
-  }
-}
-
-std::int64_t MaskArrayFile::Impl::Flat(std::span<const std::int64_t> index) const {
-  std::int64_t flat = 0;
-  for (std::size_t i = 0; i < index.size(); ++i) flat = flat * axes.sizes[i] + index[i];
-  return flat;
-}
-
-void MaskArrayFile::Impl::ReadDense(std::span<const std::int64_t> index, BlockMask& mask) const {
-  if (token_pairs) return ReadTokens(index, mask);
-  const std::size_t grid = arrays.grid.size();
-  const ArrayFile& file = files[static_cast<std::size_t>(Flat(index.first(grid)))];
-  const std::span<const std::int64_t> inner = index.subspan(grid);
-  const Array array = file.Slice(inner);
-  std::vector<std::uint8_t> active(static_cast<std::size_t>(mask.cols()));
-  for (int i = 0; i < mask.rows(); ++i) {
-    const std::int64_t begin = static_cast<std::int64_t>(i) * mask.cols();
-    const std::int64_t bad = values.Read(array, begin, active);
-    if (bad >= 0) {
-      std::vector<std::int64_t> place(inner.begin(), inner.end());
-      place.insert(place.end(), {i, bad});
-      Corrupt(file.name(),
-              "element {} is {}",
-              ShapeText(place),
-              NoMaskElement(array, begin + bad, values.rule()));
-    }
-    const auto words = mask.mutable_row(i);
-    for (std::size_t j = 0; j < active.size(); ++j) {
-      words[j / 64] |= static_cast<std::uint64_t>(active[j]) << (j % 64);
-    }
-  }
-}
-
-BlockMask MaskArrayFile::Impl::One(std::span<const std::int64_t> index) const {
-  BlockMask mask(sizes.rows, sizes.cols);
-  switch (arrays.layout) {
-    case MaskLayout::kDense:
-      ReadDense(index, mask);
-      break;
-    case MaskLayout::kBsr:
-      ReadBsr(index, mask);
-      break;
-    case MaskLayout::kLut:
-    case MaskLayout::kIndices:
-      for (std::size_t at = 0; at < files.size(); at += 2) ReadLists(at, index, mask);
-      break;
-    case MaskLayout::kRagged:
-      ReadRagged(index, mask);
-      break;
-    case MaskLayout::kRanges:
-      ReadRanges(mask);
-      break;
-    case MaskLayout::kVariable:
-      ReadVariable(index, mask);
-      break;
-    case MaskLayout::kPacked:
-      ReadPacked(index, mask);
-      break;
-  }
-  read[static_cast<std::size_t>(Flat(index))] = true;
-  return mask;
-}
-
 /// Position of a mask on the axes of the file.
-std::vector<std::int64_t> MaskArrayFile::Impl::At(const MaskIndex& index, std::int64_t head) const {
+std::vector<std::int64_t> PositionOf(const MaskReader& reader,
+                                     const MaskIndex& index,
+                                     std::int64_t head) {
+  const MaskAxes& axes = reader.axes;
   std::vector<std::int64_t> at;
   for (std::size_t i = 0; i < axes.sizes.size(); ++i) {
     std::int64_t value = head;
@@ -238,7 +29,7 @@ std::vector<std::int64_t> MaskArrayFile::Impl::At(const MaskIndex& index, std::i
     if (value < 0 || value >= axes.sizes[i]) {
       Fail(ErrorCode::kInvalidArgument,
            "{}: index {} of axis {} is outside its size {}",
-           Subject(0),
+           reader.Subject(0),
            value,
            axes.letters[i],
            axes.sizes[i]);
@@ -248,93 +39,83 @@ std::vector<std::int64_t> MaskArrayFile::Impl::At(const MaskIndex& index, std::i
   return at;
 }
 
-bool MaskArrayFile::Impl::Next(std::vector<std::int64_t>& index) const {
-  std::size_t axis = index.size();
-  while (axis > 0 && ++index[axis - 1] == axes.sizes[axis - 1]) index[--axis] = 0;
-  return axis > 0;
-}
+}  // namespace
 
 MaskArrayFile::MaskArrayFile(const std::filesystem::path& path,
                              const MaskArrayOptions& options,
                              const MaskArraySizes& sizes)
-    : impl_(std::make_unique<Impl>(path, options, sizes)) {
-  impl_->CheckShapes(options.axes);
-  if (impl_->arrays.layout == MaskLayout::kBsr) impl_->LoadPointers(path);
-  if (impl_->arrays.layout == MaskLayout::kRagged) impl_->LoadStarts();
-  if (impl_->arrays.layout == MaskLayout::kLut) impl_->DecideTable();
-  if (!impl_->arrays.tiles.empty()) impl_->LoadTiles(path);
-}
+    : reader_(std::make_unique<MaskReader>(path, options, sizes)) {}
 MaskArrayFile::~MaskArrayFile() = default;
 MaskArrayFile::MaskArrayFile(MaskArrayFile&&) noexcept = default;
 MaskArrayFile& MaskArrayFile::operator=(MaskArrayFile&&) noexcept = default;
 
-MaskLayout MaskArrayFile::layout() const { return impl_->arrays.layout; }
-const MaskAxes& MaskArrayFile::axes() const { return impl_->axes; }
-TableCode MaskArrayFile::table() const { return impl_->table; }
+MaskLayout MaskArrayFile::layout() const { return reader_->arrays.layout; }
+const MaskAxes& MaskArrayFile::axes() const { return reader_->axes; }
+TableCode MaskArrayFile::table() const { return reader_->table; }
 
 LayerMasks MaskArrayFile::Read(const MaskIndex& index) const {
-  const Impl& impl = *impl_;
+  const MaskReader& reader = *reader_;
   LayerMasks masks;
   std::unordered_map<std::string, BlockMaskPtr> distinct;
-  const std::int64_t heads = impl.axes.Size('H');
+  const std::int64_t heads = reader.axes.Size('H');
   for (std::int64_t head = 0; head < heads; ++head) {
-    auto mask = std::make_shared<const BlockMask>(impl.One(impl.At(index, head)));
+    auto mask = std::make_shared<const BlockMask>(reader.One(PositionOf(reader, index, head)));
     const auto words = mask->words();
     const std::string key =
         HashBytes({reinterpret_cast<const char*>(words.data()), words.size_bytes()});  // NOLINT
     masks.head.push_back(distinct.emplace(key, std::move(mask)).first->second);
   }
-  if (heads == 1) masks.head.assign(impl.sizes.heads, BlockMaskPtr(masks.head.front()));
+  if (heads == 1) masks.head.assign(reader.sizes.heads, BlockMaskPtr(masks.head.front()));
   return masks;
 }
 
 void MaskArrayFile::CheckAll() const {
-  std::vector<std::int64_t> index(impl_->axes.sizes.size(), 0);
+  std::vector<std::int64_t> index(reader_->axes.sizes.size(), 0);
   do {
-    if (!impl_->read[static_cast<std::size_t>(impl_->Flat(index))]) {
-      static_cast<void>(impl_->One(index));
+    if (!reader_->read[static_cast<std::size_t>(reader_->Flat(index))]) {
+      static_cast<void>(reader_->One(index));
     }
-  } while (impl_->Next(index));
+  } while (reader_->Next(index));
 }
 
 std::vector<std::string> MaskArrayFile::Describe() const {
-  const Impl& impl = *impl_;
+  const MaskReader& reader = *reader_;
   CheckAll();
   std::vector<std::string> lines;
   std::vector<std::string> arrays;
-  for (const ArrayFile& file : impl.files) {
+  for (const ArrayFile& file : reader.files) {
     if (arrays.size() == 4) break;  // a series of equal arrays
     const std::string name = file.name().empty() ? "" : fmt::format("'{}' ", file.name());
     arrays.push_back(fmt::format("{}{} {}", name, NameOf(file.type()), ShapeText(file.shape())));
   }
   lines.push_back(fmt::format("array {}{}: {}{}",
                               fmt::join(arrays, ", "),
-                              impl.files.size() > arrays.size()
-                                  ? fmt::format(" and others, {} in all", impl.files.size())
+                              reader.files.size() > arrays.size()
+                                  ? fmt::format(" and others, {} in all", reader.files.size())
                                   : "",
-                              NameOf(impl.arrays.layout),
-                              impl.arrays.by_columns ? ", one list per key block" : ""));
-  if (impl.arrays.layout == MaskLayout::kDense || impl.arrays.layout == MaskLayout::kVariable) {
-    const std::string rule = impl.values.rule().Text();
+                              NameOf(reader.arrays.layout),
+                              reader.arrays.by_columns ? ", one list per key block" : ""));
+  if (reader.arrays.layout == MaskLayout::kDense || reader.arrays.layout == MaskLayout::kVariable) {
+    const std::string rule = reader.values.rule().Text();
     lines.push_back(fmt::format(
-        "values {}{}{}", impl.values.Seen(), rule.empty() ? "" : "; ", rule.empty() ? "" : rule));
+        "values {}{}{}", reader.values.Seen(), rule.empty() ? "" : "; ", rule.empty() ? "" : rule));
   }
-  if (impl.token_pairs) {
+  if (reader.token_pairs) {
     lines.emplace_back("the elements are pairs of tokens: a block is active if any pair in it is");
   }
-  if (!impl.note.empty()) lines.push_back(impl.note);
-  if (impl.arrays.tuple) {
+  if (!reader.note.empty()) lines.push_back(reader.note);
+  if (reader.arrays.tuple) {
     lines.emplace_back("the arrays are taken as the tuple of a FlexAttention BlockMask");
   }
-  if (impl.arrays.layout == MaskLayout::kIndices && impl.files.size() > 2) {
-    lines.push_back(fmt::format("the blocks of '{}' are active too", impl.files[3].name()));
+  if (reader.arrays.layout == MaskLayout::kIndices && reader.arrays.parts > 2) {
+    lines.push_back(fmt::format("the blocks of '{}' are active too", reader.files[3].name()));
   }
-  if (impl.unused_indices > 0) {
+  if (reader.unused_indices > 0) {
     lines.push_back(fmt::format("{} entries of '{}' are padding behind the last index",
-                                impl.unused_indices,
-                                impl.files[1].name()));
+                                reader.unused_indices,
+                                reader.files[1].name()));
   }
-  const std::vector<std::string> axes = DescribeAxes(impl.axes, impl.sizes);
+  const std::vector<std::string> axes = DescribeAxes(reader.axes, reader.sizes);
   lines.insert(lines.end(), axes.begin(), axes.end());
   return lines;
 }

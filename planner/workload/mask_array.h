@@ -25,28 +25,11 @@
 
 #include "core/arrays/array.h"
 #include "core/block_mask.h"
+#include "planner/workload/mask_array_options.h"
 #include "planner/workload/mask_axes.h"
 #include "planner/workload/mask_names.h"
-#include "planner/workload/mask_values.h"
 
 namespace dbsp {
-
-/// Meaning of the entries of a table with counts.
-enum class TableCode : std::uint8_t {
-  kByName,  ///< "lut" by its content, which must allow one reading only; else columns
-  kDelta,  ///< a first column, then steps from column to column
-  kOrdinal  ///< columns
-};
-/// Order of the bits of a byte in an array of bytes.
-enum class BitOrder : std::uint8_t { kNone, kLittle, kBig };
-
-struct MaskArrayOptions {
-  std::string name;  ///< as FindMaskArrays
-  AxesRequest axes;
-  ValueRule values;  ///< dense masks only
-  TableCode table = TableCode::kByName;
-  BitOrder packed = BitOrder::kNone;  ///< set: the array holds eight blocks per byte
-};
 
 /// Which masks of a file to read. An axis of size 1 holds for every index.
 struct MaskIndex {
@@ -55,6 +38,8 @@ struct MaskIndex {
   std::int64_t pass = 0;
   std::int64_t batch = 0;
 };
+
+class MaskReader;
 
 /// Masks of a file, read for one index at a time.
 /// threads  const members are safe concurrently
@@ -87,8 +72,7 @@ class MaskArrayFile {
   [[nodiscard]] std::vector<std::string> Describe() const;
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<MaskReader> reader_;
 };
 
 }  // namespace dbsp

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "planner/workload/mask_array_impl.h"
+#include "planner/workload/mask_reader.h"
 
 namespace dbsp {
 namespace {
@@ -49,7 +49,7 @@ void ReadRow(std::span<const std::int64_t> row, std::int64_t items, Readings& re
 
 /// Requires that the array of column indices has the shape of the array of counts, with one more
 /// dimension at the end.
-void MaskArrayFile::Impl::CheckSecond(std::size_t at) const {
+void MaskReader::CheckSecond(std::size_t at) const {
   const std::vector<std::int64_t>& counts = files[at].shape();
   std::vector<std::int64_t> columns = files[at + 1].shape();
   if (!columns.empty()) columns.pop_back();
@@ -63,18 +63,20 @@ void MaskArrayFile::Impl::CheckSecond(std::size_t at) const {
        ShapeText(files.front().shape()));
 }
 
-void MaskArrayFile::Impl::DecideTable() {
+void MaskReader::DecideTable() {
   if (table != TableCode::kByName) return;
   Readings readings;
   std::vector<std::int64_t> index(axes.sizes.size(), 0);
   std::vector<std::int64_t> row;
   do {
-    const Array counted = files[0].Slice(index);
-    const Array entries = files[1].Slice(index);
+    const std::size_t at = FirstFile(index);
+    const auto inner = std::span(index).subspan(arrays.grid.size());
+    const Array counted = files[at].Slice(inner);
+    const Array entries = files[at + 1].Slice(inner);
     const std::int64_t width = entries.shape[1];
     for (int i = 0; i < lists; ++i) {
       const std::int64_t count =
-          CountAt(counted, i, std::min<std::int64_t>(width, items), files[0].name());
+          CountAt(counted, i, std::min<std::int64_t>(width, items), files[at].name());
       row.clear();
       for (std::int64_t n = 0; n < count; ++n) row.push_back(entries.Int(i * width + n));
       const bool first = readings.differs.empty();
@@ -100,7 +102,7 @@ void MaskArrayFile::Impl::DecideTable() {
       fmt::format("the entries of '{}' are columns: as steps they leave the mask", files[1].name());
 }
 
-void MaskArrayFile::Impl::LoadTiles(const std::filesystem::path& path) {
+void MaskReader::LoadTiles(const std::filesystem::path& path) {
   const Array tiles = LoadArray(path, arrays.tiles);
   const bool fits = tiles.shape.size() == 1 && tiles.size() == sizes.cols;
   if (!fits) {
@@ -129,7 +131,7 @@ void MaskArrayFile::Impl::LoadTiles(const std::filesystem::path& path) {
                      all);
 }
 
-void MaskArrayFile::Impl::LoadPointers(const std::filesystem::path& path) {
+void MaskReader::LoadPointers(const std::filesystem::path& path) {
   pointers = files[0].Slice();
   const std::int64_t width = static_cast<std::int64_t>(lists) + 1;
   std::int64_t total = 0;
@@ -174,7 +176,7 @@ void MaskArrayFile::Impl::LoadPointers(const std::filesystem::path& path) {
 }
 
 /// Accepts indices behind the last one that indptr counts where it is clear which they are.
-void MaskArrayFile::Impl::CheckPadding(std::int64_t total, bool restarted) {
+void MaskReader::CheckPadding(std::int64_t total, bool restarted) {
   const std::vector<std::int64_t>& shape = files[1].shape();
   const std::vector<std::int64_t> masks(files[0].shape().begin(), files[0].shape().end() - 1);
   if (shape.size() == 1) {
@@ -219,7 +221,7 @@ void MaskArrayFile::Impl::CheckPadding(std::int64_t total, bool restarted) {
   }
 }
 
-void MaskArrayFile::Impl::LoadStarts() {
+void MaskReader::LoadStarts() {
   if (files[1].shape() != files[0].shape()) {
     WrongShape(1, fmt::format("{} as '{}'", ShapeText(files[0].shape()), files[0].name()));
   }
@@ -245,7 +247,7 @@ void MaskArrayFile::Impl::LoadStarts() {
   }
 }
 
-void MaskArrayFile::Impl::ReadRagged(std::span<const std::int64_t> index, BlockMask& mask) const {
+void MaskReader::ReadRagged(std::span<const std::int64_t> index, BlockMask& mask) const {
   const std::int64_t first = Flat(index) * lists;
   for (int i = 0; i < lists; ++i) {
     const std::int64_t start = pointers.Int(first + i);
@@ -267,7 +269,7 @@ void MaskArrayFile::Impl::ReadRagged(std::span<const std::int64_t> index, BlockM
   }
 }
 
-void MaskArrayFile::Impl::ReadBsr(std::span<const std::int64_t> index, BlockMask& mask) const {
+void MaskReader::ReadBsr(std::span<const std::int64_t> index, BlockMask& mask) const {
   const std::int64_t matrix = Flat(index);
   const std::int64_t at = matrix * (static_cast<std::int64_t>(lists) + 1);
   const std::int64_t base = bases[static_cast<std::size_t>(matrix)];
@@ -290,10 +292,10 @@ void MaskArrayFile::Impl::ReadBsr(std::span<const std::int64_t> index, BlockMask
   }
 }
 
-std::int64_t MaskArrayFile::Impl::CountAt(const Array& counted,
-                                          std::int64_t at,
-                                          std::int64_t most,
-                                          const std::string& name) const {
+std::int64_t MaskReader::CountAt(const Array& counted,
+                                 std::int64_t at,
+                                 std::int64_t most,
+                                 const std::string& name) const {
   const std::int64_t count = counted.Int(at);
   if (count < 0 || count > most) {
     Corrupt(name, "row {} has {} blocks, expected 0 to {}", at, count, most);
@@ -301,9 +303,9 @@ std::int64_t MaskArrayFile::Impl::CountAt(const Array& counted,
   return count;
 }
 
-void MaskArrayFile::Impl::ReadLists(std::size_t at,
-                                    std::span<const std::int64_t> index,
-                                    BlockMask& mask) const {
+void MaskReader::ReadLists(std::size_t at,
+                           std::span<const std::int64_t> index,
+                           BlockMask& mask) const {
   const Array counted = files[at].Slice(index);
   const Array entries = files[at + 1].Slice(index);
   const std::int64_t width = entries.shape[1];
@@ -339,7 +341,8 @@ void MaskArrayFile::Impl::ReadLists(std::size_t at,
                 "row {} names block {} twice{}",
                 i,
                 item,
-                at > 0 ? fmt::format(", or '{}' names it too", files[1].name()) : "");
+                at % arrays.parts > 0 ? fmt::format(", or '{}' names it too", files[at - 1].name())
+                                      : "");
       }
       mask.Set(row, column);
     }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <map>
 #include <optional>
 #include <set>
@@ -13,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/suggest.h"
+#include "planner/workload/numbered_names.h"
 
 namespace dbsp {
 namespace {
@@ -80,27 +80,6 @@ std::string WithoutSeparator(std::string_view prefix) {
   return std::string(prefix);
 }
 
-/// Text with every run of digits replaced by '*', and the runs.
-struct Numbered {
-  std::string pattern;
-  std::vector<std::string> numbers;
-};
-Numbered SplitNumbers(const std::string& name) {
-  Numbered split;
-  bool inside = false;
-  for (const char c : name) {
-    const bool digit = std::isdigit(static_cast<unsigned char>(c)) != 0;
-    if (digit && !inside) {
-      split.pattern += '*';
-      split.numbers.emplace_back();
-    }
-    if (digit) split.numbers.back() += c;
-    if (!digit) split.pattern += c;
-    inside = digit;
-  }
-  return split;
-}
-
 /// Sorts the arrays of a file into masks.
 class Finder {
  public:
@@ -112,6 +91,7 @@ class Finder {
     for (const Pair& pair : kPairs) FindPairs(pair);
     FindHalves();
     FindTuples();
+    JoinLists();
     FindSeries();
     for (const ArrayInfo& array : arrays_) {
       if (!array.problem.empty() || used_.contains(array.name)) continue;
@@ -126,7 +106,9 @@ class Finder {
       if (half == name) RefuseHalf(half, missing);
     }
     const bool array = known_.contains(name);
-    for (const MaskArrays& mask : masks_) {
+    std::vector<MaskArrays> all = joined_;
+    all.insert(all.end(), masks_.begin(), masks_.end());
+    for (const MaskArrays& mask : all) {
       const bool part = std::ranges::find(mask.names, name) != mask.names.end();
       if (part && mask.layout != MaskLayout::kDense) return mask;
       if (!array && mask.shown == name) return mask;
@@ -175,9 +157,11 @@ class Finder {
           prefix->ends_with(kFull) || used_.contains(name)) {
         continue;
       }
-      MaskArrays mask{pair.layout, {}, "", pair.by_columns};
+      MaskArrays mask{pair.layout, {}, ""};
+      mask.by_columns = pair.by_columns;
       mask.names = {*prefix + std::string(pair.counts), *prefix + std::string(pair.columns)};
       if (pair.layout == MaskLayout::kIndices) AddFull(*prefix, pair, mask);
+      mask.parts = mask.names.size();
       if (const std::string tiles = *prefix + "variable_block_sizes";
           pair.layout == MaskLayout::kIndices && known_.contains(tiles)) {
         mask.tiles = tiles;
@@ -308,8 +292,54 @@ class Finder {
     add(first);
     const bool full = list(first + 2) && parts.at(first + 2)->shape == parts.at(first)->shape;
     if (full) add(first + 2);
+    mask.parts = mask.names.size();
     for (const auto& [at, array] : parts) used_.insert(array->name);
     masks_.push_back(std::move(mask));
+  }
+
+  /// Series of lists that differ only in numbers: "layers.0.lut" and "layers.0.counts",
+  /// "layers.1.."
+  void JoinLists() {
+    std::map<std::string, std::vector<MaskArrays>> groups;  // by layout, parts and pattern
+    for (MaskArrays& mask : masks_) {
+      const bool lists = mask.layout == MaskLayout::kLut || mask.layout == MaskLayout::kIndices;
+      std::string key =
+          fmt::format("{} {} {} ", static_cast<int>(mask.layout), mask.by_columns, mask.parts);
+      for (const std::string& name : mask.names) key += SplitNumbers(name).pattern + " ";
+      groups[lists ? key : "other " + mask.shown].push_back(std::move(mask));
+    }
+    masks_.clear();
+    for (auto& [key, group] : groups) {
+      if (group.size() > 1 && JoinGrid(group)) {
+        joined_.insert(joined_.end(), group.begin(), group.end());
+        continue;
+      }
+      if (group.size() > 1) broken_ = SplitNumbers(group.front().shown).pattern;
+      masks_.insert(masks_.end(), group.begin(), group.end());
+    }
+  }
+
+  /// False if the numbers form no complete grid from 0, or the counts differ in shape.
+  bool JoinGrid(const std::vector<MaskArrays>& group) {
+    const auto shape = [&](const MaskArrays& mask) {
+      return std::ranges::find(arrays_, mask.names.front(), &ArrayInfo::name)->shape;
+    };
+    std::map<std::vector<std::int64_t>, const MaskArrays*> members;
+    for (const MaskArrays& mask : group) {
+      const std::optional<std::vector<std::int64_t>> index = NumbersOf(mask.shown);
+      if (!index || shape(mask) != shape(group.front())) return false;
+      if (!members.emplace(*index, &mask).second) return false;
+    }
+    MaskArrays series = group.front();
+    series.shown = SplitNumbers(series.shown).pattern;
+    series.names.clear();
+    series.grid = GridOf(members);
+    if (series.grid.empty()) return false;
+    for (const auto& [index, mask] : members) {
+      series.names.insert(series.names.end(), mask->names.begin(), mask->names.end());
+    }
+    masks_.push_back(std::move(series));
+    return true;
   }
 
   /// Series of arrays that differ only in numbers: "layers.0", "layers.1"; "0.0", "0.1", "1.0" ...
@@ -327,34 +357,18 @@ class Finder {
 
   /// False if the arrays form no complete grid of equal types and shapes.
   bool FindGrid(const std::string& pattern, const std::vector<const ArrayInfo*>& group) {
-    const std::size_t places = SplitNumbers(group.front()->name).numbers.size();
-    std::vector<std::set<std::int64_t>> seen(places);
     std::map<std::vector<std::int64_t>, std::string> names;
     for (const ArrayInfo* array : group) {
-      if (array->shape != group.front()->shape || array->type != group.front()->type ||
+      const std::optional<std::vector<std::int64_t>> index = NumbersOf(array->name);
+      if (!index || array->shape != group.front()->shape || array->type != group.front()->type ||
           array->shape.size() < 2) {
         return false;
       }
-      std::vector<std::int64_t> index;
-      for (const std::string& number : SplitNumbers(array->name).numbers) {
-        if (number.size() > 9) return false;
-        index.push_back(std::stoll(number));
-        seen[index.size() - 1].insert(index.back());
-      }
-      if (!names.emplace(index, array->name).second) return false;  // as "m1" and "m01"
+      if (!names.emplace(*index, array->name).second) return false;  // as "m1" and "m01"
     }
     MaskArrays mask{MaskLayout::kDense, {}, pattern};
-    std::size_t cells = 1;
-    for (const std::set<std::int64_t>& values : seen) {
-      if (values.size() == 1) continue;  // a number that all names have
-      if (*values.begin() != 0 ||
-          *values.rbegin() + 1 != static_cast<std::int64_t>(values.size())) {
-        return false;
-      }
-      mask.grid.push_back(static_cast<std::int64_t>(values.size()));
-      cells *= values.size();
-    }
-    if (cells != names.size()) return false;
+    mask.grid = GridOf(names);
+    if (mask.grid.empty()) return false;
     for (const auto& [index, name] : names) {
       mask.names.push_back(name);
       used_.insert(name);
@@ -415,6 +429,7 @@ class Finder {
   std::set<std::string> used_;  ///< arrays that are part of a mask, or known to be none
   std::map<std::string, std::string> halves_;  ///< part, and the part that is missing
   std::vector<MaskArrays> masks_;
+  std::vector<MaskArrays> joined_;  ///< members of series, which a name still chooses
   std::string broken_;  ///< pattern of names with numbers that form no grid
 };
 

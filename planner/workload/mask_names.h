@@ -35,6 +35,8 @@ struct MaskArrays {
   /// each place.
   std::vector<std::string> names;
   std::string shown;  ///< name in messages and for option `name`
+  /// kLut, kIndices: names of each entry of `grid`, and of a mask without one.
+  std::size_t parts = 1;
   bool by_columns = false;  ///< kIndices: lists of the rows of each column
   std::vector<std::int64_t> grid = {};  ///< sizes of the axes that the names number, often none
   std::string values =

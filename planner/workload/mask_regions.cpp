@@ -2,7 +2,7 @@
 // Layouts in tokens, which are counted in blocks, and layouts of bits.
 #include <algorithm>
 
-#include "planner/workload/mask_array_impl.h"
+#include "planner/workload/mask_reader.h"
 
 namespace dbsp {
 namespace {
@@ -18,7 +18,7 @@ enum RangeType : std::int64_t { kFullRange = 0, kCausal = 1, kInverse = 2, kBoth
 
 }  // namespace
 
-void MaskArrayFile::Impl::CheckRanges() const {
+void MaskReader::CheckRanges() const {
   for (std::size_t at = 0; at < 2; ++at) {
     const auto& shape = files[at].shape();
     if (shape.size() != 2 || shape[1] != 2) WrongShape(at, "[n, 2], begins and ends in tokens");
@@ -32,7 +32,7 @@ void MaskArrayFile::Impl::CheckRanges() const {
   }
 }
 
-void MaskArrayFile::Impl::ReadRanges(BlockMask& mask) const {
+void MaskReader::ReadRanges(BlockMask& mask) const {
   const Array queries = files[0].Slice();
   const Array keys = files[1].Slice();
   const Array types = files.size() > 2 ? files[2].Slice() : Array{};
@@ -72,7 +72,7 @@ void MaskArrayFile::Impl::ReadRanges(BlockMask& mask) const {
   }
 }
 
-void MaskArrayFile::Impl::CheckVariable() const {
+void MaskReader::CheckVariable() const {
   const auto& shape = files[0].shape();
   for (std::size_t at = 1; at < 3; ++at) {
     std::vector<std::int64_t> expected(shape.begin(), shape.end() - 2);
@@ -82,8 +82,8 @@ void MaskArrayFile::Impl::CheckVariable() const {
 }
 
 /// Ends of the blocks in tokens, whose sum must be that of the sequence.
-std::vector<std::int64_t> MaskArrayFile::Impl::EndsOf(const ArrayFile& file,
-                                                      std::span<const std::int64_t> index) const {
+std::vector<std::int64_t> MaskReader::EndsOf(const ArrayFile& file,
+                                             std::span<const std::int64_t> index) const {
   const Array array = file.Slice(index);
   std::vector<std::int64_t> ends;
   std::int64_t end = 0;
@@ -110,7 +110,7 @@ std::vector<std::int64_t> MaskArrayFile::Impl::EndsOf(const ArrayFile& file,
   return ends;
 }
 
-void MaskArrayFile::Impl::ReadVariable(std::span<const std::int64_t> index, BlockMask& mask) const {
+void MaskReader::ReadVariable(std::span<const std::int64_t> index, BlockMask& mask) const {
   const Array map = files[0].Slice(index);
   const std::vector<std::int64_t> rows = EndsOf(files[1], index);
   const std::vector<std::int64_t> cols = EndsOf(files[2], index);
@@ -139,9 +139,9 @@ void MaskArrayFile::Impl::ReadVariable(std::span<const std::int64_t> index, Bloc
 }
 
 /// One row of tokens at a time: a mask of pairs of tokens may be larger than memory.
-void MaskArrayFile::Impl::ReadTokens(std::span<const std::int64_t> index, BlockMask& mask) const {
+void MaskReader::ReadTokens(std::span<const std::int64_t> index, BlockMask& mask) const {
   const std::size_t grid = arrays.grid.size();
-  const ArrayFile& file = files[static_cast<std::size_t>(Flat(index.first(grid)))];
+  const ArrayFile& file = files[FirstFile(index)];
   std::vector<std::int64_t> place(index.begin() + static_cast<std::ptrdiff_t>(grid), index.end());
   const std::int64_t tall = file.shape()[file.shape().size() - 2];
   std::vector<std::uint8_t> active(static_cast<std::size_t>(file.shape().back()));
@@ -164,7 +164,7 @@ void MaskArrayFile::Impl::ReadTokens(std::span<const std::int64_t> index, BlockM
   }
 }
 
-void MaskArrayFile::Impl::CheckPacked() const {
+void MaskReader::CheckPacked() const {
   const std::vector<std::int64_t>& shape = files[0].shape();
   const std::int64_t wide = (sizes.cols + 7) / 8;
   const bool fits = shape.size() == 3 && shape[1] == sizes.rows && shape[2] == wide;
@@ -179,10 +179,10 @@ void MaskArrayFile::Impl::CheckPacked() const {
   }
 }
 
-void MaskArrayFile::Impl::ReadPacked(std::span<const std::int64_t> index, BlockMask& mask) const {
+void MaskReader::ReadPacked(std::span<const std::int64_t> index, BlockMask& mask) const {
   const std::size_t grid = arrays.grid.size();
   const bool indexed = files.size() == 2 && grid == 0;
-  const ArrayFile& file = files[static_cast<std::size_t>(Flat(index.first(grid)))];
+  const ArrayFile& file = files[FirstFile(index)];
   std::vector<std::int64_t> place(index.begin() + static_cast<std::ptrdiff_t>(grid), index.end());
   if (indexed) {
     const std::int64_t number = files[1].Slice(index).Int(0);

@@ -6,6 +6,7 @@
 
 #include <cctype>
 #include <numeric>
+#include <tuple>
 
 #include "tests/planner/workload/mask_objects.h"
 
@@ -168,6 +169,45 @@ TEST_F(MaskListsTest, FullAndPartialBlocksAreReadUnderBothNames) {
       Refuse(ErrorCode::kInvalidArgument, {parts[2], parts[3]}, {"lacks 'mask_block_cnt'"});
       Refuse(ErrorCode::kInvalidArgument, {parts[0], parts[1], parts[2]}, {"together"});
     }
+  }
+}
+
+TEST_F(MaskListsTest, ListsOfEachLayerFormAnAxis) {
+  for (const auto& [prefix, counts, columns] : {std::tuple{"layers.", ".q2k_num", ".q2k_idx"},
+                                                {"layers.", ".valid_block_num", ".lut"},
+                                                {"", ".2", ".3"},
+                                                {"a_", "_kv_num_blocks", "_kv_indices"}}) {
+    SCOPED_TRACE(columns);
+    Parts parts;
+    for (int layer = 3; layer >= 0; --layer) {
+      std::vector<Numbers> lists = Lists(Draw(static_cast<std::uint64_t>(layer) + 20));
+      const Numbers numbers = Counts(lists);
+      if (columns == std::string(".lut")) {
+        for (Numbers& list : lists) {
+          std::adjacent_difference(list.begin(), list.end(), list.begin());
+        }
+      }
+      const std::string name = prefix + std::to_string(layer);
+      parts.push_back(Ints(name + counts, {1, kHeads, kRows}, numbers));
+      parts.push_back(Ints(name + columns, {1, kHeads, kRows, kCols}, Padded(lists)));
+    }
+    const MaskArrayFile file = Open(parts);
+    EXPECT_EQ(file.axes().Size('L'), 4);
+    file.CheckAll();
+    for (int layer = 0; layer < 4; ++layer) {
+      const Bits expected = Draw(static_cast<std::uint64_t>(layer) + 20);
+      const LayerMasks masks = file.Read({0, layer, 0, 0});
+      for (int h = 0; h < kHeads; ++h) {
+        for (int at = 0; at < kRows * kCols; ++at) {
+          ASSERT_EQ(masks.head[static_cast<std::size_t>(h)]->Get(at / kCols, at % kCols),
+                    At(expected, h, at / kCols, at % kCols));
+        }
+      }
+    }
+    EXPECT_EQ(Read(parts, {prefix + std::string("2"), {}, {}}), Draw(22));  // one of them
+    parts.pop_back();
+    parts.pop_back();  // layer 0 is missing: nothing is chosen
+    Refuse(ErrorCode::kInvalidArgument, parts, {"3 masks", "complete grid"});
   }
 }
 

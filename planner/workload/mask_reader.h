@@ -1,24 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// State of a MaskArrayFile, shared by its sources: mask_array.cpp (shapes, axes, elements),
-// mask_lists.cpp (layouts with lists of columns) and mask_regions.cpp (layouts in tokens and bits).
+// Reads the masks of one file in every layout. Its sources are mask_reader.cpp (shapes, axes,
+// elements), mask_lists.cpp (lists of columns) and mask_regions.cpp (tokens and bits).
 #pragma once
 
 #include <atomic>
+#include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/arrays/array.h"
+#include "core/block_mask.h"
 #include "core/error.h"
-#include "planner/workload/mask_array.h"
+#include "planner/workload/mask_array_options.h"
+#include "planner/workload/mask_axes.h"
+#include "planner/workload/mask_names.h"
+#include "planner/workload/mask_values.h"
 
 namespace dbsp {
 
-struct MaskArrayFile::Impl {
-  Impl(const std::filesystem::path& path, const MaskArrayOptions& options, MaskArraySizes wanted);
+/// The state of a MaskArrayFile, which documents errors and threads.
+class MaskReader {
+ public:
+  /// Opens the file and checks its shapes.
+  MaskReader(const std::filesystem::path& path,
+             const MaskArrayOptions& options,
+             MaskArraySizes wanted);
 
-  // mask_array.cpp
+  // mask_reader.cpp
   void CheckOptions(const MaskArrayOptions& options) const;
   void CheckShapes(const AxesRequest& request);
   /// Sizes of the axes that the shape of the first array has.
@@ -26,7 +38,8 @@ struct MaskArrayFile::Impl {
   void ReadDense(std::span<const std::int64_t> index, BlockMask& mask) const;
   [[nodiscard]] BlockMask One(std::span<const std::int64_t> index) const;
   [[nodiscard]] std::int64_t Flat(std::span<const std::int64_t> index) const;
-  [[nodiscard]] std::vector<std::int64_t> At(const MaskIndex& index, std::int64_t head) const;
+  /// The first file of a mask: the index of its entry of arrays.grid says which.
+  [[nodiscard]] std::size_t FirstFile(std::span<const std::int64_t> index) const;
   /// Index of the mask after `index`; false behind the last one.
   [[nodiscard]] bool Next(std::vector<std::int64_t>& index) const;
 
@@ -40,7 +53,7 @@ struct MaskArrayFile::Impl {
   void ReadBsr(std::span<const std::int64_t> index, BlockMask& mask) const;
   void ReadLists(std::size_t at, std::span<const std::int64_t> index, BlockMask& mask) const;
   void ReadRagged(std::span<const std::int64_t> index, BlockMask& mask) const;
-  [[nodiscard]] std::int64_t CountAt(const Array& counts,
+  [[nodiscard]] std::int64_t CountAt(const Array& counted,
                                      std::int64_t at,
                                      std::int64_t most,
                                      const std::string& name) const;
