@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/output.h"
 #include "core/suggest.h"
+#include "planner/workload/mask_folder.h"
 #include "planner/workload/mask_source.h"
 #include "planner/workload/recording_merge.h"
 #include "planner/workload/rules/rule.h"
@@ -23,13 +24,19 @@ namespace fs = std::filesystem;
 
 constexpr const char* kMasks = ".masks.safetensors";
 
-bool IsSafetensors(const fs::path& path) {
+std::string SuffixOf(const fs::path& path) {
   std::string suffix = path.extension().string();
   for (char& c : suffix) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return suffix == ".safetensors";
+  return suffix;
 }
 
-/// The .safetensors files of folders, and the files that are named, in the order of their names.
+bool IsArrayFile(const fs::path& path) {
+  const std::string suffix = SuffixOf(path);
+  return suffix == ".safetensors" || suffix == ".pt" || suffix == ".pth" || suffix == ".npz" ||
+         suffix == ".npy";
+}
+
+/// The array files of folders, and the files that are named, in the order of their names.
 std::vector<fs::path> FilesOf(const std::vector<fs::path>& inputs) {
   std::vector<fs::path> files;
   for (const fs::path& input : inputs) {
@@ -40,12 +47,13 @@ std::vector<fs::path> FilesOf(const std::vector<fs::path>& inputs) {
     }
     const std::size_t before = files.size();
     for (const fs::directory_entry& entry : fs::directory_iterator(input, problem)) {
-      if (IsSafetensors(entry.path())) files.push_back(entry.path());
+      if (IsArrayFile(entry.path())) files.push_back(entry.path());
     }
     if (problem) Fail(ErrorCode::kIo, "{}: {}", input.string(), problem.message());
     if (files.size() > before) continue;
     Fail(ErrorCode::kNotFound,
-         "{}: holds no .safetensors file; expected the folder of dbsp.record.Recorder",
+         "{}: holds no array file; expected the folder of dbsp.record.Recorder, or .pt, .npz, .npy "
+         "or .safetensors files",
          input.string());
   }
   std::ranges::sort(files);
@@ -70,9 +78,9 @@ Prompts PromptsOf(const std::vector<fs::path>& files) {
   Prompts prompts;
   std::optional<Recording> first;
   for (const fs::path& file : files) {
-    if (!IsSafetensors(file)) {
-      Fail(ErrorCode::kInvalidArgument,
-           "{}: expected a .safetensors file of dbsp.record.Recorder, or a folder of them",
+    if (SuffixOf(file) != ".safetensors" || !IsRecording(file)) {
+      Fail(ErrorCode::kMismatch,
+           "{}: is no recording, but others of these files are; merge one kind of files",
            file.string());
     }
     Recording recording;
@@ -132,6 +140,19 @@ std::map<std::string, Output> OutputsOf(const fs::path& output, const Prompts& p
   return outputs;
 }
 
+/// Requires that the outputs can be written and are no inputs.
+OpenOutputs CheckFiles(const std::vector<fs::path>& files,
+                       const std::map<std::string, Output>& outputs) {
+  std::vector<OutputPath> written;
+  for (const auto& [prompt, output] : outputs) {
+    written.push_back({"-o", output.workload});
+    written.push_back({"-o", output.masks});
+  }
+  std::vector<InputPath> read;
+  for (const fs::path& file : files) read.push_back({"a file to merge", file});
+  return CheckOutputs(written, read);
+}
+
 /// The workload of the masks in `masks`. errors  as MaskRuleType::Resolve
 Workload WorkloadOf(const MergedMasks& merged, const Output& output, const MergeFlags& flags) {
   Workload workload;
@@ -147,20 +168,11 @@ Workload WorkloadOf(const MergedMasks& merged, const Output& output, const Merge
   type.Resolve({workload.model, workload.block, workload.directory}, rule);
   workload.rules = {std::move(rule)};
   workload.assignments = {{0, 0, workload.model.steps, 0, workload.model.layers}};
-  if (flags.name) workload.model.name = *flags.name;
+  if (flags.shape.name) workload.model.name = *flags.shape.name;
   return workload;
 }
 
-void MergePrompt(const std::vector<fs::path>& files,
-                 const std::string& prompt,
-                 const Output& output,
-                 const MergeFlags& flags) {
-  std::vector<Recording> recordings;
-  for (const fs::path& file : files) recordings.push_back(ReadRecording(file));
-  MergedMasks merged = MergeRecordings(
-      recordings, flags.missing_dense ? MissingCells::kDense : MissingCells::kRefused);
-  recordings.clear();
-  if (!prompt.empty()) merged.notes.push_back(fmt::format("prompt '{}'", prompt));
+void WriteMerged(MergedMasks merged, const Output& output, const MergeFlags& flags) {
   std::error_code unknown;
   const bool existed = fs::exists(output.masks, unknown);
   WriteSafetensors(
@@ -176,21 +188,23 @@ void MergePrompt(const std::vector<fs::path>& files,
   }
 }
 
-}  // namespace
+MissingCells MissingOf(const MergeFlags& flags) {
+  return flags.missing_dense ? MissingCells::kDense : MissingCells::kRefused;
+}
 
-void MergeWorkload(const MergeFlags& flags) {
-  const std::vector<fs::path> files = FilesOf(flags.inputs);
+void MergeRecorded(const std::vector<fs::path>& files, const MergeFlags& flags) {
+  const MakeFlags& shape = flags.shape;
+  if (shape.model || shape.layers || shape.heads || shape.head_dim || shape.tokens || shape.grid ||
+      shape.text_tokens || shape.steps || shape.passes || shape.block || !flags.arrays.empty()) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{}: is a recording, which states its model and block; of the model's flags only --name "
+         "can be given",
+         files.front().string());
+  }
   const Prompts all = PromptsOf(files);
   const Prompts prompts = Chosen(all, flags.prompt);
   const std::map<std::string, Output> outputs = OutputsOf(flags.output, prompts);
-  std::vector<OutputPath> written;
-  for (const auto& [prompt, output] : outputs) {
-    written.push_back({"-o", output.workload});
-    written.push_back({"-o", output.masks});
-  }
-  std::vector<InputPath> read;
-  for (const fs::path& file : files) read.push_back({"a recording", file});
-  const OpenOutputs open = CheckOutputs(written, read);
+  const OpenOutputs open = CheckFiles(files, outputs);
   if (all.size() > 1) {
     std::vector<std::string> names;
     for (const auto& [prompt, paths] : all) names.push_back("'" + prompt + "'");
@@ -200,8 +214,49 @@ void MergeWorkload(const MergeFlags& flags) {
                          flags.prompt ? "one is read" : "each has a workload of its own"));
   }
   for (const auto& [prompt, paths] : prompts) {
-    MergePrompt(paths, prompt, outputs.at(prompt), flags);
+    std::vector<Recording> recordings;
+    for (const fs::path& file : paths) recordings.push_back(ReadRecording(file));
+    MergedMasks merged = MergeRecordings(recordings, MissingOf(flags));
+    if (!prompt.empty()) merged.notes.push_back(fmt::format("prompt '{}'", prompt));
+    recordings.clear();
+    WriteMerged(std::move(merged), outputs.at(prompt), flags);
   }
+}
+
+void MergeArrays(const std::vector<fs::path>& files, const MergeFlags& flags) {
+  if (flags.prompt) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--prompt: {} is no recording, and array files state no prompt",
+         files.front().string());
+  }
+  if (!flags.shape.block) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{}: is no recording; array files need --block QxK, and the model by --model or --heads "
+         "and --grid",
+         files.front().string());
+  }
+  Workload shape;
+  shape.model = ShapeOf(flags.shape);
+  shape.block = ParseBlock(*flags.shape.block);
+  const std::map<std::string, Output> outputs = OutputsOf(flags.output, {{"", files}});
+  const OpenOutputs open = CheckFiles(files, outputs);
+  std::vector<std::string> notes;
+  MergedMasks merged =
+      MergeRecordings(ReadMaskFolder(files, flags.arrays, shape, notes), MissingOf(flags));
+  merged.notes.insert(merged.notes.begin(), notes.begin(), notes.end());
+  merged.model = shape.model;
+  merged.model.name = NameFor(flags.shape, shape.model);
+  WriteMerged(std::move(merged), outputs.at(""), flags);
+}
+
+}  // namespace
+
+void MergeWorkload(const MergeFlags& flags) {
+  const std::vector<fs::path> files = FilesOf(flags.inputs);
+  const bool recorded = std::ranges::any_of(files, [](const fs::path& file) {
+    return SuffixOf(file) == ".safetensors" && IsRecording(file);
+  });
+  recorded ? MergeRecorded(files, flags) : MergeArrays(files, flags);
 }
 
 }  // namespace dbsp::planner

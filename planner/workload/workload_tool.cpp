@@ -11,27 +11,36 @@ namespace {
 constexpr std::int64_t kMaxCount = 1 << 20;
 constexpr std::int64_t kMaxTokens = 1LL << 30;
 
-CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
-  CLI::App* make = app.add_subcommand("make", "Make a workload file from a model and a mask rule");
+void AddModel(CLI::App& command, MakeFlags& flags) {
   const CLI::Range count(std::int64_t{1}, kMaxCount);
   const char* const model = "Model shape (a preset, single values, or both)";
-  make->add_option("--model", flags.model, "Model preset")->group(model);
-  make->add_option("--name", flags.name, "Name to store instead of the preset's name")
+  command.add_option("--model", flags.model, "Model preset")->group(model);
+  command.add_option("--name", flags.name, "Name to store instead of the preset's name")
       ->group(model);
-  make->add_option("--layers", flags.layers, "Number of layers")->check(count)->group(model);
-  make->add_option("--heads", flags.heads, "Number of attention heads")->check(count)->group(model);
-  make->add_option("--head-dim", flags.head_dim, "Head dimension")->check(count)->group(model);
-  make->add_option("--grid", flags.grid, "Latent grid T,H,W in tokens")->group(model);
-  make->add_option("--tokens", flags.tokens, "Tokens of the whole sequence, text tokens included")
+  command.add_option("--layers", flags.layers, "Number of layers")->check(count)->group(model);
+  command.add_option("--heads", flags.heads, "Number of attention heads")
+      ->check(count)
+      ->group(model);
+  command.add_option("--head-dim", flags.head_dim, "Head dimension")->check(count)->group(model);
+  command.add_option("--grid", flags.grid, "Latent grid T,H,W in tokens")->group(model);
+  command
+      .add_option("--tokens", flags.tokens, "Tokens of the whole sequence, text tokens included")
       ->check(CLI::Range(std::int64_t{1}, kMaxTokens))
       ->group(model);
-  make->add_option("--text-tokens", flags.text_tokens, "Text tokens after the video tokens")
+  command.add_option("--text-tokens", flags.text_tokens, "Text tokens after the video tokens")
       ->check(CLI::Range(std::int64_t{0}, kMaxTokens))
       ->group(model);
-  make->add_option("--steps", flags.steps, "Number of denoising steps")->check(count)->group(model);
-  make->add_option("--passes", flags.passes, "Guidance passes per step")
+  command.add_option("--steps", flags.steps, "Number of denoising steps")
+      ->check(count)
+      ->group(model);
+  command.add_option("--passes", flags.passes, "Guidance passes per step")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{2}))
       ->group(model);
+}
+
+CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
+  CLI::App* make = app.add_subcommand("make", "Make a workload file from a model and a mask rule");
+  AddModel(*make, flags);
   const char* const masks = "Masks";
   make->add_option("--mask", flags.mask, "Mask rule, RULE:option=value,...")
       ->capture_default_str()
@@ -51,7 +60,7 @@ CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
 CLI::App* AddMerge(CLI::App& app, MergeFlags& flags) {
   CLI::App* merge =
       app.add_subcommand("merge", "Make a workload of what the ranks of a run recorded");
-  merge->add_option("inputs", flags.inputs, "Folder of recordings, or files")
+  merge->add_option("inputs", flags.inputs, "Folder of recordings or array files, or files")
       ->required()
       ->group("Input");
   merge->add_option("--prompt", flags.prompt, "Take the recordings of one prompt")->group("Input");
@@ -65,8 +74,11 @@ CLI::App* AddMerge(CLI::App& app, MergeFlags& flags) {
           "What a layer without any mask is: refused (default) or dense")
       ->check(CLI::IsMember({"refused", "dense"}))
       ->group("Input");
-  merge->add_option("--name", flags.name, "Name to store instead of the model's name")
-      ->group("Output");
+  AddModel(*merge, flags.shape);
+  merge->add_option("--block", flags.shape.block, "Block size QxK in tokens")
+      ->group("Array files that are no recordings (they need the model too)");
+  merge->add_option("--arrays", flags.arrays, "Options of the rule array, as lut=delta,name=mask")
+      ->group("Array files that are no recordings (they need the model too)");
   merge
       ->add_option("-o,--output",
                    flags.output,
@@ -77,7 +89,8 @@ CLI::App* AddMerge(CLI::App& app, MergeFlags& flags) {
   merge->footer(
       "Examples:\n"
       "  dbsp-workload merge dump/ -o w.json\n"
-      "  dbsp-workload merge dump/ --prompt p7 --missing dense -o w.json");
+      "  dbsp-workload merge dump/ --prompt p7 --missing dense -o w.json\n"
+      "  dbsp-workload merge probes/ --model wan2.1-t2v-1.3b-480p --block 64x64 -o w.json");
   return merge;
 }
 

@@ -30,6 +30,13 @@ struct MakeFlags {
   std::filesystem::path output;
 };
 
+/// The model of the flags. errors  Error{kInvalidArgument} with the flag
+[[nodiscard]] ModelShape ShapeOf(const MakeFlags& flags);
+/// The shown name: --name, else the preset's name, with a mark if the shape was changed.
+[[nodiscard]] std::string NameFor(const MakeFlags& flags, const ModelShape& model);
+/// Value of --block. errors  Error{kInvalidArgument} with the flag
+[[nodiscard]] BlockSize ParseBlock(const std::string& text);
+
 /// Writes the workload file and prints a summary of it.
 /// errors  Error{kInvalidArgument} with the flag; Error{kIo} when the file cannot be written
 void MakeWorkload(const MakeFlags& flags);
@@ -42,9 +49,10 @@ void FinishWorkload(const Workload& workload,
                     const std::string& masks);
 
 struct MergeFlags {
-  std::vector<std::filesystem::path> inputs;  ///< recordings, or folders of them
+  std::vector<std::filesystem::path> inputs;  ///< recordings or array files, or folders of them
   std::optional<std::string> prompt;
-  std::optional<std::string> name;
+  MakeFlags shape;  ///< name; for array files also the model and the block
+  std::string arrays;  ///< options of the rule `array` for array files
   std::optional<int> pass;  ///< the guidance pass whose masks hold for all passes
   bool missing_dense = false;  ///< (step, layer) without any mask are dense
   std::filesystem::path output;

@@ -17,7 +17,6 @@ namespace dbsp::testing {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 constexpr int kHeads = 4;
 constexpr int kLayers = 2;
@@ -249,7 +248,7 @@ TEST_F(WorkloadMergeTest, FilesThatLieAreRefused) {
   };
   refuse({"dbsp.recording/1", "dbsp.recording/2"},
          [](Rank& rank) { rank.texts["format"] = "dbsp.recording/2"; });
-  refuse({"'format'", "found ''"}, [](Rank& rank) { rank.texts.clear(); });
+  refuse({"is no recording", "--block"}, [](Rank& rank) { rank.texts.clear(); });
   for (const auto& [key, text] :
        std::vector<std::pair<std::string, std::string>>{{"grid", "2,4"},
                                                         {"grid", "2,4,8,1"},
@@ -289,7 +288,7 @@ TEST_F(WorkloadMergeTest, FilesThatLieAreRefused) {
 
 TEST_F(WorkloadMergeTest, InputsAndOutputsAreChecked) {
   std::filesystem::create_directories(folder_ / "dump");
-  Refuse({"holds no .safetensors file", "dbsp.record"});
+  Refuse({"holds no array file", "dbsp.record"});
   Write("a", Rank({0, 1, 2, 3}));
   const std::string dump = (folder_ / "dump").string();
   const auto run = [](const std::vector<std::string>& arguments) {
@@ -303,7 +302,7 @@ TEST_F(WorkloadMergeTest, InputsAndOutputsAreChecked) {
   EXPECT_THAT(absent.err, HasSubstr("none"));
   const ToolResult itself = run({"merge", dump, "-o", dump + "/a.safetensors"});
   EXPECT_EQ(itself.exit_code, 2);
-  EXPECT_THAT(itself.err, HasSubstr("a recording"));
+  EXPECT_THAT(itself.err, HasSubstr("a file to merge"));
   // One rank's file is no mask of the workload.
   const ToolResult made = run({"make",
                                "--heads",
