@@ -11,6 +11,13 @@ namespace {
 std::int64_t First(std::int64_t token, int side) { return token / side; }
 std::int64_t Behind(std::int64_t end, int side) { return (end + side - 1) / side; }
 
+/// The bits of a byte in the other order.
+unsigned Reversed(unsigned byte) {
+  unsigned reversed = 0;
+  for (int bit = 0; bit < 8; ++bit) reversed |= (byte >> bit & 1U) << (7 - bit);
+  return reversed;
+}
+
 /// Types of a MagiAttention range. Of query i and key j, counted from the begins of their ranges,
 /// causal keeps j <= i + keys - queries, inverse keeps j >= i, both keep both.
 /// source  MagiAttention, attn_type_map of its flexible flash attention
@@ -201,27 +208,21 @@ void MaskReader::ReadPacked(std::span<const std::int64_t> index, BlockMask& mask
     Corrupt(bits.name(), "type {}, expected u1, eight blocks per byte", NameOf(bits.type()));
   }
   const Array bytes = bits.Slice(place);
-  const std::int64_t wide = bytes.shape.back();
+  const auto wide = static_cast<std::size_t>(bytes.shape.back());
+  const int used = mask.cols() % 8;  // bits of the last byte; 0 = all
   for (int i = 0; i < mask.rows(); ++i) {
     const auto words = mask.mutable_row(i);
-    for (std::int64_t b = 0; b < wide; ++b) {
+    for (std::size_t b = 0; b < wide; ++b) {
       const auto byte =
-          static_cast<unsigned char>(bytes.bytes[static_cast<std::size_t>(i * wide + b)]);
-      for (int bit = 0; bit < 8; ++bit) {
-        const int shift = packed == BitOrder::kBig ? 7 - bit : bit;
-        if ((byte >> shift & 1U) == 0) continue;
-        const std::int64_t column = 8 * b + bit;
-        if (column >= mask.cols()) {
-          place.push_back(i);
-          Corrupt(bits.name(),
-                  "row {} has a bit for block {}, expected none from {} on; check packed=little or "
-                  "packed=big",
-                  ShapeText(place),
-                  column,
-                  mask.cols());
-        }
-        words[static_cast<std::size_t>(column) / 64] |= std::uint64_t{1} << (column % 64);
-      }
+          static_cast<unsigned char>(bytes.bytes[static_cast<std::size_t>(i) * wide + b]);
+      const unsigned ordered = packed == BitOrder::kBig ? Reversed(byte) : byte;
+      words[b / 8] |= std::uint64_t{ordered} << (8 * (b % 8));
+      if (b + 1 < wide || used == 0 || ordered >> used == 0) continue;
+      place.push_back(i);
+      Corrupt(bits.name(),
+              "row {} has a bit behind its {} blocks; check packed=little or packed=big",
+              ShapeText(place),
+              mask.cols());
     }
   }
 }

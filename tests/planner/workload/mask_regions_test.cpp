@@ -223,7 +223,7 @@ TEST_F(MaskRegionsTest, PackedMasksAreReadInBothOrders) {
     bytes[kWide - 1] |= order == BitOrder::kBig ? 1 : 128;
     Refuse(ErrorCode::kCorruptInput,
            {Ints("m", shape, bytes, "|u1")},
-           {"'m'", "[0, 0, 0]", "block 71", "packed="},
+           {"'m'", "[0, 0, 0]", "behind its 70 blocks", "packed="},
            Packed(order));
     Refuse(ErrorCode::kCorruptInput,
            {Ints("m", shape, bytes, "<i4")},
