@@ -54,6 +54,8 @@ const std::vector<Group>& Groups() {
       {MaskLayout::kRagged, {"lut_start", "lut_count", "kv_block_indices"}, ""},
       {MaskLayout::kRanges, {"q_ranges", "k_ranges"}, "attn_type_map"},
       {MaskLayout::kVariable, {"block_mask_map", "block_row_sz", "block_col_sz"}, ""},
+      {MaskLayout::kVariable, {"dynamic_map", "qc_sz_s", "kc_sz_s"}, ""},
+      {MaskLayout::kVariable, {"dyn_map", "qc_sz_s", "kc_sz_s"}, ""},
       {MaskLayout::kPacked, {"mask_bits"}, "mask_index"},
   };
   return groups;

@@ -8,7 +8,9 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/workload.h"
 #include "core/workload_cells.h"
+#include "planner/workload/mask_source.h"
 #include "planner/workload/presets.h"
 
 namespace dbsp::planner {
@@ -149,10 +151,19 @@ void AddRecording(const std::vector<Recording>& recordings,
   }
 }
 
+/// Bits of a mask with every block.
+std::string FullMask(std::int64_t rows, std::int64_t cols) {
+  std::string row(static_cast<std::size_t>((cols + 7) / 8), '\xff');
+  if (cols % 8 != 0) row.back() = static_cast<char>((1 << cols % 8) - 1);
+  std::string bits;
+  for (std::int64_t i = 0; i < rows; ++i) bits += row;
+  return bits;
+}
+
 /// Gives (step, layer, pass) without any mask dense ones, or refuses. Refuses other gaps.
 void FillMissing(const Recording& first,
                  MissingCells missing,
-                 std::string full,
+                 const AttentionShape& blocks,
                  Masks& masks,
                  Places& places,
                  std::vector<std::string>& notes) {
@@ -172,7 +183,7 @@ void FillMissing(const Recording& first,
   }
   if (!gap) return;
   if (partial == 0 && missing == MissingCells::kDense) {
-    const int number = masks.Add(std::move(full));
+    const int number = masks.Add(FullMask(blocks.q_blocks(), blocks.k_blocks()));
     std::ranges::replace(places.numbers, -1, number);
     notes.push_back(fmt::format(
         "{} of {} (step, layer, pass) have no mask and are taken as dense, as --missing dense says",
@@ -190,15 +201,6 @@ void FillMissing(const Recording& first,
        partial > 0 ? "merge the files of all ranks"
                    : "record every step and layer, or take those without any mask as dense with "
                      "--missing dense");
-}
-
-/// Bits of a mask with every block.
-std::string FullMask(std::int64_t rows, std::int64_t cols) {
-  std::string row(static_cast<std::size_t>((cols + 7) / 8), '\xff');
-  if (cols % 8 != 0) row.back() = static_cast<char>((1 << cols % 8) - 1);
-  std::string bits;
-  for (std::int64_t i = 0; i < rows; ++i) bits += row;
-  return bits;
 }
 
 void DescribeRecordings(const std::vector<Recording>& recordings, std::vector<std::string>& notes) {
@@ -254,14 +256,17 @@ MergedMasks MergeRecordings(const std::vector<Recording>& recordings, MissingCel
   if (const Status size = CheckSize(model); !size.ok()) {
     Fail(ErrorCode::kCorruptInput, "{}: {}", first.path.string(), size.message());
   }
-  const AttentionShape blocks{1, 1, model.tokens(), merged.block};
+  Workload workload;
+  workload.model = model;
+  workload.block = merged.block;
+  RequireBlockLimit(workload);
+  const AttentionShape blocks = workload.shape();
   Masks masks;
   Places places(model, first.shape.passes);
   for (const Recording& recording : recordings) {
     AddRecording(recordings, recording, model, masks, places);
   }
-  FillMissing(
-      first, missing, FullMask(blocks.q_blocks(), blocks.k_blocks()), masks, places, merged.notes);
+  FillMissing(first, missing, blocks, masks, places, merged.notes);
   merged.bits = masks.Take(blocks.q_blocks(), (blocks.k_blocks() + 7) / 8);
   merged.index =
       MakeArray(ArrayType::kI4, {model.steps, model.layers, first.shape.passes, model.heads});

@@ -194,9 +194,10 @@ class ArrayRule : public MaskRuleType {
     const std::filesystem::path path = rule.options["file"];
     RequireBlock(rule.options["block"], context.block);
     const std::string given = rule.options["hash"];
+    const RuleOptions options(name(), Specs(context.model), rule.options);
+    static_cast<void>(ArrayOptions(options));  // words that are none, before the file is read
     const std::string hash = HashFile(path);
     if (!given.empty() && given != hash) RefuseHash(path, given, hash);
-    const RuleOptions options(name(), Specs(context.model), rule.options);
     const MaskArrayFile file = OpenArray(context, path, options);
     file.CheckAll();
     rule.options["axes"] = file.axes().letters;

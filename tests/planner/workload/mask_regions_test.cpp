@@ -132,6 +132,10 @@ TEST_F(MaskRegionsTest, VariableBlocksCoverTheBlocksOfTheirTokens) {
                       Ints("block_row_sz", {kHeads, 4}, sizes[0]),
                       Ints("block_col_sz", {kHeads, 6}, sizes[1])};
     EXPECT_EQ(Read(parts), expected);
+    EXPECT_EQ(Read({{"dynamic_map.npy", parts[0].bytes},
+                    {"qc_sz_s.npy", parts[1].bytes},
+                    {"kc_sz_s.npy", parts[2].bytes}}),
+              expected);
     sizes[0][1] += 1;
     Refuse(ErrorCode::kCorruptInput,
            {parts[0], Ints("block_row_sz", {kHeads, 4}, sizes[0]), parts[2]},
@@ -238,6 +242,18 @@ TEST_F(MaskRegionsTest, PackedMasksAreReadInBothOrders) {
          {Ints("mask_bits", {1, kRows, kWide}, Numbers(kRows * kWide, 0), "|u1"),
           Ints("cells", {1, 5}, {0, 0, 0, 0, 0})},
          {"recording of one rank", "dbsp-workload merge"});
+}
+
+TEST_F(MaskRegionsTest, AMaskWithoutHeadsHoldsForAll) {
+  Numbers one(kRows * kCols, 0);
+  for (std::size_t i = 0; i < one.size(); i += 3) one[i] = 1;
+  Bits all;
+  for (int h = 0; h < kHeads; ++h) all.insert(all.end(), one.begin(), one.end());
+  for (const Shape& leading : {Shape{}, Shape{1}, Shape{1, 1}, Shape{1, 1, 1}}) {
+    Shape shape = leading;
+    shape.insert(shape.end(), {kRows, kCols});
+    EXPECT_EQ(Read({Ints("m", shape, one, "|u1")}), all) << leading.size();
+  }
 }
 
 }  // namespace
