@@ -88,12 +88,16 @@ std::vector<std::string> MaskArrayFile::Describe() const {
     const std::string name = file.name().empty() ? "" : fmt::format("'{}' ", file.name());
     arrays.push_back(fmt::format("{}{} {}", name, NameOf(file.type()), ShapeText(file.shape())));
   }
+  MaskLayout layout = reader.arrays.layout;
+  if (layout == MaskLayout::kLut || layout == MaskLayout::kIndices) {  // as it is read
+    layout = reader.table == TableCode::kDelta ? MaskLayout::kLut : MaskLayout::kIndices;
+  }
   lines.push_back(fmt::format("array {}{}: {}{}",
                               fmt::join(arrays, ", "),
                               reader.files.size() > arrays.size()
                                   ? fmt::format(" and others, {} in all", reader.files.size())
                                   : "",
-                              NameOf(reader.arrays.layout),
+                              NameOf(layout),
                               reader.arrays.by_columns ? ", one list per key block" : ""));
   if (reader.arrays.layout == MaskLayout::kDense || reader.arrays.layout == MaskLayout::kVariable) {
     const std::string rule = reader.values.rule().Text();

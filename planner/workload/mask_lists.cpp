@@ -96,10 +96,8 @@ void MaskReader::DecideTable() {
          readings.differs);
   }
   table = TableCode::kDelta;
-  if (readings.delta || !readings.ordinal || !readings.ascending) return;  // errors as steps
-  table = TableCode::kOrdinal;
-  note =
-      fmt::format("the entries of '{}' are columns: as steps they leave the mask", files[1].name());
+  const bool columns = !readings.delta && readings.ordinal && readings.ascending;
+  if (columns) table = TableCode::kOrdinal;  // else errors are those of steps
 }
 
 void MaskReader::LoadTiles(const std::filesystem::path& path) {

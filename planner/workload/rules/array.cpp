@@ -201,8 +201,15 @@ class ArrayRule : public MaskRuleType {
     const MaskArrayFile file = OpenArray(context, path, options);
     file.CheckAll();
     rule.options["axes"] = file.axes().letters;
+    const bool assumed = rule.options["lut"].empty() && file.table() != TableCode::kByName;
     if (file.table() == TableCode::kDelta) rule.options["lut"] = "delta";
     if (file.table() == TableCode::kOrdinal) rule.options["lut"] = "ordinal";
+    if (assumed) {
+      context.Note(
+          fmt::format("the table is read with lut={}: the other reading gives no mask, or "
+                      "the same one",
+                      rule.options["lut"]));
+    }
     const bool one_pass =
         file.axes().letters.find('P') != std::string::npos && file.axes().Size('P') == 1;
     if (one_pass) rule.options["pass"] = std::to_string(0);  // all passes share it

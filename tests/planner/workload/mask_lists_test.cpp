@@ -53,7 +53,8 @@ TEST_F(MaskListsTest, ATableThatMayBeStepsOrColumnsIsRefused) {
   EXPECT_EQ(read({5}, TableCode::kByName), "00000100");
   EXPECT_EQ(read({}, TableCode::kByName), "00000000");
   EXPECT_EQ(read({2, 5, 7}, TableCode::kByName), "00100101");  // as steps: 2, 7, 14
-  EXPECT_THAT(Open(lut({2, 5, 7}, 3), {}, small).Describe(), Contains(HasSubstr("are columns")));
+  EXPECT_THAT(Open(lut({2, 5, 7}, 3), {}, small).Describe(),
+              Contains(HasSubstr("counts and columns")));
   EXPECT_EQ(Open(lut({0, 1, 1}, 3), {}, small).table(), TableCode::kDelta);
   // Neither reading: the error is that of steps.
   for (const Numbers& row : {Numbers{1, 0}, {7, 6, 0}, {0, 0}, {0, 8}, {-1, 2}}) {
