@@ -11,14 +11,14 @@ namespace dbsp {
 namespace {
 
 /// What the rows of a table of counts and entries allow.
-struct Readings {
+struct TableReadings {
   bool delta = true;  ///< every row names ascending columns by steps
   bool ordinal = true;  ///< every row names different columns
   bool ascending = true;  ///< and in ascending order
   std::string differs;  ///< the first row in which both name other columns
 };
 
-void ReadRow(std::span<const std::int64_t> row, std::int64_t items, Readings& readings) {
+void ReadRow(std::span<const std::int64_t> row, std::int64_t items, TableReadings& readings) {
   std::vector<std::int64_t> columns(row.begin(), row.end());
   std::int64_t column = 0;
   for (std::size_t n = 0; n < row.size(); ++n) {
@@ -65,7 +65,7 @@ void MaskReader::CheckSecond(std::size_t at) const {
 
 void MaskReader::DecideTable() {
   if (table != TableCode::kByName) return;
-  Readings readings;
+  TableReadings readings;
   std::vector<std::int64_t> index(axes.sizes.size(), 0);
   std::vector<std::int64_t> row;
   do {

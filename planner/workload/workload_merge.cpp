@@ -47,7 +47,8 @@ std::vector<fs::path> FilesOf(const std::vector<fs::path>& inputs) {
     }
     const std::size_t before = files.size();
     for (const fs::directory_entry& entry : fs::directory_iterator(input, problem)) {
-      if (IsArrayFile(entry.path())) files.push_back(entry.path());
+      const bool merged = entry.path().filename().string().ends_with(kMasks);  // by an earlier run
+      if (IsArrayFile(entry.path()) && !merged) files.push_back(entry.path());
     }
     if (problem) Fail(ErrorCode::kIo, "{}: {}", input.string(), problem.message());
     if (files.size() > before) continue;

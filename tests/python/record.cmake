@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # The first python3 that has numpy; else any, whose test says why it is skipped.
 function(dbsp_python_has_numpy result candidate)
-  execute_process(COMMAND "${candidate}" -c "import numpy" RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
+  execute_process(
+    COMMAND "${candidate}" -c "import numpy"
+    RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
   if(NOT status EQUAL 0)
     set(${result} FALSE PARENT_SCOPE)
   endif()
@@ -15,5 +17,6 @@ endif()
 if(python)
   add_test(NAME RecorderWritesWhatMergeReads
     COMMAND "${python}" "${CMAKE_CURRENT_LIST_DIR}/record_test.py" "$<TARGET_FILE:dbsp-workload>")
-  set_tests_properties(RecorderWritesWhatMergeReads PROPERTIES LABELS python SKIP_RETURN_CODE 77 TIMEOUT 120)
+  set_tests_properties(RecorderWritesWhatMergeReads PROPERTIES
+    LABELS python SKIP_RETURN_CODE 77 TIMEOUT 120)
 endif()
