@@ -109,7 +109,9 @@ std::vector<std::string> MaskArrayFile::Describe() const {
   }
   if (!reader.note.empty()) lines.push_back(reader.note);
   if (reader.arrays.tuple) {
-    lines.emplace_back("the arrays are taken as the tuple of a FlexAttention BlockMask");
+    lines.emplace_back(reader.arrays.layout == MaskLayout::kLut
+                           ? "the arrays are taken as a tuple of a table and its counts"
+                           : "the arrays are taken as the tuple of a FlexAttention BlockMask");
   }
   if (reader.arrays.layout == MaskLayout::kIndices && reader.arrays.parts > 2) {
     lines.push_back(fmt::format("the blocks of '{}' are active too", reader.files[3].name()));

@@ -256,6 +256,7 @@ class Finder {
 
   /// The tensors of BlockMask.as_tuple(): kv_num_blocks, kv_indices, the full ones or None, then
   /// the same by columns and more. Lengths and None are no tensors, so the first number varies.
+  /// Functions of SpargeAttn and FastVideo return a table and its counts. "arr_0" is numpy.savez.
   void FindTuples() {
     std::map<std::string, std::map<std::int64_t, const ArrayInfo*>> tuples;  // by prefix
     for (const ArrayInfo& array : arrays_) {
@@ -263,16 +264,17 @@ class Finder {
       const std::size_t digits = array.name.find_last_not_of("0123456789") + 1;  // 0 without others
       const std::string prefix = array.name.substr(0, digits);
       const std::size_t length = array.name.size() - digits;
-      if (length < 1 || length > 9 || !(prefix.empty() || prefix.back() == '.')) continue;
+      const bool tuple = prefix.empty() || prefix.back() == '.' || prefix == "arr_";
+      if (length < 1 || length > 9 || !tuple) continue;
       tuples[prefix].emplace(std::stoll(array.name.substr(digits)), &array);
     }
     for (const auto& [prefix, parts] : tuples) FindTuple(prefix, parts);
   }
 
   void FindTuple(const std::string& prefix, const std::map<std::int64_t, const ArrayInfo*>& parts) {
-    const auto list = [&](std::int64_t at) {
-      const auto counts = parts.find(at);
-      const auto columns = parts.find(at + 1);
+    const auto fit = [&](std::int64_t counts_at, std::int64_t columns_at) {
+      const auto counts = parts.find(counts_at);
+      const auto columns = parts.find(columns_at);
       if (counts == parts.end() || columns == parts.end()) return false;
       std::vector<std::int64_t> shape = columns->second->shape;
       if (shape.size() < 2) return false;
@@ -284,16 +286,18 @@ class Finder {
              whole(columns->second->type);
     };
     const std::int64_t first = parts.begin()->first;
-    if (!list(first)) return;
-    MaskArrays mask{MaskLayout::kIndices, {}, "kv_indices"};
+    const bool table = fit(first + 1, first);  // the table comes before its counts
+    if (!table && !fit(first, first + 1)) return;
+    MaskArrays mask{table ? MaskLayout::kLut : MaskLayout::kIndices, {}, "kv_indices"};
     mask.tuple = true;
     if (!prefix.empty()) mask.shown = WithoutSeparator(prefix);
-    const auto add = [&](std::int64_t at) {
-      mask.names.insert(mask.names.end(), {parts.at(at)->name, parts.at(at + 1)->name});
+    const auto add = [&](std::int64_t counts, std::int64_t columns) {
+      mask.names.insert(mask.names.end(), {parts.at(counts)->name, parts.at(columns)->name});
     };
-    add(first);
-    const bool full = list(first + 2) && parts.at(first + 2)->shape == parts.at(first)->shape;
-    if (full) add(first + 2);
+    add(table ? first + 1 : first, table ? first : first + 1);
+    const bool full =
+        !table && fit(first + 2, first + 3) && parts.at(first + 2)->shape == parts.at(first)->shape;
+    if (full) add(first + 2, first + 3);
     mask.parts = mask.names.size();
     for (const auto& [at, array] : parts) used_.insert(array->name);
     masks_.push_back(std::move(mask));

@@ -42,7 +42,7 @@ struct MaskArrays {
   std::string values =
       {};  ///< kBsr: array of the elements, which must all be active; "" without it
   std::string tiles = {};  ///< kIndices: array of the valid tokens of each tile; "" without it
-  bool tuple = false;  ///< kIndices: found by its place in a BlockMask's tuple, not by a name
+  bool tuple = false;  ///< kLut, kIndices: found by the places in a tuple, not by names
 };
 
 /// `name` is that of an array, of a pair (with or without the ending that tells its part) or of a

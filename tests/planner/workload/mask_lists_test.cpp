@@ -149,6 +149,7 @@ TEST_F(MaskListsTest, FullAndPartialBlocksAreReadUnderBothNames) {
        {Names{"kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices"},
         Names{"mask_block_cnt", "mask_block_idx", "full_block_cnt", "full_block_idx"},
         Names{"2", "3", "4", "5"},  // as_tuple() behind two lengths
+        Names{"arr_0", "arr_1", "arr_2", "arr_3"},  // numpy.savez
         Names{"mask.0", "mask.1", "mask.2", "mask.3"}}) {
     SCOPED_TRACE(names.counts);
     const Parts parts{Ints(names.counts, counted, Counts(p)),
@@ -164,7 +165,7 @@ TEST_F(MaskListsTest, FullAndPartialBlocksAreReadUnderBothNames) {
             Ints(names.full_counts, counted, Counts(p)),
             Ints(names.full_columns, wide, Padded(p))},
            {names.full_columns, "twice", names.columns});
-    if (std::isdigit(static_cast<unsigned char>(names.counts[0])) != 0) {
+    if (std::isdigit(static_cast<unsigned char>(names.counts[0])) != 0 || names.counts[0] == 'a') {
       EXPECT_THAT(Open(parts).Describe(), Contains(HasSubstr("FlexAttention BlockMask")));
     } else if (names.counts[0] == 'm' && names.counts[4] == '_') {
       Refuse(ErrorCode::kInvalidArgument, {parts[2], parts[3]}, {"lacks 'mask_block_cnt'"});
@@ -210,6 +211,18 @@ TEST_F(MaskListsTest, ListsOfEachLayerFormAnAxis) {
     parts.pop_back();  // layer 0 is missing: nothing is chosen
     Refuse(ErrorCode::kInvalidArgument, parts, {"3 masks", "complete grid"});
   }
+}
+
+TEST_F(MaskListsTest, ATupleMayBeATableAndItsCounts) {
+  const Bits bits = Draw(13);
+  const std::vector<Numbers> lists = Lists(bits);
+  const Parts parts{Ints("0", {1, kHeads, kRows, kCols}, Padded(lists)),
+                    Ints("1", {1, kHeads, kRows}, Counts(lists)),
+                    Ints("2", {kCols}, Numbers(kCols, 4))};
+  EXPECT_EQ(Read(parts), bits);  // as steps the whole row leaves the mask
+  EXPECT_THAT(Open(parts).Describe(), Contains(HasSubstr("a table and its counts")));
+  EXPECT_EQ(Read(parts, Table(TableCode::kOrdinal)), bits);
+  Refuse(ErrorCode::kCorruptInput, parts, {"'0'"}, Table(TableCode::kDelta));
 }
 
 TEST_F(MaskListsTest, ATupleOfMasksIsNoBlockMask) {
