@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -289,6 +290,38 @@ void Report(const TuneFlags& flags,
   }
 }
 
+/// A line on stderr about every two seconds of a search.
+class SearchProgress {
+ public:
+  /// Sets options.on_cell, which refers to this object.
+  explicit SearchProgress(SearchOptions& options)
+      : cells_(static_cast<std::int64_t>(options.steps.end - options.steps.begin) *
+               (options.layers.end - options.layers.begin)) {
+    options.on_cell = [this](std::int64_t done) { Say(done); };
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kEvery{2};
+
+  void Say(std::int64_t done) {
+    const Clock::time_point now = Clock::now();
+    if (now - said_ < kEvery || done == cells_) return;
+    said_ = now;
+    const std::chrono::duration<double> spent = now - start_;
+    Progress(fmt::format(
+        "searched {} of {} cells in {:.0f} s; about {:.0f} s remain",
+        done,
+        cells_,
+        spent.count(),
+        spent.count() * static_cast<double>(cells_ - done) / static_cast<double>(done)));
+  }
+
+  std::int64_t cells_;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point said_ = start_;
+};
+
 }  // namespace
 
 IndexRange ParseRange(std::string_view text, int count, std::string_view flag) {
@@ -341,6 +374,7 @@ int RunTune(const TuneFlags& flags) {
       choice.kernel};
   SearchSpace space = MakeSearchSpace(request, workload, *masks, choice.costs(), options);
   options.layouts = std::move(space.layouts);
+  SearchProgress progress(options);
   const SearchResult result =
       Search(workload, *masks, choice.costs(), std::move(space.candidates), options);
   if (!flags.output.empty()) {

@@ -143,6 +143,26 @@ TEST(SearchTest, EqualsBruteForceOnSmallWorkloads) {
   }
 }
 
+TEST(SearchTest, ThreadsThatShareTheCandidatesOfACellFindTheSameScores) {
+  const Workload workload = MakeWorkload(6, 400, 1, 3, "random:density=0.2,seed=7");
+  const SearchResult alone = RunSearch(workload, OptionsFor(workload, 4));
+  SearchOptions options = OptionsFor(workload, 4, 8);  // more threads than cells
+  std::vector<std::int64_t> done;
+  options.on_cell = [&](std::int64_t cells) { done.push_back(cells); };
+  const SearchResult shared = RunSearch(workload, options);
+  EXPECT_EQ(done, (std::vector<std::int64_t>{1, 2, 3}));
+  ASSERT_EQ(shared.classes.size(), alone.classes.size());
+  for (std::size_t c = 0; c < alone.classes.size(); ++c) {
+    EXPECT_EQ(shared.classes[c].choice.chosen, alone.classes[c].choice.chosen);
+    for (std::size_t i = 0; i < alone.candidates.size(); ++i) {
+      EXPECT_EQ(shared.classes[c].scores[i].total_ns, alone.classes[c].scores[i].total_ns);
+      EXPECT_EQ(shared.classes[c].scores[i].low_ns, alone.classes[c].scores[i].low_ns);
+      EXPECT_EQ(shared.classes[c].scores[i].high_ns, alone.classes[c].scores[i].high_ns);
+      EXPECT_EQ(shared.classes[c].scores[i].same_as, alone.classes[c].scores[i].same_as);
+    }
+  }
+}
+
 TEST(PartitionOfTest, RowsAreBalancedWhenThatSavesOnePercentOfTheTime) {
   const Workload workload = MakeWorkload(12, 640, 1, 1, "dense");
   LayerMasks masks;
