@@ -1,32 +1,47 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Times PyTorch's attention beside gpu_check's kernels: the same shapes and block masks, one device, turn by turn.
+"""Times gpu_check's kernels and PyTorch's attention in one pass: the same shapes and block masks, turn by turn.
 
 gpu_check makes the masks and times its own kernels (`gpu_check serve`, one request and one JSON answer a line); this
-program times cuDNN's dense attention and FlexAttention over the same masks between them. One line of peers.jsonl per
-kernel and group is written as soon as the group is done.
+program times cuDNN's dense attention and FlexAttention over the same masks between them. Without PyTorch it times
+gpu_check's kernels alone. The groups are in the order of their worth, and each has a part of the time that is left.
+One line of speed.jsonl per kernel and group is written as soon as the group is done.
 
   bench/peers.py --gpu-check build/gpu-check/bin/gpu_check --out out/gpu-check [--budget 150]
 
-exit: 0 measured, 1 a result is wrong, 2 usage, 3 PyTorch or a GPU is absent
+exit: 0 measured, 1 a result is wrong or a group failed, 2 usage, 3 a GPU is absent, 124 the budget ended before a group
 """
 
 import argparse
 import contextlib
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from peers_torch import Hang, Torch, Unavailable, at_most  # noqa: E402
+
 MIN_ROUNDS = 5
 MAX_ROUNDS = 40
+GROUP_S = 12.0  # most seconds of one group's turns
+LEAST_GROUP_S = 3.0
+PREPARE_S = 30.0  # most seconds until one peer is compiled
+PREPARE_PART = 0.25  # and most of the time that is left
 MAX_RELATIVE_ERROR = 5e-3  # as bench/gpu_check/compare.h
+LOW_CLOCK = 0.75  # as profiler/gpu/device_measure.h
+MOST_RESTARTS = 3  # of a gpu_check that ended
+CUT_OFF = 124
+# What docs/gpu.md, Speed, asks for: our speed over the peer's, per pair. FlexAttention's depends on the block.
+EXPECTED_OF_CUDNN = 0.95  # dense with head_dim 128
+EXPECTED_OF_FLEX = {128: 1.5, 64: 1.3}
 
 
-class Unavailable(Exception):
-    """What is missing here, in words."""
+class ServerEnded(Exception):
+    """gpu_check ended in the middle of a request."""
 
 
 # --- masks and tables: nothing here needs PyTorch -------------------------------------------------------------------
@@ -120,7 +135,16 @@ class GpuCheck:
 
     def __init__(self, binary, out, budget, smoke=False):
         command = [binary, "serve", "--out", out, "--budget", str(budget)] + (["--smoke"] if smoke else [])
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.errors = os.path.join(out, "serve.txt")
+        with open(self.errors, "w", encoding="utf-8") as errors:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                                            text=True, bufsize=1)
+
+    def last_words(self):
+        """The last line that gpu_check wrote to stderr."""
+        with open(self.errors, encoding="utf-8", errors="replace") as file:
+            lines = file.read().strip().splitlines()
+        return lines[-1] if lines else "no message"
 
     def ask(self, request):
         try:
@@ -133,8 +157,8 @@ class GpuCheck:
             if not answer:
                 code = self.process.wait()
                 if code == 3:
-                    raise Unavailable("gpu_check finds no usable GPU")
-                raise RuntimeError(f"gpu_check ended with exit code {code} at '{request}'")
+                    raise Unavailable(f"gpu_check finds no usable GPU: {self.last_words()}")
+                raise ServerEnded(f"gpu_check ended with exit code {code} at '{request}': {self.last_words()}")
             if answer.startswith("{"):
                 break
             print(answer, end="")  # Its remarks.
@@ -157,103 +181,33 @@ class GpuCheck:
             self.process.stdin.close()
 
 
-# --- PyTorch's side -------------------------------------------------------------------------------------------------
-
-
-class Torch:
-    """cuDNN and FlexAttention on the device; made only where PyTorch sees one."""
-
-    def __init__(self):
-        try:
-            import torch
-            import torch.nn.functional
-        except ImportError as error:
-            raise Unavailable(f"PyTorch is not installed ({error})") from error
-        if not torch.cuda.is_available():
-            raise Unavailable("PyTorch sees no CUDA device")
-        self.torch = torch
-        self.flex = None
-        cache = torch.cuda.get_device_properties(0).L2_cache_size
-        self.clear = torch.empty(max(cache, 1), dtype=torch.uint8, device="cuda")
-
-    def inputs(self, heads, tokens, head_dim):
-        torch = self.torch
-        torch.manual_seed(7)
-        shape = (1, heads, tokens, head_dim)
-        return [torch.randn(shape, device="cuda", dtype=torch.float32).to(torch.bfloat16) for _ in range(3)]
-
-    def cudnn(self, q, k, v):
-        from torch.nn.attention import SDPBackend, sdpa_kernel
-
-        def run():
-            with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
-                return self.torch.nn.functional.scaled_dot_product_attention(q, k, v)
-
-        return run
-
-    def flex_attention(self, q, k, v, shape, body, q_block, k_block):
-        """FlexAttention over a block mask given as bytes; every kept block is full, so there is no mask_mod."""
-        torch = self.torch
-        from torch.nn.attention.flex_attention import BlockMask, flex_attention
-
-        heads, rows, cols = shape
-        mask = torch.frombuffer(bytearray(body), dtype=torch.uint8).reshape(1, heads, rows, cols)
-        mask = mask.cuda().to(torch.int32)
-        count = mask.sum(-1, dtype=torch.int32)
-        index = torch.argsort(mask, -1, descending=True, stable=True).to(torch.int32)
-        tokens = q.shape[2]
-        block_mask = BlockMask.from_kv_blocks(
-            torch.zeros_like(count),
-            index,
-            count,
-            index,
-            BLOCK_SIZE=(q_block, k_block),
-            mask_mod=None,
-            seq_lengths=(tokens, tokens),
-        )
-        if self.flex is None:
-            self.flex = torch.compile(flex_attention, dynamic=False)
-        options = {"BLOCK_M": 64, "BLOCK_N": 64} if min(q_block, k_block) == 64 else None
-        flex = self.flex
-
-        def run():
-            return flex(q, k, v, block_mask=block_mask, return_lse=True, kernel_options=options)
-
-        return run
-
-    def sample(self, run):
-        """Nanoseconds of one run with a cold second-level cache."""
-        torch = self.torch
-        begin = torch.cuda.Event(enable_timing=True)
-        end = torch.cuda.Event(enable_timing=True)
-        self.clear.zero_()
-        torch.cuda.synchronize()
-        # The host enqueues while the device sleeps, so that its speed does not count.
-        torch.cuda._sleep(2_000_000)
-        begin.record()
-        run()
-        end.record()
-        torch.cuda.synchronize()
-        return begin.elapsed_time(end) * 1e6
-
-    def free(self):
-        self.torch.cuda.empty_cache()
-
-
 # --- the measurement ------------------------------------------------------------------------------------------------
 
 
-def peers_of(torch_side, group, skipped):
-    """Ready peers of a prepared group: [{"mask", "kernel", "pairs", "run"}]; why others are not goes to skipped."""
+def peers_of(torch_side, group, skipped, end):
+    """Ready peers of a prepared group: [{"mask", "kernel", "pairs", "expected", "run"}].
+
+    The reasons why others are not ready go to skipped. end: time.monotonic() after which no other is prepared.
+    """
+    if torch_side is None:
+        return []
     q, k, v = torch_side.inputs(group["heads"], group["tokens"], group["head_dim"])
     pairs = group["heads"] * group["tokens"] * group["tokens"]
-    wanted = [("dense", "torch.cudnn", pairs, lambda: torch_side.cudnn(q, k, v))]
+    wanted = []
+    if all(runner["mask"] == "dense" for runner in group["runners"]):
+        expected = EXPECTED_OF_CUDNN if group["head_dim"] == 128 else 0
+        wanted.append(("dense", "torch.cudnn", pairs, expected, lambda: torch_side.cudnn(q, k, v)))
     seen = set()
     for runner in group["runners"]:
-        if "mask_file" not in runner or runner["mask"] in seen:
+        if "mask_file" not in runner:
             continue
+        repeated = runner["mask"] in seen
         seen.add(runner["mask"])
-        shape, body = read_mask(runner["mask_file"])
+        shape, body = (None, None) if repeated else read_mask(runner["mask_file"])
+        with contextlib.suppress(OSError):
+            os.unlink(runner["mask_file"])  # Masks are large, and the results hold their pairs.
+        if repeated:
+            continue
         q_block, k_block = runner["q_block"], runner["k_block"]
         found = mask_pairs(shape, body, group["heads"], group["tokens"], q_block, k_block)
         if found != runner["pairs"]:
@@ -262,42 +216,64 @@ def peers_of(torch_side, group, skipped):
         def make(shape=shape, body=body, q_block=q_block, k_block=k_block):
             return torch_side.flex_attention(q, k, v, shape, body, q_block, k_block)
 
-        wanted.append((runner["mask"], "torch.flex", found, make))
+        wanted.append((runner["mask"], "torch.flex", found, EXPECTED_OF_FLEX.get(min(q_block, k_block), 0), make))
     ready = []
-    for mask, kernel, count, make in wanted:
+    for mask, kernel, count, expected, make in wanted:
+        left = min(PREPARE_S, PREPARE_PART * (end - time.monotonic()))
+        if left <= 0:
+            skipped.append(f"{group['group']}, {mask}: {kernel} skipped: no time is left to compile it")
+            continue
         try:
-            run = make()
-            run()  # Compiles, and fails here where the back end is absent.
-            torch_side.torch.cuda.synchronize()
-            ready.append({"mask": mask, "kernel": kernel, "pairs": count, "run": run})
+            with at_most(left, f"{kernel} of {mask}"):
+                run = make()
+                run()  # Compiles, and fails here where the back end is absent.
+                torch_side.finish(f"{kernel} of {mask}")
+            ready.append({"mask": mask, "kernel": kernel, "pairs": count, "expected": expected, "run": run})
+        except Hang:
+            raise
         except Exception as error:  # PyTorch raises many kinds; one peer's absence must not cost the others.
             words = str(error).strip().splitlines()
             skipped.append(f"{group['group']}, {mask}: {kernel} skipped: {words[0] if words else repr(error)}")
     return ready
 
 
-def run_group(gpu_check, torch_side, index, deadline, write):
-    """Measures one group in turns; returns the rows of its table."""
-    group = gpu_check.ask(f"prepare {index}")
+def take_turns(gpu_check, torch_side, ours, peers, end, deadline, rounds):
+    """Samples all in turn until `end` with MIN_ROUNDS turns at least, or until the deadline with one at least."""
+    for turn in range(rounds):
+        for one in ours:
+            answer = gpu_check.ask(f"sample {one['number']}")
+            one["samples"].append(answer["ns"])
+            one["slow"] += answer.get("clock_ratio", 1.0) < LOW_CLOCK
+        for one in peers:
+            one["samples"].append(torch_side.sample(one["run"], f"{one['kernel']} of {one['mask']}"))
+        now = time.monotonic()
+        if now > deadline or (turn + 1 >= MIN_ROUNDS and now > end):
+            break
+
+
+def run_group(gpu_check, torch_side, index, seconds, deadline, write, rounds):
+    """Measures one group in turns; returns the rows of its table and whether all is right.
+
+    seconds, rounds: of its turns, at most
+    """
+    group = gpu_check.ask(f"prepare {index}" + (" masks" if torch_side is not None else ""))
+    if not group["runners"]:
+        print(f"{group['group']}: no kernel is left for it")
+        return [], True
     skipped = []
-    peers = peers_of(torch_side, group, skipped)
+    peers = peers_of(torch_side, group, skipped, deadline)
     for line in skipped:
         print(line)
-    ours = [dict(runner, samples=[], own=True) for runner in group["runners"]]
-    peers = [dict(peer, samples=[], own=False) for peer in peers]
-    if any(one["spot_error"] is None or one["spot_error"] > MAX_RELATIVE_ERROR for one in ours):
-        raise ValueError("a kernel's sampled rows are not those of fp64; see its spot_error in `gpu_check speed`")
-    started = time.monotonic()
-    for turn in range(MAX_ROUNDS):
-        for number, one in enumerate(ours):
-            one["samples"].append(gpu_check.ask(f"sample {number}")["ns"])
-        for one in peers:
-            one["samples"].append(torch_side.sample(one["run"]))
-        now = time.monotonic()
-        if turn + 1 >= MIN_ROUNDS and (now > deadline or now - started > 12):
-            break
-        if now > deadline + 10:
-            break
+        write({"part": "speed", "group": group["group"], "skipped": line})
+    ours = [dict(runner, number=number, samples=[], slow=0, own=True) for number, runner in enumerate(group["runners"])]
+    wrong = [one for one in ours if one["spot_error"] is None or one["spot_error"] > MAX_RELATIVE_ERROR]
+    for one in wrong:
+        words = f"{one['kernel']} over {one['mask']}: sampled rows are not those of fp64"
+        print(f"wrong: {group['group']}: {words}")
+        write({"part": "speed", "group": group["group"], "mask": one["mask"], "kernel": one["kernel"], "error": words})
+    ours = [one for one in ours if one not in wrong]
+    peers = [dict(peer, samples=[], slow=0, own=False) for peer in peers]
+    take_turns(gpu_check, torch_side, ours, peers, time.monotonic() + seconds, deadline, rounds)
     dense = 0.0
     for one in ours + peers:
         one["q1_ns"], one["median_ns"], one["q3_ns"] = quartiles(one["samples"])
@@ -311,7 +287,7 @@ def run_group(gpu_check, torch_side, index, deadline, write):
         of_dense = one["tflops"] / dense if dense else None
         write(
             {
-                "part": "peers",
+                "part": "speed",
                 "group": group["group"],
                 "mask": one["mask"],
                 "kernel": one["kernel"],
@@ -324,8 +300,12 @@ def run_group(gpu_check, torch_side, index, deadline, write):
                 "q3_ns": one["q3_ns"],
                 "tflops": one["tflops"],
                 "of_dense": of_dense,
+                "expected_of_dense": one.get("expected_of_dense", 0),
+                "expected_tflops": one.get("expected_tflops", 0),
                 "ours_is_faster_by": ratio,
+                "expected_faster_by": one.get("expected", 0),
                 "spot_error": one.get("spot_error"),
+                "slow_clock_kept": one["slow"],
                 "samples_ns": one["samples"],
             }
         )
@@ -340,40 +320,116 @@ def run_group(gpu_check, torch_side, index, deadline, write):
                 "" if ratio is None else f"{ratio:.2f}x",
             ]
         )
-    torch_side.free()
-    return rows
+    if torch_side is not None:
+        torch_side.free()
+    return rows, not wrong
+
+
+def leave_out(out, words):
+    """Adds the kernel that `words` names to DBSP_SKIP_KERNELS and to left-out.txt, which scripts/gpu-check reads."""
+    found = re.search(r"\bsm\d+\.[\w.]*\w", words)
+    if not found:
+        return None
+    name = found.group()
+    before = os.environ.get("DBSP_SKIP_KERNELS", "")
+    if name in before.split(","):
+        return None
+    os.environ["DBSP_SKIP_KERNELS"] = f"{before},{name}".strip(",")
+    with open(os.path.join(out, "left-out.txt"), "a", encoding="utf-8") as file:
+        file.write(f"{name}\t{words}\n")
+    return name
+
+
+class Pass:
+    """One pass over all groups."""
+
+    def __init__(self, arguments, torch_side, write):
+        self.arguments = arguments
+        self.torch_side = torch_side
+        self.write = write
+        self.deadline = time.monotonic() + arguments.budget
+        self.restarts = 0
+        self.status = 0
+        self.rows = [["group", "mask", "kernel", "ms", "TFLOP/s", "of own dense", "ours faster by"]]
+        self.gpu_check = None
+
+    def start(self):
+        one = self.arguments
+        self.gpu_check = GpuCheck(one.gpu_check, one.out, one.budget, one.smoke)
+
+    def group(self, index, name, left):
+        """Measures a group. `left` groups come after it."""
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            print(f"out of time before: {name}")
+            self.write({"part": "speed", "group": name, "skipped": "no time was left"})
+            self.status = self.status or CUT_OFF
+            return
+        seconds = max(LEAST_GROUP_S, min(GROUP_S, remaining / (left + 1)))
+        rounds = 1 if self.arguments.smoke else MAX_ROUNDS
+        try:
+            measured, right = run_group(
+                self.gpu_check, self.torch_side, index, seconds, self.deadline, self.write, rounds
+            )
+            self.rows += measured
+            self.status = self.status if right else 1
+        except ServerEnded as error:
+            self.fail(name, error)
+            skipped = leave_out(self.arguments.out, str(error))
+            self.gpu_check.close()
+            self.restarts += 1
+            if self.restarts > MOST_RESTARTS:
+                raise
+            self.start()
+            if skipped:
+                print(f"{name}: again without {skipped}")
+                self.group(index, name, left)
+        except (RuntimeError, ValueError) as error:
+            self.fail(name, error)
+
+    def fail(self, name, error):
+        self.status = 1
+        print(f"{name}: {error}")
+        self.write({"part": "speed", "group": name, "error": str(error)})
+
+    def run(self):
+        self.start()
+        try:
+            groups = self.gpu_check.ask("groups")["groups"]
+            for index, name in enumerate(groups):
+                self.group(index, name, len(groups) - index - 1)
+        except ServerEnded as error:
+            self.status = 1
+            print(f"peers: {error}")
+        finally:
+            self.gpu_check.close()
+            print(table_text(self.rows), flush=True)
+        return self.status
 
 
 def measure(arguments):
-    torch_side = Torch()
     os.makedirs(arguments.out, exist_ok=True)
-    deadline = time.monotonic() + arguments.budget
-    gpu_check = GpuCheck(arguments.gpu_check, arguments.out, arguments.budget, arguments.smoke)
-    rows = [["group", "mask", "kernel", "ms", "TFLOP/s", "of own dense", "ours faster by"]]
-    wrong = False
-    try:
-        groups = gpu_check.ask("groups")["groups"]
-        with open(os.path.join(arguments.out, "peers.jsonl"), "a", encoding="utf-8") as file:
+    with open(os.path.join(arguments.out, "speed.jsonl"), "a", encoding="utf-8") as file:
 
-            def write(line):
-                file.write(json.dumps(line) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+        def write(line):
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
-            for index, name in enumerate(groups):
-                if time.monotonic() > deadline:
-                    print(f"out of time before: {name}")
-                    continue
-                try:
-                    rows += run_group(gpu_check, torch_side, index, deadline, write)
-                except (RuntimeError, ValueError) as error:
-                    wrong = True
-                    print(f"{name}: {error}")
-                    write({"part": "peers", "group": name, "error": str(error)})
-    finally:
-        gpu_check.close()
-    print(table_text(rows))
-    return 1 if wrong else 0
+        try:
+            torch_side = Torch()
+        except Unavailable as absent:
+            print(f"peers: {absent}: only dbsp's kernels are timed", flush=True)
+            write({"part": "speed", "peers_unavailable": str(absent)})
+            torch_side = None
+        one = Pass(arguments, torch_side, write)
+        try:
+            return one.run()
+        except Hang as hang:
+            # PyTorch's stream stays busy, and the end of the interpreter would wait for it.
+            print(f"peers: {hang}; the pass ends here", flush=True)
+            write({"part": "speed", "error": str(hang)})
+            os._exit(1)
 
 
 def main(words):

@@ -8,6 +8,7 @@
 
 #include "planner/placement/families.h"
 #include "planner/timeline/layer_volumes.h"
+#include "planner/workload/layer_counts.h"
 #include "planner/workload/mask_counts.h"
 #include "planner/workload/row_loads.h"
 
@@ -41,9 +42,16 @@ const Layer& OneLayer() {
 }
 
 void ColumnSumsOfLayer(benchmark::State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(ColumnSums(OneLayer().masks));
+  const LayerCounts counts(OneLayer().masks);
+  const std::vector<int> rows(static_cast<std::size_t>(OneLayer().masks.rows()), 0);
+  for (auto _ : state) benchmark::DoNotOptimize(counts.Sum().ColumnParts(rows, 1));
 }
 BENCHMARK(ColumnSumsOfLayer)->Unit(benchmark::kMillisecond);
+
+void LayerCountsOfLayer(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(LayerCounts(OneLayer().masks).masks().heads());
+}
+BENCHMARK(LayerCountsOfLayer)->Unit(benchmark::kMillisecond);
 
 void CountsOfLayer(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(RowLoadsOf(OneLayer().masks));

@@ -327,7 +327,7 @@ void SlidingTileRow() {
     const Partition made = MakeBalanced(shape, masks, 8 / ring, ring, home);
     LayerMasks group;
     group.head.assign(ring, masks.head[0]);
-    const std::vector<std::int64_t> rows = RowSums(group);
+    const std::vector<std::int64_t> rows = LayerCounts(group).RowSums(group);
     const auto kept = std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
     reached += fmt::format(
         "{}{:.4f} of {:.4f}",

@@ -5,5 +5,6 @@ if(DBSP_NVCC AND NOT CMAKE_CUDA_COMPILER)
   set(CMAKE_CUDA_COMPILER "${DBSP_NVCC}")
 endif()
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-  set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real)
+  # 80 without a suffix is machine code and PTX.
+  set(CMAKE_CUDA_ARCHITECTURES 80 90a-real)
 endif()

@@ -3,12 +3,39 @@
 
 namespace dbsp {
 
+std::optional<std::int64_t> LedgerEntry::error_ns() const {
+  if (!measured) return std::nullopt;
+  return replayed_ns - predicted_ns;
+}
+
 std::optional<double> LedgerEntry::relative_error() const {
+  if (!measured) return std::nullopt;
   return RelativeError(predicted_ns, replayed_ns);
+}
+
+bool IsMeasured(std::string_view transport, SegmentKind kind) {
+  const bool between_ranks = kind == SegmentKind::kExchange || kind == SegmentKind::kHop;
+  return !between_ranks || transport != "serial";
+}
+
+LedgerEntry MeasuredPart(const Ledger& ledger) {
+  LedgerEntry sum;
+  for (const LedgerEntry& entry : ledger) {
+    if (!entry.measured) continue;
+    sum.segments += entry.segments;
+    sum.predicted_ns += entry.predicted_ns;
+    sum.replayed_ns += entry.replayed_ns;
+    sum.unpredicted_segments += entry.unpredicted_segments;
+    sum.unpredicted_ns += entry.unpredicted_ns;
+  }
+  return sum;
 }
 
 Ledger LedgerOf(const ReplayRecord& replay) {
   Ledger ledger{};
+  for (int kind = 0; kind < kSegmentKinds; ++kind) {
+    ledger[kind].measured = IsMeasured(replay.transport, static_cast<SegmentKind>(kind));
+  }
   for (const ReplayCell& cell : replay.cells) {
     const std::int64_t multiplicity = cell.multiplicity.value_or(1);
     for (const Segment& segment : cell.segments) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "core/records.h"
 
@@ -22,7 +23,11 @@ struct LedgerEntry {
   std::int64_t replayed_ns = 0;  ///< of these segments
   std::int64_t unpredicted_segments = 0;  ///< replayed segments without a prediction
   std::int64_t unpredicted_ns = 0;  ///< their replayed time
-  [[nodiscard]] std::int64_t error_ns() const { return replayed_ns - predicted_ns; }
+  /// False where the replay copied the times from the plan (exchanges and hops of the serial
+  /// transport). They say nothing about the prediction, so there is no error.
+  bool measured = true;
+  /// Missing when nothing was measured.
+  [[nodiscard]] std::optional<std::int64_t> error_ns() const;
   [[nodiscard]] std::optional<double> relative_error() const;
 };
 
@@ -37,7 +42,13 @@ struct ReplayTotals {
 
 using Ledger = std::array<LedgerEntry, kSegmentKinds>;  ///< indexed by SegmentKind
 
+/// Whether a replay over this transport measures segments of this kind. The serial transport runs
+/// one rank after the other and takes the times of exchanges and hops from the plan.
+[[nodiscard]] bool IsMeasured(std::string_view transport, SegmentKind kind);
+
 [[nodiscard]] Ledger LedgerOf(const ReplayRecord& replay);
+/// Sum of the entries that were measured: the part whose error says something.
+[[nodiscard]] LedgerEntry MeasuredPart(const Ledger& ledger);
 [[nodiscard]] ReplayTotals TotalsOf(const ReplayRecord& replay);
 
 /// (replayed - predicted) / predicted. Missing when nothing was predicted.

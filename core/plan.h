@@ -38,15 +38,48 @@ struct Prediction {
   std::vector<std::int64_t> active_blocks;
 };
 
-/// A plain strategy that a report compares the plan with. Its partition does not depend on masks,
-/// so the loads on the masks of the plan's predictions are all that is stored.
+/// Predicted time of one pass of a baseline on the masks of one prediction, with the plan's costs.
+struct BaselineTime {
+  std::int64_t total_ns = 0;
+  std::int64_t low_ns = 0;
+  std::int64_t high_ns = 0;
+  std::int64_t compute_ns = 0;
+  std::int64_t exchange_ns = 0;
+  bool operator==(const BaselineTime&) const = default;
+};
+
+/// A plain strategy that gains and loads are compared with; core/baseline.h defines it. Its
+/// partition does not depend on masks, so its loads and times are all that is stored.
 struct Baseline {
   Family family = Family::kUlysses;
   int ulysses_degree = 1;
   int ring_degree = 1;
-  /// [prediction][rank of the pass group] active blocks that the rank would compute.
+  /// [prediction][rank of its pass group] active blocks that the rank would compute.
   std::vector<std::vector<std::int64_t>> active_blocks;
+  /// 1. In plans of older versions that of the plan, and there are no times.
+  int cfg_degree = 1;
+  std::vector<BaselineTime> times = {};  ///< [prediction]; empty when it could not be priced
+  std::string missing = {};  ///< the reason why there are no times; "" with times
   bool operator==(const Baseline&) const = default;
+};
+
+/// A model that was fitted to measurements and priced the plan.
+struct CostFit {
+  std::string operation;  ///< "attention", "pack", "merge", "alltoall" or "hop"
+  std::string name;  ///< kernel, "8 ranks", or "" where the operation says all
+  std::int64_t points = 0;  ///< measured configurations
+  double held_out_error = 0;  ///< bound on the relative error of 90% of points left out of the fit
+  std::optional<double> median_error;  ///< median relative error of such points, where known
+  bool operator==(const CostFit&) const = default;
+};
+
+/// A cell in which another strategy may be faster within the errors of the costs.
+struct CloseCall {
+  int step = 0;
+  int layer = 0;
+  std::string rival;  ///< the other strategy
+  std::int64_t rival_ns = 0;  ///< its predicted time for one pass
+  bool operator==(const CloseCall&) const = default;
 };
 
 /// Share of one head's active blocks on every ring index of its group. The shares are those of the
@@ -108,6 +141,9 @@ struct Plan {
   std::vector<Contract> contracts;
   std::vector<Baseline> baselines;  ///< empty in plans that were written without them
   std::vector<PlanCell> cells;  ///< by step, then layer
+  std::vector<std::string> notes;  ///< what the tuner assumed or left out, as sentences
+  std::vector<CostFit> fits;  ///< empty for analytic costs
+  std::optional<std::vector<CloseCall>> close_calls;  ///< missing in plans of older versions
   bool hashed = false;  ///< read from a file that carries the hash of its content
 
   /// CFG degree of the plan. All strategies share it, because the degree decides which rank holds

@@ -40,6 +40,7 @@ class PlanChecker {
   void Strategies() const;
   void Predictions();
   void Baselines() const;
+  void Tuning() const;
   void Contracts() const;
   void Cells() const;
   void CellContracts() const;
@@ -88,7 +89,10 @@ class PlanChecker {
   [[nodiscard]] std::string SplitOf(const Partition& partition) const;
   [[nodiscard]] std::string SplitOf(const Contract& contract) const;
   void Permutation(const std::string& key, const std::vector<int>& order) const;
-  void RankLoads(const std::string& key, const std::vector<std::int64_t>& active_blocks) const;
+  void RankLoads(const std::string& key,
+                 const std::vector<std::int64_t>& active_blocks,
+                 int ranks) const;
+  void BaselineTimes(const std::string& key, const Baseline& baseline) const;
   void OneSegment(const std::string& key, const Segment& segment) const;
   void Add(const std::string& key, std::int64_t amount, std::int64_t high, std::int64_t& sum) const;
   [[nodiscard]] std::int64_t AllBlocks() const;
@@ -284,11 +288,12 @@ std::int64_t PlanChecker::AllBlocks() const {
 }
 
 void PlanChecker::RankLoads(const std::string& key,
-                            const std::vector<std::int64_t>& active_blocks) const {
-  if (std::cmp_not_equal(active_blocks.size(), plan_.pass_ranks())) {
+                            const std::vector<std::int64_t>& active_blocks,
+                            int ranks) const {
+  if (std::cmp_not_equal(active_blocks.size(), ranks)) {
     Wrong(key,
           "expected one number per rank of a pass group ({}), found {}",
-          plan_.pass_ranks(),
+          ranks,
           active_blocks.size());
   }
   const std::int64_t all = AllBlocks();
@@ -320,7 +325,9 @@ void PlanChecker::Predictions() {
             p.total_ns,
             p.high_ns);
     }
-    if (!p.active_blocks.empty()) RankLoads(key + ".active_blocks", p.active_blocks);
+    if (!p.active_blocks.empty()) {
+      RankLoads(key + ".active_blocks", p.active_blocks, plan_.pass_ranks());
+    }
     std::int64_t time = 0;
     std::int64_t bytes = 0;
     for (std::size_t s = 0; s < p.segments.size(); ++s) {
@@ -337,12 +344,15 @@ void PlanChecker::Baselines() const {
   for (std::size_t i = 0; i < plan_.baselines.size(); ++i) {
     const Baseline& baseline = plan_.baselines[i];
     const std::string key = fmt::format("baselines[{}]", i);
-    Range(key + ".ulysses_degree", baseline.ulysses_degree, 1, plan_.pass_ranks());
-    Range(key + ".ring_degree", baseline.ring_degree, 1, plan_.pass_ranks());
-    if (baseline.ulysses_degree * std::int64_t{baseline.ring_degree} != plan_.pass_ranks()) {
+    Range(key + ".cfg_degree", baseline.cfg_degree, 1, plan_.passes);
+    Range(key + ".ulysses_degree", baseline.ulysses_degree, 1, plan_.ranks);
+    Range(key + ".ring_degree", baseline.ring_degree, 1, plan_.ranks);
+    const std::int64_t ranks = baseline.ulysses_degree * std::int64_t{baseline.ring_degree};
+    if (ranks * baseline.cfg_degree != plan_.ranks) {
       Wrong(key,
-            "expected degrees with the product {}, found {} x {}",
-            plan_.pass_ranks(),
+            "expected degrees with the product {}, found {} x {} x {}",
+            plan_.ranks,
+            baseline.cfg_degree,
             baseline.ulysses_degree,
             baseline.ring_degree);
     }
@@ -353,8 +363,54 @@ void PlanChecker::Baselines() const {
             baseline.active_blocks.size());
     }
     for (std::size_t p = 0; p < baseline.active_blocks.size(); ++p) {
-      RankLoads(fmt::format("{}.active_blocks[{}]", key, p), baseline.active_blocks[p]);
+      RankLoads(fmt::format("{}.active_blocks[{}]", key, p),
+                baseline.active_blocks[p],
+                static_cast<int>(ranks));
     }
+    BaselineTimes(key + ".times", baseline);
+  }
+}
+
+void PlanChecker::BaselineTimes(const std::string& key, const Baseline& baseline) const {
+  if (baseline.times.empty()) return;
+  if (baseline.times.size() != plan_.predictions.size()) {
+    Wrong(key,
+          "expected one entry per prediction ({}), found {}",
+          plan_.predictions.size(),
+          baseline.times.size());
+  }
+  for (std::size_t p = 0; p < baseline.times.size(); ++p) {
+    const BaselineTime& t = baseline.times[p];
+    const std::string at = fmt::format("{}[{}]", key, p);
+    for (const std::int64_t ns : {t.total_ns, t.low_ns, t.high_ns, t.compute_ns, t.exchange_ns}) {
+      Amount(at, ns);
+    }
+    if (t.low_ns > t.total_ns || t.total_ns > t.high_ns) {
+      Wrong(at,
+            "expected low_ns <= total_ns <= high_ns, found {}, {}, {}",
+            t.low_ns,
+            t.total_ns,
+            t.high_ns);
+    }
+  }
+}
+
+void PlanChecker::Tuning() const {
+  for (std::size_t i = 0; i < plan_.fits.size(); ++i) {
+    const std::string key = fmt::format("fits[{}]", i);
+    Ratio(key + ".held_out_error", plan_.fits[i].held_out_error);
+    Ratio(key + ".median_error", plan_.fits[i].median_error.value_or(0));
+  }
+  if (!plan_.close_calls) return;
+  std::set<std::pair<int, int>> cells;
+  for (const PlanCell& cell : plan_.cells) cells.emplace(cell.step, cell.layer);
+  for (std::size_t i = 0; i < plan_.close_calls->size(); ++i) {
+    const CloseCall& call = (*plan_.close_calls)[i];
+    const std::string key = fmt::format("close_calls[{}]", i);
+    if (!cells.contains({call.step, call.layer})) {
+      Wrong(key, "expected a cell of the plan, found step {}, layer {}", call.step, call.layer);
+    }
+    Amount(key + "[3]", call.rival_ns);
   }
 }
 
@@ -458,6 +514,7 @@ void CheckPlan(const Plan& plan, const std::string& origin, ErrorCode code) {
   checker.Strategies();
   checker.Predictions();
   checker.Baselines();
+  checker.Tuning();
   checker.Contracts();
   checker.Cells();
   checker.CellContracts();

@@ -6,6 +6,7 @@
 #include "core/json.h"
 #include "core/plan.h"
 #include "core/plan_check.h"
+#include "core/plan_tuning_json.h"
 #include "core/units.h"
 
 namespace dbsp {
@@ -217,25 +218,6 @@ Prediction PredictionFrom(const JsonView& view) {
   return prediction;
 }
 
-Json ToJson(const Baseline& baseline) {
-  return {{"family", NameOf(baseline.family)},
-          {"ulysses_degree", baseline.ulysses_degree},
-          {"ring_degree", baseline.ring_degree},
-          {"active_blocks", baseline.active_blocks}};
-}
-
-Baseline BaselineFrom(const JsonView& view) {
-  view.RefuseOtherKeys({"family", "ulysses_degree", "ring_degree", "active_blocks"});
-  Baseline baseline;
-  baseline.family = EnumAt(view["family"], ParseFamily);
-  baseline.ulysses_degree = IntAt(view["ulysses_degree"], 1);
-  baseline.ring_degree = IntAt(view["ring_degree"], 1);
-  for (const JsonView& item : view["active_blocks"].Items()) {
-    baseline.active_blocks.push_back(CountsAt(item));
-  }
-  return baseline;
-}
-
 Json ToJson(const Contract& contract) {
   Json shares = Json::array();
   for (const HeadShares& head : contract.shares) shares.push_back({head.head, head.share});
@@ -310,11 +292,6 @@ void ReadLists(const JsonView& document, bool second, Plan& plan) {
   if (second) {
     for (const JsonView& item : document["contracts"].Items()) {
       plan.contracts.push_back(ContractFrom(item));
-    }
-  }
-  if (document.Has("baselines")) {
-    for (const JsonView& item : document["baselines"].Items()) {
-      plan.baselines.push_back(BaselineFrom(item));
     }
   }
   for (const JsonView& item : document["cells"].Items()) {
@@ -407,10 +384,7 @@ std::string PlanToJson(const Plan& plan) {
     const Json contract = cell.contract ? Json(*cell.contract) : Json(nullptr);
     document["cells"].push_back({cell.step, cell.layer, cell.strategy, cell.prediction, contract});
   }
-  if (!plan.baselines.empty()) {
-    document["baselines"] = Json::array();
-    for (const Baseline& item : plan.baselines) document["baselines"].push_back(ToJson(item));
-  }
+  WriteTuning(plan, document);
   return TextWithHash(document);
 }
 
@@ -419,30 +393,16 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
   const JsonView document(json, origin);
   const bool second = document["schema"].String() != kSchemaBefore;
   if (second) document.RequireSchema(kSchema);
-  for (const char* member : {"contracts", "baselines"}) {
+  for (const char* member : {"contracts", "baselines", "notes", "fits", "close_calls"}) {
     if (second || !document.Has(member)) continue;
     document[member].Wrong(fmt::format("no such member in \"{}\"", kSchemaBefore));
   }
   const bool hashed = TakeContentHash(json, origin);
-  document.RefuseOtherKeys({"schema",
-                            "workload",
-                            "database_hash",
-                            "cluster",
-                            "device",
-                            "created_utc",
-                            "generator",
-                            "costs",
-                            "ranks",
-                            "passes",
-                            "dtype",
-                            "shape",
-                            "layouts",
-                            "partitions",
-                            "strategies",
-                            "predictions",
-                            "contracts",
-                            "baselines",
-                            "cells"});
+  document.RefuseOtherKeys(
+      {"schema",    "workload",   "database_hash", "cluster",     "device",    "created_utc",
+       "generator", "costs",      "ranks",         "passes",      "dtype",     "shape",
+       "layouts",   "partitions", "strategies",    "predictions", "contracts", "baselines",
+       "cells",     "notes",      "fits",          "close_calls"});
   Plan plan;
   plan.hashed = hashed;
   ReadWorkloadPart(document["workload"], plan);
@@ -455,6 +415,7 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
   ReadShape(document, plan);
   CheckPlanShape(plan, origin, ErrorCode::kCorruptInput);
   ReadLists(document, second, plan);
+  ReadTuning(document, plan);
   CheckPlan(plan, origin, ErrorCode::kCorruptInput);
   return plan;
 }

@@ -2,9 +2,11 @@
 #include "profiler/profile_options.h"
 
 #include <CLI/CLI.hpp>
+#include <bit>
 
 #include "core/error.h"
 #include "db/database.h"
+#include "runtime/nccl/nccl_communicator.h"
 
 namespace dbsp::profiler {
 namespace {
@@ -84,8 +86,17 @@ void AddCollectivesFlags(CLI::App& app, ProfileOptions& options) {
       ->check(CLI::Range(1.001, 1e6))
       ->capture_default_str()
       ->group(group);
-  app.add_option("--nccl-ctas", options.nccl_ctas, "Most SMs that NCCL may use; 0 lets NCCL choose")
-      ->check(CLI::Range(0, 1024))
+  app.add_option("--exchange-clock",
+                 options.exchange_clock,
+                 "What times exchanges between GPUs: events of the devices (device), or the host's "
+                 "clock with its enqueueing (host)")
+      ->check(CLI::IsMember({"device", "host"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--nccl-ctas",
+                 options.nccl_ctas,
+                 "Most SMs that NCCL may use: 1, 2, 4, ... 64; 0 lets NCCL choose")
+      ->check(CLI::Range(0, runtime::kMostNcclCtas))
       ->group(group);
 }
 
@@ -123,10 +134,22 @@ bool MeasuresGpuExchanges(const ProfileOptions& options, const runtime::DeviceSp
          options.device,
          options.suite);
   }
+  if (options.nccl_ctas != 0 && !runtime::IsNcclCtas(options.nccl_ctas)) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--nccl-ctas {}: NCCL takes powers of two only; give {} or {}",
+         options.nccl_ctas,
+         std::bit_floor(static_cast<unsigned>(options.nccl_ctas)),
+         std::bit_ceil(static_cast<unsigned>(options.nccl_ctas)));
+  }
   if (options.suite == "overlap" && options.nccl_ctas != 0) {
     Fail(ErrorCode::kInvalidArgument,
          "--nccl-ctas {}: --suite overlap limits NCCL by its own SM margins; leave out --nccl-ctas",
          options.nccl_ctas);
+  }
+  if (options.exchange_clock == "host" && (!exchanges || options.suite == "overlap")) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--exchange-clock host: only --suite collectives between GPUs can be timed by the host; "
+         "leave it out");
   }
   if (options.suite == "overlap" && options.rank_flags.check) {
     Fail(ErrorCode::kInvalidArgument,

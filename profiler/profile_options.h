@@ -19,6 +19,7 @@ struct ProfileOptions {
   std::optional<std::string> db, budget, workload, refine;
   std::string device = "cpu", suite = "quick";
   std::string kernel;  ///< part of the names of the kernels to measure; "" selects all
+  std::string exchange_clock = "device";  ///< or "host"
   std::string min_bytes = "32K", max_bytes = "32M";
   double step_factor = 4;
   int ranks = 8, nccl_ctas = 0;

@@ -12,6 +12,7 @@
 #include "core/plan_note.h"
 #include "core/stop_signals.h"
 #include "db/database.h"
+#include "kernels/gpu/gpu_variants.h"
 #include "planner/timeline/validate.h"
 #include "profiler/duration.h"
 #include "profiler/gpu/device_bench.h"
@@ -33,6 +34,11 @@
 
 namespace dbsp::profiler {
 namespace {
+
+void NoteSkippedKernels() {
+  const std::string note = kernels::gpu::SkippedKernelsNote();
+  if (!note.empty()) Progress(note);
+}
 
 /// The GPU that measures attention and local work; null on the CPU and for exchange suites.
 /// errors  Error{kUnavailable} as OpenBench
@@ -165,6 +171,7 @@ NcclWorld WorldOf(const ProfileOptions& options, const LaunchedRank* ranks) {
     Fail(error.code(), "--device {}: unavailable: {}", options.device, error.what());
   }
   world.options.most_ctas = options.nccl_ctas;
+  if (options.exchange_clock == "host") world.clock = ExchangeClock::kHost;
   world.options.deadline_ns = ParseDurationNs(options.rank_flags.deadline, "--deadline");
   if (ranks == nullptr && options.ranks > world.devices) {
     Fail(ErrorCode::kUnavailable,
@@ -227,6 +234,7 @@ int ProfileAsRankZero(const ProfileOptions& options,
     lock->NoteOthers();
     if (!nccl && !bench) WarnAboutCores(suite.ranks, machine);
     if (const auto warning = runtime::WarningOf(machine)) Progress(*warning);
+    if (gpu) NoteSkippedKernels();
     NoteSignals();
     MeasureAll({.suite = SuiteName(options), .ranks = suite.ranks, .nccl = nccl, .bench = bench},
                machine,
@@ -278,6 +286,7 @@ int TuneKernelsOf(const ProfileOptions& options,
         db::Database::Open(*options.db, dry_run ? db::OpenMode::kReadOnly : db::OpenMode::kCreate);
   }
   if (lock) lock->NoteOthers();
+  if (gpu) NoteSkippedKernels();
   NoteSignals();
   const int code = TuneKernels(
       tuning, runtime::CollectProvenance(device, argc, argv), database ? &*database : nullptr);

@@ -64,6 +64,7 @@ class SampleLoop {
         if (interrupted_()) return false;
         const TimedRun run = RunOnce(i);
         Add(run, series_[i]);
+        TakeBackAtLimit(series_[i]);
         if (!Stops(rules_.goals, series_[i])) (void)Stops(rules_.limits, series_[i]);
       }
     }
@@ -72,12 +73,24 @@ class SampleLoop {
 
   void Add(const TimedRun& run, SampleSeries& series) {
     series.sampling_ns += run.duration_ns;
-    if (run.disturbed && rules_.may_discard && rules_.may_discard(StateOf(series))) {
+    const bool discard =
+        run.disturbed && !run.keep && rules_.may_discard && rules_.may_discard(StateOf(series));
+    if (discard) {
       series.discarded_ns.push_back(run.duration_ns);
       return;
     }
     series.disturbed_kept += run.disturbed ? 1 : 0;
     series.samples_ns.push_back(run.duration_ns);
+  }
+
+  /// No time is left for better samples once a limit holds.
+  void TakeBackAtLimit(SampleSeries& series) const {
+    if (!series.samples_ns.empty() || series.discarded_ns.empty()) return;
+    const LoopState state = StateOf(series);
+    const auto holds = [&](const StopRule& rule) { return rule.holds(state); };
+    if (std::none_of(rules_.limits.begin(), rules_.limits.end(), holds)) return;
+    series.disturbed_kept += static_cast<int>(series.discarded_ns.size());
+    series.samples_ns = std::exchange(series.discarded_ns, {});
   }
 
   /// Whether a rule holds for a series with samples. The first rule that ever holds is its reason.

@@ -16,6 +16,7 @@ namespace dbsp::profiler {
 struct TimedRun {
   double duration_ns = 0.0;
   bool disturbed = false;  ///< the run was preempted, or the device's clock was low
+  bool keep = false;  ///< the run is too long to be repeated: it counts although it is disturbed
 };
 
 /// The samples of one candidate.
@@ -61,6 +62,8 @@ struct LoopRules {
 
 /// Samples the candidates in turn, so that a drift of clocks or temperature affects all of them
 /// alike, until each has met a goal or a limit. Every candidate gets one sample whatever the rules.
+/// A candidate that has only discarded samples at a limit gets those back, and they count as
+/// disturbed_kept.
 /// candidates   functions that run a candidate once
 /// now          nanoseconds of a clock that never goes back
 /// interrupted  asked before every run; true ends the loop, and candidates without a stop reason

@@ -162,13 +162,8 @@ TuneTarget GpuTuneTarget(int arch, int sm_count, int shared_bytes) {
     target.kernels.push_back(RecordOf(variant));
   }
   target.refused = [arch, shared_bytes](const KernelVariant& kernel) -> std::optional<std::string> {
-    if (!kernels::gpu::RunsOn(kernels::gpu::VariantNamed(kernel.name), arch)) {
-      const int from = kernel.arch.value_or(0);
-      return fmt::format("needs compute capability {}.{}, but the device has {}.{}",
-                         from / 10,
-                         from % 10,
-                         arch / 10,
-                         arch % 10);
+    if (auto reason = kernels::gpu::WhyNotOn(kernels::gpu::VariantNamed(kernel.name), arch)) {
+      return reason;
     }
     if (kernel.shared_bytes.value_or(0) > shared_bytes) {
       return fmt::format("needs {} bytes of shared memory, but a block may use {}",

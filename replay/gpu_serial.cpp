@@ -3,6 +3,7 @@
 #include <cmath>
 #include <deque>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "core/error.h"
@@ -36,22 +37,26 @@ DeviceResults ResultsOf(std::span<const GpuRank> ranks) {
 /// Times phases with events on one stream. The host does not wait within a run.
 class GpuSerialDevice final : public SerialDevice {
  public:
-  GpuSerialDevice(std::span<const GpuRank> ranks, const CudaStream& stream, GraphMode mode)
-      : ranks_(ranks), stream_(stream), mode_(mode) {}
+  /// kernel  of attention; names the run where an error or the deadline ends it
+  GpuSerialDevice(std::span<const GpuRank> ranks,
+                  const CudaStream& stream,
+                  GraphMode mode,
+                  const std::string& kernel)
+      : ranks_(ranks), stream_(stream), mode_(mode), what_("a run with " + kernel) {}
 
   void Run(const std::function<void()>& body) override {
     timed_.clear();
     if (next_is_graph_) {
       const CudaGraph graph(stream_, body);
       graph.Launch(stream_);
-      stream_.Synchronize();
+      stream_.Synchronize(what_.c_str());
       ++graph_runs_;
       return Read();
     }
     const std::int64_t start = runtime::SteadyNs();
     body();
     const std::int64_t enqueue_ns = runtime::SteadyNs() - start;
-    stream_.Synchronize();
+    stream_.Synchronize(what_.c_str());
     Read();
     next_is_graph_ =
         mode_ == GraphMode::kOn || (mode_ == GraphMode::kAuto && LaunchesDominate(enqueue_ns));
@@ -139,6 +144,7 @@ class GpuSerialDevice final : public SerialDevice {
   std::span<const GpuRank> ranks_;
   const CudaStream& stream_;
   GraphMode mode_;
+  std::string what_;
   std::deque<Pair> events_;
   std::vector<Timed> timed_;  ///< as events_
   bool next_is_graph_ = false;
@@ -171,7 +177,7 @@ class SerialGpuRunner final : public CellRunner {
                             const Repeats& repeats,
                             const Observer& observer) override {
     for (GpuRank& rank : ranks_) rank.Fill(0);
-    GpuSerialDevice device(ranks_, stream_, graph_);
+    GpuSerialDevice device(ranks_, stream_, graph_, kernel_.name);
     const std::vector<Rank*> pointers = RanksOf(std::span<GpuRank>(ranks_));
     Timeline timeline = RunSerialOn(device, cell_, pointers, predicted, repeats, observer);
     results_ = ResultsOf(ranks_);
@@ -193,12 +199,12 @@ class SerialGpuRunner final : public CellRunner {
   }
   ActivityReport Trace(const runtime::ActivityOptions& options) override {
     return TraceCell(options, [this](const runtime::ActivitySession* session, int runs) {
-      GpuSerialDevice device(ranks_, stream_, GraphMode::kOff);
+      GpuSerialDevice device(ranks_, stream_, GraphMode::kOff, kernel_.name);
       if (session != nullptr) device.Trace(*session, cell_);
       for (int run = 0; run < runs; ++run) {
         RunOnce(device, cell_, RanksOf(std::span<GpuRank>(ranks_)));
       }
-      runtime::SynchronizeCudaDevice("the traced run");
+      stream_.Synchronize("the traced run");
       return device.SpanNs();
     });
   }

@@ -33,15 +33,17 @@ std::string Names(const Good& good) {
 }
 
 [[noreturn]] void FailNoKernel(const BlockSize& block, int head_dim, int arch) {
+  const std::string skipped = kernels::gpu::SkippedKernelsNote();
   Fail(ErrorCode::kUnavailable,
        "no GPU kernel supports {}x{} blocks of head_dim {} on compute capability {}.{}; make "
-       "the workload with the --block of one of the kernels for this device: {}",
+       "the workload with the --block of one of the kernels for this device: {}{}",
        block.q,
        block.k,
        head_dim,
        arch / 10,
        arch % 10,
-       Names([&](const Variant& v) { return v.list == ListKind::kBlocks && RunsOn(v, arch); }));
+       Names([&](const Variant& v) { return v.list == ListKind::kBlocks && RunsOn(v, arch); }),
+       skipped.empty() ? "" : "; " + skipped);
 }
 
 /// errors  Error{kUnavailable} when the kernel does not support these blocks on this device
@@ -84,7 +86,7 @@ const Variant& ChooseGpuKernel(const std::string& planned,
 std::string ChooseCpuKernel(const std::string& planned, const std::optional<std::string>& wanted) {
   if (wanted) return *wanted;
   const bool of_gpu = std::ranges::any_of(
-      kernels::gpu::Variants(), [&](const Variant& variant) { return planned == variant.name; });
+      kernels::gpu::AllVariants(), [&](const Variant& variant) { return planned == variant.name; });
   return of_gpu ? std::string() : planned;
 }
 

@@ -18,6 +18,7 @@
 #include "core/stop_signals.h"
 #include "core/workload.h"
 #include "db/database.h"
+#include "kernels/gpu/gpu_variants.h"
 #include "planner/timeline/validate.h"
 #include "planner/workload/mask_files.h"
 #include "planner/workload/mask_source.h"
@@ -256,6 +257,8 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
   CheckPredictions(plan, *masks, SelectCells(plan, options.cells), own_masks, flags.plan);
   const Provenance machine = runtime::CollectProvenance(device, argc, argv);
   if (const auto warning = runtime::WarningOf(machine)) Progress(*warning);
+  const std::string skipped = kernels::gpu::SkippedKernelsNote();
+  if (device.kind == runtime::DeviceKind::kCuda && !skipped.empty()) Progress(skipped);
   ReplayOutcome outcome = Replay(plan, *masks, options);
   outcome.record.device = machine.device_name;
   outcome.record.started_utc = machine.started_utc;

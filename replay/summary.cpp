@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "core/baseline.h"
 #include "core/terminal_text.h"
 #include "core/units.h"
 
@@ -48,6 +49,31 @@ std::string Percent(std::optional<double> error) {
   return error ? fmt::format("{:+.1f}%", 100 * *error) : std::string("-");
 }
 
+std::string KindLine(const char* name, const LedgerEntry& entry) {
+  const std::string predicted = fmt::format("  {:<10} {:>13.3f} ", name, ToMs(entry.predicted_ns));
+  if (!entry.measured) return predicted + "not measured: the plan's time\n";
+  return predicted + fmt::format("{:>13.3f} {:>+13.3f} {:>9}\n",
+                                 ToMs(entry.replayed_ns),
+                                 ToMs(entry.error_ns().value()),
+                                 Percent(entry.relative_error()));
+}
+
+/// One line per baseline: the plan's predicted gain over it, or why none is known.
+std::string BaselineLines(const Plan& plan) {
+  if (plan.baselines.empty()) {
+    return "gain        no gain is known: the plan has no baselines; tune again to add them\n";
+  }
+  std::string text;
+  for (const Baseline& baseline : plan.baselines) {
+    const std::optional<Gain> gain = GainOver(plan, baseline);
+    text += gain ? fmt::format("gain        predicted {}\n", GainText(*gain, baseline.family))
+                 : fmt::format("gain        no gain over plain {} is known: {}\n",
+                               NameOf(baseline.family),
+                               WhyNoGain(baseline));
+  }
+  return text;
+}
+
 std::string KindLines(const ReplaySummary& summary) {
   std::string text = fmt::format("  {:<10} {:>13} {:>13} {:>13} {:>9}\n",
                                  "segments",
@@ -62,13 +88,12 @@ std::string KindLines(const ReplaySummary& summary) {
     unpredicted += kind.unpredicted_segments;
     unpredicted_ns += kind.unpredicted_ns;
     if (kind.segments == 0) continue;
-    text += fmt::format("  {:<10} {:>13.3f} {:>13.3f} {:>+13.3f} {:>9}\n",
-                        NameOf(static_cast<SegmentKind>(k)),
-                        ToMs(kind.predicted_ns),
-                        ToMs(kind.replayed_ns),
-                        ToMs(kind.error_ns()),
-                        Percent(kind.relative_error()));
+    text += KindLine(NameOf(static_cast<SegmentKind>(k)), kind);
   }
+  const LedgerEntry measured = MeasuredPart(summary.ledger);
+  const bool all = std::ranges::all_of(
+      summary.ledger, [](const LedgerEntry& e) { return e.measured || e.segments == 0; });
+  if (!all) text += KindLine("measured", measured);
   if (unpredicted > 0) {
     text += fmt::format(
         "  {} segments have no prediction ({:.3f} ms)\n", unpredicted, ToMs(unpredicted_ns));
@@ -280,6 +305,7 @@ std::string SummaryText(const Plan& plan,
                       passes,
                       Percent(RelativeError(s.predicted_ns, s.replayed_ns)),
                       ToMs(s.replayed_ns - s.predicted_ns));
+  text += BaselineLines(plan);
   const std::string one_turn =
       groups > 1 ? fmt::format("{} passes at the same time", groups) : "one pass";
   text += fmt::format("segments of all ranks, {}:\n", one_turn) + KindLines(s);
@@ -315,16 +341,17 @@ std::string LedgerText(const ReplayRecord& record) {
                                  "error_ns");
   for (const ReplayCell& cell : record.cells) {
     for (const Segment& s : cell.segments) {
-      text +=
-          fmt::format("{:>5} {:>5} {:>5} {:<10} {:>5} {:>14} {:>14} {:>14}\n",
-                      cell.step,
-                      cell.layer,
-                      s.rank,
-                      NameOf(s.kind),
-                      s.index,
-                      s.predicted_ns ? fmt::format("{}", *s.predicted_ns) : "-",
-                      s.duration_ns,
-                      s.predicted_ns ? fmt::format("{:+}", s.duration_ns - *s.predicted_ns) : "-");
+      text += fmt::format("{:>5} {:>5} {:>5} {:<10} {:>5} {:>14} {:>14} {:>14}\n",
+                          cell.step,
+                          cell.layer,
+                          s.rank,
+                          NameOf(s.kind),
+                          s.index,
+                          s.predicted_ns ? fmt::format("{}", *s.predicted_ns) : "-",
+                          s.duration_ns,
+                          s.predicted_ns && IsMeasured(record.transport, s.kind)
+                              ? fmt::format("{:+}", s.duration_ns - *s.predicted_ns)
+                              : "-");
     }
   }
   return text;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "core/baseline.h"
 #include "core/json.h"
 #include "core/units.h"
 #include "replay/summary.h"
@@ -16,13 +17,32 @@ Json KindsJson(const ReplaySummary& summary) {
     kinds.push_back({{"kind", NameOf(static_cast<SegmentKind>(k))},
                      {"segments", kind.segments},
                      {"predicted_ms", ToMs(kind.predicted_ns)},
+                     {"measured", kind.measured},
                      {"replayed_ms", ToMs(kind.replayed_ns)},
-                     {"error_ms", ToMs(kind.error_ns())},
+                     {"error_ms", kind.error_ns() ? Json(ToMs(*kind.error_ns())) : Json(nullptr)},
                      {"relative_error", OrNull(kind.relative_error())},
                      {"unpredicted_segments", kind.unpredicted_segments},
                      {"unpredicted_ms", ToMs(kind.unpredicted_ns)}});
   }
   return kinds;
+}
+
+Json BaselinesJson(const Plan& plan) {
+  Json list = Json::array();
+  for (const Baseline& baseline : plan.baselines) {
+    const std::optional<Gain> gain = GainOver(plan, baseline);
+    const auto number = [&](std::optional<double> value) { return OrNull(value); };
+    list.push_back({{"family", NameOf(baseline.family)},
+                    {"baseline_ms", gain ? Json(gain->baseline_ns / kNsPerMs) : Json(nullptr)},
+                    {"plan_ms", gain ? Json(gain->plan_ns / kNsPerMs) : Json(nullptr)},
+                    {"gain", gain ? Json(gain->gain) : Json(nullptr)},
+                    {"gain_low", gain ? number(gain->low) : Json(nullptr)},
+                    {"gain_high", gain ? number(gain->high) : Json(nullptr)},
+                    {"flip_chance", gain ? number(gain->flip_chance) : Json(nullptr)},
+                    {"verdict", gain ? Json(dbsp::NameOf(gain->verdict)) : Json(nullptr)},
+                    {"missing", gain ? Json(nullptr) : Json(WhyNoGain(baseline))}});
+  }
+  return list;
 }
 
 Json VerifyJson(const VerifyResult& verified) {
@@ -38,17 +58,18 @@ Json VerifyJson(const VerifyResult& verified) {
           {"problem", verified.problem.empty() ? Json(nullptr) : Json(verified.problem)}};
 }
 
-Json LedgerJson(const ReplayCell& cell) {
+Json LedgerJson(const ReplayCell& cell, const std::string& transport) {
   Json ledger = Json::array();
   for (const Segment& s : cell.segments) {
     const auto& predicted = s.predicted_ns;
+    const bool known = predicted && IsMeasured(transport, s.kind);
     ledger.push_back({{"rank", s.rank},
                       {"kind", NameOf(s.kind)},
                       {"index", s.index},
                       {"start_ns", s.start_ns},
                       {"replayed_ns", s.duration_ns},
                       {"predicted_ns", predicted ? Json(*predicted) : Json(nullptr)},
-                      {"error_ns", predicted ? Json(s.duration_ns - *predicted) : Json(nullptr)},
+                      {"error_ns", known ? Json(s.duration_ns - *predicted) : Json(nullptr)},
                       {"bytes", s.bytes}});
   }
   return ledger;
@@ -90,7 +111,7 @@ Json ActivityJson(const ActivityReport& activity) {
           {"overhead", OverheadJson(activity.overhead)}};
 }
 
-Json CellJson(const ReplayCell& record, const CellOutcome& cell) {
+Json CellJson(const ReplayCell& record, const CellOutcome& cell, const std::string& transport) {
   return {{"step", record.step},
           {"layer", record.layer},
           {"multiplicity", record.multiplicity.value()},
@@ -107,7 +128,7 @@ Json CellJson(const ReplayCell& record, const CellOutcome& cell) {
           {"memory_bytes", cell.memory_bytes},
           {"verification", cell.verified ? VerifyJson(*cell.verified) : Json(nullptr)},
           {"activity", cell.activity ? ActivityJson(*cell.activity) : Json(nullptr)},
-          {"segments", LedgerJson(record)}};
+          {"segments", LedgerJson(record, transport)}};
 }
 
 Json MachineJson(const Provenance& machine) {
@@ -133,48 +154,51 @@ std::string ReplayJson(const Plan& plan,
   const ReplayCell& worst = outcome.record.cells.at(s.worst_cell);
   Json cells = Json::array();
   for (std::size_t i = 0; i < outcome.cells.size(); ++i) {
-    cells.push_back(CellJson(outcome.record.cells[i], outcome.cells[i]));
+    cells.push_back(CellJson(outcome.record.cells[i], outcome.cells[i], outcome.record.transport));
   }
-  const Json document = {{"schema", "dbsp.replay/1"},
-                         {"plan_hash", outcome.record.plan_hash},
-                         {"workload_hash", outcome.record.workload_hash},
-                         {"workload", plan.workload_name},
-                         {"ranks", plan.ranks},
-                         {"passes", plan.passes},
-                         {"cfg_degree", plan.cfg_degree()},
-                         {"planned_device", plan.device},
-                         {"costs", dbsp::NameOf(plan.costs)},
-                         {"transport", outcome.record.transport},
-                         {"dtype", dbsp::NameOf(outcome.dtype)},
-                         {"exchange_source", outcome.record.exchange_source},
-                         {"seed", options.seed},
-                         {"warmups", options.repeats.warmups},
-                         {"runs", options.repeats.runs},
-                         {"machine", MachineJson(machine)},
-                         {"cells_run", s.cells},
-                         {"cells_meant", s.cells_meant},
-                         {"cells_in_plan", s.cells_in_plan},
-                         {"predicted_ms", ToMs(s.predicted_ns)},
-                         {"replayed_ms", ToMs(s.replayed_ns)},
-                         {"error_ms", ToMs(s.replayed_ns - s.predicted_ns)},
-                         {"relative_error", OrNull(RelativeError(s.predicted_ns, s.replayed_ns))},
-                         {"kinds", KindsJson(s)},
-                         {"worst_cell", {{"step", worst.step}, {"layer", worst.layer}}},
-                         {"attention_max_over_mean", s.attention_balance},
-                         {"kept_blocks_max_over_mean", s.block_balance},
-                         {"bytes_moved", s.bytes_moved},
-                         {"memory_bytes", s.memory_bytes},
-                         {"verification",
-                          outcome.record.verified ? Json{{"passed", outcome.record.passed},
-                                                         {"relative_error", s.relative_error},
-                                                         {"max_abs_error", s.max_abs_error},
-                                                         {"lse_error", s.lse_error},
-                                                         {"rows_checked", s.rows_checked},
-                                                         {"rows", s.rows},
-                                                         {"problem", FailureText(outcome)}}
-                                                  : Json(nullptr)},
-                         {"trace_overhead", OverheadJson(OverheadOf(outcome))},
-                         {"cells", std::move(cells)}};
+  const Json document = {
+      {"schema", "dbsp.replay/1"},
+      {"plan_hash", outcome.record.plan_hash},
+      {"workload_hash", outcome.record.workload_hash},
+      {"workload", plan.workload_name},
+      {"ranks", plan.ranks},
+      {"passes", plan.passes},
+      {"cfg_degree", plan.cfg_degree()},
+      {"planned_device", plan.device},
+      {"costs", dbsp::NameOf(plan.costs)},
+      {"transport", outcome.record.transport},
+      {"dtype", dbsp::NameOf(outcome.dtype)},
+      {"exchange_source", outcome.record.exchange_source},
+      {"seed", options.seed},
+      {"warmups", options.repeats.warmups},
+      {"runs", options.repeats.runs},
+      {"machine", MachineJson(machine)},
+      {"cells_run", s.cells},
+      {"cells_meant", s.cells_meant},
+      {"cells_in_plan", s.cells_in_plan},
+      {"predicted_ms", ToMs(s.predicted_ns)},
+      {"replayed_ms", ToMs(s.replayed_ns)},
+      {"error_ms", ToMs(s.replayed_ns - s.predicted_ns)},
+      {"relative_error", OrNull(RelativeError(s.predicted_ns, s.replayed_ns))},
+      {"measured_relative_error", OrNull(MeasuredPart(s.ledger).relative_error())},
+      {"baselines", BaselinesJson(plan)},
+      {"kinds", KindsJson(s)},
+      {"worst_cell", {{"step", worst.step}, {"layer", worst.layer}}},
+      {"attention_max_over_mean", s.attention_balance},
+      {"kept_blocks_max_over_mean", s.block_balance},
+      {"bytes_moved", s.bytes_moved},
+      {"memory_bytes", s.memory_bytes},
+      {"verification",
+       outcome.record.verified ? Json{{"passed", outcome.record.passed},
+                                      {"relative_error", s.relative_error},
+                                      {"max_abs_error", s.max_abs_error},
+                                      {"lse_error", s.lse_error},
+                                      {"rows_checked", s.rows_checked},
+                                      {"rows", s.rows},
+                                      {"problem", FailureText(outcome)}}
+                               : Json(nullptr)},
+      {"trace_overhead", OverheadJson(OverheadOf(outcome))},
+      {"cells", std::move(cells)}};
   return DumpJson(document, 1) + "\n";
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads compare documents ("dbsp.compare/1") and finds the plans that they belong to.
 #include <array>
+#include <cmath>
 #include <optional>
 #include <utility>
 
 #include "core/error.h"
+#include "core/units.h"
 #include "reports/document_parts.h"
 
 namespace dbsp::reports {
@@ -53,6 +55,9 @@ Json AnyJson(const Json& value) {
   return line;
 }
 
+/// Times of a document beyond this are no times: 290 years.
+constexpr double kMostNs = 9e18;
+
 Json FieldJson(const JsonView& view, const Field& field) {
   if (!view.Has(field.name) || view[field.name].raw().is_null()) return nullptr;
   switch (field.type) {
@@ -86,13 +91,26 @@ std::optional<std::int64_t> CellsOf(const JsonView& workload) {
   return workload["cells"].Int(0);
 }
 
-/// True when the document is of the plan's workload, ranks and number of cells. Gains between sums
-/// over different cells would be meaningless.
+/// Costs of the document's times. Empty when it does not say all of them.
+std::optional<CostsIdentity> IdentityOf(const JsonView& view, const std::string& source) {
+  if (!view.Has("cluster") || !view.Has("database_hash")) return std::nullopt;
+  try {
+    return CostsIdentity{
+        ParseCostSource(source), view["cluster"].String(), view["database_hash"].String()};
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) throw;
+    view["costs"].Wrong(fmt::format("a source of costs ({})", error.what()));
+  }
+}
+
+/// True when the document is of the plan's workload, ranks, costs and number of cells. Gains
+/// between sums over different cells, or of different costs, would be meaningless.
 bool Belongs(const PlanInput& input,
              const std::vector<std::string>& names,
              std::int64_t ranks,
+             const std::optional<CostsIdentity>& costs,
              std::optional<std::int64_t> cells) {
-  if (input.plan.ranks != ranks) return false;
+  if (input.plan.ranks != ranks || costs != CostsOf(input.plan)) return false;
   if (cells && !std::cmp_equal(*cells, input.plan.cells.size())) return false;
   for (const std::string& name : names) {
     if (name == input.plan.workload_hash || name == input.plan.workload_name) return true;
@@ -114,10 +132,13 @@ CompareDocument ReadCompare(const CompareInput& input, const ReportInputs& input
     document.costs =
         costs.raw().is_object() && costs.Has("source") ? costs["source"].String() : costs.String();
   }
+  document.identity = IdentityOf(view, document.costs);
   const std::vector<std::string> names = WorkloadNames(view["workload"]);
   const std::optional<std::int64_t> cells = CellsOf(view["workload"]);
   for (std::size_t i = 0; i < inputs.plans.size(); ++i) {
-    if (Belongs(inputs.plans[i], names, document.ranks, cells)) document.plans.push_back(i);
+    if (Belongs(inputs.plans[i], names, document.ranks, document.identity, cells)) {
+      document.plans.push_back(i);
+    }
   }
   document.candidates = Json::array();
   for (const JsonView& candidate : view["candidates"].Items()) {
@@ -127,6 +148,37 @@ CompareDocument ReadCompare(const CompareInput& input, const ReportInputs& input
     document.candidates.push_back(std::move(row));
   }
   return document;
+}
+
+std::optional<BaselineTime> BaselineOf(const CompareDocument& document, Family family) {
+  const Strategy plain = BaselineStrategy(family, static_cast<int>(document.ranks));
+  const auto is = [](const Json& row, const char* key, const Json& value) {
+    return row[key].is_null() || row[key] == value;  // older documents have fewer keys
+  };
+  const auto ns = [](const Json& row, const char* key) -> std::optional<std::int64_t> {
+    if (!row[key].is_number()) return std::nullopt;
+    const double value = row[key].get<double>() * kNsPerMs;
+    if (!(value < kMostNs)) return std::nullopt;
+    return std::llround(value);
+  };
+  for (const Json& row : document.candidates) {
+    const bool named = row["family"] == NameOf(family) || row["family"] == NameOf(Family::kUsp);
+    if (!named || row["ulysses_degree"] != plain.ulysses_degree ||
+        row["ring_degree"] != plain.ring_degree || !is(row, "cfg_degree", 1) ||
+        !is(row, "chunks", 1) || !is(row, "layout", "given") ||
+        !is(row, "exchange", NameOf(plain.exchange))) {
+      continue;
+    }
+    const auto total = ns(row, "total_ms");
+    const auto compute = ns(row, "compute_ms");
+    if (!total || !compute) continue;
+    return BaselineTime{*total,
+                        ns(row, "total_ms_low").value_or(*total),
+                        ns(row, "total_ms_high").value_or(*total),
+                        *compute,
+                        *total - *compute};
+  }
+  return std::nullopt;
 }
 
 Json CompareJson(const CompareDocument& document) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "reports/document.h"
 
+#include <algorithm>
+
 #include "core/cli.h"
 #include "core/error.h"
 #include "core/workload.h"
+#include "reports/document_check.h"
 #include "reports/document_parts.h"
 
 namespace dbsp::reports {
@@ -69,8 +72,9 @@ Json PlanJson(const ReportInputs& inputs,
                 {"block", fmt::format("{}x{}", plan.shape.block.q, plan.shape.block.k)}}},
               {"verdict", VerdictJson(inputs, index, compares)},
               {"notices", PlanNotices(inputs, input)},
+              {"tuning", TuningJson(plan)},
               {"strategies", StrategiesJson(plan, table)},
-              {"replays", ReplaysJson(replays, limits)},
+              {"replays", ReplaysJson(inputs, plan, replays, limits)},
               {"replays_total", replays.size()}};
   AddCells(input, replays, table, limits, out);
   AddShownCells(inputs, input, replays, table, limits, out);
@@ -87,9 +91,12 @@ std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limit
     if (compares.back().plans.empty() && !inputs.plans.empty()) {
       notices.push_back(
           Notice("warning",
-                 fmt::format("{} has another workload, number of ranks or number of cells than the "
-                             "plans. Its table is shown, but no gains are derived from it.",
-                             input.name)));
+                 fmt::format("{} is of another workload, number of ranks, number of cells or costs "
+                             "than the plans ({}). Its table is shown, but no gains are derived "
+                             "from it.",
+                             input.name,
+                             compares.back().identity ? NameOf(*compares.back().identity)
+                                                      : "it does not name its costs")));
     }
   }
   Json kinds = Json::array();
@@ -113,13 +120,42 @@ std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limit
                          {"compare", compare},
                          {"trials", TrialsJson(inputs, limits)},
                          {"trials_total", inputs.trials.size()}};
+  CheckDocument(document);
   return DumpJson(document);
 }
 
+namespace {
+
+/// At most 80 characters of a name: the middle of a longer one is left out.
+std::string Clip(const std::string& name) {
+  constexpr std::size_t kSide = 39;
+  const auto begins = [&](std::size_t at) { return (name[at] & 0xc0) != 0x80; };  // a code point
+  const auto letters = static_cast<std::size_t>(
+      std::ranges::count_if(name, [](char byte) { return (byte & 0xc0) != 0x80; }));
+  if (letters <= 2 * kSide + 2) return name;
+  std::size_t head = 0;
+  for (std::size_t seen = 0; head < name.size(); ++head) {
+    if (begins(head) && seen++ == kSide) break;
+  }
+  std::size_t tail = name.size();
+  for (std::size_t seen = 0; seen < kSide;) {
+    --tail;
+    seen += begins(tail) ? 1 : 0;
+  }
+  return name.substr(0, head) + "…" + name.substr(tail);
+}
+
+}  // namespace
+
 std::string ReportTitle(const ReportInputs& inputs) {
-  if (inputs.plans.empty()) return fmt::format("dbsp report: {}", inputs.database_name);
+  if (inputs.plans.empty() && !inputs.database_name.empty()) {
+    return fmt::format("dbsp report: {}", Clip(inputs.database_name));
+  }
+  if (inputs.plans.empty() && inputs.compares.empty()) return "dbsp report";
+  if (inputs.plans.empty())
+    return fmt::format("dbsp report: {}", Clip(inputs.compares.front().name));
   const Plan& plan = inputs.plans.front().plan;
-  return fmt::format("dbsp report: {} on {} ranks", plan.workload_name, plan.ranks);
+  return fmt::format("dbsp report: {} on {} ranks", Clip(plan.workload_name), plan.ranks);
 }
 
 }  // namespace dbsp::reports

@@ -11,7 +11,9 @@
 namespace dbsp::reports {
 
 /// Canonical JSON: sorted keys, non-finite numbers as null. Equal inputs give equal text.
-/// errors   Error{kCorruptInput} for a compare document or stored replay with impossible contents
+/// ensures  the text is valid by docs/formats/report.schema.json
+/// errors   Error{kCorruptInput} for a compare document or stored replay with impossible contents;
+///          Error{kInternal} with the first key of a document that is not valid
 /// threads  pure, safe concurrently
 [[nodiscard]] std::string ReportDocument(const ReportInputs& inputs,
                                          const ReportLimits& limits = {});

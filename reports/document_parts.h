@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/baseline.h"
 #include "core/json.h"
 #include "reports/inputs.h"
 #include "reports/limits.h"
@@ -32,12 +33,17 @@ struct CompareDocument {
   std::string name;
   std::int64_t ranks = 0;
   std::string costs;
+  /// Costs of its times; empty for documents of older versions, from which no gain is derived.
+  std::optional<CostsIdentity> identity;
   std::vector<std::size_t> plans;  ///< indices into ReportInputs::plans
   Json candidates;  ///< rows with the columns of docs/formats/report.md
 };
 /// errors  Error{kCorruptInput} with the file and the key
 [[nodiscard]] CompareDocument ReadCompare(const CompareInput& input, const ReportInputs& inputs);
 [[nodiscard]] Json CompareJson(const CompareDocument& document);
+/// Time of the candidate that is this baseline, summed over all cells and passes. Empty without it.
+[[nodiscard]] std::optional<BaselineTime> BaselineOf(const CompareDocument& document,
+                                                     Family family);
 
 /// Distinct strategies when partitions are ignored. A plan may have hundreds of strategies that
 /// differ in their partitions only.
@@ -63,24 +69,52 @@ void AddShownCells(const ReportInputs& inputs,
                    const ReportLimits& limits,
                    Json& out);
 
+/// How much the times of a replay say about the plan, the most first.
+enum class ReplayGrade : std::uint8_t {
+  kDevices,  ///< all ranks at the same time, each on a device (or core) of its own
+  kSerial,  ///< the ranks one after the other; exchange times are the plan's
+  kOversubscribed,  ///< more ranks than cores
+  kOtherDevice,  ///< not the device that the plan is for
+  kFailed,  ///< its outputs were wrong
+};
+/// "replayed", "replayed serially", "oversubscribed", "other device", "failed"
+[[nodiscard]] const char* NameOf(ReplayGrade grade);
+[[nodiscard]] ReplayGrade GradeOf(const ReportInputs& inputs,
+                                  const Plan& plan,
+                                  const db::StoredReplay& stored);
+
 /// Number of cores of a threads replay on a CPU with fewer cores than ranks, whose times are not
 /// representative. Empty for every other replay.
 [[nodiscard]] std::optional<int> OversubscribedCores(const ReportInputs& inputs,
                                                      const db::StoredReplay& stored);
 
-/// Replays of the plan, newest first, with oversubscribed ones last.
+/// Replays of the plan by grade, the newest of a grade first.
 [[nodiscard]] std::vector<const db::StoredReplay*> ReplaysOf(const ReportInputs& inputs,
                                                              const PlanInput& plan);
-[[nodiscard]] Json ReplaysJson(const std::vector<const db::StoredReplay*>& replays,
+[[nodiscard]] Json ReplaysJson(const ReportInputs& inputs,
+                               const Plan& plan,
+                               const std::vector<const db::StoredReplay*>& replays,
                                const ReportLimits& limits);
 
-/// Load per rank of a cell: {"ranks", "mean", "charts": [...]}, with a "note" when the plan has no
-/// stored baselines, or {"missing": sentence} when it has no stored loads.
+/// Load of a cell per rank of the plan, all passes of a step: {"ranks", "mean", "charts": [...]},
+/// with a "note" when the plan has no comparable baselines, or {"missing": sentence} when it has no
+/// stored loads.
 [[nodiscard]] Json LoadJson(const Plan& plan, const PlanCell& cell);
 
+/// Adds "baselines" (gains; of a family the headline first) and "missing_baselines".
+void AddGains(const ReportInputs& inputs,
+              std::size_t plan_index,
+              const std::vector<CompareDocument>& compares,
+              Json& verdict);
+/// [{"topic", "text"}]: answer, run, why (where the plan stores what it needs), left, sure, next.
+[[nodiscard]] Json SentencesJson(const ReportInputs& inputs,
+                                 const PlanInput& plan,
+                                 const Json& verdict);
 [[nodiscard]] Json VerdictJson(const ReportInputs& inputs,
                                std::size_t plan_index,
                                const std::vector<CompareDocument>& compares);
+/// {"known", "notes", "fits", "close_calls"}: what the tuner stored in the plan.
+[[nodiscard]] Json TuningJson(const Plan& plan);
 [[nodiscard]] Json PlanNotices(const ReportInputs& inputs, const PlanInput& plan);
 
 }  // namespace dbsp::reports

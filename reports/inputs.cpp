@@ -2,7 +2,9 @@
 #include "reports/inputs.h"
 
 #include <algorithm>
+#include <iterator>
 
+#include "core/baseline.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/plan_note.h"
@@ -34,6 +36,7 @@ PlanInput ReadPlanFile(const std::filesystem::path& path) {
 PlanInput ReadStoredPlan(const db::StoredPlan& stored, const std::filesystem::path& database) {
   PlanInput input;
   input.name = fmt::format("plan {} of {}", stored.id, database.filename().string());
+  input.stored = true;
   input.plan = PlanFromJson(stored.json, fmt::format("{}: plan {}", database.string(), stored.id));
   AddHash(input, stored.hash);
   AddHash(input, HashBytes(stored.json));
@@ -44,6 +47,29 @@ PlanInput ReadStoredPlan(const db::StoredPlan& stored, const std::filesystem::pa
 bool SamePlan(const PlanInput& a, const PlanInput& b) {
   return std::find_first_of(a.hashes.begin(), a.hashes.end(), b.hashes.begin(), b.hashes.end()) !=
          a.hashes.end();
+}
+
+bool Comparable(const PlanInput& a, const PlanInput& b) {
+  return a.plan.workload_hash == b.plan.workload_hash && a.plan.ranks == b.plan.ranks &&
+         CostsOf(a.plan) == CostsOf(b.plan);
+}
+
+/// Orders plans, which are the newest first, as ReadInputs() says.
+std::vector<PlanInput> BestFirst(std::vector<PlanInput> plans) {
+  std::vector<PlanInput> ordered;
+  while (!plans.empty()) {
+    const PlanInput newest = plans.front();
+    const auto rest = std::stable_partition(plans.begin(), plans.end(), [&](const PlanInput& plan) {
+      return Comparable(plan, newest);
+    });
+    std::stable_sort(plans.begin(), rest, [](const PlanInput& a, const PlanInput& b) {
+      return a.plan.total_ms() < b.plan.total_ms();
+    });
+    ordered.insert(
+        ordered.end(), std::make_move_iterator(plans.begin()), std::make_move_iterator(rest));
+    plans.erase(plans.begin(), rest);
+  }
+  return ordered;
 }
 
 void ReadDatabase(const std::filesystem::path& path, bool plans_given, ReportInputs& inputs) {
@@ -64,15 +90,25 @@ void ReadDatabase(const std::filesystem::path& path, bool plans_given, ReportInp
                     kMaxStoredPlans));
     stored.resize(kMaxStoredPlans);
   }
+  std::vector<PlanInput> others;
   for (const db::StoredPlan& plan : stored) {
     PlanInput input = ReadStoredPlan(plan, path);
-    const bool shown = std::any_of(inputs.plans.begin(),
-                                   inputs.plans.end(),
-                                   [&](const auto& other) { return SamePlan(other, input); });
-    if (shown) continue;
-    const bool show = !plans_given && inputs.plans.size() < kMaxShownStoredPlans;
-    (show ? inputs.plans : inputs.other_plans).push_back(std::move(input));
+    const auto same = [&](const PlanInput& other) { return SamePlan(other, input); };
+    if (std::ranges::any_of(inputs.plans, same) || std::ranges::any_of(others, same)) continue;
+    others.push_back(std::move(input));
   }
+  others = BestFirst(std::move(others));
+  const std::size_t shown = plans_given ? 0 : std::min(others.size(), kMaxShownStoredPlans);
+  if (!plans_given && shown < others.size()) {
+    inputs.warnings.push_back(
+        fmt::format("the page shows {} of {} plans of the database; give others with --plan",
+                    shown,
+                    others.size()));
+  }
+  const auto first = std::make_move_iterator(others.begin());
+  inputs.plans.insert(inputs.plans.end(), first, first + static_cast<std::ptrdiff_t>(shown));
+  inputs.other_plans.assign(first + static_cast<std::ptrdiff_t>(shown),
+                            std::make_move_iterator(others.end()));
 }
 
 }  // namespace
@@ -81,7 +117,7 @@ ReportInputs ReadInputs(const ReportPaths& paths) {
   ReportInputs inputs;
   inputs.created_utc = NowUtc();
   for (const auto& path : paths.plans) inputs.plans.push_back(ReadPlanFile(path));
-  ReadDatabase(paths.database, !paths.plans.empty(), inputs);
+  if (!paths.database.empty()) ReadDatabase(paths.database, !paths.plans.empty(), inputs);
   for (const auto& path : paths.compares) {
     inputs.compares.push_back({path.filename().string(), ReadFile(path, kMaxTextBytes)});
   }

@@ -18,6 +18,7 @@ struct PlanInput {
   std::string name;  ///< file name, or "plan 3 of p.db"
   /// All hashes by which a replay may refer to this plan: of the canonical text and of the file.
   std::vector<std::string> hashes;
+  bool stored = false;  ///< in the database; `name` is then no file
 };
 
 /// Output of dbsp-tune --compare --json ("dbsp.compare/1").
@@ -27,7 +28,7 @@ struct CompareInput {
 };
 
 struct ReportInputs {
-  std::string database_name;
+  std::string database_name;  ///< "" without a database
   int schema_version = 0;
   std::string measurement_hash;
   std::vector<db::StoredEnvironment> environments;
@@ -41,14 +42,16 @@ struct ReportInputs {
   std::vector<std::string> warnings;  ///< sentences on inputs that were read in part
 };
 
+/// At least one of the three is given.
 struct ReportPaths {
-  std::filesystem::path database;
+  std::filesystem::path database;  ///< empty: no database
   std::vector<std::filesystem::path> plans;
   std::vector<std::filesystem::path> compares;
 };
 
-/// Reads all inputs. Without plan files the plans come from the database, newest first.
-/// errors  Error{kNotFound, kCorruptInput, kIo} with the file
+/// Reads all inputs. Without plan files the plans come from the database: those that can be
+/// compared (workload, ranks, costs) are together, the fastest first, and the group with the newest
+/// plan is the first one. errors  Error{kNotFound, kCorruptInput, kIo} with the file
 [[nodiscard]] ReportInputs ReadInputs(const ReportPaths& paths);
 
 }  // namespace dbsp::reports

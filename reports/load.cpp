@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Active blocks per rank of one cell, as the plan file stores them: on plain ulysses, on plain ring
-// and under the plan.
+// Active blocks per rank of one cell in one step, from the loads that the plan file stores: on
+// plain ulysses, on plain ring and under the plan, each on all ranks with all passes.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,6 +23,20 @@ Json ChartJson(const std::string& name, const std::vector<std::int64_t>& blocks)
           {"peak_over_mean", mean > 0 ? Json(max / mean) : Json(nullptr)}};
 }
 
+/// Active blocks that every rank of the plan computes in one step, all passes: those of one pass
+/// group, repeated for every group, times the waves.
+std::vector<std::int64_t> OfStep(const std::vector<std::int64_t>& pass,
+                                 int passes,
+                                 int cfg_degree) {
+  std::vector<std::int64_t> blocks;
+  for (int group = 0; group < cfg_degree; ++group) {
+    for (const std::int64_t count : pass) {
+      blocks.push_back(count * SequentialWaves(passes, cfg_degree));
+    }
+  }
+  return blocks;
+}
+
 }  // namespace
 
 Json LoadJson(const Plan& plan, const PlanCell& cell) {
@@ -31,14 +45,26 @@ Json LoadJson(const Plan& plan, const PlanCell& cell) {
     return {{"missing", "The plan file has no stored loads; make the plan again to store them."}};
   }
   Json charts = Json::array();
+  bool older = false;
   for (const Baseline& baseline : plan.baselines) {
-    charts.push_back(ChartJson(fmt::format("Plain {}", NameOf(baseline.family)),
-                               baseline.active_blocks[cell.prediction]));
+    if (baseline.cfg_degree != 1) {
+      older = true;
+      continue;
+    }
+    charts.push_back(ChartJson(
+        fmt::format("Plain {}", NameOf(baseline.family)),
+        OfStep(baseline.active_blocks[cell.prediction], plan.passes, baseline.cfg_degree)));
   }
   const Strategy& strategy = plan.strategies[cell.strategy];
-  charts.push_back(ChartJson(fmt::format("This plan: {}", LabelOf(strategy, plan)), blocks));
-  Json load = {{"ranks", plan.pass_ranks()}, {"mean", MeanOf(blocks)}, {"charts", charts}};
-  if (plan.baselines.empty()) {
+  const std::vector<std::int64_t> own = OfStep(blocks, plan.passes, plan.cfg_degree());
+  charts.push_back(ChartJson(fmt::format("This plan: {}", LabelOf(strategy, plan)), own));
+  Json load = {
+      {"ranks", plan.ranks}, {"passes", plan.passes}, {"mean", MeanOf(own)}, {"charts", charts}};
+  if (older) {
+    load["note"] =
+        "The plan is of an older version, whose baselines run both passes at the same "
+        "time. They are not shown; make the plan again to compare.";
+  } else if (plan.baselines.empty()) {
     load["note"] = "The plan has no stored baselines, so plain ulysses and ring are not shown.";
   }
   return load;

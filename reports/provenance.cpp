@@ -92,6 +92,8 @@ struct ConfigWriter {
     out["kind"] = "overlap";
     out["timed"] = NameOf(c.timed);
     out["sm_margin"] = c.sm_margin;
+    out["alone_median_ns"] = nullptr;  // a trial that failed has no samples
+    out["slowdown"] = nullptr;
   }
 };
 
@@ -102,6 +104,7 @@ Json Notice(const char* level, const std::string& text) {
 }
 
 Json DatabaseJson(const ReportInputs& inputs, const ReportLimits& limits) {
+  if (inputs.database_name.empty()) return nullptr;
   Json environments = Json::array();
   const std::size_t listed = std::min(limits.environments, inputs.environments.size());
   for (std::size_t i = 0; i < listed; ++i) {
@@ -143,6 +146,50 @@ Json TrialsJson(const ReportInputs& inputs, const ReportLimits& limits) {
   return trials;
 }
 
+namespace {
+
+/// A clock that the device lowered by itself when a process began: reasons that are not "idle",
+/// "none", or a clock that was set on purpose.
+bool IsThrottled(const std::string& events) {
+  for (const char* reason : {"power cap", "slowdown", "power brake"}) {
+    if (events.find(reason) != std::string::npos) return true;
+  }
+  return false;
+}
+
+/// Samples of a device that lowered its clocks, and samples that were thrown away.
+void AddThrottleNotices(const ReportInputs& inputs, Json& notices) {
+  std::map<std::int64_t, std::int64_t> trials;
+  std::int64_t discarded = 0;
+  std::int64_t disturbed = 0;
+  for (const db::StoredTrial& stored : inputs.trials) {
+    ++trials[stored.environment_id];
+    discarded += stored.trial.discarded;
+    disturbed += stored.trial.discarded > 0 ? 1 : 0;
+  }
+  for (const db::StoredEnvironment& stored : inputs.environments) {
+    const auto events = stored.provenance.extra.find("gpu_clock_events");
+    if (events == stored.provenance.extra.end() || !IsThrottled(events->second)) continue;
+    notices.push_back(Notice(
+        "warning",
+        fmt::format("Throttled: {} had lowered its clocks ({}) when environment {} began. The "
+                    "samples of its {} trials may be slower than the device can be.",
+                    stored.provenance.device_name,
+                    events->second,
+                    stored.id,
+                    trials[stored.id])));
+  }
+  if (discarded > 0) {
+    notices.push_back(Notice("note",
+                             fmt::format("{} samples of {} trials were discarded; the table of "
+                                         "measurements shows the reasons.",
+                                         discarded,
+                                         disturbed)));
+  }
+}
+
+}  // namespace
+
 Json GlobalNotices(const ReportInputs& inputs) {
   Json notices = Json::array();
   std::string bad;
@@ -166,6 +213,7 @@ Json GlobalNotices(const ReportInputs& inputs) {
                            dirty,
                            inputs.environments.size())));
   }
+  AddThrottleNotices(inputs, notices);
   for (const std::string& text : inputs.warnings) notices.push_back(Notice("note", text + "."));
   return notices;
 }

@@ -23,18 +23,19 @@ struct Flags {
   std::vector<std::string> plans;
   std::vector<std::string> compares;
   std::string output = "report.html";
+  bool database_given = false;
   bool output_given = false;
   bool json = false;
 };
 
 void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--db", flags.database, "Database of dbsp-profile and dbsp-replay; read only")
-      ->required()
       ->each(db::Database::CheckPath)
       ->group("Input");
   app.add_option("--plan",
                  flags.plans,
-                 "Plan file of dbsp-tune, may be repeated (default: the plans in the database)")
+                 "Plan file of dbsp-tune, may be repeated (default: the plans in the database, the "
+                 "best first)")
       ->allow_extra_args(false)
       ->group("Input");
   app.add_option(
@@ -50,17 +51,25 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.footer(
       "Examples:\n"
       "  dbsp-report --db p.db --plan plan.json -o report.html\n"
+      "  dbsp-report --plan plan.json -o report.html\n"
       "  dbsp-report --db p.db --plan plan.json --compare compare.json --json");
 }
 
 std::vector<InputPath> InputsOf(const Flags& flags) {
-  std::vector<InputPath> inputs{{"the database", flags.database, FileUse::kDatabase}};
+  std::vector<InputPath> inputs;
+  if (!flags.database.empty()) {
+    inputs.push_back({"the database", flags.database, FileUse::kDatabase});
+  }
   for (const std::string& plan : flags.plans) inputs.push_back({"a plan", plan});
   for (const std::string& compare : flags.compares) inputs.push_back({"a comparison", compare});
   return inputs;
 }
 
 int Run(const Flags& flags) {
+  if (!flags.database_given && flags.plans.empty() && flags.compares.empty()) {
+    Fail(ErrorCode::kInvalidArgument,
+         "nothing to report: give --db FILE, --plan FILE or --compare FILE");
+  }
   std::vector<OutputPath> outputs;
   if (!flags.json) outputs.push_back({"-o", flags.output});
   const OpenOutputs open = CheckOutputs(outputs, InputsOf(flags));
@@ -94,6 +103,7 @@ int ReportMain(int argc, const char* const* argv) {
   Flags flags;
   AddFlags(app, flags);
   return RunTool(app, argc, argv, [&] {
+    flags.database_given = app.count("--db") > 0;
     flags.output_given = app.count("--output") > 0;
     return Run(flags);
   });

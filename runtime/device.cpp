@@ -26,19 +26,22 @@
 namespace dbsp::runtime {
 namespace {
 
-/// Adds the versions of the installed vendor libraries. An absent library adds nothing.
+/// Adds the versions of the installed vendor libraries. An absent library adds nothing. Without a
+/// driver nothing can use the other libraries, so they are not searched.
 void AddVendorFacts(std::map<std::string, std::string>& extra) {
-  const std::pair<const char*, std::optional<std::string>> versions[] = {
-      {"cuda_driver", CudaDriver::InstalledVersion()},
-      {"nvml_driver", NvmlLibrary::InstalledVersion()},
-      {"nccl_runtime", NcclLibrary::InstalledVersion()},
-      {"nccl_header", NcclLibrary::HeaderVersion()},
-      {"cuda_header", CudaDriver::HeaderVersion()},
-      {"cupti_runtime", CuptiLibrary::InstalledVersion()},
-      {"cupti_header", CuptiLibrary::HeaderVersion()}};
-  for (const auto& [name, version] : versions) {
+  const auto add = [&](const char* name, const std::optional<std::string>& version) {
     if (version) extra[name] = *version;
+  };
+  const std::optional<std::string> driver = CudaDriver::InstalledVersion();
+  add("cuda_driver", driver);
+  if (driver) {
+    add("nvml_driver", NvmlLibrary::InstalledVersion());
+    add("nccl_runtime", NcclLibrary::InstalledVersion());
+    add("cupti_runtime", CuptiLibrary::InstalledVersion());
   }
+  add("cuda_header", CudaDriver::HeaderVersion());
+  add("nccl_header", NcclLibrary::HeaderVersion());
+  add("cupti_header", CuptiLibrary::HeaderVersion());
   // NCCL reads its algorithm, protocol and channels from these, so measurements depend on them.
   for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
     const std::string_view text = *variable;

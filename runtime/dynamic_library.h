@@ -11,11 +11,21 @@ namespace dbsp::runtime {
 /// object.
 class DynamicLibrary {
  public:
-  /// Opens `name` as the dynamic linker finds it.
-  /// errors  Error{kUnavailable} "WHAT (NAME not found)", or with a remedy "WHAT: NAME not found;
-  ///         REMEDY"; with the linker's error text when the file exists but cannot be loaded
-  DynamicLibrary(std::string name, const std::string& what, const std::string& remedy = "");
+  /// Opens `name` as the dynamic linker finds it; no other folder is searched. For the driver's
+  /// libraries, which the CUDA runtime opens in this way as well.
+  /// errors  Error{kUnavailable} "WHAT (NAME not found)", with the linker's error text when the
+  ///         file exists but cannot be loaded
+  DynamicLibrary(std::string name, const std::string& what);
 
+  /// Opens `name` as the dynamic linker finds it, else from the folders of
+  /// runtime/library_search.h, in their order. A name with a folder is opened from there only.
+  /// errors  Error{kUnavailable} "WHAT: NAME not found (looked in PLACE, PLACE, ...); REMEDY", with
+  ///         the linker's error texts when files exist but none can be loaded
+  static DynamicLibrary Search(const std::string& name,
+                               const std::string& what,
+                               const std::string& remedy);
+
+  /// The name that the linker found, or the path of a file that the search found.
   [[nodiscard]] const std::string& name() const { return name_; }
 
   /// The function `symbol`. The caller gives its type. errors Error{kUnavailable} when absent
@@ -33,11 +43,13 @@ class DynamicLibrary {
   struct Close {
     void operator()(void* handle) const noexcept;
   };
+  using Handle = std::unique_ptr<void, Close>;
+  DynamicLibrary(std::string name, Handle handle);
   [[nodiscard]] void* Find(const char* symbol) const;
   [[nodiscard]] void* TryFind(const char* symbol) const;
 
   std::string name_;
-  std::unique_ptr<void, Close> handle_;
+  Handle handle_;
 };
 
 }  // namespace dbsp::runtime

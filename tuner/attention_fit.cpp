@@ -173,15 +173,17 @@ std::map<std::string, AttentionFit> FitKernels(const TrialSelection& selection,
        scaled.empty() ? "" : "; --force scales from another block size");
 }
 
+bool AttentionFit::Covers(double active_rows, double active_blocks) const {
+  const double per_row = active_blocks / std::max(active_rows, 1.0);
+  return per_row >= min_blocks_per_row * 0.999 && per_row <= max_blocks_per_row * 1.001 &&
+         active_blocks <= max_active_blocks * 4;
+}
+
 Estimate AttentionFit::At(double heads, double active_rows, double active_blocks) const {
   if (!(active_blocks > 0)) return {};
   const double ns = theta[0] * heads + theta[1] * active_rows * scale_rows +
                     theta[2] * active_blocks * scale_blocks;
-  const double per_row = active_blocks / std::max(active_rows, 1.0);
-  const bool inside = per_row >= min_blocks_per_row * 0.999 &&
-                      per_row <= max_blocks_per_row * 1.001 &&
-                      active_blocks <= max_active_blocks * 4;
-  return WithInterval(ns, inside ? error_bound : 2 * error_bound);
+  return WithInterval(ns, Covers(active_rows, active_blocks) ? error_bound : 2 * error_bound);
 }
 
 }  // namespace dbsp::tuner

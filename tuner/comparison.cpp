@@ -187,23 +187,6 @@ Unit UnitFor(double largest_ms) {
   return largest_ms < kReadableMs ? Unit{"ms", 1.0} : Unit{"s", 1e3};
 }
 
-/// Plain ulysses or plain ring of the smallest cfg degree that was searched, because plain runtimes
-/// run one guidance pass after the other. nullptr when it was not a candidate.
-const CandidateSummary* FindPlain(const std::vector<CandidateSummary>& summaries, bool ring) {
-  const CandidateSummary* plain = nullptr;
-  for (const CandidateSummary& summary : summaries) {
-    const Strategy& s = summary.candidate.strategy;
-    if (!summary.candidate.excluded.empty()) continue;
-    if (s.layout > 0 || s.chunks > 1 || s.exchange != planner::ExchangeOf(s.family, s.ring_degree))
-      continue;
-    const bool contiguous =
-        s.family == Family::kUsp || s.family == (ring ? Family::kRing : Family::kUlysses);
-    if (!contiguous || (ring ? s.ulysses_degree : s.ring_degree) != 1) continue;
-    if (plain == nullptr || s.cfg_degree < plain->candidate.strategy.cfg_degree) plain = &summary;
-  }
-  return plain;
-}
-
 bool AnySplitsPasses(const std::vector<CandidateSummary>& summaries) {
   return std::ranges::any_of(summaries, [](const CandidateSummary& summary) {
     return summary.candidate.strategy.cfg_degree > 1;
@@ -324,7 +307,10 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
   return text;
 }
 
-std::string VerdictLines(const SearchResult& result, CostSource costs) {
+std::string VerdictLines(const SearchResult& result,
+                         CostSource costs,
+                         const std::vector<PricedBaseline>& baselines,
+                         std::optional<double> model_error) {
   const auto summaries = Summarise(result);
   const CandidateSummary& uniform = summaries[result.uniform];
   const PlanSummary plan = SummarisePlan(result);
@@ -347,17 +333,18 @@ std::string VerdictLines(const SearchResult& result, CostSource costs) {
       plan.close_cells,
       plan.cells);
   text += CfgLine(result, summaries, unit);
-  for (const bool ring : {false, true}) {
-    const char* name = ring ? "plain ring" : "plain ulysses";
-    if (const CandidateSummary* plain = FindPlain(summaries, ring)) {
-      text += fmt::format("plan: {:.3f}x the speed of {} ({:.3f} {})\n",
-                          ratio(plain->total_ms, plan.total_ms),
-                          name,
-                          plain->total_ms / unit.ms,
-                          unit.name);
-    } else {
-      text += fmt::format("plan: {} was not a candidate\n", name);
+  for (const PricedBaseline& baseline : baselines) {
+    const auto gain = GainOver(result, baseline, model_error.value_or(0));
+    if (!gain) {
+      text += fmt::format("plan: no gain over plain {} is known: {}\n",
+                          NameOf(baseline.family),
+                          TerminalLine(baseline.missing));
+      continue;
     }
+    text += fmt::format("plan: {} ({:.3f} {})\n",
+                        GainText(*gain, baseline.family),
+                        gain->baseline_ns / kNsPerMs / unit.ms,
+                        unit.name);
   }
   text += fmt::format("plan: {:.3f}x the lower bound of {:.3f} {}\n",
                       ratio(plan.total_ms, plan.lower_bound_ms),

@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "core/baseline.h"
 #include "core/plan.h"
+#include "tuner/baselines.h"
 #include "tuner/search.h"
 
 namespace dbsp::tuner {
@@ -53,7 +55,7 @@ struct PlanSummary {
 [[nodiscard]] std::string CompareJson(const SearchResult& result,
                                       const std::string& workload_name,
                                       const std::string& workload_hash,
-                                      CostSource costs,
+                                      const CostsIdentity& costs,
                                       bool with_cells);
 
 /// A heading and one line per candidate, followed by one line per (step, layer) when `with_cells`
@@ -63,8 +65,12 @@ struct PlanSummary {
                                        bool with_cells);
 
 /// Summary lines that begin with "plan: ": best uniform strategy, plan per cell, cfg degree if
-/// several were searched, gain over plain ulysses and plain ring, distance to the lower bound,
-/// kernels if several were measured, and cost source.
-[[nodiscard]] std::string VerdictLines(const SearchResult& result, CostSource costs);
+/// several were searched, gain over each baseline or the reason why there is none, distance to the
+/// lower bound, kernels if several were measured, and cost source. `model_error` is that of
+/// GainSum; empty where no held-out error is known.
+[[nodiscard]] std::string VerdictLines(const SearchResult& result,
+                                       CostSource costs,
+                                       const std::vector<PricedBaseline>& baselines,
+                                       std::optional<double> model_error);
 
 }  // namespace dbsp::tuner

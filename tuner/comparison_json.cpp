@@ -92,7 +92,7 @@ Json CellJson(const SearchResult& result, const SearchCell& cell) {
 std::string CompareJson(const SearchResult& result,
                         const std::string& workload_name,
                         const std::string& workload_hash,
-                        CostSource costs,
+                        const CostsIdentity& costs,
                         bool with_cells) {
   Json document = {{"schema", "dbsp.compare/1"},
                    {"workload",
@@ -100,7 +100,9 @@ std::string CompareJson(const SearchResult& result,
                      {"hash", workload_hash},
                      {"cells", static_cast<std::int64_t>(result.cells.size())}}},
                    {"ranks", result.ranks},
-                   {"costs", NameOf(costs)},
+                   {"costs", NameOf(costs.source)},
+                   {"cluster", costs.cluster},
+                   {"database_hash", costs.database_hash},
                    {"candidates", Json::array()}};
   for (const CandidateSummary& summary : Summarise(result)) {
     document["candidates"].push_back(CandidateJson(summary));

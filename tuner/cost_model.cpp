@@ -125,10 +125,11 @@ const AttentionFit& FittedCosts::attention_fit(const std::string& kernel) const 
 }
 
 Estimate FittedCosts::Attention(const planner::AttentionWork& work) const {
-  return attention_fit(work.kernel)
-      .At(work.heads,
-          static_cast<double>(work.active_rows),
-          static_cast<double>(work.active_blocks));
+  const AttentionFit& fit = attention_fit(work.kernel);
+  const auto rows = static_cast<double>(work.active_rows);
+  const auto blocks = static_cast<double>(work.active_blocks);
+  if (work.active_blocks > 0 && !fit.Covers(rows, blocks)) attention_outside_ = true;
+  return fit.At(work.heads, rows, blocks);
 }
 
 Estimate FittedCosts::Copy(std::int64_t bytes) const {
@@ -246,9 +247,44 @@ std::vector<std::string> FittedCosts::Remarks() const {
   }
   beside_all_to_all_->AddRemarks(profile_command_, remarks);
   beside_hop_->AddRemarks(profile_command_, remarks);
+  if (attention_outside_) {
+    remarks.push_back(
+        fmt::format("attention: calls with other numbers of blocks per row than measured, or more "
+                    "than four times as large, were priced, with an interval twice as wide; "
+                    "measure: {}",
+                    profile_command_.text));
+  }
   if (copy_outside_) remarks.emplace_back("pack: sizes outside the measured range were priced");
   if (merge_outside_) remarks.emplace_back("merge: sizes outside the measured range were priced");
   return remarks;
+}
+
+std::vector<CostFit> FittedCosts::Fits() const {
+  std::vector<CostFit> fits;
+  for (const std::string& name : kernels_) {
+    const AttentionFit& fit = attention_fit(name);
+    fits.push_back({"attention",
+                    name,
+                    static_cast<std::int64_t>(fit.trials),
+                    fit.error_bound,
+                    fit.median_error});
+  }
+  const auto add = [&](const char* operation, const std::string& name, const Curve& curve) {
+    if (curve.empty()) return;
+    const auto points = static_cast<std::int64_t>(curve.points().size());
+    fits.push_back({operation, name, points, curve.held_out_error(), std::nullopt});
+  };
+  add("pack", "", copy_);
+  add("merge", "", merge_);
+  for (const RankCurves* curves : {&all_to_all_, &hop_}) {
+    for (const auto& [hosts, by_ranks] : curves->by_hosts) {
+      for (const auto& [ranks, curve] : by_ranks) {
+        const std::string on = hosts > 1 ? fmt::format(" on {} hosts", hosts) : "";
+        add(curves->op.c_str(), fmt::format("{} ranks{}", ranks, on), curve);
+      }
+    }
+  }
+  return fits;
 }
 
 }  // namespace dbsp::tuner

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "core/plan.h"
 #include "core/records.h"
 #include "db/database.h"
 #include "planner/timeline/costs.h"
@@ -62,6 +63,9 @@ class FittedCosts : public planner::Costs {
   /// Sentences on the measurements behind the costs and on every extrapolation. Call it after
   /// pricing to have the sizes and rank counts that were priced outside the measured range.
   [[nodiscard]] std::vector<std::string> Remarks() const;
+  /// The fitted models with their held-out errors, for the plan: attention of kernels(), pack,
+  /// merge, and both exchanges by number of ranks.
+  [[nodiscard]] std::vector<CostFit> Fits() const;
 
  private:
   [[nodiscard]] planner::Estimate Exchange(const RankCurves& curves,
@@ -83,6 +87,7 @@ class FittedCosts : public planner::Costs {
   bool allow_scaled_ = false;
   ProfileCommand profile_command_;
   std::vector<std::string> remarks_;
+  mutable std::atomic<bool> attention_outside_{false};
   mutable std::atomic<bool> copy_outside_{false};
   mutable std::atomic<bool> merge_outside_{false};
 };

@@ -94,7 +94,7 @@ int ChooseKernel(planner::LayerVolumes& work,
     for (const std::size_t k : candidates) {
       durations.attention = prices[k];
       const std::int64_t makespan =
-          planner::Simulate(work, durations, planner::RingSync::kNeighbour).makespan_ns;
+          planner::Makespan(work, durations, planner::RingSync::kNeighbour);
       if (k != candidates.front() && makespan >= shortest) continue;
       shortest = makespan;
       best = k;

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <string>
 
 #include "core/error.h"
+#include "core/parallel_for.h"
 #include "planner/workload/token_layout.h"
 
 namespace dbsp::tuner {
@@ -42,7 +44,8 @@ Sample Draw(const Workload& workload, planner::MaskSource& masks, const SearchOp
   return sample;
 }
 
-/// Sum over the sample of the shortest predicted time among candidates that `takes` accepts.
+/// Sum over the sample of the shortest predicted time among candidates that `takes` accepts, all of
+/// layout 0.
 /// Infinite when none of them can run a sampled cell.
 template <typename Takes>
 double LeastNs(const Sample& sample,
@@ -50,21 +53,21 @@ double LeastNs(const Sample& sample,
                const planner::Costs& costs,
                const SearchOptions& options,
                Takes&& takes) {
-  double sum = 0;
-  for (const LayerMasks& masks : sample.masks) {
-    double least = std::numeric_limits<double>::infinity();
+  std::vector<double> least(sample.masks.size(), std::numeric_limits<double>::infinity());
+  ParallelFor(static_cast<int>(least.size()), options.threads, [&](int i) {
+    const OrderedLayer layer(sample.shape, sample.masks[i], options.layouts.front());
     for (const Candidate& candidate : candidates) {
       if (!takes(candidate.strategy)) continue;
       try {
-        const CellPlan plan = MakeCellPlan(sample.shape, masks, candidate.strategy, costs, options);
-        least = std::min(least, static_cast<double>(plan.prediction.total_ns));
+        const CellPlan plan =
+            MakeCellPlan(sample.shape, layer, candidate.strategy, costs, options, 0);
+        least[i] = std::min(least[i], static_cast<double>(plan.prediction.total_ns));
       } catch (const Error&) {  // Search() excludes the candidate with the reason
         continue;
       }
     }
-    sum += least;
-  }
-  return sum;
+  });
+  return std::accumulate(least.begin(), least.end(), 0.0);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tuner/make_plan.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
@@ -9,7 +10,6 @@
 #include "core/file.h"
 #include "core/parallel_for.h"
 #include "planner/timeline/contract.h"
-#include "tuner/baselines.h"
 #include "tuner/fallback.h"
 #include "tuner/reuse.h"
 
@@ -80,6 +80,7 @@ Plan PlanWithoutCells(const Workload& workload,
   plan.passes = result.passes;
   plan.dtype = options.dtype;
   plan.shape = result.shape;
+  plan.fits = origin.fits;
   if (result.distribution.layout > 0) {
     plan.layouts = options.layouts;
   } else {
@@ -122,6 +123,52 @@ ClassPlan MakeClassPlan(planner::MaskSource& masks,
   return plan;
 }
 
+/// Adds the time of a class to the baseline of the same family, or the reason why there is none.
+void AddTime(const std::vector<PricedBaseline>& priced, std::size_t cls, Baseline& baseline) {
+  const auto found = std::ranges::find(priced, baseline.family, &PricedBaseline::family);
+  if (found == priced.end()) return;
+  baseline.missing = found->missing;
+  if (!found->times.empty()) baseline.times.push_back(found->times[cls]);
+}
+
+/// The fastest candidate of the plan's token distribution whose order with the chosen one may flip.
+int RivalOf(const SearchResult& result, const CellClass& cls) {
+  const Score& chosen = cls.scores[cls.choice.chosen];
+  int rival = -1;
+  for (std::size_t i = 0; i < result.candidates.size(); ++i) {
+    const Candidate& candidate = result.candidates[i];
+    const Score& score = cls.scores[i];
+    if (!candidate.excluded.empty() || DistributionOf(candidate.strategy) != result.distribution ||
+        score.same_as == chosen.same_as ||
+        (score.compute_ns == chosen.compute_ns && score.exchange_ns == chosen.exchange_ns)) {
+      continue;
+    }
+    const bool close =
+        score.total_ns >= chosen.total_ns ? MayFlip(score, chosen) : MayFlip(chosen, score);
+    if (close && (rival < 0 || score.total_ns < cls.scores[rival].total_ns)) {
+      rival = static_cast<int>(i);
+    }
+  }
+  return rival;
+}
+
+std::vector<CloseCall> CloseCallsOf(const SearchResult& result) {
+  std::vector<int> rivals;
+  for (const CellClass& cls : result.classes) {
+    rivals.push_back(cls.choice.close ? RivalOf(result, cls) : -1);
+  }
+  std::vector<CloseCall> calls;
+  for (const SearchCell& cell : result.cells) {
+    const int rival = rivals[cell.cls];
+    if (rival < 0) continue;
+    calls.push_back({cell.step,
+                     cell.layer,
+                     NameOfCandidate(result.candidates[rival]),
+                     result.classes[cell.cls].scores[rival].total_ns});
+  }
+  return calls;
+}
+
 }  // namespace
 
 std::string RelativeFolder(const std::filesystem::path& from, const std::filesystem::path& to) {
@@ -138,8 +185,7 @@ Plan MakePlan(const Workload& workload,
               const SearchResult& result,
               const SearchOptions& options,
               const PlanOrigin& origin) {
-  const BaselineLoads baselines(result.shape,
-                                PassRanks(result.ranks, result.distribution.cfg_degree));
+  const BaselineLoads baselines(result.shape, result.ranks);
   std::vector<CellPlan> planned(result.classes.size());
   std::vector<Contract> contracts(result.classes.size());
   std::vector<std::vector<std::vector<std::int64_t>>> baseline_loads(result.classes.size());
@@ -180,6 +226,7 @@ Plan MakePlan(const Workload& workload,
                                                     : planned[cls].prediction);
       for (std::size_t b = 0; b < plan.baselines.size(); ++b) {
         plan.baselines[b].active_blocks.push_back(baseline_loads[cell.cls][b]);
+        AddTime(origin.baselines, static_cast<std::size_t>(cell.cls), plan.baselines[b]);
       }
     }
     plan.cells.push_back(
@@ -188,6 +235,7 @@ Plan MakePlan(const Workload& workload,
   const Fallback fallback = ChooseFallback(result, costs, options);
   const int index = builder.Add(fallback.strategy, fallback.partition);
   for (Contract& contract : plan.contracts) contract.fallback = index;
+  plan.close_calls = CloseCallsOf(result);
   return plan;
 }
 

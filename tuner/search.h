@@ -8,37 +8,12 @@
 
 #include "core/plan.h"
 #include "core/workload.h"
-#include "planner/placement/families.h"
 #include "planner/timeline/costs.h"
 #include "planner/workload/mask_source.h"
 #include "tuner/candidates.h"
+#include "tuner/cell_plan.h"
 
 namespace dbsp::tuner {
-
-/// Steps or layers, [begin, end).
-struct IndexRange {
-  int begin = 0;
-  int end = 0;
-};
-
-struct SearchOptions {
-  int ranks = 1;  ///< of all pass groups
-  DType dtype = DType::kF32;
-  IndexRange steps;
-  IndexRange layers;
-  /// Token layouts, indexed by Strategy::layout as in Plan::layouts.
-  std::vector<TokenLayout> layouts = {{"given", {}}};
-  planner::PartitionOptions partition;  ///< its memory_per_rank applies to every family
-  /// Kernels that a cell may run, the default first. Partitions are made with the default kernel's
-  /// price of a moved block (MovePrice), even for a cell that runs another kernel. Empty: every
-  /// strategy runs its own kernel.
-  std::vector<std::string> kernels = {};
-  int threads = 1;
-  /// Relative growth of rho that contracts allow (planner/timeline/contract.h).
-  double contract_tolerance = 0.05;
-  /// Time that a run needs to make a new plan. 0: plans are made ahead and every cell has its own.
-  double replan_ns = 0;
-};
 
 /// Cells with equal masks, which are searched once.
 struct CellClass {
@@ -78,13 +53,6 @@ struct SearchResult {
   }
 };
 
-/// Masks with rows and columns in the order of the strategy's token layout. Partitions, volumes and
-/// contracts are made from these.
-[[nodiscard]] LayerMasks InLayoutOrder(const AttentionShape& shape,
-                                       const LayerMasks& masks,
-                                       const Strategy& strategy,
-                                       const SearchOptions& options);
-
 /// Scores every candidate on every distinct cell. Chooses for every token distribution the best
 /// candidate of each cell, and then the distribution with the smallest sum over cells times waves;
 /// of equal sums that of the first candidate. Cells are compared by MaskSource::KeyAt where the
@@ -99,38 +67,5 @@ struct SearchResult {
                                   const planner::Costs& costs,
                                   std::vector<Candidate> candidates,
                                   const SearchOptions& options);
-
-/// The partition of a candidate on the ranks of a pass group. `masks` are in the order of its
-/// layout, and `sums` are theirs if the caller has them. balanced takes the price of moved blocks
-/// from `costs`. balanced and placed also balance the cost of rows where that shortens the
-/// predicted total by one percent or more.
-[[nodiscard]] Partition PartitionOf(const AttentionShape& shape,
-                                    const LayerMasks& masks,
-                                    const Strategy& strategy,
-                                    const planner::Costs& costs,
-                                    const SearchOptions& options,
-                                    planner::MaskSums* sums = nullptr);
-
-/// Plan of one cell with one candidate.
-struct CellPlan {
-  Partition partition;
-  Prediction prediction;
-  std::string kernel;  ///< one of options.kernels; the strategy's own when that list is empty
-};
-/// Prediction of a partition on `masks` (in the given order), which may differ from the masks that
-/// the partition was made for.
-[[nodiscard]] Prediction PredictOn(const AttentionShape& shape,
-                                   const LayerMasks& masks,
-                                   const Partition& partition,
-                                   const Strategy& strategy,
-                                   const planner::Costs& costs,
-                                   const SearchOptions& options);
-/// Partition and prediction of a candidate on `masks` (in the given order), equal to what Search()
-/// scored.
-[[nodiscard]] CellPlan MakeCellPlan(const AttentionShape& shape,
-                                    const LayerMasks& masks,
-                                    const Strategy& strategy,
-                                    const planner::Costs& costs,
-                                    const SearchOptions& options);
 
 }  // namespace dbsp::tuner

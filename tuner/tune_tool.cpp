@@ -3,9 +3,11 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "core/cli.h"
 #include "core/error.h"
@@ -100,23 +102,36 @@ void AddSearchFlags(CLI::App& app, TuneFlags& flags) {
                  "auto (all), or a list of ulysses,ring,usp,dbsp,balanced,placed")
       ->capture_default_str()
       ->group(group);
-  app.add_option("--cfg-degrees",
-                 flags.cfg_degrees,
-                 "Guidance passes that run at the same time, each on an equal part of the ranks: "
-                 "auto, or a list such as 1,2")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--chunks",
-                 flags.chunks,
-                 "Numbers of head chunks to try; the exchange of one chunk overlaps with the "
-                 "attention of another")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--layout",
-                 flags.layout,
-                 "Static token order that plans may use: given, strided:N, zigzag:N, or auto (the "
-                 "best for the masks, if it helps)")
-      ->capture_default_str()
+  CLI::Option* cfg_degrees =
+      app.add_option(
+             "--cfg-degrees",
+             flags.cfg_degrees,
+             "Guidance passes that run at the same time, each on an equal part of the ranks: "
+             "auto, or a list such as 1,2")
+          ->capture_default_str()
+          ->group(group);
+  CLI::Option* chunks =
+      app.add_option("--chunks",
+                     flags.chunks,
+                     "Numbers of head chunks to try; the exchange of one chunk overlaps with the "
+                     "attention of another")
+          ->capture_default_str()
+          ->group(group);
+  CLI::Option* layout =
+      app.add_option(
+             "--layout",
+             flags.layout,
+             "Static token order that plans may use: given, strided:N, zigzag:N, or auto (the "
+             "best for the masks, if it helps)")
+          ->capture_default_str()
+          ->group(group);
+  app.add_flag("--plain",
+               flags.plain,
+               "Only plain strategies: one pass after the other, the given token order, one chunk, "
+               "the family's own exchange; with --families ulysses or ring a baseline to replay")
+      ->excludes(cfg_degrees)
+      ->excludes(chunks)
+      ->excludes(layout)
       ->group(group);
   app.add_option("--steps", flags.steps, "Only these steps, A-B, both ends included")->group(group);
   app.add_option("--layers", flags.layers, "Only these layers, A-B, both ends included")
@@ -269,25 +284,74 @@ std::string ReuseSummary(const Plan& plan, const SearchResult& result) {
       SummarisePlan(result).total_ms);
 }
 
+/// What the search assumed or left out, as sentences. Call it after pricing.
+std::vector<std::string> NotesOf(const SearchResult& result, const CostChoice& choice) {
+  std::vector<std::string> notes = choice.Remarks();
+  for (const Candidate& candidate : result.candidates) {
+    if (candidate.excluded.empty()) continue;
+    notes.push_back(fmt::format("{} excluded: {}", NameOfCandidate(candidate), candidate.excluded));
+  }
+  return notes;
+}
+
+/// Held-out error of the chosen kernels' fits, for the intervals of gains.
+std::optional<double> ModelErrorOf(const SearchResult& result, const CostChoice& choice) {
+  std::set<std::string> kernels;
+  for (const CellClass& cls : result.classes) {
+    kernels.insert(result.KernelOf(cls, static_cast<std::size_t>(cls.choice.chosen)));
+  }
+  return dbsp::ModelErrorOf(choice.origin.fits, kernels);
+}
+
 void Report(const TuneFlags& flags,
             const Workload& workload,
             const SearchResult& result,
             const CostChoice& choice) {
   const CostSource source = choice.costs().source();
-  const std::string verdict = VerdictLines(result, source);
+  const std::string verdict =
+      VerdictLines(result, source, choice.origin.baselines, ModelErrorOf(result, choice));
   if (flags.json) {
-    WriteStdout(CompareJson(result, workload.model.name, HashOf(workload), source, flags.cells));
+    const CostsIdentity costs{source, choice.origin.cluster, choice.origin.database_hash};
+    WriteStdout(CompareJson(result, workload.model.name, HashOf(workload), costs, flags.cells));
     ProgressText(verdict);
   } else {
     const std::string table = flags.compare ? CompareTable(result, source, flags.cells) + "\n" : "";
     WriteSummary(flags.output, table + verdict);
   }
-  for (const std::string& remark : choice.Remarks()) Progress("note: " + remark);
-  for (const Candidate& candidate : result.candidates) {
-    if (candidate.excluded.empty()) continue;
-    Progress(fmt::format("note: {} excluded: {}", NameOfCandidate(candidate), candidate.excluded));
-  }
+  for (const std::string& note : NotesOf(result, choice)) Progress("note: " + note);
 }
+
+/// A line on stderr about every two seconds of a search.
+class SearchProgress {
+ public:
+  /// Sets options.on_cell, which refers to this object.
+  explicit SearchProgress(SearchOptions& options)
+      : cells_(static_cast<std::int64_t>(options.steps.end - options.steps.begin) *
+               (options.layers.end - options.layers.begin)) {
+    options.on_cell = [this](std::int64_t done) { Say(done); };
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kEvery{2};
+
+  void Say(std::int64_t done) {
+    const Clock::time_point now = Clock::now();
+    if (now - said_ < kEvery || done == cells_) return;
+    said_ = now;
+    const std::chrono::duration<double> spent = now - start_;
+    Progress(fmt::format(
+        "searched {} of {} cells in {:.0f} s; about {:.0f} s remain",
+        done,
+        cells_,
+        spent.count(),
+        spent.count() * static_cast<double>(cells_ - done) / static_cast<double>(done)));
+  }
+
+  std::int64_t cells_;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point said_ = start_;
+};
 
 }  // namespace
 
@@ -335,14 +399,17 @@ int RunTune(const TuneFlags& flags) {
   if (choice.fitted) options.kernels = choice.fitted->kernels();
   const SpaceRequest request{
       families,
-      ParseCfgDegrees(flags.cfg_degrees, options.ranks, workload.model.passes),
-      {.chunks = ParseChunks(flags.chunks), .exchanges = true},
-      flags.layout,
+      ParseCfgDegrees(flags.plain ? "1" : flags.cfg_degrees, options.ranks, workload.model.passes),
+      {.chunks = ParseChunks(flags.plain ? "1" : flags.chunks), .exchanges = !flags.plain},
+      flags.plain ? "given" : flags.layout,
       choice.kernel};
   SearchSpace space = MakeSearchSpace(request, workload, *masks, choice.costs(), options);
   options.layouts = std::move(space.layouts);
+  SearchProgress progress(options);
   const SearchResult result =
       Search(workload, *masks, choice.costs(), std::move(space.candidates), options);
+  choice.origin.baselines = PriceBaselines(*masks, choice.costs(), result, options);
+  if (choice.fitted) choice.origin.fits = choice.fitted->Fits();
   if (!flags.output.empty()) {
     const std::string version = VersionText("dbsp-tune");
     choice.origin.generator = version.substr(0, version.find('\n'));
@@ -350,6 +417,7 @@ int RunTune(const TuneFlags& flags) {
     plan.workload_directory =
         RelativeFolder(IsStandardOutput(flags.output) ? "" : flags.output.parent_path(),
                        flags.workload.parent_path());
+    plan.notes = NotesOf(result, choice);
     planner::ValidatePlan(plan, flags.output.string(), ErrorCode::kInternal);
     WritePlan(plan, flags.output);
     Progress(fmt::format("wrote {}: {} cells, {} strategies, {} partitions",

@@ -35,6 +35,7 @@ struct TuneFlags {
   bool compare = false;
   bool json = false;
   bool cells = false;
+  bool plain = false;  ///< only baselines (core/baseline.h) and what is like them in other families
   bool force = false;
 };
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -34,6 +35,7 @@ CheckCase CaseOf(const kernels::gpu::Variant& variant, int index, std::uint64_t 
   check_case.density = kDensities[prng.Below(kDensities.size())];
   check_case.run = variant.k_block == 1 ? kRuns[prng.Below(kRuns.size())] : 1;
   const int step = variant.k_block == 1 ? variant.tile_n : variant.k_block;
+  const int long_step = std::max(step, variant.tile_n);  // two key blocks of 64 in some kernels
   switch (index) {
     case 0:  // Every entry, with partial blocks of queries and of keys.
       check_case.density = 1.0;
@@ -55,6 +57,22 @@ CheckCase CaseOf(const kernels::gpu::Variant& variant, int index, std::uint64_t 
       check_case.shape.q_tokens = 2 * variant.tile_m + 1;
       check_case.shape.k_tokens = 2 * step + 1;
       check_case.density = 1.0;
+      break;
+    case 5:  // The reference of the exponents rises at every step.
+      check_case.scores = Scores::kGrowing;
+      check_case.shape.q_tokens = variant.tile_m + 5;
+      check_case.shape.k_tokens = 3 * long_step + 17;
+      check_case.density = 1.0;
+      break;
+    case 6:
+      check_case.scores = Scores::kOneHot;
+      check_case.shape.k_tokens = 2 * long_step + 9;
+      check_case.density = 0.6;
+      break;
+    case 7:
+      check_case.scores = Scores::kLarge;
+      check_case.shape.k_tokens = 3 * long_step;
+      check_case.density = 0.1;  // some rows without keys
       break;
     default:
       break;

@@ -91,7 +91,7 @@ std::pair<bool, std::string> CheckLists(Prng& prng, Context& context) {
   LaunchKeyLists(call);
   kernels::gpu::LaunchArrangeRuns(
       call.begin, call.list, arranged.As<std::int32_t>(), bits.tiles, call.stream);
-  runtime::SynchronizeCudaDevice("key lists");
+  context.stream().Synchronize("key lists");
   if (Download(begin, list, context) != bits.lists)
     return {false, "the lists differ from the CPU's"};
   KeyLists expected = bits.lists;
@@ -174,7 +174,7 @@ std::pair<bool, std::string> CheckPredictor(bool threshold,
   } else {
     LaunchTopCdfBits(call, 0.9F, pooled.data(), scores.As<float>());
   }
-  runtime::SynchronizeCudaDevice("predictors of keys");
+  context.stream().Synchronize("predictors of keys");
   std::vector<std::uint32_t> device(tiles * row_words);
   words.Download(device.data(), words.bytes(), context.stream());
   return CompareBits(device, cpu);

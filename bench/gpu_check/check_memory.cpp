@@ -164,7 +164,7 @@ Verdict CheckMergeOnce(
   call.o = out.View(o);
   call.lse = lse_buffer.As<float>();
   LaunchMerge(call);
-  runtime::SynchronizeCudaDevice("merge");
+  context.stream().Synchronize("merge");
   out.Download(o, context);
   lse_buffer.Download(lse.data(), 4 * rows, context.stream());
   const Reference reference = Merged(parts);
@@ -210,7 +210,7 @@ bool CheckCopyOnce(int head_dim, Prng& prng, Context& context) {
     call.list[i].max_tokens = block;
   }
   LaunchCopy(call);
-  runtime::SynchronizeCudaDevice("copies of blocks");
+  context.stream().Synchronize("copies of blocks");
   for (std::size_t i = 0; i < 3; ++i) {
     std::vector<std::uint16_t> expected = poison;
     for (const CopyItem& item : items) {
@@ -254,7 +254,7 @@ bool CheckPermuteOnce(Layout layout, int head_dim, Prng& prng, Context& context)
   call.to = back.View(back_buffer);
   call.undo = true;
   LaunchPermute(call);
-  runtime::SynchronizeCudaDevice("token layouts");
+  context.stream().Synchronize("token layouts");
   there.Download(there_buffer, context);
   back.Download(back_buffer, context);
   bool moved = true;

@@ -10,6 +10,7 @@
 #include "bench/gpu_check/device_case.h"
 #include "bench/gpu_check/sla_cases.h"
 #include "core/bf16.h"
+#include "core/cli.h"
 #include "kernels/gpu/gpu_variants.h"
 #include "kernels/gpu/sla.h"
 
@@ -109,7 +110,7 @@ SlaResult RunSla(const SlaCase& sla_case, const Variant& variant, Context& conte
     for (const Scratch* scratch : {&states, &sums}) scratch->buffer.Fill(0xFF, context.stream());
     variant.launch(exact);
     LaunchSla(call);
-    runtime::SynchronizeCudaDevice("SLA");
+    context.stream().Synchronize("SLA");
     Tensors::Output output = tensors.Read(context.stream());
     if (repeat == 0) {
       first = std::move(output);
@@ -154,15 +155,25 @@ std::vector<const Variant*> DeviceVariants(const Context& context) {
   return usable;
 }
 
+/// Whether DBSP_SKIP_KERNELS leaves no kernel for the exact part; prints a line then.
+bool LeftOut(const SlaCase& sla_case, std::span<const Variant* const> usable) {
+  if (kernels::gpu::SkippedKernels().empty() || !ExactVariants(sla_case, usable).empty())
+    return false;
+  WriteStdout(fmt::format("sla: {} is left out, as every kernel of its blocks\n", sla_case.Name()));
+  return true;
+}
+
 }  // namespace
 
 bool CheckSlaKernels(const char* part, bool small, Context& context) {
   if (!context.FilterMatches("sla")) return true;
   CaseReport report(part, "SLA", context);
   const std::vector<const Variant*> usable = DeviceVariants(context);
-  const int cases = small ? kSmallSlaCases : kSlaCases;
+  int cases = small ? kSmallSlaCases : kSlaCases;
+  if (context.options.cases > 0) cases = context.options.cases;
   for (int index = 0; index < cases && report.HasTime(); ++index) {
     const SlaCase sla_case = SlaCaseOf(index, context.options.seed, small);
+    if (LeftOut(sla_case, usable)) continue;
     report.Run(sla_case.Name(), index, [&] {
       // The choice among the fitting kernels changes after each round of all eight SLA kernels.
       const Variant& variant = ExactVariantOf(sla_case, usable, index / kSmallSlaCases);

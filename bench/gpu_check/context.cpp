@@ -11,7 +11,7 @@ namespace dbsp::gpu_check {
 std::int64_t Context::RemainingNs() const { return deadline_ns - runtime::SteadyNs(); }
 
 bool Context::FilterMatches(const std::string& name) const {
-  return name.find(options.filter) != std::string::npos;
+  return gpu_check::FilterMatches(options, name);
 }
 
 bool RunsOnDevice(const kernels::gpu::Variant& variant, const Context& context) {

@@ -24,7 +24,7 @@ struct Context {
   int speeds_expected = 0;  ///< measurements with an expected speed
   int speeds_reached = 0;  ///< those of them that reached it
 
-  /// Whether the name of a kernel or of a check contains the text of --filter.
+  /// Whether --filter chooses the name of a kernel or of a check.
   [[nodiscard]] bool FilterMatches(const std::string& name) const;
   void CountSpeed(bool reached) {
     ++speeds_expected;
@@ -50,6 +50,8 @@ bool ServePeers(Context& context);  ///< "serve": requests of bench/peers.py on 
 
 /// Pieces of the parts "correct" and "small"; `part` is the name in their result lines.
 /// Each returns whether every result was right.
+/// Whether the thread blocks that each kernel starts on an SM fit there together (occupancy).
+bool CheckResidency(const char* part, Context& context);
 bool CheckMemory(const char* part, int cases, Context& context);  ///< merges, copies, layouts
 bool CheckListBuilders(const char* part, int cases, Context& context);  ///< key lists, key bits
 /// SLA with block-sparse attention as its exact part. small = kSmallSlaCases cases, else kSlaCases.

@@ -160,6 +160,32 @@ std::int64_t Tensors::WrittenBetweenRows(const Output& output) const {
   return written;
 }
 
+void Tensors::SetInput(int which,
+                       std::span<const std::uint16_t> rows,
+                       const CudaStream& stream) const {
+  const CudaBuffer& buffer = which == 0 ? q_ : which == 1 ? k_ : v_;
+  const Strides& strides = which == 0 ? q_strides_ : k_strides_;
+  const int tokens = which == 0 ? shape_.q_tokens : shape_.k_tokens;
+  const auto dim = static_cast<std::size_t>(shape_.head_dim);
+  std::vector<std::uint16_t> all(buffer.bytes() / 2, kPoison);
+  const std::uint16_t* row = rows.data();
+  for (int batch = 0; batch < shape_.batch; ++batch) {
+    for (int head = 0; head < shape_.heads; ++head) {
+      for (int token = 0; token < tokens; ++token, row += dim) {
+        std::copy_n(row, dim, all.data() + RowOffset(strides, batch, head, token));
+      }
+    }
+  }
+  buffer.Upload(all.data(), buffer.bytes(), stream);
+}
+
+kernels::gpu::DeviceLists OnDevice(const kernels::gpu::Variant& variant,
+                                   const Lists& lists,
+                                   const CudaStream& stream) {
+  RequireAscending(lists, variant.list == kernels::gpu::ListKind::kKeys);
+  return {variant, lists.q_blocks, lists.begin, lists.list, stream};
+}
+
 std::vector<std::uint16_t> Tensors::Input(int which,
                                           int batch,
                                           int head,

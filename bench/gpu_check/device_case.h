@@ -65,6 +65,11 @@ class Tensors {
                                                  int head,
                                                  const runtime::CudaStream& stream) const;
 
+  /// Replaces an input by rows without gaps, [batch][heads][tokens][head_dim]; the gaps keep NaN.
+  void SetInput(int which,
+                std::span<const std::uint16_t> rows,
+                const runtime::CudaStream& stream) const;
+
  private:
   [[nodiscard]] kernels::gpu::TensorView View(const runtime::CudaBuffer& buffer,
                                               const Strides& strides) const;
@@ -79,11 +84,10 @@ class Tensors {
 };
 
 /// Copies lists to the device in the form that the kernel reads.
-[[nodiscard]] inline kernels::gpu::DeviceLists OnDevice(const kernels::gpu::Variant& variant,
-                                                        const Lists& lists,
-                                                        const runtime::CudaStream& stream) {
-  return {variant, lists.q_blocks, lists.begin, lists.list, stream};
-}
+/// errors  Error{kInternal} of RequireAscending; those of DeviceLists
+[[nodiscard]] kernels::gpu::DeviceLists OnDevice(const kernels::gpu::Variant& variant,
+                                                 const Lists& lists,
+                                                 const runtime::CudaStream& stream);
 
 /// Tokens and block sizes of one head for a variant.
 [[nodiscard]] inline Blocks BlocksOf(const kernels::gpu::Variant& variant,

@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/output.h"
 #include "core/stop_signals.h"
+#include "kernels/gpu/check_call.h"
 #include "kernels/gpu/gpu_variants.h"
 #include "runtime/clock.h"
 
@@ -24,7 +25,7 @@ namespace {
 std::string VariantsText() {
   std::vector<std::vector<std::string>> rows{
       {"kernel", "from", "query block", "key block", "tile", "threads", "shared bytes"}};
-  for (const kernels::gpu::Variant& variant : kernels::gpu::Variants()) {
+  for (const kernels::gpu::Variant& variant : kernels::gpu::AllVariants()) {
     rows.push_back({variant.name,
                     fmt::format("{}.{}", variant.min_arch / 10, variant.min_arch % 10),
                     fmt::format("{}", variant.q_block),
@@ -86,6 +87,20 @@ int ListKernels(const Options& options) {
   return 0;
 }
 
+/// The exact names for --filter =NAME, in the order in which they are worth checking.
+int PrintNames(const Options& options) {
+  const runtime::CudaDeviceFacts device = OpenDevice(options);
+  std::vector<std::string> names;
+  for (const kernels::gpu::Variant& variant : kernels::gpu::Variants()) {
+    if (kernels::gpu::RunsOn(variant, device.arch)) names.emplace_back(variant.name);
+  }
+  names.insert(names.end(), CheckNames().begin(), CheckNames().end());
+  for (const std::string& name : names) {
+    if (FilterMatches(options, name)) WriteStdout(name + "\n");
+  }
+  return 0;
+}
+
 int RunPart(const std::string& part, const Options& options) {
   static const std::map<std::string, bool (*)(Context&)> kParts = {{"correct", CheckAttention},
                                                                    {"small", CheckAttentionSmall},
@@ -94,6 +109,7 @@ int RunPart(const std::string& part, const Options& options) {
                                                                    {"repeat", MeasureRepeats},
                                                                    {"serve", ServePeers}};
   if (part == "list") return ListKernels(options);
+  if (part == "names") return PrintNames(options);
   const runtime::CudaDeviceFacts device = OpenDevice(options);
   Context context{options,
                   device,
@@ -111,7 +127,7 @@ int RunPart(const std::string& part, const Options& options) {
 std::vector<OutputPath> ResultFiles(const Options& options) {
   std::vector<OutputPath> files;
   for (const std::string& part : std::set(options.parts.begin(), options.parts.end())) {
-    if (part == "list") continue;
+    if (part == "list" || part == "names") continue;
     files.push_back(
         {"--out", std::filesystem::path(options.out) / (part + ".jsonl"), FileUse::kFile, true});
   }
@@ -121,6 +137,8 @@ std::vector<OutputPath> ResultFiles(const Options& options) {
 /// Runs every part, also after a wrong one. A wrong result outweighs a part that was cut off.
 int RunParts(const Options& options) {
   CheckParts(options);
+  ApplySelection(options);
+  if (const std::string note = kernels::gpu::SkippedKernelsNote(); !note.empty()) Progress(note);
   const OpenOutputs open = CheckOutputs(ResultFiles(options), {});
   SayKept("finished results are kept");
   int exit_code = 0;

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <optional>
 
 #include "core/error.h"
+#include "kernels/key_lists.h"
 #include "planner/workload/rules/prng.h"
 
 namespace dbsp::gpu_check {
@@ -103,6 +106,59 @@ std::int64_t ActivePairs(const Lists& lists, const Blocks& blocks) {
     pairs += queries * keys;
   }
   return pairs;
+}
+
+namespace {
+
+/// The first entry that does not exceed the one before it; nothing when the list ascends strictly.
+std::optional<std::size_t> FirstDescent(std::span<const std::int32_t> list) {
+  for (std::size_t i = 1; i < list.size(); ++i) {
+    if (list[i] <= list[i - 1]) return i;
+  }
+  return std::nullopt;
+}
+
+/// Number of entries in the runs of kRunKeys consecutive keys with which the list begins.
+std::size_t RunsAtTheFront(std::span<const std::int32_t> list) {
+  constexpr std::size_t kRun = kernels::kRunKeys;
+  std::size_t front = 0;
+  while (front + kRun <= list.size()) {
+    for (std::size_t i = 1; i < kRun; ++i) {
+      if (list[front + i] != list[front] + static_cast<std::int32_t>(i)) return front;
+    }
+    front += kRun;
+  }
+  return front;
+}
+
+/// True when runs come first, both parts ascend strictly and no key is in both.
+bool IsArranged(std::span<const std::int32_t> list) {
+  const std::size_t front = RunsAtTheFront(list);
+  const auto runs = list.first(front);
+  const auto rest = list.subspan(front);
+  if (FirstDescent(runs) || FirstDescent(rest)) return false;
+  std::vector<std::int32_t> both;
+  std::ranges::set_intersection(runs, rest, std::back_inserter(both));
+  return both.empty();
+}
+
+}  // namespace
+
+void RequireAscending(const Lists& lists, bool keys) {
+  for (std::int64_t tile = 0; tile < lists.tiles(); ++tile) {
+    const auto list = lists.Tile(tile);
+    const auto at = FirstDescent(list);
+    if (!list.empty() && list.front() < 0) {
+      Fail(ErrorCode::kInternal, "lists: entry 0 of tile {} is {}", tile, list.front());
+    }
+    if (!at || (keys && IsArranged(list))) continue;
+    Fail(ErrorCode::kInternal,
+         "lists: entry {} of tile {} is {} after {}; the entries of a tile must ascend strictly",
+         *at,
+         tile,
+         list[*at],
+         list[*at - 1]);
+  }
 }
 
 Array DenseMask(const Lists& lists, int k_blocks) {

@@ -50,6 +50,13 @@ struct Blocks {
 /// Number of (query, key) pairs that the lists cover. Partial blocks count their real tokens.
 [[nodiscard]] std::int64_t ActivePairs(const Lists& lists, const Blocks& blocks);
 
+/// Kernels read lists that ascend strictly: an entry that is listed twice counts twice in the
+/// softmax, and a descending one breaks the mask of the last tokens.
+/// keys     lists of single keys, which may also be in the order of ArrangeRuns
+///          (kernels/key_lists.h): aligned runs of kRunKeys keys first, then the other keys
+/// errors   Error{kInternal} with the first tile and entry that are wrong
+void RequireAscending(const Lists& lists, bool keys);
+
 /// uint8 [heads][q_blocks][k_blocks], 1 = listed. bench/peers.py makes PyTorch's block masks of it.
 [[nodiscard]] Array DenseMask(const Lists& lists, int k_blocks);
 

@@ -15,7 +15,12 @@ namespace dbsp::gpu_check {
 struct Options {
   std::vector<std::string> parts;
   std::string out = "out/gpu-check";  ///< folder of the results
-  std::string filter;  ///< a part runs only the kernels and checks whose name contains this text
+  /// A part runs only the kernels and checks whose name contains this text; with "=NAME" only the
+  /// one of exactly this name.
+  std::string filter;
+  std::vector<std::string> skip;  ///< names of kernels that never run, beside DBSP_SKIP_KERNELS
+  /// Cases of each attention kernel and of SLA in correct and small; 0 = those promised.
+  int cases = 0;
   std::int64_t budget_s = 120;  ///< seconds of each part
   std::uint64_t seed = 1;
   int device = 0;
@@ -31,5 +36,14 @@ void AddOptions(CLI::App& app, Options& options);
 /// with a value it would complain about the value.
 /// errors  Error{kInvalidArgument} with the nearest known part
 void CheckParts(const Options& options);
+
+/// Names that are no kernels but that --filter chooses too: memory, lists, sla.
+[[nodiscard]] const std::vector<std::string>& CheckNames();
+/// Whether --filter chooses this name.
+[[nodiscard]] bool FilterMatches(const Options& options, const std::string& name);
+/// Adds --skip to DBSP_SKIP_KERNELS of this process and checks --filter.
+/// requires no call of kernels::gpu::Variants() before
+/// errors  Error{kInvalidArgument} when a skipped kernel is unknown or the filter matches no name
+void ApplySelection(const Options& options);
 
 }  // namespace dbsp::gpu_check

@@ -22,7 +22,7 @@ constexpr double kMaxSpread = 0.01;
 
 /// Every repeat allocates its own memory, inputs and lists, and measures as the part "speed" does.
 bool MeasureRepeats(Context& context) {
-  const SpeedGroup group = RepeatGroup(context.device.arch >= 90 ? 90 : 80, context.options.smoke);
+  const SpeedGroup group = RepeatGroup(context.device.arch, context.options.smoke);
   std::vector<double> medians;
   std::vector<double> samples;
   std::string kernel;

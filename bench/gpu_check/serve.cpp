@@ -2,7 +2,8 @@
 // bench/peers.py drives this part over standard input and output, so that PyTorch's kernels and
 // these take turns on one device. A request is one line; the answer is one line with a JSON object:
 //   groups              {"groups": [names]}
-//   prepare INDEX       shape and runners; writes block masks as .npy files to the output folder
+//   prepare INDEX       shape and runners
+//   prepare INDEX masks the same, and writes block masks as .npy files to the output folder
 //   sample RUNNER       one sample with a cold cache, {"ns": ..., "clock_ratio": ...}
 //   quit                ends the part; no answer
 // The answer to a request that fails is {"error": "..."}.
@@ -34,7 +35,9 @@ class Server {
     if (!(words >> index)) {
       Fail(ErrorCode::kInvalidArgument, "request '{}': expected a number", request);
     }
-    if (verb == "prepare") return Prepare(index);
+    std::string masks;
+    words >> masks;
+    if (verb == "prepare") return Prepare(index, masks == "masks");
     if (verb == "sample") return Sample(index);
     Fail(ErrorCode::kInvalidArgument, "request '{}' is unknown", request);
   }
@@ -46,14 +49,14 @@ class Server {
     return {{"groups", names}};
   }
 
-  Json Prepare(std::size_t index) {
+  Json Prepare(std::size_t index, bool masks) {
     if (index >= groups_.size()) Fail(ErrorCode::kInvalidArgument, "there is no group {}", index);
     prepared_.reset();  // The next group needs the memory of the last one.
     prepared_ = std::make_unique<PreparedGroup>(groups_[index], context_);
     const SpeedGroup& group = prepared_->group();
     Json runners = Json::array();
     for (std::size_t i = 0; i < prepared_->runners().size(); ++i) {
-      runners.push_back(Describe(group, index, i));
+      runners.push_back(Describe(group, index, i, masks));
     }
     return {{"group", group.name},
             {"tokens", group.shape.q_tokens},
@@ -62,8 +65,11 @@ class Server {
             {"runners", runners}};
   }
 
-  /// One runner as JSON. Writes the mask of a block-sparse runner to a file.
-  Json Describe(const SpeedGroup& group, std::size_t group_index, std::size_t runner_index) const {
+  /// One runner as JSON. masks = true writes the mask of a block-sparse runner to a file.
+  Json Describe(const SpeedGroup& group,
+                std::size_t group_index,
+                std::size_t runner_index,
+                bool masks) const {
     const Runner& runner = prepared_->runners()[runner_index];
     const kernels::gpu::Variant& variant = *runner.variant;
     Json line = {{"mask", runner.item->mask},
@@ -71,8 +77,10 @@ class Server {
                  {"q_block", variant.q_block},
                  {"k_block", variant.k_block},
                  {"pairs", runner.pairs},
+                 {"expected_of_dense", runner.item->expected_of_dense},
+                 {"expected_tflops", runner.item->expected_tflops},
                  {"spot_error", runner.spot_error}};
-    if (variant.k_block > 1 && runner.item->mask != "dense") {
+    if (masks && variant.k_block > 1 && runner.item->mask != "dense") {
       const Blocks blocks = BlocksOf(variant, group.shape);
       const int heads = runner.item->same_for_heads ? 1 : group.shape.heads;
       Lists lists = runner.lists;

@@ -197,9 +197,8 @@ SlaVerdict CompareSla(std::span<const std::uint16_t> o,
   return verdict;
 }
 
-const Variant& ExactVariantOf(const SlaCase& sla_case,
-                              std::span<const Variant* const> usable,
-                              int index) {
+std::vector<const Variant*> ExactVariants(const SlaCase& sla_case,
+                                          std::span<const Variant* const> usable) {
   std::vector<const Variant*> fitting;
   for (const Variant* variant : usable) {
     if (variant->list == ListKind::kBlocks && variant->head_dim == sla_case.shape.head_dim &&
@@ -207,6 +206,13 @@ const Variant& ExactVariantOf(const SlaCase& sla_case,
       fitting.push_back(variant);
     }
   }
+  return fitting;
+}
+
+const Variant& ExactVariantOf(const SlaCase& sla_case,
+                              std::span<const Variant* const> usable,
+                              int index) {
+  const std::vector<const Variant*> fitting = ExactVariants(sla_case, usable);
   if (fitting.empty()) {
     Fail(ErrorCode::kNotFound,
          "{}: no block-sparse kernel with these block sizes runs on this device; the exact part "

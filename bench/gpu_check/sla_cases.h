@@ -81,9 +81,12 @@ struct SlaVerdict {
                                     std::span<const double> reference,
                                     int head_dim);
 
-/// The kernel of `usable` that computes the exact part. It must have block lists and the case's
-/// block sizes. Where several kernels fit, `index` chooses among them in turn.
-/// errors   Error{kNotFound} when no kernel fits
+/// The kernels of `usable` that can compute the exact part: with block lists and the case's head
+/// dimension and block sizes.
+[[nodiscard]] std::vector<const kernels::gpu::Variant*> ExactVariants(
+    const SlaCase& sla_case, std::span<const kernels::gpu::Variant* const> usable);
+/// The kernel of ExactVariants() that computes the exact part. Where several kernels fit, `index`
+/// chooses among them in turn. errors   Error{kNotFound} when no kernel fits
 [[nodiscard]] const kernels::gpu::Variant& ExactVariantOf(
     const SlaCase& sla_case, std::span<const kernels::gpu::Variant* const> usable, int index);
 

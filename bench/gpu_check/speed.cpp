@@ -130,11 +130,21 @@ bool MeasureGroup(const char* part,
   return all_right;
 }
 
+/// Whether a kernel of `usable` takes an item of the group.
+bool HasKernels(const SpeedGroup& group, std::span<const Variant* const> usable) {
+  return std::ranges::any_of(group.items, [&](const SpeedItem& item) {
+    return !MatchingVariants(item.kernels, group.shape.head_dim, usable).empty();
+  });
+}
+
 bool MeasureAll(const char* part, const std::vector<SpeedGroup>& groups, Context& context) {
   std::vector<std::vector<std::string>> table{
       {"group", "mask", "kernel", "ms", "q1", "q3", "TFLOP/s", "of dense", "expected"}};
+  const auto usable = UsableVariants(context);
+  if (usable.empty()) return true;  // --filter chose a check
   bool all_right = true;
   for (const SpeedGroup& group : groups) {
+    if (!HasKernels(group, usable)) continue;
     if (context.RemainingNs() <= 0) {
       WriteStdout(fmt::format("the budget ended before: {}\n", group.name));
       context.cut_off = true;
@@ -182,7 +192,7 @@ PreparedGroup::PreparedGroup(const SpeedGroup& group, Context& context)
 
 profiler::DeviceReading PreparedGroup::Sample(const Runner& runner, Context& context) const {
   const AttentionCall call = runner.on_device.Over(tensors_.Call(), context.stream());
-  return context.timer.Cold([&](void*) { runner.variant->launch(call); });
+  return context.timer.Cold([&](void*) { runner.variant->launch(call); }, runner.variant->name);
 }
 
 void PreparedGroup::SpotCheck(Runner& runner, Context& context) const {
@@ -211,7 +221,7 @@ void PreparedGroup::SpotCheck(Runner& runner, Context& context) const {
                     o.As<double>(),
                     lse.As<double>(),
                     call.stream);
-  runtime::SynchronizeCudaDevice("the fp64 reference");
+  context.stream().Synchronize("the fp64 reference");
   o.Download(reference.o.data(), o.bytes(), context.stream());
   lse.Download(reference.lse.data(), lse.bytes(), context.stream());
   const Tensors::Output output = tensors_.ReadRows(rows, context.stream());

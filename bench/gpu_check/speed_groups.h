@@ -43,8 +43,9 @@ struct SpeedGroup {
 /// The groups of the part "speed", the most important ones first.
 /// smoke    the same groups and items with at most 384 tokens and one head, without expected speeds
 [[nodiscard]] std::vector<SpeedGroup> SpeedGroups(bool smoke = false);
-/// The group of the part "repeat": dense attention of some milliseconds by kernels of `min_arch`.
-[[nodiscard]] SpeedGroup RepeatGroup(int min_arch, bool smoke = false);
+/// The group of the part "repeat": dense attention of some milliseconds by the kernels for 9.0 on
+/// such a device, else by the portable ones.
+[[nodiscard]] SpeedGroup RepeatGroup(int device_arch, bool smoke = false);
 /// The groups of the part "curve": densities from 0.9 to 0.05 for block-sparse and gather kernels.
 [[nodiscard]] std::vector<SpeedGroup> CurveGroups(bool smoke = false);
 

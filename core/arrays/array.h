@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -111,8 +112,13 @@ class ArrayFile {
 void WriteNpy(const std::filesystem::path& path, const Array& array);
 void WriteNpz(const std::filesystem::path& path,
               const std::vector<std::pair<std::string, Array>>& arrays);
-/// All types. errors   Error{kIo}
+/// All types. `metadata` is the format's own table of texts. errors   Error{kIo}
 void WriteSafetensors(const std::filesystem::path& path,
-                      const std::vector<std::pair<std::string, Array>>& arrays);
+                      const std::vector<std::pair<std::string, Array>>& arrays,
+                      const std::map<std::string, std::string>& metadata = {});
+/// The table of texts of a .safetensors file, empty without one.
+/// errors   Error{kIo, kNotFound, kCorruptInput} naming the file and the key
+[[nodiscard]] std::map<std::string, std::string> SafetensorsMetadata(
+    const std::filesystem::path& path);
 
 }  // namespace dbsp

@@ -88,31 +88,53 @@ void MarkOverlaps(std::vector<ArrayEntry>& entries, const std::string& origin) {
   }
 }
 
-}  // namespace
+struct Header {
+  Json json;
+  std::int64_t bytes = 0;
+};
 
-std::vector<ArrayEntry> SafetensorsEntries(const std::filesystem::path& path) {
-  const std::string origin = path.string();
-  const ByteSourcePtr source = OpenFile(path);
-  const std::string start = source->Read(0, 8);
+Header HeaderOf(const ByteSource& source, const std::string& origin) {
+  const std::string start = source.Read(0, 8);
   std::uint64_t length = 0;
   for (std::size_t i = 8; i-- > 0;) length = length << 8 | static_cast<unsigned char>(start[i]);
-  if (length > kMaxHeaderBytes || length > static_cast<std::uint64_t>(source->size() - 8)) {
+  if (length > kMaxHeaderBytes || length > static_cast<std::uint64_t>(source.size() - 8)) {
     Fail(ErrorCode::kCorruptInput,
          "{}: header of {} bytes in a file of {}",
          origin,
          length,
-         source->size());
+         source.size());
   }
-  const auto header = static_cast<std::int64_t>(length);
-  const Json json = ParseJson(source->Read(8, header), origin);
-  const JsonView document(json, origin);
-  if (!json.is_object()) document.Wrong("an object");
+  const auto bytes = static_cast<std::int64_t>(length);
+  Header header{ParseJson(source.Read(8, bytes), origin), bytes};
+  if (!header.json.is_object()) JsonView(header.json, origin).Wrong("an object");
+  return header;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> SafetensorsMetadata(const std::filesystem::path& path) {
+  const std::string origin = path.string();
+  const Header header = HeaderOf(*OpenFile(path), origin);
+  std::map<std::string, std::string> texts;
+  if (!header.json.contains("__metadata__")) return texts;
+  const JsonView view = JsonView(header.json, origin)["__metadata__"];
+  if (!view.raw().is_object()) view.Wrong("an object");
+  for (const auto& [key, value] : view.raw().items()) texts[key] = view[key].String();
+  return texts;
+}
+
+std::vector<ArrayEntry> SafetensorsEntries(const std::filesystem::path& path) {
+  const std::string origin = path.string();
+  const ByteSourcePtr source = OpenFile(path);
+  const Header header = HeaderOf(*source, origin);
+  const JsonView document(header.json, origin);
   std::vector<ArrayEntry> entries;
-  for (const auto& [name, value] : json.items()) {
+  for (const auto& [name, value] : header.json.items()) {
     if (name == "__metadata__") continue;
     ArrayEntry entry;
     entry.info.name = name;
-    KeepProblem(entry, [&] { entry = EntryAt(name, document[name], 8 + header, source, origin); });
+    KeepProblem(entry,
+                [&] { entry = EntryAt(name, document[name], 8 + header.bytes, source, origin); });
     entries.push_back(std::move(entry));
   }
   MarkOverlaps(entries, origin);
@@ -120,8 +142,10 @@ std::vector<ArrayEntry> SafetensorsEntries(const std::filesystem::path& path) {
 }
 
 void WriteSafetensors(const std::filesystem::path& path,
-                      const std::vector<std::pair<std::string, Array>>& arrays) {
+                      const std::vector<std::pair<std::string, Array>>& arrays,
+                      const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
   std::int64_t at = 0;
   for (const auto& [name, array] : arrays) {
     DBSP_CHECK(ElementCount(array.shape) == array.size());

@@ -78,9 +78,16 @@ struct Variant {
   /// CUDA
   ///        runtime's text when the launch fails
   void (*launch)(const AttentionCall& call) = nullptr;
+  /// Thread blocks that the launch starts on every SM and that must run at the same time.
+  int blocks_per_sm = 1;
+  /// Thread blocks of the kernel that fit on one SM of the current device (CUDA's occupancy).
+  /// errors Error{kUnavailable} as launch
+  int (*blocks_that_fit)() = nullptr;
 };
 
 }  // namespace dbsp::kernels::gpu
 
-/// Instantiates a family's Launch for one kernel of its list, in the family's namespace.
-#define DBSP_INSTANTIATE_LAUNCH(Kernel) template void Launch<Kernel>(const AttentionCall& call);
+/// Instantiates a family's functions for one kernel of its list, in the family's namespace.
+#define DBSP_INSTANTIATE_LAUNCH(Kernel)                    \
+  template void Launch<Kernel>(const AttentionCall& call); \
+  template int BlocksThatFit<Kernel>();

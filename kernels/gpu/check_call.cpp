@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gpu/check_call.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <limits>
 
 #include "core/error.h"
+#include "kernels/gpu/embedded_code.h"
 
 namespace dbsp::kernels::gpu {
 namespace {
@@ -140,20 +143,32 @@ void CheckCall(const Variant& variant, const AttentionCall& call) {
   Require(call.sm_count >= 0, variant, "sm_count", call.sm_count, "0 or the thread blocks wanted");
 }
 
-bool RunsOn(const Variant& variant, int arch) {
-  return variant.min_arch == 90 ? arch == 90 : arch >= variant.min_arch;
+std::optional<std::string> WhyNotOn(const Variant& variant, int arch) {
+  const bool hopper = variant.min_arch == 90;
+  if (hopper ? arch != 90 : arch < variant.min_arch) {
+    return fmt::format("needs compute capability {}.{}{}, but the device has {}.{}",
+                       variant.min_arch / 10,
+                       variant.min_arch % 10,
+                       hopper ? "" : " or higher",
+                       arch / 10,
+                       arch % 10);
+  }
+  if (!hopper && !CodeRunsOn(PortableArchitectures(), arch)) {
+    return fmt::format(
+        "has no code for compute capability {}.{} in this build (CMAKE_CUDA_ARCHITECTURES is {})",
+        arch / 10,
+        arch % 10,
+        PortableArchitectures());
+  }
+  return std::nullopt;
 }
 
+bool RunsOn(const Variant& variant, int arch) { return !WhyNotOn(variant, arch); }
+
 void CheckArch(const Variant& variant, int arch) {
-  if (RunsOn(variant, arch)) return;
-  Fail(ErrorCode::kUnavailable,
-       "{} needs compute capability {}.{}{}, the device has {}.{}; take another variant",
-       variant.name,
-       variant.min_arch / 10,
-       variant.min_arch % 10,
-       variant.min_arch == 90 ? "" : " or higher",
-       arch / 10,
-       arch % 10);
+  if (const auto reason = WhyNotOn(variant, arch)) {
+    Fail(ErrorCode::kUnavailable, "{} {}; take another variant", variant.name, *reason);
+  }
 }
 
 }  // namespace dbsp::kernels::gpu

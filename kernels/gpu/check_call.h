@@ -2,6 +2,9 @@
 // Checks of an AttentionCall that every launcher makes before it uses the device.
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "kernels/gpu/attention.h"
 
 namespace dbsp::kernels::gpu {
@@ -12,9 +15,14 @@ namespace dbsp::kernels::gpu {
 ///         expected
 void CheckCall(const Variant& variant, const AttentionCall& call);
 
-/// True when the variant's machine code runs on compute capability `arch` (10 * major + minor).
-/// Code with wgmma and TMA runs only on 9.0; code for 8.0 runs on 8.0 and later.
+/// True when the variant's code of this build runs on compute capability `arch` (10 * major +
+/// minor). Code with wgmma and TMA runs only on 9.0. Portable kernels run where the build has
+/// machine code or PTX for them (embedded_code.h); the default build has both for all from 8.0 on.
 [[nodiscard]] bool RunsOn(const Variant& variant, int arch);
+
+/// Why the variant does not run on `arch`: "needs compute capability 9.0, but the device has 8.0",
+/// or which architectures the build has. Nothing when it does.
+[[nodiscard]] std::optional<std::string> WhyNotOn(const Variant& variant, int arch);
 
 /// arch    compute capability of the device, 10 * major + minor
 /// errors  Error{kUnavailable} when the variant's machine code cannot run there

@@ -15,4 +15,27 @@ inline void RequireSuccess(const char* kernel, cudaError_t error) {
 }
 inline void RequireLaunched(const char* kernel) { RequireSuccess(kernel, cudaGetLastError()); }
 
+/// Allows `bytes` of dynamic shared memory per thread block (the default limit is 48 KiB), and asks
+/// for the SM's whole L1 memory as shared memory. Without the second the driver may set aside only
+/// what one block needs, and the blocks that should share an SM run one after the other.
+template <typename Kernel>
+void UseSharedMemory(const char* name, Kernel* kernel, int bytes) {
+  RequireSuccess(name,
+                 cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  RequireSuccess(
+      name,
+      cudaFuncSetAttribute(
+          kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared));
+}
+
+/// Number of thread blocks of the kernel that the current device runs on one SM at the same time.
+template <typename Kernel>
+int BlocksThatFit(const char* name, Kernel* kernel, int threads, int bytes) {
+  UseSharedMemory(name, kernel, bytes);
+  int blocks = 0;
+  RequireSuccess(name,
+                 cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, bytes));
+  return blocks;
+}
+
 }  // namespace dbsp::kernels::gpu

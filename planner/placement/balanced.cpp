@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "core/error.h"
 #include "planner/placement/cell_search.h"
@@ -11,6 +12,7 @@
 #include "planner/placement/placed.h"
 #include "planner/timeline/home_ring.h"
 #include "planner/workload/distinct_masks.h"
+#include "planner/workload/layer_counts.h"
 #include "planner/workload/mask_counts.h"
 #include "planner/workload/mask_sum.h"
 #include "planner/workload/popcount.h"
@@ -74,21 +76,22 @@ std::int64_t HeadsIn(const std::vector<DistinctMask>& masks) {
   return heads;
 }
 
-std::int64_t ActiveBlocks(const std::vector<DistinctMask>& masks) {
+std::int64_t ActiveBlocks(const std::vector<DistinctMask>& masks, const LayerCounts* counts) {
   std::int64_t active = 0;
   for (const DistinctMask& entry : masks) {
-    active += CountBits(entry.mask->words()) * static_cast<std::int64_t>(entry.heads.size());
+    active += (counts == nullptr ? CountBits(entry.mask->words())
+                                 : counts->Of(entry.mask).active_blocks) *
+              static_cast<std::int64_t>(entry.heads.size());
   }
   return active;
 }
 
 RingOwners SearchGroup(const std::vector<DistinctMask>& masks,
+                       const MaskSum& sum,
                        const RingOwners& home,
                        int ulysses,
                        int ring,
                        const BalancedOptions& options) {
-  if (masks.empty() || home.row.empty() || home.col.empty()) return home;
-  const MaskSum sum(masks);
   CellSearchOptions search;
   search.move_price = options.move_price * static_cast<double>(HeadsIn(masks)) / (ring * ulysses);
   search.scans = options.scans;
@@ -99,7 +102,7 @@ RingOwners SearchGroup(const std::vector<DistinctMask>& masks,
   const std::size_t cols = home.col.size();
   // In the other starts (R - 1) / R of the items leave home.
   const double leaving = search.move_price * static_cast<double>(rows + cols) * (ring - 1) / ring;
-  const double mean = static_cast<double>(ActiveBlocks(masks)) / ring;
+  const double mean = static_cast<double>(ActiveBlocks(masks, options.counts)) / ring;
   CellSearchOptions from_home = search;
   if (leaving < kMovesAreFree * mean) from_home.scans /= 3;
   FoundOwners best = SearchCells(sum, home, home, ring, from_home);
@@ -126,7 +129,8 @@ Partition MakeBalanced(const AttentionShape& shape,
   Partition partition{ulysses * ring, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
   partition.groups.resize(ulysses);
   const std::vector<std::int64_t> weights =
-      options.row_price > 0 ? RowLoadsOf(masks, options.row_price).HeadTotals() : HeadCounts(masks);
+      options.row_price > 0 ? RowLoadsOf(masks, options.row_price, options.counts).HeadTotals()
+                            : HeadCounts(masks, options.counts);
   const std::vector<int> group_of = SearchHeadOwners(weights, ulysses);
   for (int h = 0; h < shape.heads; ++h) {
     partition.groups[group_of[h]].heads.push_back(h);
@@ -146,7 +150,16 @@ Partition MakeBalanced(const AttentionShape& shape,
       group.col_owner = partition.groups[same].col_owner;
       continue;
     }
-    RingOwners owners = SearchGroup(searched[g], at_home, ulysses, ring, options);
+    const std::vector<DistinctMask>& group_masks = searched[g];
+    RingOwners owners = at_home;
+    if (!group_masks.empty() && !at_home.row.empty() && !at_home.col.empty()) {
+      std::optional<MaskSum> own;
+      const bool whole_layer = options.counts != nullptr &&
+                               options.counts->masks().head == masks.head &&
+                               HeadsIn(group_masks) == shape.heads;
+      const MaskSum& sum = whole_layer ? options.counts->Sum() : own.emplace(group_masks);
+      owners = SearchGroup(group_masks, sum, at_home, ulysses, ring, options);
+    }
     group.row_owner = std::move(owners.row);
     group.col_owner = std::move(owners.col);
   }

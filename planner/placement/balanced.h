@@ -10,6 +10,8 @@
 
 namespace dbsp::planner {
 
+class LayerCounts;
+
 struct BalancedOptions {
   /// Cost of moving one row or column of one head away from its rank, in active blocks of a rank's
   /// time (planner/placement/move_price.h). The ranks of the ring share this cost, as they share
@@ -21,6 +23,8 @@ struct BalancedOptions {
   /// Cost of a row with an active block beside its blocks, in blocks
   /// (planner/placement/move_price.h).
   double row_price = 0;
+  /// Counts of the masks if the caller has them (planner/workload/layer_counts.h).
+  const LayerCounts* counts = nullptr;
 };
 
 /// heads        SearchHeadOwners, rows weighed at their price; a group has at most

@@ -14,8 +14,8 @@ namespace dbsp::planner {
 namespace {
 
 /// Heads, those with the most active blocks first.
-std::vector<int> ByLoad(const LayerMasks& masks) {
-  const std::vector<std::int64_t> counts = HeadCounts(masks);
+std::vector<int> ByLoad(const LayerMasks& masks, const LayerCounts* of) {
+  const std::vector<std::int64_t> counts = HeadCounts(masks, of);
   std::vector<int> order(counts.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return counts[a] > counts[b]; });
@@ -25,9 +25,12 @@ std::vector<int> ByLoad(const LayerMasks& masks) {
 /// Chunk of every head. Heads are sorted by load and cut into tiers of `tier` heads. Tiers are
 /// dealt to the chunks in order, then in reverse order, and so on. Chunks then have equal loads,
 /// and every rank gets one head of each tier.
-std::vector<int> DivideHeads(const LayerMasks& masks, int chunks, int tier) {
+std::vector<int> DivideHeads(const LayerMasks& masks,
+                             int chunks,
+                             int tier,
+                             const LayerCounts* counts) {
   std::vector<int> chunk(masks.head.size());
-  const std::vector<int> order = ByLoad(masks);
+  const std::vector<int> order = ByLoad(masks, counts);
   for (std::size_t i = 0; i < order.size(); ++i) {
     const int index = static_cast<int>(i) / tier;
     const int position = index % chunks;
@@ -78,6 +81,7 @@ Partition MakeChunked(Family family,
                       int ranks,
                       int ring_degree,
                       int chunks,
+                      const LayerCounts* counts,
                       const PlaceHeadsOf& place) {
   const int most = MostChunks(family, ranks, shape.heads);
   if (ring_degree > 1 || chunks > most) {
@@ -96,7 +100,8 @@ Partition MakeChunked(Family family,
     return partition;
   }
   Partition partition{ranks, shape.heads, shape.q_blocks(), shape.k_blocks(), {}, {}};
-  partition.chunk_of_head = DivideHeads(masks, chunks, family == Family::kPlaced ? 1 : ranks);
+  partition.chunk_of_head =
+      DivideHeads(masks, chunks, family == Family::kPlaced ? 1 : ranks, counts);
   std::vector<HeadGroup> whole(ranks);
   for (int r = 0; r < ranks; ++r) whole[r].ranks = {r};
   for (int chunk = 0; chunk < chunks; ++chunk) {

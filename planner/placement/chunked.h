@@ -11,6 +11,8 @@
 
 namespace dbsp::planner {
 
+class LayerCounts;
+
 /// Largest useful number of chunks: the heads of a rank if heads stay whole, half of all heads in
 /// family placed.
 [[nodiscard]] int MostChunks(Family family, int ranks, int heads);
@@ -22,6 +24,7 @@ using PlaceHeadsOf = std::function<Partition(const AttentionShape&, const LayerM
 /// contiguous heads; the heads of every rank are divided into `chunks` runs. Other families divide
 /// the heads first, such that chunks have equal loads, and then place every chunk separately. Each
 /// chunk is balanced because all ranks wait for its exchange.
+/// counts   of the masks, if the caller has them
 /// place    places all heads, or the heads of one chunk, on all ranks
 /// requires chunks >= 2
 /// errors   Error{kInvalidArgument} if ring_degree > 1 or chunks > MostChunks()
@@ -31,6 +34,7 @@ using PlaceHeadsOf = std::function<Partition(const AttentionShape&, const LayerM
                                     int ranks,
                                     int ring_degree,
                                     int chunks,
+                                    const LayerCounts* counts,
                                     const PlaceHeadsOf& place);
 
 }  // namespace dbsp::planner

@@ -2,6 +2,7 @@
 #include "planner/placement/families.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/error.h"
 #include "planner/placement/balanced.h"
@@ -10,6 +11,7 @@
 #include "planner/placement/placed.h"
 #include "planner/timeline/chunks.h"
 #include "planner/timeline/home_ring.h"
+#include "planner/workload/layer_counts.h"
 #include "planner/workload/mask_counts.h"
 
 namespace dbsp::planner {
@@ -92,13 +94,13 @@ Partition MakePartition(Family family,
   if (options.chunks > 1) {
     PartitionOptions single = options;
     single.chunks = 1;
-    single.sums = nullptr;  // the sums are over all heads
     return MakeChunked(family,
                        shape,
                        masks,
                        ranks,
                        ring_degree,
                        options.chunks,
+                       options.counts,
                        [&](const AttentionShape& part_shape, const LayerMasks& part) {
                          return MakePartition(
                              family, part_shape, part, ranks, ranks, 1, home, single);
@@ -109,22 +111,24 @@ Partition MakePartition(Family family,
     placed.memory_per_rank = options.memory_per_rank;
     placed.traffic_scans = options.placed_scans;
     placed.row_price = options.row_price;
+    placed.counts = options.counts;
     const std::int64_t token_bytes = std::int64_t{shape.head_dim} * BytesOf(options.dtype);
     placed.row_bytes = 2 * token_bytes * shape.block.q;
     placed.column_bytes = 2 * token_bytes * shape.block.k;
     return MakePlaced(shape, masks, home, placed);
   }
   if (family == Family::kBalanced) {
-    const BalancedOptions balanced{options.move_price, options.balanced_scans, options.row_price};
+    const BalancedOptions balanced{
+        options.move_price, options.balanced_scans, options.row_price, options.counts};
     return MakeBalanced(shape, masks, ulysses_degree, ring_degree, home, balanced);
   }
   const bool dbsp = family == Family::kDbsp;
   Partition partition{ranks, shape.heads, shape.q_blocks(), shape.k_blocks(), {}};
   partition.groups.resize(ulysses_degree);
 
-  const std::vector<int> group_of = dbsp && ulysses_degree > 1
-                                        ? GreedyOwners(HeadCounts(masks), ulysses_degree)
-                                        : ContiguousOwners(shape.heads, ulysses_degree);
+  const std::vector<int> group_of =
+      dbsp && ulysses_degree > 1 ? GreedyOwners(HeadCounts(masks, options.counts), ulysses_degree)
+                                 : ContiguousOwners(shape.heads, ulysses_degree);
   for (int h = 0; h < shape.heads; ++h) {
     partition.groups[group_of[h]].heads.push_back(h);
   }
@@ -134,10 +138,10 @@ Partition MakePartition(Family family,
     rows = HomeRing(shape.q_blocks(), shape.block.q, home, ulysses_degree);
     cols = HomeRing(shape.k_blocks(), shape.block.k, home, ulysses_degree);
     if (dbsp) {
-      MaskSums own(masks);
-      MaskSums& sums = options.sums == nullptr ? own : *options.sums;
-      rows = GreedyOwners(sums.rows(), ring_degree, options.dbsp_reward, rows);
-      cols = GreedyOwners(sums.columns(), ring_degree, options.dbsp_reward, cols);
+      std::optional<LayerCounts> own;
+      const LayerCounts& counts = options.counts == nullptr ? own.emplace(masks) : *options.counts;
+      rows = GreedyOwners(counts.RowSums(masks), ring_degree, options.dbsp_reward, rows);
+      cols = GreedyOwners(counts.ColumnSums(masks), ring_degree, options.dbsp_reward, cols);
     }
   }
   for (int g = 0; g < ulysses_degree; ++g) {

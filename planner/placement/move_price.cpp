@@ -15,10 +15,10 @@ namespace {
 AttentionWork EvenShare(const AttentionShape& shape,
                         const LayerMasks& masks,
                         const Strategy& strategy,
-                        int ranks) {
-  const std::vector<std::int64_t> counts = HeadCounts(masks);
-  const std::int64_t active =
-      std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) / ranks;
+                        int ranks,
+                        const LayerCounts* counts) {
+  const std::vector<std::int64_t> heads = HeadCounts(masks, counts);
+  const std::int64_t active = std::accumulate(heads.begin(), heads.end(), std::int64_t{0}) / ranks;
   AttentionWork work;
   work.kernel = strategy.kernel;
   work.head_dim = shape.head_dim;
@@ -38,8 +38,9 @@ double MovePrice(const AttentionShape& shape,
                  const Strategy& strategy,
                  int ranks,
                  DType dtype,
-                 const Costs& costs) {
-  const AttentionWork work = EvenShare(shape, masks, strategy, ranks);
+                 const Costs& costs,
+                 const LayerCounts* counts) {
+  const AttentionWork work = EvenShare(shape, masks, strategy, ranks, counts);
   const std::int64_t active = work.active_blocks;
   if (active == 0) return 0;
   const double block_ns = costs.Attention(work).ns / static_cast<double>(active);
@@ -57,8 +58,9 @@ double RowPrice(const AttentionShape& shape,
                 const LayerMasks& masks,
                 const Strategy& strategy,
                 int ranks,
-                const Costs& costs) {
-  const AttentionWork even = EvenShare(shape, masks, strategy, ranks);
+                const Costs& costs,
+                const LayerCounts* counts) {
+  const AttentionWork even = EvenShare(shape, masks, strategy, ranks, counts);
   if (even.active_blocks == 0) return 0;
   AttentionWork rows = even;
   const std::int64_t more_rows = std::max<std::int64_t>(1, even.active_rows / 8);

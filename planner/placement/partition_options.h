@@ -8,7 +8,7 @@
 
 namespace dbsp::planner {
 
-class MaskSums;
+class LayerCounts;
 
 /// The defaults are those of the families.
 struct PartitionOptions {
@@ -30,8 +30,8 @@ struct PartitionOptions {
   DType dtype = DType::kBf16;
   /// Head chunks, whose exchanges overlap attention (planner/timeline/chunks.h).
   int chunks = 1;
-  /// dbsp: sums of the same masks if the caller has them (planner/workload/mask_counts.h).
-  MaskSums* sums = nullptr;
+  /// Counts of the masks if the caller has them (planner/workload/layer_counts.h).
+  const LayerCounts* counts = nullptr;
 };
 
 }  // namespace dbsp::planner

@@ -214,7 +214,7 @@ Partition PlaceHeads(const RowLoads& loads,
   by_rows.Level(mean, limit);
   if (options.traffic_scans == 0 || total == 0 || ulysses <= limit) return by_rows.Build();
   const double most = std::min(mean * (1 + options.part_tolerance), ulysses);
-  TrafficCounter traffic(masks, row_home, col_home, ranks);
+  TrafficCounter traffic(masks, row_home, col_home, ranks, options.counts);
   const std::int64_t least = traffic.Of(by_rows.owner()).Busiest();
   const auto by_heads = FillRanks(layer, totals, owner, mean, most, traffic, least);
   return by_heads ? by_heads->Build() : by_rows.Build();
@@ -224,10 +224,10 @@ Partition MakePlaced(const AttentionShape& shape,
                      const LayerMasks& masks,
                      const HomeLayout& home,
                      const PlacedOptions& options) {
-  const RowLoads loads = RowLoadsOf(masks, options.row_price);
+  const RowLoads loads = RowLoadsOf(masks, options.row_price, options.counts);
   PlacedOptions weighed = options;
   if (options.row_price > 0) {
-    const std::vector<std::int64_t> blocks = HeadCounts(masks);
+    const std::vector<std::int64_t> blocks = HeadCounts(masks, options.counts);
     const std::vector<std::int64_t> totals = loads.HeadTotals();
     const auto sum = [](const std::vector<std::int64_t>& of) {
       return static_cast<double>(std::accumulate(of.begin(), of.end(), std::int64_t{0}));

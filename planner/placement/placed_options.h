@@ -6,6 +6,8 @@
 
 namespace dbsp::planner {
 
+class LayerCounts;
+
 struct PlacedOptions {
   /// Rows move until the heaviest rank is at most this fraction above the mean, or until no row
   /// helps.
@@ -26,6 +28,8 @@ struct PlacedOptions {
   std::int64_t memory_per_rank = 0;
   std::int64_t row_bytes = 0;  ///< Q and O of one row of one head
   std::int64_t column_bytes = 0;  ///< K and V of one column of one head
+  /// Counts of the masks if the caller has them (planner/workload/layer_counts.h).
+  const LayerCounts* counts = nullptr;
 };
 
 }  // namespace dbsp::planner

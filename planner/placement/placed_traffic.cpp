@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "planner/workload/layer_counts.h"
 #include "planner/workload/popcount.h"
 
 namespace dbsp::planner {
@@ -25,8 +26,10 @@ std::int64_t PlacedTraffic::Busiest() const {
 TrafficCounter::TrafficCounter(const LayerMasks& masks,
                                std::span<const int> row_home,
                                std::span<const int> col_home,
-                               int ranks)
+                               int ranks,
+                               const LayerCounts* counts)
     : masks_(masks),
+      counts_(counts),
       row_home_(row_home),
       ranks_(static_cast<std::size_t>(ranks)),
       cols_(col_home.size()),
@@ -63,7 +66,13 @@ std::span<const std::int64_t> TrafficCounter::WholeNeed(std::size_t head) {
   if (columns.front() >= 0) return columns;
   const std::span<std::uint64_t> need = need_.row(0);
   std::ranges::fill(need, 0);
-  for (std::size_t r = 0; r < row_home_.size(); ++r) {
+  const std::span<const std::uint64_t> joined = counts_ == nullptr
+                                                    ? std::span<const std::uint64_t>()
+                                                    : counts_->Of(masks_.head[head].get()).needs;
+  for (std::size_t at = 0; at < joined.size(); at += words_) {
+    for (std::size_t w = 0; w < words_; ++w) need[w] |= joined[at + w];
+  }
+  for (std::size_t r = 0; counts_ == nullptr && r < row_home_.size(); ++r) {
     AddBits(*masks_.head[head], r, need.data());
     if (r % kRowsPerCheck == kRowsPerCheck - 1 &&
         CountBits(need) == static_cast<std::int64_t>(cols_)) {

@@ -13,6 +13,8 @@
 
 namespace dbsp::planner {
 
+class LayerCounts;
+
 struct PlacedTraffic {
   std::vector<std::int64_t> sent;  ///< [rank] sent to other ranks
   std::vector<std::int64_t> received;  ///< [rank] received from other ranks
@@ -23,11 +25,13 @@ struct PlacedTraffic {
 /// the masks once. keeps the masks and the homes
 class TrafficCounter {
  public:
-  /// shape row_home[rows], col_home[cols]; masks of that shape, or no head
+  /// shape row_home[rows], col_home[cols]; masks of that shape, or no head. `counts` are theirs if
+  /// the caller has them.
   TrafficCounter(const LayerMasks& masks,
                  std::span<const int> row_home,
                  std::span<const int> col_home,
-                 int ranks);
+                 int ranks,
+                 const LayerCounts* counts = nullptr);
   [[nodiscard]] PlacedTraffic Of(const RowOwners& owner);
 
  private:
@@ -40,6 +44,7 @@ class TrafficCounter {
                   PlacedTraffic& traffic) const;
 
   const LayerMasks& masks_;
+  const LayerCounts* counts_;
   std::span<const int> row_home_;
   std::size_t ranks_;
   std::size_t cols_;

@@ -10,6 +10,13 @@ namespace {
 constexpr float kUnusable = std::numeric_limits<float>::max();
 /// Gains below this fraction of a score are rounding errors.
 constexpr float kRounding = 1e-6F;
+/// Partners count as whole groups of this many in the scans that a search may use. The results
+/// depend on this number, and not on the width of vectors.
+constexpr std::size_t kCountedTogether = 8;
+
+std::size_t RoundUp(std::size_t value, std::size_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
 
 }  // namespace
 
@@ -36,7 +43,7 @@ RingAxisPartition::RingAxisPartition(std::span<const std::int64_t> weight,
   most_ = std::max((items + ring_ - 1) / ring_ + slack, *std::ranges::max_element(count_));
   fewest_ =
       std::min(items / ring_ - std::min(items / ring_, slack), *std::ranges::min_element(count_));
-  capacity_ = (most_ + kScanLanes - 1) / kScanLanes * kScanLanes;
+  capacity_ = RoundUp(most_, kScanLanes);
   pitch_ = capacity_ * ring_;
   weight_.assign(pitch_ * ring_, 0);
   slot_home_.assign(pitch_, -1);
@@ -105,10 +112,14 @@ bool RingAxisPartition::BestExchange(Objective objective, Exchange& exchange, fl
   const std::size_t q = exchange.q;
   const std::size_t slot = slot_[exchange.a];
   const bool squares = objective == Objective::kSquares;
+  std::size_t in_p = p;
+  std::size_t in_q = q;
   for (std::size_t t = 0; t < ring_; ++t) {
     const float center = squares ? mean_[t] : 0;
-    p_without_[t] = cell_[p * ring_ + t] - center - weight_[(p + t) % ring_ * pitch_ + slot];
-    q_with_[t] = cell_[q * ring_ + t] - center + weight_[(q + t) % ring_ * pitch_ + slot];
+    p_without_[t] = cell_[p * ring_ + t] - center - weight_[in_p * pitch_ + slot];
+    q_with_[t] = cell_[q * ring_ + t] - center + weight_[in_q * pitch_ + slot];
+    in_p = in_p + 1 == ring_ ? 0 : in_p + 1;
+    in_q = in_q + 1 == ring_ ? 0 : in_q + 1;
   }
   if (!squares) {
     std::ranges::fill(others_, -kUnusable);
@@ -123,7 +134,7 @@ bool RingAxisPartition::BestExchange(Objective objective, Exchange& exchange, fl
   const auto price = static_cast<float>(squares ? 0.0 : price_);
   if (const std::size_t held = count_[q]; held > 0) {
     const std::size_t first = q * capacity_;
-    const std::size_t padded = (held + kScanLanes - 1) / kScanLanes * kScanLanes;
+    const std::size_t padded = RoundUp(held, kScanLanes);
     const SwapScan scan{ring_,
                         p_without_.data(),
                         q_with_.data(),
@@ -141,7 +152,7 @@ bool RingAxisPartition::BestExchange(Objective objective, Exchange& exchange, fl
     const std::size_t b = LeastScore(score_.data(), padded);
     score = score_[b];
     exchange.b = item_[first + b];
-    scanned_ += static_cast<std::int64_t>(padded);
+    scanned_ += static_cast<std::int64_t>(RoundUp(held, kCountedTogether));
   }
   if (count_[p] > fewest_ && count_[q] < most_) {
     float alone = 0;

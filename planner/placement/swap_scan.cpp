@@ -25,14 +25,20 @@ HWY_ATTR void Scan(const SwapScan& scan, float* score, const Term& term) {
   const auto p_home = hn::Set(ints, static_cast<std::int32_t>(scan.p));
   const auto q_home = hn::Set(ints, static_cast<std::int32_t>(scan.q));
   const auto price = hn::Set(d, scan.price);
+  const std::size_t span = scan.ring * scan.pitch;
   for (std::size_t b = 0; b < scan.count; b += hn::Lanes(d)) {
     auto sum = hn::Zero(d);
+    const float* const end = scan.weight + span + b;
+    const float* to_p = scan.weight + scan.p * scan.pitch + b;
+    const float* from_q = scan.weight + scan.q * scan.pitch + b;
     for (std::size_t t = 0; t < scan.ring; ++t) {
-      const float* to_p = scan.weight + (scan.p + t) % scan.ring * scan.pitch;
-      const float* from_q = scan.weight + (scan.q + t) % scan.ring * scan.pitch;
-      const auto p_cell = hn::Add(hn::Set(d, scan.p_without[t]), hn::LoadU(d, to_p + b));
-      const auto q_cell = hn::Sub(hn::Set(d, scan.q_with[t]), hn::LoadU(d, from_q + b));
+      const auto p_cell = hn::Add(hn::Set(d, scan.p_without[t]), hn::LoadU(d, to_p));
+      const auto q_cell = hn::Sub(hn::Set(d, scan.q_with[t]), hn::LoadU(d, from_q));
       sum = hn::Add(sum, term(t, p_cell, q_cell));
+      to_p += scan.pitch;
+      from_q += scan.pitch;
+      to_p -= to_p == end ? span : 0;
+      from_q -= from_q == end ? span : 0;
     }
     if (scan.price > 0) {
       const auto home = hn::LoadU(ints, scan.home + b);
@@ -59,13 +65,17 @@ void SquareScores(const SwapScan& scan, float* score) {
   });
 }
 
-float Least(const float* score, std::size_t count) {
+std::size_t IndexOfLeast(const float* score, std::size_t count) {
   const Floats d;
-  auto least = hn::LoadU(d, score);
+  auto lanes = hn::LoadU(d, score);
   for (std::size_t b = hn::Lanes(d); b < count; b += hn::Lanes(d)) {
-    least = hn::Min(least, hn::LoadU(d, score + b));
+    lanes = hn::Min(lanes, hn::LoadU(d, score + b));
   }
-  return hn::GetLane(hn::MinOfLanes(d, least));
+  const auto least = hn::MinOfLanes(d, lanes);
+  std::size_t b = 0;
+  while (hn::AllFalse(d, hn::Eq(least, hn::LoadU(d, score + b)))) b += hn::Lanes(d);
+  while (score[b] != hn::GetLane(least)) ++b;
+  return b;
 }
 
 }  // namespace HWY_NAMESPACE
@@ -73,14 +83,13 @@ float Least(const float* score, std::size_t count) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <algorithm>
 
 namespace dbsp::planner {
 namespace {
 
 HWY_EXPORT(BarrierScores);
 HWY_EXPORT(SquareScores);
-HWY_EXPORT(Least);
+HWY_EXPORT(IndexOfLeast);
 
 }  // namespace
 
@@ -93,8 +102,7 @@ void ScanSquares(const SwapScan& scan, float* score) {
 }
 
 std::size_t LeastScore(const float* score, std::size_t count) {
-  const float least = HWY_DYNAMIC_DISPATCH(Least)(score, count);
-  return static_cast<std::size_t>(std::find(score, score + count, least) - score);
+  return HWY_DYNAMIC_DISPATCH(IndexOfLeast)(score, count);
 }
 
 }  // namespace dbsp::planner

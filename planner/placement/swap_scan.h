@@ -22,7 +22,7 @@ struct SwapScan {
   std::size_t count = 0;  ///< items b, rounded up to a multiple of kScanLanes; arrays reach as far
   float price = 0;  ///< added if q is the home of b, subtracted if p is
 };
-inline constexpr std::size_t kScanLanes = 8;
+inline constexpr std::size_t kScanLanes = 16;
 
 /// score[b] = price + sum over ring steps t of the largest of others[t],
 /// p_without[t] + w[(p + t) % R][b] and q_with[t] - w[(q + t) % R][b].
@@ -33,7 +33,8 @@ void ScanBarrier(const SwapScan& scan, const float* others, float* score);
 /// q_with[t] - w[(q + t) % R][b]. shape score[count]
 void ScanSquares(const SwapScan& scan, float* score);
 
-/// Index of the first least score. requires count a positive multiple of kScanLanes
+/// Index of the first least score. requires scores that are numbers, count a positive multiple of
+/// kScanLanes
 std::size_t LeastScore(const float* score, std::size_t count);
 
 }  // namespace dbsp::planner

@@ -58,7 +58,7 @@ BarrierLoad BarrierLoadOf(const LayerMasks& masks, const Partition& partition) {
     for (const int head : group.heads) {
       const BlockMask* mask = masks.head[head].get();
       auto [at, fresh] = cache.try_emplace({same, mask});
-      if (fresh) at->second = CountActiveBlocks(*mask, split);
+      if (fresh) at->second = CountActiveBlocks(CountedMask(*mask), split);
       for (std::size_t c = 0; c < cells.size(); ++c) cells[c] += at->second[c];
     }
     std::int64_t ring_time = 0;

@@ -16,8 +16,11 @@ namespace dbsp::planner {
                                                const HomeLayout& home,
                                                int ulysses) {
   std::vector<int> ring(blocks);
+  int rank = 0;
   for (int i = 0; i < blocks; ++i) {
-    ring[i] = home.RankOf(static_cast<std::int64_t>(i) * block_tokens) / ulysses;
+    const std::int64_t token = static_cast<std::int64_t>(i) * block_tokens;
+    while (rank + 1 < home.ranks() && home.begin[rank + 1] <= token) ++rank;
+    ring[i] = rank / ulysses;
   }
   return ring;
 }

@@ -12,7 +12,7 @@
 #include "planner/timeline/chunks.h"
 #include "planner/timeline/moved_bytes.h"
 #include "planner/timeline/routes.h"
-#include "planner/workload/distinct_masks.h"
+#include "planner/workload/layer_counts.h"
 #include "planner/workload/mask_counts.h"
 
 namespace dbsp::planner {
@@ -92,28 +92,48 @@ Flow ColumnFlow(const AttentionShape& shape,
 
 /// K tokens of the columns that the rows of each ring index need. `homes` splits columns by home.
 Flow NeededFlow(const AttentionShape& shape,
-                const BlockMask& mask,
+                const CountedMask& mask,
                 const RingSplit& split,
                 const RingSplit& homes) {
   const auto ring = static_cast<std::size_t>(split.ring());
   const Matrix<std::uint64_t> needed = NeededColumns(mask, split);
-  const auto last = static_cast<std::size_t>(mask.cols() - 1);
-  const std::int64_t missing = shape.block.k - shape.k_tokens(mask.cols() - 1);
+  const auto last = static_cast<std::size_t>(mask.mask->cols() - 1);
+  const std::size_t home_of_last = homes.PartOf(last);
+  const std::int64_t missing = shape.block.k - shape.k_tokens(mask.mask->cols() - 1);
   Flow flow(static_cast<std::size_t>(homes.ring()), ring, 0);
-  for (int home = 0; home < homes.ring(); ++home) {
-    const std::vector<WordBits>& part = homes.part(home);
-    for (std::size_t index = 0; index < ring; ++index) {
-      const auto row = needed.row(index);
-      std::int64_t& tokens = flow(home, index);
-      for (const WordBits& p : part) {
-        const std::uint64_t bits = row[p.word] & p.bits;
-        tokens += static_cast<std::int64_t>(std::popcount(bits)) * shape.block.k;
-        if (p.word == last / 64 && ((bits >> (last % 64)) & 1U) != 0) tokens -= missing;
-      }
+  std::vector<std::int64_t> blocks(homes.parts().size());
+  for (std::size_t index = 0; index < ring; ++index) {
+    const auto row = needed.row(index);
+    CountParts(row, homes.parts(), blocks);
+    for (std::size_t home = 0; home < blocks.size(); ++home) {
+      flow(home, index) = blocks[home] * shape.block.k;
     }
+    if (((row[last / 64] >> (last % 64)) & 1U) != 0) flow(home_of_last, index) -= missing;
   }
   return flow;
 }
+
+/// What groups with the same row and column owners have in common.
+struct GroupSplit {
+  GroupSplit(const AttentionShape& shape, const HeadGroup& group, const Routes& routes, int ranks)
+      : cells(shape, group.row_owner, group.col_owner, static_cast<int>(group.ranks.size())),
+        row_flow(RowFlow(shape, group, routes, ranks)),
+        rows(group.ranks.size(), group.ranks.size() == 1 ? shape.q_blocks() : 0),
+        column_tokens(group.ranks.size(), 0) {
+    if (routes.exchange != Exchange::kNeeded) {
+      column_flow = ColumnFlow(shape, group, routes, ranks);
+    }
+    for (const int owner : group.row_owner) ++rows[owner];
+    for (std::size_t j = 0; j < group.col_owner.size(); ++j) {
+      column_tokens[group.col_owner[j]] += shape.k_tokens(static_cast<int>(j));
+    }
+  }
+  RingSplit cells;
+  Flow row_flow;
+  Flow column_flow;  ///< empty for exchange needed
+  std::vector<std::int64_t> rows;  ///< [ring index]
+  std::vector<std::int64_t> column_tokens;  ///< [ring index]
+};
 
 /// Components of ranks that traffic connects, numbered in the order of their lowest ranks.
 std::vector<int> Components(const TrafficMatrix& traffic) {
@@ -149,13 +169,17 @@ class LayerVolumesBuilder {
                       const Partition& partition,
                       const Strategy& strategy,
                       const Routes& routes,
-                      DType dtype)
+                      DType dtype,
+                      const LayerCounts& counts)
       : shape_(shape),
         masks_(masks),
+        counts_(counts),
         partition_(partition),
         routes_(routes),
-        homes_(shape, {}, routes.home_k, partition.ranks),
         token_bytes_(static_cast<std::int64_t>(shape.head_dim) * BytesOf(dtype)) {
+    if (routes.exchange == Exchange::kNeeded) {
+      homes_.emplace(shape, std::span<const int>(), routes.home_k, partition.ranks);
+    }
     work_.ranks = partition.ranks;
     work_.steps = routes.steps;
     work_.rounds_before = routes.two_rounds ? 2 : 1;
@@ -179,27 +203,25 @@ class LayerVolumesBuilder {
     if (group.heads.empty()) return;
     const int id = static_cast<int>(g);
     const auto heads = static_cast<std::int64_t>(group.heads.size());
-    AddRows(group, id);
-    if (!Needed()) AddColumns(group, id, ColumnFlow(shape_, group, routes_, work_.ranks), heads);
-    AddHops(group);
-    AddPresence(group);
     std::size_t same = 0;  // first group with the same split, whose counts are reused
     while (partition_.groups[same].row_owner != group.row_owner ||
            partition_.groups[same].col_owner != group.col_owner ||
            partition_.groups[same].ranks.size() != group.ranks.size()) {
       ++same;
     }
-    std::optional<RingSplit> split;  // made only if a mask has not been counted
+    const GroupSplit& split =
+        splits_.try_emplace(same, shape_, group, routes_, work_.ranks).first->second;
+    AddRows(group, id, split.row_flow);
+    if (!Needed()) AddColumns(group, id, split.column_flow, heads);
+    AddHops(group, split.column_tokens);
+    AddPresence(group, split.rows);
     for (const int head : group.heads) {
       const BlockMask* mask = masks_.head[head].get();
       auto [at, fresh] = cells_.try_emplace({same, mask});
       if (fresh) {
-        if (!split) {
-          split.emplace(
-              shape_, group.row_owner, group.col_owner, static_cast<int>(group.ranks.size()));
-        }
-        at->second.cells = CountCells(shape_, *mask, *split);
-        if (Needed()) at->second.columns = NeededFlow(shape_, *mask, *split, homes_);
+        const CountedMask& counted = counts_.Of(mask);
+        at->second.cells = CountCells(shape_, counted, split.cells, scratch_);
+        if (Needed()) at->second.columns = NeededFlow(shape_, counted, split.cells, *homes_);
       }
       AddCells(group, at->second.cells);
       if (Needed()) AddColumns(group, id, at->second.columns, 1);
@@ -217,34 +239,22 @@ class LayerVolumesBuilder {
     }
     whole.heads = shape_.heads;
     whole.rows = static_cast<std::int64_t>(shape_.heads) * shape_.q_blocks();
-    for (const DistinctMask& entry : DistinctMasks(masks_)) {
-      const auto times = static_cast<std::int64_t>(entry.heads.size());
-      whole.active_rows += times * ActiveRows(*entry.mask);
-    }
+    for (const BlockMaskPtr& mask : masks_.head)
+      whole.active_rows += counts_.Of(mask.get()).active_rows;
     work_.must_move_bytes = must_move;
     return std::move(work_);
   }
 
  private:
   struct Counts {
-    MaskCells cells;
+    std::vector<MaskCell> cells;
     Flow columns;  // exchange needed
   };
 
   [[nodiscard]] bool Needed() const { return routes_.exchange == Exchange::kNeeded; }
 
-  static std::int64_t ActiveRows(const BlockMask& mask) {
-    std::int64_t active = 0;
-    for (int i = 0; i < mask.rows(); ++i) {
-      const auto row = mask.row(i);
-      active += std::any_of(row.begin(), row.end(), [](std::uint64_t w) { return w != 0; }) ? 1 : 0;
-    }
-    return active;
-  }
-
   /// Adds Q to the rank that computes a row, and O back home.
-  void AddRows(const HeadGroup& group, int g) {
-    const Flow flow = RowFlow(shape_, group, routes_, work_.ranks);
+  void AddRows(const HeadGroup& group, int g, const Flow& flow) {
     const std::int64_t bytes = static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
     ForEachPair(group, flow, [&](int home, int rank, std::int64_t tokens) {
       MoveIn(home, rank, g, tokens * bytes);
@@ -279,13 +289,9 @@ class LayerVolumesBuilder {
   }
 
   /// Hop t brings ring index i the K/V of ring index i + t + 1.
-  void AddHops(const HeadGroup& group) {
+  void AddHops(const HeadGroup& group, const std::vector<std::int64_t>& tokens) {
     if (group.col_owner.empty()) return;
     const std::size_t ring = group.ranks.size();
-    std::vector<std::int64_t> tokens(ring, 0);
-    for (int j = 0; j < partition_.k_blocks; ++j) {
-      tokens[group.col_owner[j]] += shape_.k_tokens(j);
-    }
     const std::int64_t bytes = 2 * static_cast<std::int64_t>(group.heads.size()) * token_bytes_;
     for (std::size_t t = 0; t + 1 < ring; ++t) {
       for (std::size_t i = 0; i < ring; ++i) {
@@ -295,10 +301,8 @@ class LayerVolumesBuilder {
   }
 
   /// Adds rows and heads, active or not.
-  void AddPresence(const HeadGroup& group) {
+  void AddPresence(const HeadGroup& group, const std::vector<std::int64_t>& rows) {
     const std::size_t ring = group.ranks.size();
-    std::vector<std::int64_t> rows(ring, ring == 1 ? partition_.q_blocks : 0);
-    for (const int owner : group.row_owner) ++rows[owner];
     const std::size_t steps = std::min(ring, work_.attention.size());
     for (std::size_t t = 0; t < steps; ++t) {
       for (std::size_t i = 0; i < ring; ++i) {
@@ -310,26 +314,29 @@ class LayerVolumesBuilder {
     }
   }
 
-  void AddCells(const HeadGroup& group, const MaskCells& cells) {
+  void AddCells(const HeadGroup& group, const std::vector<MaskCell>& cells) {
     const std::size_t ring = group.ranks.size();
-    for (std::size_t c = 0; c < cells.active_blocks.size(); ++c) {
+    for (std::size_t c = 0; c < cells.size(); ++c) {
       const std::size_t step = c / ring;
       const auto rank = static_cast<std::size_t>(group.ranks[c % ring]);
       AttentionWork& part = work_.attention[step][rank];
-      part.active_blocks += cells.active_blocks[c];
-      part.active_pairs += cells.pairs[c];
-      part.active_rows += cells.active_rows[c];
-      if (step > 0) work_.merge_rows[step][rank] += cells.active_tokens[c];
+      part.active_blocks += cells[c].active_blocks;
+      part.active_pairs += cells[c].pairs;
+      part.active_rows += cells[c].active_rows;
+      if (step > 0) work_.merge_rows[step][rank] += cells[c].active_tokens;
     }
   }
 
   const AttentionShape& shape_;
   const LayerMasks& masks_;
+  const LayerCounts& counts_;
   const Partition& partition_;
   const Routes& routes_;
-  RingSplit homes_;  // columns by home rank
+  std::optional<RingSplit> homes_;  // columns by home rank, for exchange needed
+  AlignedWords scratch_;
   std::int64_t token_bytes_;  // of one head
   LayerVolumes work_;
+  std::map<std::size_t, GroupSplit> splits_;  ///< by first group
   std::map<std::pair<std::size_t, const BlockMask*>, Counts> cells_;
 };
 
@@ -400,24 +407,28 @@ LayerVolumes BuildLayerVolumes(const AttentionShape& shape,
                                const Strategy& strategy,
                                const HomeLayout& home,
                                DType dtype,
-                               std::optional<std::int64_t> must_move) {
+                               std::optional<std::int64_t> must_move,
+                               const LayerCounts* counts) {
   const Routes routes = MakeRoutes(shape, masks, partition, strategy, home);
+  std::optional<LayerCounts> own;
+  if (counts == nullptr) counts = &own.emplace(masks);
+  if (!must_move) must_move = MustMoveBytes(shape, masks, home, dtype);
   if (strategy.chunks > 1) {
     Strategy single = strategy;
     single.chunks = 1;
     std::vector<LayerVolumes> parts;
     for (int c = 0; c < strategy.chunks; ++c) {
       const ChunkLayer layer = ChunkOf(shape, masks, partition, c);
-      parts.push_back(
-          BuildLayerVolumes(layer.shape, layer.masks, layer.partition, single, home, dtype, 0));
+      parts.push_back(BuildLayerVolumes(
+          layer.shape, layer.masks, layer.partition, single, home, dtype, 0, counts));
     }
     LayerVolumes work = JoinVolumes(std::move(parts));
-    work.must_move_bytes = must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype);
+    work.must_move_bytes = *must_move;
     return work;
   }
-  LayerVolumesBuilder builder(shape, masks, partition, strategy, routes, dtype);
+  LayerVolumesBuilder builder(shape, masks, partition, strategy, routes, dtype, *counts);
   for (std::size_t g = 0; g < partition.groups.size(); ++g) builder.AddGroup(g);
-  return builder.Finish(must_move ? *must_move : MustMoveBytes(shape, masks, home, dtype));
+  return builder.Finish(*must_move);
 }
 
 }  // namespace dbsp::planner

@@ -27,6 +27,8 @@
 
 namespace dbsp::planner {
 
+class LayerCounts;
+
 /// One attention call of one rank: the features that a cost model may use.
 struct AttentionWork {
   std::string kernel;  ///< variant name; "" is the device's default
@@ -82,6 +84,7 @@ struct LayerVolumes {
 /// Volumes of one layer.
 /// must_move  MustMoveBytes, if the caller has it: it takes a third of the work and is the same for
 ///            every placement
+/// counts     of the masks, if the caller has them: of the same layer, or of one that has its masks
 /// errors     Error{kInvalidArgument} if masks, partition, strategy and shape do not agree, or if
 ///            the partition is not legal (ValidatePartition)
 [[nodiscard]] LayerVolumes BuildLayerVolumes(const AttentionShape& shape,
@@ -90,6 +93,7 @@ struct LayerVolumes {
                                              const Strategy& strategy,
                                              const HomeLayout& home,
                                              DType dtype,
-                                             std::optional<std::int64_t> must_move = std::nullopt);
+                                             std::optional<std::int64_t> must_move = std::nullopt,
+                                             const LayerCounts* counts = nullptr);
 
 }  // namespace dbsp::planner

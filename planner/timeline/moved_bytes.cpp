@@ -5,6 +5,7 @@
 #include <bit>
 #include <vector>
 
+#include "core/matrix.h"
 #include "planner/timeline/home_ring.h"
 #include "planner/workload/distinct_masks.h"
 #include "planner/workload/mask_counts.h"
@@ -21,15 +22,23 @@ std::int64_t MustMoveTokens(const AttentionShape& shape,
     left[j] = 2 * shape.k_tokens(static_cast<int>(j));
     open[j / 64] |= 1ULL << (j % 64);
   }
+  // Columns whose home is another rank, by the rank.
+  const auto words = static_cast<std::size_t>(mask.words_per_row());
+  const int ranks = 1 + std::max(home_q.empty() ? 0 : std::ranges::max(home_q),
+                                 home_k.empty() ? 0 : std::ranges::max(home_k));
+  Matrix<std::uint64_t> away(static_cast<std::size_t>(ranks), words, ~std::uint64_t{0});
+  for (std::size_t j = 0; j < left.size(); ++j) away(home_k[j], j / 64) &= ~(1ULL << (j % 64));
   std::int64_t packed = 0;
+  std::size_t first = 0;  // word of the first column with weight left
   for (int i = 0; i < mask.rows(); ++i) {
     const auto row = mask.row(i);
-    const int home = home_q[i];
+    const auto from_others = away.row(home_q[i]);
     std::int64_t weight = 2 * shape.q_tokens(i);
-    for (std::size_t w = 0; w < row.size() && weight > 0; ++w) {
-      for (std::uint64_t bits = row[w] & open[w]; bits != 0 && weight > 0; bits &= bits - 1) {
+    while (first < words && open[first] == 0) ++first;
+    for (std::size_t w = first; w < words && weight > 0; ++w) {
+      for (std::uint64_t bits = row[w] & open[w] & from_others[w]; bits != 0 && weight > 0;
+           bits &= bits - 1) {
         const std::size_t j = w * 64 + static_cast<std::size_t>(std::countr_zero(bits));
-        if (home_k[j] == home) continue;
         const std::int64_t part = std::min(weight, left[j]);
         packed += part;
         weight -= part;

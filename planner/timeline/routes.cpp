@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "planner/timeline/chunks.h"
+#include "planner/timeline/home_ring.h"
 
 namespace dbsp::planner {
 namespace {
@@ -139,12 +140,8 @@ Routes MakeRoutes(const AttentionShape& shape,
     routes.two_rounds = true;
     routes.ulysses = strategy.ulysses_degree;
   }
-  for (int i = 0; i < shape.q_blocks(); ++i) {
-    routes.home_q.push_back(home.RankOf(static_cast<std::int64_t>(i) * shape.block.q));
-  }
-  for (int j = 0; j < shape.k_blocks(); ++j) {
-    routes.home_k.push_back(home.RankOf(static_cast<std::int64_t>(j) * shape.block.k));
-  }
+  routes.home_q = HomeRing(shape.q_blocks(), shape.block.q, home, 1);
+  routes.home_k = HomeRing(shape.k_blocks(), shape.block.k, home, 1);
   return routes;
 }
 

@@ -142,7 +142,7 @@ class ScheduleBuilder {
     const BlockMask& mask = *masks_.head[head];
     const bool by_mask = routes_.exchange == Exchange::kNeeded;
     Matrix<std::uint64_t> needed;
-    if (by_mask) needed = NeededColumns(mask, split);
+    if (by_mask) needed = NeededColumns(CountedMask(mask), split);
     std::vector<std::vector<int>> arriving(group.ranks.size());
     for (std::size_t i = 0; i < arriving.size(); ++i) {
       for (int j = 0; j < partition_.k_blocks; ++j) {

@@ -53,6 +53,7 @@ std::vector<std::vector<int>> RingsOf(const LayerVolumes& work) {
 }
 
 /// Times of a layer without slowdowns. The end of a segment is known as soon as its start is.
+template <bool kSegments>
 class FixedTimeSimulator {
  public:
   using EventId = double;
@@ -63,7 +64,7 @@ class FixedTimeSimulator {
   static EventId Max(EventId a, EventId b) { return std::max(a, b); }
   EventId Run(const Segment& segment, double duration, EventId start) {
     const EventId end = start + duration;
-    if (duration == 0 && segment.bytes == 0) return end;  // an idle step is no segment
+    if (!kSegments || (duration == 0 && segment.bytes == 0)) return end;  // idle: no segment
     const std::int64_t begin = std::llround(start);
     timeline_.segments.push_back({segment.rank,
                                   segment.kind,
@@ -132,14 +133,7 @@ class Simulator {
   }
 
  private:
-  Timeline Finish() {
-    Timeline timeline = clock_.Finish(device_, link_);
-    std::stable_sort(
-        timeline.segments.begin(), timeline.segments.end(), [](const Segment& a, const Segment& b) {
-          return a.rank != b.rank ? a.rank < b.rank : a.start_ns < b.start_ns;
-        });
-    return timeline;
-  }
+  Timeline Finish() { return clock_.Finish(device_, link_); }
 
   static Segment Of(std::size_t rank, SegmentKind kind, std::size_t index, std::int64_t bytes) {
     return {.rank = static_cast<int>(rank),
@@ -297,7 +291,9 @@ void CheckSlowdowns(const std::vector<OverlapSlowdown>& slowdowns, int ranks) {
 
 }  // namespace
 
-Timeline Simulate(const LayerVolumes& work, const LayerDurations& durations, RingSync sync) {
+namespace {
+
+void CheckDurations(const LayerVolumes& work, const LayerDurations& durations) {
   const auto steps = static_cast<std::size_t>(work.steps);
   CheckGrid(durations.pack, "pack", work.rounds.size(), work.ranks);
   CheckGrid(durations.exchange, "exchange", work.rounds.size(), work.ranks);
@@ -314,10 +310,31 @@ Timeline Simulate(const LayerVolumes& work, const LayerDurations& durations, Rin
          work.rounds.size());
   }
   for (const auto& round : exchange_slowdown) CheckSlowdowns(round, work.ranks);
-  if (durations.hop_slowdown.empty() && exchange_slowdown.empty()) {
-    return Simulator<FixedTimeSimulator>(work, durations).Run(sync);
-  }
-  return Simulator<RateAwareSimulator>(work, durations).Run(sync);
+}
+
+bool AnySlowdown(const LayerDurations& durations) {
+  return !durations.hop_slowdown.empty() || !durations.exchange_slowdown.empty();
+}
+
+}  // namespace
+
+Timeline Simulate(const LayerVolumes& work, const LayerDurations& durations, RingSync sync) {
+  CheckDurations(work, durations);
+  Timeline timeline = AnySlowdown(durations)
+                          ? Simulator<RateAwareSimulator>(work, durations).Run(sync)
+                          : Simulator<FixedTimeSimulator<true>>(work, durations).Run(sync);
+  std::stable_sort(
+      timeline.segments.begin(), timeline.segments.end(), [](const Segment& a, const Segment& b) {
+        return a.rank != b.rank ? a.rank < b.rank : a.start_ns < b.start_ns;
+      });
+  return timeline;
+}
+
+std::int64_t Makespan(const LayerVolumes& work, const LayerDurations& durations, RingSync sync) {
+  CheckDurations(work, durations);
+  return AnySlowdown(durations)
+             ? Simulator<RateAwareSimulator>(work, durations).Run(sync).makespan_ns
+             : Simulator<FixedTimeSimulator<false>>(work, durations).Run(sync).makespan_ns;
 }
 
 }  // namespace dbsp::planner

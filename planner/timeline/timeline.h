@@ -35,6 +35,11 @@ enum class RingSync : std::uint8_t { kNeighbour, kBarrier };
                                 const LayerDurations& durations,
                                 RingSync sync);
 
+/// Simulate().makespan_ns, without the segments.
+[[nodiscard]] std::int64_t Makespan(const LayerVolumes& work,
+                                    const LayerDurations& durations,
+                                    RingSync sync);
+
 /// BarrierLoadOf() of masks and partition (planner/timeline/barrier.h), computed from volumes.
 [[nodiscard]] BarrierLoad BarrierLoadOf(const LayerVolumes& work);
 
@@ -43,5 +48,10 @@ enum class RingSync : std::uint8_t { kNeighbour, kBarrier };
                                  const AttentionShape& shape,
                                  DType dtype,
                                  const Costs& costs);
+/// Predict() without the segments.
+[[nodiscard]] Prediction PredictTotals(const LayerVolumes& work,
+                                       const AttentionShape& shape,
+                                       DType dtype,
+                                       const Costs& costs);
 
 }  // namespace dbsp::planner

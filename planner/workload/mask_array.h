@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Block masks from array files, in the layouts that sparse-attention codes write.
 //
-//   dense    [.., Q, K]; 0 = inactive, 1 or 255 = active (ValueRule: other values)
-//   BSR      indptr [.., Q + 1] and indices [nnz] or [.., n]: indptr continues over all masks or
-//            starts at 0 for each
-//   LUT      lut [.., Q, n] whose rows hold a first column and then differences, and counts
-//            valid_block_num [.., Q]
-//   indices  kv_num_blocks [.., Q] and kv_indices [.., Q, n] (FlexAttention): columns in any order
+//   dense     [.., Q, K], or [.., S, S] with one element per pair of tokens; 0 = inactive, 1 or
+//             255 = active (ValueRule: other values)
+//   BSR       indptr [.., Q + 1] and indices [nnz] or [.., n]: indptr continues over all masks or
+//             starts at 0 for each
+//   LUT       lut [.., Q, n] whose rows hold a first column and then differences, and counts
+//             valid_block_num [.., Q]
+//   indices   kv_num_blocks [.., Q] and kv_indices [.., Q, n] (FlexAttention): columns in any order
+//   ragged    lut_start, lut_count [.., Q] or [B H Q], and kv_block_indices [nnz] (AITER)
+//   ranges    q_ranges, k_ranges [n, 2] of tokens, attn_type_map [n] (MagiAttention)
+//   variable  block_mask_map [.., q, k], block_row_sz [.., q], block_col_sz [.., k] (FlashInfer)
+//   packed    mask_bits u1 [.., Q, ceil(K / 8)], the low bit first; with mask_index [..] they are
+//             [N, Q, ceil(K / 8)]
 //
 // mask_names.h finds the arrays, and mask_axes.h resolves the dimensions before Q.
 #pragma once
@@ -19,17 +25,11 @@
 
 #include "core/arrays/array.h"
 #include "core/block_mask.h"
+#include "planner/workload/mask_array_options.h"
 #include "planner/workload/mask_axes.h"
 #include "planner/workload/mask_names.h"
-#include "planner/workload/mask_values.h"
 
 namespace dbsp {
-
-struct MaskArrayOptions {
-  std::string name;  ///< as FindMaskArrays
-  AxesRequest axes;
-  ValueRule values;  ///< dense masks only
-};
 
 /// Which masks of a file to read. An axis of size 1 holds for every index.
 struct MaskIndex {
@@ -38,6 +38,8 @@ struct MaskIndex {
   std::int64_t pass = 0;
   std::int64_t batch = 0;
 };
+
+class MaskReader;
 
 /// Masks of a file, read for one index at a time.
 /// threads  const members are safe concurrently
@@ -55,6 +57,8 @@ class MaskArrayFile {
 
   [[nodiscard]] MaskLayout layout() const;
   [[nodiscard]] const MaskAxes& axes() const;
+  /// How a table with counts is read; kByName for other layouts.
+  [[nodiscard]] TableCode table() const;
 
   /// Masks of all heads. Equal masks are one object.
   /// errors   Error{kInvalidArgument} for an index outside the axes; Error{kCorruptInput} for an
@@ -68,8 +72,7 @@ class MaskArrayFile {
   [[nodiscard]] std::vector<std::string> Describe() const;
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<MaskReader> reader_;
 };
 
 }  // namespace dbsp

@@ -124,7 +124,8 @@ class Readings {
     switch (letter) {
       case 'T':
         // PAROAttention's [T, L, H, Q, K] has few entries for many steps (Finish requires the L).
-        return size == sizes_.steps || (at == 0 && size <= sizes_.steps && leading_.size() > 2);
+        return size == sizes_.steps ||
+               (at == 0 && size >= 1 && size <= sizes_.steps && leading_.size() > 2);
       case 'L':
         return size == sizes_.layers;
       case 'P':

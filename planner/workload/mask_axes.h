@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "core/shape.h"
+
 namespace dbsp {
 
 /// Sizes of the workload that masks are read for.
@@ -23,6 +25,8 @@ struct MaskArraySizes {
   int heads = 1;
   int rows = 1;  ///< query blocks
   int cols = 1;  ///< key blocks
+  std::int64_t tokens = 0;  ///< of the sequence; 0 = unknown, which layouts in tokens refuse
+  BlockSize block = {0, 0};  ///< tokens of a block; 0 = unknown
 };
 
 struct MaskAxes {

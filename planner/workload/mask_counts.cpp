@@ -2,6 +2,7 @@
 #include "planner/workload/mask_counts.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/error.h"
 #include "planner/workload/distinct_masks.h"
@@ -11,11 +12,64 @@
 namespace dbsp::planner {
 namespace {
 
-/// [rows * parts] active blocks of every row in every part.
-std::vector<std::int32_t> PartCounts(const BlockMask& mask, const RingSplit& split) {
-  std::vector<std::int32_t> counts(static_cast<std::size_t>(mask.rows()) * split.parts().size());
-  CountParts(mask.words(), static_cast<std::size_t>(mask.words_per_row()), split.parts(), counts);
-  return counts;
+/// Mean rows per run from which the rows of a run are summed up in order.
+constexpr std::size_t kLongRun = 8;
+
+/// [part][owner] active blocks + kActiveRow * active rows.
+Matrix<std::uint64_t> OwnerSums(const RingSplit& split,
+                                const AlignedWords& counts,
+                                std::size_t pitch) {
+  const std::size_t parts = split.parts().size();
+  Matrix<std::uint64_t> sums(parts, static_cast<std::size_t>(split.ring()));
+  const bool long_runs = split.runs().size() * kLongRun <= split.row_owner().size();
+  for (std::size_t part = 0; part < parts; ++part) {
+    const std::uint64_t* count = counts.data() + part * pitch;
+    const std::span<std::uint64_t> sum = sums.row(part);
+    for (const RingSplit::RowRun& run : split.runs()) {
+      if (!long_runs) break;
+      sum[run.owner] += std::accumulate(count + run.begin, count + run.end, std::uint64_t{0});
+    }
+    for (int owner = 0; !long_runs && owner < split.ring(); ++owner) {
+      std::uint64_t of_owner = 0;
+      for (const int row : split.RowsOf(owner)) of_owner += count[row];
+      sum[owner] = of_owner;
+    }
+  }
+  return sums;
+}
+
+/// counts[part * pitch + row] of every row in every part (CountRowParts).
+void CountPartsOf(const CountedMask& mask, const RingSplit& split, AlignedWords& counts) {
+  counts.resize(split.parts().size() * mask.pitch);
+  if (split.steps() > 1) {
+    CountRowParts(mask.by_word, mask.pitch, split.parts(), counts);
+    return;
+  }
+  for (std::size_t i = 0; i < mask.row_blocks.size(); ++i) {
+    const auto blocks = static_cast<std::uint64_t>(mask.row_blocks[i]);
+    counts[i] = blocks + (blocks > 0 ? kActiveRow : 0);
+  }
+}
+
+/// Tokens that the last row or column has less than a whole block.
+std::int64_t Missing(std::int64_t tokens, int block) { return (block - tokens % block) % block; }
+
+/// The cell of a mask that one rank has whole.
+MaskCell WholeCell(const AttentionShape& shape, const CountedMask& mask) {
+  const std::int64_t no_q = Missing(shape.tokens, shape.block.q);
+  const std::int64_t no_k = Missing(shape.tokens, shape.block.k);
+  const int last = mask.mask->rows() - 1;
+  const std::int64_t last_blocks = mask.row_blocks[last];
+  const bool corner = mask.mask->Get(last, mask.mask->cols() - 1);
+  const auto keys = [&](std::int64_t blocks, std::int64_t cut) {
+    return blocks * shape.block.k - cut * no_k;
+  };
+  return {
+      mask.active_blocks,
+      shape.block.q * keys(mask.active_blocks, static_cast<std::int64_t>(mask.last_column.size())) -
+          no_q * keys(last_blocks, corner ? 1 : 0),
+      mask.active_rows,
+      mask.active_rows * shape.block.q - (last_blocks > 0 ? no_q : 0)};
 }
 
 }  // namespace
@@ -30,39 +84,19 @@ std::vector<std::int32_t> RowCounts(const BlockMask& mask) {
   return {counts.begin(), counts.end()};
 }
 
-std::vector<std::int64_t> HeadCounts(const LayerMasks& masks) {
-  std::vector<std::int64_t> counts(masks.heads(), 0);
+std::vector<std::int64_t> HeadCounts(const LayerMasks& masks, const LayerCounts* counts) {
+  std::vector<std::int64_t> active(masks.heads(), 0);
+  if (counts != nullptr) {
+    for (std::size_t h = 0; h < active.size(); ++h) {
+      active[h] = counts->Of(masks.head[h].get()).active_blocks;
+    }
+    return active;
+  }
   for (const DistinctMask& entry : DistinctMasks(masks)) {
     const std::int64_t count = CountBits(entry.mask->words());
-    for (const int head : entry.heads) counts[head] = count;
+    for (const int head : entry.heads) active[head] = count;
   }
-  return counts;
-}
-
-std::vector<std::int64_t> RowSums(const LayerMasks& masks) {
-  std::vector<std::int64_t> sums(masks.rows(), 0);
-  for (const DistinctMask& entry : DistinctMasks(masks)) {
-    const auto times = static_cast<std::int64_t>(entry.heads.size());
-    const std::vector<std::int32_t> counts = RowCounts(*entry.mask);
-    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += times * counts[i];
-  }
-  return sums;
-}
-
-std::vector<std::int64_t> ColumnSums(const LayerMasks& masks) {
-  if (masks.head.empty()) return {};
-  const std::vector<int> rows(masks.rows(), 0);
-  return MaskSum(DistinctMasks(masks)).ColumnParts(rows, 1);
-}
-
-const std::vector<std::int64_t>& MaskSums::rows() {
-  if (!rows_) rows_ = RowSums(masks_);
-  return *rows_;
-}
-
-const std::vector<std::int64_t>& MaskSums::columns() {
-  if (!columns_) columns_ = ColumnSums(masks_);
-  return *columns_;
+  return active;
 }
 
 RingSplit::RingSplit(const AttentionShape& shape,
@@ -72,6 +106,21 @@ RingSplit::RingSplit(const AttentionShape& shape,
     : ring_(ring),
       steps_(col_owner.empty() ? 1 : ring),
       row_owner_(row_owner.begin(), row_owner.end()) {
+  for (std::size_t i = 0; i < row_owner.size(); ++i) {
+    const int row = static_cast<int>(i);
+    if (runs_.empty() || runs_.back().owner != row_owner[i]) {
+      runs_.push_back({row, row, row_owner[i]});
+    }
+    runs_.back().end = row + 1;
+  }
+  begin_.assign(static_cast<std::size_t>(ring) + 1, 0);
+  for (const int owner : row_owner) ++begin_[static_cast<std::size_t>(owner) + 1];
+  std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+  rows_.resize(row_owner.size());
+  std::vector<std::size_t> next(begin_.begin(), begin_.end() - 1);
+  for (std::size_t i = 0; i < row_owner.size(); ++i) {
+    rows_[next[row_owner[i]]++] = static_cast<int>(i);
+  }
   const auto cols = static_cast<std::size_t>(shape.k_blocks());
   DBSP_CHECK(ring >= 1 && (col_owner.empty() || col_owner.size() == cols));
   parts_.resize(steps_);
@@ -88,65 +137,91 @@ RingSplit::RingSplit(const AttentionShape& shape,
   }
 }
 
-MaskCells CountCells(const AttentionShape& shape, const BlockMask& mask, const RingSplit& split) {
-  const auto ring = static_cast<std::size_t>(split.ring());
-  const std::size_t cells = ring * static_cast<std::size_t>(split.steps());
-  MaskCells out;
-  for (auto* list : {&out.active_blocks, &out.pairs, &out.active_rows, &out.active_tokens}) {
-    list->assign(cells, 0);
-  }
-  if (mask.cols() == 0) return out;
-  const int last = mask.cols() - 1;
-  const std::int64_t missing = shape.block.k - shape.k_tokens(last);
-  // The short last column lies in the last word of exactly one part.
-  const auto holds_last = [&](const std::vector<WordBits>& part) {
-    return !part.empty() && part.back().word == static_cast<std::size_t>(last) / 64 &&
-           ((part.back().bits >> (last % 64)) & 1U) != 0;
+std::size_t RingSplit::PartOf(std::size_t col) const {
+  const auto holds = [&](const std::vector<WordBits>& part) {
+    return std::ranges::any_of(part, [&](const WordBits& entry) {
+      return entry.word == col / 64 && ((entry.bits >> (col % 64)) & 1U) != 0;
+    });
   };
-  const auto last_part = std::ranges::find_if(split.parts(), holds_last) - split.parts().begin();
-  const std::vector<std::int32_t> counts = PartCounts(mask, split);
-  const std::int32_t* count_of = counts.data();
-  for (int i = 0; i < mask.rows(); ++i, count_of += split.parts().size()) {
-    const int rank = split.RowOwner(i);
-    const std::int64_t tokens = shape.q_tokens(i);
-    for (int t = 0; t < split.steps(); ++t) {
-      const int part = split.PartAt(rank, t);
-      const std::int32_t count = count_of[part];
-      if (count == 0) continue;
-      const std::size_t cell = static_cast<std::size_t>(t) * ring + static_cast<std::size_t>(rank);
-      const bool cut = missing > 0 && part == last_part && mask.Get(i, last);
-      const std::int64_t keys =
-          static_cast<std::int64_t>(count) * shape.block.k - (cut ? missing : 0);
-      out.active_blocks[cell] += count;
-      out.pairs[cell] += tokens * keys;
-      out.active_rows[cell] += 1;
-      out.active_tokens[cell] += tokens;
-    }
-  }
-  return out;
+  return static_cast<std::size_t>(std::ranges::find_if(parts_, holds) - parts_.begin());
 }
 
-Matrix<std::uint64_t> NeededColumns(const BlockMask& mask, const RingSplit& split) {
-  Matrix<std::uint64_t> needed(static_cast<std::size_t>(split.ring()),
-                               static_cast<std::size_t>(mask.words_per_row()));
-  for (int i = 0; i < mask.rows(); ++i) {
-    const auto row = mask.row(i);
-    const auto out = needed.row(split.RowOwner(i));
-    for (std::size_t w = 0; w < out.size(); ++w) out[w] |= row[w];
+std::vector<MaskCell> CountCells(const AttentionShape& shape,
+                                 const CountedMask& mask,
+                                 const RingSplit& split,
+                                 AlignedWords& counts) {
+  const std::size_t rows = mask.row_blocks.size();
+  std::vector<MaskCell> cells(static_cast<std::size_t>(split.ring()) *
+                              static_cast<std::size_t>(split.steps()));
+  if (mask.words == 0 || rows == 0) return cells;
+  if (split.ring() == 1) return {WholeCell(shape, mask)};
+  const std::int64_t no_q = Missing(shape.tokens, shape.block.q);
+  const std::int64_t no_k = Missing(shape.tokens, shape.block.k);
+  CountPartsOf(mask, split, counts);
+  const Matrix<std::uint64_t> sums = OwnerSums(split, counts, mask.pitch);
+  for (std::size_t part = 0; part < sums.rows(); ++part) {
+    for (int rank = 0; rank < split.ring(); ++rank) {
+      MaskCell& cell = cells[split.CellOf(rank, static_cast<int>(part))];
+      const std::uint64_t sum = sums(part, static_cast<std::size_t>(rank));
+      cell.active_blocks = static_cast<std::int64_t>(sum % kActiveRow);
+      cell.active_rows = static_cast<std::int64_t>(sum / kActiveRow);
+      cell.pairs = cell.active_blocks * shape.block.q * shape.block.k;
+      cell.active_tokens = cell.active_rows * shape.block.q;
+    }
+  }
+  // The last row and the last column may be short.
+  const std::span<const int> owner = split.row_owner();
+  for (std::size_t part = 0; no_q > 0 && part < sums.rows(); ++part) {
+    const std::uint64_t count = counts[part * mask.pitch + rows - 1] % kActiveRow;
+    if (count == 0) continue;
+    MaskCell& cell = cells[split.CellOf(owner[rows - 1], static_cast<int>(part))];
+    cell.pairs -= no_q * static_cast<std::int64_t>(count) * shape.block.k;
+    cell.active_tokens -= no_q;
+  }
+  if (no_k == 0) return cells;
+  const auto last_part =
+      static_cast<int>(split.PartOf(static_cast<std::size_t>(mask.mask->cols() - 1)));
+  for (const int row : mask.last_column) {
+    MaskCell& cell = cells[split.CellOf(owner[row], last_part)];
+    cell.pairs -= no_k * shape.q_tokens(row);
+  }
+  return cells;
+}
+
+Matrix<std::uint64_t> NeededColumns(const CountedMask& mask, const RingSplit& split) {
+  Matrix<std::uint64_t> needed(static_cast<std::size_t>(split.ring()), mask.words);
+  const std::uint64_t* rows = mask.mask->words().data();
+  const RingSplit::RowRun all{0, mask.mask->rows(), 0};
+  const auto runs = split.ring() == 1 ? std::span(&all, 1) : split.runs();
+  for (const RingSplit::RowRun& run : runs) {
+    std::uint64_t* out = needed.row(static_cast<std::size_t>(run.owner)).data();
+    const auto add = [&](const std::uint64_t* from) {
+      for (std::size_t w = 0; w < mask.words; ++w) out[w] |= from[w];
+    };
+    const auto end = static_cast<std::size_t>(run.end);
+    for (auto i = static_cast<std::size_t>(run.begin); i < end;) {
+      if (i % kNeedRows == 0 && i + kNeedRows <= end) {
+        add(mask.needs.data() + i / kNeedRows * mask.words);
+        i += kNeedRows;
+      } else {
+        add(rows + i * mask.words);
+        ++i;
+      }
+    }
   }
   return needed;
 }
 
-std::vector<std::int64_t> CountActiveBlocks(const BlockMask& mask, const RingSplit& split) {
-  const auto ring = static_cast<std::size_t>(split.ring());
-  std::vector<std::int64_t> active(ring * static_cast<std::size_t>(split.steps()), 0);
-  const std::vector<std::int32_t> counts = PartCounts(mask, split);
-  const std::int32_t* count_of = counts.data();
-  for (int i = 0; i < mask.rows(); ++i, count_of += split.parts().size()) {
-    const int rank = split.RowOwner(i);
-    for (int t = 0; t < split.steps(); ++t) {
-      active[static_cast<std::size_t>(t) * ring + static_cast<std::size_t>(rank)] +=
-          count_of[split.PartAt(rank, t)];
+std::vector<std::int64_t> CountActiveBlocks(const CountedMask& mask, const RingSplit& split) {
+  if (split.ring() == 1) return {mask.active_blocks};
+  std::vector<std::int64_t> active(static_cast<std::size_t>(split.ring() * split.steps()), 0);
+  AlignedWords counts;
+  CountPartsOf(mask, split, counts);
+  const Matrix<std::uint64_t> sums = OwnerSums(split, counts, mask.pitch);
+  for (std::size_t part = 0; part < sums.rows(); ++part) {
+    for (int rank = 0; rank < split.ring(); ++rank) {
+      active[split.CellOf(rank, static_cast<int>(part))] =
+          static_cast<std::int64_t>(sums(part, static_cast<std::size_t>(rank)) % kActiveRow);
     }
   }
   return active;

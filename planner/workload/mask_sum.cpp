@@ -7,7 +7,6 @@
 
 #include "core/error.h"
 #include "planner/workload/bit_counter.h"
-#include "planner/workload/popcount.h"
 
 namespace dbsp::planner {
 namespace {
@@ -32,6 +31,8 @@ MaskSum::MaskSum(std::span<const DistinctMask> masks)
   planes_ = static_cast<std::size_t>(std::bit_width(most));
   const auto rows = static_cast<std::size_t>(rows_);
   bits_.assign(rows * planes_ * words_, 0);
+  pitch_ = (rows + kRowLanes - 1) / kRowLanes * kRowLanes;
+  by_word_.resize(planes_ * words_ * pitch_);
   for (std::size_t begin = 0; begin < rows && words_ > 0; begin += kRowsAtOnce) {
     const std::size_t count = std::min(kRowsAtOnce, rows - begin);
     BitCounter sum(count * words_);
@@ -55,6 +56,10 @@ MaskSum::MaskSum(std::span<const DistinctMask> masks)
       for (std::size_t r = 0; r < count; ++r) {
         std::copy_n(plane + r * words_, words_, &bits_[((begin + r) * planes_ + p) * words_]);
       }
+      for (std::size_t w = 0; w < words_; ++w) {
+        std::uint64_t* rows_of_word = &by_word_[(p * words_ + w) * pitch_ + begin];
+        for (std::size_t r = 0; r < count; ++r) rows_of_word[r] = plane[r * words_ + w];
+      }
     }
   }
 }
@@ -63,23 +68,19 @@ std::vector<std::int64_t> MaskSum::RowParts(std::span<const int> col_owner, int 
   DBSP_CHECK(col_owner.size() == static_cast<std::size_t>(cols_));
   const auto stride = static_cast<std::size_t>(parts);
   const auto rows = static_cast<std::size_t>(rows_);
-  std::vector<std::int64_t> sums(rows * stride, 0);
-  std::vector<std::uint64_t> select(stride * words_, 0);
-  std::vector<std::size_t> first(stride, words_);  // [part] first word with a column of the part
-  std::vector<std::size_t> end(stride, 0);  // [part] word after the last one
+  std::vector<std::vector<WordBits>> part_bits(stride);
   for (std::size_t j = 0; j < col_owner.size(); ++j) {
-    const auto k = static_cast<std::size_t>(col_owner[j]);
-    select[k * words_ + j / 64] |= 1ULL << (j % 64);
-    first[k] = std::min(first[k], j / 64);
-    end[k] = j / 64 + 1;
+    std::vector<WordBits>& part = part_bits[col_owner[j]];
+    if (part.empty() || part.back().word != j / 64) part.push_back({j / 64, 0});
+    part.back().bits |= 1ULL << (j % 64);
   }
+  AlignedWords counts(stride * pitch_);
+  CountSlicedRowParts(by_word_, words_, pitch_, part_bits, counts);
+  std::vector<std::int64_t> sums(rows * stride);
   for (std::size_t k = 0; k < stride; ++k) {
-    if (end[k] == 0) continue;
-    const std::size_t length = end[k] - first[k];
-    AddSelected({bits_.data() + first[k], rows, planes_, words_, length},
-                &select[k * words_ + first[k]],
-                stride,
-                sums.data() + k);
+    for (std::size_t i = 0; i < rows; ++i) {
+      sums[i * stride + k] = static_cast<std::int64_t>(counts[k * pitch_ + i]);
+    }
   }
   return sums;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "planner/workload/distinct_masks.h"
+#include "planner/workload/popcount.h"
 
 namespace dbsp::planner {
 
@@ -34,7 +35,9 @@ class MaskSum {
   int cols_;
   std::size_t words_;  ///< of a row of one plane
   std::size_t planes_ = 0;
+  std::size_t pitch_ = 0;  ///< rows, rounded up to whole vectors
   std::vector<std::uint64_t> bits_;  ///< [row][plane][word]
+  AlignedWords by_word_;  ///< [plane][word][pitch] the same bits
 };
 
 }  // namespace dbsp::planner

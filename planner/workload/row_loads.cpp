@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "planner/workload/row_loads.h"
 
-#include <cmath>
+#include <algorithm>
 #include <numeric>
 
 #include "core/error.h"
@@ -19,21 +19,24 @@ std::vector<std::int64_t> RowLoads::HeadTotals() const {
   return totals;
 }
 
-RowLoads RowLoadsOf(const LayerMasks& masks, double row_price) {
+RowLoads RowLoadsOf(const LayerMasks& masks, double row_price, const LayerCounts* counts) {
   RowLoads loads{masks.heads(), masks.rows(), {}};
   const auto rows = static_cast<std::size_t>(loads.rows);
   loads.blocks.resize(static_cast<std::size_t>(loads.heads) * rows);
+  const auto put = [&](std::size_t head, const std::vector<std::int32_t>& of_rows) {
+    std::ranges::copy(of_rows, loads.blocks.begin() + static_cast<std::ptrdiff_t>(head * rows));
+  };
+  if (counts != nullptr) {
+    for (std::size_t h = 0; h < masks.head.size(); ++h) {
+      const BlockMask* mask = masks.head[h].get();
+      put(h, row_price > 0 ? counts->PricedRows(mask, row_price) : counts->Of(mask).row_blocks);
+    }
+    return loads;
+  }
   for (const DistinctMask& entry : DistinctMasks(masks)) {
-    std::vector<std::int32_t> counts = RowCounts(*entry.mask);
-    for (std::int32_t& count : counts) {
-      if (row_price <= 0 || count == 0) continue;
-      count = static_cast<std::int32_t>(kLoadUnit * (count + row_price) + 0.5);
-    }
-    for (const int head : entry.heads) {
-      std::ranges::copy(counts,
-                        loads.blocks.begin() +
-                            static_cast<std::ptrdiff_t>(static_cast<std::size_t>(head) * rows));
-    }
+    std::vector<std::int32_t> of_rows = RowCounts(*entry.mask);
+    for (std::int32_t& load : of_rows) load = row_price > 0 ? PricedLoad(load, row_price) : load;
+    for (const int head : entry.heads) put(static_cast<std::size_t>(head), of_rows);
   }
   return loads;
 }
@@ -54,12 +57,18 @@ std::vector<std::int64_t> RankLoads(const RowLoads& loads, const Partition& part
   std::vector<std::int64_t> load(partition.ranks, 0);
   const auto rows = static_cast<std::size_t>(loads.rows);
   for (const HeadGroup& group : partition.groups) {
+    std::vector<std::int64_t> part(group.ranks.size(), 0);  // [ring index]
     for (const int head : group.heads) {
+      const auto begin = loads.blocks.begin() + static_cast<std::ptrdiff_t>(head) * loads.rows;
+      if (group.row_owner.empty()) {
+        part.front() += std::accumulate(begin, begin + loads.rows, std::int64_t{0});
+        continue;
+      }
       for (std::size_t r = 0; r < rows; ++r) {
-        const auto at = group.row_owner.empty() ? 0 : static_cast<std::size_t>(group.row_owner[r]);
-        load[group.ranks[at]] += loads.At(head, r);
+        part[group.row_owner[r]] += begin[static_cast<std::ptrdiff_t>(r)];
       }
     }
+    for (std::size_t i = 0; i < part.size(); ++i) load[group.ranks[i]] += part[i];
   }
   return load;
 }

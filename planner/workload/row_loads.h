@@ -8,6 +8,7 @@
 
 #include "core/block_mask.h"
 #include "core/partition.h"
+#include "planner/workload/layer_counts.h"
 
 namespace dbsp::planner {
 
@@ -25,8 +26,10 @@ struct RowLoads {
 /// Loads of the masks' rows: their active blocks. With a price per active row, in blocks, loads are
 /// in units of 1 / kLoadUnit block, and an active row weighs its price more. requires row_price >=
 /// 0
-[[nodiscard]] RowLoads RowLoadsOf(const LayerMasks& masks, double row_price = 0);
-constexpr double kLoadUnit = 16;
+/// `counts` are those of the masks if the caller has them.
+[[nodiscard]] RowLoads RowLoadsOf(const LayerMasks& masks,
+                                  double row_price = 0,
+                                  const LayerCounts* counts = nullptr);
 
 /// Loads if only the counts of heads are known: each count is spread over the rows as evenly as
 /// whole blocks allow. This is the expectation of the rule `density` with pattern random. requires

@@ -2,13 +2,13 @@
 #include "planner/workload/token_layout.h"
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
 #include <map>
 #include <numeric>
 #include <optional>
 
 #include "core/error.h"
+#include "planner/workload/bit_transpose.h"
 
 namespace dbsp::planner {
 namespace {
@@ -52,18 +52,30 @@ std::vector<int> BlockOrder(const std::vector<int>& units, int blocks, int each)
   return order;
 }
 
-BlockMask Moved(const BlockMask& mask,
-                const std::vector<int>& rows,
-                const std::vector<int>& place) {
+constexpr std::size_t kBits = 64;
+
+/// The mask with row rows[i] at row i and column cols[j] at column j. Columns are reordered as rows
+/// of the transposed mask, 64 bits at a time.
+BlockMask Moved(const BlockMask& mask, const std::vector<int>& rows, const std::vector<int>& cols) {
   BlockMask moved(mask.rows(), mask.cols());
-  for (int i = 0; i < mask.rows(); ++i) {
-    const auto from = mask.row(rows[i]);
-    const auto to = moved.mutable_row(i);
-    for (std::size_t w = 0; w < from.size(); ++w) {
-      for (std::uint64_t bits = from[w]; bits != 0; bits &= bits - 1) {
-        const std::size_t old = w * 64 + static_cast<std::size_t>(std::countr_zero(bits));
-        const auto j = static_cast<std::size_t>(place[old]);
-        to[j / 64] |= 1ULL << (j % 64);
+  const auto words = static_cast<std::size_t>(mask.words_per_row());
+  std::vector<std::uint64_t> columns(words * kBits);  // of 64 rows
+  std::vector<std::uint64_t> block(kBits);
+  for (std::size_t begin = 0; begin < rows.size(); begin += kBits) {
+    const std::size_t count = std::min(kBits, rows.size() - begin);
+    std::ranges::fill(columns, 0);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto row = mask.row(rows[begin + i]);
+      for (std::size_t w = 0; w < words; ++w) columns[w * kBits + i] = row[w];
+    }
+    for (std::size_t w = 0; w < words; ++w) TransposeBits(columns.data() + w * kBits);
+    for (std::size_t w = 0; w < words; ++w) {
+      const std::size_t end = std::min(kBits, cols.size() - w * kBits);
+      for (std::size_t j = 0; j < end; ++j) block[j] = columns[cols[w * kBits + j]];
+      std::fill(block.begin() + static_cast<std::ptrdiff_t>(end), block.end(), 0);
+      TransposeBits(block.data());
+      for (std::size_t i = 0; i < count; ++i) {
+        moved.mutable_row(static_cast<int>(begin + i))[w] = block[i];
       }
     }
   }
@@ -150,8 +162,8 @@ LayerMasks Permuted(const LayerMasks& masks,
   const auto unit = static_cast<int>(LayoutUnit(shape));
   const std::vector<int> rows =
       BlockOrder(layout.block_order, shape.q_blocks(), unit / shape.block.q);
-  const std::vector<int> place =
-      Inverse(BlockOrder(layout.block_order, shape.k_blocks(), unit / shape.block.k));
+  const std::vector<int> cols =
+      BlockOrder(layout.block_order, shape.k_blocks(), unit / shape.block.k);
   if (masks.rows() != shape.q_blocks() || masks.cols() != shape.k_blocks()) {
     Fail(ErrorCode::kMismatch,
          "layout {}: masks of {} x {} blocks, the shape has {} x {}",
@@ -165,7 +177,7 @@ LayerMasks Permuted(const LayerMasks& masks,
   std::map<const BlockMask*, BlockMaskPtr> moved;
   for (const BlockMaskPtr& mask : masks.head) {
     BlockMaskPtr& copy = moved[mask.get()];
-    if (copy == nullptr) copy = std::make_shared<const BlockMask>(Moved(*mask, rows, place));
+    if (copy == nullptr) copy = std::make_shared<const BlockMask>(Moved(*mask, rows, cols));
     out.head.push_back(copy);
   }
   return out;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cctype>
+#include <cstring>
+#include <memory>
 #include <utility>
 
 #include "core/arrays/array.h"
@@ -35,7 +37,7 @@ std::string FormatOf(const std::filesystem::path& output) {
        output.extension().string());
 }
 
-LayerMasks MasksOf(const Workload& workload, const ExportFlags& flags) {
+std::unique_ptr<MaskSource> MasksOf(const Workload& workload, const ExportFlags& flags) {
   if (flags.pass && *flags.pass >= workload.model.passes) {
     Fail(ErrorCode::kInvalidArgument,
          "--pass {}: expected less than {} passes of {}",
@@ -48,13 +50,61 @@ LayerMasks MasksOf(const Workload& workload, const ExportFlags& flags) {
          "{}: each pass has masks of its own; choose one with --pass",
          flags.workload.string());
   }
-  return OpenMasks(workload, flags.pass)->At(flags.step, flags.layer);
+  return OpenMasks(workload, flags.pass);
 }
 
-void Write(const std::filesystem::path& output, const std::string& format, Array array) {
+void Write(const std::filesystem::path& output,
+           const std::string& format,
+           const std::string& name,
+           Array array) {
   if (format == ".npy") return WriteNpy(output, array);
-  if (format == ".npz") return WriteNpz(output, {{"mask", std::move(array)}});
-  WriteSafetensors(output, {{"mask", std::move(array)}});
+  if (format == ".npz") return WriteNpz(output, {{name, std::move(array)}});
+  WriteSafetensors(output, {{name, std::move(array)}});
+}
+
+/// Step and layer of the cell whose masks are written.
+std::pair<int, int> CellOf(const Workload& workload, const ExportFlags& flags) {
+  if (!flags.step || !flags.layer) {
+    Fail(ErrorCode::kInvalidArgument,
+         "{} is missing: export writes the masks of one cell; name its --step and --layer, or give "
+         "--counts",
+         flags.step ? "--layer" : "--step");
+  }
+  if (*flags.step >= workload.model.steps || *flags.layer >= workload.model.layers) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--step {} --layer {}: expected less than {} steps and {} layers of {}",
+         *flags.step,
+         *flags.layer,
+         workload.model.steps,
+         workload.model.layers,
+         flags.workload.string());
+  }
+  return {*flags.step, *flags.layer};
+}
+
+Array MaskArray(const LayerMasks& masks) {
+  Array array = MakeArray(ArrayType::kB1, {masks.heads(), masks.rows(), masks.cols()});
+  std::size_t at = 0;
+  for (const BlockMaskPtr& mask : masks.head) {
+    for (int i = 0; i < mask->rows(); ++i) {
+      for (int j = 0; j < mask->cols(); ++j) array.bytes[at++] = mask->Get(i, j) ? 1 : 0;
+    }
+  }
+  return array;
+}
+
+Array CountArray(const ModelShape& model, MaskSource& masks) {
+  Array array = MakeArray(ArrayType::kI8, {model.steps, model.layers, model.heads});
+  std::size_t at = 0;
+  for (int step = 0; step < model.steps; ++step) {
+    for (int layer = 0; layer < model.layers; ++layer) {
+      for (const std::int64_t count : masks.ActiveBlocksAt(step, layer)) {
+        std::memcpy(array.bytes.data() + at, &count, sizeof count);
+        at += sizeof count;
+      }
+    }
+  }
+  return array;
 }
 
 }  // namespace
@@ -65,33 +115,24 @@ void ExportMasks(const ExportFlags& flags) {
   inputs.push_back({"the workload", flags.workload});
   const OpenOutputs open = CheckOutputs({{"-o", flags.output}}, inputs);
   const std::string format = FormatOf(flags.output);
-  if (flags.step >= workload.model.steps || flags.layer >= workload.model.layers) {
-    Fail(ErrorCode::kInvalidArgument,
-         "--step {} --layer {}: expected less than {} steps and {} layers of {}",
-         flags.step,
-         flags.layer,
-         workload.model.steps,
-         workload.model.layers,
-         flags.workload.string());
+  const std::unique_ptr<MaskSource> masks = MasksOf(workload, flags);
+  std::string cell = "all cells of ";
+  Array array;
+  if (flags.counts) {
+    array = CountArray(workload.model, *masks);
+  } else {
+    const auto [step, layer] = CellOf(workload, flags);
+    array = MaskArray(masks->At(step, layer));
+    cell = fmt::format("step {}, layer {} of ", step, layer);
   }
-  const LayerMasks masks = MasksOf(workload, flags);
-  Array array = MakeArray(ArrayType::kB1, {masks.heads(), masks.rows(), masks.cols()});
-  std::size_t at = 0;
-  for (const BlockMaskPtr& mask : masks.head) {
-    for (int i = 0; i < mask->rows(); ++i) {
-      for (int j = 0; j < mask->cols(); ++j) array.bytes[at++] = mask->Get(i, j) ? 1 : 0;
-    }
-  }
-  Write(flags.output, format, std::move(array));
-  const std::string summary = fmt::format("{}: mask, bool [{}, {}, {}], step {}, layer {} of {}",
-                                          OutputName(flags.output),
-                                          masks.heads(),
-                                          masks.rows(),
-                                          masks.cols(),
-                                          flags.step,
-                                          flags.layer,
-                                          flags.workload.string());
-  WriteSummary(flags.output, TerminalLine(summary) + "\n");
+  const std::string what = fmt::format("{}: {} {}, {}{}",
+                                       OutputName(flags.output),
+                                       flags.counts ? "active blocks, int64" : "mask, bool",
+                                       ShapeText(array.shape),
+                                       cell,
+                                       flags.workload.string());
+  Write(flags.output, format, flags.counts ? "counts" : "mask", std::move(array));
+  WriteSummary(flags.output, TerminalLine(what) + "\n");
 }
 
 }  // namespace dbsp::planner

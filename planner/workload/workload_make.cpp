@@ -86,6 +86,8 @@ void ApplyTokens(const MakeFlags& flags, ModelShape& model) {
   if (video != model.grid.tokens()) model.grid = {1, 1, static_cast<int>(video)};
 }
 
+}  // namespace
+
 ModelShape ShapeOf(const MakeFlags& flags) {
   RequireShapeFlags(flags);
   ModelShape model;
@@ -100,14 +102,16 @@ ModelShape ShapeOf(const MakeFlags& flags) {
   return model;
 }
 
-/// The shown name: --name, else the preset's name, with a mark if the shape was changed.
 std::string NameFor(const MakeFlags& flags, const ModelShape& model) {
   if (flags.name) return *flags.name;
   const bool changed = flags.model && !(model == ModelPreset(*flags.model));
   return model.name + (changed ? " (changed)" : "");
 }
 
-}  // namespace
+BlockSize ParseBlock(const std::string& text) {
+  const std::vector<int> sides = ParseSides("--block", text, 'x', 2, "QxK");
+  return {sides[0], sides[1]};
+}
 
 void MakeWorkload(const MakeFlags& flags) {
   const OpenOutputs open = CheckOutputs({{"-o", flags.output}}, MaskFilesOf(flags.mask));
@@ -115,32 +119,38 @@ void MakeWorkload(const MakeFlags& flags) {
   workload.model = ShapeOf(flags);
   workload.directory = flags.output.parent_path();
   if (flags.block) {
-    const std::vector<int> sides = ParseSides("--block", *flags.block, 'x', 2, "QxK");
-    workload.block = {sides[0], sides[1]};
+    workload.block = ParseBlock(*flags.block);
   } else {
     workload.block = DefaultBlock(flags.mask, workload.model);
   }
   const std::vector<std::string> notes = ApplyMaskFlag(flags.mask, workload);
   // Rules look the preset's name up, so the shown name is set last.
   workload.model.name = NameFor(flags, workload.model);
+  FinishWorkload(workload, flags.output, notes, flags.mask);
+}
+
+void FinishWorkload(const Workload& workload,
+                    const std::filesystem::path& output,
+                    const std::vector<std::string>& notes,
+                    const std::string& masks) {
   const std::string text = WorkloadToJson(workload);
-  static_cast<void>(WorkloadFromJson(text, flags.output.string()));  // refuses what no tool reads
+  static_cast<void>(WorkloadFromJson(text, output.string()));  // refuses what no tool reads
   const Census census = TakeCensus(workload);
-  WriteFileAtomically(flags.output, text);
+  WriteFileAtomically(output, text);
   for (const std::string& note : notes) Progress("note: " + note);
   for (const std::string& line : CensusLines(workload, census)) Progress(line);
   const ModelShape& model = workload.model;
   const std::string summary =
       fmt::format("{}: {}, {} layers x {} steps x {} heads, {} tokens, mask {}, hash {}",
-                  OutputName(flags.output),
+                  OutputName(output),
                   model.name,
                   model.layers,
                   model.steps,
                   model.heads,
                   model.tokens(),
-                  flags.mask,
+                  masks,
                   HashOf(workload));
-  WriteSummary(flags.output, TerminalLine(summary) + "\n");
+  WriteSummary(output, TerminalLine(summary) + "\n");
 }
 
 }  // namespace dbsp::planner

@@ -11,27 +11,36 @@ namespace {
 constexpr std::int64_t kMaxCount = 1 << 20;
 constexpr std::int64_t kMaxTokens = 1LL << 30;
 
-CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
-  CLI::App* make = app.add_subcommand("make", "Make a workload file from a model and a mask rule");
+void AddModel(CLI::App& command, MakeFlags& flags) {
   const CLI::Range count(std::int64_t{1}, kMaxCount);
   const char* const model = "Model shape (a preset, single values, or both)";
-  make->add_option("--model", flags.model, "Model preset")->group(model);
-  make->add_option("--name", flags.name, "Name to store instead of the preset's name")
+  command.add_option("--model", flags.model, "Model preset")->group(model);
+  command.add_option("--name", flags.name, "Name to store instead of the preset's name")
       ->group(model);
-  make->add_option("--layers", flags.layers, "Number of layers")->check(count)->group(model);
-  make->add_option("--heads", flags.heads, "Number of attention heads")->check(count)->group(model);
-  make->add_option("--head-dim", flags.head_dim, "Head dimension")->check(count)->group(model);
-  make->add_option("--grid", flags.grid, "Latent grid T,H,W in tokens")->group(model);
-  make->add_option("--tokens", flags.tokens, "Tokens of the whole sequence, text tokens included")
+  command.add_option("--layers", flags.layers, "Number of layers")->check(count)->group(model);
+  command.add_option("--heads", flags.heads, "Number of attention heads")
+      ->check(count)
+      ->group(model);
+  command.add_option("--head-dim", flags.head_dim, "Head dimension")->check(count)->group(model);
+  command.add_option("--grid", flags.grid, "Latent grid T,H,W in tokens")->group(model);
+  command
+      .add_option("--tokens", flags.tokens, "Tokens of the whole sequence, text tokens included")
       ->check(CLI::Range(std::int64_t{1}, kMaxTokens))
       ->group(model);
-  make->add_option("--text-tokens", flags.text_tokens, "Text tokens after the video tokens")
+  command.add_option("--text-tokens", flags.text_tokens, "Text tokens after the video tokens")
       ->check(CLI::Range(std::int64_t{0}, kMaxTokens))
       ->group(model);
-  make->add_option("--steps", flags.steps, "Number of denoising steps")->check(count)->group(model);
-  make->add_option("--passes", flags.passes, "Guidance passes per step")
+  command.add_option("--steps", flags.steps, "Number of denoising steps")
+      ->check(count)
+      ->group(model);
+  command.add_option("--passes", flags.passes, "Guidance passes per step")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{2}))
       ->group(model);
+}
+
+CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
+  CLI::App* make = app.add_subcommand("make", "Make a workload file from a model and a mask rule");
+  AddModel(*make, flags);
   const char* const masks = "Masks";
   make->add_option("--mask", flags.mask, "Mask rule, RULE:option=value,...")
       ->capture_default_str()
@@ -48,6 +57,43 @@ CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
   return make;
 }
 
+CLI::App* AddMerge(CLI::App& app, MergeFlags& flags) {
+  CLI::App* merge =
+      app.add_subcommand("merge", "Make a workload of what the ranks of a run recorded");
+  merge->add_option("inputs", flags.inputs, "Folder of recordings or array files, or files")
+      ->required()
+      ->group("Input");
+  merge->add_option("--prompt", flags.prompt, "Take the recordings of one prompt")->group("Input");
+  merge->add_option("--pass", flags.pass, "Use the masks of one guidance pass for all")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1}))
+      ->group("Input");
+  merge
+      ->add_option_function<std::string>(
+          "--missing",
+          [&flags](const std::string& word) { flags.missing_dense = word == "dense"; },
+          "What a layer without any mask is: refused (default) or dense")
+      ->check(CLI::IsMember({"refused", "dense"}))
+      ->group("Input");
+  AddModel(*merge, flags.shape);
+  merge->add_option("--block", flags.shape.block, "Block size QxK in tokens")
+      ->group("Array files that are no recordings (they need the model too)");
+  merge->add_option("--arrays", flags.arrays, "Options of the rule array, as lut=delta,name=mask")
+      ->group("Array files that are no recordings (they need the model too)");
+  merge
+      ->add_option("-o,--output",
+                   flags.output,
+                   "Workload file to write; its masks are written beside it. With several prompts "
+                   "their names are added")
+      ->required()
+      ->group("Output");
+  merge->footer(
+      "Examples:\n"
+      "  dbsp-workload merge dump/ -o w.json\n"
+      "  dbsp-workload merge dump/ --prompt p7 --missing dense -o w.json\n"
+      "  dbsp-workload merge probes/ --model wan2.1-t2v-1.3b-480p --block 64x64 -o w.json");
+  return merge;
+}
+
 CLI::App* AddInfo(CLI::App& app, std::filesystem::path& workload, bool& json) {
   CLI::App* info = app.add_subcommand("info", "Print the contents of a workload file");
   info->add_option("workload", workload, "Workload file")->required()->group("Input");
@@ -60,16 +106,18 @@ CLI::App* AddInfo(CLI::App& app, std::filesystem::path& workload, bool& json) {
 }
 
 CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
-  CLI::App* command = app.add_subcommand("export", "Write the masks of one (step, layer)");
+  CLI::App* command = app.add_subcommand(
+      "export", "Write the masks of one (step, layer), or the active blocks of every head");
   const CLI::Range index(std::int64_t{0}, kMaxCount);
   command->add_option("workload", flags.workload, "Workload file")->required()->group("Input");
-  command->add_option("--step", flags.step, "Denoising step, from 0")
-      ->required()
-      ->check(index)
-      ->group("Input");
-  command->add_option("--layer", flags.layer, "Layer, from 0")
-      ->required()
-      ->check(index)
+  command->add_option("--step", flags.step, "Denoising step, from 0")->check(index)->group("Input");
+  command->add_option("--layer", flags.layer, "Layer, from 0")->check(index)->group("Input");
+  command
+      ->add_flag("--counts",
+                 flags.counts,
+                 "Active blocks [steps, layers, heads] instead of the masks of one cell")
+      ->excludes("--step")
+      ->excludes("--layer")
       ->group("Input");
   command->add_option("--pass", flags.pass, "Guidance pass, where each has masks of its own")
       ->check(index)
@@ -83,7 +131,7 @@ CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
   command->footer(
       "Examples:\n"
       "  dbsp-workload export w.json --step 0 --layer 0 -o mask.npz\n"
-      "  dbsp-workload export w.json --step 49 --layer 12 -o mask.npz");
+      "  dbsp-workload export w.json --counts -o counts.npy");
   return command;
 }
 
@@ -100,14 +148,17 @@ int WorkloadMain(int argc, const char* const* argv) {
       "  dbsp-workload make --model wan2.1-t2v-14b-720p --mask radial:decay=0.2 -o w.json\n"
       "  dbsp-workload info w.json");
   MakeFlags make_flags;
+  MergeFlags merge_flags;
   ExportFlags export_flags;
   std::filesystem::path info_workload;
   bool info_json = false;
   CLI::App* make = AddMake(app, make_flags);
+  CLI::App* merge = AddMerge(app, merge_flags);
   CLI::App* info = AddInfo(app, info_workload, info_json);
   CLI::App* export_command = AddExport(app, export_flags);
   return RunTool(app, argc, argv, [&] {
     if (make->parsed()) MakeWorkload(make_flags);
+    if (merge->parsed()) MergeWorkload(merge_flags);
     if (info->parsed()) {
       PrintWorkloadInfo(info_workload, info_json ? InfoFormat::kJson : InfoFormat::kText);
     }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbsp-workload: makes workload files, prints their contents and exports their masks.
+// dbsp-workload: makes and merges workload files, prints their contents and exports their masks.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "core/workload.h"
 
 namespace dbsp::planner {
 
@@ -27,9 +30,38 @@ struct MakeFlags {
   std::filesystem::path output;
 };
 
+/// The model of the flags. errors  Error{kInvalidArgument} with the flag
+[[nodiscard]] ModelShape ShapeOf(const MakeFlags& flags);
+/// The shown name: --name, else the preset's name, with a mark if the shape was changed.
+[[nodiscard]] std::string NameFor(const MakeFlags& flags, const ModelShape& model);
+/// Value of --block. errors  Error{kInvalidArgument} with the flag
+[[nodiscard]] BlockSize ParseBlock(const std::string& text);
+
 /// Writes the workload file and prints a summary of it.
 /// errors  Error{kInvalidArgument} with the flag; Error{kIo} when the file cannot be written
 void MakeWorkload(const MakeFlags& flags);
+
+/// Writes `workload` and prints notes, its census and a summary. `masks` says where they are from.
+/// errors  Error{kCorruptInput} for a workload that no tool reads; Error{kIo}
+void FinishWorkload(const Workload& workload,
+                    const std::filesystem::path& output,
+                    const std::vector<std::string>& notes,
+                    const std::string& masks);
+
+struct MergeFlags {
+  std::vector<std::filesystem::path> inputs;  ///< recordings or array files, or folders of them
+  std::optional<std::string> prompt;
+  MakeFlags shape;  ///< name; for array files also the model and the block
+  std::string arrays;  ///< options of the rule `array` for array files
+  std::optional<int> pass;  ///< the guidance pass whose masks hold for all passes
+  bool missing_dense = false;  ///< (step, layer) without any mask are dense
+  std::filesystem::path output;
+};
+
+/// Writes, for each prompt, a workload of what the ranks recorded, and its masks beside it.
+/// errors  Error{kInvalidArgument, kNotFound} with the flag; Error{kCorruptInput, kMismatch} with
+///         file and place; Error{kIo}
+void MergeWorkload(const MergeFlags& flags);
 
 enum class InfoFormat : std::uint8_t { kText, kJson };
 
@@ -39,14 +71,16 @@ void PrintWorkloadInfo(const std::filesystem::path& workload, InfoFormat format)
 
 struct ExportFlags {
   std::filesystem::path workload;
-  int step = 0;
-  int layer = 0;
+  std::optional<int> step;  ///< step and layer are needed unless `counts`
+  std::optional<int> layer;
   std::optional<int> pass;  ///< needed where the passes have masks of their own
+  bool counts = false;
   std::filesystem::path output;
 };
 
-/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks] in the format
-/// that the output's suffix names: .npz, .npy (without a name) or .safetensors. An output that
+/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks], or the active
+/// blocks of all cells as int64 "counts" [steps, layers, heads], in the format that the output's
+/// suffix names: .npz, .npy (without a name) or .safetensors. An output that
 /// exists and is no regular file, and "-", get an .npz.
 /// errors  Error{kInvalidArgument} if step, layer, pass or suffix is wrong; Error{kIo}
 void ExportMasks(const ExportFlags& flags);

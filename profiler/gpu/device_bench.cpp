@@ -57,6 +57,10 @@ const Variant& DeviceBench::Find(const std::string& kernel) const {
       return variant;
     }
   }
+  const std::vector<std::string> skipped = kernels::gpu::SkippedKernels();
+  if (std::ranges::find(skipped, kernel) != skipped.end()) {
+    return kernels::gpu::VariantNamed(kernel);  // throws the error for a kernel that is left out
+  }
   Fail(ErrorCode::kNotFound,
        "there is no GPU kernel '{}'; 'gpu_check list' prints all kernels",
        kernel);
@@ -74,13 +78,16 @@ void DeviceBench::RequireMemory(std::int64_t bytes, const char* what) const {
 }
 
 std::string DeviceBench::SlowSamplesText(const DeviceMeasurement& measured) const {
-  if (measured.slow_ns.empty()) return "";
-  std::string words = fmt::format("{} samples discarded: clock below {:.0f}% of {} MHz",
-                                  measured.slow_ns.size(),
-                                  100 * options_.limits.min_clock_ratio,
-                                  device_.sm_clock_khz / 1000);
+  if (measured.slow_ns.empty() && measured.slow_kept == 0) return "";
+  const std::string clock = fmt::format("clock below {:.0f}% of {} MHz",
+                                        100 * options_.limits.min_clock_ratio,
+                                        device_.sm_clock_khz / 1000);
+  std::string words;
+  if (!measured.slow_ns.empty()) {
+    words = fmt::format("{} samples discarded: {}", measured.slow_ns.size(), clock);
+  }
   if (measured.slow_kept > 0) {
-    words += fmt::format(", {} more kept because the clock stays low", measured.slow_kept);
+    Join(words, fmt::format("{} samples kept although the {}", measured.slow_kept, clock));
   }
   if (options_.pci.empty()) return words;
   try {
@@ -120,7 +127,8 @@ Measurement DeviceBench::Measure(const AttentionConfig& config,
   const DeviceAttention attention(config, variant, values_, timer_.stream());
   const DeviceWork work = [&](void*) { attention.Launch(); };
   timer_.WarmUp(work, variant.name);
-  Measurement measured = Sample([&] { return timer_.Cold(work); }, limits, interrupted);
+  Measurement measured =
+      Sample([&] { return timer_.Cold(work, variant.name); }, limits, interrupted);
   if (measured.stop_reason == "interrupted") return measured;
   if (const auto problem = attention.Problem()) throw WrongResult(*problem);
   return measured;
@@ -137,11 +145,12 @@ Measurement DeviceBench::Measure(const LocalConfig& config,
   int launches = 0;
   const DeviceWork work = [&](void*) { local->Launch(launches++ % local->sets()); };
   for (int set = 0; set < sets; ++set) timer_.WarmUp(work, config.op.c_str());
-  const double once = std::max(timer_.Batched(work, sets).duration_ns, 1.0);
+  const double once = std::max(timer_.Batched(work, sets, config.op.c_str()).duration_ns, 1.0);
   const int rounds = static_cast<int>(
       std::clamp(std::ceil(kBatchNs / (once * sets)), 1.0, double{kMostLaunches} / sets));
   const int count = rounds * sets;
-  Measurement measured = Sample([&] { return timer_.Batched(work, count); }, limits, interrupted);
+  Measurement measured =
+      Sample([&] { return timer_.Batched(work, count, config.op.c_str()); }, limits, interrupted);
   if (measured.stop_reason == "interrupted") return measured;
   measured.warmups = 2 * sets;
   Join(measured.detail,
@@ -158,7 +167,7 @@ CounterRecord DeviceBench::Count(const AttentionConfig& config) {
   timer_.WarmUp(work, variant.name);
   runtime::CounterReading reading = runtime::ReadCounters({.device = device_.index}, [&] {
     attention.Launch();
-    timer_.stream().Synchronize();
+    timer_.stream().Synchronize(variant.name);
   });
   CounterRecord record{runtime::NameOf(reading.source), std::move(reading.why), {}};
   // A metric without a finite value, such as a ratio to zero cycles, is left out.

@@ -56,11 +56,15 @@ LoopRules RulesOf(const DeviceLimits& limits) {
 
 }  // namespace
 
-std::optional<double> ClockRatio(std::uint64_t ns,
-                                 std::uint64_t cycles,
+std::optional<double> ClockRatio(const kernels::gpu::ClockStamp& begin,
+                                 const kernels::gpu::ClockStamp& end,
                                  int default_khz,
                                  std::uint64_t shortest_ns) {
-  if (ns < shortest_ns || default_khz <= 0) return std::nullopt;
+  const bool written = begin.nanoseconds > 0 && end.nanoseconds > begin.nanoseconds;
+  if (!written || end.cycles <= begin.cycles || default_khz <= 0) return std::nullopt;
+  const std::uint64_t ns = end.nanoseconds - begin.nanoseconds;
+  const std::uint64_t cycles = end.cycles - begin.cycles;
+  if (ns < shortest_ns) return std::nullopt;
   return static_cast<double>(cycles) / static_cast<double>(ns) * 1e6 / default_khz;
 }
 
@@ -91,7 +95,9 @@ std::vector<DeviceMeasurement> MeasureInTurns(const DeviceLimits& limits,
     runs.emplace_back([&limits, &candidate] {
       const DeviceReading reading = candidate.sample();
       return TimedRun{reading.duration_ns,
-                      reading.clock_ratio && *reading.clock_ratio < limits.min_clock_ratio};
+                      reading.clock_ratio &&
+                          *reading.clock_ratio<limits.min_clock_ratio, reading.duration_ns> limits
+                               .longest_discarded_ns};
     });
   }
   std::vector<DeviceMeasurement> results;

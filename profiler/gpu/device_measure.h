@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gpu/timing_kernels.h"
+
 namespace dbsp::profiler {
 
 /// One timed run.
@@ -21,9 +23,9 @@ struct DeviceReading {
 
 /// SM clock over `default_khz`, from the time and the cycles between two stamps. Returns nothing
 /// when fewer than `shortest_ns` lie between them, because the device's timer ticks about once per
-/// microsecond.
-[[nodiscard]] std::optional<double> ClockRatio(std::uint64_t ns,
-                                               std::uint64_t cycles,
+/// microsecond; when a stamp was not written (0); when a clock ran backwards.
+[[nodiscard]] std::optional<double> ClockRatio(const kernels::gpu::ClockStamp& begin,
+                                               const kernels::gpu::ClockStamp& end,
                                                int default_khz,
                                                std::uint64_t shortest_ns = 100'000);
 
@@ -37,6 +39,8 @@ struct DeviceLimits {
   int max_samples = 2000;
   double min_clock_ratio = 0.75;
   int max_discards = 20;  ///< further slow samples are kept: the device always runs that slowly
+  /// A longer run is never discarded, because repeating it costs more than the clock's error.
+  double longest_discarded_ns = 5'000'000;
   /// For all candidates together, on the clock of `now`.
   std::int64_t budget_ns = 60'000'000'000;
 };
@@ -50,7 +54,9 @@ struct DeviceMeasurement {
   std::string name;
   std::vector<double> samples_ns;  ///< in order
   std::vector<double> slow_ns;  ///< discarded samples with a clock below min_clock_ratio
-  int slow_kept = 0;  ///< slow samples among samples_ns, after max_discards
+  /// Slow samples among samples_ns: after max_discards, above longest_discarded_ns, or all of them
+  /// where the budget ended before a better one.
+  int slow_kept = 0;
   std::string stop_reason;  ///< "noise", "stable", "time", "max_samples", "budget", "interrupted"
 };
 
@@ -60,7 +66,8 @@ struct DeviceMeasurement {
 /// Samples the candidates in turn, so that a drift of clocks or temperature affects all alike,
 /// until each has reached a limit of its own or the budget is spent. Finished candidates are
 /// sampled to the end. Every candidate is sampled at least once, whatever the budget. A sample with
-/// a low clock is discarded and counted. now          nanoseconds of a clock that never goes back
+/// a low clock is discarded and counted.
+/// now          nanoseconds of a clock that never goes back
 /// interrupted  asked before every sample; true ends the measurement
 /// errors       Error{kInvalidArgument} for no candidates or limits below 1; errors of candidates
 [[nodiscard]] std::vector<DeviceMeasurement> MeasureInTurns(

@@ -33,25 +33,27 @@ DeviceTimer::DeviceTimer(const runtime::CudaDeviceFacts& device)
 
 void DeviceTimer::WarmUp(const DeviceWork& work, const char* what) {
   work(stream_.get());
-  runtime::SynchronizeCudaDevice(what);
+  stream_.Synchronize(what);
 }
 
-DeviceReading DeviceTimer::Cold(const DeviceWork& work) {
+DeviceReading DeviceTimer::Cold(const DeviceWork& work, const char* what) {
   cache_.Fill(0, stream_);
   stream_.Synchronize();
-  return Timed([&] { work(stream_.get()); }, 1);
+  return Timed([&] { work(stream_.get()); }, 1, what);
 }
 
-DeviceReading DeviceTimer::Batched(const DeviceWork& work, int count) {
+DeviceReading DeviceTimer::Batched(const DeviceWork& work, int count, const char* what) {
   return Timed(
       [&] {
         for (int i = 0; i < count; ++i) work(stream_.get());
       },
-      count);
+      count,
+      what);
 }
 
-DeviceReading DeviceTimer::Timed(const std::function<void()>& enqueue, int runs) {
+DeviceReading DeviceTimer::Timed(const std::function<void()>& enqueue, int runs, const char* what) {
   auto* stamps = stamps_.As<ClockStamp>();
+  stamps_.Fill(0, stream_);  // a stamp that is not written stays 0
   volatile std::int32_t* flags = flags_.As<std::int32_t>();
   flags[0] = 0;
   flags[1] = 0;
@@ -69,7 +71,7 @@ DeviceReading DeviceTimer::Timed(const std::function<void()>& enqueue, int runs)
     throw;
   }
   flags[0] = 1;
-  stream_.Synchronize();
+  stream_.Synchronize(what);
   if (flags[1] != 0) {
     Fail(ErrorCode::kMeasurement,
          "device timing: enqueueing the work waits for the device, so the measured time would "
@@ -78,9 +80,7 @@ DeviceReading DeviceTimer::Timed(const std::function<void()>& enqueue, int runs)
   std::array<ClockStamp, 2> read{};
   stamps_.Download(read.data(), sizeof(read), stream_);
   return {runtime::CudaEvent::ElapsedNs(begin_, end_) / runs,
-          ClockRatio(read[1].nanoseconds - read[0].nanoseconds,
-                     read[1].cycles - read[0].cycles,
-                     device_.sm_clock_khz)};
+          ClockRatio(read[0], read[1], device_.sm_clock_khz)};
 }
 
 }  // namespace dbsp::profiler

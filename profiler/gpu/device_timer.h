@@ -29,14 +29,16 @@ class DeviceTimer {
   /// stream is blocked. what    names the work in errors
   void WarmUp(const DeviceWork& work, const char* what);
   /// Times one run with a cold L2 cache.
+  /// what     names the work where an error or the deadline ends it
   /// requires WarmUp(work) before
   /// errors  Error{kMeasurement} when `work` waits for the device; as CheckCuda
-  [[nodiscard]] DeviceReading Cold(const DeviceWork& work);
-  /// Mean time of `count` runs in a row without clearing the cache. requires and errors as Cold
-  [[nodiscard]] DeviceReading Batched(const DeviceWork& work, int count);
+  [[nodiscard]] DeviceReading Cold(const DeviceWork& work, const char* what = kWork);
+  /// Mean time of `count` runs in a row without clearing the cache. Otherwise as Cold.
+  [[nodiscard]] DeviceReading Batched(const DeviceWork& work, int count, const char* what = kWork);
 
  private:
-  DeviceReading Timed(const std::function<void()>& enqueue, int runs);
+  static constexpr const char* kWork = "timed work";
+  DeviceReading Timed(const std::function<void()>& enqueue, int runs, const char* what);
 
   runtime::CudaDeviceFacts device_;
   runtime::CudaStream stream_;

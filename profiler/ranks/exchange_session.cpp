@@ -9,6 +9,20 @@
 
 namespace dbsp::profiler {
 
+std::int64_t SampleOnDevice(ExchangeDevice& device,
+                            runtime::NcclCommunicator& communicator,
+                            const ExchangeRank& exchange,
+                            const float* send,
+                            float* recv) {
+  return device.TimeOnDevice([&] { communicator.EnqueueBarrier(); },
+                             [&] {
+                               for (int i = 0; i < kExchangesPerSample; ++i) {
+                                 exchange.Enqueue(communicator, send, recv);
+                               }
+                             },
+                             [&] { communicator.Wait(); });
+}
+
 ExchangeSession::ExchangeSession(const NcclWorld& world,
                                  runtime::NcclOptions options,
                                  int rank,
@@ -72,6 +86,9 @@ std::optional<std::string> ExchangeSession::Check() {
 
 std::int64_t ExchangeSession::Sample() {
   communicator_->Barrier();
+  if (world_.clock == ExchangeClock::kDevice) {
+    return SampleOnDevice(*device_, *communicator_, *mine_, send_.memory, recv_.memory);
+  }
   const std::int64_t begin = runtime::SteadyNs();
   for (int i = 0; i < kExchangesPerSample; ++i) {
     mine_->Enqueue(*communicator_, send_.memory, recv_.memory);

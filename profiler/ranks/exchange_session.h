@@ -19,6 +19,17 @@ namespace dbsp::profiler {
 /// Exchanges in one sample, as nccl-tests' -n.
 inline constexpr int kExchangesPerSample = 20;
 
+/// Nanoseconds on this rank's device of kExchangesPerSample exchanges in a row, behind a barrier of
+/// all devices.
+/// requires the same exchange and a barrier have run before: NCCL connects ranks at their first
+///          exchange with work on the device, which must not be held then
+/// errors   as ExchangeDevice::TimeOnDevice and NcclCommunicator
+[[nodiscard]] std::int64_t SampleOnDevice(ExchangeDevice& device,
+                                          runtime::NcclCommunicator& communicator,
+                                          const ExchangeRank& exchange,
+                                          const float* send,
+                                          float* recv);
+
 /// Every rank of the communicator must make the same calls, except Abort().
 /// errors   Error{kMeasurement} as NcclCommunicator, after which the communicator is aborted
 /// threads  the thread that made the object
@@ -36,7 +47,7 @@ class ExchangeSession {
              const std::optional<runtime::NcclId>& id);
   /// Runs one exchange of known values. Returns a message when a received value is wrong.
   [[nodiscard]] std::optional<std::string> Check();
-  /// Nanoseconds of kExchangesPerSample exchanges in a row, by this rank's clock, after a barrier.
+  /// Nanoseconds of kExchangesPerSample exchanges in a row after a barrier, by the world's clock.
   [[nodiscard]] std::int64_t Sample();
   /// Joins the communicator `id` of the overlap's ranks, with its own streams and limits, and runs
   /// both sides once. Until the next Begin() only Alone(), Beside(), WrongOverlap(), Leave() and

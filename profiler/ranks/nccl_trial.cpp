@@ -16,10 +16,12 @@
 namespace dbsp::profiler {
 namespace {
 
-/// Start and end of the current sample on each rank.
+/// Start and end of the current sample on each rank, on the host's clock or on the device's.
 struct SampleTimes {
   explicit SampleTimes(int size)
       : begin(static_cast<std::size_t>(size)), end(static_cast<std::size_t>(size)) {}
+  /// From the first start to the last end: all ranks have the host's clock. A device's clock begins
+  /// at 0, so that this is the slowest rank's time.
   [[nodiscard]] std::int64_t Took() const {
     std::int64_t first = begin[0];
     std::int64_t last = end[0];
@@ -37,10 +39,12 @@ struct SampleTimes {
 }  // namespace
 
 std::string NcclMethod(const NcclWorld& world) {
-  const std::string method =
-      fmt::format("nccl.{}{}",
-                  world.processes || world.will_be_processes ? "slowest" : "wall",
-                  kExchangesPerSample);
+  const bool processes = world.processes || world.will_be_processes;
+  const std::string method = fmt::format("nccl.{}{}",
+                                         world.clock == ExchangeClock::kDevice ? "events"
+                                         : processes                           ? "slowest"
+                                                                               : "wall",
+                                         kExchangesPerSample);
   const int ctas = world.options.most_ctas;
   return ctas == 0 ? method : fmt::format("{}.ctas{}", method, ctas);
 }
@@ -71,7 +75,15 @@ Measurement MeasureNccl(const ExchangeConfig& config,
     const float* send = devices[rank]->Buffer(mine.send_floats(), "an exchange's send buffer");
     float* recv = devices[rank]->Buffer(mine.recv_floats(), "an exchange's receive buffer");
     comm.Wait();  // until the buffers are zeroed
+    // Not timed and not held: NCCL connects the ranks of the pattern.
+    mine.Enqueue(comm, send, recv);
+    comm.Wait();
     const auto once = [&] {
+      if (world.clock == ExchangeClock::kDevice) {
+        times.end[rank] = SampleOnDevice(*devices[rank], comm, mine, send, recv);
+        comm.Barrier();
+        return;
+      }
       times.begin[rank] = runtime::SteadyNs();
       for (int i = 0; i < kExchangesPerSample; ++i) mine.Enqueue(comm, send, recv);
       comm.Wait();

@@ -13,11 +13,16 @@
 namespace dbsp::profiler {
 
 /// Name of the method, for Trial::method.
-///   nccl.wall20        ranks are threads: the host's time of 20 exchanges in a row, from the first
+///   nccl.events20      the slowest rank's time between events of its device around 20 exchanges in
+///                      a row, divided by 20. The stream is held until all are enqueued, and a
+///                      barrier of all devices precedes them
+///   nccl.wall20        by the host's clock, ranks are threads: the host's time of 20 exchanges in
+///   a row, from the first
 ///                      rank's start to the last rank's end, divided by 20
-///   nccl.slowest20     ranks are processes: the slowest rank's own time of 20 exchanges after a
+///   nccl.slowest20     by the host's clock, ranks are processes: the slowest rank's own time of 20
+///   exchanges after a
 ///                      barrier, divided by 20; clocks of several hosts cannot be compared
-///   nccl.wall20.ctas8  as above, with NCCL limited to 8 SMs
+///   nccl.events20.ctas8  as above, with NCCL limited to 8 SMs
 [[nodiscard]] std::string NcclMethod(const NcclWorld& world);
 
 /// Measures an exchange between `size` ranks.

@@ -23,6 +23,21 @@ class ExchangeDevice {
   /// Copies to and from a Buffer(); done on return.
   virtual void Write(float* to, std::span<const float> values) = 0;
   virtual void Read(std::span<float> values, const float* from) = 0;
+  /// Nanoseconds of `timed` on the device, between an event before and one after it. `first` and
+  /// `timed` enqueue work while the stream is held, so that the device runs it without waiting for
+  /// the host. `wait` waits for all of it.
+  /// requires everything enqueued has been enqueued once before and is done
+  /// errors   Error{kMeasurement} when enqueueing waits for the device; Error{kInternal} for a
+  ///          device without events
+  [[nodiscard]] virtual std::int64_t TimeOnDevice(const std::function<void()>& first,
+                                                  const std::function<void()>& timed,
+                                                  const std::function<void()>& wait);
+};
+
+/// Clock that times exchanges.
+enum class ExchangeClock : std::uint8_t {
+  kHost,  ///< includes the host's enqueueing, on which exchanges below some 100 us wait
+  kDevice,  ///< events of the device, whose stream is held until everything is enqueued
 };
 
 class ExchangeLeader;
@@ -36,9 +51,11 @@ struct NcclWorld {
   std::shared_ptr<ExchangeLeader> processes = {};
   /// True when a run with these flags has rank processes, also in a dry run, which starts none.
   bool will_be_processes = false;
+  ExchangeClock clock = ExchangeClock::kHost;
 };
 
-/// The CUDA devices of this machine. When ranks are threads, rank r uses device r.
+/// The CUDA devices of this machine, timed by their events. When ranks are threads, rank r uses
+/// device r.
 /// errors  Error{kUnavailable}: no driver, no device
 [[nodiscard]] NcclWorld CudaWorld();
 

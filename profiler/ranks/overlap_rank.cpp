@@ -3,14 +3,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
 #include "core/error.h"
 #include "kernels/gpu/check_call.h"
 #include "kernels/gpu/gpu_variants.h"
-#include "kernels/gpu/timing_kernels.h"
 #include "profiler/gpu/device_attention.h"
+#include "profiler/gpu/stream_block.h"
 #include "profiler/ranks/exchange_rank.h"
 #include "runtime/cuda/cuda_buffer.h"
 #include "runtime/cuda/cuda_device.h"
@@ -24,37 +26,8 @@ using runtime::CudaBuffer;
 using runtime::CudaEvent;
 using runtime::CudaStream;
 
-/// Enqueueing takes microseconds. When it takes seconds, it waits for the device.
-constexpr std::int64_t kBlockTimeoutNs = 5'000'000'000;
 /// Most repeats behind a blocked stream: each takes three of the thousand places in a launch queue.
 constexpr int kMostHeld = 256;
-
-/// Blocks a stream until all work of a sample is enqueued, so that the host's speed does not count.
-class StreamBlock {
- public:
-  StreamBlock(const runtime::CudaPinned& flags, const CudaStream& stream)
-      : flags_(flags.As<std::int32_t>()) {
-    flags_[0] = 0;
-    flags_[1] = 0;
-    kernels::gpu::LaunchHold(
-        flags.As<std::int32_t>(), flags.As<std::int32_t>() + 1, kBlockTimeoutNs, stream.get());
-  }
-  /// A stream that stays blocked would block the process at its end.
-  ~StreamBlock() { Release(); }
-  StreamBlock(const StreamBlock&) = delete;
-  StreamBlock& operator=(const StreamBlock&) = delete;
-  void Release() { flags_[0] = 1; }
-  /// requires all work is done
-  /// errors   Error{kMeasurement} when the block timed out before Release()
-  void Check() const {
-    if (flags_[1] == 0) return;
-    Fail(ErrorCode::kMeasurement,
-         "overlap: enqueueing waits for the device, so the measured time would include the host");
-  }
-
- private:
-  volatile std::int32_t* flags_;
-};
 
 class RankOnGpu final : public OverlapRank {
  public:
@@ -92,6 +65,7 @@ class RankOnGpu final : public OverlapRank {
   void WarmUp(runtime::NcclCommunicator& communicator) override {
     attention_.Launch();
     Exchange(communicator);
+    communicator.Wait();  // NCCL connects the ranks at the first exchange, with work on the device
     { const StreamBlock block(flags_, compute_stream_); }
     communicator.Wait();
   }
@@ -184,7 +158,7 @@ class RankOnGpu final : public OverlapRank {
   std::int64_t Finish(StreamBlock& block, runtime::NcclCommunicator& communicator) {
     block.Release();
     communicator.Wait();
-    block.Check();
+    block.Check("overlap");
     return std::llround(CudaEvent::ElapsedNs(timed_begin_, timed_end_));
   }
   /// The sample is covered when the event after the first run of the other work is not later than
@@ -227,7 +201,11 @@ std::unique_ptr<OverlapRank> OpenOverlapRank(const OverlapConfig& config, int ra
 }
 
 runtime::NcclOptions OverlapOptions(runtime::NcclOptions options, const OverlapConfig& config) {
-  if (config.sm_margin > 0) options.most_ctas = config.sm_margin;
+  // NCCL takes powers of two; the SMs of a margin between two of them stay idle.
+  if (config.sm_margin > 0) {
+    const auto margin = static_cast<unsigned>(config.sm_margin);
+    options.most_ctas = std::min(static_cast<int>(std::bit_floor(margin)), runtime::kMostNcclCtas);
+  }
   return options;
 }
 

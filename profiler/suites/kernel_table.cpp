@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/suites/kernel_table.h"
 
+#include "core/error.h"
 #include "kernels/gpu/check_call.h"
 #include "kernels/gpu/gpu_variants.h"
 
@@ -32,6 +33,14 @@ std::vector<KernelVariant> GpuKernels(int arch) {
   std::vector<KernelVariant> found;
   for (const kernels::gpu::Variant& variant : kernels::gpu::Variants()) {
     if (kernels::gpu::RunsOn(variant, arch)) found.push_back(RecordOf(variant));
+  }
+  const std::string skipped = kernels::gpu::SkippedKernelsNote();
+  if (found.empty() && !skipped.empty()) {
+    Fail(ErrorCode::kUnavailable,
+         "no kernel is left for compute capability {}.{}; {}",
+         arch / 10,
+         arch % 10,
+         skipped);
   }
   return found;
 }

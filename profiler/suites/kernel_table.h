@@ -17,6 +17,7 @@ namespace dbsp::profiler {
 [[nodiscard]] std::vector<KernelVariant> CpuKernels();
 /// Kernels of the variant table that run on compute capability `arch` (90 = 9.0), in the table's
 /// order: kernels for this capability first, then the portable ones.
+/// errors  Error{kUnavailable} when DBSP_SKIP_KERNELS leaves none
 [[nodiscard]] std::vector<KernelVariant> GpuKernels(int arch);
 
 }  // namespace dbsp::profiler

@@ -10,6 +10,10 @@
 namespace dbsp::runtime {
 namespace {
 
+/// A copy from or to pageable memory may wait for the stream inside CUDA, without a deadline.
+/// Therefore the copies between host and device wait before they start.
+constexpr const char* kBefore = "the work before a copy";
+
 void RequireInside(std::size_t bytes, std::size_t size) {
   if (bytes <= size) return;
   Fail(ErrorCode::kInvalidArgument,
@@ -41,6 +45,7 @@ CudaBuffer::CudaBuffer(std::size_t bytes, const std::string& what) : bytes_(byte
 void CudaBuffer::Upload(const void* from, std::size_t bytes, const CudaStream& stream) const {
   RequireInside(bytes, bytes_);
   if (bytes == 0) return;
+  stream.Synchronize(kBefore);
   DBSP_CUDA(cudaMemcpyAsync(memory_.get(), from, bytes, cudaMemcpyHostToDevice, stream.get()));
   stream.Synchronize();
 }
@@ -52,6 +57,7 @@ void CudaBuffer::Download(void* to,
   RequireInside(offset + bytes, bytes_);
   if (bytes == 0) return;
   const auto* from = static_cast<const std::byte*>(memory_.get()) + offset;
+  stream.Synchronize(kBefore);
   DBSP_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream.get()));
   stream.Synchronize();
 }

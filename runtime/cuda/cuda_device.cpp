@@ -61,8 +61,4 @@ CudaMemoryInfo CudaMemory() {
   return info;
 }
 
-void SynchronizeCudaDevice(const char* after) {
-  CheckCuda(cudaDeviceSynchronize(), after, __FILE__, __LINE__);
-}
-
 }  // namespace dbsp::runtime

@@ -46,9 +46,4 @@ struct CudaMemoryInfo {
 };
 [[nodiscard]] CudaMemoryInfo CudaMemory();
 
-/// Waits for all work on the current device.
-/// after   names the work in errors
-/// errors  as CheckCuda, also for a fault of any kernel that ran before
-void SynchronizeCudaDevice(const char* after);
-
 }  // namespace dbsp::runtime

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include "runtime/cuda/cuda_check.h"
+#include "runtime/cuda/device_wait.h"
 
 namespace dbsp::runtime {
 
@@ -28,7 +29,16 @@ void CudaEvent::Block(const CudaStream& stream) const {
   DBSP_CUDA(cudaStreamWaitEvent(stream.get(), event_.get(), cudaEventWaitDefault));
 }
 
-void CudaEvent::Synchronize() const { DBSP_CUDA(cudaEventSynchronize(event_.get())); }
+void CudaEvent::Synchronize() const {
+  WaitForDevice(
+      [&] {
+        const cudaError_t result = cudaEventQuery(event_.get());
+        if (result == cudaErrorNotReady) return false;
+        DBSP_CUDA(result);
+        return true;
+      },
+      "an event");
+}
 
 double CudaEvent::ElapsedNs(const CudaEvent& begin, const CudaEvent& end) {
   float milliseconds = 0.0F;

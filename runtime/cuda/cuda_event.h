@@ -28,7 +28,8 @@ class CudaEvent {
   /// Work that is enqueued on `stream` after this call starts when the device has reached the last
   /// Record(), whose stream may be on another device. The host does not wait.
   void Block(const CudaStream& stream) const;
-  /// Waits until the device has reached the last Record().
+  /// Waits until the device has reached the last Record(), with a deadline
+  /// (runtime/cuda/device_wait.h).
   void Synchronize() const;
   /// Nanoseconds of device time from `begin` to `end`. The resolution is about half a microsecond.
   /// requires the device has reached both

@@ -27,7 +27,7 @@ void FailOutOfMemory(const char*, std::size_t, std::size_t, std::size_t) { FailN
 
 void CudaStreamTraits::Close(Type) noexcept {}
 CudaStream::CudaStream() { FailNotBuilt(); }
-void CudaStream::Synchronize() const { FailNotBuilt(); }
+void CudaStream::Synchronize(const char*) const { FailNotBuilt(); }
 bool CudaStream::Idle() const { FailNotBuilt(); }
 
 void CudaEventTraits::Close(Type) noexcept {}
@@ -64,6 +64,5 @@ CudaDeviceFacts OpenCudaDevice(int) {
 CurrentCudaDevice::CurrentCudaDevice(int) { FailNotBuilt(); }
 CurrentCudaDevice::~CurrentCudaDevice() = default;
 CudaMemoryInfo CudaMemory() { FailNotBuilt(); }
-void SynchronizeCudaDevice(const char*) { FailNotBuilt(); }
 
 }  // namespace dbsp::runtime

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include "runtime/cuda/cuda_check.h"
+#include "runtime/cuda/device_wait.h"
 
 namespace dbsp::runtime {
 
@@ -15,7 +16,16 @@ CudaStream::CudaStream() {
   stream_.Reset(stream);
 }
 
-void CudaStream::Synchronize() const { DBSP_CUDA(cudaStreamSynchronize(stream_.get())); }
+void CudaStream::Synchronize(const char* what) const {
+  WaitForDevice(
+      [&] {
+        const cudaError_t result = cudaStreamQuery(stream_.get());
+        if (result == cudaErrorNotReady) return false;
+        CheckCuda(result, what, __FILE__, __LINE__);
+        return true;
+      },
+      what);
+}
 
 bool CudaStream::Idle() const {
   const cudaError_t result = cudaStreamQuery(stream_.get());

@@ -22,8 +22,9 @@ class CudaStream {
   /// On the current device.
   CudaStream();
   [[nodiscard]] CUstream_st* get() const { return stream_.get(); }
-  /// Waits until all work enqueued so far is done.
-  void Synchronize() const;
+  /// Waits until all work enqueued so far is done, with a deadline (runtime/cuda/device_wait.h).
+  /// what  names the work where an error or the deadline ends it
+  void Synchronize(const char* what = "the work of a stream") const;
   /// Whether all work enqueued so far is done, without waiting.
   [[nodiscard]] bool Idle() const;
 

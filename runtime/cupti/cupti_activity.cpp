@@ -81,16 +81,17 @@ void CUPTIAPI OnBufferCompleted(CUcontext context,
   }
 }
 
-/// RUNTIME and DRIVER are enabled because CUPTI records an external id only together with the
-/// launching call, and NCCL launches through the driver. MEMCPY2 is copies between devices.
+/// RUNTIME is enabled because CUPTI records an external id only together with the launching call.
+/// All launches of dbsp are calls of the CUDA runtime. DRIVER would add a second record of each;
+/// NCCL's launches are driver calls on NCCL's own threads, which have no segment.
+/// MEMCPY2 is copies between devices.
 constexpr CUpti_ActivityKind kKinds[] = {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
                                          CUPTI_ACTIVITY_KIND_MEMCPY,
                                          CUPTI_ACTIVITY_KIND_MEMCPY2,
                                          CUPTI_ACTIVITY_KIND_MEMSET,
                                          CUPTI_ACTIVITY_KIND_MARKER,
                                          CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
-                                         CUPTI_ACTIVITY_KIND_RUNTIME,
-                                         CUPTI_ACTIVITY_KIND_DRIVER};
+                                         CUPTI_ACTIVITY_KIND_RUNTIME};
 
 }  // namespace
 

@@ -11,8 +11,11 @@ namespace dbsp::runtime::internal {
 
 /// Opens CUPTI. errors as CuptiLibrary::Load
 inline DynamicLibrary OpenCupti(const std::string& name) {
-  return DynamicLibrary(
-      name, "CUPTI: unavailable", "install CUDA 13's CUPTI or put its folder on LD_LIBRARY_PATH");
+  return DynamicLibrary::Search(
+      name,
+      "CUPTI: unavailable",
+      "install CUDA 13's CUPTI (pip install nvidia-cuda-cupti) or put its folder on "
+      "DBSP_LIBRARY_PATH");
 }
 
 /// What the user can do about a result; "" when nothing.

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Converts the records of cupti.h to those of runtime/cupti/activity.h. The structs are CUPTI 13's.
-// Later minor versions only append fields, and the opened library knows the size of its records.
+// Converts the records of cupti.h to those of runtime/cupti/activity.h. The structs are those of
+// the header of this build. Other versions of CUPTI append fields or lack the last ones, so records
+// are longer or shorter: the opened library says how long. Kernel records have 208 bytes in CUPTI
+// 12, 216 in 13.0 (CUpti_ActivityKernel10), and a new struct in 13.2, 13.3 and 13.4.
 #include <cupti.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "runtime/cupti/cupti_activity.h"
@@ -85,8 +91,8 @@ void AddMarker(const CUpti_ActivityMarker2& record, ActivityCollector& collector
       .domain = TextOf(record.domain)});
 }
 
-/// Size of a record in bytes; 0 for kinds that a session does not enable.
-std::size_t SizeOf(CUpti_ActivityKind kind) {
+/// Size of a record of the header in bytes; 0 for kinds that a session does not enable.
+std::size_t HeaderSizeOf(CUpti_ActivityKind kind) {
   switch (kind) {
     case CUPTI_ACTIVITY_KIND_KERNEL:
     case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
@@ -109,33 +115,36 @@ std::size_t SizeOf(CUpti_ActivityKind kind) {
   }
 }
 
+/// A record of `bytes` bytes. Fields that it does not have are 0.
 template <typename Record>
-const Record& As(const CUpti_Activity* record) {
-  return *reinterpret_cast<const Record*>(record);
+Record As(const CUpti_Activity* record, std::size_t bytes) {
+  Record whole{};
+  std::memcpy(&whole, record, std::min(bytes, sizeof(Record)));
+  return whole;
 }
 
-void AddRecord(const CUpti_Activity* record, ActivityCollector& collector) {
+void AddRecord(const CUpti_Activity* record, std::size_t bytes, ActivityCollector& collector) {
   switch (record->kind) {
     case CUPTI_ACTIVITY_KIND_KERNEL:
     case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
-      return AddKernel(As<CUpti_ActivityKernel10>(record), collector);
+      return AddKernel(As<CUpti_ActivityKernel10>(record, bytes), collector);
     case CUPTI_ACTIVITY_KIND_MEMCPY: {
-      const auto& copy = As<CUpti_ActivityMemcpy6>(record);
+      const auto copy = As<CUpti_ActivityMemcpy6>(record, bytes);
       return AddCopy(copy, CopyKindName(copy.copyKind), collector);
     }
     case CUPTI_ACTIVITY_KIND_MEMCPY2:
-      return AddCopy(As<CUpti_ActivityMemcpyPtoP4>(record), "peer to peer", collector);
+      return AddCopy(As<CUpti_ActivityMemcpyPtoP4>(record, bytes), "peer to peer", collector);
     case CUPTI_ACTIVITY_KIND_MEMSET:
-      return AddCopy(As<CUpti_ActivityMemset4>(record), "set", collector);
+      return AddCopy(As<CUpti_ActivityMemset4>(record, bytes), "set", collector);
     case CUPTI_ACTIVITY_KIND_MARKER:
-      return AddMarker(As<CUpti_ActivityMarker2>(record), collector);
+      return AddMarker(As<CUpti_ActivityMarker2>(record, bytes), collector);
     case CUPTI_ACTIVITY_KIND_RUNTIME:
     case CUPTI_ACTIVITY_KIND_DRIVER: {
-      const auto& call = As<CUpti_ActivityAPI>(record);
+      const auto call = As<CUpti_ActivityAPI>(record, bytes);
       return collector.AddCall(call.correlationId, call.threadId, TimeOf(call.start, call.end));
     }
     case CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION: {
-      const auto& tie = As<CUpti_ActivityExternalCorrelation>(record);
+      const auto tie = As<CUpti_ActivityExternalCorrelation>(record, bytes);
       // Other external kinds belong to other libraries in this process.
       if (tie.externalKind == CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0) {
         collector.AddSegment(tie.correlationId, tie.externalId);
@@ -150,11 +159,38 @@ void AddRecord(const CUpti_Activity* record, ActivityCollector& collector) {
 }  // namespace
 
 struct ActivityDecoder::Api {
-  explicit Api(const std::string& name) : library(internal::OpenCupti(name)) {}
+  explicit Api(const std::string& name) : library(internal::OpenCupti(name)) {
+    for (std::size_t kind = 0; kind < sizes.size(); ++kind) {
+      const auto known = HeaderSizeOf(static_cast<CUpti_ActivityKind>(kind));
+      if (known == 0) continue;
+      const std::size_t found = LibrarySizeOf(static_cast<CUpti_ActivityKind>(kind));
+      sizes[kind] = found == 0 ? known : found;
+    }
+  }
+
+  /// Size of the library's records: the distance to the next record. 0 when there is none.
+  [[nodiscard]] std::size_t LibrarySizeOf(CUpti_ActivityKind kind) const {
+    // Wherever the next record begins, it is one of a known kind that fits.
+    constexpr std::uint64_t kFiller = CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION;
+    std::array<std::uint64_t, 512> memory{};
+    memory.fill(kFiller << 32 | kFiller);
+    auto* begin = reinterpret_cast<std::uint8_t*>(memory.data());
+    std::memcpy(begin, &kind, sizeof(kind));
+    auto* record = reinterpret_cast<CUpti_Activity*>(begin);
+    if (GetNextRecord(begin, sizeof(memory), &record) != CUPTI_SUCCESS) return 0;
+    return static_cast<std::size_t>(reinterpret_cast<std::uint8_t*>(record) - begin);
+  }
+
+  /// Size of a record of this library; 0 for kinds that a session does not enable.
+  [[nodiscard]] std::size_t SizeOf(CUpti_ActivityKind kind) const {
+    const auto number = static_cast<std::size_t>(kind);
+    return number < sizes.size() ? sizes[number] : 0;
+  }
 
   DynamicLibrary library;
   decltype(::cuptiActivityGetNextRecord)* GetNextRecord =
       library.Get<decltype(::cuptiActivityGetNextRecord)>("cuptiActivityGetNextRecord");
+  std::array<std::size_t, 64> sizes{};  ///< by kind
 };
 
 ActivityDecoder::ActivityDecoder(std::unique_ptr<Api> api) : api_(std::move(api)) {}
@@ -176,10 +212,10 @@ void ActivityDecoder::Decode(std::span<const std::byte> buffer,
   CUptiResult result = CUPTI_SUCCESS;
   while ((result = api_->GetNextRecord(begin, buffer.size(), &record)) == CUPTI_SUCCESS) {
     const auto at = static_cast<std::size_t>(reinterpret_cast<std::uint8_t*>(record) - begin);
-    const std::size_t bytes = SizeOf(record->kind);
+    const std::size_t bytes = api_->SizeOf(record->kind);
     size_known = bytes != 0;
     read_to = at + bytes;
-    AddRecord(record, collector);
+    AddRecord(record, bytes, collector);
   }
   // At the end CUPTI returns MAX_LIMIT_REACHED, also when the last record is incomplete. At an
   // unknown kind it returns another result.

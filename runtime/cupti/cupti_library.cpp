@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "runtime/cupti/cupti_check.h"
 #include "runtime/dynamic_library.h"
 
 namespace dbsp::runtime {
@@ -21,10 +22,7 @@ std::string VersionText(std::uint32_t code) {
 }  // namespace
 
 struct CuptiLibrary::Api {
-  explicit Api(const std::string& name)
-      : library(name,
-                "CUPTI: unavailable",
-                "install CUDA 13's CUPTI or put its folder on LD_LIBRARY_PATH") {}
+  explicit Api(const std::string& name) : library(internal::OpenCupti(name)) {}
 
   DynamicLibrary library;
   decltype(::cuptiGetVersion)* GetVersion =

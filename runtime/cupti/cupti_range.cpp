@@ -62,11 +62,16 @@ struct RangeProfiler::Impl {
     return params.pChipName;
   }
 
+  /// The device's counter availability image. Empty when the library has no such call, which is
+  /// deprecated in CUPTI 13: plans are then made for the chip in general.
   [[nodiscard]] std::vector<std::uint8_t> Availability() const {
+    if (GetAvailability == nullptr) return {};
     CUpti_Profiler_GetCounterAvailability_Params params{};
     params.structSize = CUpti_Profiler_GetCounterAvailability_Params_STRUCT_SIZE;
     params.ctx = current.first;
-    Check(GetAvailability(&params), "cuptiProfilerGetCounterAvailability");
+    const CUptiResult sized = GetAvailability(&params);
+    if (sized == CUPTI_ERROR_NOT_SUPPORTED || sized == CUPTI_ERROR_API_NOT_IMPLEMENTED) return {};
+    Check(sized, "cuptiProfilerGetCounterAvailability");
     std::vector<std::uint8_t> image(params.counterAvailabilityImageSize);
     params.pCounterAvailabilityImage = image.data();
     Check(GetAvailability(&params), "cuptiProfilerGetCounterAvailability");
@@ -207,8 +212,10 @@ struct RangeProfiler::Impl {
       Get<decltype(::cuptiProfilerInitialize)>("cuptiProfilerInitialize");
   decltype(::cuptiDeviceGetChipName)* GetChipName =
       Get<decltype(::cuptiDeviceGetChipName)>("cuptiDeviceGetChipName");
-  decltype(::cuptiProfilerGetCounterAvailability)* GetAvailability =
-      Get<decltype(::cuptiProfilerGetCounterAvailability)>("cuptiProfilerGetCounterAvailability");
+  // Its type is written out, because a header may warn of the deprecated function.
+  CUptiResult (*GetAvailability)(CUpti_Profiler_GetCounterAvailability_Params*) =
+      library.TryGet<CUptiResult(CUpti_Profiler_GetCounterAvailability_Params*)>(
+          "cuptiProfilerGetCounterAvailability");
   decltype(::cuptiRangeProfilerEnable)* Enable =
       Get<decltype(::cuptiRangeProfilerEnable)>("cuptiRangeProfilerEnable");
   decltype(::cuptiRangeProfilerDisable)* Disable =

@@ -10,10 +10,17 @@
 
 namespace dbsp::runtime::internal {
 
+/// Opens NCCL. errors as NcclLibrary::Load
+inline DynamicLibrary OpenNccl(const std::string& name) {
+  return DynamicLibrary::Search(
+      name,
+      "NCCL: unavailable",
+      "install NCCL 2 (pip install nvidia-nccl-cu13) or put its folder on DBSP_LIBRARY_PATH");
+}
+
 /// errors  of the constructor: Error{kUnavailable} as NcclLibrary::Load
 struct NcclApi {
-  explicit NcclApi(const std::string& name)
-      : library(name, "NCCL: unavailable", "install NCCL 2 or put its folder on LD_LIBRARY_PATH") {}
+  explicit NcclApi(const std::string& name) : library(OpenNccl(name)) {}
 
   template <typename Function>
   Function* Get(const char* name) const {

@@ -22,8 +22,22 @@ using internal::NcclApi;
 
 static_assert(sizeof(NcclId) == sizeof(ncclUniqueId), "NcclId has the bytes of ncclUniqueId");
 
-/// Polling interval of waits. It does not affect measured times, which come from events.
-constexpr auto kPollEvery = std::chrono::microseconds(20);
+/// Phases of a wait. A group end of a non-blocking communicator takes some 10 us on a thread of
+/// NCCL, and a sleep at least 50 us more than asked, so sleeping at once would make every exchange
+/// below 100 us a measurement of the host's timer.
+constexpr std::int64_t kSpinNs = 20'000;  ///< polls only
+constexpr std::int64_t kYieldNs = 1'000'000;  ///< lets other threads of this core run between polls
+constexpr auto kPollEvery = std::chrono::microseconds(20);  ///< afterwards sleeps between polls
+
+/// Lets time pass between two polls of a wait that began `waited_ns` ago.
+void Pause(std::int64_t waited_ns) {
+  if (waited_ns < kSpinNs) return;
+  if (waited_ns < kYieldNs) {
+    std::this_thread::yield();
+  } else {
+    std::this_thread::sleep_for(kPollEvery);
+  }
+}
 
 class NcclRank final : public NcclCommunicator {
  public:
@@ -55,6 +69,12 @@ class NcclRank final : public NcclCommunicator {
   void JoinAs(const NcclId& id, int most_ctas) {
     ncclUniqueId unique{};
     std::memcpy(unique.internal, id.data(), id.size());
+    if (most_ctas != 0 && !IsNcclCtas(most_ctas)) {
+      Fail(ErrorCode::kInvalidArgument,
+           "NCCL: at most {} thread blocks: NCCL takes powers of two up to {}",
+           most_ctas,
+           kMostNcclCtas);
+    }
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     if (most_ctas > 0) config.maxCTAs = most_ctas;
@@ -156,11 +176,15 @@ class NcclRank final : public NcclCommunicator {
     Wait();
   }
 
-  void Barrier() override {
+  void EnqueueBarrier() override {
     // A rank receives every rank's float only after every rank has arrived.
     Begin("Barrier");
     Finish(api_.AllGather(queue_.scratch + rank_, queue_.scratch, 1, ncclFloat32, comm_, stream()),
            "ncclAllGather");
+  }
+
+  void Barrier() override {
+    EnqueueBarrier();
     Wait();
   }
 
@@ -233,7 +257,7 @@ class NcclRank final : public NcclCommunicator {
   /// Waits until done() and NCCL has no call in progress on the host.
   template <typename Done>
   void WaitFor(const char* what, Done done) {
-    const std::int64_t deadline = SteadyNs() + deadline_ns_;
+    const std::int64_t begin = SteadyNs();
     for (;;) {
       ThrowIfFailed();
       if (comm_ == nullptr) {
@@ -243,7 +267,8 @@ class NcclRank final : public NcclCommunicator {
       Require(api_.AsyncError(comm_, &state), "ncclCommGetAsyncError");
       Require(state, what);
       if (state == ncclSuccess && done()) return;
-      if (SteadyNs() > deadline) {
+      const std::int64_t waited = SteadyNs() - begin;
+      if (waited > deadline_ns_) {
         GiveUp(fmt::format(
             "{}{}{} took more than {:g} s; a rank is gone, or the counts of two ranks differ",
             what,
@@ -251,7 +276,7 @@ class NcclRank final : public NcclCommunicator {
             waiting_for_,
             static_cast<double>(deadline_ns_) * 1e-9));
       }
-      std::this_thread::sleep_for(kPollEvery);
+      Pause(waited);
     }
   }
 

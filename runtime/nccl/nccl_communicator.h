@@ -30,10 +30,17 @@ struct NcclQueue {
   float* scratch = nullptr;  ///< device memory for Barrier(): size() floats
 };
 
+/// NCCL has at most 64 channels, and rounds their number to a power of two for sends and receives.
+inline constexpr int kMostNcclCtas = 64;
+[[nodiscard]] constexpr bool IsNcclCtas(int ctas) {
+  return ctas > 0 && ctas <= kMostNcclCtas && (ctas & (ctas - 1)) == 0;
+}
+
 struct NcclOptions {
   std::string library = "libnccl.so.2";
   std::int64_t deadline_ns = 60'000'000'000;  ///< for joining and for every wait
-  int most_ctas = 0;  ///< most SMs of NCCL's kernels; 0 lets NCCL choose
+  /// Most SMs of NCCL's kernels, for which IsNcclCtas() holds; 0 lets NCCL choose.
+  int most_ctas = 0;
   /// Polled during every wait. Returns a reason when this rank must give up, for example because
   /// another rank's process is gone, which NCCL does not always notice. Null: never.
   std::function<std::optional<std::string>()> must_stop = {};
@@ -55,6 +62,7 @@ class NcclCommunicator : public Communicator {
   [[nodiscard]] static NcclId MakeId(const std::string& library = "libnccl.so.2");
 
   /// Joins the communicator `id` as `rank` of `size`. Returns when every rank has joined.
+  /// errors  as the class; Error{kInvalidArgument} for a most_ctas that NCCL would round
   /// failures  shared by the ranks of this process; null for a process with one rank
   static std::unique_ptr<NcclCommunicator> Join(const NcclId& id,
                                                 int rank,
@@ -79,6 +87,9 @@ class NcclCommunicator : public Communicator {
                                  std::span<const std::int64_t> counts,
                                  std::span<const std::int64_t> offsets) = 0;
   virtual void EnqueueReduceScatter(std::span<const float> send, std::span<float> recv) = 0;
+  /// Later work on this rank's stream starts when the streams of all ranks have reached their
+  /// barriers.
+  virtual void EnqueueBarrier() = 0;
   /// Waits until all enqueued work is done.
   virtual void Wait() = 0;
 };

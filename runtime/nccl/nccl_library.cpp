@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "runtime/dynamic_library.h"
+#include "runtime/nccl/nccl_api.h"
 
 namespace dbsp::runtime {
 namespace {
@@ -22,8 +23,7 @@ std::string VersionText(int code) {
 }  // namespace
 
 struct NcclLibrary::Api {
-  explicit Api(const std::string& name)
-      : library(name, "NCCL: unavailable", "install NCCL 2 or put its folder on LD_LIBRARY_PATH") {}
+  explicit Api(const std::string& name) : library(internal::OpenNccl(name)) {}
 
   DynamicLibrary library;
   decltype(::ncclGetVersion)* GetVersion =

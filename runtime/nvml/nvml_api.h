@@ -27,9 +27,10 @@ struct NvmlPciInfo {
 /// Starts NVML; the destructor shuts it down.
 struct NvmlApi {
   explicit NvmlApi(const std::string& name)
-      : library(name,
-                "NVML: unavailable",
-                "install the NVIDIA driver or put its folder on LD_LIBRARY_PATH") {
+      : library(DynamicLibrary::Search(
+            name,
+            "NVML: unavailable",
+            "install the NVIDIA driver or put its folder on DBSP_LIBRARY_PATH")) {
     Check(init(), "nvmlInit_v2");
     started = true;
   }

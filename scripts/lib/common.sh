@@ -8,10 +8,10 @@ DBSP_STARTED=$SECONDS
 # Debian 12's names. Build and run; node and npm bundle the report page.
 DBSP_BUILD_PACKAGES=(
   g++ cmake make ninja-build ccache git pkg-config ca-certificates
-  libfmt-dev nlohmann-json3-dev libcli11-dev libsqlite3-dev libzip-dev libzstd-dev
+  libfmt-dev nlohmann-json3-dev libvalijson-dev libcli11-dev libsqlite3-dev libzip-dev libzstd-dev
   libxxhash-dev libhwy-dev libeigen3-dev zlib1g-dev nettle-dev sqlite3
 )
-DBSP_TEST_PACKAGES=(python3-jsonschema libgtest-dev libgmock-dev libboost-context-dev libbenchmark-dev libopenblas-dev chromium)
+DBSP_TEST_PACKAGES=(python3-jsonschema python3-numpy libgtest-dev libgmock-dev libboost-context-dev libbenchmark-dev libopenblas-dev chromium)
 
 say() { printf '[%4ds] %s\n' "$((SECONDS - DBSP_STARTED))" "$*" >&2; }
 die() { printf '%s: error: %s\n' "$(basename "$0")" "$1" >&2; exit "${2:-2}"; }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The parts of scripts/gpu-check that run dbsp's tools: profile, full, replay and ranks. gpu-check sources
-# this file; the functions use its variables bin, out and smoke and its functions budget, left, note and say.
+# this file after gpu-run.sh; the functions use its variables bin, out, smoke and part_end and its functions
+# budget, guard, left, note and say.
 
 # The tools that these parts run.
 dbsp_tools=(dbsp-workload dbsp-profile dbsp-tune dbsp-replay)
@@ -53,10 +54,11 @@ make_workloads() {
 run_suite() {
   has_tools "$1" || return
   make_workloads || { note "$1" 1; return; }
-  local start status
+  local start status spend=$(($4 - 15))
+  [ ${#smoke[@]} -gt 0 ] && spend=10
   start=$(now_ms)
-  timeout -k 5 "$4" "$bin/dbsp-profile" --db "$3" --device cuda --suite "$2" --ranks 8 \
-    --workload "$out/radial.json" --budget $(($4 - 15))s --json >"$out/$1.json" 2> >(tee "$out/$1.txt" >&2)
+  guard "$4" "$bin/dbsp-profile" --db "$3" --device cuda --suite "$2" --ranks 8 \
+    --workload "$out/radial.json" --budget ${spend}s --json >"$out/$1.json" 2> >(tee "$out/$1.txt" >&2)
   status=$?
   clocked "$1" "$start" $status
   suite_result "$1" $status
@@ -85,8 +87,9 @@ PY
 }
 profile_device() {
   local s
-  s=$(budget 110)
-  [ ${#smoke[@]} -gt 0 ] && s=25  # enough for the tiny shapes of the workload, not for the general shapes
+  s=$(budget 70)
+  # Enough for the tiny shapes of the workload. On emulated GPUs one general shape takes minutes.
+  [ ${#smoke[@]} -gt 0 ] && s=40
   run_suite profile quick "$out/profile.db" "$s"
   profile_overlap
 }
@@ -98,11 +101,12 @@ profile_overlap() {
   local gpus s status
   gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
   [ "$gpus" -ge 2 ] || gpus=2
-  s=$(budget 90)
-  [ ${#smoke[@]} -gt 0 ] && s=25
+  s=$(budget 60)
+  local spend=$((s - 15))
+  [ ${#smoke[@]} -gt 0 ] && s=40 spend=10
   if [ "$(left)" -lt 25 ]; then echo "overlap: not measured: no time was left"; return; fi
-  timeout -k 5 "$s" "$bin/dbsp-profile" --db "$out/profile.db" --device cuda --suite overlap --ranks "$gpus" \
-    --workload "$out/radial.json" --budget $((s - 15))s --json >"$out/overlap.json" 2>"$out/overlap.txt"
+  guard "$s" "$bin/dbsp-profile" --db "$out/profile.db" --device cuda --suite overlap --ranks "$gpus" \
+    --workload "$out/radial.json" --budget ${spend}s --json >"$out/overlap.json" 2>"$out/overlap.txt"
   status=$?
   if [ $status = 3 ]; then
     echo "overlap: not measured: $(tail -n 1 "$out/overlap.txt")"
@@ -125,7 +129,7 @@ PY
 profile_full() {
   local s
   s=$(budget 900)
-  [ ${#smoke[@]} -gt 0 ] && s=18
+  [ ${#smoke[@]} -gt 0 ] && s=40
   run_suite full full "$out/profile-full.db" "$s"
 }
 
@@ -137,7 +141,7 @@ replay_limit=40
 trace_cost() {
   local start status
   start=$(now_ms)
-  timeout "$(budget $replay_limit)" "$bin/dbsp-replay" "$1" --device cuda --transport serial --cupti --repeat 1 --json \
+  guard "$(budget $replay_limit)" "$bin/dbsp-replay" "$1" --device cuda --transport serial --cupti --repeat 1 --json \
     >"$out/replay-cupti.json" 2>"$out/replay-cupti.err"
   status=$?
   clocked replay-cupti "$start" $status
@@ -165,25 +169,23 @@ replay_plans() {
   has_tools replay || return
   [ -f "$out/profile.db" ] || { echo "replay: unavailable: $out/profile.db is missing; run the part profile first"; note replay 3; return; }
   [ -f "$out/radial.json" ] || make_workloads || { note replay 1; return; }
-  local status=0 name step layer family plan seconds one start end=$((SECONDS + 150))
-  [ ${#smoke[@]} -gt 0 ] && end=$((SECONDS + 360))
+  local status=0 name step layer family plan seconds one start
   : >"$out/replay.txt"
   while read -r name step layer; do
     for family in "${plan_families[@]}"; do
       seconds=$(budget $replay_limit)
-      [ $((end - SECONDS)) -lt "$seconds" ] && seconds=$((end - SECONDS))
       if [ "$seconds" -lt 10 ]; then
         echo "no time was left for $name $family" | tee -a "$out/replay.txt"
         status=$(worse $status 124)
         continue
       fi
       plan=$out/plan-$name-$family.json
-      timeout "$seconds" "$bin/dbsp-tune" --workload "$out/$name.json" --db "$out/profile.db" --cluster h200x8 \
+      guard "$seconds" "$bin/dbsp-tune" --workload "$out/$name.json" --db "$out/profile.db" --cluster h200x8 \
         --steps "$step" --layers "$layer" --families "$family" --cfg-degrees 1 -o "$plan" >"$out/plan-$name-$family.txt" 2>&1
       one=$?
       if [ $one = 0 ]; then
         start=$(now_ms)
-        timeout "$seconds" "$bin/dbsp-replay" "$plan" --db "$out/profile.db" --device cuda --transport serial \
+        guard "$seconds" "$bin/dbsp-replay" "$plan" --db "$out/profile.db" --device cuda --transport serial \
           --verify --json >"$out/replay-$name-$family.json" 2>"$out/replay-$name-$family.err"
         one=$?
         clocked "replay-$name-$family" "$start" $one
@@ -207,9 +209,9 @@ play_ranks() {
   [ -f "$out/radial.json" ] || make_workloads || { note ranks 1; return; }
   local one start plan=$out/plan-one-rank.json
   start=$(now_ms)
-  timeout "$(budget 40)" "$bin/dbsp-tune" --workload "$out/radial.json" --cluster h200x1 --steps 30 --layers 20 \
+  guard "$(budget 40)" "$bin/dbsp-tune" --workload "$out/radial.json" --cluster h200x1 --steps 30 --layers 20 \
     --families ulysses -o "$plan" >"$out/plan-one-rank.txt" 2>&1 &&
-    timeout "$(budget $((replay_limit + 20)))" "$bin/dbsp-replay" "$plan" --device cuda --transport nccl --verify --json \
+    guard "$(budget $((replay_limit + 20)))" "$bin/dbsp-replay" "$plan" --device cuda --transport nccl --verify --json \
       >"$out/replay-one-rank.json" 2>"$out/replay-one-rank.err"
   one=$?
   clocked one-rank "$start" $one
@@ -222,7 +224,7 @@ play_ranks() {
   # and does not count as an error.
   local two=0
   start=$(now_ms)
-  timeout "$(budget 60)" "$bin/dbsp-profile" --device cuda --suite collectives --processes --one-gpu --ranks 2 \
+  guard "$(budget 60)" "$bin/dbsp-profile" --device cuda --suite collectives --processes --one-gpu --ranks 2 \
     --deadline 20s -e 128K >"$out/ranks-one-gpu.txt" 2>&1 || two=$?
   clocked two-ranks "$start" $two
   if [ $two = 0 ]; then

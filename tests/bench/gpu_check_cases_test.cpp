@@ -2,10 +2,14 @@
 // The cases of every attention kernel and the groups of the part "speed".
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <set>
+#include <vector>
 
 #include "bench/gpu_check/check_attention.h"
 #include "bench/gpu_check/speed_groups.h"
+#include "core/bf16.h"
 #include "kernels/gpu/gpu_variants.h"
 
 namespace dbsp::gpu_check {
@@ -137,6 +141,80 @@ TEST(GpuCheckGroupsTest, AFilterSelectsVariantsByTheirProperties) {
     EXPECT_EQ(variant->k_block, 128);
     EXPECT_EQ(variant->head_dim, 128);
     EXPECT_EQ(variant->min_arch, 90);
+  }
+}
+
+/// Scores of head 0, [q_tokens][k_tokens].
+std::vector<std::vector<double>> ScoresOf(const ScoreRows& rows,
+                                          const kernels::gpu::AttentionShape& shape) {
+  std::vector<std::vector<double>> scores(shape.q_tokens);
+  for (int i = 0; i < shape.q_tokens; ++i) {
+    for (int j = 0; j < shape.k_tokens; ++j) {
+      double score = 0.0;
+      for (int d = 0; d < shape.head_dim; ++d) {
+        score += double{FromBf16(rows.q[i * shape.head_dim + d])} *
+                 double{FromBf16(rows.k[j * shape.head_dim + d])};
+      }
+      scores[i].push_back(score * double{shape.scale});
+    }
+  }
+  return scores;
+}
+
+TEST(GpuCheckCasesTest, ThePromisedCasesHaveGrowingOneHotAndLargeScores) {
+  for (const Variant* variant : AllVariants()) {
+    std::set<Scores> seen;
+    for (int index = 0; index < 8; ++index) {
+      const CheckCase check_case = CaseOf(*variant, index, 1, false);
+      seen.insert(check_case.scores);
+      if (check_case.scores == Scores::kNormal) continue;
+      EXPECT_GT(check_case.density, 0.0);
+      EXPECT_GE(check_case.shape.k_tokens, 2 * variant->tile_n) << "more than one step";
+    }
+    EXPECT_EQ(seen.size(), 4U) << variant->name;
+  }
+}
+
+TEST(GpuCheckCasesTest, RowsHaveTheScoresOfTheirName) {
+  kernels::gpu::AttentionShape shape;
+  shape.batch = 1;
+  shape.heads = 2;
+  shape.q_tokens = 20;
+  shape.k_tokens = 300;
+  for (const int head_dim : {64, 128}) {
+    shape.head_dim = head_dim;
+    shape.scale = 0.7F / std::sqrt(static_cast<float>(head_dim));
+    const ScoreRows all = RowsWithScores(Scores::kGrowing, shape, 3);
+    EXPECT_EQ(all.q.size(), 2U * 20 * head_dim);
+    EXPECT_EQ(all.k.size(), 2U * 300 * head_dim);
+    EXPECT_NE(all.k, RowsWithScores(Scores::kGrowing, shape, 4).k);
+    for (const auto& row : ScoresOf(all, shape)) {
+      EXPECT_NEAR(row.front(), -30.0, 1.0);
+      EXPECT_NEAR(row.back(), 30.0, 1.0);
+      for (std::size_t j = 64; j < row.size(); ++j) EXPECT_GT(row[j], row[j - 64] + 8.0);
+    }
+    for (auto row : ScoresOf(RowsWithScores(Scores::kOneHot, shape, 3), shape)) {
+      std::sort(row.rbegin(), row.rend());
+      EXPECT_NEAR(row[0], 60.0, 1.0);
+      EXPECT_LT(row[1], 40.0) << "all but e^-20 of the weight is on one key";
+    }
+    bool high = false;
+    bool low = false;
+    for (const auto& row : ScoresOf(RowsWithScores(Scores::kLarge, shape, 3), shape)) {
+      for (const double score : row) {
+        EXPECT_NEAR(std::abs(score), 60.0, 1.0);
+        high = high || score > 0;
+        low = low || score < 0;
+      }
+    }
+    EXPECT_TRUE(high && low);
+  }
+}
+
+TEST(GpuCheckCasesTest, RepeatedMediansAreOfKernelsThatTheDeviceRuns) {
+  EXPECT_EQ(RepeatGroup(90).items.front().kernels.min_arch, 90);
+  for (const int arch : {80, 89, 100, 120}) {
+    EXPECT_EQ(RepeatGroup(arch).items.front().kernels.min_arch, 80) << arch;
   }
 }
 

@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include "bench/gpu_check/lists.h"
 #include "core/error.h"
+#include "kernels/key_lists.h"
 #include "tests/core/expect_error.h"
 
 namespace dbsp::gpu_check {
@@ -35,6 +38,50 @@ TEST(GpuCheckListsTest, RandomListsAscendAndHaveTheirDensity) {
       EXPECT_NEAR(kept, density, 0.15 * density + 0.005) << "runs of " << run;
     }
   }
+}
+
+TEST(GpuCheckListsTest, ListsThatDoNotAscendStrictlyAreRefused) {
+  Lists lists;
+  lists.q_blocks = 3;
+  lists.begin = {0, 3, 3, 5};
+  lists.list = {0, 4, 9, 2, 7};
+  EXPECT_NO_THROW(RequireAscending(lists, false));
+  EXPECT_NO_THROW(RequireAscending(lists, true));
+  const auto refused = [&](std::vector<std::int32_t> list, const char* words) {
+    lists.list = std::move(list);
+    for (const bool keys : {false, true}) {
+      dbsp::testing::ExpectError(
+          ErrorCode::kInternal, {words, "tile"}, [&] { RequireAscending(lists, keys); });
+    }
+  };
+  refused({0, 4, 4, 2, 7}, "entry 2 of tile 0 is 4 after 4");
+  refused({0, 4, 3, 2, 7}, "entry 2 of tile 0 is 3 after 4");
+  refused({0, 4, 9, 7, 2}, "entry 1 of tile 2 is 2 after 7");
+  refused({-1, 4, 9, 2, 7}, "entry 0 of tile 0 is -1");
+}
+
+TEST(GpuCheckListsTest, KeysMayBeginWithTheirRuns) {
+  const auto run = [](std::int32_t first) {
+    std::vector<std::int32_t> keys(kernels::kRunKeys);
+    std::iota(keys.begin(), keys.end(), first);
+    return keys;
+  };
+  Lists lists;
+  lists.q_blocks = 1;
+  const auto set = [&](std::vector<std::vector<std::int32_t>> parts) {
+    lists.list.clear();
+    for (const auto& part : parts) lists.list.insert(lists.list.end(), part.begin(), part.end());
+    lists.begin = {0, static_cast<std::int32_t>(lists.list.size())};
+  };
+  set({run(100), run(300), {1, 99, 200}});
+  EXPECT_NO_THROW(RequireAscending(lists, true));
+  EXPECT_THROW(RequireAscending(lists, false), Error) << "key blocks have no such order";
+  for (const auto& rest : {std::vector<std::int32_t>{1, 1}, {2, 1}, {120}, {1, 300}}) {
+    set({run(100), run(300), rest});
+    EXPECT_THROW(RequireAscending(lists, true), Error) << rest.front();
+  }
+  set({run(300), run(100), {1}});
+  EXPECT_THROW(RequireAscending(lists, true), Error) << "the runs descend";
 }
 
 TEST(GpuCheckListsTest, RunsAreAlignedAndWhole) {

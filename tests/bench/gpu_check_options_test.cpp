@@ -8,7 +8,9 @@
 
 #include "bench/gpu_check/options.h"
 #include "core/error.h"
+#include "kernels/gpu/gpu_variants.h"
 #include "tests/core/expect_error.h"
+#include "tests/runtime/environment_variable.h"
 
 namespace dbsp::gpu_check {
 namespace {
@@ -45,6 +47,45 @@ TEST(GpuCheckOptionsTest, PartsAndFlagsMayBeMixed) {
   EXPECT_TRUE(options.smoke);
   EXPECT_EQ(options.seed, 1U);
   EXPECT_EQ(options.device, 0);
+}
+
+TEST(GpuCheckOptionsTest, AFilterIsAPartOfANameOrOneExactName) {
+  const Options part = Parse({"correct", "--filter", "block64x64.d64"});
+  EXPECT_TRUE(FilterMatches(part, "sm90.block64x64.d64"));
+  EXPECT_TRUE(FilterMatches(part, "sm80.block64x64.d64"));
+  const Options exact = Parse({"correct", "--filter", "=sm90.block64x64.d64"});
+  EXPECT_TRUE(FilterMatches(exact, "sm90.block64x64.d64"));
+  EXPECT_FALSE(FilterMatches(exact, "sm90.block64x64.d641"));
+  EXPECT_FALSE(FilterMatches(exact, "sm90.block64x64.d6"));
+  EXPECT_TRUE(FilterMatches(Parse({"correct"}), "memory"));
+}
+
+TEST(GpuCheckOptionsTest, AFilterThatChoosesNothingIsRefused) {
+  for (const char* good : {"", "sm90", "=memory", "sla", "=sm80.block64x64.d64"}) {
+    ApplySelection(Parse({"correct", "--filter", good}));
+  }
+  dbsp::testing::ExpectError(
+      ErrorCode::kInvalidArgument,
+      {"--filter: unknown name 'sm90.block64x64.d'", "'sm90.block64x64.d64'"},
+      [] {
+        ApplySelection(Parse({"correct", "--filter", "=sm90.block64x64.d"}));
+      });
+  dbsp::testing::ExpectError(
+      ErrorCode::kInvalidArgument, {"--filter: no kernel or check", "'sm91'"}, [] {
+        ApplySelection(Parse({"correct", "--filter", "sm91"}));
+      });
+}
+
+TEST(GpuCheckOptionsTest, SkippedKernelsAreAddedToTheVariable) {
+  const dbsp::testing::EnvironmentVariable before(kernels::gpu::kSkipKernelsVariable,
+                                                  "sm80.block64x64.d64");
+  ApplySelection(Parse({"correct", "--skip", "sm90.gather64.d64,sm90.gather64.d128"}));
+  EXPECT_THAT(
+      kernels::gpu::SkippedKernels(),
+      ::testing::ElementsAre("sm80.block64x64.d64", "sm90.gather64.d64", "sm90.gather64.d128"));
+  dbsp::testing::ExpectError(ErrorCode::kInvalidArgument, {"unknown kernel 'gather'"}, [] {
+    ApplySelection(Parse({"correct", "--skip", "gather"}));
+  });
 }
 
 TEST(GpuCheckOptionsTest, BadValuesAreRefused) {

@@ -12,8 +12,18 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOOL = os.path.join(ROOT, "scripts", "lib", "gpu-limits")
 FAMILIES = ("ulysses", "ring", "dbsp", "balanced", "placed")
+SPEEDS = ("kernels against fp64", "dense, d 128", "dense, d 64", "block-sparse 128x128, of dense",
+          "block-sparse 64x64, of dense", "gather, of dense", "gather, runs of 8, of dense", "portable, dense d 128",
+          "merge, pack, unpack, of a copy", "over cuDNN, dense d 128", "over FlexAttention, 128x128",
+          "over FlexAttention, 64x64")
 LINES = ("repeated medians of one kernel", "CUPTI Activity on a replay", "quick suite", "full suite",
          "serial replay, 8 ranks, verified", "replay over NCCL, one rank", "two ranks on one GPU")
+
+
+def timed(group, mask, kernel, **values):
+    return {"part": "speed", "group": group, "mask": mask, "kernel": kernel, "median_ns": 1, **values}
+
+
 VERIFIED = {"verification": {"passed": True, "relative_error": 2e-3}}
 
 
@@ -29,6 +39,28 @@ class Folder:
                                                                "traced_ns": 101000000, "relative": 0.01},
                                             "cells": []}}
         self.files.update({f"replay-radial-{f}.json": VERIFIED for f in FAMILIES})
+        self.tables = {
+            "correct.jsonl": [{"part": "correct", "kernel": "sm90.a", "case": 0, "ok": True},
+                              {"part": "correct", "kernel": "sm80.b", "case": 0, "ok": True}],
+            "speed.jsonl": [
+                timed("dense d128 16384 tokens 40 heads", "dense", "sm90.a", tflops=700, expected_tflops=640),
+                timed("dense d128 16384 tokens 40 heads", "dense", "sm90.slow", tflops=500, expected_tflops=640),
+                timed("dense d128 16384 tokens 40 heads", "dense", "torch.cudnn", ours_is_faster_by=0.97,
+                      expected_faster_by=0.95),
+                timed("dense d64 16384 tokens 40 heads", "dense", "sm90.a", tflops=431, expected_tflops=430),
+                timed("portable d128 16384 tokens 24 heads", "dense", "sm80.b", tflops=310, expected_tflops=300),
+                timed("wan 720p 128x128", "random 0.50", "sm90.a", of_dense=0.96, expected_of_dense=0.95),
+                timed("wan 720p 128x128", "random 0.50", "torch.flex", ours_is_faster_by=1.6, expected_faster_by=1.5),
+                timed("wan 720p sta 128x128", "sta 3x3x5", "sm90.a", of_dense=0.9, expected_of_dense=0.85),
+                timed("wan 720p 64x64", "radial", "sm90.a", of_dense=0.7, expected_of_dense=0.65),
+                timed("wan 720p 64x64", "radial", "torch.flex", ours_is_faster_by=1.31, expected_faster_by=1.3),
+                timed("gather", "keys 0.10", "sm90.g", of_dense=0.8, expected_of_dense=0.75),
+                timed("gather", "runs of 8, 0.10", "sm90.g", of_dense=0.81, expected_of_dense=0.8),
+                {"part": "speed", "group": "memory", "kernel": "device copy", "median_ns": 1, "of_copy": 1,
+                 "expected_of_copy": 0},
+                {"part": "speed", "group": "memory", "kernel": "pack Q, K, V", "median_ns": 1, "of_copy": 0.9,
+                 "expected_of_copy": 0.85}],
+            "names.txt": "sm90.a\nsm80.b\nmemory\nlists\nsla\n"}
         self.repeat = [{"part": "device"}, {"part": "repeat", "kernel": "k", "medians_ns": [1, 1], "spread": 0.004}]
 
     def judge(self, *flags):
@@ -36,6 +68,9 @@ class Folder:
             for name, content in self.files.items():
                 with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                     json.dump(content, file)
+            for name, content in self.tables.items():
+                with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                    file.write(content if isinstance(content, str) else "".join(json.dumps(i) + "\n" for i in content))
             with open(os.path.join(folder, "seconds.jsonl"), "w", encoding="utf-8") as file:
                 for what, seconds, status in self.clock:
                     file.write(json.dumps({"what": what, "seconds": seconds, "status": status}) + "\n")
@@ -54,19 +89,57 @@ class GpuLimits(unittest.TestCase):
 
     def test_all_lines_are_met(self):
         text, verdicts = Folder().judge()
-        self.assertEqual(list(verdicts), list(LINES))
+        self.assertEqual(list(verdicts), list(SPEEDS + LINES))
         self.assertEqual({verdict for verdict, _ in verdicts.values()}, {"met"})
-        for line in LINES:
+        for line in SPEEDS + LINES:
             self.assertIn(line, text)
         self.assertNotIn("smoke", text)
         self.assertIn("these times mean nothing", Folder().judge("--smoke")[0])
 
     def test_an_empty_folder_reaches_nothing(self):
         folder = Folder()
-        folder.clock, folder.files, folder.repeat = [], {}, []
+        folder.clock, folder.files, folder.repeat, folder.tables = [], {}, [], {}
         _, verdicts = folder.judge()
         self.assertEqual({verdict for verdict, _ in verdicts.values()}, {"not reached"})
         self.assertEqual(verdicts["full suite"][1], "part full was not run")
+
+    def test_the_kernels_that_are_wrong_left_out_or_unchecked_are_named(self):
+        folder = Folder()
+        folder.tables["correct.jsonl"].append({"part": "correct", "kernel": "sm80.b", "case": 1, "ok": False})
+        self.assertEqual(self.verdict(folder, SPEEDS[0]), ("missed", "1 of 2 kernels right in 3 cases; WRONG: sm80.b"))
+        folder = Folder()
+        folder.tables["left-out.txt"] = "sm80.b\tdbsp: sm80.b: not done on the device\n"
+        self.assertEqual(self.verdict(folder, SPEEDS[0])[0], "missed")
+        self.assertIn("fault or hang: sm80.b", self.verdict(folder, SPEEDS[0])[1])
+        folder = Folder()
+        folder.tables["names.txt"] += "sm90.c\n"
+        self.assertEqual(self.verdict(folder, SPEEDS[0])[0], "not reached")
+        self.assertIn("not checked: sm90.c", self.verdict(folder, SPEEDS[0])[1])
+
+    def test_the_lowest_item_with_its_fastest_kernel_decides_a_speed(self):
+        folder = Folder()
+        self.assertIn("lowest 700 TFLOP/s of 640", self.verdict(folder, SPEEDS[1])[1])
+        folder.tables["speed.jsonl"].append(
+            timed("wan 720p 128x128", "radial", "sm90.a", of_dense=0.8, expected_of_dense=0.85))
+        self.assertEqual(self.verdict(folder, SPEEDS[3]), ("missed", "lowest 0.8 of 0.85 (radial); 2 of 3 reached"))
+        folder.tables["speed.jsonl"].append(
+            timed("wan 720p 128x128", "radial", "sm90.a", of_dense=0.86, expected_of_dense=0.85))
+        self.assertEqual(self.verdict(folder, SPEEDS[3])[0], "met", "the newest result of an item counts")
+        folder.tables["speed.jsonl"].append(
+            timed("wan 720p 64x64", "radial", "torch.flex", ours_is_faster_by=1.2, expected_faster_by=1.3))
+        self.assertEqual(self.verdict(folder, SPEEDS[11])[0], "missed")
+
+    def test_a_speed_that_was_not_reached_has_a_reason(self):
+        folder = Folder()
+        speeds = folder.tables["speed.jsonl"]
+        folder.tables["speed.jsonl"] = [line for line in speeds if "torch" not in line["kernel"]]
+        folder.tables["speed.jsonl"] += [{"part": "speed", "peers_unavailable": "PyTorch is not installed"}]
+        self.assertEqual(self.verdict(folder, SPEEDS[9]), ("not reached", "PyTorch is not installed"))
+        folder.tables["speed.jsonl"] = [line for line in speeds if line["group"] != "gather"] + [
+            {"part": "speed", "group": "gather", "skipped": "no time was left"}]
+        self.assertEqual(self.verdict(folder, SPEEDS[5]), ("not reached", "no time was left"))
+        folder.tables["speed.jsonl"] = []
+        self.assertEqual(self.verdict(folder, SPEEDS[1]), ("not reached", "part speed was not run"))
 
     def test_a_large_spread_is_missed_and_the_newest_result_counts(self):
         folder = Folder()

@@ -5,6 +5,7 @@
 import importlib.machinery
 import importlib.util
 import os
+import struct
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -37,6 +38,30 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(
             report.kernels_of(LOG), [("_Z2OkILi128ELb1EEvPf", 90, 168, 512), ("_Z3Twov", 80, 26, 0)]
         )
+
+    @staticmethod
+    def fat_binary(*entries):
+        """A fat binary of (kind, architecture, payload) entries with headers of 64 bytes."""
+        body = b"".join(
+            struct.pack("<HHIQQII", kind, 0x101, 64, len(payload), 0, 0, arch) + bytes(32) + payload
+            for kind, arch, payload in entries
+        )
+        return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(body)) + body
+
+    def test_finds_ptx_in_objects(self):
+        machine_code, ptx = (2, 90, b"code" * 20), (1, 80, b"compressed" * 5)
+        self.assertEqual(report.ptx_of(b""), [])
+        self.assertEqual(report.ptx_of(b"ELF" + self.fat_binary(machine_code)), [])
+        both = b"ELF" + self.fat_binary(machine_code, ptx) + b"padding"
+        self.assertEqual(report.ptx_of(both), [80])
+        self.assertEqual(report.ptx_of(both + self.fat_binary((1, 120, b"x"), machine_code)), [80, 120])
+        for end in range(len(both)):
+            self.assertIn(report.ptx_of(both[:end]), ([], [80]), "a short file has no entry beyond its end")
+
+    def test_ptx_is_listed_beside_the_code_of_its_architecture(self):
+        kernels = [(("_Z3Twov", 80, 26, 0), [80]), (("_Z3Twov", 90, 24, 0), [80]), (("_Z5Threev", 80, 30, 0), [])]
+        rows = report.rows_of(kernels, ["Two()", "Two()", "Three()"], {})
+        self.assertEqual([row[:2] for row in rows], [("Three", "8.0"), ("Two", "8.0 and PTX"), ("Two", "9.0")])
 
     def test_occupancy(self):
         # 168 registers of 384 threads: 12 warps of 5376; 64512 of 65536 registers.

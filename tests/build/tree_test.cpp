@@ -153,6 +153,18 @@ TEST(TreeTest, OnlyDbSeesSqliteAndOnlyRuntimeAndKernelsSeeVendors) {
   }
 }
 
+TEST(TreeTest, KernelsUseSharedMemoryThroughOneFunction) {
+  // UseSharedMemory() also sets the carveout, which a launcher of its own would leave out.
+  const std::string attribute = "cudaFuncAttributeMaxDynamicSharedMemorySize";
+  const std::string helper = Read(kRoot / "kernels/gpu/launch.h");
+  EXPECT_NE(helper.find(attribute), std::string::npos);
+  EXPECT_NE(helper.find("cudaFuncAttributePreferredSharedMemoryCarveout"), std::string::npos);
+  for (const auto& entry : fs::recursive_directory_iterator(kRoot / "kernels")) {
+    if (!entry.is_regular_file() || entry.path().filename() == "launch.h") continue;
+    EXPECT_EQ(Read(entry.path()).find(attribute), std::string::npos) << entry.path();
+  }
+}
+
 TEST(TreeTest, EverySourceHasTheLicenceLine) {
   int files = 0;
   for (const char* folder : {"core",

@@ -242,5 +242,55 @@ TEST_F(ArrayCasesTest, AWorkloadWithoutAxesIsReadWhereTheyAreClear) {
   ExpectRefused(RunTool("dbsp-workload", {"info", Workload()}), {"axes=THQK, axes=LHQK"});
 }
 
+/// A table of columns was read as steps, and a workload of an older version has no word for it.
+TEST_F(ArrayCasesTest, ATableMaySayColumnsOrSteps) {
+  const auto table = [&](const std::vector<int>& row) {
+    std::string entries;
+    std::string counts;
+    for (int i = 0; i < 8; ++i) {
+      for (const int entry : row) entries += LittleEndian(static_cast<std::uint32_t>(entry), 4);
+      counts += LittleEndian(row.size(), 4);
+    }
+    const std::string shape = "(1, 2, 4, ";
+    return "array:file=" +
+           Write(
+               "t.npz",
+               MakeZip({{"lut.npy", Npy(shape + std::to_string(row.size()) + ")", entries, "<i4")},
+                        {"valid_block_num.npy", Npy(shape + ")", counts, "<i4")}}));
+  };
+  const auto columns = [&] {
+    const std::string out = (folder_ / "out.npz").string();
+    EXPECT_EQ(Export(out, {"--step", "0", "--layer", "0"}).exit_code, 0);
+    const Array mask = LoadArray(out, "mask");
+    std::string text;
+    for (std::int64_t j = 0; j < 4; ++j) text += mask.Bool(j) ? '1' : '0';
+    return text;
+  };
+  std::string rule = table({1, 2});
+  ExpectRefused(Make(rule),
+                {"t.npz", "'lut'", "row [0, 0, 0]", "[1, 2]", "lut=ordinal or lut=delta"});
+  ASSERT_EQ(Make(rule + ",lut=ordinal").exit_code, 0);
+  EXPECT_EQ(columns(), "0110");
+  ASSERT_EQ(Make(rule + ",lut=delta").exit_code, 0);
+  EXPECT_EQ(columns(), "0101");
+  EXPECT_EQ(Info()["rules"][0]["options"]["lut"], "delta");
+  nlohmann::json workload = nlohmann::json::parse(ReadFile(Workload()));
+  workload["rules"][0]["options"].erase("lut");
+  workload["rules"][0]["options"].erase("packed");
+  WriteFileAtomically(Workload(), workload.dump());
+  ExpectRefused(RunTool("dbsp-workload", {"info", Workload()}), {"lut=ordinal or lut=delta"});
+  rule = table({0, 1, 1});
+  const ToolResult steps = Make(rule);
+  ASSERT_EQ(steps.exit_code, 0) << steps.err;
+  EXPECT_THAT(steps.err, HasSubstr("counts and steps"));
+  EXPECT_THAT(steps.err, HasSubstr("read with lut=delta"));
+  EXPECT_EQ(columns(), "1110");
+  const ToolResult ordinal = Make(table({0, 2, 3}));
+  ASSERT_EQ(ordinal.exit_code, 0) << ordinal.err;
+  EXPECT_THAT(ordinal.err, HasSubstr("counts and columns"));
+  EXPECT_THAT(ordinal.err, HasSubstr("read with lut=ordinal"));
+  EXPECT_EQ(columns(), "1011");
+}
+
 }  // namespace
 }  // namespace dbsp::testing

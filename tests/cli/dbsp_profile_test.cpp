@@ -130,6 +130,8 @@ TEST(DbspProfileTest, OverlapsAreStoredWithTheirTimesAlone) {
   for (const auto& [flags, words] :
        {std::pair{"--ranks 1", "--suite overlap: expected --ranks of 2 or more"},
         std::pair{"--nccl-ctas 4", "--nccl-ctas 4: --suite overlap limits NCCL"},
+        std::pair{"--nccl-ctas 6", "--nccl-ctas 6: NCCL takes powers of two only; give 4 or 8"},
+        std::pair{"--exchange-clock host", "only --suite collectives between GPUs"},
         std::pair{"--tune-kernels", "leave out --suite collectives, --suite overlap"},
         std::pair{"--counters", "--counters reads counters of attention on a GPU"}}) {
     const Output refused = RunProfile(std::string("--suite overlap --list ") + flags);

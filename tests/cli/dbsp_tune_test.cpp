@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "core/baseline.h"
 #include "core/file.h"
 #include "core/plan.h"
 #include "core/workload.h"
@@ -214,6 +215,26 @@ TEST_F(DbspTuneTest, AFallbackAboveTheMemoryCapIsReported) {
   const Outcome none = Tune(placed + "400000");
   ASSERT_EQ(none.exit_code, 0) << none.err;
   EXPECT_THAT(none.err, HasSubstr("the fallback exceeds --memory-per-rank"));
+}
+
+TEST_F(DbspTuneTest, PlainMakesABaselineAndEveryPlanStoresItsGains) {
+  const std::string base = "--workload w.json --cluster h200x8 --ranks 4 ";
+  ASSERT_EQ(Tune(base + "-o p.json").exit_code, 0);
+  const Plan plan = ReadPlan(folder_ / "p.json");
+  ASSERT_EQ(plan.baselines.size(), 2U);
+  EXPECT_FALSE(plan.notes.empty());
+  EXPECT_TRUE(plan.close_calls.has_value());
+  for (const Baseline& baseline : plan.baselines) {
+    const std::string family = NameOf(baseline.family);
+    ASSERT_EQ(Tune(base + "--plain --families " + family + " -o plain.json").exit_code, 0);
+    const Plan plain = ReadPlan(folder_ / "plain.json");
+    EXPECT_TRUE(IsBaselinePlan(plain, plan, baseline.family)) << family;
+    const Gain gain = GainOver(plan, baseline).value();
+    EXPECT_NEAR(gain.gain, plain.total_ms() / plan.total_ms(), 1e-9) << family;
+  }
+  for (const char* flag : {"--chunks 2", "--layout zigzag:2", "--cfg-degrees 1"}) {
+    ExpectUsageError(base + "--plain -o p.json " + flag, "--plain");
+  }
 }
 
 TEST_F(DbspTuneTest, TwoPassesMayRunOnSeparateRanks) {

@@ -34,7 +34,7 @@ def documents(bin_folder, folder):
 
     workload, plan = folder / "w.json", folder / "p.json"
     shape = ("--heads", "4", "--head-dim", "64", "--grid", "2,8,8", "--layers", "2", "--steps", "3", "--block", "16x16")
-    found = {"workload": [], "workload_info": [], "plan": [], "replay": []}
+    found = {"workload": [], "workload_info": [], "plan": [], "replay": [], "report": []}
     for mask in ("radial:decay=0.5", "random:density=0.4,spread=0.5,seed=3", "dense"):
         tool("workload", "make", *shape, "--mask", mask, "-o", workload)
         found["workload"].append(json.loads(workload.read_text()))
@@ -44,8 +44,10 @@ def documents(bin_folder, folder):
             found["plan"].append(json.loads(plan.read_text()))
             for transport in ("threads", "serial"):
                 text = tool("replay", plan, "--transport", transport, "--cells", "first:1", "--repeat", "1",
-                            "--warmup", "0", "--verify", "--json")
+                            "--warmup", "0", "--verify", "--json", "--db", folder / "d.db")
                 found["replay"].append(json.loads(text))
+            text = tool("report", "--db", folder / "d.db", "--plan", plan, "--json")
+            found["report"].append(json.loads(text))
     return found
 
 

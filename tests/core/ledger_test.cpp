@@ -52,6 +52,29 @@ TEST(LedgerTest, SegmentsWithoutPredictionAreApart) {
   EXPECT_EQ(hop.relative_error(), std::nullopt);
 }
 
+TEST(LedgerTest, TimesThatASerialReplayCopiesFromThePlanHaveNoError) {
+  ReplayRecord replay = TwoCells();
+  replay.cells[0].segments.push_back(Replayed(SegmentKind::kExchange, 50, 50));
+  replay.transport = "threads";
+  const auto exchange = [&] { return LedgerOf(replay)[static_cast<int>(SegmentKind::kExchange)]; };
+  EXPECT_EQ(exchange().error_ns(), 0);
+  EXPECT_EQ(MeasuredPart(LedgerOf(replay)).predicted_ns, 3 * (160 + 50) + 40);
+  replay.transport = "serial";
+  EXPECT_FALSE(exchange().measured);
+  EXPECT_EQ(exchange().error_ns(), std::nullopt);
+  EXPECT_EQ(exchange().relative_error(), std::nullopt);
+  EXPECT_EQ(exchange().predicted_ns, 150);
+  const LedgerEntry measured = MeasuredPart(LedgerOf(replay));
+  EXPECT_EQ(measured.predicted_ns, 3 * 160 + 40);
+  EXPECT_DOUBLE_EQ(measured.relative_error().value(), 100.0 / 520);
+  for (const SegmentKind kind :
+       {SegmentKind::kPack, SegmentKind::kAttention, SegmentKind::kMerge}) {
+    EXPECT_TRUE(IsMeasured("serial", kind));
+  }
+  EXPECT_FALSE(IsMeasured("serial", SegmentKind::kHop));
+  EXPECT_TRUE(IsMeasured("nccl", SegmentKind::kHop));
+}
+
 TEST(LedgerTest, TotalsAreMakespansTimesMultiplicity) {
   const ReplayTotals totals = TotalsOf(TwoCells());
   EXPECT_EQ(totals.cells_meant, 4);

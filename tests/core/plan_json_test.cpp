@@ -145,12 +145,19 @@ Plan DrawPlan(std::uint64_t seed) {
     for (Prediction& prediction : plan.predictions) {
       prediction.active_blocks = DrawLoads(random, plan.shape, pass_ranks);
     }
-    plan.baselines = {{Family::kUlysses, pass_ranks, 1, {}}, {Family::kRing, 1, pass_ranks, {}}};
+    plan.baselines = {{Family::kUlysses, plan.ranks, 1, {}}, {Family::kRing, 1, plan.ranks, {}}};
     for (Baseline& baseline : plan.baselines) {
       for (std::size_t i = 0; i < plan.predictions.size(); ++i) {
-        baseline.active_blocks.push_back(DrawLoads(random, plan.shape, pass_ranks));
+        baseline.active_blocks.push_back(DrawLoads(random, plan.shape, plan.ranks));
+        if (baseline.family == Family::kRing) continue;
+        const int low = Draw(random, 0, 1000);
+        baseline.times.push_back({low + 10, low, low + 30, 5, 6});
       }
     }
+    plan.baselines[1].missing = "no hop was measured";
+    plan.notes = {"a note", "\"quoted\" <note>"};
+    plan.fits = {{"attention", "cpu.block_sparse", 40, 0.11, 0.03}, {"pack", "", 5, 0.2, {}}};
+    plan.close_calls.emplace();
   }
   const int last = static_cast<int>(plan.strategies.size()) - 1;
   for (int step = 0; step < 3; ++step) {
@@ -158,6 +165,7 @@ Plan DrawPlan(std::uint64_t seed) {
       const int strategy = Draw(random, 0, last);
       plan.cells.push_back({step, layer, strategy, Draw(random, 0, last)});
       if (Draw(random, 0, 2) > 0) plan.cells.back().contract = strategy;
+      if (plan.close_calls && layer == 0) plan.close_calls->push_back({step, layer, "ring", 17});
     }
   }
   return plan;
@@ -194,6 +202,9 @@ void ExpectEqual(const Plan& a, const Plan& b) {
     EXPECT_EQ(p.active_blocks, q.active_blocks);
   }
   EXPECT_EQ(a.baselines, b.baselines);
+  EXPECT_EQ(a.notes, b.notes);
+  EXPECT_EQ(a.fits, b.fits);
+  EXPECT_EQ(a.close_calls, b.close_calls);
   EXPECT_EQ(a.contracts, b.contracts);
   ASSERT_EQ(a.cells.size(), b.cells.size());
   for (std::size_t i = 0; i < a.cells.size(); ++i) {
@@ -263,6 +274,49 @@ TEST(PlanJsonTest, LoadsAreOptionalAndMustFitThePlan) {
   bad = good;
   bad["baselines"][0]["ring_degree"] = 1;
   refused(bad, {"baselines[0]", "product 2"});
+}
+
+TEST(PlanJsonTest, WhatTheTunerKnewIsOptionalAndMustFitThePlan) {
+  Plan plan = SmallPlan();
+  plan.baselines = {{Family::kRing, 1, 2, {{50, 50}}, 1, {{20, 10, 30, 15, 5}}}};
+  plan.notes = {"note"};
+  plan.fits = {{"attention", "k", 9, 0.1, 0.05}};
+  plan.close_calls = {{0, 1, "ulysses", 21}};
+  const Json good = Editable(plan);
+  ExpectEqual(plan, PlanFromJson(good.dump(), "text"));
+  const auto refused = [&](const char* pointer, const Json& value, std::vector<std::string> words) {
+    SCOPED_TRACE(pointer);
+    Json bad = good;
+    bad[Json::json_pointer(pointer)] = value;
+    ExpectError(ErrorCode::kCorruptInput, words, [&] { (void)PlanFromJson(bad.dump(), "text"); });
+  };
+  refused("/baselines/0/cfg_degree", 2, {"baselines[0]", "product 2"});
+  refused("/baselines/0/cfg_degree", 3, {"baselines[0].cfg_degree"});
+  refused("/baselines/0/times/0", {20, 10, 30, 15}, {"baselines[0].times[0]", "total_ns"});
+  refused("/baselines/0/times/0", {20, 21, 30, 15, 5}, {"baselines[0].times[0]", "low_ns"});
+  refused("/baselines/0/times/0/4", -1, {"baselines[0].times[0][4]"});
+  refused("/baselines/0/times/1", {20, 10, 30, 15, 5}, {"baselines[0].times", "per prediction"});
+  refused("/fits/0/held_out_error", -1, {"fits[0].held_out_error"});
+  refused("/fits/0/median_error", "small", {"fits[0].median_error"});
+  refused("/close_calls/0", {1, 1, "ulysses", 21}, {"close_calls[0]", "step 1, layer 1"});
+  refused("/close_calls/0", {0, 1, "ulysses"}, {"close_calls[0]"});
+  refused("/close_calls/0/3", -1, {"close_calls[0][3]"});
+  refused("/notes", "note", {"notes"});
+  refused("/notes/0", 1, {"notes[0]"});
+}
+
+TEST(PlanJsonTest, BaselinesOfOlderPlansHaveThePlansCfgDegreeAndNoTimes) {
+  Plan plan = SmallPlan();
+  plan.partitions = {{1, 2, 10, 10, {{{0, 1}, {0}, {}, {}}}}};
+  plan.strategies = {{Family::kUlysses, 2, 1, 1, Exchange::kAllToAll, 1, 0, 0, ""}};
+  plan.predictions[0].segments.clear();
+  plan.baselines = {{Family::kUlysses, 1, 1, {{100}}, 2}};
+  Json older = Editable(plan);
+  older["baselines"][0].erase("cfg_degree");
+  older.erase("close_calls");
+  const Plan read = PlanFromJson(older.dump(), "text");
+  EXPECT_EQ(read.baselines, plan.baselines);
+  EXPECT_FALSE(read.close_calls);
 }
 
 TEST(PlanJsonTest, TotalCountsPassesThatRunOneAfterTheOther) {

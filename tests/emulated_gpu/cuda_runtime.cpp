@@ -57,7 +57,9 @@ void FailOutOfMemory(const char* what, std::size_t asked, std::size_t free, std:
 
 void CudaStreamTraits::Close(Type stream) noexcept { EmulatedRuntime::Get().DestroyStream(stream); }
 CudaStream::CudaStream() { stream_.Reset(EmulatedRuntime::Get().MakeStream()); }
-void CudaStream::Synchronize() const { EmulatedRuntime::Get().Wait(stream_.get()); }
+void CudaStream::Synchronize(const char* what) const {
+  EmulatedRuntime::Get().Wait(stream_.get(), what);
+}
 bool CudaStream::Idle() const { return EmulatedRuntime::Get().Idle(stream_.get()); }
 
 void CudaEventTraits::Close(Type event) noexcept { delete event; }
@@ -164,9 +166,6 @@ CurrentCudaDevice::~CurrentCudaDevice() { EmulatedRuntime::Get().SetDevice(befor
 CudaMemoryInfo CudaMemory() {
   EmulatedRuntime& runtime = EmulatedRuntime::Get();
   return {runtime.FreeBytes(EmulatedRuntime::CurrentDevice()), runtime.options().memory_bytes};
-}
-void SynchronizeCudaDevice(const char*) {
-  EmulatedRuntime::Get().WaitForDevice(EmulatedRuntime::CurrentDevice());
 }
 
 struct CudaDriver::Api {};

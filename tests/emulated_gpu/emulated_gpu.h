@@ -58,6 +58,14 @@ void BreakAttention(float value);
 /// log-sum-exp of the first row after it ran. Outputs do not change. Configure() ends it.
 void BreakLogSumExp(float value);
 
+/// Makes one thread block of every kernel fit on an SM, as too little shared memory does.
+/// Configure() ends it.
+void FitOneBlockPerSm();
+
+/// Makes clock stamps write nothing, as where no thread block reaches multiprocessor 0. Configure()
+/// ends it.
+void LoseClockStamps();
+
 /// Adds a record of every launched kernel to the fake CUPTI (tests/runtime/fake_vendor) at
 /// `library`. A record lasts 1000 ns on the clock of its device and has the segment of the
 /// launching thread. Exchanges get a record without a segment, because NCCL launches from its own

@@ -7,9 +7,12 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <string>
+#include <thread>
 
 #include "build_config.h"
 #include "kernels/gpu/gpu_variants.h"
@@ -21,6 +24,7 @@
 #include "runtime/cuda/cuda_stream.h"
 #include "runtime/nccl/nccl_communicator.h"
 #include "tests/core/expect_error.h"
+#include "tests/emulated_gpu/emulated_runtime.h"
 #include "tests/kernels/gpu_case.h"
 #include "tests/runtime/fake_vendor.h"
 
@@ -234,6 +238,33 @@ TEST(EmulatedGpuTest, TheDeviceTimerTimesWorkThatWasHeldBack) {
   EXPECT_GT(timer.Cold(work).duration_ns, 0.0);
   EXPECT_GT(timer.Batched(work, 5).duration_ns, 0.0);
   EXPECT_EQ(runs, 7);
+}
+
+TEST(EmulatedGpuTest, ADeviceTimerWithoutClockStampsHasNoClockRatio) {
+  emulated_gpu::Configure({.schedule = Schedule::kEarly});
+  const runtime::CudaDeviceFacts facts = runtime::OpenCudaDevice(0);
+  profiler::DeviceTimer timer(facts);
+  const auto wait = [](void* stream) {
+    emulated_gpu::EmulatedRuntime::Get().Enqueue(
+        stream,
+        {.start = [] { std::this_thread::sleep_for(std::chrono::milliseconds(1)); },
+         .done = nullptr});
+  };
+  EXPECT_TRUE(timer.Cold(wait).clock_ratio.has_value());
+  // The stamps of the run before are still in the buffer unless it is cleared.
+  emulated_gpu::LoseClockStamps();
+  EXPECT_FALSE(timer.Cold(wait).clock_ratio.has_value());
+}
+
+TEST(EmulatedGpuTest, KernelsSayHowManyBlocksFitAnSm) {
+  emulated_gpu::Configure({});
+  for (const Variant& variant : kernels::gpu::Variants()) {
+    EXPECT_EQ(variant.blocks_that_fit(), variant.blocks_per_sm) << variant.name;
+    const bool two = std::string(variant.name).find("gather64") != std::string::npos;
+    EXPECT_EQ(variant.blocks_per_sm, two ? 2 : 1) << variant.name;
+  }
+  emulated_gpu::FitOneBlockPerSm();
+  EXPECT_EQ(kernels::gpu::VariantNamed("sm90.gather64.d64").blocks_that_fit(), 1);
 }
 
 /// What is exchanged was made on the stream before, and is read on it after.

@@ -76,7 +76,9 @@ class EmulatedRuntime {
   void DestroyStream(CUstream_st* stream) noexcept;
   /// errors  Error{kInternal} when `stream` is not an existing stream
   void Enqueue(void* stream, Work work);
-  void Wait(CUstream_st* stream);
+  /// Ends the process when the stream does not move until the deadline
+  /// (runtime/cuda/device_wait.h).
+  void Wait(CUstream_st* stream, const char* what = "cudaStreamSynchronize");
   bool Idle(CUstream_st* stream);
   void WaitForDevice(int device);
   void Record(CUevent_st* event, CUstream_st* stream);
@@ -95,6 +97,8 @@ class EmulatedRuntime {
   void Launched(const char* name, void* stream, bool tied) {
     if (launched) launched(name, static_cast<CUstream_st*>(stream), tied);
   }
+  bool one_block_per_sm = false;
+  bool clock_stamps = true;
   float broken_lse = 0.0F;  ///< added to the first row's log-sum-exp
 
  private:

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Launches of kernels/gpu on the emulated GPUs. They replace those of the .cu files.
 #include <bit>
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
+#include <string_view>
 
 #include "kernels/gpu/check_call.h"
 #include "kernels/gpu/device_query.h"
@@ -20,6 +23,22 @@ namespace {
 
 using emulated_gpu::EmulatedRuntime;
 
+/// Whether the environment variable names this kernel, for tests of kernels that fault or hang.
+bool IsNamedBy(const char* variable, const Variant& variant) {
+  const char* name = std::getenv(variable);
+  return name != nullptr && std::string_view(name) == variant.name;
+}
+
+/// As cuda_check.cpp ends a process whose device context is lost.
+[[noreturn]] void EndByFault() {
+  std::fprintf(stderr,
+               "dbsp: emulated: an illegal memory access was encountered "
+               "(cudaErrorIllegalAddress, 700); this error loses the device context, so this "
+               "process ends\n");
+  std::fflush(nullptr);
+  std::_Exit(4);
+}
+
 /// Does the same as the launchers, in the same order: checks, reset of the counter, the kernel.
 void LaunchAttention(const Variant& variant, const AttentionCall& call) {
   CheckCall(variant, call);
@@ -27,6 +46,14 @@ void LaunchAttention(const Variant& variant, const AttentionCall& call) {
   const int grid = call.sm_count > 0 ? call.sm_count : DeviceSms(variant.name);
   ++EmulatedRuntime::Get().counts.attention_launches;
   EmulatedRuntime::Get().Launched(variant.name, call.stream, true);
+  if (IsNamedBy("DBSP_EMULATED_HANG", variant)) {
+    EmulatedRuntime::Get().Enqueue(call.stream, {.start = [] {}, .done = [] { return false; }});
+    return;
+  }
+  if (IsNamedBy("DBSP_EMULATED_FAULT", variant)) {
+    EmulatedRuntime::Get().Enqueue(call.stream, {.start = EndByFault, .done = nullptr});
+    return;
+  }
   const int device = EmulatedRuntime::CurrentDevice();
   EmulatedRuntime::Get().Enqueue(
       call.stream,
@@ -41,6 +68,10 @@ void LaunchAttention(const Variant& variant, const AttentionCall& call) {
              *static_cast<std::uint16_t*>(call.o.data) = static_cast<std::uint16_t>(bits >> 16U);
            },
        .done = nullptr});
+}
+
+int FitsOn(const Variant& variant) {
+  return EmulatedRuntime::Get().one_block_per_sm ? 1 : variant.blocks_per_sm;
 }
 
 template <class Arguments>
@@ -83,6 +114,10 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchAttention(VariantOf<Kernel>(), call);
 }
+template <class Kernel>
+int BlocksThatFit() {
+  return FitsOn(VariantOf<Kernel>());
+}
 DBSP_SM80_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace sm80
 
@@ -91,6 +126,10 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchAttention(VariantOf<Kernel>(), call);
 }
+template <class Kernel>
+int BlocksThatFit() {
+  return FitsOn(VariantOf<Kernel>());
+}
 DBSP_SM90_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace sm90
 
@@ -98,6 +137,10 @@ namespace gather {
 template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchAttention(sm90::VariantOf<Kernel>(), call);
+}
+template <class Kernel>
+int BlocksThatFit() {
+  return FitsOn(sm90::VariantOf<Kernel>());
 }
 DBSP_GATHER_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace gather
@@ -161,6 +204,7 @@ void LaunchClockStamp(ClockStamp* stamp, int, void* stream) {
   EmulatedRuntime::Get().Enqueue(stream,
                                  {.start =
                                       [stamp] {
+                                        if (!EmulatedRuntime::Get().clock_stamps) return;
                                         // The emulated device has a clock of 1 GHz.
                                         const auto now =
                                             static_cast<std::uint64_t>(runtime::SteadyNs());

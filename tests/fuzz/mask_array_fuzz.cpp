@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Block masks in the layouts of array files: dense, BSR, lists, tables of differences.
+// Block masks in the layouts of array files: dense, lists, tables, ranges, pairs of tokens, bits.
 #include "planner/workload/mask_array.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -11,6 +11,8 @@ DBSP_FUZZ_TARGET() {
   sizes.heads = 2;
   sizes.rows = 4;
   sizes.cols = 4;
+  sizes.tokens = 8;
+  sizes.block = {2, 2};
   const dbsp::MaskArrayFile file(path, {}, sizes);
   (void)file.Read({});
   (void)file.Describe();

@@ -10,6 +10,8 @@
 
 #include "core/error.h"
 #include "kernels/gpu/check_call.h"
+#include "kernels/gpu/embedded_code.h"
+#include "kernels/gpu/gpu_variants.h"
 #include "kernels/gpu/tensor_map.h"
 
 namespace dbsp::kernels::gpu {
@@ -120,7 +122,56 @@ TEST_F(CheckCallTest, HopperCodeRunsOnHopperAlone) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
     EXPECT_THAT(error.what(),
-                HasSubstr("needs compute capability 8.0 or higher, the device has 7.5"));
+                HasSubstr("needs compute capability 8.0 or higher, but the device has 7.5"));
+  }
+}
+
+TEST(EmbeddedCodeTest, MachineCodeRunsOnItsMajorNumberAndPtxOnEverythingLater) {
+  struct Row {
+    const char* architectures;
+    std::vector<int> runs;
+    std::vector<int> fails;
+  };
+  const Row rows[] = {
+      {"80-real,90a-real", {80, 86, 87, 89, 90}, {75, 100, 103, 110, 120, 121}},
+      {"80,90a-real", {80, 86, 89, 90, 100, 103, 110, 120, 121}, {70, 75}},
+      {"90a-virtual", {90}, {80, 89, 100, 120}},
+      {"86-real", {86, 89}, {80, 90, 100}},
+      {"86-virtual", {86, 89, 90, 100, 120}, {80}},
+      {"100f-real", {100, 103}, {90, 110, 120}},
+      {"100f", {100, 103}, {110, 120}},
+      {"120a", {120}, {100, 121}},
+      {"", {}, {80, 90}},
+      {"native,80x,-real,all,80;90", {}, {80, 90}},
+  };
+  for (const Row& row : rows) {
+    for (const int arch : row.runs) {
+      EXPECT_TRUE(CodeRunsOn(row.architectures, arch)) << row.architectures << " on " << arch;
+    }
+    for (const int arch : row.fails) {
+      EXPECT_FALSE(CodeRunsOn(row.architectures, arch)) << row.architectures << " on " << arch;
+    }
+  }
+}
+
+TEST(EmbeddedCodeTest, PortableKernelsOfThisBuildRunOnBlackwellAsPtx) {
+  Variant portable = kVariant;
+  portable.min_arch = 80;
+  Variant hopper = kVariant;
+  hopper.min_arch = 90;
+  for (const int arch : {80, 86, 89, 90, 100, 103, 120, 121}) {
+    EXPECT_TRUE(RunsOn(portable, arch)) << arch << " with " << PortableArchitectures();
+    EXPECT_EQ(RunsOn(hopper, arch), arch == 90) << arch;
+  }
+  EXPECT_FALSE(RunsOn(portable, 75));
+}
+
+TEST(EmbeddedCodeTest, PortableKernelsFitTheSharedMemoryOfEveryGpuTheyRunOn) {
+  // 8.6, 8.9 and 12.x allow 99 KiB per block, the least of all from 8.0 on.
+  // source: CUDA C++ Programming Guide, "Compute capabilities"
+  for (const Variant& variant : Variants()) {
+    if (variant.min_arch != 80) continue;
+    EXPECT_LE(variant.shared_bytes, 99 * 1024) << variant.name;
   }
 }
 

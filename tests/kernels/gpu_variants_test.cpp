@@ -4,12 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <set>
 #include <string>
 
 #include "build_config.h"
 #include "core/error.h"
 #include "kernels/gpu/sm90/sm90_layout.h"
+#include "tests/core/expect_error.h"
+#include "tests/runtime/environment_variable.h"
 
 namespace dbsp::kernels::gpu {
 namespace {
@@ -33,6 +37,45 @@ TEST(GpuVariantsTest, AnUnknownNameIsAnsweredWithTheKnownOnes) {
     EXPECT_EQ(error.code(), ErrorCode::kNotFound);
     EXPECT_THAT(error.what(), HasSubstr("sm90.block128x128.d128"));
   }
+}
+
+TEST(GpuVariantsTest, NamesOfSkippedKernelsAreReadFromTheVariable) {
+  EXPECT_TRUE(SkippedKernels().empty());
+  EXPECT_EQ(SkippedKernelsNote(), "");
+  const testing::EnvironmentVariable skip(
+      kSkipKernelsVariable, ",sm80.block64x64.d64,,sm90.gather64.d64,sm80.block64x64.d64");
+  EXPECT_THAT(SkippedKernels(), ::testing::ElementsAre("sm80.block64x64.d64", "sm90.gather64.d64"));
+  EXPECT_THAT(SkippedKernelsNote(), HasSubstr("sm80.block64x64.d64, sm90.gather64.d64"));
+}
+
+TEST(GpuVariantsTest, AnUnknownSkippedKernelIsRefused) {
+  const testing::EnvironmentVariable skip(kSkipKernelsVariable, "sm90.block64x64.d46");
+  testing::ExpectError(
+      ErrorCode::kInvalidArgument,
+      {"DBSP_SKIP_KERNELS: unknown kernel 'sm90.block64x64.d46'", "'sm90.block64x64.d64'"},
+      [] { (void)SkippedKernels(); });
+}
+
+// Variants() reads the variable once per process, therefore in a process of its own.
+TEST(GpuVariantsDeathTest, SkippedKernelsAreNotListedAndNotFound) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const testing::EnvironmentVariable skip(kSkipKernelsVariable, "sm80.block64x64.d64");
+  const auto check = [] {
+    for (const Variant& variant : Variants()) {
+      if (std::string_view(variant.name) == "sm80.block64x64.d64") std::_Exit(1);
+    }
+    if (Variants().size() + 1 != AllVariants().size()) std::_Exit(2);
+    try {
+      VariantNamed("sm80.block64x64.d64");
+    } catch (const Error& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      std::_Exit(error.code() == ErrorCode::kUnavailable ? 0 : 3);
+    }
+    std::_Exit(4);
+  };
+  EXPECT_EXIT(check(),
+              ::testing::ExitedWithCode(0),
+              "DBSP_SKIP_KERNELS leaves out the kernel sm80.block64x64.d64");
 }
 
 TEST(GpuVariantsTest, RowsDescribeWhatAThreadBlockCanBe) {

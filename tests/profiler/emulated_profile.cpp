@@ -13,6 +13,8 @@ int main(int argc, char** argv) {
     options.devices = std::atoi(devices);
   dbsp::emulated_gpu::Configure(options);
   if (std::getenv("DBSP_EMULATED_BREAK") != nullptr) dbsp::emulated_gpu::BreakAttention(1e30F);
-  dbsp::emulated_gpu::UseFakeNccl("libnccl.so.2");
+  if (std::getenv("DBSP_ABSENT_LIBRARIES") == nullptr) {
+    dbsp::emulated_gpu::UseFakeNccl("libnccl.so.2");
+  }
   return dbsp::profiler::ProfileMain(argc, argv);
 }

@@ -71,6 +71,30 @@ TEST_F(TuneKernelsDeviceTest, KernelsOfTheDeviceAreComparedInAFinal) {
   EXPECT_EQ(finals, 2);
 }
 
+TEST_F(TuneKernelsDeviceTest, AKernelThatIsLeftOutIsNeitherTunedNorRun) {
+  BackgroundProcess tool({DBSP_BINARY_DIR "/bin/profiler_emulated_profile",
+                          "--tune-kernels",
+                          "--device",
+                          "cuda",
+                          "--refine",
+                          (folder_ / "plan.json").string(),
+                          "--db",
+                          Database(),
+                          "--budget",
+                          "100ms",
+                          "--json"},
+                         {{"LD_LIBRARY_PATH", DBSP_BINARY_DIR "/fake_vendor/processes"},
+                          {"DBSP_EMULATED_FAULT", "sm90.block64x64.d64"},
+                          {"DBSP_SKIP_KERNELS", "sm90.block64x64.d64"}});
+  EXPECT_EQ(tool.Code(), 0) << tool.Err();
+  EXPECT_THAT(tool.Err(), HasSubstr("leaves out these kernels: sm90.block64x64.d64"));
+  EXPECT_THAT(tool.Out(), ::testing::Not(HasSubstr("sm90.block64x64.d64")));
+  for (const db::StoredTrial& stored :
+       db::Database::Open(Database(), db::OpenMode::kReadOnly).Trials()) {
+    EXPECT_EQ(stored.trial.outcome, TrialOutcome::kOk) << stored.trial.detail;
+  }
+}
+
 TEST_F(TuneKernelsDeviceTest, KernelsThatComputeWrongValuesAreNeverChosen) {
   const Json shape = Tune({{"DBSP_EMULATED_BREAK", "1"}}, 1);
   EXPECT_EQ(shape["verdict"], "none works") << shape;

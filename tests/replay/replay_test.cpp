@@ -243,8 +243,8 @@ TEST(SummaryTest, SegmentErrorsAreSignedAndSumUpPerKind) {
   EXPECT_EQ(attention.replayed_ns, replayed);
   EXPECT_EQ(attention.predicted_ns, predicted);
   EXPECT_EQ(attention.error_ns(), replayed - predicted);
-  // A serial replay takes the times of exchanges from the predictions.
-  EXPECT_EQ(summary.ledger[static_cast<int>(SegmentKind::kExchange)].error_ns(), 0);
+  // A serial replay takes the times of exchanges from the predictions: they have no error.
+  EXPECT_EQ(summary.ledger[static_cast<int>(SegmentKind::kExchange)].error_ns(), std::nullopt);
 }
 
 TEST(SummaryTest, TextSaysWhatWasComparedWithWhat) {
@@ -260,9 +260,34 @@ TEST(SummaryTest, TextSaysWhatWasComparedWithWhat) {
                            "attention",
                            "worst cell",
                            "kept blocks max/mean",
+                           "not measured: the plan's time",
+                           "  measured  ",
+                           "no gain is known: the plan has no baselines",
                            "verified    passed"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
+}
+
+TEST(SummaryTest, GainsAreThoseOfThePlansBaselines) {
+  Case c;
+  const std::size_t predictions = c.plan.predictions.size();
+  Baseline ulysses{Family::kUlysses, c.plan.ranks, 1, {}};
+  Baseline ring{Family::kRing, 1, c.plan.ranks, {}};
+  ring.missing = "no hop was measured";
+  for (std::size_t i = 0; i < predictions; ++i) {
+    const std::int64_t ns = 2 * c.plan.predictions[i].total_ns;
+    ulysses.times.push_back({ns, ns, ns, ns, 0});
+    ulysses.active_blocks.emplace_back(c.plan.ranks, 0);
+  }
+  ring.active_blocks = ulysses.active_blocks;
+  c.plan.baselines = {ulysses, ring};
+  const ReplayOutcome outcome = c.Run();
+  const std::string text = SummaryText(c.plan, outcome, c.options, Provenance{});
+  EXPECT_THAT(text, HasSubstr("gain        predicted 2.000x the speed of plain ulysses"));
+  EXPECT_THAT(text, HasSubstr("gain        no gain over plain ring is known: no hop was measured"));
+  const Json json = ParseJson(ReplayJson(c.plan, outcome, c.options, Provenance{}), "replay");
+  EXPECT_NEAR(json["baselines"][0]["gain"].get<double>(), 2, 1e-9);
+  EXPECT_EQ(json["baselines"][1]["missing"], "no hop was measured");
 }
 
 TEST(SummaryTest, JsonHoldsTheLedgerAndParses) {
@@ -273,9 +298,15 @@ TEST(SummaryTest, JsonHoldsTheLedgerAndParses) {
   EXPECT_EQ(json["verification"]["passed"], true);
   ASSERT_EQ(json["cells"].size(), 2U);
   EXPECT_EQ(json["cells"][0]["segments"].size(), outcome.record.cells[0].segments.size());
-  EXPECT_EQ(json["cells"][0]["segments"][0]["error_ns"].get<std::int64_t>(),
-            json["cells"][0]["segments"][0]["replayed_ns"].get<std::int64_t>() -
-                json["cells"][0]["segments"][0]["predicted_ns"].get<std::int64_t>());
+  for (const Json& segment : json["cells"][0]["segments"]) {
+    if (segment["kind"] == "exchange" || segment["kind"] == "hop") {
+      EXPECT_TRUE(segment["error_ns"].is_null());
+    } else if (!segment["predicted_ns"].is_null()) {
+      EXPECT_EQ(
+          segment["error_ns"].get<std::int64_t>(),
+          segment["replayed_ns"].get<std::int64_t>() - segment["predicted_ns"].get<std::int64_t>());
+    }
+  }
 }
 
 TEST(TraceTest, OneFilePerRankInMicroseconds) {

@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <string>
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/ledger.h"
 #include "planner/workload/mask_source.h"
 #include "tests/core/expect_error.h"
 #include "tests/reports/fixture.h"
@@ -68,8 +70,16 @@ TEST(ReportDocumentTest, ReplayIsComparedOnItsOwnCells) {
   EXPECT_EQ(replayed, 2);
 }
 
-TEST(ReportDocumentTest, GainsComeFromCompareDocumentsAndFromReplayedPlainPlans) {
-  const Json plan = Document(FixtureInputs())["plans"][0];
+/// Inputs in which every rank has a core, so that replays are of the plan's devices.
+ReportInputs EnoughCores() {
+  ReportInputs inputs = FixtureInputs();
+  inputs.environments[0].provenance.cores = kFixtureRanks;
+  return inputs;
+}
+
+TEST(ReportDocumentTest, GainsAreOfThePlansOwnBaselinesAndOfReplayedPlainPlans) {
+  const ReportInputs inputs = EnoughCores();
+  const Json plan = Document(inputs)["plans"][0];
   const double total = plan["verdict"]["predicted_ms"];
   for (const std::string family : {"ulysses", "ring"}) {
     const Json* predicted = FindBaseline(plan, family, "predicted");
@@ -78,12 +88,151 @@ TEST(ReportDocumentTest, GainsComeFromCompareDocumentsAndFromReplayedPlainPlans)
     EXPECT_DOUBLE_EQ(gain, (*predicted)["baseline_ms"].get<double>() / total);
     EXPECT_LT((*predicted)["gain_low"].get<double>(), gain);
     EXPECT_GT((*predicted)["gain_high"].get<double>(), gain);
+    EXPECT_EQ((*predicted)["source"], "plan.json");
   }
   const Json* replayed = FindBaseline(plan, "ulysses", "replayed");
   ASSERT_NE(replayed, nullptr);
-  EXPECT_EQ((*replayed)["source"], "plan 2 of p.db");
+  EXPECT_EQ((*replayed)["source"], "replays 1 and 2");
   EXPECT_TRUE((*replayed)["gain_low"].is_null()) << "one run each has no interval";
+  EXPECT_EQ(plan["verdict"]["baselines"][0], *replayed) << "replayed on devices comes first";
   EXPECT_EQ(FindBaseline(plan, "ring", "replayed"), nullptr);
+  // More ranks than cores: times of such replays are no gain.
+  EXPECT_EQ(FindBaseline(Document(FixtureInputs())["plans"][0], "ulysses", "replayed"), nullptr);
+}
+
+TEST(ReportDocumentTest, AGainOverAPlanOrCompareDocumentOfOtherCostsIsNone) {
+  const auto baselines = [](const std::function<void(ReportInputs&)>& change) {
+    ReportInputs inputs = EnoughCores();
+    inputs.plans[0].plan.baselines.clear();  // as plans of older versions
+    change(inputs);
+    return Document(inputs)["plans"][0]["verdict"];
+  };
+  EXPECT_EQ(baselines([](ReportInputs&) {})["baselines"].size(), 3U);
+  // A plan of a cluster's published costs, beside a database of CPU plans and their comparison.
+  const Json other = baselines([](ReportInputs& inputs) {
+    Plan& plan = inputs.plans[0].plan;
+    plan.costs = CostSource::kAnalytic;
+    plan.cluster = "h200x4";
+    plan.database_hash = "";
+  });
+  EXPECT_TRUE(other["baselines"].empty());
+  ASSERT_EQ(other["missing_baselines"].size(), 2U);
+  EXPECT_THAT(other["missing_baselines"][0]["reason"].get<std::string>(), HasSubstr("baselines"));
+  for (const auto change :
+       std::vector<void (*)(Plan&)>{[](Plan& p) { p.costs = CostSource::kAnalytic; },
+                                    [](Plan& p) { p.cluster = "h200x4"; },
+                                    [](Plan& p) { p.database_hash = "another"; }}) {
+    EXPECT_TRUE(baselines([&](ReportInputs& inputs) { change(inputs.plans[0].plan); })["baselines"]
+                    .empty());
+  }
+  // A comparison that does not say which costs it has.
+  EXPECT_TRUE(baselines([](ReportInputs& inputs) {
+                inputs.other_plans.clear();
+                Json older = Json::parse(inputs.compares[0].json);
+                older.erase("database_hash");
+                inputs.compares[0].json = older.dump();
+              })["baselines"]
+                  .empty());
+}
+
+TEST(ReportDocumentTest, OnlyThePlainCandidateOfAComparisonIsABaseline) {
+  const auto change = [](const char* key, const Json& value) {
+    ReportInputs inputs = FixtureInputs();
+    inputs.plans[0].plan.baselines.clear();
+    inputs.other_plans.clear();
+    Json compare = Json::parse(inputs.compares[0].json);
+    compare["candidates"][0][key] = value;  // plain ulysses
+    inputs.compares[0].json = compare.dump();
+    return FindBaseline(Document(inputs)["plans"][0], "ulysses", "predicted") != nullptr;
+  };
+  EXPECT_TRUE(change("chunks", 1));
+  EXPECT_TRUE(change("family", "usp"));
+  EXPECT_FALSE(change("chunks", 2));
+  EXPECT_FALSE(change("layout", "strided:8"));
+  EXPECT_FALSE(change("exchange", "needed"));
+  EXPECT_FALSE(change("cfg_degree", 2));
+  EXPECT_FALSE(change("ulysses_degree", 2));
+  EXPECT_FALSE(change("total_ms", nullptr));
+  EXPECT_FALSE(change("total_ms", 1e300));
+}
+
+TEST(ReportDocumentTest, APlainPlanAgainstItselfGainsExactlyNothing) {
+  ReportInputs inputs = FixtureInputs();
+  inputs.plans = inputs.other_plans;
+  const Json gain = Document(inputs)["plans"][0]["verdict"]["baselines"][0];
+  EXPECT_EQ(gain["family"], "ulysses");
+  EXPECT_EQ(gain["gain"], 1.0);
+  EXPECT_EQ(gain["gain_low"], 1.0);
+  EXPECT_EQ(gain["gain_high"], 1.0);
+  EXPECT_EQ(gain["verdict"], "same");
+}
+
+TEST(ReportDocumentTest, TheHeadlineIsReplayedOnDevicesElseSeriallyElsePredicted) {
+  const auto verdict = [](const std::function<void(ReportInputs&)>& change) {
+    ReportInputs inputs = EnoughCores();
+    change(inputs);
+    return Document(inputs)["plans"][0]["verdict"];
+  };
+  const auto source = [&](const std::function<void(ReportInputs&)>& change) {
+    const Json headline = verdict(change)["headline"];
+    return headline["source"].get<std::string>();
+  };
+  const auto serial = [](ReportInputs& inputs) { inputs.replays[1].replay.transport = "serial"; };
+  const Json both = verdict([](ReportInputs&) {});
+  EXPECT_EQ(both["headline"]["source"], "replayed");
+  EXPECT_EQ(both["headline"]["replay"], 2);
+  EXPECT_NEAR(both["headline"]["ms"].get<double>(),
+              1.25 * both["predicted_ms"].get<double>(),
+              1e-3 * both["predicted_ms"].get<double>());
+  EXPECT_EQ(source(serial), "replayed serially");
+  EXPECT_EQ(source([&](ReportInputs& inputs) {  // a newer serial replay stays behind
+              inputs.replays.push_back(inputs.replays[1]);
+              inputs.replays[2].id = 3;
+              inputs.replays[2].replay.transport = "serial";
+            }),
+            "replayed");
+  EXPECT_EQ(source([](ReportInputs& inputs) { inputs.replays.clear(); }), "predicted");
+  EXPECT_EQ(source([](ReportInputs& inputs) { inputs.environments[0].provenance.cores = 2; }),
+            "predicted")
+      << "oversubscribed";
+  EXPECT_EQ(source([](ReportInputs& inputs) { inputs.replays[1].replay.device = "Another CPU"; }),
+            "predicted");
+  EXPECT_EQ(source([](ReportInputs& inputs) { inputs.replays[1].replay.passed = false; }),
+            "predicted");
+  EXPECT_EQ(source([](ReportInputs& inputs) { inputs.replays[1].replay.cells.resize(2); }),
+            "predicted")
+      << "two of six cells are not the plan";
+  EXPECT_EQ(source([](ReportInputs& inputs) {
+              inputs.plans[0].plan.cluster = "h200x4";
+              inputs.plans[0].plan.database_hash = "";
+            }),
+            "predicted")
+      << "a CPU is no device of a GPU cluster";
+}
+
+TEST(ReportDocumentTest, TimesThatASerialReplayCopiesFromThePlanAreNotMeasured) {
+  ReportInputs inputs = EnoughCores();
+  const auto row = [&](const char* kind) {
+    const Json replay = Document(inputs)["plans"][0]["replays"][0];
+    for (const Json& one : replay["ledger"]) {
+      if (one["kind"] == kind) return one;
+    }
+    return Json();
+  };
+  EXPECT_EQ(row("exchange")["measured"], true);
+  EXPECT_NEAR(row("exchange")["relative_error"].get<double>(), 0.25, 1e-3);
+  inputs.replays[1].replay.transport = "serial";
+  for (ReplayCell& cell : inputs.replays[1].replay.cells) {
+    for (Segment& segment : cell.segments) {
+      if (!IsMeasured("serial", segment.kind)) segment.duration_ns = *segment.predicted_ns;
+    }
+  }
+  EXPECT_EQ(row("exchange")["measured"], false);
+  EXPECT_TRUE(row("exchange")["relative_error"].is_null());
+  EXPECT_TRUE(row("exchange")["difference_ns"].is_null());
+  EXPECT_EQ(row("attention")["measured"], true);
+  const Json replay = Document(inputs)["plans"][0]["replays"][0];
+  EXPECT_NEAR(replay["measured_relative_error"].get<double>(), 0.25, 1e-3);
 }
 
 TEST(ReportDocumentTest, AReplayedCellCountsForAllCellsThatItStandsFor) {
@@ -99,8 +248,8 @@ TEST(ReportDocumentTest, AReplayedCellCountsForAllCellsThatItStandsFor) {
   share(plan);
   share(ulysses);
   const auto gain = [&](bool representatives) {
-    ReportInputs inputs = FixtureInputs();
-    plan.database_hash = inputs.measurement_hash;
+    ReportInputs inputs = EnoughCores();
+    plan.database_hash = ulysses.database_hash = inputs.measurement_hash;
     inputs.compares.clear();
     inputs.plans = {{plan, "plan.json", {HashBytes(PlanToJson(plan))}}};
     inputs.other_plans = {{ulysses, "plain", {HashBytes(PlanToJson(ulysses))}}};
@@ -121,11 +270,12 @@ TEST(ReportDocumentTest, AReplayedCellCountsForAllCellsThatItStandsFor) {
 
 TEST(ReportDocumentTest, ConcurrentPassesCountByWavesAndShowBothNumbersOfRanks) {
   const Workload workload = FixtureWorkload();
-  ReportInputs inputs = FixtureInputs();
+  ReportInputs inputs = EnoughCores();
   Plan plan = UniformPlan(workload, Family::kDbsp, 2, 1, 2);
   plan.database_hash = inputs.measurement_hash;
   inputs.plans = {{plan, "plan.json", {HashBytes(PlanToJson(plan))}}};
-  const Plan ulysses = UniformPlan(workload, Family::kUlysses, kFixtureRanks, 1);
+  Plan ulysses = UniformPlan(workload, Family::kUlysses, kFixtureRanks, 1);
+  ulysses.database_hash = inputs.measurement_hash;
   const Plan split = UniformPlan(workload, Family::kUlysses, 2, 1, 2);
   inputs.other_plans = {{split, "split", {HashBytes(PlanToJson(split))}},
                         {ulysses, "plain", {HashBytes(PlanToJson(ulysses))}}};
@@ -138,7 +288,7 @@ TEST(ReportDocumentTest, ConcurrentPassesCountByWavesAndShowBothNumbersOfRanks) 
   EXPECT_EQ(shown["strategies"][0]["label"], "dbsp C2 U2×R1");
   EXPECT_EQ(shown["verdict"]["cfg_degree"], 2);
   EXPECT_EQ(shown["verdict"]["pass_ranks"], 2);
-  // Plain ulysses runs one pass after the other, from a compare document and from a plan.
+  // Plain ulysses runs one pass after the other.
   for (const char* kind : {"predicted", "replayed"}) {
     double times = kind == std::string("predicted") ? 1.0 : 1.5 / 1.25;
     const Json* baseline = FindBaseline(shown, "ulysses", kind);
@@ -150,7 +300,16 @@ TEST(ReportDocumentTest, ConcurrentPassesCountByWavesAndShowBothNumbersOfRanks) 
   const Json& cell = shown["shown"][0];
   EXPECT_EQ(cell["ranks"], 2);
   EXPECT_EQ(cell["pass_groups"], 2);
-  EXPECT_EQ(cell["load"]["ranks"], 2);
+  // The load is of all ranks and passes on both sides.
+  EXPECT_EQ(cell["load"]["ranks"], 4);
+  for (const Json& chart : cell["load"]["charts"]) {
+    const std::vector<std::int64_t> blocks = chart["blocks"];
+    ASSERT_EQ(blocks.size(), 4U);
+    EXPECT_DOUBLE_EQ(std::accumulate(blocks.begin(), blocks.end(), 0.0) / 4, cell["load"]["mean"]);
+  }
+  const std::vector<std::int64_t> plain = cell["load"]["charts"][0]["blocks"];
+  const std::vector<std::int64_t>& pass = plan.baselines[0].active_blocks[0];
+  for (int rank = 0; rank < 4; ++rank) EXPECT_EQ(plain[rank], 2 * pass[rank]);
   const std::vector<int> predicted = cell["predicted"]["rank"];
   const std::vector<int> replayed = cell["replayed"][0]["segments"]["rank"];
   EXPECT_EQ(*std::max_element(predicted.begin(), predicted.end()), 1);
@@ -162,7 +321,10 @@ TEST(ReportDocumentTest, NothingToCompareWithGivesNoGain) {
   ReportInputs inputs = FixtureInputs();
   inputs.compares.clear();
   inputs.other_plans.clear();
-  EXPECT_TRUE(Document(inputs)["plans"][0]["verdict"]["baselines"].empty());
+  inputs.plans[0].plan.baselines.clear();
+  const Json verdict = Document(inputs)["plans"][0]["verdict"];
+  EXPECT_TRUE(verdict["baselines"].empty());
+  EXPECT_EQ(verdict["missing_baselines"].size(), 2U);
 }
 
 TEST(ReportDocumentTest, LoadOfEveryPlacementSumsToTheActiveBlocks) {
@@ -173,7 +335,7 @@ TEST(ReportDocumentTest, LoadOfEveryPlacementSumsToTheActiveBlocks) {
   for (const Json& cell : plan["shown"]) {
     std::int64_t expected = 0;
     const LayerMasks layer = masks->At(cell["step"], cell["layer"]);
-    for (const auto& mask : layer.head) expected += mask->Count();
+    for (const auto& mask : layer.head) expected += mask->Count() * inputs.plans[0].plan.passes;
     ASSERT_EQ(cell["load"]["charts"].size(), 3U);
     for (const Json& chart : cell["load"]["charts"]) {
       const std::vector<std::int64_t> blocks = chart["blocks"];
@@ -257,7 +419,7 @@ TEST(ReportDocumentTest, EmptyDatabaseWithoutPlanIsAReport) {
 TEST(ReportDocumentTest, WarnsOfFailedOversubscribedAndStaleResults) {
   ReportInputs inputs = FixtureInputs();
   EXPECT_THAT(Notices(Document(inputs)["plans"][0]["notices"]), HasSubstr("4 ranks on 2 cores"));
-  EXPECT_THAT(Notices(Document(inputs)["notices"]), HasSubstr("1 wrong"));
+  EXPECT_THAT(Notices(Document(inputs)["notices"]), HasSubstr("1 failed, 1 wrong"));
   inputs.plans[0].plan.costs = CostSource::kAnalytic;
   inputs.plans[0].plan.cluster = "h200x8";
   inputs.plans[0].plan.database_hash = "ffff";
@@ -268,10 +430,66 @@ TEST(ReportDocumentTest, WarnsOfFailedOversubscribedAndStaleResults) {
   EXPECT_THAT(notices, HasSubstr("error: Replay 2 failed"));
 }
 
-TEST(ReportDocumentTest, FreshPlanOnEnoughCoresHasNoWarning) {
+TEST(ReportDocumentTest, EveryOversubscribedReplayIsNamed) {
   ReportInputs inputs = FixtureInputs();
-  inputs.environments[0].provenance.cores = kFixtureRanks;
-  EXPECT_EQ(Notices(Document(inputs)["plans"][0]["notices"]), "");
+  for (const std::int64_t id : {3, 4}) {
+    inputs.replays.push_back(inputs.replays[1]);
+    inputs.replays.back().id = id;
+  }
+  inputs.replays.back().replay.transport = "serial";
+  const std::string notices = Notices(Document(inputs)["plans"][0]["notices"]);
+  EXPECT_THAT(notices, HasSubstr("replay 2 ran 4 ranks"));
+  EXPECT_THAT(notices, HasSubstr("replay 3 ran 4 ranks"));
+  EXPECT_THAT(notices, HasSubstr("Replay 4 ran the ranks one after the other"));
+}
+
+TEST(ReportDocumentTest, MadeUpPositionsCloseCallsAndThrottledSamplesAreSaid) {
+  ReportInputs inputs = FixtureInputs();
+  EXPECT_THAT(Notices(Document(inputs)["plans"][0]["notices"]), HasSubstr("Masks are random"));
+  EXPECT_THAT(Notices(Document(inputs)["plans"][0]["notices"]),
+              HasSubstr("1 of 6 cells are close calls"));
+  const Json tuning = Document(inputs)["plans"][0]["tuning"];
+  EXPECT_EQ(tuning["close_calls"]["rival"][0], "ring R4");
+  EXPECT_EQ(tuning["fits"][0]["held_out_error"], 0.1);
+  EXPECT_EQ(tuning["notes"], Json(inputs.plans[0].plan.notes));
+  Plan& plan = inputs.plans[0].plan;
+  plan.close_calls.reset();
+  Workload workload = FixtureWorkload();
+  workload.rules = {{"density", {}, ""}};
+  plan.workload_json = WorkloadToJson(workload);
+  const std::string notices = Notices(Document(inputs)["plans"][0]["notices"]);
+  EXPECT_THAT(notices, HasSubstr("warning: Block positions are made up"));
+  EXPECT_THAT(notices, HasSubstr("stored no close calls"));
+  EXPECT_THAT(Notices(Document(inputs)["notices"]),
+              HasSubstr("samples of 7 trials were discarded"));
+  EXPECT_THAT(Notices(Document(inputs)["notices"]), ::testing::Not(HasSubstr("Throttled")));
+  for (const char* events : {"power cap", "application clocks, thermal slowdown"}) {
+    inputs.environments[0].provenance.extra["gpu_clock_events"] = events;
+    EXPECT_THAT(Notices(Document(inputs)["notices"]), HasSubstr(std::string("(") + events + ")"));
+  }
+  for (const char* events : {"none", "idle", "application clocks", "sync boost"}) {
+    inputs.environments[0].provenance.extra["gpu_clock_events"] = events;
+    EXPECT_THAT(Notices(Document(inputs)["notices"]), ::testing::Not(HasSubstr("Throttled")));
+  }
+}
+
+TEST(ReportDocumentTest, FreshPlanOnEnoughCoresHasNoWarning) {
+  EXPECT_THAT(Notices(Document(EnoughCores())["plans"][0]["notices"]),
+              ::testing::Not(::testing::AnyOf(HasSubstr("warning"), HasSubstr("error:"))));
+}
+
+TEST(ReportDocumentTest, WithoutADatabaseAPlanAloneIsAReport) {
+  ReportInputs inputs = FixtureInputs();
+  ReportInputs alone;
+  alone.plans = inputs.plans;
+  const Json document = Document(alone);
+  EXPECT_TRUE(document["database"].is_null());
+  EXPECT_EQ(document["plans"][0]["verdict"]["baselines"].size(), 2U);
+  EXPECT_THAT(Notices(document["plans"][0]["notices"]), ::testing::Not(HasSubstr("Stale")));
+  alone.plans.clear();
+  alone.compares = inputs.compares;
+  EXPECT_EQ(Document(alone)["compare"].size(), 1U);
+  EXPECT_EQ(ReportTitle(alone), "dbsp report: compare.json");
 }
 
 TEST(ReportDocumentTest, LimitsKeepTheHeaviestCellsAndCountTheRest) {
@@ -288,8 +506,8 @@ TEST(ReportDocumentTest, LimitsKeepTheHeaviestCellsAndCountTheRest) {
   EXPECT_EQ(plan["cells"]["step"].size(), 3U);
   EXPECT_EQ(plan["cells_total"], inputs.plans[0].plan.cells.size());
   EXPECT_EQ(document["trials"].size(), 4U);
-  EXPECT_EQ(document["trials"][3]["id"], 8) << "the newest stay";
-  EXPECT_EQ(document["trials_total"], 8);
+  EXPECT_EQ(document["trials"][3]["id"], 9) << "the newest stay";
+  EXPECT_EQ(document["trials_total"], 9);
   EXPECT_TRUE(plan["shown"][0]["predicted"].is_null());
   EXPECT_TRUE(plan["shown"][0]["timeline_missing"].is_string());
 }
@@ -374,6 +592,7 @@ TEST(ReportDocumentTest, AnOverlapShowsBothConfigurationsAndItsSlowdown) {
 TEST(ReportDocumentTest, CompareOfAnotherWorkloadGivesNoGainAndIsNamed) {
   ReportInputs inputs = FixtureInputs();
   inputs.other_plans.clear();
+  inputs.plans[0].plan.baselines.clear();
   Json other = Json::parse(inputs.compares[0].json);
   other["workload"]["hash"] = "another";
   inputs.compares[0].json = other.dump();
@@ -386,6 +605,7 @@ TEST(ReportDocumentTest, CompareOfAnotherWorkloadGivesNoGainAndIsNamed) {
 TEST(ReportDocumentTest, CompareOverOtherCellsThanThePlansGivesNoGain) {
   ReportInputs inputs = FixtureInputs();
   inputs.other_plans.clear();
+  inputs.plans[0].plan.baselines.clear();
   const auto cells = static_cast<std::int64_t>(inputs.plans[0].plan.cells.size());
   const auto baselines = [&](std::int64_t claimed) {
     Json other = Json::parse(inputs.compares[0].json);

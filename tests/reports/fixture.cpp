@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/baseline.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/units.h"
@@ -75,6 +76,21 @@ void AddCell(const LayerMasks& masks, Choice choice, int step, int layer, Plan& 
   plan.predictions.push_back(planner::Predict(work, plan.shape, plan.dtype, LinearCosts()));
 }
 
+Prediction PredictBaseline(const LayerMasks& masks, const Baseline& baseline, const Plan& plan) {
+  const HomeLayout home = MakeHomeLayout(plan.shape, plan.ranks);
+  const Strategy strategy = BaselineStrategy(baseline.family, plan.ranks);
+  const Partition partition = planner::MakePartition(baseline.family,
+                                                     plan.shape,
+                                                     masks,
+                                                     plan.ranks,
+                                                     strategy.ulysses_degree,
+                                                     strategy.ring_degree,
+                                                     home);
+  const planner::LayerVolumes work =
+      planner::BuildLayerVolumes(plan.shape, masks, partition, strategy, home, plan.dtype);
+  return planner::Predict(work, plan.shape, plan.dtype, LinearCosts());
+}
+
 template <typename ChoiceAt>
 Plan MakePlan(const Workload& workload, const ChoiceAt& choice_at) {
   Plan plan;
@@ -90,8 +106,7 @@ Plan MakePlan(const Workload& workload, const ChoiceAt& choice_at) {
   plan.shape = workload.shape();
   plan.layouts = {{"given", {}}};
   const auto masks = planner::OpenMasks(workload);
-  const tuner::BaselineLoads baselines(plan.shape,
-                                       PassRanks(plan.ranks, choice_at(0, 0).cfg_degree));
+  const tuner::BaselineLoads baselines(plan.shape, plan.ranks);
   plan.baselines = baselines.baselines();
   for (int step = 0; step < workload.model.steps; ++step) {
     for (int layer = 0; layer < workload.model.layers; ++layer) {
@@ -100,9 +115,13 @@ Plan MakePlan(const Workload& workload, const ChoiceAt& choice_at) {
       const auto loads = baselines.On(cell);
       for (std::size_t b = 0; b < loads.size(); ++b) {
         plan.baselines[b].active_blocks.push_back(loads[b]);
+        plan.baselines[b].times.push_back(TimeOf(PredictBaseline(cell, plan.baselines[b], plan)));
       }
     }
   }
+  plan.notes = {"hop: sizes outside the measured range were priced <b>"};
+  plan.fits = {{"attention", "cpu.block_sparse", 4, 0.1, 0.03}, {"pack", "", 2, 0.2, {}}};
+  plan.close_calls = {{0, 1, "ring R4", 1000}};
   return plan;
 }
 
@@ -241,6 +260,12 @@ std::vector<Trial> FixtureTrials() {
   trials.push_back(OtherTrial(ExchangeConfig{"alltoall", "threads", 4, 1'000'000, 1.0}, 70'000));
   trials.push_back(OtherTrial(ExchangeConfig{"hop", "threads", 2, 500'000, 1.0}, 40'000));
   trials.push_back(OtherTrial(LocalConfig{"merge", 4096, 64, {64, 64}}, 9'000));
+  OverlapConfig overlap;
+  overlap.attention = std::get<AttentionConfig>(trials.front().config);
+  overlap.exchange = {"hop", "threads", 4, 500'000, 1.0};
+  Trial failed = AttentionTrial(32, TrialOutcome::kFailed);
+  failed.config = overlap;
+  trials.push_back(std::move(failed));
   return trials;
 }
 
@@ -258,6 +283,7 @@ std::string FixtureCompare(const std::vector<Plan>& plans, const Plan& chosen) {
                           {"ring_degree", s.ring_degree},
                           {"exchange", NameOf(s.exchange)},
                           {"kernels", {"default"}},
+                          {"compute_ms", Milliseconds(plan, &Prediction::compute_ns)},
                           {"total_ms", Milliseconds(plan, &Prediction::total_ns)},
                           {"total_ms_low", Milliseconds(plan, &Prediction::low_ns)},
                           {"total_ms_high", Milliseconds(plan, &Prediction::high_ns)},
@@ -271,6 +297,8 @@ std::string FixtureCompare(const std::vector<Plan>& plans, const Plan& chosen) {
       {"workload", {{"name", chosen.workload_name}, {"hash", chosen.workload_hash}}},
       {"ranks", chosen.ranks},
       {"costs", NameOf(chosen.costs)},
+      {"cluster", chosen.cluster},
+      {"database_hash", chosen.database_hash},
       {"candidates", candidates}};
   return DumpJson(document, 1);
 }
@@ -299,7 +327,8 @@ ReportInputs FixtureInputs() {
   for (const Trial& trial : FixtureTrials()) inputs.trials.push_back({++id, 1, trial});
   Plan plan = MixedPlan(workload);
   plan.database_hash = inputs.measurement_hash;
-  const Plan ulysses = UniformPlan(workload, Family::kUlysses, kFixtureRanks, 1);
+  Plan ulysses = UniformPlan(workload, Family::kUlysses, kFixtureRanks, 1);
+  ulysses.database_hash = inputs.measurement_hash;
   inputs.plans = {{plan, "plan.json", {HashBytes(PlanToJson(plan))}}};
   inputs.other_plans = {{ulysses, "plan 2 of p.db", {HashBytes(PlanToJson(ulysses))}}};
   inputs.stored_plans = 2;

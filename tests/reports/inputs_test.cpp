@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/file.h"
+#include "db/database.h"
 #include "reports/document.h"
 #include "tests/core/expect_error.h"
 #include "tests/core/temporary_folder.h"
@@ -31,12 +32,34 @@ TEST_F(ReadInputsTest, PlanFileIsMatchedWithItsReplayInTheDatabase) {
   EXPECT_NE(ReportDocument(inputs).find("\"state\":\"passed\""), std::string::npos);
 }
 
-TEST_F(ReadInputsTest, WithoutPlanFilesTheDatabasesPlansAreShownNewestFirst) {
+TEST_F(ReadInputsTest, WithoutPlanFilesTheBestOfTheComparablePlansComesFirst) {
+  const Plan plain = ReadPlan(folder_ / "ulysses.json");
+  const Plan chosen = ReadPlan(folder_ / "plan.json");
+  const bool faster = chosen.total_ms() < plain.total_ms();
+  db::Database database = db::Database::Open(folder_ / "p.db", db::OpenMode::kCreate);
+  Plan other = plain;  // the newest plan, which is of other costs, is a group of its own
+  other.cluster = "h200x4";
+  database.AddPlan(PlanToJson(other));
+  Plan again = plain;  // a baseline, made last of its group
+  again.created_utc = "2026-02-01T12:00:00Z";
+  again.predictions[0].total_ns += 1;
+  again.predictions[0].high_ns += 1;
+  database.AddPlan(PlanToJson(again));
   const ReportInputs inputs = ReadInputs({folder_ / "p.db", {}, {}});
-  ASSERT_EQ(inputs.plans.size(), 2U);
-  EXPECT_EQ(inputs.plans[0].name, "plan 2 of p.db");
-  EXPECT_EQ(inputs.plans[1].name, "plan 1 of p.db");
+  ASSERT_EQ(inputs.plans.size(), 4U);
+  EXPECT_EQ(inputs.plans[0].name, faster ? "plan 2 of p.db" : "plan 1 of p.db");
+  EXPECT_EQ(inputs.plans[3].name, "plan 3 of p.db");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_LE(inputs.plans[i].plan.total_ms(), inputs.plans[i + 1].plan.total_ms());
+  }
   EXPECT_TRUE(inputs.other_plans.empty());
+}
+
+TEST_F(ReadInputsTest, ADatabaseIsOptional) {
+  const ReportInputs inputs = ReadInputs({{}, {folder_ / "plan.json"}, {folder_ / "compare.json"}});
+  EXPECT_EQ(inputs.plans.size(), 1U);
+  EXPECT_EQ(inputs.database_name, "");
+  EXPECT_NE(ReportDocument(inputs).find("\"database\":null"), std::string::npos);
 }
 
 TEST_F(ReadInputsTest, CompressedPlanIsTheSamePlan) {

@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <sstream>
 #include <string>
@@ -19,6 +20,7 @@
 #include "runtime/host.h"
 #include "runtime/nccl/nccl_library.h"
 #include "tests/cli/run_tool.h"
+#include "tests/core/temporary_folder.h"
 #include "tests/runtime/fake_vendor.h"
 
 namespace dbsp::runtime {
@@ -151,6 +153,18 @@ TEST(ProvenanceTest, HasTheVersionsOfInstalledVendorLibraries) {
   EXPECT_EQ(value("nccl_runtime"), DBSP_HAVE_NCCL ? "2.23.7" : "absent");
   EXPECT_EQ(value("nccl_header"), NcclLibrary::HeaderVersion().value_or("absent"));
   EXPECT_EQ(value("cupti_runtime"), DBSP_HAVE_CUPTI ? "13.1.2" : "absent");
+}
+
+TEST(ProvenanceTest, WithoutADriverTheOtherLibrariesAreNotSearched) {
+  const dbsp::testing::TemporaryFolder folder;
+  for (const char* name : {"libnccl.so.2", "libcupti.so.13"}) {
+    std::filesystem::copy_file(dbsp::testing::FakeLibrary(name), folder / name);
+  }
+  const auto path = dbsp::testing::LibrariesFrom(folder.path().string());
+  const auto facts = ExtraFactsOfAProcess();
+  if (facts.contains("cuda_driver")) GTEST_SKIP() << "this machine has an NVIDIA driver";
+  EXPECT_EQ(facts.count("nccl_runtime"), 0U);
+  EXPECT_EQ(facts.count("cupti_runtime"), 0U);
 }
 
 TEST(ProvenanceTest, AGpuIsDescribedWithItsLinks) {

@@ -9,9 +9,12 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/error.h"
 #include "core/file.h"
 #include "test_paths.h"
 #include "tests/tuner/scored_result.h"
+#include "tuner/baselines.h"
+#include "tuner/cluster_costs.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -25,13 +28,31 @@ std::set<std::string> KeysOf(const nlohmann::json& object) {
 }
 
 std::string MadeJson(bool cells, CostSource source = CostSource::kFitted) {
-  return CompareJson(MakeResult(), "wan", "0123456789abcdef0123456789abcdef", source, cells);
+  return CompareJson(
+      MakeResult(), "wan", "0123456789abcdef0123456789abcdef", {source, "h200x4", "beef"}, cells);
+}
+
+/// Baselines of a result from its candidates, without masks and costs.
+std::vector<PricedBaseline> Priced(const SearchResult& result) {
+  class NoMasks : public planner::MaskSource {
+   public:
+    [[nodiscard]] LayerMasks At(int, int) override {
+      Fail(ErrorCode::kNotFound, "it was not searched");
+    }
+    [[nodiscard]] std::string KeyAt(int, int) const override { return ""; }
+  } masks;
+  return PriceBaselines(masks, ClusterCosts(ParseCluster("h200x4")), result, {});
+}
+
+std::string Lines(const SearchResult& result, CostSource costs = CostSource::kFitted) {
+  return VerdictLines(result, costs, Priced(result), std::nullopt);
 }
 
 TEST(CompareJsonTest, HasExactlyTheKeysOfTheDesign) {
   const auto document = nlohmann::json::parse(MadeJson(false));
   EXPECT_EQ(KeysOf(document),
-            (std::set<std::string>{"schema", "workload", "ranks", "costs", "candidates"}));
+            (std::set<std::string>{
+                "schema", "workload", "ranks", "costs", "cluster", "database_hash", "candidates"}));
   ASSERT_EQ(document["candidates"].size(), 4U);
   for (const auto& candidate : document["candidates"]) {
     EXPECT_EQ(KeysOf(candidate),
@@ -88,7 +109,7 @@ TEST(CompareJsonTest, ExcludedAndUnknownNumbersAreNull) {
     cls.scores[3].rho_barrier = std::numeric_limits<double>::quiet_NaN();
   }
   const auto document =
-      nlohmann::json::parse(CompareJson(result, "w", "h", CostSource::kFitted, true));
+      nlohmann::json::parse(CompareJson(result, "w", "h", {CostSource::kFitted, "", ""}, true));
   const auto& ring = document["candidates"][1];
   for (const char* key : {"total_ms", "rho_barrier", "bytes_per_rank", "lower_bound_ms"}) {
     EXPECT_TRUE(ring[key].is_null()) << key;
@@ -102,7 +123,7 @@ TEST(CompareTest, EveryOutputNamesTheCostSource) {
   EXPECT_EQ(nlohmann::json::parse(MadeJson(false, CostSource::kAnalytic))["costs"], "analytic");
   EXPECT_THAT(CompareTable(MakeResult(), CostSource::kAnalytic, false),
               HasSubstr("analytic costs"));
-  EXPECT_THAT(VerdictLines(MakeResult(), CostSource::kAnalytic), HasSubstr("costs are analytic"));
+  EXPECT_THAT(Lines(MakeResult(), CostSource::kAnalytic), HasSubstr("costs are analytic"));
 }
 
 /// dbsp 2x1 with cfg degree 2 in place of dbsp 4x1: two passes take 7 ms, one pass took 5 ms.
@@ -141,25 +162,40 @@ TEST(CompareTest, TheCfgDegreeIsShownWhenSeveralWereSearched) {
   EXPECT_THAT(table, HasSubstr("ulysses    1x4x1"));
   EXPECT_THAT(table, HasSubstr("dbsp       2x2x1"));
   EXPECT_THAT(table, HasSubstr("dbsp 2x1 cfg 2"));
-  const std::string lines = VerdictLines(result, CostSource::kFitted);
+  const std::string lines = Lines(result);
   EXPECT_THAT(
       lines,
       HasSubstr("plan: cfg degree 2, 2 passes at the same time on 2 ranks each; best uniform "
                 "of degree 1 ulysses 4x1, 40.000 ms\n"));
-  EXPECT_THAT(lines, HasSubstr("plan: 1.429x the speed of plain ulysses (40.000 ms)"));
+  EXPECT_THAT(lines, HasSubstr("plan: 1.429x the speed of plain ulysses [1."));
   EXPECT_THAT(CompareTable(MakeResult(), CostSource::kFitted, false), HasSubstr("  UxR/n"));
-  EXPECT_THAT(VerdictLines(MakeResult(), CostSource::kFitted),
-              ::testing::Not(HasSubstr("cfg degree")));
+  EXPECT_THAT(Lines(MakeResult()), ::testing::Not(HasSubstr("cfg degree")));
 }
 
-TEST(CompareTest, PlainStrategiesHaveTheSmallestCfgDegreeThatWasSearched) {
+TEST(CompareTest, ABaselineRunsOnePassAfterTheOtherInTheGivenLayoutOrThereIsNone) {
   SearchResult result = WithPassesApart();
-  result.candidates[0].strategy.cfg_degree = 2;  // before usp 4x1, which is plain ulysses, too
-  EXPECT_THAT(VerdictLines(result, CostSource::kFitted),
-              HasSubstr("speed of plain ulysses (40.000 ms)"));
-  result.candidates[2].excluded = "for this test";
-  EXPECT_THAT(VerdictLines(result, CostSource::kFitted),
-              HasSubstr("speed of plain ulysses (20.000 ms)"));
+  result.candidates[0].strategy.cfg_degree = 2;  // usp 4x1 is plain ulysses, too
+  EXPECT_THAT(Lines(result), HasSubstr("speed of plain ulysses"));
+  EXPECT_THAT(Lines(result), HasSubstr("(40.000 ms)"));
+  const auto none = [](SearchResult other) {
+    const std::string lines = Lines(other);
+    EXPECT_THAT(lines, HasSubstr("plan: no gain over plain ulysses is known: it was not searched"));
+    EXPECT_THAT(lines, ::testing::Not(HasSubstr("speed of plain ulysses")));
+  };
+  for (const auto change : std::vector<void (*)(Strategy&)>{
+           [](Strategy& s) { s.cfg_degree = 2; },
+           [](Strategy& s) { s.layout = 1; },
+           [](Strategy& s) { s.chunks = 2; },
+           [](Strategy& s) { s.exchange = Exchange::kNeeded; },
+           [](Strategy& s) { s.ulysses_degree = s.ring_degree = 2; }}) {
+    SearchResult other = result;
+    change(other.candidates[2].strategy);
+    none(other);
+  }
+  SearchResult excluded = result;
+  excluded.candidates[2].excluded = "it needs too much memory";
+  EXPECT_THAT(Lines(excluded),
+              HasSubstr("plan: no gain over plain ulysses is known: it needs too much memory"));
 }
 
 TEST(CompareTest, VerdictsAreSentences) {
@@ -167,12 +203,12 @@ TEST(CompareTest, VerdictsAreSentences) {
   EXPECT_EQ(summaries[0].verdict, "best uniform");
   EXPECT_EQ(summaries[2].verdict, "same as ulysses 4x1");
   EXPECT_THAT(summaries[3].verdict, HasSubstr("faster in 1 cells"));
-  const std::string lines = VerdictLines(MakeResult(), CostSource::kFitted);
+  const std::string lines = Lines(MakeResult());
   // 40 ms everywhere Ulysses, 36 ms with dbsp in the last cell.
   EXPECT_THAT(lines, HasSubstr("best uniform strategy ulysses 4x1, 40.000 ms"));
   EXPECT_THAT(lines, HasSubstr("per cell 36.000 ms"));
   EXPECT_THAT(lines, HasSubstr("1.111x the speed of plain ulysses"));
-  EXPECT_THAT(lines, HasSubstr("plain ring was not a candidate"));
+  EXPECT_THAT(lines, HasSubstr("no gain over plain ring is known: no hop between 4 ranks"));
   EXPECT_THAT(lines, HasSubstr("2.000x the lower bound"));
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 #include <random>
+#include <set>
 
 #include "core/error.h"
 #include "tests/tuner/synthetic_trials.h"
@@ -175,6 +176,29 @@ TEST(FittedCostsTest, SlowdownsAreMediansOfTrialsWithAnIntervalAroundThem) {
   EXPECT_THAT(costs.Remarks(),
               Contains(HasSubstr("attention beside alltoall was priced for a rank count that "
                                  "was not measured (measured: 2)")));
+}
+
+TEST(FittedCostsTest, CallsOutsideTheMeasuredAttentionAreSaidAndFitsAreListed) {
+  SyntheticTrials made;
+  made.AddAll({2});
+  const FittedCosts costs = Fit(made, RequestFor(made));
+  const AttentionFit& fit = costs.attention_fit("");
+  planner::AttentionWork work;
+  work.heads = 1;
+  work.active_rows = 4;
+  work.active_blocks = static_cast<std::int64_t>(4 * fit.max_blocks_per_row);
+  (void)costs.Attention(work);
+  EXPECT_THAT(costs.Remarks(), Not(Contains(HasSubstr("attention: calls with other"))));
+  work.active_blocks *= 2;
+  (void)costs.Attention(work);
+  EXPECT_THAT(costs.Remarks(), Contains(HasSubstr("attention: calls with other")));
+  std::set<std::string> operations;
+  for (const CostFit& one : costs.Fits()) {
+    operations.insert(one.operation);
+    EXPECT_GT(one.points, 0);
+    EXPECT_EQ(one.median_error.has_value(), one.operation == "attention");
+  }
+  EXPECT_EQ(operations, (std::set<std::string>{"alltoall", "attention", "hop", "merge", "pack"}));
 }
 
 TEST(FittedCostsTest, WithoutOverlapTrialsTheSlowdownIsOneToTwoWithARemark) {

@@ -166,7 +166,8 @@ TEST(KernelPerCellTest, NoSingleKernelIsBetterInAnyCellAndThePlanNamesWhatEachRu
   EXPECT_GT(cells["sparse"], 0);
   EXPECT_EQ(cells.size(), 2U);
 
-  const Json document = Json::parse(CompareJson(both, "fading", "hash", CostSource::kFitted, true));
+  const Json document =
+      Json::parse(CompareJson(both, "fading", "hash", {CostSource::kFitted, "", ""}, true));
   bool several = false;
   for (const Json& candidate : document["candidates"]) {
     EXPECT_GE(candidate["kernels"].size(), 1U);
@@ -177,7 +178,7 @@ TEST(KernelPerCellTest, NoSingleKernelIsBetterInAnyCellAndThePlanNamesWhatEachRu
   for (const Json& cell : document["cells"]) ++in_cells[cell["kernel"].get<std::string>()];
   EXPECT_EQ(in_cells, cells);
   EXPECT_THAT(
-      VerdictLines(both, CostSource::kFitted),
+      VerdictLines(both, CostSource::kFitted, {}, std::nullopt),
       ::testing::HasSubstr(fmt::format(
           "plan: kernels by cells: dense in {}, sparse in {}", cells["dense"], cells["sparse"])));
 }

@@ -143,6 +143,26 @@ TEST(SearchTest, EqualsBruteForceOnSmallWorkloads) {
   }
 }
 
+TEST(SearchTest, ThreadsThatShareTheCandidatesOfACellFindTheSameScores) {
+  const Workload workload = MakeWorkload(6, 400, 1, 3, "random:density=0.2,seed=7");
+  const SearchResult alone = RunSearch(workload, OptionsFor(workload, 4));
+  SearchOptions options = OptionsFor(workload, 4, 8);  // more threads than cells
+  std::vector<std::int64_t> done;
+  options.on_cell = [&](std::int64_t cells) { done.push_back(cells); };
+  const SearchResult shared = RunSearch(workload, options);
+  EXPECT_EQ(done, (std::vector<std::int64_t>{1, 2, 3}));
+  ASSERT_EQ(shared.classes.size(), alone.classes.size());
+  for (std::size_t c = 0; c < alone.classes.size(); ++c) {
+    EXPECT_EQ(shared.classes[c].choice.chosen, alone.classes[c].choice.chosen);
+    for (std::size_t i = 0; i < alone.candidates.size(); ++i) {
+      EXPECT_EQ(shared.classes[c].scores[i].total_ns, alone.classes[c].scores[i].total_ns);
+      EXPECT_EQ(shared.classes[c].scores[i].low_ns, alone.classes[c].scores[i].low_ns);
+      EXPECT_EQ(shared.classes[c].scores[i].high_ns, alone.classes[c].scores[i].high_ns);
+      EXPECT_EQ(shared.classes[c].scores[i].same_as, alone.classes[c].scores[i].same_as);
+    }
+  }
+}
+
 TEST(PartitionOfTest, RowsAreBalancedWhenThatSavesOnePercentOfTheTime) {
   const Workload workload = MakeWorkload(12, 640, 1, 1, "dense");
   LayerMasks masks;
@@ -296,7 +316,7 @@ TEST(MakePlanTest, StoresTheLoadsOfThePlanAndOfPlainUlyssesAndRing) {
   const Workload workload = MakeWorkload(5, 240, 4, 2, "random:density=0.3,seed=4");
   for (const double replan_ns : {0.0, 3000.0}) {  // every cell with its own plan, and with reuse
     const Plan plan = PlanWith(workload, replan_ns).plan;
-    const BaselineLoads baselines(plan.shape, plan.pass_ranks());
+    const BaselineLoads baselines(plan.shape, plan.ranks);
     ASSERT_EQ(plan.baselines.size(), 2U);
     const auto masks = planner::OpenMasks(workload);
     for (const PlanCell& cell : plan.cells) {
@@ -309,6 +329,38 @@ TEST(MakePlanTest, StoresTheLoadsOfThePlanAndOfPlainUlyssesAndRing) {
         EXPECT_EQ(plan.baselines[b].active_blocks[cell.prediction], expected[b]);
       }
     }
+  }
+}
+
+TEST(MakePlanTest, StoresBaselinesOnAllRanksWhateverWasSearched) {
+  const Workload workload = MakeWorkload(5, 240, 4, 2, "random:density=0.3,seed=4");
+  const auto masks = planner::OpenMasks(workload);
+  for (const int cfg_degree : {1, 2}) {
+    SCOPED_TRACE(cfg_degree);
+    Planned made = PlanWith(workload, 0, cfg_degree);
+    PlanOrigin origin;
+    origin.baselines = PriceBaselines(*masks, H200Costs(), made.result, made.options);
+    const Plan plan = MakePlan(workload, *masks, H200Costs(), made.result, made.options, origin);
+    ASSERT_EQ(plan.baselines.size(), 2U);
+    for (std::size_t b = 0; b < 2; ++b) {
+      const Baseline& baseline = plan.baselines[b];
+      EXPECT_EQ(baseline.cfg_degree, 1);
+      EXPECT_EQ(baseline.active_blocks[0].size(), 4U) << "all ranks, not those of a pass group";
+      const Gain gain = dbsp::GainOver(plan, baseline).value();
+      const Gain of_search = GainOver(made.result, origin.baselines[b], 0).value();
+      EXPECT_DOUBLE_EQ(gain.gain, of_search.gain);
+      EXPECT_DOUBLE_EQ(gain.low.value(), of_search.low.value());
+    }
+    // The baseline of a search that ran concurrent passes is that of one that did not.
+    Planned plain = PlanWith(workload, 0, 1);
+    const auto searched = PriceBaselines(*masks, H200Costs(), plain.result, plain.options);
+    EXPECT_EQ(searched[0].times, origin.baselines[0].times);
+    EXPECT_EQ(searched[1].times, origin.baselines[1].times);
+    std::size_t close = 0;
+    for (const SearchCell& cell : made.result.cells) {
+      close += made.result.classes[cell.cls].choice.close ? 1 : 0;
+    }
+    EXPECT_EQ(plan.close_calls.value().size(), close);
   }
 }
 

@@ -20,6 +20,13 @@ __global__ void __launch_bounds__(sm90::Layout<Kernel::kTile>::kThreads,
 }  // namespace
 
 template <class Kernel>
+int BlocksThatFit() {
+  constexpr Variant kVariant = sm90::VariantOf<Kernel>();
+  return gpu::BlocksThatFit(
+      kVariant.name, &GatherSparse<Kernel>, kVariant.threads, kVariant.shared_bytes);
+}
+
+template <class Kernel>
 void Launch(const AttentionCall& call) {
   constexpr Variant kVariant = sm90::VariantOf<Kernel>();
   const sm90::Prepared prepared = sm90::Prepare(kVariant, call);
@@ -32,10 +39,7 @@ void Launch(const AttentionCall& call) {
   args.k_rows = call.k;
   args.v_rows = call.v;
   const auto stream = static_cast<cudaStream_t>(call.stream);
-  RequireSuccess(kVariant.name,
-                 cudaFuncSetAttribute(GatherSparse<Kernel>,
-                                      cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      kVariant.shared_bytes));
+  UseSharedMemory(kVariant.name, &GatherSparse<Kernel>, kVariant.shared_bytes);
   RequireSuccess(kVariant.name, cudaMemsetAsync(call.counter, 0, sizeof(std::int32_t), stream));
   GatherSparse<Kernel><<<prepared.blocks * Kernel::kTile.blocks_per_sm,
                          kVariant.threads,

@@ -12,6 +12,7 @@ template <class Kernel>
 constexpr Variant RowOf() {
   Variant variant = sm90::VariantOf<Kernel>();
   variant.launch = &Launch<Kernel>;
+  variant.blocks_that_fit = &BlocksThatFit<Kernel>;
   return variant;
 }
 

@@ -16,5 +16,8 @@ std::span<const Variant> Variants();
 /// Checks the call, then enqueues kernel `Kernel` of tiles.h. Instantiated in gather_sm90.cu.
 template <class Kernel>
 void Launch(const AttentionCall& call);
+/// Variant::blocks_that_fit of kernel `Kernel`.
+template <class Kernel>
+int BlocksThatFit();
 
 }  // namespace dbsp::kernels::gpu::gather

@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kSelectThreads, 1) SelectTopCdfKernel(const To
 constexpr int kMaxBlocks = 65535;
 unsigned RowGrid(int rows) { return static_cast<unsigned>(rows < kMaxBlocks ? rows : kMaxBlocks); }
 
-/// Sets the limit of dynamic shared memory, which is 48 KiB by default, and launches the kernel.
+/// Sets the kernel's shared memory and launches it.
 template <typename Args>
 void Launch(const char* name,
             void (*kernel)(Args),
@@ -49,9 +49,7 @@ void Launch(const char* name,
             int shared_bytes,
             const Args& args,
             void* stream) {
-  const cudaError_t error =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
-  if (error != cudaSuccess) FailLaunch(name, cudaGetErrorString(error));
+  UseSharedMemory(name, kernel, shared_bytes);
   kernel<<<RowGrid(grid), threads, shared_bytes, static_cast<cudaStream_t>(stream)>>>(args);
   RequireLaunched(name);
 }

@@ -29,9 +29,7 @@ void Enqueue(const char* name,
              const Arguments& args,
              std::int64_t blocks,
              void* stream) {
-  RequireSuccess(name,
-                 cudaFuncSetAttribute(
-                     entry, cudaFuncAttributeMaxDynamicSharedMemorySize, Layout::kSharedBytes));
+  UseSharedMemory(name, entry, Layout::kSharedBytes);
   entry<<<static_cast<unsigned>(blocks),
           Layout::kThreads,
           Layout::kSharedBytes,

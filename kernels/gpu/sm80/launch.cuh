@@ -19,21 +19,22 @@ __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kBlocksPerSm)
 }
 
 template <class Kernel>
+int BlocksThatFit() {
+  constexpr Variant kVariant = VariantOf<Kernel>();
+  return gpu::BlocksThatFit(
+      kVariant.name, &BlockSparseEntry<Kernel>, kVariant.threads, kVariant.shared_bytes);
+}
+
+template <class Kernel>
 void Launch(const AttentionCall& call) {
   constexpr Variant kVariant = VariantOf<Kernel>();
   const int sms = Prepare(kVariant, call);
   const auto stream = static_cast<cudaStream_t>(call.stream);
-  const auto entry = &BlockSparseEntry<Kernel>;
-  RequireSuccess(kVariant.name,
-                 cudaFuncSetAttribute(
-                     entry, cudaFuncAttributeMaxDynamicSharedMemorySize, kVariant.shared_bytes));
-  int resident = 0;  // more persistent thread blocks than these would wait for others to end
-  RequireSuccess(kVariant.name,
-                 cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-                     &resident, entry, kVariant.threads, kVariant.shared_bytes));
+  // More persistent thread blocks than these would wait for others to end.
+  const int resident = BlocksThatFit<Kernel>();
   if (resident == 0) FailLaunch(kVariant.name, "no thread block fits an SM of this device");
   RequireSuccess(kVariant.name, cudaMemsetAsync(call.counter, 0, sizeof(std::int32_t), stream));
-  entry<<<sms * resident, kVariant.threads, kVariant.shared_bytes, stream>>>(
+  BlockSparseEntry<Kernel><<<sms * resident, kVariant.threads, kVariant.shared_bytes, stream>>>(
       ArgumentsOf(kVariant, call));
   RequireLaunched(kVariant.name);
 }

@@ -15,6 +15,9 @@ std::span<const Variant> Variants();
 /// the largest number of resident thread blocks per SM. Instantiated in head_dim_*.cu.
 template <class Kernel>
 void Launch(const AttentionCall& call);
+/// Variant::blocks_that_fit of kernel `Kernel`.
+template <class Kernel>
+int BlocksThatFit();
 
 /// A row of the table without `launch`.
 template <class Kernel>
@@ -31,7 +34,9 @@ constexpr Variant VariantOf() {
           .threads = Kernel::kThreads,
           .shared_bytes = Kernel::kSharedBytes,
           .deterministic = true,
-          .launch = nullptr};
+          .launch = nullptr,
+          .blocks_per_sm = 1,
+          .blocks_that_fit = nullptr};
 }
 
 }  // namespace dbsp::kernels::gpu::sm80

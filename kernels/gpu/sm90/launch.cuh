@@ -18,15 +18,19 @@ __global__ void __launch_bounds__(Layout<Kernel::kTile>::kThreads, 1)
 }
 
 template <class Kernel>
+int BlocksThatFit() {
+  constexpr Variant kVariant = VariantOf<Kernel>();
+  return gpu::BlocksThatFit(
+      kVariant.name, &BlockSparse<Kernel>, kVariant.threads, kVariant.shared_bytes);
+}
+
+template <class Kernel>
 void Launch(const AttentionCall& call) {
   constexpr Variant kVariant = VariantOf<Kernel>();
   const Prepared prepared = Prepare(kVariant, call);
   const Arguments args{WorkOf(kVariant, call), prepared.q, prepared.k, prepared.v, prepared.o};
   const auto stream = static_cast<cudaStream_t>(call.stream);
-  RequireSuccess(
-      kVariant.name,
-      cudaFuncSetAttribute(
-          BlockSparse<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, kVariant.shared_bytes));
+  UseSharedMemory(kVariant.name, &BlockSparse<Kernel>, kVariant.shared_bytes);
   RequireSuccess(kVariant.name, cudaMemsetAsync(call.counter, 0, sizeof(std::int32_t), stream));
   BlockSparse<Kernel><<<prepared.blocks, kVariant.threads, kVariant.shared_bytes, stream>>>(args);
   RequireLaunched(kVariant.name);

@@ -10,6 +10,7 @@ template <class Kernel>
 constexpr Variant RowOf() {
   Variant variant = VariantOf<Kernel>();
   variant.launch = &Launch<Kernel>;
+  variant.blocks_that_fit = &BlocksThatFit<Kernel>;
   return variant;
 }
 

@@ -17,6 +17,9 @@ std::span<const Variant> Variants();
 /// Checks the call, then enqueues kernel `Kernel` of sm90_layout.h. Instantiated in head_dim_*.cu.
 template <class Kernel>
 void Launch(const AttentionCall& call);
+/// Variant::blocks_that_fit of kernel `Kernel`.
+template <class Kernel>
+int BlocksThatFit();
 
 /// A row of the table without `launch`.
 template <class Kernel>
@@ -34,7 +37,9 @@ constexpr Variant VariantOf() {
           .threads = L::kThreads,
           .shared_bytes = L::kSharedBytes,
           .deterministic = true,
-          .launch = nullptr};
+          .launch = nullptr,
+          .blocks_per_sm = Kernel::kTile.blocks_per_sm,
+          .blocks_that_fit = nullptr};
 }
 
 struct MapSpecs {

@@ -11,6 +11,10 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchUnavailable(call);
 }
+template <class Kernel>
+int BlocksThatFit() {
+  LaunchUnavailable({});
+}
 DBSP_SM80_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace dbsp::kernels::gpu::sm80
 
@@ -19,6 +23,10 @@ template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchUnavailable(call);
 }
+template <class Kernel>
+int BlocksThatFit() {
+  LaunchUnavailable({});
+}
 DBSP_SM90_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace dbsp::kernels::gpu::sm90
 
@@ -26,6 +34,10 @@ namespace dbsp::kernels::gpu::gather {
 template <class Kernel>
 void Launch(const AttentionCall& call) {
   LaunchUnavailable(call);
+}
+template <class Kernel>
+int BlocksThatFit() {
+  LaunchUnavailable({});
 }
 DBSP_GATHER_KERNELS(DBSP_INSTANTIATE_LAUNCH)
 }  // namespace dbsp::kernels::gpu::gather

@@ -27,6 +27,31 @@ std::optional<std::int64_t> PassOption(const RuleOptions& options) {
   return given->Int("pass");
 }
 
+/// The value of a table, by its word. "" means the first one.
+template <typename Value, std::size_t kCount>
+Value Choice(const RuleOptions& options,
+             const char* option,
+             const std::pair<const char*, Value> (&choices)[kCount]) {
+  const std::string& text = options.Text(option);
+  std::string known;
+  for (const auto& [word, value] : choices) {
+    if (text == word) return value;
+    if (*word != 0) known += (known.empty() ? "" : " or ") + std::string(word);
+  }
+  Fail(ErrorCode::kInvalidArgument,
+       "mask rule 'array': option {}: expected {}, found '{}'",
+       option,
+       known,
+       text);
+}
+
+TableCode TableOption(const RuleOptions& options) {
+  return Choice<TableCode>(
+      options,
+      "lut",
+      {{"", TableCode::kByName}, {"delta", TableCode::kDelta}, {"ordinal", TableCode::kOrdinal}});
+}
+
 MaskArrayOptions ArrayOptions(const RuleOptions& options) {
   MaskArrayOptions array;
   array.name = options.Text("name");
@@ -37,6 +62,11 @@ MaskArrayOptions ArrayOptions(const RuleOptions& options) {
   const auto threshold =
       Given(options, {"threshold", OptionKind::kNumber, -kMost, kMost, std::nullopt, {}});
   if (threshold) array.values.threshold = threshold->Number("threshold");
+  array.table = TableOption(options);
+  array.packed = Choice<BitOrder>(
+      options,
+      "packed",
+      {{"", BitOrder::kNone}, {"little", BitOrder::kLittle}, {"big", BitOrder::kBig}});
   array.values.additive = options.On("additive");
   array.values.inverted = options.On("inverted");
   if (array.values.threshold && array.values.additive) {
@@ -51,10 +81,16 @@ MaskArrayFile OpenArray(const RuleContext& context,
                         const RuleOptions& options) {
   const AttentionShape shape = context.shape();
   const ModelShape& model = context.model;
-  MaskArrayFile file(
-      path,
-      ArrayOptions(options),
-      {model.steps, model.layers, model.passes, shape.heads, shape.q_blocks(), shape.k_blocks()});
+  MaskArrayFile file(path,
+                     ArrayOptions(options),
+                     {model.steps,
+                      model.layers,
+                      model.passes,
+                      shape.heads,
+                      shape.q_blocks(),
+                      shape.k_blocks(),
+                      shape.tokens,
+                      shape.block});
   const auto require = [&](const char* option, std::int64_t index, char axis) {
     if (index < file.axes().Size(axis)) return;
     Fail(ErrorCode::kInvalidArgument,
@@ -133,7 +169,9 @@ class ArrayRule : public MaskRuleType {
             {"file", OptionKind::kText, 0, 0, std::nullopt, {}},
             {"hash", OptionKind::kText, 0, 0, "", {}},
             {"inverted", OptionKind::kSwitch, 0, 0, "0", {}},
+            {"lut", OptionKind::kText, 0, 0, "", {}},
             {"name", OptionKind::kText, 0, 0, "", {}},
+            {"packed", OptionKind::kText, 0, 0, "", {}},
             {"pass", OptionKind::kText, 0, 0, "", {}},
             {"threshold", OptionKind::kText, 0, 0, "", {}}};
   }
@@ -156,12 +194,22 @@ class ArrayRule : public MaskRuleType {
     const std::filesystem::path path = rule.options["file"];
     RequireBlock(rule.options["block"], context.block);
     const std::string given = rule.options["hash"];
+    const RuleOptions options(name(), Specs(context.model), rule.options);
+    static_cast<void>(ArrayOptions(options));  // words that are none, before the file is read
     const std::string hash = HashFile(path);
     if (!given.empty() && given != hash) RefuseHash(path, given, hash);
-    const RuleOptions options(name(), Specs(context.model), rule.options);
     const MaskArrayFile file = OpenArray(context, path, options);
     file.CheckAll();
     rule.options["axes"] = file.axes().letters;
+    const bool assumed = rule.options["lut"].empty() && file.table() != TableCode::kByName;
+    if (file.table() == TableCode::kDelta) rule.options["lut"] = "delta";
+    if (file.table() == TableCode::kOrdinal) rule.options["lut"] = "ordinal";
+    if (assumed) {
+      context.Note(
+          fmt::format("the table is read with lut={}: the other reading gives no mask, or "
+                      "the same one",
+                      rule.options["lut"]));
+    }
     const bool one_pass =
         file.axes().letters.find('P') != std::string::npos && file.axes().Size('P') == 1;
     if (one_pass) rule.options["pass"] = std::to_string(0);  // all passes share it

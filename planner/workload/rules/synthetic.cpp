@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -11,39 +13,55 @@
 namespace dbsp::planner {
 namespace {
 
-/// Sets `amount` of the blocks that are not `value` to `value`. Every choice is equally likely.
-/// requires at least `amount` such blocks
-void Flip(BlockMask& mask, std::int64_t amount, bool value, Prng& prng) {
-  const auto rows = static_cast<std::uint64_t>(mask.rows());
-  const auto cols = static_cast<std::uint64_t>(mask.cols());
-  while (amount > 0) {
-    const std::uint64_t at = prng.Below(rows * cols);
-    const auto i = static_cast<int>(at / cols);
-    const auto j = static_cast<int>(at % cols);
-    if (mask.Get(i, j) == value) continue;
-    mask.Set(i, j, value);
-    --amount;
+/// Blocks of a mask by number, row by row.
+class Positions {
+ public:
+  explicit Positions(BlockMask& mask)
+      : words_(mask.mutable_row(0).data()),
+        words_per_row_(static_cast<std::size_t>(mask.words_per_row())),
+        cols_(static_cast<std::uint32_t>(mask.cols())),
+        blocks_(static_cast<std::uint64_t>(mask.rows()) * cols_) {}
+
+  /// Index of the word of a random block, and the block's bit.
+  std::pair<std::size_t, std::uint64_t> Draw(Prng& prng) const {
+    const auto at = static_cast<std::uint32_t>(prng.Below(blocks_));
+    const std::uint32_t row = at / cols_;
+    const std::uint32_t col = at - row * cols_;
+    return {row * words_per_row_ + col / 64, 1ULL << (col % 64)};
   }
-}
+  [[nodiscard]] std::uint64_t* words() const { return words_; }
+
+ private:
+  std::uint64_t* words_;
+  std::size_t words_per_row_;
+  std::uint32_t cols_;
+  std::uint64_t blocks_;
+};
 
 /// Activates `amount` of the inactive blocks at random. If that is more than half of them, it
 /// activates all and clears the rest, so the expected number of draws stays below 1.4 per block.
-void AddRandom(BlockMask& mask, std::int64_t amount, Prng& prng) {
-  const std::int64_t unset = static_cast<std::int64_t>(mask.rows()) * mask.cols() - mask.Count();
-  if (2 * amount <= unset) {
-    Flip(mask, amount, true, prng);
+/// requires `active` blocks of the mask active. Draws of blocks that do not change count for
+/// nothing: without a branch that depends on the draw, most draws take their time alone.
+void AddRandom(BlockMask& mask, std::int64_t active, std::int64_t amount, Prng& prng) {
+  const std::int64_t inactive = static_cast<std::int64_t>(mask.rows()) * mask.cols() - active;
+  if (2 * amount <= inactive) {
+    const Positions positions(mask);
+    while (amount > 0) {
+      const auto [word, bit] = positions.Draw(prng);
+      const std::uint64_t before = positions.words()[word];
+      positions.words()[word] = before | bit;
+      amount -= (before & bit) == 0 ? 1 : 0;
+    }
     return;
   }
-  BlockMask before = mask;
-  mask = BlockMask::Full(mask.rows(), mask.cols());
-  for (std::int64_t left = unset - amount; left > 0;) {
-    const auto cols = static_cast<std::uint64_t>(mask.cols());
-    const std::uint64_t at = prng.Below(static_cast<std::uint64_t>(mask.rows()) * cols);
-    const auto i = static_cast<int>(at / cols);
-    const auto j = static_cast<int>(at % cols);
-    if (before.Get(i, j) || !mask.Get(i, j)) continue;
-    mask.Set(i, j, false);
-    --left;
+  const BlockMask before = std::move(mask);
+  mask = BlockMask::Full(before.rows(), before.cols());
+  const Positions positions(mask);
+  for (std::int64_t left = inactive - amount; left > 0;) {
+    const auto [word, bit] = positions.Draw(prng);
+    const std::uint64_t clear = positions.words()[word] & ~before.words()[word] & bit;
+    positions.words()[word] &= ~clear;
+    left -= clear != 0 ? 1 : 0;
   }
 }
 
@@ -67,11 +85,45 @@ Columns NearDiagonal(int i, int rows, int cols, std::int64_t reach) {
           clamp(floor_div(centre + reach - rows, two) + 1)};
 }
 
+/// floor(numerator / divisor) for a numerator that grows by a fixed step, without divisions.
+class SteppedQuotient {
+ public:
+  SteppedQuotient(std::int64_t numerator, std::int64_t step, std::int64_t divisor)
+      : divisor_(divisor), step_(step / divisor), step_rest_(step % divisor) {
+    quotient_ = numerator / divisor;
+    rest_ = numerator % divisor;
+    if (rest_ >= 0) return;
+    rest_ += divisor;
+    --quotient_;
+  }
+  [[nodiscard]] std::int64_t value() const { return quotient_; }
+  void Next() {
+    rest_ += step_rest_;
+    const bool carry = rest_ >= divisor_;
+    rest_ -= carry ? divisor_ : 0;
+    quotient_ += step_ + (carry ? 1 : 0);
+  }
+
+ private:
+  std::int64_t divisor_;
+  std::int64_t step_;
+  std::int64_t step_rest_;
+  std::int64_t quotient_ = 0;
+  std::int64_t rest_ = 0;
+};
+
+/// Blocks within `reach` of the diagonal: the sum of the widths of NearDiagonal over the rows.
 std::int64_t BandCount(int rows, int cols, std::int64_t reach) {
+  const std::int64_t two = 2LL * rows;
+  SteppedQuotient begin(cols - reach - rows + two - 1, 2LL * cols, two);
+  SteppedQuotient last(cols + reach - rows, 2LL * cols, two);
   std::int64_t count = 0;
   for (int i = 0; i < rows; ++i) {
-    const Columns columns = NearDiagonal(i, rows, cols, reach);
-    count += std::max(0, columns.end - columns.begin);
+    const std::int64_t from = std::max<std::int64_t>(0, begin.value());
+    const std::int64_t to = std::min<std::int64_t>(cols, last.value() + 1);
+    count += std::max<std::int64_t>(0, to - from);
+    begin.Next();
+    last.Next();
   }
   return count;
 }
@@ -80,12 +132,16 @@ std::int64_t BandCount(int rows, int cols, std::int64_t reach) {
 std::int64_t AddBand(BlockMask& mask, std::int64_t amount) {
   const int rows = mask.rows();
   const int cols = mask.cols();
-  std::int64_t low = -1;
-  std::int64_t high = 2LL * rows * cols;
-  while (high - low > 1) {
-    const std::int64_t middle = low + (high - low) / 2;
-    (BandCount(rows, cols, middle) <= amount ? low : high) = middle;
+  // Distances from the diagonal are cols - rows modulo 2 * gcd(rows, cols).
+  const std::int64_t unit = 2 * std::gcd(rows, cols);
+  const std::int64_t least = std::abs(cols - rows) % unit;
+  std::int64_t below = -1;
+  std::int64_t above = 2LL * rows * cols / unit + 1;
+  while (above - below > 1) {
+    const std::int64_t middle = below + (above - below) / 2;
+    (BandCount(rows, cols, least + middle * unit) <= amount ? below : above) = middle;
   }
+  const std::int64_t low = below < 0 ? -1 : least + below * unit;
   if (low < 0) return 0;
   for (int i = 0; i < rows; ++i) {
     const Columns columns = NearDiagonal(i, rows, cols, low);
@@ -107,7 +163,7 @@ BlockMask SyntheticMask(int rows, int cols, std::int64_t active, Pattern pattern
   if (active == all) return BlockMask::Full(rows, cols);
   BlockMask mask(rows, cols);
   const std::int64_t band = pattern == Pattern::kBand ? AddBand(mask, active - active / 4) : 0;
-  AddRandom(mask, active - band, prng);
+  AddRandom(mask, band, active - band, prng);
   return mask;
 }
 

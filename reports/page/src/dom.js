@@ -47,6 +47,31 @@ export function section(id, title, ...children) {
   return h('section', { id, 'aria-labelledby': `${id}-title` }, h('h2', { id: `${id}-title` }, title), ...children);
 }
 
+/** What stands in place of a part that could not be drawn. The console has the error's place. */
+export function failure(error) {
+  console.error(error);
+  return h('p', { class: 'failure', role: 'alert' },
+    `This part cannot be drawn: ${error.message}. The rest of the page is not affected; dbsp-report --json prints the data. Report it as a fault of dbsp-report.`);
+}
+
+/** The node that `make` returns, or the reason why there is none. */
+export function guarded(make) {
+  try {
+    return make();
+  } catch (error) {
+    return failure(error);
+  }
+}
+
+/** The section that `make` returns. When it fails, a section of the same name with the reason. */
+export function guardedSection(id, title, make) {
+  try {
+    return make();
+  } catch (error) {
+    return section(id, title, failure(error));
+  }
+}
+
 /** A list of names and values. Pairs without a value are left out. */
 export function facts(pairs) {
   const list = h('dl', { class: 'facts' });
@@ -68,7 +93,7 @@ export function responsive(host, draw) {
     const now = Math.max(240, Math.floor(host.clientWidth));
     if (now === width) return;
     width = now;
-    host.replaceChildren(draw(width));
+    host.replaceChildren(guarded(() => draw(width)));
   };
   new ResizeObserver(() => requestAnimationFrame(redraw)).observe(host);
   redraw();

@@ -45,3 +45,11 @@ export const interval = (low, high, text) =>
 
 export const plural = (n, word) => `${integer(n)} ${word}${n === 1 ? '' : 's'}`;
 export const short = (hash) => (hash ? hash.slice(0, 12) : DASH);
+
+/** Text of at most `most` characters: the middle of a longer one is left out. */
+export function clip(text, most = 60) {
+  const letters = [...String(text)];
+  if (letters.length <= most) return String(text);
+  const half = Math.floor((most - 1) / 2);
+  return `${letters.slice(0, half).join('')}…${letters.slice(-half).join('')}`;
+}

@@ -32,9 +32,9 @@ function bars(rows, width) {
 const COLUMNS = [
   { name: 'Segment', value: (r) => r.kind },
   { name: 'Predicted', value: (r) => r.predicted_ns, text: time, number: true },
-  { name: 'Replayed', value: (r) => r.replayed_ns, text: time, number: true },
-  { name: 'Difference', value: (r) => r.difference_ns, text: (v) => signed(v, time), number: true },
-  { name: 'Relative', value: (r) => r.relative_error, text: (v) => signed(v, percent), number: true },
+  { name: 'Replayed', value: (r) => (r.measured ? r.replayed_ns : 'not measured'), text: (v) => (typeof v === 'number' ? time(v) : v), number: true, hint: 'A serial replay takes the times of exchanges from the plan; they are not measured' },
+  { name: 'Difference', value: (r) => (r.measured ? r.difference_ns : null), text: (v) => signed(v, time), number: true },
+  { name: 'Relative', value: (r) => (r.measured ? r.relative_error : null), text: (v) => signed(v, percent), number: true },
   { name: 'Segments', value: (r) => r.segments, text: count, number: true },
   { name: 'Without prediction', value: (r) => r.unmatched, text: count, number: true, hint: 'Replayed segments that the plan did not predict; they are not in the sums' },
 ];
@@ -47,23 +47,27 @@ function perRank(entry, ranks) {
 
 function ledgerOf(replay) {
   const rows = replay.ledger.map((entry) => perRank(entry, replay.ranks));
-  const title = `Replay ${replay.id}: ${replay.transport}, ${replay.device}, ${plural(replay.cells, 'cell')}, ${replay.started_utc}`;
+  const title = `Replay ${replay.id}: ${replay.transport}, ${replay.device}, ${plural(replay.cells, 'cell')}, ${replay.started_utc}: ${replay.grade}${replay.cores === null ? '' : `, ${replay.ranks} ranks on ${plural(replay.cores, 'core')}`}`;
   const makespan = {
-    kind: 'whole cells', predicted_ns: replay.predicted_ns, replayed_ns: replay.replayed_ns,
+    kind: rows.every((r) => r.measured) ? 'whole cells' : 'whole cells, composed', measured: true, predicted_ns: replay.predicted_ns, replayed_ns: replay.replayed_ns,
     difference_ns: replay.replayed_ns - replay.predicted_ns, relative_error: replay.relative_error, segments: null, unmatched: null,
   };
   const host = h('div', { class: 'plot' });
-  const known = rows.filter((r) => r.difference_ns !== null);
+  const part = replay.measured_relative_error === null || rows.every((r) => r.measured) ? [] : [perRank({
+    kind: 'measured part', measured: true, predicted_ns: replay.measured_predicted_ns, replayed_ns: replay.measured_replayed_ns,
+    difference_ns: replay.measured_replayed_ns - replay.measured_predicted_ns, relative_error: replay.measured_relative_error, segments: null, unmatched: null,
+  }, replay.ranks)];
+  const known = rows.filter((r) => r.measured && r.difference_ns !== null);
   if (known.length) responsive(host, (width) => bars(known, width));
   return h('div', { class: 'stack', 'data-ledger': replay.id }, h('h3', {}, title), known.length ? host : null,
     rows.length ? null : note('This replay stored no segments.'),
-    table(COLUMNS, [...rows, makespan], { caption: `Ledger of replay ${replay.id}` }));
+    table(COLUMNS, [...rows, ...part, makespan], { caption: `Ledger of replay ${replay.id}` }));
 }
 
 export function ledgerSection(plan) {
   return section('ledger', 'Ledger: predicted against replayed',
     plan.replays.length === 0
       ? note('No replay of this plan is stored.')
-      : note('Time is the mean per rank of one wave of passes, summed over the cells of the plan that the replayed cells stand for; a positive difference means that the replay took longer than predicted. “Whole cells” compares makespans.'),
+      : note('Time is the mean per rank of one wave of passes, summed over the cells of the plan that the replayed cells stand for; a positive difference means that the replay took longer than predicted. “Whole cells” compares makespans. Times that a serial replay copies from the plan are not measured and have no error.'),
     plan.replays.map(ledgerOf));
 }

@@ -56,7 +56,7 @@ export function loadView(cell) {
   if (load.missing) return note(load.missing);
   const top = Math.max(load.mean, 1, ...load.charts.flatMap((c) => c.blocks));
   return h('div', {},
-    cell.pass_groups > 1 ? note(`The bars show the ranks of one pass group. ${cell.pass_groups} guidance passes run at the same time on ${cell.ranks} ranks each, and all groups have the same load. Plain ulysses and ring use the same number of ranks.`) : null,
+    load.passes > 1 ? note(`The bars show all ${load.ranks} ranks and all ${load.passes} guidance passes of a step. ${cell.pass_groups > 1 ? `The plan runs ${cell.pass_groups} passes at the same time on ${cell.ranks} ranks each; plain ulysses and ring run one after the other on all ranks.` : 'All strategies run one pass after the other on all ranks.'}`) : null,
     load.note ? note(load.note) : null,
     h('div', { class: 'panels' }, load.charts.map((chart) => panel(chart, load, top))),
     h('p', { class: 'legend' }, h('span', { class: 'key line' }), `mean ${count(load.mean)} blocks, the lower bound on the maximum`,

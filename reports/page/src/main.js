@@ -2,14 +2,15 @@
 // Draws the page from its data document and sets <body data-ready> when it is complete.
 import { compareSection } from './candidates.js';
 import { readDocument } from './data.js';
-import { h, labelled, note, section, select } from './dom.js';
-import { plural } from './format.js';
+import { guarded, guardedSection, h, labelled, note, section, select } from './dom.js';
+import { clip, ms, plural } from './format.js';
 import { ledgerSection } from './ledger.js';
 import { loadView } from './load.js';
 import { matrixSection } from './matrix.js';
 import { measurementsSection } from './measurements.js';
 import { provenanceSection } from './provenance.js';
 import { timelineView } from './timeline.js';
+import { trustSection } from './trust.js';
 import { notices, verdictSection } from './verdict.js';
 
 /** Load and timeline of one cell, with the control that selects the cell. */
@@ -18,8 +19,8 @@ function cellSections(data, plan) {
   const timeline = h('div');
   const show = (index) => {
     const cell = plan.shown[index];
-    load.replaceChildren(loadView(cell));
-    timeline.replaceChildren(timelineView(cell, plan, data.segment_kinds));
+    load.replaceChildren(guarded(() => loadView(cell)));
+    timeline.replaceChildren(guarded(() => timelineView(cell, plan, data.segment_kinds)));
   };
   if (plan.shown.length === 0) return [section('load', 'Load per rank', note('The plan has no cells.'))];
   const options = plan.shown.map((cell, i) => [String(i),
@@ -42,17 +43,22 @@ function cellSections(data, plan) {
   return sections;
 }
 
-function planSections(data, plan, index) {
-  if (!plan) {
-    return [
-      section('verdict', 'Verdict', note('No plan was given and the database has none, so there is nothing to judge yet.'), notices(data.notices)),
-      compareSection(data, null, -1),
-    ];
-  }
-  return [
-    verdictSection(plan, data.notices), compareSection(data, plan, index), ...cellSections(data, plan),
-    matrixSection(plan), ledgerSection(plan),
+/** Id, title and function of every section in the order of the page. A section that fails shows the
+ * reason in its place; the others are drawn. */
+function sectionsOf(data, plan, index) {
+  const verdict = plan ? () => verdictSection(plan, data.notices)
+    : () => section('verdict', 'Verdict', note(data.database ? 'No plan was given and the database has none, so there is nothing to judge yet.' : 'No plan was given, so there is nothing to judge yet.'), notices(data.notices));
+  const list = [
+    ['verdict', 'Verdict', verdict],
+    ['compare', 'Candidates', () => compareSection(data, plan, plan ? index : -1)],
+    plan && ['load', 'Load and timeline', () => cellSections(data, plan)],
+    plan && ['matrix', 'Strategy of every step and layer', () => matrixSection(plan)],
+    plan && ['ledger', 'Ledger', () => ledgerSection(plan)],
+    plan && ['trust', 'Trust', () => trustSection(plan)],
+    ['measurements', 'Measurements', () => measurementsSection(data)],
+    ['provenance', 'Provenance', () => provenanceSection(data, plan)],
   ];
+  return list.filter(Boolean).flatMap(([id, title, make]) => guardedSection(id, title, make));
 }
 
 function contents(sections) {
@@ -65,16 +71,15 @@ function draw(data) {
   const nav = document.getElementById('contents');
   const show = (index) => {
     const plan = data.plans[index];
-    const parts = [...planSections(data, plan, index), measurementsSection(data), provenanceSection(data, plan)];
+    const parts = sectionsOf(data, plan, index);
     nav.replaceChildren(contents(parts));
     root.replaceChildren(...parts);
   };
   const subtitle = document.getElementById('subtitle');
-  subtitle.textContent = data.plans.length === 0
-    ? `Database ${data.database.name}`
-    : `Database ${data.database.name}, ${plural(data.plans.length, 'plan')}, made ${data.created_utc}`;
+  const source = data.database ? `Database ${data.database.name}` : 'No database';
+  subtitle.textContent = `${source}, ${plural(data.plans.length, 'plan')}, made ${data.created_utc}`;
   if (data.plans.length > 1) {
-    const options = data.plans.map((plan, i) => [String(i), `${plan.name}: ${plan.workload.name}, ${plan.ranks} ranks`]);
+    const options = data.plans.map((plan, i) => [String(i), `${clip(plan.name)}: ${clip(plan.workload.name, 40)}, ${plan.ranks} ranks, ${ms(plan.verdict.headline.ms)} ${plan.verdict.headline.source}`]);
     document.getElementById('plan-choice').append(labelled('Plan', select(options, '0', (value) => show(Number(value)))));
   }
   show(0);

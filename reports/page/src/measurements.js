@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables of all stored trials, by kind: configuration, time, spread and outcome.
-import { h, note, section } from './dom.js';
+import { guarded, h, note, section } from './dom.js';
 import { bytes, count, interval, percent, plural, time } from './format.js';
 import { table } from './table.js';
 
@@ -47,11 +47,11 @@ export function measurementsSection(data) {
   const tables = Object.entries(KINDS).map(([kind, [title, columns]]) => {
     const rows = data.trials.filter((t) => t.kind === kind);
     if (rows.length === 0) return null;
-    return h('div', { 'data-trials': kind }, h('h3', {}, title),
-      table([...columns, ...shared], rows, { caption: `${title}: ${plural(rows.length, 'trial')}`, filter: rows.length > 10, rowClass: (t) => (t.outcome === 'ok' ? null : 'bad') }));
+    return guarded(() => h('div', { 'data-trials': kind }, h('h3', {}, title),
+      table([...columns, ...shared], rows, { caption: `${title}: ${plural(rows.length, 'trial')}`, filter: rows.length > 10, rowClass: (t) => (t.outcome === 'ok' ? null : 'bad') })));
   });
   return section('measurements', 'Measurements',
-    data.trials.length === 0 ? note('There is no trial yet. Run dbsp-profile to measure.') : null,
+    data.trials.length === 0 ? note(data.database ? 'There is no trial yet. Run dbsp-profile to measure.' : 'No database was given with --db, so there are no measurements to show.') : null,
     data.trials_total > data.trials.length ? note(`The newest ${count(data.trials.length)} of ${count(data.trials_total)} trials are listed.`) : null,
     tables);
 }

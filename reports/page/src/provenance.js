@@ -19,20 +19,28 @@ function environment(e) {
     ]));
 }
 
-export function provenanceSection(data, plan) {
-  const db = data.database;
+function databaseFacts(db) {
+  if (!db) return note('No database was given. Give it with --db to see measurements and replays.');
   const outcomes = Object.entries(db.outcomes).filter(([, n]) => n > 0).map(([name, n]) => `${n} ${name}`);
+  return facts([
+    ['File', db.name], ['Hash of the measurements', db.measurement_hash], ['Schema', db.schema_version],
+    ['Trials', outcomes.length ? outcomes.join(', ') : 'none'],
+    ['Stored plans', count(db.plans)], ['Stored replays', count(db.replays)],
+  ]);
+}
+
+function environments(db) {
+  if (!db) return null;
+  if (db.environments.length === 0) return note('The database has no environment, because nothing was measured yet.');
+  return [db.environments.map(environment),
+    db.environments_total > db.environments.length ? note(`The newest ${db.environments.length} of ${db.environments_total} environments are listed.`) : null];
+}
+
+export function provenanceSection(data, plan) {
   return section('provenance', 'Provenance',
     h('div', { class: 'columns' },
       h('div', {}, h('h3', {}, 'Plan'), plan ? planFacts(plan) : note('No plan was given.')),
-      h('div', {}, h('h3', {}, 'Database'),
-        facts([
-          ['File', db.name], ['Hash of the measurements', db.measurement_hash], ['Schema', db.schema_version],
-          ['Trials', outcomes.length ? outcomes.join(', ') : 'none'],
-          ['Stored plans', count(db.plans)], ['Stored replays', count(db.replays)],
-        ]),
+      h('div', {}, h('h3', {}, 'Database'), databaseFacts(data.database),
         h('h3', {}, 'Page'), facts([['Created', data.created_utc], ['Created by', data.generator]]))),
-    db.environments.length ? db.environments.map(environment) : note('The database has no environment, because nothing was measured yet.'),
-    db.environments_total > db.environments.length
-      ? note(`The newest ${db.environments.length} of ${db.environments_total} environments are listed.`) : null);
+    environments(data.database));
 }

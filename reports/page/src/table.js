@@ -13,7 +13,12 @@ function compare(a, b) {
   return String(a).localeCompare(String(b), 'en', { numeric: true });
 }
 
-const textOf = (column, row) => (column.text ? column.text(column.value(row), row) : (column.value(row) ?? '–'));
+/** Text of a table cell. A missing value is a dash, so that no column's text function meets one. */
+export function textOf(column, row) {
+  const value = column.value(row);
+  if (value === null || value === undefined) return '–';
+  return column.text ? column.text(value, row) : value;
+}
 
 /** Sorts the rows. Missing values come last in both directions. */
 export function sortRows(rows, column, descending) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gantt chart with two lanes per rank, device above link. Exposed communication, during which the
-// device of the rank is idle, is hatched and summed.
+// Gantt chart with two lanes per rank, device above link. Link-only time, during which the link
+// of a rank is busy and its device idle, is hatched and summed.
 import { axisBottom } from 'd3-axis';
 import { scaleLinear } from 'd3-scale';
 import { select as d3select } from 'd3-selection';
@@ -49,7 +49,7 @@ export function subtract(from, cover) {
 }
 
 /** Per rank: intervals in which the link is busy and the device is not. */
-export function exposedOf(segments, ranks) {
+export function linkOnlyOf(segments, ranks) {
   const link = Array.from({ length: ranks }, () => []);
   const device = Array.from({ length: ranks }, () => []);
   for (const g of segments) (LINK.has(g.kind) ? link : device)[g.rank].push([g.start, g.end]);
@@ -90,19 +90,19 @@ const describe = (g) => `rank ${g.rank}, ${g.kind} ${g.index}: ${time(g.end - g.
 
 let patterns = 0;
 
-function drawSvg(segments, exposed, ranks, width, end, label) {
+function drawSvg(segments, linkOnly, ranks, width, end, label) {
   const g = geometry(ranks, width, end);
   const id = `hatch-${++patterns}`;
   const hatch = s('defs', {}, s('pattern', { id, width: 5, height: 5, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
     s('line', { x1: 0, x2: 0, y1: 0, y2: 5, class: 'hatch' })));
   const rects = segments.map((segment) => s('rect', { ...g.box(segment), fill: KIND_COLOR[segment.kind], 'data-kind': segment.kind },
     s('title', {}, describe(segment))));
-  const marks = exposed.flatMap((intervals, rank) => intervals.map(([start, stop]) =>
-    s('rect', { ...g.box({ rank, kind: 'hop', start, end: stop }), fill: `url(#${id})`, class: 'exposed' })));
+  const marks = linkOnly.flatMap((intervals, rank) => intervals.map(([start, stop]) =>
+    s('rect', { ...g.box({ rank, kind: 'hop', start, end: stop }), fill: `url(#${id})`, class: 'link-only' })));
   return svg(width, g.height, label, hatch, rects, marks, frame(g, ranks, unitOf(end)));
 }
 
-function drawCanvas(segments, exposed, ranks, width, end, label) {
+function drawCanvas(segments, linkOnly, ranks, width, end, label) {
   const g = geometry(ranks, width, end);
   const ratio = globalThis.devicePixelRatio || 1;
   const canvas = h('canvas', { width: Math.round(width * ratio), height: Math.round(g.height * ratio), role: 'img', 'aria-label': label, style: `width:${width}px;height:${g.height}px` });
@@ -117,7 +117,7 @@ function drawCanvas(segments, exposed, ranks, width, end, label) {
     }
   }
   context.fillStyle = resolved('var(--ink)');
-  exposed.forEach((intervals, rank) => intervals.forEach(([start, stop]) => {
+  linkOnly.forEach((intervals, rank) => intervals.forEach(([start, stop]) => {
     const b = g.box({ rank, kind: 'hop', start, end: stop });
     context.fillRect(b.x, b.y + b.height - 2, b.width, 2);
   }));
@@ -127,22 +127,22 @@ function drawCanvas(segments, exposed, ranks, width, end, label) {
 }
 
 function gantt(title, segments, ranks, end) {
-  const exposed = exposedOf(segments, ranks);
-  const worst = Math.max(0, ...exposed.map(total));
+  const linkOnly = linkOnlyOf(segments, ranks);
+  const worst = Math.max(0, ...linkOnly.map(total));
   const span = Math.max(0, ...segments.map((g) => g.end));
-  const text = `${title}: ${time(span)}; exposed communication at most ${time(worst)} on a rank (${percent(span ? worst / span : 0)})`;
+  const text = `${title}: ${time(span)}; link-only time at most ${time(worst)} on a rank (${percent(span ? worst / span : 0)})`;
   const host = h('div', { class: 'plot' });
   const draw = segments.length <= SVG_MARKS ? drawSvg : drawCanvas;
-  responsive(host, (width) => draw(segments, exposed, ranks, width, end, text));
-  return h('figure', { class: 'timeline', 'data-timeline': title, 'data-span': span, 'data-exposed': worst }, h('figcaption', {}, h('strong', {}, title), ` ${text.slice(title.length + 2)}`), host);
+  responsive(host, (width) => draw(segments, linkOnly, ranks, width, end, text));
+  return h('figure', { class: 'timeline', 'data-timeline': title, 'data-span': span, 'data-link-only': worst }, h('figcaption', {}, h('strong', {}, title), ` ${text.slice(title.length + 2)}`), host);
 }
 
 function sums(named) {
   const rows = [];
   for (const { title, segments, ranks } of named) {
-    const exposed = exposedOf(segments, ranks).map(total);
+    const linkOnly = linkOnlyOf(segments, ranks).map(total);
     for (let rank = 0; rank < ranks; ++rank) {
-      const row = { title, rank, exposed: exposed[rank], end: 0 };
+      const row = { title, rank, linkOnly: linkOnly[rank], end: 0 };
       for (const g of segments) {
         if (g.rank !== rank) continue;
         row[g.kind] = (row[g.kind] ?? 0) + g.end - g.start;
@@ -157,13 +157,13 @@ function sums(named) {
 function timelineTable(named, kinds) {
   const columns = [{ name: 'Timeline', value: (r) => r.title }, { name: 'Rank', value: (r) => r.rank, number: true },
     ...kinds.map((kind) => ({ name: kind, value: (r) => r[kind] ?? 0, text: time, number: true })),
-    { name: 'exposed', value: (r) => r.exposed, text: time, number: true }, { name: 'ends at', value: (r) => r.end, text: time, number: true }];
+    { name: 'link only', value: (r) => r.linkOnly, text: time, number: true }, { name: 'ends at', value: (r) => r.end, text: time, number: true }];
   return dataTable('Table of these timelines', columns, sums(named), 'Time per rank and kind of segment');
 }
 
 function legend(kinds) {
   return h('p', { class: 'legend' }, kinds.map((kind) => [h('span', { class: 'key', style: `background:${KIND_COLOR[kind]}` }), kind]),
-    h('span', { class: 'key hatched' }), 'exposed: the link is busy and the device is idle');
+    h('span', { class: 'key hatched' }), 'link only: the link is busy and the device is idle');
 }
 
 export function timelineView(cell, plan, kinds) {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <random>
 #include <thread>
 
@@ -251,6 +252,23 @@ TEST_F(ArrayTest, WrittenArraysComeBackAndEqualArraysGiveEqualFiles) {
     EXPECT_EQ(back.bytes, array.bytes);
     EXPECT_EQ(back.shape, array.shape);
     EXPECT_EQ(back.type, array.type);
+  }
+}
+
+TEST_F(ArrayTest, TheTextsOfASafetensorsFileAreRead) {
+  const auto path = folder_ / "t.safetensors";
+  const std::map<std::string, std::string> texts{{"grid", "2,4,8"}, {"empty", ""}};
+  WriteSafetensors(path, {{"a", MakeArray(ArrayType::kU1, {3})}}, texts);
+  EXPECT_EQ(SafetensorsMetadata(path), texts);
+  EXPECT_EQ(LoadArray(path, "a").shape, std::vector<std::int64_t>{3});
+  WriteSafetensors(path, {{"a", MakeArray(ArrayType::kU1, {3})}});
+  EXPECT_TRUE(SafetensorsMetadata(path).empty());
+  for (const char* wrong : {"[]", "\"text\"", "{\"grid\": 1}", "{\"grid\": null}"}) {
+    const std::string header = std::string("{\"__metadata__\": ") + wrong + "}";
+    WriteFileAtomically(path, LittleEndian(header.size(), 8) + header);
+    ExpectError(ErrorCode::kCorruptInput, {"t.safetensors", "__metadata__"}, [&] {
+      static_cast<void>(SafetensorsMetadata(path));
+    });
   }
 }
 

@@ -294,7 +294,7 @@ TEST(BalancedTest, SlidingTilesReachTheLowerBoundOfWholeRows) {
   const double bound = static_cast<double>((rows + 7) / 8) / (rows / 8.0);
   const double rho = BarrierRho(masks, MakeBalanced(shape, masks, 1, 8, MakeHomeLayout(shape, 8)));
   EXPECT_EQ(
-      MaxLoadLowerBound(RowSums(masks), 8) * 8,
+      MaxLoadLowerBound(LayerCounts(masks).RowSums(masks), 8) * 8,
       static_cast<std::int64_t>(std::llround(bound * static_cast<double>(ActiveBlocks(masks)))));
   EXPECT_GE(rho, bound - 1e-9);
   EXPECT_LE(rho, bound * 1.001);

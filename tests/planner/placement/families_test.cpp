@@ -141,9 +141,11 @@ TEST(MaskCountsTest, MarginalsAreTheCountsOfSetBits) {
         }
       }
     }
+    const LayerCounts counts(layer.masks);
     ASSERT_EQ(HeadCounts(layer.masks), heads);
-    ASSERT_EQ(RowSums(layer.masks), rows);
-    ASSERT_EQ(ColumnSums(layer.masks), cols);
+    ASSERT_EQ(HeadCounts(layer.masks, &counts), heads);
+    ASSERT_EQ(counts.RowSums(layer.masks), rows);
+    ASSERT_EQ(counts.ColumnSums(layer.masks), cols);
   }
 }
 

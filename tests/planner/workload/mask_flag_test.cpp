@@ -45,6 +45,13 @@ TEST(MaskFlagTest, UnknownNamesAreRefusedWithTheNearestKnownName) {
   EXPECT_THROW(static_cast<void>(ModelPreset("wan2.1-14b")), Error);
 }
 
+TEST(MaskFlagTest, WordsOfArraysAreKnown) {
+  EXPECT_THAT(ErrorOf("array:file=x.npz,lut=steps"),
+              HasSubstr("option lut: expected delta or ordinal, found 'steps'"));
+  EXPECT_THAT(ErrorOf("array:file=x.npz,packed=1"),
+              HasSubstr("option packed: expected little or big, found '1'"));
+}
+
 TEST(MaskFlagTest, ValuesOutOfRangeAreRefused) {
   for (const char* flag : {"radial:decay=nan",
                            "radial:decay=inf",

@@ -138,6 +138,40 @@ TEST(DeviceMeasureTest, SamplesOfADeviceThatIsAlwaysSlowAreKept) {
   EXPECT_GE(results[0].samples_ns.size(), 5U);
 }
 
+TEST(DeviceMeasureTest, LongRunsAreNeverDiscardedForTheirClock) {
+  for (const double ns : {5.1e6, 40e6}) {
+    FakeDevice device;
+    const DeviceCandidate candidate{"a", [&] {
+                                      device.Spend(static_cast<std::int64_t>(ns));
+                                      return DeviceReading{ns, 0.5};
+                                    }};
+    DeviceLimits limits;
+    limits.max_samples = 6;
+    limits.min_samples = 2;
+    const auto results = MeasureInTurns(limits, {candidate}, device.clock());
+    EXPECT_TRUE(results[0].slow_ns.empty());
+    EXPECT_EQ(results[0].samples_ns.size(), 6U);
+    EXPECT_EQ(results[0].slow_kept, 6) << "the samples must be flagged";
+  }
+}
+
+TEST(DeviceMeasureTest, PastTheBudgetDiscardedSamplesAreUsedAndFlagged) {
+  FakeDevice device;
+  const DeviceCandidate slow{"a", [&] {
+                               device.Spend(2'000'000);
+                               return DeviceReading{2e6, 0.5};
+                             }};
+  DeviceLimits limits;
+  limits.budget_ns = 5'000'000;
+  const auto results =
+      MeasureInTurns(limits, {slow, device.Candidate("b", 1e6, 0.0)}, device.clock());
+  EXPECT_EQ(results[0].stop_reason, "budget");
+  EXPECT_EQ(results[0].samples_ns.size(), 2U);
+  EXPECT_EQ(results[0].slow_kept, 2);
+  EXPECT_TRUE(results[0].slow_ns.empty());
+  EXPECT_EQ(results[1].slow_kept, 0);
+}
+
 TEST(DeviceMeasureTest, AReadingWithoutAClockCounts) {
   FakeDevice device;
   const DeviceCandidate candidate{"a", [&] {
@@ -152,11 +186,23 @@ TEST(DeviceMeasureTest, AReadingWithoutAClockCounts) {
 
 TEST(DeviceMeasureTest, TheClockIsCyclesOverTime) {
   // 1.485 GHz of 1.98 GHz over a millisecond.
-  ASSERT_TRUE(ClockRatio(1'000'000, 1'485'000, 1'980'000));
-  EXPECT_DOUBLE_EQ(*ClockRatio(1'000'000, 1'485'000, 1'980'000), 0.75);
-  EXPECT_FALSE(ClockRatio(50'000, 99'000, 1'980'000))
+  const kernels::gpu::ClockStamp begin{7'000'000, 500};
+  const kernels::gpu::ClockStamp end{8'000'000, 1'485'500};
+  ASSERT_TRUE(ClockRatio(begin, end, 1'980'000));
+  EXPECT_DOUBLE_EQ(*ClockRatio(begin, end, 1'980'000), 0.75);
+  EXPECT_FALSE(ClockRatio(begin, {7'050'000, 99'500}, 1'980'000))
       << "too short for a timer with a resolution of microseconds";
-  EXPECT_FALSE(ClockRatio(1'000'000, 1'485'000, 0)) << "a device without a known clock";
+  EXPECT_FALSE(ClockRatio(begin, end, 0)) << "a device without a known clock";
+}
+
+TEST(DeviceMeasureTest, StampsThatWereNotWrittenOrRanBackwardsGiveNoClock) {
+  const kernels::gpu::ClockStamp begin{7'000'000, 500};
+  const kernels::gpu::ClockStamp end{8'000'000, 1'485'500};
+  EXPECT_FALSE(ClockRatio({}, end, 1'980'000));
+  EXPECT_FALSE(ClockRatio(begin, {}, 1'980'000));
+  EXPECT_FALSE(ClockRatio({}, {}, 1'980'000));
+  EXPECT_FALSE(ClockRatio(end, begin, 1'980'000));
+  EXPECT_FALSE(ClockRatio(begin, {8'000'000, 100}, 1'980'000));
 }
 
 TEST(DeviceMeasureTest, WrongLimitsAreRefused) {

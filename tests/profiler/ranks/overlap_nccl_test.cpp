@@ -75,6 +75,22 @@ TEST_F(OverlapNcclTest, EachKindOfWorkIsMeasuredBesideTheOtherUnderEverySchedule
   EXPECT_EQ(emulated_gpu::BytesAlive(), 0U);
 }
 
+TEST_F(OverlapNcclTest, ExchangesAreTimedByEventsUnderEverySchedule) {
+  for (const Schedule schedule : {Schedule::kRandom, Schedule::kEarly, Schedule::kLate}) {
+    RunSettings settings = Settings({.devices = 3, .schedule = schedule});
+    for (const char* op : {"alltoall", "hop", "allgather", "reducescatter", "needed"}) {
+      const ExchangeConfig config{
+          .op = op, .transport = "nccl", .ranks = 3, .bytes_per_rank = 4800};
+      const auto trial = RunTrial(config, settings);
+      ASSERT_TRUE(trial.has_value());
+      EXPECT_EQ(trial->outcome, TrialOutcome::kOk) << op << ": " << trial->detail;
+      EXPECT_EQ(trial->method, "nccl.events20");
+      EXPECT_EQ(trial->samples_ns.size(), 2U);
+    }
+  }
+  EXPECT_EQ(emulated_gpu::BytesAlive(), 0U);
+}
+
 TEST_F(OverlapNcclTest, AKernelThatComputesWrongValuesIsWrong) {
   const RunSettings settings = Settings({.devices = 2});
   emulated_gpu::BreakAttention(1e30F);

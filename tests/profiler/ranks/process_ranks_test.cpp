@@ -152,6 +152,20 @@ TEST(ProcessRanksTest, OneGpuIsCheckedAndNeverTimed) {
   EXPECT_THAT(tool->Out(), Not(HasSubstr("GB/s")));
 }
 
+TEST(ProcessRanksTest, ExchangesCanBeTimedByTheHost) {
+  const TemporaryFolder folder;
+  const std::string db = (folder / "p.db").string();
+  const auto tool =
+      Start("--processes --ranks 2 -b 4K -e 4K --budget 1s --exchange-clock host --db " + db);
+  ASSERT_EQ(tool->Code(), 0) << tool->Err();
+  const db::Database stored = db::Database::Open(db, db::OpenMode::kReadOnly);
+  ASSERT_GE(stored.Trials().size(), 1U);
+  for (const db::StoredTrial& trial : stored.Trials()) {
+    EXPECT_EQ(trial.trial.outcome, TrialOutcome::kOk) << trial.trial.detail;
+    EXPECT_EQ(trial.trial.method, "nccl.slowest20");
+  }
+}
+
 TEST(ProcessRanksTest, TrialsAreStoredWithTheirRanksAndReused) {
   const TemporaryFolder folder;
   const std::string db = (folder / "p.db").string();
@@ -164,7 +178,7 @@ TEST(ProcessRanksTest, TrialsAreStoredWithTheirRanksAndReused) {
   ASSERT_GE(trials.size(), 1U);
   for (const db::StoredTrial& trial : trials) {
     EXPECT_EQ(trial.trial.outcome, TrialOutcome::kOk) << trial.trial.detail;
-    EXPECT_EQ(trial.trial.method, "nccl.slowest20");
+    EXPECT_EQ(trial.trial.method, "nccl.events20");
     EXPECT_EQ(std::get<ExchangeConfig>(trial.trial.config).nodes, 1);
   }
   const Provenance machine = stored.Environments().at(0).provenance;

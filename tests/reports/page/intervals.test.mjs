@@ -11,8 +11,8 @@ const pick = (name) => {
   assert.ok(found, `${name} is exported by timeline.js`);
   return found[0];
 };
-const code = `const LINK = new Set(['exchange', 'hop']);\n${pick('union')}${pick('subtract')}${pick('exposedOf')}`;
-const { union, subtract, exposedOf } = await import(`data:text/javascript,${encodeURIComponent(code)}`);
+const code = `const LINK = new Set(['exchange', 'hop']);\n${pick('union')}${pick('subtract')}${pick('linkOnlyOf')}`;
+const { union, subtract, linkOnlyOf } = await import(`data:text/javascript,${encodeURIComponent(code)}`);
 
 /** Small repeatable generator, so that a failure can be repeated. */
 function generator(seed) {
@@ -44,11 +44,11 @@ test('union and subtract agree with counting units', () => {
   }
 });
 
-test('exposed communication is link time without device time of the same rank', () => {
+test('link-only time is link time without device time of the same rank', () => {
   const segment = (rank, kind, start, end) => ({ rank, kind, start, end });
-  const exposed = exposedOf(
+  const linkOnly = linkOnlyOf(
     [segment(0, 'exchange', 0, 10), segment(0, 'attention', 4, 8), segment(1, 'attention', 0, 10), segment(1, 'hop', 5, 12)],
     2,
   );
-  assert.deepEqual(exposed, [[[0, 4], [8, 10]], [[10, 12]]]);
+  assert.deepEqual(linkOnly, [[[0, 4], [8, 10]], [[10, 12]]]);
 });

@@ -84,10 +84,10 @@ const columnTexts = (page, table, column) => page.locator(`${table} tbody tr > :
 test('the verdict shows the numbers of the data', async () => {
   await withPage({}, async (page) => {
     assert.equal(await page.evaluate(() => document.body.dataset.ready), 'ok');
-    assertShows(await card(page, 'predicted'), plan.verdict.predicted_ms * 1e6, 'predicted');
+    assertShows(await card(page, 'time'), plan.verdict.predicted_ms * 1e6, 'predicted');
     assertShows(await card(page, 'replayed'), plan.verdict.replay.replayed_ms * 1e6, 'replayed');
     for (const family of ['ulysses', 'ring']) {
-      const baseline = plan.verdict.baselines.find((b) => b.family === family && b.kind === 'predicted');
+      const baseline = plan.verdict.baselines.find((b) => b.family === family);
       assertShows(await card(page, `gain-${family}`), baseline.gain, `gain over ${family}`);
     }
     assert.equal(await card(page, 'verification'), 'Passed');
@@ -101,12 +101,12 @@ test('the verdict shows the numbers of the data', async () => {
 
 test('every section is there and none of the data became markup', async () => {
   await withPage({}, async (page) => {
-    for (const id of ['verdict', 'compare', 'load', 'timeline', 'matrix', 'ledger', 'measurements', 'provenance']) {
+    for (const id of ['verdict', 'compare', 'load', 'timeline', 'matrix', 'ledger', 'trust', 'measurements', 'provenance']) {
       assert.equal(await page.locator(`section#${id}`).count(), 1, id);
     }
     assert.equal(await page.locator('h1').innerText(), 'dbsp report: small <video> & "model" on 4 ranks');
     assert.equal(await page.locator('video').count(), 0);
-    assert.match(await page.locator('#measurements tr.bad').innerText(), /<\/script><!-- not markup/);
+    assert.match(await page.locator('#measurements tr.bad').first().innerText(), /<\/script><!-- not markup/);
   });
 });
 
@@ -154,7 +154,7 @@ test('timelines draw every segment of the chosen cell, predicted and replayed', 
         assert.equal(await figures.nth(i).locator('rect[data-kind]').count(), drawn[i].rank.length);
         const span = Math.max(...drawn[i].start_ns.map((start, k) => start + drawn[i].duration_ns[k]));
         assert.equal(Number(await figures.nth(i).getAttribute('data-span')), span);
-        assert.ok(Number(await figures.nth(i).getAttribute('data-exposed')) > 0, 'an all-to-all before attention is exposed');
+        assert.ok(Number(await figures.nth(i).getAttribute('data-link-only')) > 0, 'an all-to-all before attention leaves the device idle');
       }
       assert.equal(await page.locator('#load select').inputValue(), String(index), 'both views show the same cell');
     }
@@ -211,7 +211,7 @@ test('the ledger shows signed differences, mean per rank', async () => {
 test('the other plan can be chosen', async () => {
   await withPage({}, async (page) => {
     await page.locator('#plan-choice select').selectOption('1');
-    assertShows(await card(page, 'predicted'), data.plans[1].verdict.predicted_ms * 1e6, 'second plan');
+    assertShows(await card(page, 'time'), data.plans[1].verdict.predicted_ms * 1e6, 'second plan');
     assert.equal(await card(page, 'chosen'), 'ulysses U4');
   });
 });
@@ -251,7 +251,7 @@ test('the keyboard reaches every control in reading order', async () => {
   });
 });
 
-for (const [scheme, width] of [['light', 1280], ['dark', 1280], ['light', 800], ['dark', 800]]) {
+for (const [scheme, width] of [['light', 1280], ['dark', 1280], ['light', 800], ['dark', 800], ['light', 360], ['dark', 360]]) {
   test(`${scheme} at ${width} px: no sideways scrolling, nothing overlaps`, async () => {
     await withPage({ scheme, width }, async (page) => {
       assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width);
@@ -287,6 +287,14 @@ test('printed, it is light, without controls', async () => {
   });
 });
 
+test('a failed overlap trial is a row, and the other sections are drawn', async () => {
+  await withPage({}, async (page) => {
+    const row = page.locator('[data-trials="overlap"] tbody tr.bad');
+    assert.match(await row.innerText(), /failed: relative error 0\.5/);
+    assert.equal(await page.locator('.failure').count(), 0);
+  });
+});
+
 const DATA = /(<script type="application\/json" id="dbsp-data" data-encoding=")json">([\s\S]*?)<\/script>/;
 
 test('packed data draws the same page', async () => {
@@ -295,7 +303,7 @@ test('packed data draws the same page', async () => {
   const packed = html.replace(DATA, (_, open, json) => `${open}gzip+base64">${gzipSync(json).toString('base64')}</script>`);
   writeFileSync(at('packed.html'), packed);
   await withPage({ file: at('packed.html') }, async (page) => {
-    assertShows(await card(page, 'predicted'), plan.verdict.predicted_ms * 1e6, 'predicted');
+    assertShows(await card(page, 'time'), plan.verdict.predicted_ms * 1e6, 'predicted');
   });
 });
 
@@ -305,6 +313,147 @@ test('damaged data is said in words', async () => {
   await withPage({ file: at('damaged.html'), faulty: true }, async (page) => {
     assert.equal(await page.evaluate(() => document.body.dataset.ready), 'failed');
     assert.match(await page.locator('#content').innerText(), /This page cannot be shown/);
+  });
+});
+
+test('a section that fails shows the reason, and the others show their data', async () => {
+  const html = readFileSync(at('report.html'), 'utf8');
+  const broken = [
+    ['compare', (d) => { d.compare[0].candidates = 7; }], ['matrix', (d) => { d.plans[0].cells.strategy = null; }],
+    ['ledger', (d) => { d.plans[0].replays[0].ledger = null; }], ['load', (d) => { d.plans[0].shown[0].load.charts = null; }],
+    ['trust', (d) => { d.plans[0].tuning.fits = [null]; }], ['timeline', (d) => { d.plans[0].shown[0].replayed = null; }], ['measurements', (d) => { d.trials = [null]; }],
+    ['provenance', (d) => { d.database.environments[0].argv = 3; }], ['verdict', (d) => { d.plans[0].verdict.baselines = null; }],
+  ];
+  for (const [id, damage] of broken) {
+    const copy = structuredClone(data);
+    damage(copy);
+    writeFileSync(at('broken.html'), html.replace(DATA, (_, open) => `${open}json">${JSON.stringify(copy).replaceAll('<', '\\u003c')}</script>`));
+    await withPage({ file: at('broken.html'), faulty: true }, async (page) => {
+      assert.equal(await page.evaluate(() => document.body.dataset.ready), 'ok', id);
+      const failed = page.locator('.failure');
+      assert.equal(await failed.count(), 1, id);
+      assert.match(await failed.innerText(), /cannot be drawn/, id);
+      assert.equal(await page.locator('section .failure').evaluate((node) => node.closest('section').id), id);
+      for (const other of ['verdict', 'compare', 'load', 'timeline', 'matrix', 'ledger', 'trust', 'measurements', 'provenance']) {
+        assert.equal(await page.locator(`section#${other} h2`).count(), 1, `${id}: ${other}`);
+      }
+    });
+  }
+});
+
+/** A page of the document that `change` made of this one. */
+function variant(name, change) {
+  const copy = structuredClone(data);
+  change(copy);
+  const html = readFileSync(at('report.html'), 'utf8');
+  writeFileSync(at(name), html.replace(DATA, (_, open) => `${open}json">${JSON.stringify(copy).replaceAll('<', '\\u003c')}</script>`));
+  return at(name);
+}
+
+test('names of 10,000 characters neither widen nor lengthen the page', async () => {
+  const long = (text) => text + 'x'.repeat(5000) + ' y'.repeat(2500);
+  const file = variant('long.html', (d) => {
+    for (const plan of d.plans) {
+      for (const key of ['name', 'device', 'cluster', 'generator']) plan[key] = long(key);
+      plan.workload.name = long('workload');
+      plan.workload.rules = [long('rule')];
+      for (const s of plan.strategies) Object.assign(s, { label: long(s.label), kernel: long('kernel'), layout: long('layout') });
+      for (const cell of plan.shown) for (const chart of cell.load.charts ?? []) chart.name = long(chart.name);
+      for (const replay of plan.replays) Object.assign(replay, { device: long('device'), exchange_source: long('source') });
+      for (const b of plan.verdict.baselines) b.source = long('source');
+      for (const n of plan.notices) n.text = long(n.text);
+      plan.tuning.notes = [long('note')];
+      plan.tuning.fits[0].name = long('fit');
+      plan.tuning.close_calls.rival[0] = long('rival');
+    }
+    for (const c of d.compare) { c.name = long('compare'); c.costs = long('costs'); c.candidates[0].kernels = long('k'); c.candidates[0].verdict = long('v'); }
+    for (const t of d.trials) Object.assign(t, { kernel: long('kernel'), detail: long('detail'), suite: long('suite') });
+    d.database.name = long('db');
+    for (const e of d.database.environments) Object.assign(e, { device_name: long('device'), host: long('host'), argv: [long('argv')], extra: { [long('fact')]: long('value') } });
+  });
+  for (const width of [1280, 360]) {
+    let plain = 0;
+    await withPage({ width }, async (page) => { plain = await page.evaluate(() => document.documentElement.scrollHeight); });
+    await withPage({ width, file }, async (page) => {
+      const [wide, high] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.scrollHeight]);
+      assert.ok(wide <= width, `${wide} px wide at ${width}`);
+      assert.ok(high <= 1.35 * plain, `${high} px high, ${plain} with short names, at ${width}`);
+      await page.screenshot({ path: path.join(out, `long-names-${width}.png`), fullPage: true });
+    });
+  }
+});
+
+test('a plan alone, a comparison alone: pages without a database', async () => {
+  const alone = (...args) => execFileSync(report, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  alone('--plan', at('plan.json'), '-o', at('plan.html'));
+  await withPage({ file: at('plan.html') }, async (page) => {
+    assertShows(await card(page, 'time'), plan.verdict.predicted_ms * 1e6, 'predicted');
+    assert.match(await page.locator('#measurements').innerText(), /No database was given/);
+    assert.match(await page.locator('#provenance').innerText(), /No database was given/);
+    assert.equal(await page.locator('.failure').count(), 0);
+  });
+  alone('--compare', at('compare.json'), '-o', at('compare.html'));
+  await withPage({ file: at('compare.html') }, async (page) => {
+    assert.equal(await page.locator('h1').innerText(), 'dbsp report: compare.json');
+    assert.ok((await page.locator('#compare tbody tr').count()) > 0);
+  });
+  assert.throws(() => alone('-o', at('none.html')), (error) => error.status === 2 && /give --db FILE, --plan FILE or --compare FILE/.test(error.stderr));
+  assert.equal(existsSync(at('none.html')), false);
+});
+
+test('a replay on the devices of the plan is the headline, the prediction stands beside it', async () => {
+  const file = variant('replayed.html', (d) => {
+    const { verdict } = d.plans[0];
+    verdict.headline = { source: 'replayed', ms: verdict.replay.replayed_ms, replay: verdict.replay.id };
+    Object.assign(verdict.replay, { grade: 'replayed', whole: true });
+  });
+  await withPage({ file }, async (page) => {
+    const time = page.locator('[data-card="time"]');
+    assert.match(await time.innerText(), /Attention time, replayed/i);
+    assertShows(await card(page, 'time'), plan.verdict.replay.replayed_ms * 1e6, 'replayed');
+    assert.match(await time.locator('.detail').innerText(), /^Predicted /);
+  });
+});
+
+test('times that were not measured have no error in the ledger', async () => {
+  const file = variant('serial.html', (d) => {
+    const [replay] = d.plans[0].replays;
+    for (const row of replay.ledger.filter((r) => r.kind === 'exchange' || r.kind === 'hop')) Object.assign(row, { measured: false, difference_ns: null, relative_error: null });
+  });
+  await withPage({ file }, async (page) => {
+    const row = page.locator('#ledger tbody tr', { has: page.locator('th', { hasText: /^exchange$/ }) });
+    assert.match(await row.innerText(), /not measured/);
+    assert.doesNotMatch(await row.innerText(), /%/);
+    assert.match(await page.locator('#ledger').innerText(), /measured part/);
+  });
+});
+
+test('the verdict is said in words: answer, what to run, why, what is left, how sure, what next', async () => {
+  await withPage({}, async (page) => {
+    const words = plan.verdict.sentences;
+    assert.deepEqual(words.map((s) => s.topic), ['answer', 'run', 'why', 'left', 'sure', 'next']);
+    assert.equal(await page.locator('.words .answer').innerText(), words[0].text);
+    for (const { topic, text } of words.slice(1)) assert.equal(await page.locator(`[data-topic="${topic}"]`).innerText(), text);
+  });
+});
+
+test('trust shows held-out errors, close calls and notes', async () => {
+  await withPage({}, async (page) => {
+    const text = await page.locator('#trust').innerText();
+    assert.match(text, /cpu\.block_sparse[\s\S]*3%[\s\S]*10%/);
+    assert.match(text, /Close calls: 1 cell of 6/);
+    assert.match(text, /sizes outside the measured range were priced <b>/);
+  });
+});
+
+test('a missing baseline is said with its reason', async () => {
+  const file = variant('missing.html', (d) => {
+    d.plans[0].verdict.baselines = [];
+    d.plans[0].verdict.missing_baselines = [{ family: 'ulysses', reason: 'no all-to-all was measured' }, { family: 'ring', reason: 'other costs' }];
+  });
+  await withPage({ file }, async (page) => {
+    assert.equal(await card(page, 'gain-ulysses'), '–');
+    assert.match(await page.locator('[data-card="gain-ulysses"]').innerText(), /no comparable baseline: no all-to-all was measured/);
   });
 });
 

@@ -131,6 +131,21 @@ TEST_F(CountersTest, TheRangeProfilerCountsOneRun) {
               ElementsAre(Pair("dram__bytes.sum", 1001), Pair("sm__cycles_active.avg", 2001)));
 }
 
+TEST_F(CountersTest, WithoutTheDeprecatedCallThePlanIsOfTheChip) {
+  {
+    const EnvironmentVariable result("DBSP_FAKE_CUPTI_AVAILABILITY", "27");  // NOT_SUPPORTED
+    EXPECT_EQ(Read().source, CounterSource::kRangeProfiler);
+  }
+  {
+    const EnvironmentVariable result("DBSP_FAKE_CUPTI_AVAILABILITY", "35");  // PRIVILEGES
+    EXPECT_THAT(Read().why, HasSubstr("CAP_SYS_ADMIN"));
+  }
+  request_.cupti_library = DBSP_BINARY_DIR "/fake_vendor/later/libcupti.so.13";
+  const CounterReading reading = Read();
+  EXPECT_EQ(reading.source, CounterSource::kRangeProfiler) << reading.why;
+  EXPECT_EQ(reading.values.size(), 2U);
+}
+
 TEST_F(CountersTest, MorePassesRunTheWorkAgain) {
   const EnvironmentVariable passes("DBSP_FAKE_CUPTI_PASSES", "3");
   RangeProfiler profiler =

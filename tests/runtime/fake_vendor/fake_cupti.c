@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A fake libcupti.so.13. DBSP_FAKE_CUPTI_RESULT: result of cuptiGetVersion; cuptiGetResultString has
    no text for 999; DBSP_FAKE_CUPTI_ENABLE: result of cuptiActivityEnable.
+   DBSP_FAKE_CUPTI_KERNEL_BYTES: size of kernel records, 216 as in CUPTI 13.0 unless given.
    The tests make the records: FakeCuptiRecord() writes one into a buffer, which it requests and
-   returns as CUPTI does. Built with DBSP_FAKE_OLD, one function is missing. */
+   returns as CUPTI does. Built with DBSP_FAKE_OLD, one function is missing. Built with
+   DBSP_FAKE_LATER, the version is 13.5 and deprecated functions are missing. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +28,11 @@ static int FromEnvironment(const char* name, int otherwise) {
 }
 
 int cuptiGetVersion(uint32_t* version) {
+#ifdef DBSP_FAKE_LATER
+  *version = 130500;
+#else
   *version = 130102;
+#endif
   return FromEnvironment("DBSP_FAKE_CUPTI_RESULT", 0);
 }
 #ifndef DBSP_FAKE_OLD
@@ -42,7 +48,7 @@ size_t FakeCuptiRecordSize(uint32_t kind) {
   switch (kind) {
     case 3:
     case 10:
-      return 216; /* kernel */
+      return (size_t)FromEnvironment("DBSP_FAKE_CUPTI_KERNEL_BYTES", 216);
     case 1:
     case 22:
       return 96; /* copies */

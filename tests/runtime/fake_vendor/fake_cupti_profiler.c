@@ -3,7 +3,7 @@
    every metric without "nonsense" in its name. The value of metric i (from 1) is 1000 i plus the
    number of passes. DBSP_FAKE_CUPTI_PASSES: number of passes;
    DBSP_FAKE_CUPTI_RANGE: result of cuptiRangeProfilerEnable; DBSP_FAKE_CUPTI_DROP=1: the range's
-   counts are dropped. */
+   counts are dropped; DBSP_FAKE_CUPTI_AVAILABILITY: result of cuptiProfilerGetCounterAvailability. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,12 +209,16 @@ int cuptiDeviceGetChipName(ChipName* params) {
   params->chip = "GH100";
   return 0;
 }
+#ifndef DBSP_FAKE_LATER
 int cuptiProfilerGetCounterAvailability(Availability* params) {
+  const int result = FromEnvironment("DBSP_FAKE_CUPTI_AVAILABILITY", 0);
+  if (result != 0) return result;
   if (params->context == NULL) return kInvalidParameter;
   if (params->image != NULL) params->image[0] = 1;
   params->size = 4;
   return 0;
 }
+#endif
 int cuptiRangeProfilerEnable(RangeEnable* params) {
   const int result = FromEnvironment("DBSP_FAKE_CUPTI_RANGE", 0);
   if (result != 0) return result;

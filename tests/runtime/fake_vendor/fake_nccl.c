@@ -11,12 +11,14 @@
    DBSP_FAKE_NCCL_VERSION: version code; DBSP_FAKE_NCCL_RESULT: result of ncclGetVersion and
    ncclGetUniqueId; DBSP_FAKE_NCCL_HANG=R: operations of rank R never start; DBSP_FAKE_NCCL_ERROR=R:
    ncclGroupEnd of rank R fails; DBSP_FAKE_NCCL_ASYNC=R: rank R's communicator reports a remote error
-   after its first operation. Built with DBSP_FAKE_OLD, one function is missing. */
+   after its first operation; DBSP_FAKE_NCCL_BUSY_NS=N: groups move nothing and are done at once, and
+   their group ends are in progress for N nanoseconds. Built with DBSP_FAKE_OLD, one function is missing. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { kMostRanks = 64, kSuccess = 0, kSystemError = 2, kInvalidArgument = 4, kInvalidUsage = 5,
        kRemoteError = 6, kInProgress = 7, kInt8 = 0, kFloat32 = 7, kSum = 0 };
@@ -49,6 +51,7 @@ typedef struct World {
 typedef struct Comm {
   World* world;
   int rank, aborted, finalized, used;
+  int64_t busy_until; /* on CLOCK_MONOTONIC: a group end is in progress */
   int tickets, gone; /* running exchanges on the test's streams; whether to free after them */
   Job *first, *last;
   pthread_t worker;
@@ -72,6 +75,11 @@ static char calls[kMostRanks][4096]; /* log of each rank's calls: "[ s1:5 r2:7 ]
 static int FromEnvironment(const char* name, int otherwise) {
   const char* text = getenv(name);
   return text == NULL ? otherwise : atoi(text);
+}
+static int64_t NowNs(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 static int IsRank(const char* name, const Comm* comm) {
   return FromEnvironment(name, -1) == comm->rank;
@@ -231,6 +239,7 @@ int ncclCommGetAsyncError(Comm* comm, int* state) {
   *state = comm->world->joined < comm->world->ranks ? kInProgress : kSuccess;
   if (comm->finalized && comm->world->left < comm->world->ranks) *state = kInProgress;
   if (comm->used && IsRank("DBSP_FAKE_NCCL_ASYNC", comm)) *state = kRemoteError;
+  if (comm->busy_until != 0 && NowNs() < comm->busy_until) *state = kInProgress;
   pthread_mutex_unlock(&lock);
   return kSuccess;
 }
@@ -348,6 +357,15 @@ int ncclGroupEnd(void) {
     for (int i = 0; i < group_count; ++i) free(group_ops[i].done);
     free(group_ops);
     return kSystemError;
+  }
+  const int busy_ns = FromEnvironment("DBSP_FAKE_NCCL_BUSY_NS", 0);
+  if (busy_ns > 0) {
+    for (int i = 0; i < group_count; ++i) free(group_ops[i].done);
+    free(group_ops);
+    pthread_mutex_lock(&lock);
+    group_comm->busy_until = NowNs() + busy_ns;
+    pthread_mutex_unlock(&lock);
+    return kInProgress;
   }
   return Enqueue(group_comm, group_ops, group_count, group_stream);
 }

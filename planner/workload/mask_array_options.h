@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a user may say about the masks in an array file.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "planner/workload/mask_axes.h"
+#include "planner/workload/mask_values.h"
+
+namespace dbsp {
+
+/// Meaning of the entries of a table with counts.
+enum class TableCode : std::uint8_t {
+  kByName,  ///< "lut" by its content, which must allow one reading only; else columns
+  kDelta,  ///< a first column, then steps from column to column
+  kOrdinal  ///< columns
+};
+/// Order of the bits of a byte in an array of bytes.
+enum class BitOrder : std::uint8_t { kNone, kLittle, kBig };
+
+struct MaskArrayOptions {
+  std::string name;  ///< as FindMaskArrays
+  AxesRequest axes;
+  ValueRule values;  ///< dense masks only
+  TableCode table = TableCode::kByName;
+  BitOrder packed = BitOrder::kNone;  ///< set: the array holds eight blocks per byte
+};
+
+}  // namespace dbsp
