@@ -121,6 +121,16 @@ std::string Answer(const Plan& plan, const Workload& workload, const Json& verdi
   return text + " Replay both plans before you change anything.";
 }
 
+/// "heads in 4 groups, rows in 2 parts": what one of them divides alone is named alone.
+std::string DivisionOf(const Strategy& s) {
+  std::string text;
+  if (s.ulysses_degree > 1) text = fmt::format("heads in {} groups", s.ulysses_degree);
+  if (s.ring_degree > 1) {
+    text += fmt::format("{}rows in {} parts", text.empty() ? "" : ", ", s.ring_degree);
+  }
+  return text.empty() ? "all heads and rows on one rank" : text;
+}
+
 /// What a strategy does, in words.
 std::string WordsOf(const Strategy& s, int ranks) {
   const int group = PassRanks(ranks, s.cfg_degree);
@@ -141,13 +151,10 @@ std::string WordsOf(const Strategy& s, int ranks) {
           fmt::format("heads in {} ranges, rows of each in {}", s.ulysses_degree, s.ring_degree);
       break;
     case Family::kDbsp:
-      text += fmt::format("heads in {} groups, rows in {} parts by db-SP's greedy rule",
-                          s.ulysses_degree,
-                          s.ring_degree);
+      text += DivisionOf(s) + " by db-SP's greedy rule";
       break;
     case Family::kBalanced:
-      text += fmt::format(
-          "heads in {} groups, rows in {} parts by search", s.ulysses_degree, s.ring_degree);
+      text += DivisionOf(s) + " by search";
       break;
     case Family::kPlaced:
       text += "each head whole or split, as the search placed it";

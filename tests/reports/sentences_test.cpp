@@ -89,6 +89,16 @@ TEST(SentencesTest, WithoutABaselineTheReasonStandsInPlaceOfAGain) {
   EXPECT_FALSE(words.contains("why"));
 }
 
+TEST(SentencesTest, ADegreeOfOneDividesNothing) {
+  ReportInputs inputs = FixtureInputs();
+  for (Strategy& strategy : inputs.plans[0].plan.strategies) {
+    if (strategy.family != Family::kDbsp) continue;
+    strategy.ulysses_degree = 4;
+    strategy.ring_degree = 1;
+  }
+  EXPECT_THAT(Words(inputs).at("run"), HasSubstr(": heads in 4 groups by db-SP's greedy rule."));
+}
+
 TEST(SentencesTest, SayWhatToRunWhyWhatIsLeftAndHowSure) {
   const auto words = Words(FixtureInputs());
   EXPECT_THAT(words.at("run"),
