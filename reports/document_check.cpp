@@ -3,7 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <new>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
 #include <valijson/schema_parser.hpp>
@@ -41,13 +44,23 @@ std::string PathOf(const std::vector<std::string>& context) {
   return path.empty() ? "the document" : path;
 }
 
+/// errors  std::bad_alloc. valijson throws a runtime_error with a text where no memory is left.
+bool IsValid(const Json& document, valijson::ValidationResults& results) {
+  try {
+    static const ReportSchema schema;
+    valijson::Validator validator(valijson::Validator::kStrongTypes);
+    return validator.validate(schema.schema(), Adapter(document), &results);
+  } catch (const std::runtime_error& error) {
+    if (std::string_view(error.what()).starts_with("Failed to allocate")) throw std::bad_alloc();
+    throw;
+  }
+}
+
 }  // namespace
 
 void CheckDocument(const Json& document) {
-  static const ReportSchema schema;
-  valijson::Validator validator(valijson::Validator::kStrongTypes);
   valijson::ValidationResults results;
-  if (validator.validate(schema.schema(), Adapter(document), &results)) return;
+  if (IsValid(document, results)) return;
   // The innermost place comes first.
   valijson::ValidationResults::Error error;
   const bool found = results.popError(error);
