@@ -65,7 +65,7 @@ struct Gain {
   /// same       |gain - 1| < kNoGain
   /// faster     gain and interval are above 1
   /// slower     gain and interval are below 1
-  /// ambiguous  otherwise: the interval contains 1
+  /// ambiguous  the interval contains 1, and the gain is not "same"
   GainVerdict verdict = GainVerdict::kSame;
 };
 

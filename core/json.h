@@ -20,8 +20,9 @@ using Json = nlohmann::json;
 struct JsonLimits {
   std::size_t max_bytes = std::size_t{1} << 28;
   int max_depth = 64;  ///< lists and objects inside each other
-  /// Most values of a document. A number, text, boolean or null counts 1, a key 2, and a list or an
-  /// object 4, so that memory is at most about 32 bytes times this limit, plus the texts.
+  /// Largest sum of weights of a document: 1 for a number, text, boolean or null, 2 for a key, 4
+  /// for a list or an object. The memory is at most about 32 bytes times this limit, plus the
+  /// texts.
   std::size_t max_values = std::size_t{1} << 25;
 };
 

@@ -47,7 +47,7 @@ class JobRunner {
   };
   using Lock = std::unique_lock<std::mutex>;
 
-  /// Calls `body` without the lock. Returns false if it throws.
+  /// Releases the lock while `body` runs. Returns false if `body` throws.
   template <typename Body>
   bool Unlocked(Lock& lock, const Body& body) {
     std::exception_ptr error;

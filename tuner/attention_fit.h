@@ -36,8 +36,8 @@ struct AttentionFit {
   double scale_rows = 1;  ///< tokens per query block over those of the trials (1 unless scaled)
   double scale_blocks = 1;  ///< (query, key) pairs per block over those of the trials
 
-  /// Whether a call lies within the trials: their blocks per row, and at most four times their
-  /// largest number of active blocks.
+  /// True if trials cover the call: its blocks per row lie between theirs, and it has at most four
+  /// times the largest measured number of active blocks.
   [[nodiscard]] bool Covers(double active_rows, double active_blocks) const;
   /// 0 without active blocks. The interval is twice as wide for calls that Covers() refuses.
   [[nodiscard]] planner::Estimate At(double heads, double active_rows, double active_blocks) const;

@@ -16,7 +16,8 @@ enum class TableCode : std::uint8_t {
   kDelta,  ///< a first column, then steps from column to column
   kOrdinal  ///< columns
 };
-/// Order of the bits of a byte in an array of bytes.
+/// Which bit of a byte is the first block where an array holds eight blocks per byte: kLittle the
+/// lowest, kBig the highest. kNone: the array holds no packed bits.
 enum class BitOrder : std::uint8_t { kNone, kLittle, kBig };
 
 struct MaskArrayOptions {

@@ -49,7 +49,7 @@ struct Recording {
   std::int64_t padding = 0;  ///< tokens of tiles that are no tokens of the video
 };
 
-/// Whether the file says that it is a recording.
+/// True if the file's metadata name the format "dbsp.recording/1".
 /// errors  Error{kIo, kNotFound, kCorruptInput} with the file
 [[nodiscard]] bool IsRecording(const std::filesystem::path& path);
 

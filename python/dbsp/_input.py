@@ -9,7 +9,7 @@ import subprocess
 
 import numpy as np
 
-MAX_BYTES = 1 << 28  # of a plan, also inflated (docs/formats/json.md)
+MAX_BYTES = 1 << 28  # size limit of a plan, compressed or not (docs/formats/json.md)
 
 
 class Error(Exception):

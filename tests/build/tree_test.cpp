@@ -154,7 +154,8 @@ TEST(TreeTest, OnlyDbSeesSqliteAndOnlyRuntimeAndKernelsSeeVendors) {
 }
 
 TEST(TreeTest, KernelsUseSharedMemoryThroughOneFunction) {
-  // UseSharedMemory() also sets the carveout, which a launcher of its own would leave out.
+  // UseSharedMemory() sets the limit and the carveout. A launcher that sets only the limit would
+  // get one thread block per SM.
   const std::string attribute = "cudaFuncAttributeMaxDynamicSharedMemorySize";
   const std::string helper = Read(kRoot / "kernels/gpu/launch.h");
   EXPECT_NE(helper.find(attribute), std::string::npos);
