@@ -11,7 +11,10 @@ DBSP_BUILD_PACKAGES=(
   libfmt-dev nlohmann-json3-dev libvalijson-dev libcli11-dev libsqlite3-dev libzip-dev libzstd-dev
   libxxhash-dev libhwy-dev libeigen3-dev zlib1g-dev nettle-dev sqlite3
 )
-DBSP_TEST_PACKAGES=(python3-jsonschema python3-numpy zstd libgtest-dev libgmock-dev libboost-context-dev libbenchmark-dev libopenblas-dev chromium)
+DBSP_TEST_PACKAGES=(
+  libgtest-dev libgmock-dev libboost-context-dev libbenchmark-dev libopenblas-dev
+  python3-jsonschema python3-numpy python3-torch zstd chromium
+)
 
 say() { printf '[%4ds] %s\n' "$((SECONDS - DBSP_STARTED))" "$*" >&2; }
 die() { printf '%s: error: %s\n' "$(basename "$0")" "$1" >&2; exit "${2:-2}"; }

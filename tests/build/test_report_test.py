@@ -44,10 +44,16 @@ class TestReport(unittest.TestCase):
                                  "    1 skipped: this build has no page"])
 
     def test_failures_and_programs_that_were_not_built_fail(self):
-        for case in (FAILED, MISSING):
+        for case, output in ((FAILED, ["failed: A.Fails", "  no"]), (MISSING, ["failed: A_NOT_BUILT"])):
             code, lines = report(PASSED, case)
             self.assertEqual(code, 1)
-            self.assertEqual(lines, ["2 tests: 1 passed, 1 failed, 0 skipped"])
+            self.assertEqual(lines, ["2 tests: 1 passed, 1 failed, 0 skipped"] + output)
+
+    def test_a_failed_test_shows_its_last_lines(self):
+        output = "".join(f"line {number}\n" for number in range(100))
+        _, lines = report(f'<testcase name="A.Fails" status="fail"><system-out>{output}</system-out></testcase>')
+        self.assertEqual(lines[1:3], ["failed: A.Fails", "  line 70"])
+        self.assertEqual(lines[-1], "  line 99")
 
     def test_a_bare_machine_explains_vendors_launchers_and_measured_files_only(self):
         explained = [skipped("B.One", reason) for reason in (
