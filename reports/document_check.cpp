@@ -3,10 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <exception>
 #include <new>
-#include <stdexcept>
 #include <string>
-#include <string_view>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
 #include <valijson/schema_parser.hpp>
@@ -44,16 +43,31 @@ std::string PathOf(const std::vector<std::string>& context) {
   return path.empty() ? "the document" : path;
 }
 
-/// errors  std::bad_alloc. valijson throws a runtime_error with a text where no memory is left.
-bool IsValid(const Json& document, valijson::ValidationResults& results) {
-  try {
-    static const ReportSchema schema;
-    valijson::Validator validator(valijson::Validator::kStrongTypes);
-    return validator.validate(schema.schema(), Adapter(document), &results);
-  } catch (const std::runtime_error& error) {
-    if (std::string_view(error.what()).starts_with("Failed to allocate")) throw std::bad_alloc();
-    throw;
+/// While it lives, an allocation that fails ends the process with the tool's line and exit code.
+/// valijson allocates without exceptions and uses what it gets unchecked.
+class EndWhereMemoryEnds {
+ public:
+  EndWhereMemoryEnds() : before_(std::set_new_handler(End)) {}
+  ~EndWhereMemoryEnds() { std::set_new_handler(before_); }
+  EndWhereMemoryEnds(const EndWhereMemoryEnds&) = delete;
+  EndWhereMemoryEnds& operator=(const EndWhereMemoryEnds&) = delete;
+
+ private:
+  static void End() {
+    try {
+      throw std::bad_alloc();
+    } catch (const std::bad_alloc&) {
+      std::terminate();  // the tools' handler prints the line
+    }
   }
+  std::new_handler before_;
+};
+
+bool IsValid(const Json& document, valijson::ValidationResults& results) {
+  const EndWhereMemoryEnds guard;
+  static const ReportSchema schema;
+  valijson::Validator validator(valijson::Validator::kStrongTypes);
+  return validator.validate(schema.schema(), Adapter(document), &results);
 }
 
 }  // namespace
