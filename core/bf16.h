@@ -8,6 +8,8 @@
 
 namespace dbsp {
 
+inline constexpr std::int64_t kBf16Bytes = 2;
+
 [[nodiscard]] inline float FromBf16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
 }

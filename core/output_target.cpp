@@ -23,7 +23,7 @@ constexpr int kMaxLinks = 40;
 constexpr int kFifoPolls = 60;
 constexpr long kFifoPollNs = 50'000'000;
 
-[[noreturn]] void FailIo(const fs::path& path, int error) {
+[[noreturn]] void FailToOpen(const fs::path& path, int error) {
   Fail(ErrorCode::kIo, "{}: cannot write: {}", path.string(), std::strerror(error));
 }
 
@@ -48,7 +48,7 @@ bool IsFolderOfDescriptors(const fs::path& folder) {
 std::optional<struct stat> StatOf(const fs::path& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) == 0) return info;
-  if (errno != ENOENT && errno != ENOTDIR) FailIo(path, errno);
+  if (errno != ENOENT && errno != ENOTDIR) FailToOpen(path, errno);
   return std::nullopt;
 }
 
@@ -89,7 +89,7 @@ OutputTarget TargetOf(const fs::path& path) {
       return target;
     }
     const fs::path next = fs::read_symlink(at, error);
-    if (error) FailIo(path, error.value());
+    if (error) FailToOpen(path, error.value());
     at = next.is_absolute() ? next : FolderOf(at) / next;
   }
   Fail(ErrorCode::kIo,
@@ -108,10 +108,10 @@ FileHandle OpenFifo(const fs::path& path) {
     // Without O_NONBLOCK open() waits for a reader without end.
     FileHandle file(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK));
     if (file.get() >= 0) {
-      if (::fcntl(file.get(), F_SETFL, O_WRONLY) != 0) FailIo(path, errno);
+      if (::fcntl(file.get(), F_SETFL, O_WRONLY) != 0) FailToOpen(path, errno);
       return file;
     }
-    if (errno != ENXIO && errno != EINTR) FailIo(path, errno);
+    if (errno != ENXIO && errno != EINTR) FailToOpen(path, errno);
     const timespec pause{0, kFifoPollNs};
     ::nanosleep(&pause, nullptr);
   }

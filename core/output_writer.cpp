@@ -36,7 +36,7 @@ constexpr const char* kSuffix = ".tmp";
 constexpr const char* kUnknownMachine = "00000000";
 constexpr std::time_t kOldSeconds = 24 * 3600;
 
-[[noreturn]] void FailIo(const fs::path& path, const char* what) {
+[[noreturn]] void FailOutput(const fs::path& path, const char* what) {
   const int error = errno;
   Fail(ErrorCode::kIo, "{}: {}: {}", OutputName(path), what, std::strerror(error));
 }
@@ -46,7 +46,7 @@ void WriteAll(int fd, std::string_view bytes, const fs::path& path) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());
     if (written < 0) {
       if (errno == EINTR) continue;
-      FailIo(path, "cannot write");
+      FailOutput(path, "cannot write");
     }
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
@@ -125,16 +125,16 @@ mode_t ModeOfNewFiles() {
 /// Gives the new file the mode of the old one, and its owner where the system allows it.
 void TakeMode(int fd, const std::optional<struct stat>& old, const fs::path& path) {
   if (!old) {
-    if (::fchmod(fd, ModeOfNewFiles()) != 0) FailIo(path, "cannot set the mode");
+    if (::fchmod(fd, ModeOfNewFiles()) != 0) FailOutput(path, "cannot set the mode");
     return;
   }
   struct stat fresh {};
-  if (::fstat(fd, &fresh) != 0) FailIo(path, "cannot stat");
+  if (::fstat(fd, &fresh) != 0) FailOutput(path, "cannot stat");
   bool same = fresh.st_uid == old->st_uid && fresh.st_gid == old->st_gid;
   if (!same) same = ::fchown(fd, old->st_uid, old->st_gid) == 0;
   if (!same && ::fchown(fd, static_cast<uid_t>(-1), old->st_gid) != 0) errno = 0;
   const mode_t kept = same ? 07777 : 0777;
-  if (::fchmod(fd, old->st_mode & kept) != 0) FailIo(path, "cannot set the mode");
+  if (::fchmod(fd, old->st_mode & kept) != 0) FailOutput(path, "cannot set the mode");
 }
 
 /// Replaces the name `target` by a new file. `set_mode` acts on its descriptor.
@@ -146,14 +146,15 @@ void Replace(const fs::path& path,
   const fs::path folder = internal::FolderOf(target);
   RemoveDeadTemporaries(folder);
   auto [temporary, file] = internal::MakeTemporary(folder);
-  if (file.get() < 0) FailIo(path, "cannot write");
+  if (file.get() < 0) FailOutput(path, "cannot write");
   const UnfinishedFile unfinished(temporary);
   try {
     WriteAll(file.get(), bytes, path);
     set_mode(file.get());
-    if (::fsync(file.get()) != 0) FailIo(path, "cannot sync");
-    if (file.Close() != 0) FailIo(path, "cannot close");
-    if (::rename(temporary.c_str(), target.c_str()) != 0) FailIo(path, "cannot rename into place");
+    if (::fsync(file.get()) != 0) FailOutput(path, "cannot sync");
+    if (file.Close() != 0) FailOutput(path, "cannot close");
+    if (::rename(temporary.c_str(), target.c_str()) != 0)
+      FailOutput(path, "cannot rename into place");
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
@@ -165,7 +166,7 @@ void Replace(const fs::path& path,
 /// Overwrites a file that has other names. Space is reserved before the old content is touched.
 void WriteInPlace(const fs::path& path, const fs::path& target, std::string_view bytes) {
   const FileHandle file(::open(target.c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY));
-  if (file.get() < 0) FailIo(path, "cannot write");
+  if (file.get() < 0) FailOutput(path, "cannot write");
   const std::string old = ReadFile(target);
   const auto size = static_cast<off_t>(bytes.size());
   const auto old_size = static_cast<off_t>(old.size());
@@ -174,13 +175,13 @@ void WriteInPlace(const fs::path& path, const fs::path& target, std::string_view
       const int error = ::posix_fallocate(file.get(), old_size, size - old_size);
       if (error != 0 && error != EOPNOTSUPP && error != EINVAL) {
         errno = error;
-        FailIo(path, "cannot write");
+        FailOutput(path, "cannot write");
       }
     }
-    if (::lseek(file.get(), 0, SEEK_SET) != 0) FailIo(path, "cannot write");
+    if (::lseek(file.get(), 0, SEEK_SET) != 0) FailOutput(path, "cannot write");
     WriteAll(file.get(), bytes, path);
-    if (::ftruncate(file.get(), size) != 0) FailIo(path, "cannot write");
-    if (::fsync(file.get()) != 0) FailIo(path, "cannot sync");
+    if (::ftruncate(file.get(), size) != 0) FailOutput(path, "cannot write");
+    if (::fsync(file.get()) != 0) FailOutput(path, "cannot sync");
   } catch (const Error&) {
     std::string_view rest = old;
     while (!rest.empty()) {
@@ -207,9 +208,9 @@ void WriteSpecial(const OutputTarget& target, const fs::path& path, std::string_
          S_ISDIR(mode) ? "folder" : (S_ISBLK(mode) ? "block device" : "socket"));
   }
   FileHandle file(::open(target.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
-  if (file.get() < 0) FailIo(path, "cannot write");
+  if (file.get() < 0) FailOutput(path, "cannot write");
   WriteAll(file.get(), bytes, path);
-  if (file.Close() != 0) FailIo(path, "cannot close");
+  if (file.Close() != 0) FailOutput(path, "cannot close");
 }
 
 }  // namespace
@@ -226,7 +227,7 @@ void WriteFileAtomically(const fs::path& path, std::string_view bytes) {
   if (target.descriptor) {
     SayKept("the output is not complete");
     if (*target.descriptor == STDOUT_FILENO && std::fflush(stdout) != 0) {
-      FailIo(path, "cannot write");
+      FailOutput(path, "cannot write");
     }
     WriteAll(*target.descriptor, bytes, path);
   } else if (target.info && !S_ISREG(target.info->st_mode)) {

@@ -54,11 +54,6 @@ bool IsEmpty(const fs::path& path) {
   return fs::file_size(path, error) == 0 && !error;
 }
 
-Connection InMemory(const std::string& label) {
-  return Connection(
-      ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, label);
-}
-
 /// The name behind symbolic links. SQLite looks for log and journal beside that one.
 fs::path RealPath(const fs::path& path) {
   std::error_code error;

@@ -181,10 +181,6 @@ void Load(const fs::path& copy, const std::string& label, Connection& memory) {
   }
 }
 
-Connection InMemory(const std::string& label) {
-  return {":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, label};
-}
-
 /// Texts that identify the records of a database, sorted. Nothing that dbsp does removes one.
 std::vector<std::string> RecordsOf(const Connection& connection) {
   std::vector<std::string> found;
@@ -253,6 +249,10 @@ bool IsNewerThanLog(const Stamps& stamps) {
 }
 
 }  // namespace
+
+Connection InMemory(const std::string& label) {
+  return {":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, label};
+}
 
 void RequireRegularRemains(const fs::path& path) {
   for (const fs::path& name : {LogOf(path), JournalOf(path)}) {

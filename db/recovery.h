@@ -11,6 +11,9 @@
 
 namespace dbsp::db {
 
+/// An empty database in memory. Messages call it `label`.
+[[nodiscard]] Connection InMemory(const std::string& label);
+
 /// SQLite would wait for ever for a FIFO with the name of a log or journal.
 /// errors  Error{kCorruptInput} when log or journal are not regular files
 void RequireRegularRemains(const std::filesystem::path& path);

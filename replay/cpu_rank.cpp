@@ -12,8 +12,6 @@ namespace {
 
 constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
 
-std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); }
-
 void Poison(std::vector<float>& memory) { std::fill(memory.begin(), memory.end(), kPoison); }
 
 }  // namespace

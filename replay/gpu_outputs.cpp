@@ -24,10 +24,6 @@ namespace {
 using runtime::CudaBuffer;
 using runtime::CudaStream;
 
-constexpr std::size_t kElement = 2;  ///< bytes of a bf16
-
-std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); }
-
 std::int64_t TensorElements(const AttentionShape& shape) {
   return shape.tokens * shape.heads * shape.head_dim;
 }
@@ -153,7 +149,7 @@ int DeviceOutputs::Writes(int head, int q_block) const {
 std::int64_t UnsplitBytes(const AttentionShape& shape, const LayerMasks& masks) {
   std::int64_t ints = 2 * std::int64_t{shape.heads} * shape.q_blocks() + 2;
   for (const BlockMaskPtr& mask : masks.head) ints += mask->Count();
-  return 4 * TensorElements(shape) * static_cast<std::int64_t>(kElement) +
+  return 4 * TensorElements(shape) * kBf16Bytes +
          shape.tokens * shape.heads * std::int64_t{sizeof(float)} +
          ints * std::int64_t{sizeof(std::int32_t)};
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "core/bf16.h"
 #include "replay/input_data.h"
 
 namespace dbsp::replay {
@@ -21,13 +22,10 @@ using kernels::gpu::Variant;
 using runtime::CudaBuffer;
 using runtime::CudaStream;
 
-constexpr std::size_t kElement = 2;  ///< bytes of a bf16
-constexpr std::uint8_t kPoison = 0xFF;  ///< a NaN in bf16 and in fp32
-
-std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); }
+constexpr std::uint8_t kPoisonByte = 0xFF;  ///< a NaN in bf16 and in fp32
 
 CudaBuffer Elements(std::int64_t count, int rank, const char* what) {
-  return {Index(count) * kElement, fmt::format("{} of rank {}", what, rank)};
+  return {Index(count * kBf16Bytes), fmt::format("{} of rank {}", what, rank)};
 }
 
 /// Lists of a step in the form of an AttentionCall. Entries are key slots; the lists of rows that a
@@ -64,7 +62,7 @@ std::int64_t Sum(const std::vector<std::int64_t>& values) {
 
 std::int64_t DeviceBytes(const RankBuffers& buffers) {
   const Cell& cell = *buffers.cell;
-  const auto element = static_cast<std::int64_t>(kElement);
+  const std::int64_t element = kBf16Bytes;
   const std::int64_t float_bytes = sizeof(float);
   const std::int64_t lse = buffers.row_slots * cell.shape.block.q * float_bytes;
   const std::int64_t rows = buffers.row_elements() * element + lse;
@@ -186,12 +184,12 @@ void GpuRank::Fill(int threads) {
                rest.first(Index(buffers().home_elements)));
     rest = rest.subspan(Index(buffers().home_elements));
   }
-  home_in_.Upload(home.data(), home.size() * kElement, stream_);
+  home_in_.Upload(home.data(), home.size() * sizeof(home[0]), stream_);
 }
 
 std::vector<std::uint16_t> GpuRank::Output() const {
   std::vector<std::uint16_t> out(Index(buffers().home_elements));
-  home_out_.Download(out.data(), out.size() * kElement, stream_);
+  home_out_.Download(out.data(), out.size() * sizeof(out[0]), stream_);
   return out;
 }
 
@@ -219,10 +217,10 @@ void GpuRank::PoisonMemory() {
                                    &part_[1].lse,
                                    &sum_,
                                    &sum_lse_}) {
-    buffer->Fill(kPoison, stream_);
+    buffer->Fill(kPoisonByte, stream_);
   }
   for (const auto* buffers : {&staging_, &send_, &recv_}) {
-    for (const CudaBuffer& buffer : *buffers) buffer.Fill(kPoison, stream_);
+    for (const CudaBuffer& buffer : *buffers) buffer.Fill(kPoisonByte, stream_);
   }
   // A kernel may read the padding of a short query block. Zeros keep NaN out of its results.
   const std::int64_t slot = buffers().slot_elements();
@@ -231,7 +229,8 @@ void GpuRank::PoisonMemory() {
     for (std::size_t r = 0; r < slots.q_tokens.size(); ++r) {
       const std::int64_t used = std::int64_t{slots.q_tokens[r]} * dim;
       const std::int64_t first = (slots.first + static_cast<std::int64_t>(r)) * slot + used;
-      blocks_.CopyPart(zeros_, 0, Index(first) * kElement, Index(slot - used) * kElement, stream_);
+      blocks_.CopyPart(
+          zeros_, 0, Index(first * kBf16Bytes), Index((slot - used) * kBf16Bytes), stream_);
     }
   }
 }

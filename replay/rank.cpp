@@ -5,12 +5,6 @@
 #include <utility>
 
 namespace dbsp::replay {
-namespace {
-
-std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); }
-
-}  // namespace
-
 Rank::Rank(RankBuffers buffers) : buffers_(std::move(buffers)) {
   const AttentionShape& shape = buffers_.cell->shape;
   writes_.resize(Index((buffers_.local_tokens + shape.block.q - 1) / shape.block.q * shape.heads));

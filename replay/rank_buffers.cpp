@@ -10,8 +10,6 @@
 namespace dbsp::replay {
 namespace {
 
-std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); }
-
 /// Builds the RankBuffers of one rank.
 class RankBuffersBuilder {
  public:

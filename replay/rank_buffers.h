@@ -4,6 +4,7 @@
 // ranks use the same numbers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -11,6 +12,9 @@
 #include "replay/copy_plan.h"
 
 namespace dbsp::replay {
+
+/// An index of a container from a number of blocks, rows or bytes.
+inline std::size_t Index(std::int64_t value) { return static_cast<std::size_t>(value); }
 
 /// Layout of the blocks of a rank's heads in memory. A short block has only the rows of its tokens.
 enum class BlockLayout : std::uint8_t {

@@ -13,4 +13,7 @@ namespace dbsp::runtime {
 /// time would also count the time of other programs on the core. Both are equal on an idle machine.
 [[nodiscard]] std::int64_t ThreadNs();
 
+/// Nanoseconds in seconds.
+[[nodiscard]] inline double Seconds(std::int64_t ns) { return static_cast<double>(ns) * 1e-9; }
+
 }  // namespace dbsp::runtime

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 /// Far above what a header of 64 dimensions needs.
-constexpr std::int64_t kMaxHeaderBytes = 1 << 16;
+constexpr std::int64_t kMaxNpyHeaderBytes = 1 << 16;
 
 struct NpyType {
   std::string_view code;
@@ -174,7 +174,7 @@ void ReadNpy(ByteSourcePtr source, const std::string& origin, ArrayEntry& entry)
     length += (byte(more, 0) << 16) + (byte(more, 1) << 24);
     header = 12;
   }
-  if (length > kMaxHeaderBytes) {
+  if (length > kMaxNpyHeaderBytes) {
     Fail(ErrorCode::kCorruptInput, "{}: npy header of {} bytes", origin, length);
   }
   const std::string text = source->Read(header, length);

@@ -13,7 +13,7 @@ namespace dbsp {
 namespace {
 
 /// Limit of the format.
-constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
+constexpr std::uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
 
 struct SafetensorsType {
   const char* name;
@@ -97,7 +97,8 @@ Header HeaderOf(const ByteSource& source, const std::string& origin) {
   const std::string start = source.Read(0, 8);
   std::uint64_t length = 0;
   for (std::size_t i = 8; i-- > 0;) length = length << 8 | static_cast<unsigned char>(start[i]);
-  if (length > kMaxHeaderBytes || length > static_cast<std::uint64_t>(source.size() - 8)) {
+  if (length > kMaxSafetensorsHeaderBytes ||
+      length > static_cast<std::uint64_t>(source.size() - 8)) {
     Fail(ErrorCode::kCorruptInput,
          "{}: header of {} bytes in a file of {}",
          origin,

@@ -12,7 +12,6 @@
 namespace dbsp::kernels::gpu {
 namespace {
 
-constexpr std::int64_t kMaxInt = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kRowSlack = 512;  ///< rows a box may reach past the last token
 constexpr std::int64_t kAlign = 16;  ///< bytes, of TMA and of 16-byte copies
 constexpr std::int64_t kElement = 2;  ///< bytes of a bf16

@@ -2,12 +2,17 @@
 // Checks of an AttentionCall that every launcher makes before it uses the device.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 
 #include "kernels/gpu/attention.h"
 
 namespace dbsp::kernels::gpu {
+
+/// Largest count that the kernels' 32-bit indices hold.
+inline constexpr std::int64_t kMaxInt = std::numeric_limits<std::int32_t>::max();
 
 /// Checks one call for one variant: sizes, strides, alignment, pointers. Device memory is not read.
 /// The caller ensures that lists ascend and name existing blocks. errors  Error{kInvalidArgument},

@@ -18,7 +18,7 @@ constexpr double kGain = 0.0001;
 /// The cost of a phase is proportional to its items n, so small groups get kMorePhasesUpTo / n more
 /// idle phases and three times as many more phases in total.
 constexpr std::size_t kMorePhasesUpTo = 200;
-constexpr int kKickSwaps = 2;
+constexpr int kSwapsPerCellKick = 2;
 /// Scans of one phase. MinimizeSquares gets two thirds, MinimizeBarrier the rest.
 constexpr std::int64_t kPhaseScans = 60000;
 /// Consecutive items without an improving exchange after which a phase ends.
@@ -130,7 +130,7 @@ class CellSearch {
   }
   /// Random swaps after a phase without gain.
   static void Kick(std::vector<int>& owner, Prng& prng) {
-    for (int n = 0; n < kKickSwaps; ++n) {
+    for (int n = 0; n < kSwapsPerCellKick; ++n) {
       std::swap(owner[prng.Below(owner.size())], owner[prng.Below(owner.size())]);
     }
   }

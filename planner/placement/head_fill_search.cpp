@@ -27,7 +27,7 @@ constexpr std::uint64_t kMoves = kRankSwaps + 1;
 /// Scans of a later run over scans of the first run.
 constexpr int kLaterRunScans = 2;
 /// No run follows one that ends within this factor of the lower bound for split heads.
-constexpr double kNearLowerBound = 1.01;
+constexpr double kNearSplitLowerBound = 1.01;
 
 class HeadFillSearch {
  public:
@@ -114,7 +114,7 @@ void SearchHeadFills(std::span<const std::int64_t> totals,
   }
   HeadFillSearch search(ranks, options.good_enough);
   const double enough =
-      std::max(options.good_enough, kNearLowerBound * model.SplitLowerBound(options.at_home));
+      std::max(options.good_enough, kNearSplitLowerBound * model.SplitLowerBound(options.at_home));
   for (int run = 0; run < options.runs; ++run) {
     const HeadFill fill =
         search.Run(start, run == 0 ? options.scans : kLaterRunScans * options.scans);

@@ -12,7 +12,7 @@ namespace {
 /// Sampled rows of a head, over all ranks.
 constexpr std::size_t kSampledRows = 512;
 /// Rows of a rank between two checks whether they need every column already.
-constexpr std::size_t kRowsPerCheck = 8;
+constexpr std::size_t kSampledRowsPerCheck = 8;
 /// Starting ranks of a head.
 constexpr std::size_t kStarts = 3;
 
@@ -76,7 +76,8 @@ class NeedSampler {
     for (const int row : rows_[rank]) {
       const auto bits = mask.row(row);
       for (std::size_t w = 0; w < words_; ++w) need[w] |= bits[w];
-      if (++sampled % kRowsPerCheck == 0 && CountBits(need) == static_cast<std::int64_t>(cols_))
+      if (++sampled % kSampledRowsPerCheck == 0 &&
+          CountBits(need) == static_cast<std::int64_t>(cols_))
         return;
     }
   }

@@ -17,7 +17,7 @@ namespace {
 /// quadratic.
 constexpr std::size_t kPairsUpTo = 24;
 /// Random swaps of one restart.
-constexpr int kKickSwaps = 3;
+constexpr int kSwapsPerHeadKick = 3;
 /// Consecutive restarts without gain after which the search ends: heads of few different weights
 /// reach their best early.
 constexpr int kIdleKicks = 10;
@@ -62,7 +62,7 @@ class Descent {
     }
   }
   void Kick(Prng& prng) {
-    for (int n = 0; n < kKickSwaps; ++n) {
+    for (int n = 0; n < kSwapsPerHeadKick; ++n) {
       const std::size_t a = prng.Below(owner_.size());
       const std::size_t b = prng.Below(owner_.size());
       const auto part = static_cast<std::size_t>(owner_[a]);

@@ -14,7 +14,7 @@ namespace {
 /// row.
 constexpr int kStepsPerRank = 64;
 /// Rows between two checks whether they need every column already.
-constexpr std::size_t kRowsPerCheck = 16;
+constexpr std::size_t kRowsPerUnionCheck = 16;
 
 }  // namespace
 
@@ -287,7 +287,7 @@ std::int64_t Placement::AddedTraffic(std::size_t head,
     if (all) return;
     const auto bits = masks_.head[head]->row(static_cast<int>(row));
     for (std::size_t w = 0; w < words_; ++w) into[w] |= bits[w];
-    all = ++added % kRowsPerCheck == 0 && CountBits(into) == cols_;
+    all = ++added % kRowsPerUnionCheck == 0 && CountBits(into) == cols_;
   };
   for (const std::size_t r : rows) {
     away += row_home_[r] == static_cast<int>(from) ? 1 : 0;

@@ -18,12 +18,10 @@ using kernels::CopyItem;
 using runtime::CudaBuffer;
 using runtime::CudaStream;
 
-constexpr std::int64_t kBf16 = 2;
-
 /// Item i is block i % token_blocks of head i / token_blocks.
 std::vector<CopyItem> PackItems(const LocalConfig& c) {
   const std::int64_t block = std::int64_t{c.block.q} * c.head_dim;  // elements
-  const std::int64_t whole = c.amount / kBf16 / c.head_dim * c.head_dim;
+  const std::int64_t whole = c.amount / kBf16Bytes / c.head_dim * c.head_dim;
   const std::int64_t token_blocks = PackTokens(c) / c.block.q;
   std::vector<CopyItem> items;
   for (std::int64_t at = 0; at < whole; at += block) {
@@ -47,7 +45,7 @@ class Pack : public DeviceLocal {
             runtime::ToDevice(std::span<const CopyItem>(items_), "the items of a pack", stream)) {
     kernels::gpu::CheckItems(items_, config.block.q);
     const auto bytes =
-        static_cast<std::size_t>(PackTokens(config) * kPackHeads * config.head_dim * kBf16);
+        static_cast<std::size_t>(PackTokens(config) * kPackHeads * config.head_dim * kBf16Bytes);
     for (int set = 0; set < sets; ++set) {
       from_.emplace_back(bytes, "the source of a pack");
       values.Fill(from_.back(), config.head_dim, 0, stream);
@@ -79,7 +77,10 @@ class Pack : public DeviceLocal {
         const CopyItem& item = items_[i * items_.size() / reads];
         const std::int64_t last = item.tokens - 1;
         const std::int64_t at = item.to + last * config_.head_dim;
-        to.Download(row.data(), row.size() * kBf16, stream_, static_cast<std::size_t>(at * kBf16));
+        to.Download(row.data(),
+                    row.size() * kBf16Bytes,
+                    stream_,
+                    static_cast<std::size_t>(at * kBf16Bytes));
         const std::int64_t from = item.from / config_.head_dim + last * kPackHeads;
         if (!std::ranges::equal(row, values_.Row(config_.head_dim, 0, from))) {
           return fmt::format("pack: row {} of the target has wrong values", at / config_.head_dim);
@@ -105,7 +106,7 @@ class Merge : public DeviceLocal {
     const auto rows = static_cast<std::size_t>(config.amount);
     const std::size_t elements = rows * static_cast<std::size_t>(config.head_dim);
     for (int set = 0; set < sets; ++set) {
-      part_.emplace_back(elements * kBf16, "a part to merge");
+      part_.emplace_back(elements * kBf16Bytes, "a part to merge");
       values.Fill(part_.back(), config.head_dim, 0, stream);
       sum_.emplace_back(elements * sizeof(float), "the sum of merges");
       part_lse_.emplace_back(rows * sizeof(float), "log-sum-exp of a part");
@@ -169,7 +170,7 @@ std::unique_ptr<DeviceLocal> MakeDeviceLocal(const LocalConfig& config,
                                              DeviceValues& values,
                                              const CudaStream& stream) {
   const bool known = config.op == "pack" || config.op == "merge";
-  const std::int64_t row = config.op == "pack" ? config.head_dim * kBf16 : 1;
+  const std::int64_t row = config.op == "pack" ? config.head_dim * kBf16Bytes : 1;
   constexpr std::int64_t kMostRows = std::numeric_limits<std::int32_t>::max();
   if (!known || (config.head_dim != 64 && config.head_dim != 128) || config.amount < row ||
       config.amount / row > kMostRows) {

@@ -22,8 +22,6 @@ constexpr std::int64_t kSendNs = 5'000'000'000;
 /// Longest line that a rank which has joined may send.
 constexpr std::size_t kLongestReport = std::size_t{1} << 20U;
 
-double Seconds(std::int64_t ns) { return static_cast<double>(ns) * 1e-9; }
-
 }  // namespace
 
 RankBootstrap::RankBootstrap(GroupOptions& options)

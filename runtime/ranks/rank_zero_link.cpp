@@ -24,8 +24,6 @@ constexpr std::int64_t kShortWaitNs = 100'000'000;
 /// Deadline for a connection to one address of rank 0, and for its answer to the hello.
 constexpr std::int64_t kConnectNs = 5'000'000'000;
 
-double Seconds(std::int64_t ns) { return static_cast<double>(ns) * 1e-9; }
-
 std::string Facts(const GroupOptions& options) {
   Json facts = ToJson(ThisProcess(options));
   facts["size"] = options.size;

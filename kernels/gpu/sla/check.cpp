@@ -2,13 +2,12 @@
 #include <limits>
 
 #include "core/error.h"
+#include "kernels/gpu/check_call.h"
 #include "kernels/gpu/sla.h"
 #include "kernels/gpu/sla/arguments.h"
 
 namespace dbsp::kernels::gpu {
 namespace {
-
-constexpr std::int64_t kMaxInt = std::numeric_limits<std::int32_t>::max();
 
 void Require(bool good, const char* what, std::int64_t value, const char* expected) {
   if (good) return;
