@@ -76,7 +76,19 @@ void AddCostFlags(CLI::App& app, TuneFlags& flags) {
       ->group(group);
   app.add_option("--cluster",
                  flags.cluster,
-                 "Analytic costs of h200xN, h100xN or a100xN, N <= 8; with --db its exchanges only")
+                 "Analytic costs of published figures, NAMExGPUS or NAMExNODESxGPUS: h200, h100, "
+                 "h800, h20, a100, a800, b200, gb200, or file:PATH.json; with --db its exchanges "
+                 "only")
+      ->group(group);
+  app.add_flag_callback(
+         "--list-clusters",
+         [] {
+           WriteStdout(std::string(BuiltInClusterText()));
+           throw CLI::Success();
+         },
+         "Print the built-in clusters with a source per figure, as a file for --cluster file:, and "
+         "end")
+      ->trigger_on_parse()
       ->group(group);
   app.add_option("--ranks", flags.ranks, "Ranks to plan for (default: the cluster's GPUs)")
       ->check(CLI::Range(1, 4096))
@@ -178,6 +190,15 @@ void RequireSensible(const TuneFlags& flags) {
   if (flags.output.empty() && !flags.compare && !flags.json) {
     Fail(ErrorCode::kInvalidArgument, "no output: give -o PLAN, --compare or both");
   }
+  if (!flags.cluster.empty() && flags.ranks_per_node > 0) {
+    Fail(
+        ErrorCode::kInvalidArgument,
+        "--ranks-per-node {}: exchanges are those of --cluster {}, which says how many GPUs a node "
+        "has; give NAMExNODESx{} instead",
+        flags.ranks_per_node,
+        flags.cluster,
+        flags.ranks_per_node);
+  }
   if (flags.cluster.empty() && flags.ranks == 0) {
     Fail(ErrorCode::kInvalidArgument, "--ranks is required with --db");
   }
@@ -194,6 +215,9 @@ OpenOutputs CheckPlanFile(const TuneFlags& flags, const Workload& workload) {
   std::vector<InputPath> inputs = planner::MaskFilesOf(workload);
   inputs.push_back({"the workload", flags.workload});
   inputs.push_back({"the database", flags.database, FileUse::kDatabase});
+  if (const auto file = ClusterFileOf(flags.cluster); !file.empty()) {
+    inputs.push_back({"the clusters", file});
+  }
   std::vector<OutputPath> outputs;
   if (!flags.output.empty()) outputs.push_back({"-o", flags.output});
   return CheckOutputs(outputs, inputs);
@@ -223,19 +247,19 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   std::optional<Cluster> cluster;
   choice.ranks = flags.ranks;
   if (!flags.cluster.empty()) {
-    cluster = ParseCluster(flags.cluster);
+    cluster = ParseCluster(flags.cluster, flags.ranks);
     choice.origin.cluster = cluster->name;
-    if (flags.ranks == 0) choice.ranks = cluster->gpus;
-    if (choice.ranks > cluster->gpus) {
+    if (flags.ranks == 0) choice.ranks = cluster->gpus();
+    if (choice.ranks > cluster->gpus()) {
       Fail(ErrorCode::kInvalidArgument,
            "--ranks {}: {} has {} GPUs",
            choice.ranks,
            cluster->name,
-           cluster->gpus);
+           cluster->gpus());
     }
   }
   if (flags.database.empty()) {
-    choice.origin.device = cluster->gpu.name + " (analytic)";
+    choice.origin.device = cluster->gpu + " (analytic)";
     choice.kernel = flags.kernel.value_or("");
     choice.analytic = std::make_unique<ClusterCosts>(std::move(*cluster));
     return choice;
@@ -449,7 +473,8 @@ int TuneMain(int argc, const char* const* argv) {
   app.footer(
       "Examples:\n"
       "  dbsp-tune --workload w.json --db p.db --ranks 8 -o plan.json --compare\n"
-      "  dbsp-tune --workload w.json --cluster h200x8 -o plan.json");
+      "  dbsp-tune --workload w.json --cluster h200x8 -o plan.json\n"
+      "  dbsp-tune --workload w.json --cluster h100x8x8 -o plan.json       # 8 nodes of 8 GPUs");
   return RunTool(app, argc, argv, [&] { return RunTune(flags); });
 }
 
