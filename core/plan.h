@@ -103,6 +103,15 @@ struct Contract {
   bool operator==(const Contract&) const = default;
 };
 
+/// What a whole video takes beside the attention that a plan is of.
+struct RestOfVideo {
+  std::int64_t cell_ns = 0;  ///< one (step, layer) without its attention, all passes, on all ranks
+  std::int64_t once_ns = 0;  ///< once per video: text encoder, decoder
+  std::string source;  ///< "given", or a sentence that says how cell_ns was estimated
+  std::vector<int> skipped_steps = {};  ///< ascending; cached steps, which run no layer
+  bool operator==(const RestOfVideo&) const = default;
+};
+
 struct PlanCell {
   int step = 0;
   int layer = 0;
@@ -144,6 +153,7 @@ struct Plan {
   std::vector<std::string> notes;  ///< what the tuner assumed or left out, as sentences
   std::vector<CostFit> fits;  ///< empty for analytic costs
   std::optional<std::vector<CloseCall>> close_calls;  ///< missing in plans of older versions
+  std::optional<RestOfVideo> rest;  ///< missing when it is not known; core/video_time.h uses it
   bool hashed = false;  ///< read from a file that carries the hash of its content
 
   /// CFG degree of the plan. All strategies share it, because the degree decides which rank holds

@@ -401,6 +401,17 @@ void PlanChecker::Tuning() const {
     Ratio(key + ".held_out_error", plan_.fits[i].held_out_error);
     Ratio(key + ".median_error", plan_.fits[i].median_error.value_or(0));
   }
+  if (plan_.rest) {
+    Amount("rest.cell_ns", plan_.rest->cell_ns);
+    Amount("rest.once_ns", plan_.rest->once_ns);
+    if (plan_.rest->source.empty()) Wrong("rest.source", "expected the source of the times");
+    const std::vector<int>& skipped = plan_.rest->skipped_steps;
+    for (std::size_t i = 1; i < skipped.size(); ++i) {
+      if (skipped[i - 1] >= skipped[i]) {
+        Wrong(fmt::format("rest.skipped_steps[{}]", i), "expected steps in ascending order");
+      }
+    }
+  }
   if (!plan_.close_calls) return;
   std::set<std::pair<int, int>> cells;
   for (const PlanCell& cell : plan_.cells) cells.emplace(cell.step, cell.layer);

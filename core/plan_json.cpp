@@ -393,7 +393,7 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
   const JsonView document(json, origin);
   const bool second = document["schema"].String() != kSchemaBefore;
   if (second) document.RequireSchema(kSchema);
-  for (const char* member : {"contracts", "baselines", "notes", "fits", "close_calls"}) {
+  for (const char* member : {"contracts", "baselines", "notes", "fits", "close_calls", "rest"}) {
     if (second || !document.Has(member)) continue;
     document[member].Wrong(fmt::format("no such member in \"{}\"", kSchemaBefore));
   }
@@ -402,7 +402,7 @@ Plan PlanFromJson(std::string_view text, const std::string& origin) {
       {"schema",    "workload",   "database_hash", "cluster",     "device",    "created_utc",
        "generator", "costs",      "ranks",         "passes",      "dtype",     "shape",
        "layouts",   "partitions", "strategies",    "predictions", "contracts", "baselines",
-       "cells",     "notes",      "fits",          "close_calls"});
+       "cells",     "notes",      "fits",          "close_calls", "rest"});
   Plan plan;
   plan.hashed = hashed;
   ReadWorkloadPart(document["workload"], plan);

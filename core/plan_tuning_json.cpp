@@ -94,6 +94,15 @@ CloseCall CloseCallFrom(const JsonView& view) {
   return {IndexAt(view[0]), IndexAt(view[1]), view[2].String(), view[3].Int(0)};
 }
 
+RestOfVideo RestFrom(const JsonView& view) {
+  view.RefuseOtherKeys({"cell_ns", "once_ns", "source", "skipped_steps"});
+  RestOfVideo rest{view["cell_ns"].Int(0), view["once_ns"].Int(0), view["source"].String(), {}};
+  for (const JsonView& item : view["skipped_steps"].Items()) {
+    rest.skipped_steps.push_back(IndexAt(item));
+  }
+  return rest;
+}
+
 }  // namespace
 
 void ReadTuning(const JsonView& document, Plan& plan) {
@@ -108,6 +117,7 @@ void ReadTuning(const JsonView& document, Plan& plan) {
   if (document.Has("fits")) {
     for (const JsonView& item : document["fits"].Items()) plan.fits.push_back(CostFitFrom(item));
   }
+  if (document.Has("rest")) plan.rest = RestFrom(document["rest"]);
   if (document.Has("close_calls")) {
     plan.close_calls.emplace();
     for (const JsonView& item : document["close_calls"].Items()) {
@@ -120,6 +130,12 @@ void WriteTuning(const Plan& plan, Json& document) {
   for (const Baseline& item : plan.baselines) document["baselines"].push_back(ToJson(item));
   if (!plan.notes.empty()) document["notes"] = plan.notes;
   for (const CostFit& fit : plan.fits) document["fits"].push_back(ToJson(fit));
+  if (plan.rest) {
+    document["rest"] = {{"cell_ns", plan.rest->cell_ns},
+                        {"once_ns", plan.rest->once_ns},
+                        {"source", plan.rest->source},
+                        {"skipped_steps", plan.rest->skipped_steps}};
+  }
   if (!plan.close_calls) return;
   document["close_calls"] = Json::array();
   for (const CloseCall& call : *plan.close_calls) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The members of a plan file that say how the plan was made and what it is compared with:
-// "baselines", "notes", "fits" and "close_calls". Private to core/: it includes nlohmann json.
+// "baselines", "notes", "fits", "close_calls" and "rest". Private to core/: it includes nlohmann
+// json.
 #pragma once
 
 #include "core/json.h"

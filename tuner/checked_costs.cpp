@@ -44,6 +44,11 @@ Estimate CheckedCosts::Merge(std::int64_t rows, int head_dim) const {
 Estimate CheckedCosts::AllToAll(std::span<const int> ranks, std::int64_t max_rank_bytes) const {
   return Checked(costs_.AllToAll(ranks, max_rank_bytes), "all-to-all");
 }
+Estimate CheckedCosts::AllToAllOfNodes(std::span<const int> ranks,
+                                       std::int64_t inside_bytes,
+                                       std::int64_t between_bytes) const {
+  return Checked(costs_.AllToAllOfNodes(ranks, inside_bytes, between_bytes), "all-to-all");
+}
 Estimate CheckedCosts::Hop(std::span<const int> ring, std::int64_t bytes) const {
   return Checked(costs_.Hop(ring, bytes), "hop");
 }

@@ -19,6 +19,10 @@ class CheckedCosts : public planner::Costs {
   [[nodiscard]] planner::Estimate Merge(std::int64_t rows, int head_dim) const override;
   [[nodiscard]] planner::Estimate AllToAll(std::span<const int> ranks,
                                            std::int64_t max_rank_bytes) const override;
+  [[nodiscard]] int ranks_per_node() const override { return costs_.ranks_per_node(); }
+  [[nodiscard]] planner::Estimate AllToAllOfNodes(std::span<const int> ranks,
+                                                  std::int64_t inside_bytes,
+                                                  std::int64_t between_bytes) const override;
   [[nodiscard]] planner::Estimate Hop(std::span<const int> ring, std::int64_t bytes) const override;
   [[nodiscard]] planner::OverlapSlowdownEstimate Slowdown(planner::Traffic traffic,
                                                           int ranks) const override;

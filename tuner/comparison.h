@@ -51,12 +51,14 @@ struct PlanSummary {
 [[nodiscard]] std::vector<CandidateSummary> Summarise(const SearchResult& result);
 [[nodiscard]] PlanSummary SummarisePlan(const SearchResult& result);
 
-/// The document, indented. It contains "cells" when `with_cells` is true.
+/// The document, indented. It contains "cells" when `with_cells` is true, and the time of the whole
+/// video with `rest`.
 [[nodiscard]] std::string CompareJson(const SearchResult& result,
                                       const std::string& workload_name,
                                       const std::string& workload_hash,
                                       const CostsIdentity& costs,
-                                      bool with_cells);
+                                      bool with_cells,
+                                      const std::optional<RestOfVideo>& rest = std::nullopt);
 
 /// A heading and one line per candidate, followed by one line per (step, layer) when `with_cells`
 /// is true.

@@ -4,6 +4,7 @@
 #include "core/json.h"
 #include "core/units.h"
 #include "tuner/comparison.h"
+#include "tuner/end_to_end.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -87,13 +88,32 @@ Json CellJson(const SearchResult& result, const SearchCell& cell) {
           {"candidates_rho_barrier", std::move(rhos)}};
 }
 
+/// Times of the whole video, of the plan and of every candidate.
+void AddVideo(const SearchResult& result, const RestOfVideo& rest, Json& document) {
+  const VideoTime plan = VideoTimeOf(result, rest);
+  document["video"] = {{"attention_ms", plan.attention_ms},
+                       {"rest_ms", plan.rest_ms},
+                       {"once_ms", plan.once_ms},
+                       {"total_ms", plan.total_ms()},
+                       {"attention_share", plan.attention_share()},
+                       {"rest_source", rest.source},
+                       {"skipped_steps", rest.skipped_steps}};
+  for (std::size_t i = 0; i < result.candidates.size(); ++i) {
+    const auto video = VideoTimeOf(result, rest, i);
+    Json& candidate = document["candidates"][i];
+    candidate["video_ms"] = video ? Json(video->total_ms()) : Json(nullptr);
+    candidate["attention_share"] = video ? Json(video->attention_share()) : Json(nullptr);
+  }
+}
+
 }  // namespace
 
 std::string CompareJson(const SearchResult& result,
                         const std::string& workload_name,
                         const std::string& workload_hash,
                         const CostsIdentity& costs,
-                        bool with_cells) {
+                        bool with_cells,
+                        const std::optional<RestOfVideo>& rest) {
   Json document = {{"schema", "dbsp.compare/1"},
                    {"workload",
                     {{"name", workload_name},
@@ -107,6 +127,7 @@ std::string CompareJson(const SearchResult& result,
   for (const CandidateSummary& summary : Summarise(result)) {
     document["candidates"].push_back(CandidateJson(summary));
   }
+  if (rest) AddVideo(result, *rest, document);
   if (with_cells) {
     Json cells = Json::array();
     for (const SearchCell& cell : result.cells) cells.push_back(CellJson(result, cell));

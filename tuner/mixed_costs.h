@@ -32,6 +32,12 @@ class MixedCosts : public planner::Costs {
                                            std::int64_t max_rank_bytes) const override {
     return cluster_.AllToAll(ranks, max_rank_bytes);
   }
+  [[nodiscard]] int ranks_per_node() const override { return cluster_.ranks_per_node(); }
+  [[nodiscard]] planner::Estimate AllToAllOfNodes(std::span<const int> ranks,
+                                                  std::int64_t inside_bytes,
+                                                  std::int64_t between_bytes) const override {
+    return cluster_.AllToAllOfNodes(ranks, inside_bytes, between_bytes);
+  }
   [[nodiscard]] planner::Estimate Hop(std::span<const int> ring,
                                       std::int64_t bytes) const override {
     return cluster_.Hop(ring, bytes);

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "tuner/cluster_costs.h"
 #include "tuner/comparison.h"
 #include "tuner/cost_model.h"
+#include "tuner/end_to_end.h"
 #include "tuner/fallback.h"
 #include "tuner/make_plan.h"
 #include "tuner/mixed_costs.h"
@@ -76,7 +78,19 @@ void AddCostFlags(CLI::App& app, TuneFlags& flags) {
       ->group(group);
   app.add_option("--cluster",
                  flags.cluster,
-                 "Analytic costs of h200xN, h100xN or a100xN, N <= 8; with --db its exchanges only")
+                 "Analytic costs of published figures, NAMExGPUS or NAMExNODESxGPUS: h200, h100, "
+                 "h800, h20, a100, a800, b200, gb200, or file:PATH.json; with --db its exchanges "
+                 "only")
+      ->group(group);
+  app.add_flag_callback(
+         "--list-clusters",
+         [] {
+           WriteStdout(std::string(BuiltInClusterText()));
+           throw CLI::Success();
+         },
+         "Print the built-in clusters with a source per figure, as a file for --cluster file:, and "
+         "end")
+      ->trigger_on_parse()
       ->group(group);
   app.add_option("--ranks", flags.ranks, "Ranks to plan for (default: the cluster's GPUs)")
       ->check(CLI::Range(1, 4096))
@@ -169,6 +183,24 @@ void AddReuseFlags(CLI::App& app, TuneFlags& flags) {
       ->group(group);
 }
 
+void AddVideoFlags(CLI::App& app, TuneFlags& flags) {
+  const char* const group = "Whole video";
+  app.add_option("--rest-ms",
+                 flags.rest_ms,
+                 "Milliseconds of a step without attention, all passes, on these ranks (default: "
+                 "estimated from the model's shapes)")
+      ->check(CLI::Range(0.0, 1e9))
+      ->group(group);
+  app.add_option(
+         "--once-ms", flags.once_ms, "Milliseconds once per video, as of text encoder and decoder")
+      ->check(CLI::Range(0.0, 1e9))
+      ->group(group);
+  app.add_option("--skip-steps",
+                 flags.skip_steps,
+                 "Cached steps, which run no layer, such as 3,7-9; only for the whole video's time")
+      ->group(group);
+}
+
 void RequireSensible(const TuneFlags& flags) {
   if (flags.database.empty() && flags.cluster.empty()) {
     Fail(ErrorCode::kInvalidArgument,
@@ -177,6 +209,15 @@ void RequireSensible(const TuneFlags& flags) {
   }
   if (flags.output.empty() && !flags.compare && !flags.json) {
     Fail(ErrorCode::kInvalidArgument, "no output: give -o PLAN, --compare or both");
+  }
+  if (!flags.cluster.empty() && flags.ranks_per_node > 0) {
+    Fail(
+        ErrorCode::kInvalidArgument,
+        "--ranks-per-node {}: exchanges are those of --cluster {}, which says how many GPUs a node "
+        "has; give NAMExNODESx{} instead",
+        flags.ranks_per_node,
+        flags.cluster,
+        flags.ranks_per_node);
   }
   if (flags.cluster.empty() && flags.ranks == 0) {
     Fail(ErrorCode::kInvalidArgument, "--ranks is required with --db");
@@ -194,6 +235,9 @@ OpenOutputs CheckPlanFile(const TuneFlags& flags, const Workload& workload) {
   std::vector<InputPath> inputs = planner::MaskFilesOf(workload);
   inputs.push_back({"the workload", flags.workload});
   inputs.push_back({"the database", flags.database, FileUse::kDatabase});
+  if (const auto file = ClusterFileOf(flags.cluster); !file.empty()) {
+    inputs.push_back({"the clusters", file});
+  }
   std::vector<OutputPath> outputs;
   if (!flags.output.empty()) outputs.push_back({"-o", flags.output});
   return CheckOutputs(outputs, inputs);
@@ -223,19 +267,19 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   std::optional<Cluster> cluster;
   choice.ranks = flags.ranks;
   if (!flags.cluster.empty()) {
-    cluster = ParseCluster(flags.cluster);
+    cluster = ParseCluster(flags.cluster, flags.ranks);
     choice.origin.cluster = cluster->name;
-    if (flags.ranks == 0) choice.ranks = cluster->gpus;
-    if (choice.ranks > cluster->gpus) {
+    if (flags.ranks == 0) choice.ranks = cluster->gpus();
+    if (choice.ranks > cluster->gpus()) {
       Fail(ErrorCode::kInvalidArgument,
            "--ranks {}: {} has {} GPUs",
            choice.ranks,
            cluster->name,
-           cluster->gpus);
+           cluster->gpus());
     }
   }
   if (flags.database.empty()) {
-    choice.origin.device = cluster->gpu.name + " (analytic)";
+    choice.origin.device = cluster->gpu + " (analytic)";
     choice.kernel = flags.kernel.value_or("");
     choice.analytic = std::make_unique<ClusterCosts>(std::move(*cluster));
     return choice;
@@ -265,6 +309,33 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   choice.kernel = choice.fitted->kernel();
   if (cluster) choice.mixed = std::make_unique<MixedCosts>(*choice.fitted, std::move(*cluster));
   return choice;
+}
+
+/// Empty, with a note, when the costs have no rate to estimate with.
+std::optional<RestOfVideo> RestOf(const TuneFlags& flags,
+                                  const Workload& workload,
+                                  planner::MaskSource& masks,
+                                  const CostChoice& choice,
+                                  const SearchOptions& options) {
+  RestOfVideo rest;
+  if (flags.rest_ms >= 0) {
+    rest.cell_ns = std::llround(flags.rest_ms * kNsPerMs / workload.model.layers);
+    rest.source = "given";
+  } else {
+    planner::AttentionWork work = TypicalWork(workload, masks, options);
+    work.active_pairs = work.active_blocks * work.block.q * work.block.k;
+    work.kernel = choice.kernel;
+    try {
+      rest = EstimateRest(workload.model, choice.ranks, work, choice.costs());
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kNotFound) throw;
+      Progress(fmt::format("note: no time of the whole video: {}; give --rest-ms", error.what()));
+      return std::nullopt;
+    }
+  }
+  rest.once_ns = std::llround(flags.once_ms * kNsPerMs);
+  rest.skipped_steps = ParseSkippedSteps(flags.skip_steps, workload.model.steps);
+  return rest;
 }
 
 /// Sentence on the number of plans that the run makes and on the time lost by reusing plans.
@@ -306,18 +377,22 @@ std::optional<double> ModelErrorOf(const SearchResult& result, const CostChoice&
 void Report(const TuneFlags& flags,
             const Workload& workload,
             const SearchResult& result,
-            const CostChoice& choice) {
+            const CostChoice& choice,
+            const std::optional<RestOfVideo>& rest) {
   const CostSource source = choice.costs().source();
-  const std::string verdict =
+  std::string verdict =
       VerdictLines(result, source, choice.origin.baselines, ModelErrorOf(result, choice));
+  if (rest) verdict += VideoLines(result, *rest, choice.origin.baselines);
   if (flags.json) {
     const CostsIdentity costs{source, choice.origin.cluster, choice.origin.database_hash};
-    WriteStdout(CompareJson(result, workload.model.name, HashOf(workload), costs, flags.cells));
+    WriteStdout(
+        CompareJson(result, workload.model.name, HashOf(workload), costs, flags.cells, rest));
     ProgressText(verdict);
   } else {
     const std::string table = flags.compare ? CompareTable(result, source, flags.cells) + "\n" : "";
     WriteSummary(flags.output, table + verdict);
   }
+  if (rest) Progress("note: rest of the video: " + rest->source);
   for (const std::string& note : NotesOf(result, choice)) Progress("note: " + note);
 }
 
@@ -410,6 +485,7 @@ int RunTune(const TuneFlags& flags) {
       Search(workload, *masks, choice.costs(), std::move(space.candidates), options);
   choice.origin.baselines = PriceBaselines(*masks, choice.costs(), result, options);
   if (choice.fitted) choice.origin.fits = choice.fitted->Fits();
+  const auto rest = RestOf(flags, workload, *masks, choice, options);
   if (!flags.output.empty()) {
     const std::string version = VersionText("dbsp-tune");
     choice.origin.generator = version.substr(0, version.find('\n'));
@@ -418,6 +494,7 @@ int RunTune(const TuneFlags& flags) {
         RelativeFolder(IsStandardOutput(flags.output) ? "" : flags.output.parent_path(),
                        flags.workload.parent_path());
     plan.notes = NotesOf(result, choice);
+    plan.rest = rest;
     planner::ValidatePlan(plan, flags.output.string(), ErrorCode::kInternal);
     WritePlan(plan, flags.output);
     Progress(fmt::format("wrote {}: {} cells, {} strategies, {} partitions",
@@ -433,7 +510,7 @@ int RunTune(const TuneFlags& flags) {
           memory.message()));
     }
   }
-  Report(flags, workload, result, choice);
+  Report(flags, workload, result, choice, rest);
   return 0;
 }
 
@@ -446,10 +523,12 @@ int TuneMain(int argc, const char* const* argv) {
   AddCostFlags(app, flags);
   AddSearchFlags(app, flags);
   AddReuseFlags(app, flags);
+  AddVideoFlags(app, flags);
   app.footer(
       "Examples:\n"
       "  dbsp-tune --workload w.json --db p.db --ranks 8 -o plan.json --compare\n"
-      "  dbsp-tune --workload w.json --cluster h200x8 -o plan.json");
+      "  dbsp-tune --workload w.json --cluster h200x8 -o plan.json\n"
+      "  dbsp-tune --workload w.json --cluster h100x8x8 -o plan.json       # 8 nodes of 8 GPUs");
   return RunTool(app, argc, argv, [&] { return RunTune(flags); });
 }
 

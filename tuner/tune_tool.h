@@ -32,6 +32,9 @@ struct TuneFlags {
   std::int64_t memory_per_rank = 0;  ///< bytes; 0 when the flag is absent
   double contract_tolerance = 0.05;
   double replan_us = 0;
+  double rest_ms = -1;  ///< below 0 when the flag is absent
+  double once_ms = 0;
+  std::string skip_steps;
   bool compare = false;
   bool json = false;
   bool cells = false;

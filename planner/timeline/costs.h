@@ -58,8 +58,19 @@ class Costs {
   /// that is 0. Which ranks they are matters to costs that know the hosts; others count them.
   [[nodiscard]] virtual Estimate AllToAll(std::span<const int> ranks,
                                           std::int64_t max_rank_bytes) const = 0;
+  /// Number of successive ranks, from rank 0 on, that share a node's links. 0 for costs that do not
+  /// price the bytes inside a node and between nodes apart.
+  [[nodiscard]] virtual int ranks_per_node() const { return 0; }
+  /// All-to-all between ranks of several nodes: the busiest rank sends or receives `inside_bytes`
+  /// on its node, and the busiest one `between_bytes` to or from other nodes, at the same time.
+  /// Only costs with ranks_per_node() are asked.
+  [[nodiscard]] virtual Estimate AllToAllOfNodes(std::span<const int> ranks,
+                                                 std::int64_t inside_bytes,
+                                                 std::int64_t between_bytes) const {
+    return AllToAll(ranks, inside_bytes + between_bytes);
+  }
   /// One hop in a ring of the ranks `ring`: each of them sends and receives at the same time, and
-  /// the first one receives `bytes`.
+  /// the first one receives `bytes` from the second one.
   [[nodiscard]] virtual Estimate Hop(std::span<const int> ring, std::int64_t bytes) const = 0;
   /// Slowdown of attention and of an all-to-all between `ranks` ranks, or a hop in a ring of them,
   /// while both run. A cost model without such figures returns 1.

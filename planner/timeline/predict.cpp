@@ -45,6 +45,29 @@ void SetLast(AllDurations& out,
   }
 }
 
+/// Most bytes that a rank sends or receives on its node, and to or from other nodes.
+struct NodeBytes {
+  std::int64_t inside = 0;
+  std::int64_t between = 0;
+};
+
+NodeBytes BusiestOf(const TrafficMatrix& traffic, std::span<const int> ranks, int ranks_per_node) {
+  NodeBytes most;
+  for (const int rank : ranks) {
+    NodeBytes sent;
+    NodeBytes received;
+    for (const int other : ranks) {
+      if (other == rank) continue;
+      const bool inside = other / ranks_per_node == rank / ranks_per_node;
+      (inside ? sent.inside : sent.between) += traffic.At(rank, other);
+      (inside ? received.inside : received.between) += traffic.At(other, rank);
+    }
+    most.inside = std::max({most.inside, sent.inside, received.inside});
+    most.between = std::max({most.between, sent.between, received.between});
+  }
+  return most;
+}
+
 /// Exchange time of one round. All ranks of a component take as long as its busiest rank.
 void PriceRound(const TrafficMatrix& traffic,
                 const std::vector<int>& component,
@@ -68,7 +91,14 @@ void PriceRound(const TrafficMatrix& traffic,
       busiest = std::max({busiest, traffic.Sent(rank), traffic.Received(rank)});
     }
     if (busiest == 0) continue;
-    const Estimate estimate = costs.AllToAll(ranks, busiest);
+    Estimate estimate;
+    if (const int node = costs.ranks_per_node();
+        node > 0 && ranks.front() / node != ranks.back() / node) {
+      const NodeBytes most = BusiestOf(traffic, ranks, node);
+      estimate = costs.AllToAllOfNodes(ranks, most.inside, most.between);
+    } else {
+      estimate = costs.AllToAll(ranks, busiest);
+    }
     for (const int rank : ranks) {
       SetLast(out, &LayerDurations::exchange, static_cast<std::size_t>(rank), estimate);
     }

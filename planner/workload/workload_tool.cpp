@@ -146,7 +146,8 @@ int WorkloadMain(int argc, const char* const* argv) {
   app.footer(
       "Examples:\n"
       "  dbsp-workload make --model wan2.1-t2v-14b-720p --mask radial:decay=0.2 -o w.json\n"
-      "  dbsp-workload info w.json");
+      "  dbsp-workload info w.json\n"
+      "  dbsp-workload list");
   MakeFlags make_flags;
   MergeFlags merge_flags;
   ExportFlags export_flags;
@@ -156,6 +157,7 @@ int WorkloadMain(int argc, const char* const* argv) {
   CLI::App* merge = AddMerge(app, merge_flags);
   CLI::App* info = AddInfo(app, info_workload, info_json);
   CLI::App* export_command = AddExport(app, export_flags);
+  CLI::App* list = app.add_subcommand("list", "Print every model preset and mask rule");
   return RunTool(app, argc, argv, [&] {
     if (make->parsed()) MakeWorkload(make_flags);
     if (merge->parsed()) MergeWorkload(merge_flags);
@@ -163,6 +165,7 @@ int WorkloadMain(int argc, const char* const* argv) {
       PrintWorkloadInfo(info_workload, info_json ? InfoFormat::kJson : InfoFormat::kText);
     }
     if (export_command->parsed()) ExportMasks(export_flags);
+    if (list->parsed()) PrintWorkloadList();
     return 0;
   });
 }

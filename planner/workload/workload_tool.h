@@ -85,6 +85,9 @@ struct ExportFlags {
 /// errors  Error{kInvalidArgument} if step, layer, pass or suffix is wrong; Error{kIo}
 void ExportMasks(const ExportFlags& flags);
 
+/// Prints every model preset and every mask rule with its options, one line each.
+void PrintWorkloadList();
+
 /// The tool's main(): flags, run, exit code.
 int WorkloadMain(int argc, const char* const* argv);
 

@@ -118,7 +118,7 @@ class Plan:
         view.members(("schema", "workload", "database_hash", "cluster", "device", "created_utc",
                       "generator", "costs", "ranks", "passes", "dtype", "shape") + lists
                      + (("contracts",) if second else ()),
-                     ("baselines", "notes", "fits", "close_calls") if second else ())
+                     ("baselines", "notes", "fits", "close_calls", "rest") if second else ())
         self._read_head(view)
         self._read_layouts(view["layouts"])
         self._read_partitions(view["partitions"], second)

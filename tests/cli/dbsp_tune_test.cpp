@@ -294,7 +294,11 @@ TEST_F(DbspTuneTest, HelpGroupsTheFlagsAndEndsWithExamples) {
 TEST_F(DbspTuneTest, BadInputIsOneLineAndNoFile) {
   ExpectUsageError("--workload w.json --compare", "--db FILE");
   ExpectUsageError("--workload w.json --cluster h200x8", "-o PLAN");
-  ExpectUsageError("--workload w.json --cluster h200x16 -o plan.json", "1 to 8");
+  ExpectUsageError("--workload w.json --cluster h200x17 -o plan.json", "such as h200x3x8");
+  ExpectUsageError("--workload w.json --cluster h200x2x9 -o plan.json", "at most 8");
+  ExpectUsageError("--workload w.json --cluster h200x8 --ranks-per-node 4 -o plan.json",
+                   "NAMExNODESx4");
+  ExpectUsageError("--workload w.json --cluster file:none.json -o plan.json", "none.json");
   ExpectUsageError("--workload w.json --cluster h20x8 -o plan.json", "nearest known");
   ExpectUsageError("--workload w.json --cluster h200x4 --ranks 8 -o plan.json", "has 4 GPUs");
   ExpectUsageError("--workload w.json --cluster h200x8 --families placd -o plan.json", "'placed'");

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 
 #include "core/arrays/array.h"
@@ -88,6 +89,28 @@ TEST_F(WorkloadToolTest, EveryPresetTakesEveryRuleThatNeedsNoFile) {
           RunWorkload(std::string("make --model ") + preset + " --mask " + mask + " -o " + file);
       EXPECT_EQ(result.exit_code, 0) << preset << " " << mask << " " << result.output;
     }
+  }
+}
+
+TEST_F(WorkloadToolTest, ListHasALineForEveryPresetAndRule) {
+  const Result list = RunWorkload("list");
+  EXPECT_EQ(list.exit_code, 0);
+  int lines = 0;
+  for (std::istringstream text(list.output); text;) {
+    std::string line;
+    if (!std::getline(text, line) || !line.starts_with("  ")) continue;
+    ++lines;
+    EXPECT_NE(line.find_first_of(':'), line.size() - 2) << line;
+    EXPECT_GT(line.size(), 30U) << line << ": a name without a description";
+  }
+  EXPECT_GE(lines, 14 + 8);
+  for (const char* part : {"minimax-h3-2k-15s",
+                           "56 heads x 128, 219486 tokens",
+                           "  radial ",
+                           "window=",
+                           "  density  ",
+                           "  array "}) {
+    EXPECT_NE(list.output.find(part), std::string::npos) << part << "\n" << list.output;
   }
 }
 

@@ -4,23 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/error.h"
-
 namespace dbsp::tuner {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string ErrorOf(const std::string& text) {
-  try {
-    (void)ParseCluster(text);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
-    return error.what();
-  }
-  ADD_FAILURE() << text << " was taken";
-  return {};
-}
 
 planner::AttentionWork Dense(int heads, int side, int head_dim, BlockSize block) {
   planner::AttentionWork work;
@@ -30,21 +17,6 @@ planner::AttentionWork Dense(int heads, int side, int head_dim, BlockSize block)
   work.active_rows = static_cast<std::int64_t>(heads) * side;
   work.active_blocks = work.active_rows * side;
   return work;
-}
-
-TEST(ParseClusterTest, AcceptsAnyCountWithinOneNode) {
-  EXPECT_EQ(ParseCluster("h200x8").gpus, 8);
-  EXPECT_EQ(ParseCluster("a100x3").gpu.name, "a100");
-  EXPECT_EQ(ParseCluster("h100x1").name, "h100x1");
-}
-
-TEST(ParseClusterTest, RefusesOtherTextsWithAReason) {
-  EXPECT_THAT(ErrorOf("h20x8"), HasSubstr("nearest known: 'h200x8'"));
-  EXPECT_THAT(ErrorOf("h200x16"), HasSubstr("one node"));
-  EXPECT_THAT(ErrorOf("h200x0"), HasSubstr("1 to 8"));
-  for (const char* text : {"", "x", "h200", "h200x", "h200x8x", "h200x-2", "h200x8.5", "8"}) {
-    EXPECT_FALSE(ErrorOf(text).empty()) << text;
-  }
 }
 
 TEST(ClusterCostsTest, DenseAttentionRunsAtThePublishedRates) {
@@ -71,6 +43,55 @@ TEST(ClusterCostsTest, ExchangesFollowThePublishedLinks) {
   EXPECT_NEAR(a100.Hop(planner::FirstRanks(4), 240'000'000).ns, 1e6, 0.03e6);
   EXPECT_GE(h200.AllToAll(planner::FirstRanks(2), 1).ns, 10e3);  // NCCL's latency
   EXPECT_LE(h200.AllToAll(planner::FirstRanks(2), 1).ns, 20e3);
+}
+
+TEST(ClusterCostsTest, LinksAndNetworkCarryTheirBytesAtTheSameTime) {
+  const ClusterCosts costs(ParseCluster("h100x2x8"));
+  const std::vector<int> all = planner::FirstRanks(16);
+  EXPECT_EQ(costs.ranks_per_node(), 8);
+  // 8 of the 15 others are on the other node: 256 of 480 MB at 48 GB/s.
+  EXPECT_NEAR(costs.AllToAll(all, 480'000'000).ns, 256e6 / 48 + 45e3, 1e3);
+  // NCCL's maintainers: the bus bandwidth between N nodes is about N / (N - 1) of the network's.
+  const ClusterCosts eight(ParseCluster("h100x8x8"));
+  const double ns = eight.AllToAll(planner::FirstRanks(64), 630'000'000).ns;
+  EXPECT_NEAR(630e6 / ns, 48 * 63.0 / 56.0, 0.5);
+  EXPECT_NEAR(costs.AllToAllOfNodes(all, 370'000'000, 4'800'000).ns, 1e6 + 15e3, 1e3);
+  EXPECT_NEAR(costs.AllToAllOfNodes(all, 37'000'000, 48'000'000).ns, 1e6 + 45e3, 1e3);
+  EXPECT_EQ(costs.AllToAllOfNodes(all, 0, 0).ns, 0);
+}
+
+TEST(ClusterCostsTest, RanksOfOneNodeDoNotUseTheNetwork) {
+  const ClusterCosts one(ParseCluster("h100x8"));
+  const ClusterCosts two(ParseCluster("h100x2x8"));
+  const std::vector<int> second{8, 9, 10, 11};
+  const std::vector<int> across{7, 8};
+  EXPECT_EQ(two.AllToAll(second, 1 << 20).ns, one.AllToAll(second, 1 << 20).ns);
+  EXPECT_EQ(two.Hop(second, 1 << 20).ns, one.Hop(second, 1 << 20).ns);
+  EXPECT_GT(two.Hop(across, 48'000'000).ns, 1e6);
+  // In a ring that crosses nodes only the hops between nodes use the network.
+  const std::vector<int> ring{4, 0, 12, 8};
+  EXPECT_LT(two.Hop(ring, 48'000'000).ns, 0.2e6);
+}
+
+TEST(ClusterCostsTest, NoExchangeIsFasterThanTheBound) {
+  for (const char* name : {"h100x8", "h100x2x8", "a800x8", "gb200x64", "h20x4x8"}) {
+    const ClusterCosts costs(ParseCluster(name));
+    const std::vector<int> all = planner::FirstRanks(costs.cluster().gpus());
+    for (const std::int64_t bytes : {1'000, 1'000'000, 1'000'000'000}) {
+      EXPECT_LE(costs.BandwidthBoundNs(bytes), costs.AllToAll(all, bytes).ns) << name;
+      EXPECT_LE(costs.BandwidthBoundNs(bytes), costs.Hop(all, bytes).ns) << name;
+      if (costs.ranks_per_node() == 0) continue;
+      EXPECT_LE(costs.BandwidthBoundNs(bytes),
+                costs.AllToAllOfNodes(all, bytes - bytes / 8, bytes / 8).ns)
+          << name;
+    }
+  }
+}
+
+TEST(ClusterCostsTest, RemarksNameNodesAndNetwork) {
+  const ClusterCosts costs(ParseCluster("h200x2x8"));
+  EXPECT_THAT(costs.Remarks().front(),
+              HasSubstr("inside 2 nodes of 8 GPUs, 48 GB/s of network per GPU"));
 }
 
 TEST(ClusterCostsTest, IsMarkedAnalyticWithWideIntervals) {

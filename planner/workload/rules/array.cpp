@@ -161,6 +161,9 @@ class ArrayMasks : public RuleMasks {
 class ArrayRule : public MaskRuleType {
  public:
   [[nodiscard]] std::string name() const override { return "array"; }
+  [[nodiscard]] std::string summary() const override {
+    return "masks of a file: .npy, .npz, .pt, .safetensors, or a folder of them";
+  }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
     return {{"additive", OptionKind::kSwitch, 0, 0, "0", {}},
             {"axes", OptionKind::kText, 0, 0, "", {}},

@@ -30,6 +30,7 @@ class DenseMasks : public RuleMasks {
 class DenseRule : public MaskRuleType {
  public:
   [[nodiscard]] std::string name() const override { return "dense"; }
+  [[nodiscard]] std::string summary() const override { return "every block is active"; }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
     return {};
   }

@@ -70,6 +70,9 @@ class DensityMasks : public RuleMasks {
 class DensityRule : public MaskRuleType {
  public:
   [[nodiscard]] std::string name() const override { return "density"; }
+  [[nodiscard]] std::string summary() const override {
+    return "blocks at made-up positions, as many as a table of measured densities says";
+  }
   [[nodiscard]] bool PositionsAreReal() const override { return false; }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
     return {{"file", OptionKind::kText, 0, 0, std::nullopt, {}},

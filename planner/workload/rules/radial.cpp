@@ -33,6 +33,9 @@ void RequireFewPairs(const ModelShape& model, int block) {
 class RadialRule : public MaskRuleType {
  public:
   [[nodiscard]] std::string name() const override { return "radial"; }
+  [[nodiscard]] std::string summary() const override {
+    return "Radial Attention: a band that narrows with the distance of frames";
+  }
 
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& model) const override {
     const std::string family = ModelFamily(model);

@@ -57,6 +57,9 @@ class RandomMasks : public RuleMasks {
 class RandomRule : public MaskRuleType {
  public:
   [[nodiscard]] std::string name() const override { return "random"; }
+  [[nodiscard]] std::string summary() const override {
+    return "blocks at random positions with a given density, which may differ between heads";
+  }
   [[nodiscard]] bool PositionsAreReal() const override { return false; }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
     return {{"density", OptionKind::kNumber, 0, 1, std::nullopt, {}},

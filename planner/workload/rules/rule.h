@@ -104,6 +104,8 @@ class MaskRuleType {
  public:
   virtual ~MaskRuleType() = default;
   [[nodiscard]] virtual std::string name() const = 0;
+  /// What the rule's masks are, on one line, for `dbsp-workload list`.
+  [[nodiscard]] virtual std::string summary() const { return {}; }
   /// Options that the workload file stores, with the defaults for `model`.
   [[nodiscard]] virtual std::vector<OptionSpec> Specs(const ModelShape& model) const = 0;
   /// Dense warm-up of the method. `given` holds the options of the flag.

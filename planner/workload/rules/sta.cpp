@@ -143,6 +143,9 @@ class StaMasks : public RuleMasks {
 class StaRule : public MaskRuleType {
  public:
   [[nodiscard]] std::string name() const override { return "sta"; }
+  [[nodiscard]] std::string summary() const override {
+    return "Sliding Tile Attention: a window of tiles per head, given or from a table";
+  }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
     return {{"file", OptionKind::kText, 0, 0, "", {}},
             {"tiles", OptionKind::kText, 0, 0, "", {}},

@@ -19,6 +19,9 @@ bool IsHunyuan(const ModelShape& model) { return ModelFamily(model) == "hunyuanv
 class Svg1Rule : public MaskRuleType {
  public:
   [[nodiscard]] std::string name() const override { return "svg1"; }
+  [[nodiscard]] std::string summary() const override {
+    return "Sparse-VideoGen: spatial and temporal bands, one kind per head";
+  }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& model) const override {
     std::optional<std::string> kept;
     if (IsWan(model)) kept = "0.3";

@@ -124,6 +124,9 @@ class VsaMasks : public RuleMasks {
 class VsaRule : public MaskRuleType {
  public:
   [[nodiscard]] std::string name() const override { return "vsa"; }
+  [[nodiscard]] std::string summary() const override {
+    return "Video Sparse Attention: equally many key tiles for every tile of 4x4x4 tokens";
+  }
   [[nodiscard]] bool PositionsAreReal() const override { return false; }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
     return {{"seed", OptionKind::kInt, 0, kMaxSeed, "0", {}},

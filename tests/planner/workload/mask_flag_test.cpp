@@ -146,7 +146,8 @@ TEST(MaskFlagTest, PresetsHaveTheTokensOfTheirModels) {
       {"cogvideox-5b", 17550 + 226},
       {"cogvideox1.5-5b", 44880 + 226},
       {"mochi", 44520 + 256},
-      {"flux.1-dev", 4080 + 512}};
+      {"flux.1-dev", 4080 + 512},
+      {"minimax-h3-2k-15s", 218280 + 1206}};
   EXPECT_EQ(ModelPresets().size(), tokens.size());
   for (const auto& [name, count] : tokens) EXPECT_EQ(ModelPreset(name).tokens(), count) << name;
 }
