@@ -37,7 +37,10 @@ struct AttentionArgs {
   float* lse = nullptr;  ///< [q_blocks][block.q]
 };
 
-/// What the entries of the lists are that a kernel takes.
+/// Keys that the vectorised kernels compute together.
+inline constexpr int kCpuStepKeys = 128;
+
+/// What the entries of the lists are that a kernel takes. Blocks may be of one key.
 enum class ListForm : std::uint8_t { kBlocks, kKeys, kBoth };
 
 /// One kernel of the table that profiler, replay and tests choose from.

@@ -42,7 +42,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-constexpr int kChunkKeys = 128;
+constexpr int kChunkKeys = kCpuStepKeys;
 constexpr int kTile = 4;  ///< keys (or channels) per register tile
 constexpr int kMaxVectors = 3;  ///< of queries per panel
 /// V of shorter runs is packed: head_dim floats are copied per key, once per query block.
