@@ -19,17 +19,20 @@ struct Sizes {
   std::vector<int> head_dims;
   int heads = 2;
   int keys = 0;
+  int most_rows = 16;  ///< query blocks per head; a GPU computes one on each multiprocessor
 };
 
 Sizes SizesOf(const SuiteOptions& options) {
+  const bool gpu = options.target.dtype == DType::kBf16;
+  const int most_rows = gpu ? 128 : 16;
   if (options.workload) {
     const AttentionShape shape = options.workload->shape();
-    return {{shape.head_dim}, std::min(shape.heads, 2), static_cast<int>(shape.tokens)};
+    return {{shape.head_dim}, std::min(shape.heads, 2), static_cast<int>(shape.tokens), most_rows};
   }
-  const bool gpu = options.target.dtype == DType::kBf16;
   return {options.suite == "full" ? std::vector{128, 64} : std::vector{128},
           gpu ? 8 : 2,
-          gpu ? 16384 : 8192};
+          gpu ? 16384 : 8192,
+          most_rows};
 }
 
 /// How keys are drawn, the most valuable first: a fit needs different lengths of lists and runs.
@@ -55,7 +58,7 @@ void AddOf(const SuiteOptions& options,
   shape.block = {queries, 1};
   const std::string kernel = FirstKernel(options.target, head_dim, shape.block);
   const std::string dense = FirstKernel(options.target, head_dim, {queries, queries});
-  const int rows = std::clamp(sizes.keys / queries, 1, 16);
+  const int rows = std::clamp(sizes.keys / queries, 1, sizes.most_rows);
   for (const int keys : {sizes.keys, std::max(sizes.keys / 4, 1)}) {
     if (!dense.empty()) {
       AttentionShape blocks = shape;
