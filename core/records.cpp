@@ -13,18 +13,25 @@ namespace {
 Json BlockJson(const BlockSize& block) { return {block.q, block.k}; }
 
 Json KeyJson(const AttentionConfig& config) {
-  return {{"kind", "attention"},
-          {"kernel", config.kernel},
-          {"dtype", NameOf(config.dtype)},
-          {"heads", config.heads},
-          {"head_dim", config.head_dim},
-          {"block", BlockJson(config.block)},
-          {"q_blocks", config.q_blocks},
-          {"k_blocks", config.k_blocks},
-          {"pattern", config.pattern},
-          {"seed", config.seed},
-          {"kept_blocks", config.active_blocks},
-          {"active_rows", config.active_rows}};
+  Json key{{"kind", "attention"},
+           {"kernel", config.kernel},
+           {"dtype", NameOf(config.dtype)},
+           {"heads", config.heads},
+           {"head_dim", config.head_dim},
+           {"block", BlockJson(config.block)},
+           {"q_blocks", config.q_blocks},
+           {"k_blocks", config.k_blocks},
+           {"pattern", config.pattern},
+           {"seed", config.seed},
+           {"kept_blocks", config.active_blocks},
+           {"active_rows", config.active_rows}};
+  if (config.lists) {
+    key["lists"] = {{"step", config.lists->step},
+                    {"padded_keys", config.lists->padded_keys},
+                    {"max_keys", config.lists->max_keys},
+                    {"runs", config.lists->runs}};
+  }
+  return key;
 }
 
 Json KeyJson(const ExchangeConfig& config) {
@@ -40,11 +47,16 @@ Json KeyJson(const ExchangeConfig& config) {
 }
 
 Json KeyJson(const LocalConfig& config) {
-  return {{"kind", "local"},
-          {"op", config.op},
-          {"amount", config.amount},
-          {"head_dim", config.head_dim},
-          {"block", BlockJson(config.block)}};
+  Json key{{"kind", "local"},
+           {"op", config.op},
+           {"amount", config.amount},
+           {"head_dim", config.head_dim},
+           {"block", BlockJson(config.block)}};
+  if (config.lists) {
+    key["lists"] = {{"k_tokens", config.lists->k_tokens}};
+    if (config.lists->keys) key["lists"]["keys"] = *config.lists->keys;
+  }
+  return key;
 }
 
 Json KeyJson(const OverlapConfig& config) {
@@ -74,6 +86,13 @@ AttentionConfig AttentionOf(const JsonView& key) {
   config.seed = key["seed"].Unsigned();
   config.active_blocks = key["kept_blocks"].Int(0);
   config.active_rows = key["active_rows"].Int(0);
+  if (key.Has("lists")) {
+    const JsonView lists = key["lists"];
+    config.lists = {.step = IntOf(lists["step"]),
+                    .padded_keys = lists["padded_keys"].Int(0),
+                    .max_keys = lists["max_keys"].Int(0),
+                    .runs = lists["runs"].Int(0)};
+  }
   return config;
 }
 
@@ -87,10 +106,16 @@ ExchangeConfig ExchangeOf(const JsonView& key) {
 }
 
 LocalConfig LocalOf(const JsonView& key) {
-  return {.op = key["op"].String(),
-          .amount = key["amount"].Int(0),
-          .head_dim = IntOf(key["head_dim"]),
-          .block = BlockOf(key["block"])};
+  LocalConfig config{.op = key["op"].String(),
+                     .amount = key["amount"].Int(0),
+                     .head_dim = IntOf(key["head_dim"]),
+                     .block = BlockOf(key["block"])};
+  if (key.Has("lists")) {
+    const JsonView lists = key["lists"];
+    config.lists = ListSize{.k_tokens = IntOf(lists["k_tokens"])};
+    if (lists.Has("keys")) config.lists->keys = lists["keys"].Int(0);
+  }
+  return config;
 }
 
 OverlapConfig OverlapOf(const JsonView& key) {
@@ -107,6 +132,10 @@ OverlapConfig OverlapOf(const JsonView& key) {
 bool Fits(const KernelVariant& kernel, int head_dim, const BlockSize& block) {
   return kernel.head_dim.value_or(head_dim) == head_dim &&
          kernel.q_block.value_or(block.q) == block.q && kernel.k_block.value_or(block.k) == block.k;
+}
+
+bool MakesLists(std::string_view op) {
+  return op == "key_lists" || op == "threshold_keys" || op == "top_cdf_keys";
 }
 
 TrialConfig ConfigOf(const std::string& key) {

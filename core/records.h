@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/list_statistics.h"
 #include "core/shape.h"
 #include "core/strategy.h"
 
@@ -39,7 +40,8 @@ struct Provenance {
 /// the kernel accepts any value, and when the database holds only the name of the kernel.
 struct KernelVariant {
   std::string name;  ///< unique: "sm90.block128x128.d128", "cpu.block_sparse"
-  std::optional<std::string> list = {};  ///< entries of its index lists: "blocks" or "keys"
+  /// Entries of its index lists: "blocks" or "keys"; missing for a kernel that takes both.
+  std::optional<std::string> list = {};
   std::optional<int> arch = {};  ///< lowest compute capability times 10; missing on a CPU
   std::optional<int> head_dim = {};
   std::optional<int> q_block = {};  ///< tokens per query block of the lists
@@ -66,10 +68,13 @@ struct AttentionConfig {
   BlockSize block;
   int q_blocks = 0;
   int k_blocks = 0;
-  std::string pattern;  ///< "dense", "uniform", "skewed" or "band"
+  std::string pattern;  ///< "dense", "uniform", "skewed", "band" or "runsN" (runs of N blocks)
   std::uint64_t seed = 0;
   std::int64_t active_blocks = 0;  ///< over all heads
   std::int64_t active_rows = 0;  ///< (head, query block) pairs with at least one key block
+  /// Only with blocks of one key, where time depends on it. `runs` is the expected number. Missing
+  /// in trials of older versions.
+  std::optional<ListStatistics> lists = {};
 };
 
 /// An exchange between `ranks` ranks.
@@ -83,13 +88,26 @@ struct ExchangeConfig {
   int nodes = 1;  ///< number of hosts that the ranks of a group are on
 };
 
-/// Memory work on one rank: a pack (or unpack), or a merge of partial results.
-struct LocalConfig {
-  std::string op;  ///< "pack", "merge"
-  std::int64_t amount = 0;  ///< bytes copied by a pack; (query, head) rows of a merge
-  int head_dim = 128;
-  BlockSize block;
+/// Size of the lists of single keys that a call makes.
+struct ListSize {
+  int k_tokens = 0;  ///< keys of the sequence
+  std::optional<std::int64_t> keys = {};  ///< listed, over all rows; missing for a predictor
+  bool operator==(const ListSize&) const = default;
 };
+
+/// Work on one rank beside attention: a pack (or unpack), a merge of partial results, or lists of
+/// single keys. "key_lists" makes lists from bits. "threshold_keys" and "top_cdf_keys" are
+/// FG-Attn's predictors, which make bits from Q and K.
+struct LocalConfig {
+  std::string op;  ///< "pack", "merge", "key_lists", "threshold_keys", "top_cdf_keys"
+  /// Bytes copied by a pack; (query, head) rows of a merge; rows (query blocks) of lists.
+  std::int64_t amount = 0;
+  int head_dim = 128;
+  BlockSize block;  ///< of lists: queries per row, and 1
+  std::optional<ListSize> lists = {};  ///< only of ops that make lists or their bits
+};
+/// Whether an op of LocalConfig makes lists or their bits.
+[[nodiscard]] bool MakesLists(std::string_view op);
 
 /// Which side of an overlap is timed. The other side runs during the whole of the timed call.
 enum class TimedSide : std::uint8_t { kAttention, kExchange };

@@ -37,6 +37,23 @@ bool Within(std::int64_t count, std::int64_t a, std::int64_t b, std::int64_t c) 
   return count >= 0 && (huge || count <= most);
 }
 
+std::string ProblemOf(const ListStatistics& lists, const AttentionConfig& c) {
+  if (c.block.k != 1) return "statistics of key lists with blocks of several keys";
+  if (lists.step < 1) return fmt::format("lists: step of {} keys, expected at least 1", lists.step);
+  if (lists.max_keys < 0 || lists.max_keys > c.k_blocks) {
+    return fmt::format("lists: largest of {} keys, expected 0 to {}", lists.max_keys, c.k_blocks);
+  }
+  if (lists.runs < 0 || lists.runs > c.active_blocks || lists.padded_keys < c.active_blocks) {
+    return fmt::format(
+        "lists: {} keys in {} runs, padded to {}; expected at most as many runs and "
+        "at least as many padded keys",
+        c.active_blocks,
+        lists.runs,
+        lists.padded_keys);
+  }
+  return "";
+}
+
 std::string ProblemOf(const AttentionConfig& c) {
   if (std::min({c.heads, c.head_dim, c.block.q, c.block.k, c.q_blocks, c.k_blocks}) < 1) {
     return "heads, head_dim and blocks: expected at least 1";
@@ -47,7 +64,7 @@ std::string ProblemOf(const AttentionConfig& c) {
   if (!Within(c.active_rows, c.heads, c.q_blocks, 1)) {
     return fmt::format("{} active rows, expected 0 to heads x query blocks", c.active_rows);
   }
-  return "";
+  return c.lists ? ProblemOf(*c.lists, c) : "";
 }
 
 std::string ProblemOf(const ExchangeConfig& c) {
@@ -60,6 +77,16 @@ std::string ProblemOf(const ExchangeConfig& c) {
 }
 
 std::string ProblemOf(const LocalConfig& c) {
+  if (c.lists.has_value() != MakesLists(c.op)) {
+    return c.lists ? "a list size with an op that makes no lists" : "lists of unknown size";
+  }
+  if (c.lists) {
+    if (c.lists->k_tokens < 1) return "lists: expected at least 1 key token";
+    if (c.lists->keys &&
+        !Within(*c.lists->keys, std::max<std::int64_t>(c.amount, 1), c.lists->k_tokens, 1)) {
+      return fmt::format("lists: {} keys, expected 0 to rows x key tokens", *c.lists->keys);
+    }
+  }
   if (c.amount >= 0 && std::min({c.head_dim, c.block.q, c.block.k}) >= 0) return "";
   return "amount, head_dim and block: expected at least 0";
 }
@@ -162,13 +189,25 @@ void Insert(Connection& connection, std::int64_t id, const OverlapConfig& config
       .Run();
 }
 
+/// SQL for a number of the lists in a trial's key, NULL where the key has none. Statistics of lists
+/// have no columns, because they follow from the configuration.
+std::string ListNumber(const std::string& name) {
+  return fmt::format(
+      "iif(json_valid(t.key), coalesce(json_extract(t.key, '$.lists.{0}'), "
+      "json_extract(t.key, '$.attention.lists.{0}')), NULL)",
+      name);
+}
+
 using Configs = std::map<std::int64_t, TrialConfig>;
 
 void ReadAttention(const Connection& connection, Configs& configs) {
   Statement rows = connection.Prepare(
       "SELECT trial_id, v.name, dtype, heads, a.head_dim, block_q, block_k, q_blocks, k_blocks, "
-      "pattern, seed, kept_blocks, active_rows FROM attention_trials a "
-      "JOIN kernel_variants v ON v.id = a.kernel_id");
+      "pattern, seed, kept_blocks, active_rows, " +
+      ListNumber("step") + ", " + ListNumber("padded_keys") + ", " + ListNumber("max_keys") + ", " +
+      ListNumber("runs") +
+      " FROM attention_trials a JOIN kernel_variants v ON v.id = a.kernel_id "
+      "JOIN trials t ON t.id = a.trial_id");
   while (rows.Step()) {
     AttentionConfig config;
     config.kernel = rows.Text(1);
@@ -182,6 +221,12 @@ void ReadAttention(const Connection& connection, Configs& configs) {
     config.seed = std::bit_cast<std::uint64_t>(rows.Integer(10));
     config.active_blocks = rows.Integer(11);
     config.active_rows = rows.Integer(12);
+    if (!rows.IsNull(13)) {
+      config.lists = {.step = rows.Int(13),
+                      .padded_keys = rows.Integer(14),
+                      .max_keys = rows.Integer(15),
+                      .runs = rows.Integer(16)};
+    }
     configs.emplace(rows.Integer(0), std::move(config));
   }
 }
@@ -231,13 +276,18 @@ void ReadExchanges(const Connection& connection, Configs& configs) {
 
 void ReadLocals(const Connection& connection, Configs& configs) {
   Statement locals = connection.Prepare(
-      "SELECT trial_id, op, amount, head_dim, block_q, block_k FROM local_trials");
+      "SELECT trial_id, op, amount, head_dim, block_q, block_k, " + ListNumber("k_tokens") + ", " +
+      ListNumber("keys") + " FROM local_trials l JOIN trials t ON t.id = l.trial_id");
   while (locals.Step()) {
     const std::int64_t id = locals.Integer(0);
     LocalConfig config{.op = locals.Text(1),
                        .amount = locals.Integer(2),
                        .head_dim = locals.Int(3),
                        .block = {locals.Int(4), locals.Int(5)}};
+    if (!locals.IsNull(6)) {
+      config.lists = ListSize{.k_tokens = locals.Int(6)};
+      if (!locals.IsNull(7)) config.lists->keys = locals.Integer(7);
+    }
     if (!configs.emplace(id, std::move(config)).second) FailTwice(connection, id);
   }
 }

@@ -10,9 +10,10 @@
 namespace dbsp::kernels {
 
 std::span<const AttentionVariant> CpuAttentionVariants() {
-  static const std::array<AttentionVariant, 2> variants{
-      {{"cpu.block_sparse", true, &AttentionBlockSparse},
-       {"cpu.reference", true, &AttentionReference}}};
+  static const std::array<AttentionVariant, 3> variants{
+      {{"cpu.block_sparse", true, &AttentionBlockSparse, ListForm::kBlocks},
+       {"cpu.gather", true, &AttentionGather, ListForm::kKeys},
+       {"cpu.reference", true, &AttentionReference, ListForm::kBoth}}};
   return variants;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Block-sparse attention for one instruction set. block_sparse.cpp includes it once per Highway
-// target.
+// Block-sparse attention and gather attention for one instruction set. block_sparse.cpp includes it
+// once per Highway target.
 //
 // A vector holds one value for each of several queries. A panel is 1 to 3 vectors of queries. Q is
 // packed transposed once per query block, so that K and V are read in their memory order, one
@@ -8,9 +8,10 @@
 //   S^T[key][q]  = sum over c  of K[key][c] * Q^T[c][q]      4 keys x 3 vectors in registers
 //   O^T[c][q]   += sum over key of V[key][c] * P^T[key][q]   4 channels x 3 vectors in registers
 // Both products need 7 loads for 12 fused multiply-adds. Maxima and sums over keys are vector
-// operations without shuffles. A chunk is up to 128 keys of one or several listed blocks. Its S^T
-// stays in the L1 cache between the two products; its K and V stay in the L2 cache while all panels
-// of the query block use them.
+// operations without shuffles. A chunk is up to 128 keys of one or several runs of successive keys:
+// a listed block is one run, and a list of keys is cut into its runs. The S^T of a chunk stays in
+// the L1 cache between the two products; its K and V stay in the L2 cache while all panels of the
+// query block use them. V of short runs is packed (Chunk).
 #if defined(DBSP_KERNELS_BLOCK_SPARSE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef DBSP_KERNELS_BLOCK_SPARSE_INL_H_
 #undef DBSP_KERNELS_BLOCK_SPARSE_INL_H_
@@ -27,6 +28,7 @@
 #include <cstdint>
 #include <limits>
 #include <new>
+#include <span>
 #include <vector>
 
 #include "kernels/attention.h"
@@ -40,13 +42,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-constexpr int kChunkKeys = 128;
+constexpr int kChunkKeys = kCpuStepKeys;
 constexpr int kTile = 4;  ///< keys (or channels) per register tile
 constexpr int kMaxVectors = 3;  ///< of queries per panel
-/// Key blocks smaller than this, including single keys, are first packed into a chunk. Packing
-/// copies 2 head_dim floats per key once per query block; a partly filled score tile wastes up to
-/// 3/4 of its multiplications.
+/// V of shorter runs is packed: head_dim floats are copied per key, once per query block.
 constexpr int kPackBelow = 16;
+constexpr int kFloatsPerLine = 16;  ///< of a cache line
 constexpr float kLog2E = 1.44269504088896340736F;
 /// Coefficients of 2^x on [-1/2, 1/2], 1 + C1 x + ... + C6 x^6: interpolation of (2^x - 1) / x at
 /// the Chebyshev nodes, rounded to float; relative error below 9.6e-09.
@@ -124,11 +125,45 @@ inline V Exp2NonPositive(V x) {
   return hn::Mul(y, hn::BitCast(d, hn::ShiftLeft<23>(exponent)));
 }
 
-/// The keys of a chunk that come from one listed block.
+/// Keys of a chunk whose rows of V follow each other in memory.
 struct Segment {
-  const float* k;
   const float* v;
   int keys;
+};
+
+/// Up to kChunkKeys keys. Rows of K are read one after the other and stay where they are. Rows of V
+/// are read by columns: packed rows touch fewer pages of memory.
+struct Chunk {
+  std::array<const float*, kChunkKeys + kTile> k;  ///< [keys] and repetitions of the last one
+  std::vector<Segment> v;
+  int keys = 0;
+};
+
+/// Rows of K and V that a call needs after the present chunk. Rows of a key list follow no pattern
+/// that a processor recognises, and reading them would take as long as half of the products. They
+/// are prefetched into the second-level cache while the products of the present chunk run.
+class NextKeys {
+ public:
+  /// tiles  score tiles of the present chunk, over all panels
+  NextKeys(const AttentionArgs& args, std::span<const int> keys, int tiles)
+      : args_(&args), keys_(keys), per_tile_((keys.size() + tiles - 1) / tiles) {}
+  /// Prefetches the part of one score tile.
+  void Prefetch() {
+    const std::size_t count = std::min(per_tile_, keys_.size());
+    for (const int key : keys_.first(count)) {
+      const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(key) * args_->head_dim;
+      for (int c = 0; c < args_->head_dim; c += kFloatsPerLine) {
+        __builtin_prefetch(args_->k + at + c, 0, 2);
+        __builtin_prefetch(args_->v + at + c, 0, 2);
+      }
+    }
+    keys_ = keys_.subspan(count);
+  }
+
+ private:
+  const AttentionArgs* args_;
+  std::span<const int> keys_;
+  std::size_t per_tile_;
 };
 
 /// State of one panel: packed Q, accumulated O, running maximum (log2 units) and sum.
@@ -141,8 +176,7 @@ struct Panel {
   float* sum = nullptr;  ///< [width]
 };
 
-/// S^T of kTile keys. Rows past the end of a segment repeat its last key; later writes overwrite
-/// them or nothing reads them.
+/// S^T of kTile keys. Rows past the end of a chunk repeat its last key, and nothing reads them.
 template <int NV>
 inline void ScoreTile(const float* HWY_RESTRICT k0,
                       const float* HWY_RESTRICT k1,
@@ -177,23 +211,18 @@ inline void ScoreTile(const float* HWY_RESTRICT k0,
 }
 
 template <int NV>
-inline Row<NV> Scores(const std::vector<Segment>& chunk,
+inline Row<NV> Scores(const Chunk& chunk,
                       const Panel& panel,
                       int head_dim,
                       float scale_log2,
+                      NextKeys& next,
                       float* scores) {
   const int width = NV * LaneCount();
   Row<NV> max = Row<NV>::Load(panel.max);
-  for (const Segment& segment : chunk) {
-    for (int j = 0; j < segment.keys; j += kTile) {
-      const auto key = [&](int i) {
-        return segment.k +
-               static_cast<std::ptrdiff_t>(std::min(j + i, segment.keys - 1)) * head_dim;
-      };
-      ScoreTile<NV>(
-          key(0), key(1), key(2), key(3), panel.q, head_dim, scale_log2, scores + j * width, max);
-    }
-    scores += segment.keys * width;
+  for (int j = 0; j < chunk.keys; j += kTile) {
+    const float* const* k = chunk.k.data() + j;
+    ScoreTile<NV>(k[0], k[1], k[2], k[3], panel.q, head_dim, scale_log2, scores + j * width, max);
+    next.Prefetch();
   }
   return max;
 }
@@ -222,7 +251,7 @@ inline Row<NV> Weights(int keys, const Row<NV>& max, const Panel& panel, float* 
 }
 
 template <int NV>
-inline void AddValues(const std::vector<Segment>& chunk,
+inline void AddValues(const std::vector<Segment>& segments,
                       const float* weights,
                       const Row<NV>& factor,
                       int head_dim,
@@ -233,7 +262,7 @@ inline void AddValues(const std::vector<Segment>& chunk,
   for (int c = 0; c < head_dim; c += kTile) {
     R r0 = R::Fill(0.0F), r1 = r0, r2 = r0, r3 = r0;
     const float* HWY_RESTRICT p = weights;
-    for (const Segment& segment : chunk) {
+    for (const Segment& segment : segments) {
       const float* HWY_RESTRICT v = segment.v + c;
       for (int j = 0; j < segment.keys; ++j, v += head_dim, p += width) {
         const R row = R::Load(p);
@@ -252,14 +281,14 @@ inline void AddValues(const std::vector<Segment>& chunk,
 }
 
 template <int NV>
-inline void AddChunk(const std::vector<Segment>& chunk,
-                     int keys,
+inline void AddChunk(const Chunk& chunk,
                      const AttentionArgs& args,
                      const Panel& panel,
+                     NextKeys& next,
                      float* scores) {
-  const Row<NV> max = Scores<NV>(chunk, panel, args.head_dim, args.scale * kLog2E, scores);
-  const Row<NV> factor = Weights<NV>(keys, max, panel, scores);
-  AddValues<NV>(chunk, scores, factor, args.head_dim, panel);
+  const Row<NV> max = Scores<NV>(chunk, panel, args.head_dim, args.scale * kLog2E, next, scores);
+  const Row<NV> factor = Weights<NV>(chunk.keys, max, panel, scores);
+  AddValues<NV>(chunk.v, scores, factor, args.head_dim, panel);
 }
 
 /// Highway returns null where memory runs out.
@@ -280,22 +309,42 @@ class Caller {
         max_(AlignedFloats(static_cast<std::size_t>(rows_))),
         sum_(AlignedFloats(static_cast<std::size_t>(rows_))),
         scores_(AlignedFloats((kChunkKeys + kTile) * ScoreWidth())) {
-    chunk_.reserve(kChunkKeys);
+    chunk_.v.reserve(kChunkKeys);
+    // The smallest runs of a call are its blocks.
     if (args.block.k < kPackBelow) {
-      const std::size_t floats = static_cast<std::size_t>(kChunkKeys) * args.head_dim;
-      packed_k_ = AlignedFloats(floats);
-      packed_v_ = AlignedFloats(floats);
+      packed_v_ = AlignedFloats(static_cast<std::size_t>(kChunkKeys) * args.head_dim);
     }
   }
 
-  void Run() {
+  /// The list has blocks.
+  void RunBlocks() {
     for (int i = 0; i < args_.q_blocks; ++i) {
       Begin(i);
-      int keys = 0;
       for (std::int64_t at = args_.list_begin[i]; at < args_.list_begin[i + 1]; ++at) {
-        AddBlock(args_.list[at], keys);
+        const int block = args_.list[at];
+        const std::int64_t first = static_cast<std::int64_t>(block) * args_.block.k;
+        const int tokens = args_.k_tokens[block];
+        Add(first, tokens, args_.block.k < kPackBelow);
       }
-      Flush(keys);
+      Flush();
+      Finish(i);
+    }
+  }
+
+  /// The list has single keys.
+  void RunKeys() {
+    for (int i = 0; i < args_.q_blocks; ++i) {
+      Begin(i);
+      rest_ =
+          args_.list.subspan(args_.list_begin[i], args_.list_begin[i + 1] - args_.list_begin[i]);
+      while (!rest_.empty()) {
+        const int first = rest_.front();
+        std::size_t run = 1;
+        while (run < rest_.size() && rest_[run] == rest_[run - 1] + 1) ++run;
+        rest_ = rest_.subspan(run);
+        Add(first, static_cast<int>(run), run < kPackBelow);
+      }
+      Flush();
       Finish(i);
     }
   }
@@ -339,43 +388,56 @@ class Caller {
     }
   }
 
-  void AddBlock(int block, int& keys) {
-    const std::ptrdiff_t base = static_cast<std::ptrdiff_t>(block) * args_.block.k * args_.head_dim;
-    if (packed_k_ != nullptr) return PackBlock(args_.k + base, args_.v + base, block, keys);
-    for (int first = 0; first < args_.k_tokens[block];) {
-      const int take = std::min(args_.k_tokens[block] - first, kChunkKeys - keys);
-      const std::ptrdiff_t offset = base + static_cast<std::ptrdiff_t>(first) * args_.head_dim;
-      chunk_.push_back({args_.k + offset, args_.v + offset, take});
-      keys += take;
-      first += take;
-      if (keys == kChunkKeys) Flush(keys);
-    }
-  }
-
-  void PackBlock(const float* k, const float* v, int block, int& keys) {
+  /// Adds `count` successive keys; pack: V is copied.
+  void Add(std::int64_t first, int count, bool pack) {
     const int d = args_.head_dim;
-    for (int t = 0; t < args_.k_tokens[block]; ++t) {
-      const std::ptrdiff_t to = static_cast<std::ptrdiff_t>(keys) * d;
-      std::copy_n(k + static_cast<std::ptrdiff_t>(t) * d, d, packed_k_.get() + to);
-      std::copy_n(v + static_cast<std::ptrdiff_t>(t) * d, d, packed_v_.get() + to);
-      if (++keys == kChunkKeys) Flush(keys);
+    while (count > 0) {
+      const int take = std::min(count, kChunkKeys - chunk_.keys);
+      const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(first) * d;
+      for (int t = 0; t < take; ++t) {
+        chunk_.k[chunk_.keys + t] = args_.k + at + static_cast<std::ptrdiff_t>(t) * d;
+      }
+      const float* v = args_.v + at;
+      if (pack) {
+        float* packed = packed_v_.get() + static_cast<std::ptrdiff_t>(chunk_.keys) * d;
+        std::copy_n(v, take * d, packed);
+        v = packed;
+      }
+      AddSegment({v, take});
+      first += take;
+      count -= take;
+      if ((chunk_.keys += take) == kChunkKeys) Flush();
     }
   }
 
-  void Flush(int& keys) {
-    if (keys == 0) return;
-    if (packed_k_ != nullptr) chunk_.push_back({packed_k_.get(), packed_v_.get(), keys});
-    for (const Panel& panel : panels_) {
-      if (panel.vectors == 3) {
-        AddChunk<3>(chunk_, keys, args_, panel, scores_.get());
-      } else if (panel.vectors == 2) {
-        AddChunk<2>(chunk_, keys, args_, panel, scores_.get());
-      } else {
-        AddChunk<1>(chunk_, keys, args_, panel, scores_.get());
+  /// Extends the last segment where the new one follows it in memory.
+  void AddSegment(const Segment& segment) {
+    if (!chunk_.v.empty()) {
+      Segment& last = chunk_.v.back();
+      if (last.v + static_cast<std::ptrdiff_t>(last.keys) * args_.head_dim == segment.v) {
+        last.keys += segment.keys;
+        return;
       }
     }
-    chunk_.clear();
-    keys = 0;
+    chunk_.v.push_back(segment);
+  }
+
+  void Flush() {
+    if (chunk_.keys == 0) return;
+    std::fill_n(chunk_.k.begin() + chunk_.keys, kTile, chunk_.k[chunk_.keys - 1]);
+    const int tiles = (chunk_.keys + kTile - 1) / kTile * static_cast<int>(panels_.size());
+    NextKeys next(args_, rest_.first(std::min<std::size_t>(rest_.size(), kChunkKeys)), tiles);
+    for (const Panel& panel : panels_) {
+      if (panel.vectors == 3) {
+        AddChunk<3>(chunk_, args_, panel, next, scores_.get());
+      } else if (panel.vectors == 2) {
+        AddChunk<2>(chunk_, args_, panel, next, scores_.get());
+      } else {
+        AddChunk<1>(chunk_, args_, panel, next, scores_.get());
+      }
+    }
+    chunk_.v.clear();
+    chunk_.keys = 0;
   }
 
   /// Divides by the sums and stores the valid rows.
@@ -405,13 +467,14 @@ class Caller {
   hwy::AlignedFreeUniquePtr<float[]> max_;
   hwy::AlignedFreeUniquePtr<float[]> sum_;
   hwy::AlignedFreeUniquePtr<float[]> scores_;
-  hwy::AlignedFreeUniquePtr<float[]> packed_k_;  ///< [kChunkKeys][head_dim], small key blocks only
-  hwy::AlignedFreeUniquePtr<float[]> packed_v_;
+  hwy::AlignedFreeUniquePtr<float[]> packed_v_;  ///< [kChunkKeys][head_dim], short runs only
   std::vector<Panel> panels_;
-  std::vector<Segment> chunk_;
+  Chunk chunk_;
+  std::span<const int> rest_;  ///< keys of the row that no chunk has yet; empty with blocks
 };
 
-void RunBlockSparse(const AttentionArgs& args) { Caller(args).Run(); }
+void RunBlockSparse(const AttentionArgs& args) { Caller(args).RunBlocks(); }
+void RunGather(const AttentionArgs& args) { Caller(args).RunKeys(); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace dbsp::kernels

@@ -22,7 +22,7 @@ void AddWhatToMeasure(CLI::App& app, ProfileOptions& options) {
   app.add_option("--device", options.device, "cpu, cuda or cuda:N")
       ->capture_default_str()
       ->group(group);
-  app.add_option("--suite", options.suite, "quick, full, collectives or overlap")
+  app.add_option("--suite", options.suite, "quick, full, gather, collectives or overlap")
       ->capture_default_str()
       ->group(group);
   app.add_option("--workload", options.workload, "Measure this workload's shapes first")

@@ -13,6 +13,7 @@
 #include "kernels/attention.h"
 #include "kernels/memory.h"
 #include "profiler/cpu/cpu_attention.h"
+#include "profiler/cpu/cpu_lists.h"
 #include "profiler/ranks/exchange_rank.h"
 #include "profiler/ranks/overlap_trial.h"
 #include "runtime/clock.h"
@@ -154,6 +155,7 @@ struct Runner {
   }
   Measurement operator()(const LocalConfig& c) const {
     if (settings.bench) return settings.bench->Measure(c, settings.limits, settings.interrupted);
+    if (MakesLists(c.op)) return MeasureCalls(settings, ListWork(c));
     return c.op == "pack" ? RunPack(c, settings) : RunMerge(c, settings);
   }
 };

@@ -130,6 +130,8 @@ std::map<std::string, AttentionFit> FitKernels(const TrialSelection& selection,
           block.k));
       continue;
     }
+    // A kernel for lists of single keys says nothing about blocks of several keys.
+    if (facts != nullptr && facts->list == "keys" && request.block.k != 1) continue;
     AttentionFit fit = FitAttention(key.first, block, points);
     if (block == request.block) {
       exact.emplace(key.first, std::move(fit));

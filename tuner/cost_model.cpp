@@ -99,6 +99,7 @@ FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
         100 * fit.median_error,
         100 * fit.error_bound));
   }
+  gather_fits_ = FitGathers(selection, request.head_dim, dtype_, remarks_);
   int copy_head_dim = 0;
   copy_ = LocalCurve(selection, "pack", request.head_dim, copy_head_dim);
   merge_ = LocalCurve(selection, "merge", request.head_dim, merge_head_dim_);

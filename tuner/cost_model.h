@@ -20,6 +20,7 @@
 #include "tuner/attention_fit.h"
 #include "tuner/curve.h"
 #include "tuner/fit_request.h"
+#include "tuner/gather_fit.h"
 #include "tuner/overlap_slowdown_fit.h"
 #include "tuner/rank_curves.h"
 
@@ -60,6 +61,9 @@ class FittedCosts : public planner::Costs {
   /// block size.
   [[nodiscard]] const std::vector<std::string>& kernels() const { return kernels_; }
   [[nodiscard]] const AttentionFit& attention_fit(const std::string& kernel) const;
+  /// Times of gather attention, for every kernel and number of queries per list that was measured.
+  /// No search uses them yet.
+  [[nodiscard]] const std::vector<GatherFit>& gather_fits() const { return gather_fits_; }
   /// Sentences on the measurements behind the costs and on every extrapolation. Call it after
   /// pricing to have the sizes and rank counts that were priced outside the measured range.
   [[nodiscard]] std::vector<std::string> Remarks() const;
@@ -77,6 +81,7 @@ class FittedCosts : public planner::Costs {
   std::string kernel_;
   std::vector<std::string> kernels_;
   std::map<std::string, AttentionFit> fits_;
+  std::vector<GatherFit> gather_fits_;
   Curve copy_;
   Curve merge_;
   int merge_head_dim_ = 0;

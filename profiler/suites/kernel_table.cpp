@@ -8,7 +8,14 @@
 namespace dbsp::profiler {
 
 KernelVariant RecordOf(const kernels::AttentionVariant& variant) {
-  return {.name = variant.name, .list = "blocks", .deterministic = variant.deterministic};
+  KernelVariant record{.name = variant.name, .deterministic = variant.deterministic};
+  if (variant.list == kernels::ListForm::kBlocks) record.list = "blocks";
+  if (variant.list == kernels::ListForm::kKeys) {
+    record.list = "keys";
+    record.k_block = 1;
+    record.tile_n = kernels::kCpuStepKeys;
+  }
+  return record;
 }
 
 KernelVariant RecordOf(const kernels::gpu::Variant& variant) {
@@ -27,7 +34,13 @@ KernelVariant RecordOf(const kernels::gpu::Variant& variant) {
           .deterministic = variant.deterministic};
 }
 
-std::vector<KernelVariant> CpuKernels() { return {RecordOf(kernels::FindCpuAttention(""))}; }
+std::vector<KernelVariant> CpuKernels() {
+  std::vector<KernelVariant> found{RecordOf(kernels::FindCpuAttention(""))};
+  for (const kernels::AttentionVariant& variant : kernels::CpuAttentionVariants()) {
+    if (variant.list == kernels::ListForm::kKeys) found.push_back(RecordOf(variant));
+  }
+  return found;
+}
 
 std::vector<KernelVariant> GpuKernels(int arch) {
   std::vector<KernelVariant> found;

@@ -17,10 +17,14 @@ struct BlockLists {
 };
 
 /// "dense"; "uniform": equal rows, random columns; "skewed": active blocks of row i proportional to
-/// i, random columns; "band": equal rows, columns around the diagonal.
+/// i, random columns; "band": equal rows, columns around the diagonal; "runs8": equal rows, runs of
+/// 8 columns at random places, with a column between two runs where there is room. "runsN" is a
+/// pattern for every N from 2.
 [[nodiscard]] std::vector<std::string> PatternNames();
 
-/// The configuration with active_blocks and active_rows set for `density`.
+/// The configuration with active_blocks and active_rows set for `density`. With config.lists, also
+/// the statistics of the lists for the same step. The number of runs is the expected one, because
+/// drawing the lists of all trials of a suite would take seconds.
 /// requires heads, q_blocks, k_blocks >= 1, 0 <= density <= 1
 [[nodiscard]] AttentionConfig WithDensity(AttentionConfig config, double density);
 

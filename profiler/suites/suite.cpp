@@ -17,6 +17,7 @@
 #include "profiler/suites/pattern.h"
 #include "profiler/suites/plan_volumes.h"
 #include "profiler/suites/suite_calls.h"
+#include "profiler/suites/suite_gather.h"
 #include "profiler/suites/suite_overlap.h"
 
 namespace dbsp::profiler {
@@ -191,13 +192,15 @@ void AddGeneralAttention(const SuiteOptions& options, bool full, Level& level) {
   for (const double density : densities) {
     for (const int dim : dims) {
       for (const BlockSize block : blocks) {
+        const std::string kernel = FirstKernel(options.target, dim, block);
+        if (kernel.empty()) continue;
         for (const int tokens : full ? std::vector{512, 2048, 4096} : std::vector{512, 2048}) {
           const int rows = tokens / block.q;
           const int cols = 2048 / block.k;
           for (const auto& pattern : {"uniform", "skewed", "band"}) {
             if ((density == 1.0 || !full) && pattern != std::string("uniform")) continue;
             level[0].emplace_back(AttentionOf(options,
-                                              options.target.kernels.front().name,
+                                              kernel,
                                               2,
                                               dim,
                                               block,
@@ -310,8 +313,19 @@ std::vector<TrialConfig> CheckedOverlapSuite(const SuiteOptions& options) {
 struct Describer {
   std::string operator()(const AttentionConfig& c) const {
     const double blocks = static_cast<double>(c.heads) * c.q_blocks * c.k_blocks;
-    // Suites measure only one kernel on the CPU, so its name is left out.
+    // On the CPU the blocks tell the kernel, so its name is left out.
     const std::string by = c.kernel.starts_with("cpu.") ? "" : ", " + c.kernel;
+    if (c.lists) {
+      return fmt::format("gather {} heads x {}, {} lists of {} queries over {} keys, {:.1f}% {}{}",
+                         c.heads,
+                         c.head_dim,
+                         c.heads * c.q_blocks,
+                         c.block.q,
+                         c.k_blocks,
+                         100.0 * static_cast<double>(c.active_blocks) / blocks,
+                         c.pattern,
+                         by);
+    }
     return fmt::format("attention {} heads x {}, {} x {} blocks of {}x{}, {:.1f}% {}{}",
                        c.heads,
                        c.head_dim,
@@ -332,6 +346,17 @@ struct Describer {
                        c.unevenness);
   }
   std::string operator()(const LocalConfig& c) const {
+    if (c.lists) {
+      const std::string keys =
+          c.lists->keys ? fmt::format(", {} listed", *c.lists->keys) : std::string();
+      return fmt::format("{} {} rows of {} queries over {} keys{}, head_dim {}",
+                         c.op,
+                         c.amount,
+                         c.block.q,
+                         c.lists->k_tokens,
+                         keys,
+                         c.head_dim);
+    }
     return fmt::format(
         "{} {} {}, head_dim {}", c.op, c.amount, c.op == "pack" ? "bytes" : "rows", c.head_dim);
   }
@@ -347,7 +372,7 @@ struct Describer {
 }  // namespace
 
 std::vector<TrialConfig> MakeSuite(const SuiteOptions& options) {
-  const std::vector<std::string> known{"quick", "full", "collectives", "overlap"};
+  const std::vector<std::string> known{"quick", "full", "gather", "collectives", "overlap"};
   if (std::find(known.begin(), known.end(), options.suite) == known.end()) {
     throw Error(ErrorCode::kInvalidArgument, UnknownName("suite", options.suite, known));
   }
@@ -358,12 +383,18 @@ std::vector<TrialConfig> MakeSuite(const SuiteOptions& options) {
   if (options.suite == "overlap") return CheckedOverlapSuite(options);
   std::vector<TrialConfig> suite;
   std::set<std::string> keys;
+  if (options.suite == "gather") {
+    Append({CheckedGatherCalls(options), {}, ListCalls(options), {}}, keys, suite);
+    return suite;
+  }
   if (options.plan) {
     Append(PlanLevel(options), keys, suite);
     return suite;
   }
   if (options.workload) Append(WorkloadLevel(options), keys, suite);
   Append(GeneralLevel(options), keys, suite);
+  if (options.suite == "full")
+    Append({GatherCalls(options), {}, ListCalls(options), {}}, keys, suite);
   return suite;
 }
 

@@ -15,6 +15,9 @@ namespace dbsp::profiler {
 ///                exchanges and local work alternate, so that a short run measures some of each. A
 ///                workload's call that would take too long gets fewer rows, then fewer heads: time
 ///                is linear in active blocks
+///   gather       attention over lists of single keys with the target's kernels for them, dense
+///                attention of the same size, list building and predictors (suite_gather.h); full
+///                includes them
 ///   collectives  every exchange (even and uneven all-to-all, ring hop, all-gather, reduce-scatter,
 ///                needed-only) at every size, between 2 and every group of ranks
 ///   overlap      attention during exchanges and exchanges during attention (suite_overlap.h);

@@ -9,11 +9,20 @@
 #include <tuple>
 
 #include "core/error.h"
+#include "kernels/attention.h"
 #include "profiler/gpu/device_bytes.h"
 #include "profiler/suites/pattern.h"
 
 namespace dbsp::profiler {
 namespace {
+
+/// Keys that the kernel computes together.
+int StepOf(const SuiteTarget& target, const std::string& kernel) {
+  for (const KernelVariant& one : target.kernels) {
+    if (one.name == kernel) return one.tile_n.value_or(kernels::kCpuStepKeys);
+  }
+  return kernels::kCpuStepKeys;
+}
 
 /// Rows that a call keeps before it loses heads.
 constexpr int kFewestRows = 4;
@@ -58,13 +67,23 @@ void AddGpuCall(const SuiteOptions& options,
 
 }  // namespace
 
+std::string FirstKernel(const SuiteTarget& target, int head_dim, BlockSize block) {
+  for (const KernelVariant& kernel : target.kernels) {
+    if (Fits(kernel, head_dim, block)) return kernel.name;
+  }
+  return "";
+}
+
 std::vector<std::string> KernelsFor(const SuiteTarget& target,
                                     const AttentionShape& shape,
                                     const std::string& what) {
   std::vector<std::string> names;
+  std::vector<std::string> of_keys;
   for (const KernelVariant& kernel : target.kernels) {
-    if (Fits(kernel, shape.head_dim, shape.block)) names.push_back(kernel.name);
+    if (!Fits(kernel, shape.head_dim, shape.block)) continue;
+    (shape.block.k == 1 && kernel.list == "keys" ? of_keys : names).push_back(kernel.name);
   }
+  if (!of_keys.empty()) return of_keys;
   if (names.empty()) {
     Fail(ErrorCode::kInvalidArgument,
          "{}: no kernel of this device takes blocks of {}x{} and head_dim {}; the kernels take {}",
@@ -96,6 +115,7 @@ AttentionConfig AttentionOf(const SuiteOptions& options,
   config.k_blocks = std::max(k_blocks, 1);
   config.pattern = pattern;
   config.seed = options.seed;
+  if (block.k == 1) config.lists = ListStatistics{.step = StepOf(options.target, kernel)};
   return WithDensity(config, density);
 }
 

@@ -25,14 +25,19 @@ struct Draw {
   double share;  ///< of the call's rows
 };
 
-/// Names of the target's kernels that take a shape, best first.
+/// Names of the target's kernels that take a shape, best first. For blocks of one key these are the
+/// kernels for lists of keys; other kernels only where there is none.
 /// what    the flag that the message begins with: "--workload"
 /// errors  Error{kInvalidArgument} when no kernel takes it; the message lists the choices
 [[nodiscard]] std::vector<std::string> KernelsFor(const SuiteTarget& target,
                                                   const AttentionShape& shape,
                                                   const std::string& what);
 
-/// The configuration of a call, with at least one row, column and head.
+/// The first kernel of the target that takes the shape; "" where none does.
+[[nodiscard]] std::string FirstKernel(const SuiteTarget& target, int head_dim, BlockSize block);
+
+/// The configuration of a call, with at least one row, column and head. With blocks of one key it
+/// has the statistics of its lists for the step of the kernel.
 [[nodiscard]] AttentionConfig AttentionOf(const SuiteOptions& options,
                                           const std::string& kernel,
                                           int heads,

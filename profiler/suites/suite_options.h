@@ -53,7 +53,7 @@ struct SuiteTarget {
                                     std::optional<std::string> transport);
 
 struct SuiteOptions {
-  std::string suite = "quick";  ///< "quick", "full", "collectives" or "overlap"
+  std::string suite = "quick";  ///< "quick", "full", "gather", "collectives" or "overlap"
   int ranks = 8;  ///< most ranks of an exchange; a plan has its own number
   SuiteTarget target = {};
   std::uint64_t seed = 1;

@@ -54,6 +54,11 @@ TEST(KeyOfTest, EveryFieldChangesTheKey) {
   attention([](auto& c) { c.seed = ~0ULL; });
   attention([](auto& c) { c.active_blocks = 9; });
   attention([](auto& c) { c.active_rows = 8; });
+  attention([](auto& c) { c.lists = ListStatistics{}; });
+  attention([](auto& c) { c.lists = ListStatistics{.step = 64}; });
+  attention([](auto& c) { c.lists = ListStatistics{.padded_keys = 128}; });
+  attention([](auto& c) { c.lists = ListStatistics{.max_keys = 5}; });
+  attention([](auto& c) { c.lists = ListStatistics{.runs = 4}; });
   add(ExchangeConfig{"hop", "threads", 2, 100, 1.0});
   add(ExchangeConfig{"alltoall", "threads", 2, 100, 1.0});
   add(ExchangeConfig{"hop", "nccl", 2, 100, 1.0});
@@ -66,6 +71,10 @@ TEST(KeyOfTest, EveryFieldChangesTheKey) {
   add(LocalConfig{"pack", 101, 128, {128, 128}});
   add(LocalConfig{"pack", 100, 64, {128, 128}});
   add(LocalConfig{"pack", 100, 128, {128, 64}});
+  add(LocalConfig{"key_lists", 100, 128, {128, 1}, ListSize{.k_tokens = 9}});
+  add(LocalConfig{"key_lists", 100, 128, {128, 1}, ListSize{.k_tokens = 8}});
+  add(LocalConfig{"key_lists", 100, 128, {128, 1}, ListSize{.k_tokens = 9, .keys = 0}});
+  add(LocalConfig{"key_lists", 100, 128, {128, 1}, ListSize{.k_tokens = 9, .keys = 7}});
   const OverlapConfig both{a, {"hop", "threads", 2, 100, 1.0}, 0, TimedSide::kAttention};
   add(both);
   const auto overlap = [&](auto change) {

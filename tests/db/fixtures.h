@@ -59,6 +59,16 @@ inline Trial SomeAttention(std::uint64_t seed, std::vector<std::int64_t> samples
   return trial;
 }
 
+/// Makes the configuration one with lists of single keys if `really`.
+inline void AddLists(int really, AttentionConfig& config) {
+  if (really == 0) return;
+  config.block.k = 1;
+  config.lists = ListStatistics{.step = 64,
+                                .padded_keys = config.active_blocks + 63,
+                                .max_keys = config.k_blocks,
+                                .runs = config.active_blocks};
+}
+
 /// A trial of any kind with random fields; the same seed gives the same trial.
 inline Trial RandomTrial(std::uint64_t seed) {
   std::mt19937_64 random(seed);
@@ -95,9 +105,22 @@ inline Trial RandomTrial(std::uint64_t seed) {
                                  .amount = static_cast<std::int64_t>(random() >> 3),
                                  .head_dim = 128,
                                  .block = {pick(1, 256), pick(1, 256)}};
+      if (pick(0, 1) == 0) {
+        trial.config = LocalConfig{.op = "key_lists",
+                                   .amount = 900,
+                                   .head_dim = 128,
+                                   .block = {64, 1},
+                                   .lists = ListSize{.k_tokens = 70}};
+        if (pick(0, 1) == 0) std::get<LocalConfig>(trial.config).lists->keys = pick(0, 900 * 70);
+      }
       break;
     default:
       break;
+  }
+  if (auto* attention = std::get_if<AttentionConfig>(&trial.config)) {
+    AddLists(pick(0, 1), *attention);
+  } else if (auto* overlap = std::get_if<OverlapConfig>(&trial.config)) {
+    AddLists(pick(0, 1), overlap->attention);
   }
   if (pick(0, 3) == 0) {
     trial.outcome = TrialOutcome::kFailed;

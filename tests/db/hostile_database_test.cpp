@@ -220,6 +220,16 @@ TEST(HostileDatabaseTest, ContentThatDbspNeverStoresIsCorrupt) {
         std::pair{"UPDATE exchange_trials SET unevenness = 9e999", "unevenness is not finite"},
         std::pair{"UPDATE exchange_trials SET ranks = 0", "CHECK constraint failed"},
         std::pair{"UPDATE local_trials SET block_k = -1", "expected at least 0"},
+        std::pair{"UPDATE local_trials SET op = 'key_lists'", "lists of unknown size"},
+        std::pair{"UPDATE trials SET key = json_set(key, '$.lists', json('{\"k_tokens\": 5}')) "
+                  "WHERE kind = 'local'",
+                  "a list size with an op that makes no lists"},
+        std::pair{"UPDATE trials SET key = json_set(key, '$.lists', json('{\"step\": 0}')) "
+                  "WHERE kind = 'attention'",
+                  "statistics of key lists with blocks of several keys"},
+        std::pair{"UPDATE attention_trials SET block_k = 1; UPDATE trials SET key = "
+                  "json_set(key, '$.lists', json('{\"step\": 0}')) WHERE kind = 'attention'",
+                  "lists: step of 0 keys, expected at least 1"},
         std::pair{"UPDATE fit_parameters SET value = 9e999",
                   "column value: expected a finite number"},
         std::pair{"UPDATE trial_counter_values SET value = -9e999", "expected a finite number"},

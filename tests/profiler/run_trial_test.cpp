@@ -32,6 +32,10 @@ TEST(RunTrialTest, EveryCategoryIsMeasuredAlsoInConcurrentGroups) {
   }
   configs.emplace_back(LocalConfig{"pack", 128 * 100, 32, {64, 64}});
   configs.emplace_back(LocalConfig{"merge", 77, 32, {64, 64}});
+  configs.emplace_back(
+      LocalConfig{"key_lists", 3, 16, {64, 1}, ListSize{.k_tokens = 100, .keys = 90}});
+  configs.emplace_back(LocalConfig{"threshold_keys", 2, 16, {64, 1}, ListSize{.k_tokens = 100}});
+  configs.emplace_back(LocalConfig{"top_cdf_keys", 2, 16, {64, 1}, ListSize{.k_tokens = 1}});
   for (const int ranks : {1, 3, 7}) {
     for (const TrialConfig& config : configs) {
       SCOPED_TRACE(Describe(config) + " of " + std::to_string(ranks));
@@ -44,6 +48,18 @@ TEST(RunTrialTest, EveryCategoryIsMeasuredAlsoInConcurrentGroups) {
       settings.interrupted = [] { return true; };
       EXPECT_FALSE(RunTrial(config, settings).has_value());
     }
+  }
+}
+
+TEST(RunTrialTest, ListsOfUnknownSizeAreAFailedTrial) {
+  for (const auto& [config, why] :
+       {std::pair{LocalConfig{"key_lists", 3, 16, {64, 1}, ListSize{.k_tokens = 100}}, "size"},
+        std::pair{LocalConfig{"key_lists", 3, 16, {64, 1}}, "size"},
+        std::pair{LocalConfig{"top_cdf_keys", 0, 16, {64, 1}, ListSize{.k_tokens = 100}}, "row"}}) {
+    const auto trial = RunTrial(config, Few(1));
+    ASSERT_TRUE(trial);
+    EXPECT_EQ(trial->outcome, TrialOutcome::kFailed);
+    EXPECT_NE(trial->detail.find(why), std::string::npos) << trial->detail;
   }
 }
 

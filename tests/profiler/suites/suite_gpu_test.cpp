@@ -225,6 +225,11 @@ TEST(SuiteGpuTest, TheTableOfAnArchitectureHasTheKernelsItRuns) {
   EXPECT_EQ(names(90).size(), kernels::gpu::Variants().size());
   EXPECT_TRUE(GpuKernels(75).empty());
   EXPECT_EQ(CpuKernels().front().name, "cpu.block_sparse");
+  EXPECT_EQ(CpuKernels().front().list, "blocks");
+  EXPECT_EQ(CpuKernels().back().name, "cpu.gather");
+  EXPECT_EQ(CpuKernels().back().list, "keys");
+  EXPECT_EQ(CpuKernels().back().k_block, 1);
+  EXPECT_FALSE(RecordOf(kernels::FindCpuAttention("cpu.reference")).list);
 }
 
 }  // namespace
