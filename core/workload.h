@@ -18,7 +18,7 @@ namespace dbsp {
 /// parses. `blob` holds tables that are too large for options, such as STA windows; it is base64 in
 /// the file.
 struct MaskRule {
-  std::string rule;  ///< "dense", "radial", "sta", "svg1", "vsa", "random", "array", "density"
+  std::string rule;  ///< "dense", "radial", "sta", "svg1", "vsa", "random", "array", ...
   /// Every option that the rule has, with defaults filled in.
   std::map<std::string, std::string> options;
   std::string blob;  ///< raw bytes, "" for most rules

@@ -24,6 +24,7 @@ std::string RangeText(const char* what, int begin, int end, int all) {
 struct CellCensus {
   DensityRange density;
   double active_blocks = 0;
+  FineCounts fine;  ///< all 0 without lists of keys
 };
 
 CellCensus CensusOfCell(const std::vector<std::int64_t>& counts, double blocks) {
@@ -90,10 +91,13 @@ Census TakeCensus(const Workload& workload) {
         const std::string key = source->KeyAt(step, layer);
         const auto found = key.empty() ? known.end() : known.find(key);
         const bool counted = found != known.end();
-        const CellCensus cell =
+        CellCensus cell =
             counted ? found->second : CensusOfCell(source->ActiveBlocksAt(step, layer), blocks);
+        rule.queries = source->FineQueriesAt(step, layer);
+        if (!counted && rule.queries > 0) cell.fine = source->FineCountsAt(step, layer);
         if (!counted && !key.empty()) known.emplace(key, cell);
-        if (cell.density.low < 1) dense[at] = 0;
+        if (cell.density.low < 1 || cell.fine.keys < cell.fine.all_keys) dense[at] = 0;
+        rule.fine.Add(cell.fine);
         rule.cells += pass == 0 ? 1 : 0;
         rule.distinct_cells += counted ? 0 : 1;
         Merge(cell.density, rule.density);
@@ -113,6 +117,18 @@ Census TakeCensus(const Workload& workload) {
     census.dense_cells += dense[at];
   }
   return census;
+}
+
+std::string FineText(const RuleCensus& rule) {
+  return fmt::format(
+      "lists of keys per {} queries keep {:.4f} of all pairs; 64x64 blocks around them keep "
+      "{:.4f}, "
+      "128x128 blocks {:.4f}; the longest list has {} keys",
+      rule.queries,
+      rule.fine.key_share(),
+      rule.fine.share64(),
+      rule.fine.share128(),
+      rule.fine.longest);
 }
 
 std::string DenseCellsText(const Workload& workload, const Census& census) {
@@ -145,6 +161,7 @@ std::vector<std::string> CensusLines(const Workload& workload, const Census& cen
   std::vector<std::string> lines;
   for (const RuleCensus& rule : census.rules) {
     for (const std::string& note : rule.notes) lines.push_back("note: " + note);
+    if (rule.queries > 0) lines.push_back("note: " + FineText(rule));
   }
   lines.push_back(fmt::format("note: density min {:.4f}, mean {:.4f}, max {:.4f} over {} masks; {}",
                               census.density.low,

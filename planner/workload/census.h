@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/fine_mask.h"
 #include "core/workload.h"
 
 namespace dbsp::planner {
@@ -25,8 +26,10 @@ struct RuleCensus {
   /// Cells of all passes with masks of their own. Cells whose equality only the masks show count as
   /// distinct.
   std::int64_t distinct_cells = 0;
-  std::int64_t dense_cells = 0;  ///< every block of every head is active
+  std::int64_t dense_cells = 0;  ///< every block of every head is active, and every key is listed
   DensityRange density;
+  int queries = 0;  ///< per list of single keys; 0 without lists
+  FineCounts fine;  ///< over the cells of the rule, if it has lists
   std::vector<std::string> notes;  ///< MaskSource::Describe
 };
 
@@ -47,6 +50,9 @@ struct Census {
 /// their counts make no mask. If each guidance pass has masks of its own, a density is over the
 /// masks of all passes, and a dense cell is dense in every pass. errors  as MaskSource
 [[nodiscard]] Census TakeCensus(const Workload& workload);
+
+/// What the lists of a rule keep at each granularity, as one sentence. requires queries > 0
+[[nodiscard]] std::string FineText(const RuleCensus& rule);
 
 /// How many cells are dense and why, as one sentence.
 [[nodiscard]] std::string DenseCellsText(const Workload& workload, const Census& census);

@@ -26,6 +26,8 @@ struct MaskArrayOptions {
   ValueRule values;  ///< dense masks only
   TableCode table = TableCode::kByName;
   BitOrder packed = BitOrder::kNone;  ///< set: the array holds eight blocks per byte
+  /// The columns are single keys: block.k is 1, and lists of columns must be ascending.
+  bool single_keys = false;
 };
 
 }  // namespace dbsp

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "planner/workload/mask_reader.h"
@@ -129,16 +130,51 @@ void MaskReader::LoadTiles(const std::filesystem::path& path) {
                      all);
 }
 
+/// Requires ascending keys within the sequence, each once. `previous` is -1 for the first one.
+void MaskReader::CheckKey(const std::string& name,
+                          std::span<const std::int64_t> index,
+                          int row,
+                          std::int64_t key,
+                          std::int64_t previous) const {
+  if (key > previous && key < items) return;
+  std::vector<std::int64_t> place(index.begin(), index.end());
+  place.push_back(row);
+  const std::string where = fmt::format(
+      "list {} of axes {}", ShapeText(place), axes.letters.substr(0, axes.letters.size() - 1));
+  if (key < 0 || key >= items) {
+    Corrupt(name, "{} names key {}, expected 0 to {}", where, key, items - 1);
+  }
+  if (key == previous) Corrupt(name, "{} names key {} twice, expected each key once", where, key);
+  Corrupt(name,
+          "{} names key {} after key {}, expected ascending keys; sort each list",
+          where,
+          key,
+          previous);
+}
+
 void MaskReader::LoadPointers(const std::filesystem::path& path) {
   pointers = files[0].Slice();
   const std::int64_t width = static_cast<std::int64_t>(lists) + 1;
+  if (one_list_of_pointers) {  // the end of a mask is the begin of the next one
+    const std::int64_t masks = (pointers.size() - 1) / lists;
+    Array each = MakeArray(ArrayType::kI8, {masks, width});
+    for (std::int64_t i = 0; i < masks * width; ++i) {
+      const std::int64_t value = pointers.Int(i / width * lists + i % width);
+      std::memcpy(each.bytes.data() + i * sizeof value, &value, sizeof value);
+    }
+    pointers = std::move(each);
+  }
   std::int64_t total = 0;
   bool restarted = false;
   for (std::int64_t at = 0; at < pointers.size(); at += width) {
     // Files either continue indptr over all masks or start at 0 in each.
     const std::int64_t start = pointers.Int(at);
     if (start != total && start != 0) {
-      Corrupt(files[0].name(), "entry {} is {}, expected 0 or {}", at, start, total);
+      Corrupt(files[0].name(),
+              "entry {} is {}, expected {}",
+              at,
+              start,
+              total == 0 ? "0" : fmt::format("0 or {}", total));
     }
     restarted |= start == 0 && at > 0;
     for (std::int64_t row = 0; row < lists; ++row) {
@@ -147,11 +183,12 @@ void MaskReader::LoadPointers(const std::filesystem::path& path) {
           pointers.Int(at + row);  // not negative: the previous iteration checked it
       if (next < here || next - here > items) {
         Corrupt(files[0].name(),
-                "entry {} is {} after {}, expected a row of 0 to {} blocks",
-                at + row + 1,
+                "entry {} is {} after {}, expected a row of 0 to {} {}s",
+                one_list_of_pointers ? at / width * lists + row + 1 : at + row + 1,
                 next,
                 here,
-                items);
+                items,
+                Unit());
       }
     }
     bases.push_back(total - start);
@@ -184,8 +221,9 @@ void MaskReader::CheckPadding(std::int64_t total, bool restarted) {
       return;
     }
     Corrupt(files[0].name(),
-            "counts {} blocks, but '{}' holds {}{}",
+            "counts {} {}s, but '{}' holds {}{}",
             total,
+            Unit(),
             files[1].name(),
             shape.front(),
             unused > 0 ? "; indptr starts again at 0 in each mask, so padding of each mask needs "
@@ -250,8 +288,11 @@ void MaskReader::ReadRagged(std::span<const std::int64_t> index, BlockMask& mask
   for (int i = 0; i < lists; ++i) {
     const std::int64_t start = pointers.Int(first + i);
     const Array columns = files[2].Range(start, start + list_counts.Int(first + i));
+    std::int64_t previous = -1;
     for (std::int64_t n = 0; n < columns.size(); ++n) {
       const std::int64_t column = columns.Int(n);
+      if (single_keys) CheckKey(files[2].name(), index, i, column, previous);
+      previous = column;
       if (column < 0 || column >= items) {
         Corrupt(files[2].name(),
                 "entry {} names block {}, expected 0 to {}",
@@ -277,8 +318,11 @@ void MaskReader::ReadBsr(std::span<const std::int64_t> index, BlockMask& mask) c
   const Array indices =
       rows ? second.Slice(index) : second.Range(begin, base + pointers.Int(at + lists));
   for (int i = 0; i < lists; ++i) {
+    std::int64_t previous = -1;
     for (std::int64_t n = pointers.Int(at + i); n < pointers.Int(at + i + 1); ++n) {
       const std::int64_t column = indices.Int(base + n - begin);
+      if (single_keys) CheckKey(second.name(), index, i, column, previous);
+      previous = column;
       if (column < 0 || column >= items) {
         Corrupt(files[0].name(), "row {} names column {}, expected 0 to {}", i, column, items - 1);
       }
@@ -296,7 +340,7 @@ std::int64_t MaskReader::CountAt(const Array& counted,
                                  const std::string& name) const {
   const std::int64_t count = counted.Int(at);
   if (count < 0 || count > most) {
-    Corrupt(name, "row {} has {} blocks, expected 0 to {}", at, count, most);
+    Corrupt(name, "row {} has {} {}s, expected 0 to {}", at, count, Unit(), most);
   }
   return count;
 }
@@ -312,6 +356,7 @@ void MaskReader::ReadLists(std::size_t at,
     const std::int64_t count =
         CountAt(counted, i, std::min<std::int64_t>(width, items), files[at].name());
     std::int64_t item = 0;
+    std::int64_t previous = -1;
     for (std::int64_t n = 0; n < count; ++n) {
       const std::int64_t entry = entries.Int(i * width + n);
       if (delta && (entry < (n == 0 ? 0 : 1) || entry >= items - item)) {
@@ -324,6 +369,10 @@ void MaskReader::ReadLists(std::size_t at,
                 items);
       }
       item = delta ? item + entry : entry;
+      if (single_keys && !arrays.by_columns) {
+        CheckKey(files[at + 1].name(), index, i, item, previous);
+      }
+      previous = item;
       if (item < 0 || item >= items) {
         Corrupt(files[at + 1].name(),
                 "row {}, entry {} names block {}, expected 0 to {}",

@@ -25,7 +25,7 @@ struct Pair {
   bool by_columns = false;
 };
 /// A pair of rows comes before the pair of columns of the same mask.
-constexpr std::array<Pair, 13> kPairs{{
+constexpr std::array<Pair, 14> kPairs{{
     {MaskLayout::kIndices, "kv_num_blocks", "kv_indices"},
     {MaskLayout::kIndices, "q2k_block_sparse_num", "q2k_block_sparse_index"},
     {MaskLayout::kIndices, "q2k_num", "q2k_index"},
@@ -37,6 +37,7 @@ constexpr std::array<Pair, 13> kPairs{{
     {MaskLayout::kIndices, "k2q_num", "k2q_idx", true},
     {MaskLayout::kBsr, "indptr", "indices"},
     {MaskLayout::kBsr, "crow_indices", "col_indices"},
+    {MaskLayout::kBsr, "offsets", "keys"},
     {MaskLayout::kLut, "valid_block_num", "lut"},
     {MaskLayout::kLut, "counts", "lut"},
 }};
@@ -231,7 +232,7 @@ class Finder {
   void FindHalf(const std::string& name, const Pair& pair) {
     for (const auto& [own, other] :
          {std::pair{pair.counts, pair.columns}, std::pair{pair.columns, pair.counts}}) {
-      if (own == "counts") continue;  // also a common name
+      if (own == "counts" || own == "keys") continue;  // also common names
       if (const auto prefix = Before(name, FullName(own));  // full blocks alone
           prefix && pair.layout == MaskLayout::kIndices) {
         halves_.emplace(name, *prefix + std::string(pair.counts));

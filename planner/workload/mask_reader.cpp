@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/fine_mask.h"
+
 namespace dbsp {
 namespace {
 
@@ -27,6 +29,7 @@ MaskReader::MaskReader(const std::filesystem::path& path,
       items(arrays.by_columns ? wanted.rows : wanted.cols),
       table(options.table),
       packed(options.packed),
+      single_keys(options.single_keys),
       values(options.values) {
   CheckOptions(options);
   if (arrays.layout == MaskLayout::kDense && packed != BitOrder::kNone) {
@@ -120,6 +123,15 @@ std::vector<std::int64_t> MaskReader::Leading() {
     if (several) leading = {leading.back() / sizes.heads, sizes.heads};
     return leading;
   }
+  if (layout == MaskLayout::kBsr && before == 0 && found != lists && found % lists == 0) {
+    const std::int64_t masks = found / lists;  // one list of pointers over all masks
+    one_list_of_pointers = true;
+    if (masks == sizes.heads) return {masks};
+    const std::int64_t layer = static_cast<std::int64_t>(sizes.layers) * sizes.heads;
+    if (masks == layer) return {sizes.layers, sizes.heads};
+    if (masks == layer * sizes.steps) return {sizes.steps, sizes.layers, sizes.heads};
+    one_list_of_pointers = false;
+  }
   const std::int64_t wide = layout == MaskLayout::kPacked ? (items + 7) / 8 : items;
   if (found == lists && (!matrix || shape[before + 1] == wide)) return leading;
   const auto covers = [](std::int64_t side, std::int64_t tokens, std::int64_t padded) {
@@ -134,14 +146,29 @@ std::vector<std::int64_t> MaskReader::Leading() {
   const bool turned = matrix && shape[before] == wide && shape[before + 1] == lists;
   WrongShape(
       0,
-      fmt::format("masks of {} x {} blocks{}; {}",
+      fmt::format("masks of {} x {} {}s{}; {}",
                   sizes.rows,
                   sizes.cols,
+                  Unit(),
                   layout == MaskLayout::kBsr      ? fmt::format(" with {} pointers each", lists + 1)
                   : layout == MaskLayout::kPacked ? fmt::format(" with {} bytes a row", wide)
                                                   : "",
                   turned ? "the last two dimensions are K and Q: transpose them before saving"
-                         : "check --block and --tokens"));
+                         : SizeAdvice(found, matrix ? shape[before + 1] : 0)));
+}
+
+/// What may be wrong with a mask of `rows` lists and `wide` columns or bytes (0 = lists).
+std::string MaskReader::SizeAdvice(std::int64_t rows, std::int64_t wide) const {
+  if (single_keys) return "check queries= and --tokens";
+  for (const int queries : kListQueries) {
+    const std::int64_t count = (sizes.tokens + queries - 1) / queries;
+    const bool keys = wide == sizes.tokens || wide == (sizes.tokens + 7) / 8;
+    if (sizes.tokens > 0 && rows == count && keys) {
+      return fmt::format(
+          "it has one column per token: name queries={} if the columns are single keys", queries);
+    }
+  }
+  return "check --block and --tokens";
 }
 
 void MaskReader::CheckShapes(const AxesRequest& request) {

@@ -35,6 +35,7 @@ class MaskReader {
   void CheckShapes(const AxesRequest& request);
   /// Sizes of the axes that the shape of the first array has.
   [[nodiscard]] std::vector<std::int64_t> Leading();
+  [[nodiscard]] std::string SizeAdvice(std::int64_t rows, std::int64_t wide) const;
   void ReadDense(std::span<const std::int64_t> index, BlockMask& mask) const;
   [[nodiscard]] BlockMask One(std::span<const std::int64_t> index) const;
   [[nodiscard]] std::int64_t Flat(std::span<const std::int64_t> index) const;
@@ -50,6 +51,11 @@ class MaskReader {
   void CheckPadding(std::int64_t total, bool restarted);
   void LoadTiles(const std::filesystem::path& path);
   void LoadStarts();
+  void CheckKey(const std::string& name,
+                std::span<const std::int64_t> index,
+                int row,
+                std::int64_t key,
+                std::int64_t previous) const;
   void ReadBsr(std::span<const std::int64_t> index, BlockMask& mask) const;
   void ReadLists(std::size_t at, std::span<const std::int64_t> index, BlockMask& mask) const;
   void ReadRagged(std::span<const std::int64_t> index, BlockMask& mask) const;
@@ -70,6 +76,8 @@ class MaskReader {
                                                  std::span<const std::int64_t> index) const;
 
   [[nodiscard]] std::string Subject(std::size_t file) const;
+  /// What a column is, for messages.
+  [[nodiscard]] const char* Unit() const { return single_keys ? "key" : "block"; }
 
   /// Expected [rows, cols] of an array whose shape is wrong.
   [[noreturn]] void WrongShape(std::size_t file, const std::string& expected) const;
@@ -93,6 +101,8 @@ class MaskReader {
   int items;  ///< what a list names: columns, or rows
   TableCode table;
   BitOrder packed;
+  bool single_keys;  ///< columns are single keys
+  bool one_list_of_pointers = false;  ///< kBsr: [masks * rows + 1], not [masks, rows + 1]
   bool token_pairs = false;  ///< kDense: one element per pair of tokens
   mutable MaskValues values;
   MaskAxes axes;

@@ -43,6 +43,16 @@ class RuleSource : public MaskSource {
     return masks_[Index(step, layer)]->ActiveBlocks(step, layer);
   }
 
+  [[nodiscard]] int FineQueriesAt(int step, int layer) const override {
+    return masks_[Index(step, layer)]->FineQueries();
+  }
+  FineMasks FineAt(int step, int layer) override {
+    return masks_[Index(step, layer)]->MakeFine(step, layer);
+  }
+  FineCounts FineCountsAt(int step, int layer) override {
+    return masks_[Index(step, layer)]->CountFine(step, layer);
+  }
+
   [[nodiscard]] std::vector<std::string> Describe(std::size_t rule) const override {
     return masks_.at(rule)->Describe();
   }
@@ -64,6 +74,19 @@ class RuleSource : public MaskSource {
 std::vector<std::int64_t> MaskSource::ActiveBlocksAt(int step, int layer) {
   std::vector<std::int64_t> counts;
   for (const BlockMaskPtr& mask : At(step, layer).head) counts.push_back(mask->Count());
+  return counts;
+}
+
+int MaskSource::FineQueriesAt(int /*step*/, int /*layer*/) const { return 0; }
+
+FineMasks MaskSource::FineAt(int step, int layer) {
+  Fail(ErrorCode::kInternal, "step {}, layer {} has no lists of keys", step, layer);
+}
+
+FineCounts MaskSource::FineCountsAt(int step, int layer) {
+  FineCounts counts;
+  const FineMasks fine = FineAt(step, layer);
+  for (const BlockMaskPtr& mask : fine.bits.head) counts.Add(*mask, fine.queries);
   return counts;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/block_mask.h"
+#include "core/fine_mask.h"
 #include "core/workload.h"
 
 namespace dbsp::planner {
@@ -29,6 +30,15 @@ class MaskSource {
   /// Active blocks of each head of At(step, layer). Makes no masks if the rule knows the counts.
   /// errors  as At; threads safe concurrently
   [[nodiscard]] virtual std::vector<std::int64_t> ActiveBlocksAt(int step, int layer);
+  /// Queries per list of single keys of the cell's rule, 64 or 128; 0 if the cell has block masks
+  /// only. The block masks of a cell with lists are derived from them (BlocksOfFine).
+  [[nodiscard]] virtual int FineQueriesAt(int step, int layer) const;
+  /// Lists of single keys of all heads, as bits. requires FineQueriesAt(step, layer) > 0
+  /// errors  as At; threads safe concurrently
+  [[nodiscard]] virtual FineMasks FineAt(int step, int layer);
+  /// What FineAt(step, layer) keeps. Needs less memory where the rule makes one head at a time.
+  /// requires FineQueriesAt(step, layer) > 0. errors  as At; threads safe concurrently
+  [[nodiscard]] virtual FineCounts FineCountsAt(int step, int layer);
   /// What a rule of the workload read and assumed, one sentence per line (RuleMasks::Describe).
   /// requires rule < Workload::rules.size(). errors  as At
   [[nodiscard]] virtual std::vector<std::string> Describe(std::size_t rule) const;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "core/arrays/array.h"
 #include "core/cli.h"
@@ -53,13 +54,14 @@ std::unique_ptr<MaskSource> MasksOf(const Workload& workload, const ExportFlags&
   return OpenMasks(workload, flags.pass);
 }
 
+using NamedArrays = std::vector<std::pair<std::string, Array>>;
+
 void Write(const std::filesystem::path& output,
            const std::string& format,
-           const std::string& name,
-           Array array) {
-  if (format == ".npy") return WriteNpy(output, array);
-  if (format == ".npz") return WriteNpz(output, {{name, std::move(array)}});
-  WriteSafetensors(output, {{name, std::move(array)}});
+           const NamedArrays& arrays) {
+  if (format == ".npy") return WriteNpy(output, arrays.front().second);
+  if (format == ".npz") return WriteNpz(output, arrays);
+  WriteSafetensors(output, arrays);
 }
 
 /// Step and layer of the cell whose masks are written.
@@ -93,6 +95,44 @@ Array MaskArray(const LayerMasks& masks) {
   return array;
 }
 
+/// Bits of the lists, eight keys per byte, the low bit first.
+Array BitArray(const FineMasks& fine) {
+  const LayerMasks& bits = fine.bits;
+  const std::int64_t wide = (fine.tokens() + 7) / 8;
+  Array array = MakeArray(ArrayType::kU1, {bits.heads(), bits.rows(), wide});
+  char* to = array.bytes.data();
+  for (const BlockMaskPtr& mask : bits.head) {
+    for (int i = 0; i < mask->rows(); ++i, to += wide) {
+      for (std::int64_t b = 0; b < wide; ++b) {
+        to[b] = static_cast<char>(mask->row(i)[static_cast<std::size_t>(b) / 8] >> (8 * (b % 8)));
+      }
+    }
+  }
+  return array;
+}
+
+/// Offsets of the lists, which go on from head to head, and their keys.
+NamedArrays ListArrays(const FineMasks& fine) {
+  const LayerMasks& bits = fine.bits;
+  std::int64_t total = 0;
+  for (const BlockMaskPtr& mask : bits.head) total += mask->Count();
+  Array offsets = MakeArray(ArrayType::kI8, {bits.heads(), std::int64_t{bits.rows()} + 1});
+  Array keys = MakeArray(ArrayType::kI4, {total});
+  std::int64_t before = 0;
+  char* to = offsets.bytes.data();
+  for (int h = 0; h < bits.heads(); ++h) {
+    const FineLists lists = fine.ListsOf(h);
+    for (const std::int64_t offset : lists.offsets) {
+      const std::int64_t value = before + offset;
+      std::memcpy(to, &value, sizeof value);
+      to += sizeof value;
+    }
+    std::memcpy(keys.bytes.data() + before * 4, lists.keys.data(), lists.keys.size() * 4);
+    before += lists.offsets.back();
+  }
+  return {{"offsets", std::move(offsets)}, {"keys", std::move(keys)}};
+}
+
 Array CountArray(const ModelShape& model, MaskSource& masks) {
   Array array = MakeArray(ArrayType::kI8, {model.steps, model.layers, model.heads});
   std::size_t at = 0;
@@ -107,6 +147,31 @@ Array CountArray(const ModelShape& model, MaskSource& masks) {
   return array;
 }
 
+/// errors  Error{kInvalidArgument} if the cell has no lists of keys, or the format cannot hold them
+void RequireLists(const Workload& workload,
+                  const ExportFlags& flags,
+                  int step,
+                  int layer,
+                  int queries,
+                  const std::string& format) {
+  if (queries == 0) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--keys {}: step {}, layer {} of {} has block masks only, by rule '{}'; leave --keys out, "
+         "or name a cell with lists of keys",
+         flags.keys,
+         step,
+         layer,
+         flags.workload.string(),
+         workload.RuleAt(step, layer).rule);
+  }
+  if (flags.keys == "lists" && format == ".npy") {
+    Fail(ErrorCode::kInvalidArgument,
+         "-o {}: a .npy file holds one array, and lists are two, offsets and keys; name an .npz or "
+         ".safetensors file, or give --keys bits",
+         flags.output.string());
+  }
+}
+
 }  // namespace
 
 void ExportMasks(const ExportFlags& flags) {
@@ -116,22 +181,43 @@ void ExportMasks(const ExportFlags& flags) {
   const OpenOutputs open = CheckOutputs({{"-o", flags.output}}, inputs);
   const std::string format = FormatOf(flags.output);
   const std::unique_ptr<MaskSource> masks = MasksOf(workload, flags);
+  NamedArrays arrays;
   std::string cell = "all cells of ";
-  Array array;
+  std::string note;
   if (flags.counts) {
-    array = CountArray(workload.model, *masks);
+    arrays.emplace_back("counts", CountArray(workload.model, *masks));
   } else {
     const auto [step, layer] = CellOf(workload, flags);
-    array = MaskArray(masks->At(step, layer));
     cell = fmt::format("step {}, layer {} of ", step, layer);
+    const int queries = masks->FineQueriesAt(step, layer);
+    if (!flags.keys.empty()) {
+      RequireLists(workload, flags, step, layer, queries, format);
+      const FineMasks fine = masks->FineAt(step, layer);
+      if (flags.keys == "lists") {
+        arrays = ListArrays(fine);
+      } else {
+        arrays.emplace_back("mask_bits", BitArray(fine));
+      }
+      note = fmt::format("; read it with --mask array:file=FILE,queries={}{}",
+                         queries,
+                         format == ".npy" ? ",packed=little" : "");
+    } else {
+      arrays.emplace_back("mask", MaskArray(masks->At(step, layer)));
+      if (queries > 0) note = "; block masks of lists of keys, which --keys bits writes";
+    }
   }
-  const std::string what = fmt::format("{}: {} {}, {}{}",
-                                       OutputName(flags.output),
-                                       flags.counts ? "active blocks, int64" : "mask, bool",
-                                       ShapeText(array.shape),
-                                       cell,
-                                       flags.workload.string());
-  Write(flags.output, format, flags.counts ? "counts" : "mask", std::move(array));
+  std::string what;
+  for (const auto& [name, array] : arrays) {
+    const std::string type = array.type == ArrayType::kB1   ? "bool"
+                             : array.type == ArrayType::kI8 ? "int64"
+                             : array.type == ArrayType::kI4 ? "int32"
+                                                            : NameOf(array.type);
+    what += fmt::format(
+        "{}, {} {}, ", flags.counts ? "active blocks" : name, type, ShapeText(array.shape));
+  }
+  what = fmt::format(
+      "{}: {}{}{}{}", OutputName(flags.output), what, cell, flags.workload.string(), note);
+  Write(flags.output, format, arrays);
   WriteSummary(flags.output, TerminalLine(what) + "\n");
 }
 

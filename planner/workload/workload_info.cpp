@@ -58,6 +58,17 @@ Json DensityJson(const DensityRange& density) {
   return {{"min", density.low}, {"mean", density.mean()}, {"max", density.high}};
 }
 
+Json FineJson(const Workload& workload, const RuleCensus& rule) {
+  const AttentionShape shape = workload.shape();
+  const std::int64_t lists = (shape.tokens + rule.queries - 1) / rule.queries;
+  return {{"queries", rule.queries},
+          {"kept_keys", rule.fine.key_share()},
+          {"kept_blocks_64", rule.fine.share64()},
+          {"kept_blocks_128", rule.fine.share128()},
+          {"longest_list", rule.fine.longest},
+          {"bytes_per_cell", shape.heads * lists * ((shape.tokens + 63) / 64) * 8}};
+}
+
 Json RuleJson(const Workload& workload, const Census& census, std::size_t index) {
   const RuleCensus& rule = census.rules[index];
   Json json = {{"rule", workload.rules[index].rule},
@@ -69,6 +80,7 @@ Json RuleJson(const Workload& workload, const Census& census, std::size_t index)
                {"positions", PositionsAreReal(workload.rules[index]) ? "rule" : "synthetic"},
                {"density", DensityJson(rule.density)},
                {"notes", rule.notes}};
+  if (rule.queries > 0) json["fine"] = FineJson(workload, rule);
   for (const auto& [name, value] : workload.rules[index].options) json["options"][name] = value;
   return json;
 }
@@ -157,6 +169,7 @@ std::string RulesText(const Workload& workload, const Census& census) {
         rule.density.low,
         rule.density.mean(),
         rule.density.high);
+    if (rule.queries > 0) text += fmt::format("        {}\n", FineText(rule));
     if (!PositionsAreReal(workload.rules[i])) {
       text +=
           "        the counts of active blocks come from the rule or the file, block positions "

@@ -53,7 +53,8 @@ CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
   make->footer(
       "Examples:\n"
       "  dbsp-workload make --model wan2.1-t2v-14b-720p --mask radial:decay=0.2 -o w.json\n"
-      "  dbsp-workload make --heads 12 --grid 21,30,52 --mask random:density=0.3 -o w.json");
+      "  dbsp-workload make --heads 12 --grid 21,30,52 --mask random:density=0.3 -o w.json\n"
+      "  dbsp-workload make --heads 12 --grid 21,30,52 --mask fine:density=0.3,run=8 -o w.json");
   return make;
 }
 
@@ -119,6 +120,14 @@ CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
       ->excludes("--step")
       ->excludes("--layer")
       ->group("Input");
+  command
+      ->add_option("--keys",
+                   flags.keys,
+                   "Write the lists of single keys of the cell: as bits, or as lists (offsets and "
+                   "keys)")
+      ->check(CLI::IsMember({"bits", "lists"}))
+      ->excludes("--counts")
+      ->group("Input");
   command->add_option("--pass", flags.pass, "Guidance pass, where each has masks of its own")
       ->check(index)
       ->group("Input");
@@ -131,6 +140,7 @@ CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
   command->footer(
       "Examples:\n"
       "  dbsp-workload export w.json --step 0 --layer 0 -o mask.npz\n"
+      "  dbsp-workload export w.json --step 0 --layer 0 --keys bits -o keys.npz\n"
       "  dbsp-workload export w.json --counts -o counts.npy");
   return command;
 }

@@ -75,10 +75,13 @@ struct ExportFlags {
   std::optional<int> layer;
   std::optional<int> pass;  ///< needed where the passes have masks of their own
   bool counts = false;
+  std::string keys;  ///< "bits" or "lists": the lists of single keys instead of the block masks
   std::filesystem::path output;
 };
 
-/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks], or the active
+/// Writes the masks of one (step, layer) as bool "mask" [heads, q_blocks, k_blocks]; or its lists
+/// of keys as u1 "mask_bits" [heads, lists, ceil(tokens / 8)] or as int64 "offsets" [heads, lists +
+/// 1] and int32 "keys"; or the active
 /// blocks of all cells as int64 "counts" [steps, layers, heads], in the format that the output's
 /// suffix names: .npz, .npy (without a name) or .safetensors. An output that
 /// exists and is no regular file, and "-", get an .npz.

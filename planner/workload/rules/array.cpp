@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "planner/workload/mask_array.h"
+#include "planner/workload/rules/fine_cells.h"
 #include "planner/workload/rules/rules.h"
 
 namespace dbsp::planner {
@@ -52,8 +53,15 @@ TableCode TableOption(const RuleOptions& options) {
       {{"", TableCode::kByName}, {"delta", TableCode::kDelta}, {"ordinal", TableCode::kOrdinal}});
 }
 
+/// Queries per list of single keys, 0 for a block mask.
+int QueriesOption(const RuleOptions& options) {
+  const std::string& text = options.Text("queries");
+  return text.empty() ? 0 : ParseQueries("array", text);
+}
+
 MaskArrayOptions ArrayOptions(const RuleOptions& options) {
   MaskArrayOptions array;
+  array.single_keys = QueriesOption(options) > 0;
   array.name = options.Text("name");
   if (!options.Text("axes").empty()) array.axes.letters = options.Text("axes");
   if (options.Int("batch") > 0) array.axes.batch = options.Int("batch");
@@ -79,8 +87,12 @@ MaskArrayOptions ArrayOptions(const RuleOptions& options) {
 MaskArrayFile OpenArray(const RuleContext& context,
                         const std::filesystem::path& path,
                         const RuleOptions& options) {
-  const AttentionShape shape = context.shape();
+  AttentionShape shape = context.shape();
   const ModelShape& model = context.model;
+  if (const int queries = QueriesOption(options); queries > 0) {
+    RequireFineLimit("array", shape.tokens, queries);
+    shape.block = {queries, 1};
+  }
   MaskArrayFile file(path,
                      ArrayOptions(options),
                      {model.steps,
@@ -110,6 +122,8 @@ class ArrayMasks : public RuleMasks {
  public:
   ArrayMasks(const RuleContext& context, const RuleOptions& options, MaskArrayFile file)
       : steps_(context.model.steps),
+        queries_(QueriesOption(options)),
+        block_(context.block),
         batch_(options.Int("batch")),
         chosen_(PassOption(options)),
         pass_(chosen_),
@@ -118,20 +132,23 @@ class ArrayMasks : public RuleMasks {
   }
 
   LayerMasks Make(int step, int layer) override {
-    if (!pass_ && file_.axes().Size('P') > 1) {
-      Fail(ErrorCode::kInvalidArgument,
-           "mask rule 'array': the guidance passes have masks of their own (axes {}), and a plan "
-           "has one strategy for all passes: make one workload per pass, with --passes 1 and the "
-           "option pass=0, then pass=1, and plan each",
-           file_.axes().letters);
-    }
-    return file_.Read({TimeOf(step), layer, pass_.value_or(0), batch_});
+    LayerMasks masks = Read(step, layer);
+    if (queries_ == 0) return masks;
+    return BlocksOfFine({queries_, std::move(masks)}, block_);
   }
+  std::vector<std::int64_t> ActiveBlocks(int step, int layer) override {
+    if (queries_ == 0) return RuleMasks::ActiveBlocks(step, layer);
+    return Cell(step, layer)->active_blocks;
+  }
+  [[nodiscard]] int FineQueries() const override { return queries_; }
+  FineMasks MakeFine(int step, int layer) override { return {queries_, Read(step, layer)}; }
+  FineCounts CountFine(int step, int layer) override { return Cell(step, layer)->fine; }
   [[nodiscard]] std::string Key(int step, int layer) const override {
     return fmt::format("{},{}", TimeOf(step), file_.axes().Size('L') == 1 ? 0 : layer);
   }
   [[nodiscard]] std::vector<std::string> Describe() const override {
     std::vector<std::string> lines = file_.Describe();
+    if (queries_ > 0) lines.push_back(DerivedNote(queries_, block_));
     const std::int64_t batches = file_.axes().Size('B');
     if (batches > 1) {
       lines.push_back(
@@ -150,12 +167,32 @@ class ArrayMasks : public RuleMasks {
   [[nodiscard]] std::int64_t TimeOf(int step) const {
     return TimeOfStep(step, steps_, file_.axes().Size('T'));
   }
+  [[nodiscard]] LayerMasks Read(int step, int layer) const {
+    if (!pass_ && file_.axes().Size('P') > 1) {
+      Fail(ErrorCode::kInvalidArgument,
+           "mask rule 'array': the guidance passes have masks of their own (axes {}), and a plan "
+           "has one strategy for all passes: make one workload per pass, with --passes 1 and the "
+           "option pass=0, then pass=1, and plan each",
+           file_.axes().letters);
+    }
+    return file_.Read({TimeOf(step), layer, pass_.value_or(0), batch_});
+  }
+  std::shared_ptr<const FineCell> Cell(int step, int layer) {
+    return cells_.Get(Key(step, layer), [&] {
+      FineCell cell;
+      cell.Add(MakeFine(step, layer), block_);
+      return cell;
+    });
+  }
 
   int steps_;
+  int queries_;
+  BlockSize block_;
   std::int64_t batch_;
   std::optional<std::int64_t> chosen_;  ///< option pass
   std::optional<std::int64_t> pass_;
   MaskArrayFile file_;
+  FineCells cells_;
 };
 
 class ArrayRule : public MaskRuleType {
@@ -176,6 +213,7 @@ class ArrayRule : public MaskRuleType {
             {"name", OptionKind::kText, 0, 0, "", {}},
             {"packed", OptionKind::kText, 0, 0, "", {}},
             {"pass", OptionKind::kText, 0, 0, "", {}},
+            {"queries", OptionKind::kText, 0, 0, "", {}},
             {"threshold", OptionKind::kText, 0, 0, "", {}}};
   }
 
@@ -216,6 +254,8 @@ class ArrayRule : public MaskRuleType {
     const bool one_pass =
         file.axes().letters.find('P') != std::string::npos && file.axes().Size('P') == 1;
     if (one_pass) rule.options["pass"] = std::to_string(0);  // all passes share it
+    // Left out where not used, so that earlier versions read the workload.
+    if (rule.options["queries"].empty()) rule.options.erase("queries");
     rule.options["hash"] = hash;
     rule.options["block"] = fmt::format("{}x{}", context.block.q, context.block.k);
     std::error_code unrelated;

@@ -15,6 +15,7 @@ const std::vector<const MaskRuleType*>& AllRules() {
       &RandomRuleType(),
       &ArrayRuleType(),
       &DensityRuleType(),
+      &FineRuleType(),
   };
   return rules;
 }

@@ -141,6 +141,17 @@ std::vector<std::int64_t> RuleMasks::ActiveBlocks(int step, int layer) {
   return counts;
 }
 
+FineMasks RuleMasks::MakeFine(int /*step*/, int /*layer*/) {
+  Fail(ErrorCode::kInternal, "this mask rule has no lists of keys");
+}
+
+FineCounts RuleMasks::CountFine(int step, int layer) {
+  FineCounts counts;
+  const FineMasks fine = MakeFine(step, layer);
+  for (const BlockMaskPtr& mask : fine.bits.head) counts.Add(*mask, fine.queries);
+  return counts;
+}
+
 bool MaskRuleType::PassesDiffer(const ModelShape& /*model*/, const MaskRule& /*rule*/) const {
   return false;
 }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "core/block_mask.h"
+#include "core/fine_mask.h"
 #include "core/workload.h"
 
 namespace dbsp::planner {
@@ -69,6 +70,13 @@ class RuleMasks {
   /// Active blocks of each head: the counts of Make(step, layer). Cheap if the rule knows them
   /// beforehand.
   [[nodiscard]] virtual std::vector<std::int64_t> ActiveBlocks(int step, int layer);
+  /// Queries per list of single keys, 64 or 128; 0 if the rule has block masks only.
+  [[nodiscard]] virtual int FineQueries() const { return 0; }
+  /// Fine masks of all heads, from which Make() derives the block masks. requires FineQueries() > 0
+  [[nodiscard]] virtual FineMasks MakeFine(int step, int layer);
+  /// Counts of MakeFine(step, layer). Rules that can hold one head at a time here. requires
+  /// FineQueries() > 0
+  [[nodiscard]] virtual FineCounts CountFine(int step, int layer);
   /// What the rule read and what it assumed, one sentence per line: the array with its type, values
   /// and axes, for example. May read the whole file. Empty if the options say everything.
   [[nodiscard]] virtual std::vector<std::string> Describe() const { return {}; }

@@ -9,6 +9,7 @@ namespace dbsp::planner {
 [[nodiscard]] const MaskRuleType& ArrayRuleType();
 [[nodiscard]] const MaskRuleType& DenseRuleType();
 [[nodiscard]] const MaskRuleType& DensityRuleType();
+[[nodiscard]] const MaskRuleType& FineRuleType();
 [[nodiscard]] const MaskRuleType& RadialRuleType();
 [[nodiscard]] const MaskRuleType& RandomRuleType();
 [[nodiscard]] const MaskRuleType& StaRuleType();

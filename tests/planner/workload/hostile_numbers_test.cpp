@@ -92,6 +92,7 @@ class HostileNumbersTest : public ::testing::Test {
             "vsa",
             "random:density=0.5,spread=0.5",
             "random:density=0.3,pattern=band",
+            "fine:density=0.3,run=2,share=0.5,spread=0.5",
             "density:file=" + (folder_ / "d.csv").string()};
   }
   testing::TemporaryFolder folder_;
