@@ -47,18 +47,6 @@ struct StoredReplay {
   ReplayRecord replay;
 };
 
-/// A fitted cost model: form, parameters, scope, and error on trials held out from the fit.
-struct Fit {
-  std::string model;  ///< form, "log-linear"
-  std::string target;  ///< the predicted operation: "attention", "alltoall", "pack", ...
-  std::string subject;  ///< scope: kernel, transport and number of ranks
-  std::string measurement_hash;  ///< MeasurementHash() of the database it was fitted from
-  std::int64_t trials = 0;
-  double held_out_error = 0;  ///< median |predicted - measured| / measured of held-out trials
-  std::string created_utc;
-  std::map<std::string, double> parameters;  ///< finite
-};
-
 /// Numbers of records that Import() added.
 struct ImportCounts {
   std::int64_t environments = 0;
@@ -129,10 +117,6 @@ class Database {
   /// errors  Error{kInvalidArgument} for a negative time or a multiplicity below 1
   std::int64_t AddReplay(std::int64_t environment_id, const ReplayRecord& replay);
   [[nodiscard]] std::vector<StoredReplay> Replays() const;
-
-  /// errors  Error{kInvalidArgument} when a number is not finite
-  std::int64_t AddFit(const Fit& fit);
-  [[nodiscard]] std::vector<Fit> Fits() const;  ///< oldest first
 
   /// Adds the records of `other` that this file lacks, in one transaction: environments (by uid)
   /// with their trials and replays, plans (by hash), and facts of kernels of which this file has

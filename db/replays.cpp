@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plans, replays with their ledgers, and fits.
+// Plans, and replays with their ledgers.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -264,59 +264,6 @@ std::vector<StoredReplay> Database::Replays() const {
            problem);
     }
     found.push_back(std::move(stored));
-  }
-  return found;
-}
-
-std::int64_t Database::AddFit(const Fit& fit) {
-  bool finite = std::isfinite(fit.held_out_error);
-  for (const auto& [name, value] : fit.parameters) finite = finite && std::isfinite(value);
-  if (!finite) {
-    Fail(ErrorCode::kInvalidArgument,
-         "fit of {} for {}: a number is not finite",
-         fit.target,
-         fit.subject);
-  }
-  Connection& connection = store_->connection;
-  Transaction transaction(connection);
-  connection
-      .Prepare(
-          "INSERT INTO fits(model, target, subject, measurement_hash, trials, held_out_error, "
-          "created_utc) VALUES (?, ?, ?, ?, ?, ?, ?)")
-      .Bind(fit.model)
-      .Bind(fit.target)
-      .Bind(fit.subject)
-      .Bind(fit.measurement_hash)
-      .Bind(fit.trials)
-      .Bind(fit.held_out_error)
-      .Bind(fit.created_utc)
-      .Run();
-  const std::int64_t id = connection.last_insert_id();
-  Statement insert = connection.Prepare("INSERT INTO fit_parameters VALUES (?, ?, ?)");
-  for (const auto& [name, value] : fit.parameters) insert.Bind(id).Bind(name).Bind(value).Run();
-  transaction.Commit();
-  return id;
-}
-
-std::vector<Fit> Database::Fits() const {
-  std::vector<Fit> found;
-  Statement rows = store_->connection.Prepare(
-      "SELECT id, model, target, subject, measurement_hash, trials, held_out_error, created_utc "
-      "FROM fits ORDER BY id");
-  while (rows.Step()) {
-    Fit fit{.model = rows.Text(1),
-            .target = rows.Text(2),
-            .subject = rows.Text(3),
-            .measurement_hash = rows.Text(4),
-            .trials = rows.Integer(5),
-            .held_out_error = rows.Finite(6),
-            .created_utc = rows.Text(7),
-            .parameters = {}};
-    Statement parameters =
-        store_->connection.Prepare("SELECT name, value FROM fit_parameters WHERE fit_id = ?");
-    parameters.Bind(rows.Integer(0));
-    while (parameters.Step()) fit.parameters.emplace(parameters.Text(0), parameters.Finite(1));
-    found.push_back(std::move(fit));
   }
   return found;
 }

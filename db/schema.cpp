@@ -13,19 +13,21 @@
 
 #include "core/error.h"
 #include "db/migrations.h"
+#include "db/migrations_v10.h"
 
 namespace dbsp::db {
 namespace {
 
-constexpr std::array<const char*, 9> kMigrations{kTablesV1,
-                                                 kViewsAndFitsV2,
-                                                 kNeededBandwidthV3,
-                                                 kKernelFactsV4,
-                                                 kExchangeNodesV5,
-                                                 kCountersV6,
-                                                 kLogSumExpAndTunedV7,
-                                                 kOverlapsV8,
-                                                 kMultiplicityV9};
+constexpr std::array<const char*, 10> kMigrations{kTablesV1,
+                                                  kViewsAndFitsV2,
+                                                  kNeededBandwidthV3,
+                                                  kKernelFactsV4,
+                                                  kExchangeNodesV5,
+                                                  kCountersV6,
+                                                  kLogSumExpAndTunedV7,
+                                                  kOverlapsV8,
+                                                  kMultiplicityV9,
+                                                  kNotMeasuredV10};
 
 int VersionOf(const Connection& connection) {
   return static_cast<int>(connection.Integer("PRAGMA user_version"));

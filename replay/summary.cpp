@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/baseline.h"
+#include "core/strategy_name.h"
 #include "core/terminal_text.h"
 #include "core/units.h"
 
@@ -70,6 +71,23 @@ std::string BaselineLines(const Plan& plan) {
                  : fmt::format("gain        no gain over plain {} is known: {}\n",
                                NameOf(baseline.family),
                                WhyNoGain(baseline));
+  }
+  return text;
+}
+
+/// One line per strategy, at most three.
+std::string StrategyLines(const Plan& plan) {
+  constexpr std::size_t kMostLines = 3;
+  const std::vector<StrategyUse> uses = StrategiesInUse(plan);
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kMostLines, uses.size()); ++i) {
+    text += fmt::format("strategy    {} in {} of {} cells\n",
+                        TerminalLine(uses[i].name),
+                        uses[i].cells,
+                        plan.cells.size());
+  }
+  if (uses.size() > kMostLines) {
+    text += fmt::format("strategy    {} more in the other cells\n", uses.size() - kMostLines);
   }
   return text;
 }
@@ -287,6 +305,7 @@ std::string SummaryText(const Plan& plan,
           ? fmt::format(" ({} passes at the same time, {} ranks each)", groups, plan.pass_ranks())
           : "",
       dbsp::NameOf(plan.costs));
+  text += StrategyLines(plan);
   text += fmt::format(
       "cells       {} run, standing for {} of {}\n", s.cells, s.cells_meant, s.cells_in_plan);
   text += TransportLine(outcome, options, machine);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/baseline.h"
 #include "core/json.h"
+#include "core/strategy_name.h"
 #include "core/units.h"
 #include "replay/summary.h"
 
@@ -41,6 +42,14 @@ Json BaselinesJson(const Plan& plan) {
                     {"flip_chance", gain ? number(gain->flip_chance) : Json(nullptr)},
                     {"verdict", gain ? Json(dbsp::NameOf(gain->verdict)) : Json(nullptr)},
                     {"missing", gain ? Json(nullptr) : Json(WhyNoGain(baseline))}});
+  }
+  return list;
+}
+
+Json StrategiesJson(const Plan& plan) {
+  Json list = Json::array();
+  for (const StrategyUse& use : StrategiesInUse(plan)) {
+    list.push_back({{"strategy", use.name}, {"cells", use.cells}});
   }
   return list;
 }
@@ -181,6 +190,7 @@ std::string ReplayJson(const Plan& plan,
       {"error_ms", ToMs(s.replayed_ns - s.predicted_ns)},
       {"relative_error", OrNull(RelativeError(s.predicted_ns, s.replayed_ns))},
       {"measured_relative_error", OrNull(MeasuredPart(s.ledger).relative_error())},
+      {"strategies", StrategiesJson(plan)},
       {"baselines", BaselinesJson(plan)},
       {"kinds", KindsJson(s)},
       {"worst_cell", {{"step", worst.step}, {"layer", worst.layer}}},

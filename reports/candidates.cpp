@@ -118,6 +118,33 @@ bool Belongs(const PlanInput& input,
   return false;
 }
 
+/// Name of a candidate's strategy, for documents of older versions, which do not have it. The
+/// family alone where it is not one of this version.
+std::string NameOfRow(const Json& row) {
+  const std::string family = row["family"];
+  const auto degree = [&](const char* key) {
+    const bool small = row[key].is_number() && row[key].get<double>() < 1e6;
+    return small ? static_cast<int>(row[key].get<double>()) : 1;
+  };
+  Strategy strategy;
+  try {
+    strategy.family = ParseFamily(family);
+    strategy.ring_degree = degree("ring_degree");
+    strategy.exchange = row["exchange"].is_string()
+                            ? ParseExchange(row["exchange"].get<std::string>())
+                            : UsualExchange(strategy.family, strategy.ring_degree);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) throw;
+    return family;
+  }
+  strategy.cfg_degree = degree("cfg_degree");
+  strategy.ulysses_degree = degree("ulysses_degree");
+  strategy.chunks = degree("chunks");
+  const bool given = !row["layout"].is_string() || row["layout"] == "given";
+  strategy.layout = given ? 0 : 1;
+  return NameOf(strategy, given ? std::string("given") : row["layout"].get<std::string>());
+}
+
 }  // namespace
 
 CompareDocument ReadCompare(const CompareInput& input, const ReportInputs& inputs) {
@@ -145,6 +172,7 @@ CompareDocument ReadCompare(const CompareInput& input, const ReportInputs& input
     Json row = Json::object();
     row["family"] = candidate["family"].String();
     for (const Field& field : kFields) row[field.name] = FieldJson(candidate, field);
+    row["strategy"] = candidate.Has("strategy") ? candidate["strategy"].String() : NameOfRow(row);
     document.candidates.push_back(std::move(row));
   }
   return document;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <utility>
 
@@ -16,19 +17,6 @@ constexpr std::size_t kReplaysPerCell = 2;
 
 using CellKey = std::pair<int, int>;
 
-struct ReplayedCell {
-  const db::StoredReplay* stored = nullptr;
-  const ReplayCell* cell = nullptr;
-};
-
-/// Cells that share a prediction. Their masks and strategies are equal, so one of them is shown.
-struct Group {
-  const PlanCell* cell = nullptr;
-  std::int64_t cells = 0;
-  double weight = 0;  ///< predicted time of all cells of the group
-  bool replayed = false;
-};
-
 std::map<CellKey, std::vector<ReplayedCell>> ReplayedCells(
     const std::vector<const db::StoredReplay*>& replays) {
   std::map<CellKey, std::vector<ReplayedCell>> cells;
@@ -41,25 +29,28 @@ std::map<CellKey, std::vector<ReplayedCell>> ReplayedCells(
   return cells;
 }
 
-std::vector<Group> GroupsOf(const Plan& plan,
-                            const std::map<CellKey, std::vector<ReplayedCell>>& replayed) {
-  std::map<int, Group> groups;
+}  // namespace
+
+std::vector<CellGroup> GroupsOf(const Plan& plan,
+                                const std::vector<const db::StoredReplay*>& replays) {
+  const auto replayed = ReplayedCells(replays);
+  std::map<int, CellGroup> groups;
   for (const PlanCell& cell : plan.cells) {
-    Group& group = groups[cell.prediction];
+    CellGroup& group = groups[cell.prediction];
     const auto found = replayed.find({cell.step, cell.layer});
     const bool has_replay = found != replayed.end() && !found->second.empty();
-    if (group.cell == nullptr || (has_replay && !group.replayed)) group.cell = &cell;
-    group.replayed = group.replayed || has_replay;
+    if (group.cell == nullptr || (has_replay && group.replays.empty())) group.cell = &cell;
+    if (has_replay && group.replays.empty()) group.replays = found->second;
     ++group.cells;
     group.weight += static_cast<double>(plan.predictions[cell.prediction].total_ns);
   }
-  std::vector<Group> ordered;
-  for (const auto& [prediction, group] : groups) ordered.push_back(group);
-  std::stable_sort(ordered.begin(), ordered.end(), [](const Group& a, const Group& b) {
-    return a.weight > b.weight;
-  });
+  std::vector<CellGroup> ordered;
+  for (auto& [prediction, group] : groups) ordered.push_back(std::move(group));
+  std::ranges::stable_sort(ordered, std::greater(), &CellGroup::weight);
   return ordered;
 }
+
+namespace {
 
 Json SegmentsJson(const std::vector<Segment>& segments, int ranks, const std::string& origin) {
   Json rank = Json::array(), kind = Json::array(), index = Json::array();
@@ -148,8 +139,7 @@ void AddShownCells(const ReportInputs& inputs,
                    const ReportLimits& limits,
                    Json& out) {
   const Plan& plan = input.plan;
-  const auto replayed = ReplayedCells(replays);
-  const std::vector<Group> groups = GroupsOf(plan, replayed);
+  const std::vector<CellGroup> groups = GroupsOf(plan, replays);
   SegmentBudget budget(limits.segments);
   Json shown = Json::array();
   for (std::size_t i = 0; i < std::min(limits.shown_cells, groups.size()); ++i) {
@@ -163,10 +153,7 @@ void AddShownCells(const ReportInputs& inputs,
                   {"pass_groups", strategy.cfg_degree},
                   {"timeline_missing", nullptr},
                   {"load", LoadJson(plan, cell)}};
-    const auto found = replayed.find({cell.step, cell.layer});
-    const std::vector<ReplayedCell> none;
-    AddTimelines(
-        inputs, input, cell, found == replayed.end() ? none : found->second, budget, entry);
+    AddTimelines(inputs, input, cell, groups[i].replays, budget, entry);
     shown.push_back(std::move(entry));
   }
   out["shown"] = std::move(shown);

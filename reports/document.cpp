@@ -83,7 +83,7 @@ Json PlanJson(const ReportInputs& inputs,
 
 }  // namespace
 
-std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limits) {
+Json MakeDocument(const ReportInputs& inputs, const ReportLimits& limits) {
   std::vector<CompareDocument> compares;
   Json notices = GlobalNotices(inputs);
   for (const CompareInput& input : inputs.compares) {
@@ -107,21 +107,25 @@ std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limit
     plans.push_back(PlanJson(inputs, i, compares, limits));
   Json compare = Json::array();
   for (const CompareDocument& document : compares) compare.push_back(CompareJson(document));
-  const Json document = {{"schema", "dbsp.report/1"},
-                         {"created_utc", inputs.created_utc},
-                         {"generator",
-                          fmt::format("dbsp-report, commit {}{}",
-                                      BuildCommit(),
-                                      BuildDirty().value_or(false) ? "-dirty" : "")},
-                         {"segment_kinds", kinds},
-                         {"database", DatabaseJson(inputs, limits)},
-                         {"notices", notices},
-                         {"plans", plans},
-                         {"compare", compare},
-                         {"trials", TrialsJson(inputs, limits)},
-                         {"trials_total", inputs.trials.size()}};
+  Json document = {{"schema", "dbsp.report/1"},
+                   {"created_utc", inputs.created_utc},
+                   {"generator",
+                    fmt::format("dbsp-report, commit {}{}",
+                                BuildCommit(),
+                                BuildDirty().value_or(false) ? "-dirty" : "")},
+                   {"segment_kinds", kinds},
+                   {"database", DatabaseJson(inputs, limits)},
+                   {"notices", notices},
+                   {"plans", plans},
+                   {"compare", compare},
+                   {"trials", TrialsJson(inputs, limits)},
+                   {"trials_total", inputs.trials.size()}};
   CheckDocument(document);
-  return DumpJson(document);
+  return document;
+}
+
+std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limits) {
+  return DumpJson(MakeDocument(inputs, limits));
 }
 
 namespace {

@@ -9,6 +9,7 @@
 
 #include "core/baseline.h"
 #include "core/json.h"
+#include "core/strategy_name.h"
 #include "reports/inputs.h"
 #include "reports/limits.h"
 
@@ -16,6 +17,12 @@ namespace dbsp::reports {
 
 /// {"level", "text"}, where level is "error", "warning" or "note".
 [[nodiscard]] Json Notice(const char* level, const std::string& text);
+
+/// The whole data document, checked against its schema. ReportDocument() is its text.
+[[nodiscard]] Json MakeDocument(const ReportInputs& inputs, const ReportLimits& limits = {});
+
+/// "26.6 s", "545 ms": three digits.
+[[nodiscard]] std::string TimeText(double ms);
 
 /// Value or null.
 template <typename T>
@@ -45,14 +52,6 @@ struct CompareDocument {
 [[nodiscard]] std::optional<BaselineTime> BaselineOf(const CompareDocument& document,
                                                      Family family);
 
-/// Distinct strategies when partitions are ignored. A plan may have hundreds of strategies that
-/// differ in their partitions only.
-struct StrategyTable {
-  std::vector<Strategy> distinct;  ///< with partition set to 0
-  std::vector<int> of;  ///< [Plan::strategies] index into distinct
-};
-[[nodiscard]] StrategyTable MakeStrategyTable(const Plan& plan);
-[[nodiscard]] std::string LabelOf(const Strategy& strategy, const Plan& plan);
 [[nodiscard]] Json StrategiesJson(const Plan& plan, const StrategyTable& table);
 /// Adds "predictions" (those in use, without segments), "cells" (columns) and "cells_total".
 void AddCells(const PlanInput& input,
@@ -60,6 +59,24 @@ void AddCells(const PlanInput& input,
               const StrategyTable& table,
               const ReportLimits& limits,
               Json& out);
+/// One replay of a cell.
+struct ReplayedCell {
+  const db::StoredReplay* stored = nullptr;
+  const ReplayCell* cell = nullptr;
+};
+
+/// Cells that share a prediction. Their masks and strategies are equal, so one of them stands for
+/// all: the first one that has a replay with segments, else the first.
+struct CellGroup {
+  const PlanCell* cell = nullptr;
+  std::int64_t cells = 0;
+  double weight = 0;  ///< predicted time of all cells of the group
+  std::vector<ReplayedCell> replays;  ///< of `cell`, the best grade first, at most 2
+};
+/// Groups of the plan, those with most predicted time first. owns  nothing
+[[nodiscard]] std::vector<CellGroup> GroupsOf(const Plan& plan,
+                                              const std::vector<const db::StoredReplay*>& replays);
+
 /// Adds "shown" and "shown_total": the distinct cells that take the most time, with their load and
 /// timelines.
 void AddShownCells(const ReportInputs& inputs,

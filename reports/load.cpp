@@ -57,7 +57,7 @@ Json LoadJson(const Plan& plan, const PlanCell& cell) {
   }
   const Strategy& strategy = plan.strategies[cell.strategy];
   const std::vector<std::int64_t> own = OfStep(blocks, plan.passes, plan.cfg_degree());
-  charts.push_back(ChartJson(fmt::format("This plan: {}", LabelOf(strategy, plan)), own));
+  charts.push_back(ChartJson(fmt::format("This plan: {}", NameOf(strategy, plan)), own));
   Json load = {
       {"ranks", plan.ranks}, {"passes", plan.passes}, {"mean", MeanOf(own)}, {"charts", charts}};
   if (older) {

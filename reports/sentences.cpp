@@ -16,14 +16,14 @@
 #include "reports/document_parts.h"
 
 namespace dbsp::reports {
-namespace {
 
-/// "26.6 s", "545 ms": three digits.
 std::string TimeText(double ms) {
   if (ms >= 1e3) return fmt::format("{:.3g} s", ms / 1e3);
   if (ms >= 1) return fmt::format("{:.3g} ms", ms);
   return fmt::format("{:.3g} µs", ms * 1e3);
 }
+
+namespace {
 
 std::string ChanceText(double chance) {
   return chance < 0.001 ? std::string("below 0.1%") : fmt::format("{:.1f}%", 100 * chance);
@@ -181,7 +181,7 @@ std::string WhatToRun(const Plan& plan, const Json& verdict) {
       gain != nullptr && ((*gain)["verdict"] == "slower" || (*gain)["verdict"] == "same");
   std::string text = fmt::format("{} {} in {} of {} cells: {}.",
                                  keep ? "Keep plain ulysses. The plan runs" : "Run",
-                                 LabelOf(strategy, plan),
+                                 NameOf(strategy, plan),
                                  most->second,
                                  plan.cells.size(),
                                  WordsOf(strategy, plan.ranks));

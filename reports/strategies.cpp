@@ -65,40 +65,12 @@ std::map<std::pair<int, int>, std::int64_t> ReplayedTimes(
 
 }  // namespace
 
-StrategyTable MakeStrategyTable(const Plan& plan) {
-  StrategyTable table;
-  for (Strategy strategy : plan.strategies) {
-    strategy.partition = 0;
-    const auto found = std::find(table.distinct.begin(), table.distinct.end(), strategy);
-    table.of.push_back(static_cast<int>(found - table.distinct.begin()));
-    if (found == table.distinct.end()) table.distinct.push_back(strategy);
-  }
-  return table;
-}
-
-std::string LabelOf(const Strategy& strategy, const Plan& plan) {
-  std::string label = NameOf(strategy.family);
-  if (strategy.cfg_degree > 1) label += fmt::format(" C{}", strategy.cfg_degree);
-  if (strategy.family == Family::kUlysses) {
-    label += fmt::format(" U{}", strategy.ulysses_degree);
-  } else if (strategy.family == Family::kRing) {
-    label += fmt::format(" R{}", strategy.ring_degree);
-  } else {
-    label += fmt::format(" U{}×R{}", strategy.ulysses_degree, strategy.ring_degree);
-  }
-  if (strategy.exchange == Exchange::kAllGather || strategy.exchange == Exchange::kNeeded) {
-    label += fmt::format(" {}", NameOf(strategy.exchange));
-  }
-  if (strategy.chunks > 1) label += fmt::format(", {} chunks", strategy.chunks);
-  if (strategy.layout > 0) label += fmt::format(", layout {}", plan.layouts[strategy.layout].name);
-  return label;
-}
-
 Json StrategiesJson(const Plan& plan, const StrategyTable& table) {
   std::vector<Sums> sums(table.distinct.size());
   for (const PlanCell& cell : plan.cells) {
     Add(plan.predictions[cell.prediction], sums[table.of[cell.strategy]]);
   }
+  const std::vector<std::string> names = NamesOf(table, plan);
   Json out = Json::array();
   const double all_passes = static_cast<double>(plan.sequential_waves()) / kNsPerMs;
   for (std::size_t i = 0; i < sums.size(); ++i) {
@@ -107,7 +79,7 @@ Json StrategiesJson(const Plan& plan, const StrategyTable& table) {
     const bool used = sum.cells > 0;
     const auto layout = static_cast<std::size_t>(s.layout);
     out.push_back(
-        {{"label", LabelOf(s, plan)},
+        {{"label", names[i]},
          {"family", NameOf(s.family)},
          {"cfg_degree", s.cfg_degree},
          {"ulysses_degree", s.ulysses_degree},

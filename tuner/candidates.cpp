@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/strategy_name.h"
 #include "planner/placement/chunked.h"
 #include "planner/timeline/chunks.h"
 
@@ -186,16 +187,7 @@ std::vector<Candidate> MakeCandidates(const std::vector<Family>& families,
 }
 
 std::string NameOfCandidate(const Candidate& candidate) {
-  const Strategy& strategy = candidate.strategy;
-  std::string name = fmt::format(
-      "{} {}x{}", NameOf(strategy.family), strategy.ulysses_degree, strategy.ring_degree);
-  if (strategy.exchange != planner::ExchangeOf(strategy.family, strategy.ring_degree)) {
-    name += fmt::format(" {}", NameOf(strategy.exchange));
-  }
-  if (strategy.cfg_degree > 1) name += fmt::format(" cfg {}", strategy.cfg_degree);
-  if (strategy.chunks > 1) name += fmt::format(" in {} chunks", strategy.chunks);
-  if (strategy.layout > 0) name += " " + candidate.layout;
-  return name;
+  return NameOf(candidate.strategy, candidate.layout);
 }
 
 bool MayFlip(const Score& slower, const Score& faster) {

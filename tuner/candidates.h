@@ -59,8 +59,7 @@ struct CandidateOptions {
                                                     const std::string& kernel,
                                                     const CandidateOptions& options = {});
 
-/// Name for messages: "dbsp 4x2", "usp 4x2 needed", "placed 8x1 in 2 chunks", "ring 1x8 strided:8",
-/// "placed 4x1 cfg 2".
+/// NameOf() of its strategy (core/strategy_name.h).
 [[nodiscard]] std::string NameOfCandidate(const Candidate& candidate);
 
 /// Predicted time of one candidate on one mask class, for one pass.

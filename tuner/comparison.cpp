@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <string_view>
 
 #include "core/error.h"
 #include "core/terminal_text.h"
@@ -224,24 +225,20 @@ std::string CfgLine(const SearchResult& result,
   return text + "\n";
 }
 
-std::string Row(const CandidateSummary& summary, bool with_cfg, double best_ms, const Unit& unit) {
-  const Strategy& s = summary.candidate.strategy;
-  const std::string degrees = fmt::format("{}{}x{}{}",
-                                          with_cfg ? fmt::format("{}x", s.cfg_degree) : "",
-                                          s.ulysses_degree,
-                                          s.ring_degree,
-                                          s.chunks > 1 ? fmt::format("/{}", s.chunks) : "");
-  const std::string verdict =
-      (s.layout > 0 ? summary.candidate.layout + ", " : "") + summary.verdict;
+std::string Row(const CandidateSummary& summary,
+                std::size_t width,
+                double best_ms,
+                const Unit& unit) {
+  const std::string name = TerminalLine(NameOfCandidate(summary.candidate));
   if (!summary.candidate.excluded.empty()) {
-    return fmt::format("{:<8} {:>7}  {}\n", NameOf(s.family), degrees, verdict);
+    return fmt::format("{:<{}}  {}\n", name, width, summary.verdict);
   }
   return fmt::format(
-      "{:<8} {:>7}  {:<8} {:>6.3f} {:>11.3f} {:>11.3f} {:>11.3f}  [{:>9.3f}, {:>9.3f}] {:>7} "
-      "{:>6}  {}\n",
-      NameOf(s.family),
-      degrees,
-      NameOf(s.exchange),
+      "{:<{}}  {:<8} {:>6.3f} {:>11.3f} {:>11.3f} {:>11.3f}  [{:>9.3f}, {:>9.3f}] {:>7} {:>6}  "
+      "{}\n",
+      name,
+      width,
+      NameOf(summary.candidate.strategy.exchange),
       summary.rho_barrier,
       summary.compute_ms / unit.ms,
       summary.exchange_ms / unit.ms,
@@ -250,7 +247,16 @@ std::string Row(const CandidateSummary& summary, bool with_cfg, double best_ms, 
       summary.total_ms_high / unit.ms,
       best_ms > 0 ? fmt::format("{:.3f}x", summary.total_ms / best_ms) : "-",
       summary.chosen,
-      verdict);
+      summary.verdict);
+}
+
+/// Widest name of a candidate, at least that of the column's heading.
+std::size_t NameWidth(const std::vector<Candidate>& candidates) {
+  std::size_t width = std::string_view("strategy").size();
+  for (const Candidate& candidate : candidates) {
+    width = std::max(width, TerminalLine(NameOfCandidate(candidate)).size());
+  }
+  return width;
 }
 
 }  // namespace
@@ -259,7 +265,7 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
   const auto summaries = Summarise(result);
   const double best = summaries[result.uniform].total_ms;
   const Unit unit = UnitFor(best);
-  const bool with_cfg = AnySplitsPasses(summaries);
+  const std::size_t width = NameWidth(result.candidates);
   std::string text = fmt::format("{} ranks, {} costs, {} cells, {} distinct, {} pass{} per step\n",
                                  result.ranks,
                                  NameOf(costs),
@@ -267,9 +273,9 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
                                  result.classes.size(),
                                  result.passes,
                                  result.passes == 1 ? "" : "es");
-  text += fmt::format("{:<8} {:>7}  {:<8} {:>6} {:>11} {:>11} {:>11}  {:^22} {:>7} {:>6}  {}\n",
-                      "family",
-                      with_cfg ? "CxUxR/n" : "UxR/n",
+  text += fmt::format("{:<{}}  {:<8} {:>6} {:>11} {:>11} {:>11}  {:^22} {:>7} {:>6}  {}\n",
+                      "strategy",
+                      width,
                       "exchange",
                       "rho",
                       fmt::format("compute {}", unit.name),
@@ -279,12 +285,13 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
                       "vs best",
                       "chosen",
                       "verdict");
-  for (const CandidateSummary& summary : summaries) text += Row(summary, with_cfg, best, unit);
+  for (const CandidateSummary& summary : summaries) text += Row(summary, width, best, unit);
   if (!with_cells) return text;
-  text += fmt::format("\n{:>5} {:>5}  {:<14} {:>11} {:>11} {:>11} {:>6}  {}\n",
+  text += fmt::format("\n{:>5} {:>5}  {:<{}} {:>11} {:>11} {:>11} {:>6}  {}\n",
                       "step",
                       "layer",
                       "chosen",
+                      width,
                       "total ms",
                       "low ms",
                       "high ms",
@@ -294,10 +301,11 @@ std::string CompareTable(const SearchResult& result, CostSource costs, bool with
     const CellClass& cls = result.classes[cell.cls];
     const auto chosen = static_cast<std::size_t>(cls.choice.chosen);
     const Score& score = ScoreAt(cls, chosen);
-    text += fmt::format("{:>5} {:>5}  {:<14} {:>11.3f} {:>11.3f} {:>11.3f} {:>6.3f}  {}\n",
+    text += fmt::format("{:>5} {:>5}  {:<{}} {:>11.3f} {:>11.3f} {:>11.3f} {:>6.3f}  {}\n",
                         cell.step,
                         cell.layer,
-                        NameOfCandidate(result.candidates[chosen]),
+                        TerminalLine(NameOfCandidate(result.candidates[chosen])),
+                        width,
                         static_cast<double>(score.total_ns) / kNsPerMs,
                         static_cast<double>(score.low_ns) / kNsPerMs,
                         static_cast<double>(score.high_ns) / kNsPerMs,

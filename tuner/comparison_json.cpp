@@ -21,7 +21,8 @@ Json Finite(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 
 Json CandidateJson(const CandidateSummary& s) {
   const Strategy& strategy = s.candidate.strategy;
-  Json json = {{"family", NameOf(strategy.family)},
+  Json json = {{"strategy", NameOfCandidate(s.candidate)},
+               {"family", NameOf(strategy.family)},
                {"cfg_degree", strategy.cfg_degree},
                {"ulysses_degree", strategy.ulysses_degree},
                {"ring_degree", strategy.ring_degree},
@@ -68,6 +69,7 @@ Json CellJson(const SearchResult& result, const SearchCell& cell) {
   return {{"step", cell.step},
           {"layer", cell.layer},
           {"candidate", cls.choice.chosen},
+          {"strategy", NameOfCandidate(result.candidates[chosen])},
           {"family", NameOf(strategy.family)},
           {"cfg_degree", strategy.cfg_degree},
           {"ulysses_degree", strategy.ulysses_degree},

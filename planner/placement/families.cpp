@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/strategy_name.h"
 #include "planner/placement/balanced.h"
 #include "planner/placement/chunked.h"
 #include "planner/placement/head_balance.h"
@@ -77,10 +78,7 @@ std::vector<std::pair<int, int>> DegreesOf(Family family, int ranks, int heads) 
   return degrees;
 }
 
-Exchange ExchangeOf(Family family, int ring_degree) {
-  if (family == Family::kPlaced) return Exchange::kNeeded;
-  return ring_degree == 1 ? Exchange::kAllToAll : Exchange::kRing;
-}
+Exchange ExchangeOf(Family family, int ring_degree) { return UsualExchange(family, ring_degree); }
 
 Partition MakePartition(Family family,
                         const AttentionShape& shape,

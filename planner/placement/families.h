@@ -19,8 +19,7 @@ namespace dbsp::planner {
 /// (P, 1), because its heads start whole and each then has its own degree.
 [[nodiscard]] std::vector<std::pair<int, int>> DegreesOf(Family family, int ranks, int heads);
 
-/// Exchange of a family at these degrees: needed for placed, else alltoall if R = 1 and ring
-/// otherwise.
+/// UsualExchange() (core/strategy_name.h).
 [[nodiscard]] Exchange ExchangeOf(Family family, int ring_degree);
 
 /// The partition of `family` at (U, R) for these masks.

@@ -13,14 +13,12 @@ calc() { awk "BEGIN { printf \"$1\", $2 }"; }
 
 predicted=$(total plan-serial predicted_ms)
 replayed=$(total plan-serial replayed_ms)
-strategy=$(json "$out/compare.json" "(SELECT group_concat(json_extract(value, '\$.family') || ' ' || json_extract(value, '\$.cfg_degree') || 'x' || json_extract(value, '\$.ulysses_degree') || 'x' ||
-  json_extract(value, '\$.ring_degree') || CASE WHEN json_extract(value, '\$.chunks') > 1 THEN ' in ' || json_extract(value, '\$.chunks') || ' chunks'
-  ELSE '' END || ' for ' || json_extract(value, '\$.chosen') || ' cells', ', ') FROM json_each(j, '\$.candidates')
+strategy=$(json "$out/compare.json" "(SELECT group_concat(json_extract(value, '\$.strategy') || ' for ' || json_extract(value, '\$.chosen') || ' cells', '; ') FROM json_each(j, '\$.candidates')
   WHERE json_extract(value, '\$.chosen') > 0)")
 printf 'workload   %s\n' "$scale"
 printf 'machine    %s\n' "$(sqlite3 "$out/profile.db" "SELECT device || ', ' || cores || ' cores; ' || (SELECT count(*) FROM trials) || ' trials, ' ||
   (SELECT count(*) FROM samples) || ' samples' FROM v_provenance LIMIT 1")"
-printf 'strategy   %s (cfg x ulysses x ring degree), %s ranks\n' "$strategy" "$ranks"
+printf 'strategy   %s, %s ranks\n' "$strategy" "$ranks"
 printf 'predicted  %s s of attention and exchange for the whole video\n' "$(calc '%.1f' "$predicted / 1000")"
 printf 'replayed   %s s (%s %%), ranks one after another, exchange times from the database\n' \
   "$(calc '%.1f' "$replayed / 1000")" "$(calc '%+.1f' "100 * ($replayed - $predicted) / $predicted")"

@@ -125,8 +125,8 @@ TEST_F(DatabaseFilesTest, ChangedDatabasesAreRefused) {
         std::pair{"PRAGMA user_version = 99", "found 99"},
         std::pair{"ALTER TABLE trials RENAME COLUMN suite TO suites",
                   "table trials: expected column suite, found suites"},
-        std::pair{"ALTER TABLE fits RENAME TO f; CREATE VIEW fits AS SELECT * FROM f",
-                  "fits is a view, expected a table"},
+        std::pair{"ALTER TABLE plans RENAME TO p; CREATE VIEW plans AS SELECT * FROM p",
+                  "plans is a view, expected a table"},
         std::pair{"PRAGMA foreign_keys = OFF; DELETE FROM environments",
                   "refers to no row of environments"}}) {
     SCOPED_TRACE(sql);

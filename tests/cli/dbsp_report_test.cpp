@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "core/file.h"
 #include "core/json.h"
@@ -73,14 +75,69 @@ TEST_F(DbspReportTest, JsonIsTheDocumentAndNoPageIsWritten) {
                                   Path("plan.json"),
                                   "--plan",
                                   Path("ulysses.json"),
-                                  "--json",
-                                  "-o",
-                                  Path("r.html")});
+                                  "--json"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const Json document = Json::parse(run.out);
   EXPECT_EQ(document["schema"], "dbsp.report/1");
   EXPECT_EQ(document["plans"].size(), 2U);
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "r.html"));
+  const ToolResult file = RunTool(
+      "dbsp-report", {"--db", Path("p.db"), "--format", "json", "-o", Path("document.json")});
+  ASSERT_EQ(file.exit_code, 0) << file.err;
+  EXPECT_EQ(file.out, "");
+  EXPECT_EQ(Json::parse(ReadFile(folder_ / "document.json"))["schema"], "dbsp.report/1");
+}
+
+TEST_F(DbspReportTest, EveryFormatIsWrittenWhereTheFlagsSay) {
+  const std::vector<std::string> inputs{"--db", Path("p.db"), "--plan", Path("plan.json")};
+  const auto report = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), inputs.begin(), inputs.end());
+    return RunTool("dbsp-report", more);
+  };
+  ToolResult run = report({"--format", "markdown"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.out, StartsWith("### dbsp report: "));
+  run = report({"--format", "csv", "--table", "trials"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.out, StartsWith("id,kind,suite,"));
+  run = report({"--format", "csv", "-o", Path("new/tables")});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.out, "");
+  EXPECT_THAT(ReadFile(folder_ / "new/tables/plans.csv"), StartsWith("plan,hash,"));
+  EXPECT_THAT(ReadFile(folder_ / "new/tables/ledger.csv"), HasSubstr("attention"));
+  run = report({"--format", "chrome-trace", "-o", Path("traces")});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  for (int rank = 0; rank < kFixtureRanks; ++rank) {
+    const Json trace = Json::parse(ReadFile(folder_ / "traces" / fmt::format("rank{}.json", rank)));
+    EXPECT_EQ(trace["distributedInfo"]["rank"], rank);
+    EXPECT_GT(trace["traceEvents"].size(), 10U);
+  }
+}
+
+TEST_F(DbspReportTest, FormatsThatDoNotFitTheFlagsAreUsageErrorsAndWriteNothing) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"--format", "cvs"}, "nearest known: 'csv'"},
+      {{"--format", "csv", "--table", "gain"}, "nearest known: 'gains'"},
+      {{"--format", "json", "--table", "gains"}, "only --format csv"},
+      {{"--json", "--format", "csv"}, "--json is --format json"},
+      {{"--format", "csv", "-o", "-"}, "name a folder, or one table"},
+      {{"--format", "chrome-trace", "-o", "/dev/stdout"}, "name a folder"},
+      {{"--format", "markdown", "-o", Path("p.db")}, "would overwrite an input"},
+      {{"--format", "csv", "-o", Path("plan.json")}, "plan.json"},
+      {{"--format", "chrome-trace", "-o", Path("plan.json")}, "plan.json"}};
+  const std::string plan = ReadFile(folder_ / "plan.json");
+  const auto files = [&] {
+    return std::distance(std::filesystem::directory_iterator(folder_.path()), {});
+  };
+  const auto before = files();
+  for (auto [arguments, word] : cases) {
+    arguments.insert(arguments.begin(), {"--db", Path("p.db"), "--plan", Path("plan.json")});
+    const ToolResult run = RunTool("dbsp-report", arguments);
+    EXPECT_EQ(run.exit_code, 2) << word << ": " << run.err;
+    EXPECT_THAT(run.err, HasSubstr(word));
+    EXPECT_EQ(run.out, "");
+  }
+  EXPECT_EQ(files(), before);
+  EXPECT_EQ(ReadFile(folder_ / "plan.json"), plan);
 }
 
 TEST_F(DbspReportTest, BadInputPrintsOneLineExitsWithTwoAndKeepsTheOldPage) {

@@ -270,7 +270,7 @@ TEST_F(DbspTuneTest, TwoPassesMayRunOnSeparateRanks) {
   EXPECT_EQ(plan.cfg_degree(), 2);
   EXPECT_LE(plan.total_ms(), both.at(2) + 1e-9);
   const Outcome table = Tune("--workload two.json --cluster h200x8 --ranks 4 --compare");
-  EXPECT_THAT(table.out, HasSubstr("CxUxR/n"));
+  EXPECT_THAT(table.out, HasSubstr("\nulysses C2 U2 "));
   EXPECT_THAT(table.out,
               HasSubstr("plan: cfg degree 2, 2 passes at the same time on 2 ranks each"));
   ExpectUsageError("--workload two.json --cluster h200x8 --ranks 3 --cfg-degrees 2 -o plan.json",

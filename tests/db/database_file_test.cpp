@@ -163,13 +163,11 @@ TEST(DatabaseFileTest, AFileOfTheFirstSchemaIsMigratedAndReadableWithoutWriting)
   {
     const Database reader = Database::Open(folder / "p.db", OpenMode::kReadOnly);
     EXPECT_EQ(reader.Trials().front().trial.samples_ns, std::vector<std::int64_t>{123});
-    EXPECT_TRUE(reader.Fits().empty());
   }
   EXPECT_EQ(ReadFile(folder / "p.db"), bytes);
   Database writer = Database::Open(folder / "p.db", OpenMode::kReadWrite);
   EXPECT_EQ(writer.schema_version(), NewestVersion());
   EXPECT_EQ(writer.Trials().front().trial.samples_ns, std::vector<std::int64_t>{123});
-  writer.AddFit(Fit{});
   EXPECT_EQ(ShellText(folder / "p.db", "SELECT median_ns FROM v_local"), "123.0");
 }
 
@@ -221,6 +219,35 @@ TEST(DatabaseFileTest, ReplaysOfTheEighthSchemaHaveNoMultiplicity) {
   (void)Database::Open(folder / "p.db", OpenMode::kReadWrite);
   EXPECT_EQ(ShellText(folder / "p.db", "SELECT replayed_ns || ' ' || error_percent FROM v_ledger"),
             "150 50.0");
+}
+
+TEST(DatabaseFileTest, TheNinthSchemaLosesItsEmptyFitsAndItsCopiedReplayTimes) {
+  const TempFolder folder;
+  {
+    Connection old((folder / "p.db").string(), kReadWriteCreate, "p.db");
+    Migrate(old, 9);
+    old.Run(
+        "INSERT INTO devices VALUES (1, 'cpu', 'old', '');"
+        "INSERT INTO environments VALUES (1, 'u', 1, 'h', 1, 1, 'c', 'b', 'g', NULL, 'v', 't');"
+        "INSERT INTO fits VALUES (1, 'm', 't', 's', 'h', 1, 0.5, 'now');"
+        "INSERT INTO fit_parameters VALUES (1, 'a', 1.5);"
+        "INSERT INTO replays VALUES (1, 1, 'p', 'w', 'd', 'serial', 's', 1, 0, 1, 't');"
+        "INSERT INTO replay_cells VALUES (1, 1, 0, 0, 0, 100, 150, NULL, NULL, NULL, 3);"
+        "INSERT INTO ledger_segments VALUES (1, 0, 0, 'hop', 0, 0, 50, 0, 50)");
+  }
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT error_percent FROM v_ledger"), "0.0");
+  const std::string bytes = ReadFile(folder / "p.db");
+  EXPECT_EQ(Database::Open(folder / "p.db", OpenMode::kReadOnly).Replays().size(), 1U);
+  EXPECT_EQ(ReadFile(folder / "p.db"), bytes);
+  (void)Database::Open(folder / "p.db", OpenMode::kReadWrite);
+  EXPECT_EQ(ShellText(folder / "p.db",
+                      "SELECT measured || ifnull(error_percent, '-') || ifnull(replayed_ns, '-') "
+                      "FROM v_ledger"),
+            "0--");
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT measured_error_percent FROM v_replays"), "NULL");
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'fit%'"),
+            "0");
+  EXPECT_EQ(ShellText(folder / "p.db", "SELECT count(*) FROM replays"), "1");
 }
 
 TEST(DatabaseFileTest, AFailedMigrationLeavesTheVersionBefore) {

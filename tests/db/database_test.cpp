@@ -201,28 +201,6 @@ TEST(DatabaseTest, AReplayWithAnImpossibleNumberIsRefusedWhole) {
   EXPECT_TRUE(database.Replays().empty());
 }
 
-TEST(DatabaseTest, FitsComeBackAndRefuseNumbersThatAreNotFinite) {
-  const TempFolder folder;
-  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
-  Fit fit{.model = "log-linear",
-          .target = "attention",
-          .subject = "cpu.block_sparse",
-          .measurement_hash = "h",
-          .trials = 12,
-          .held_out_error = 0.03,
-          .created_utc = "2026-01-31T12:34:58Z",
-          .parameters = {{"per_block_ns", 1.5}, {"start_ns", -2e300}}};
-  database.AddFit(fit);
-  const auto fits = database.Fits();
-  ASSERT_EQ(fits.size(), 1U);
-  EXPECT_EQ(fits[0].parameters, fit.parameters);
-  EXPECT_EQ(fits[0].held_out_error, 0.03);
-  EXPECT_EQ(fits[0].subject, "cpu.block_sparse");
-  fit.parameters["start_ns"] = std::nan("");
-  EXPECT_THROW(database.AddFit(fit), Error);
-  EXPECT_EQ(database.Fits().size(), 1U);
-}
-
 TEST(DatabaseTest, TheMeasurementHashFollowsTrialsAndNothingElse) {
   const TempFolder folder;
   Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
@@ -496,6 +474,7 @@ TEST(DatabaseViewTest, LedgerIsThatOfCoreLedger) {
       return std::uniform_int_distribution<int>(low, high)(random);
     };
     ReplayRecord replay = SomeReplay();
+    replay.transport = pick(0, 1) == 0 ? "serial" : "threads";
     replay.cells.resize(pick(1, 4));
     for (ReplayCell& cell : replay.cells) {
       cell = {};
@@ -515,7 +494,11 @@ TEST(DatabaseViewTest, LedgerIsThatOfCoreLedger) {
       const std::int64_t segments = entry.segments + entry.unpredicted_segments;
       const auto error = entry.relative_error();
       const std::string predicted =
-          entry.segments > 0 ? fmt::format("{}|{}", entry.predicted_ns, entry.replayed_ns) : "-|-";
+          entry.segments == 0
+              ? "-|-"
+              : fmt::format("{}|{}",
+                            entry.predicted_ns,
+                            entry.measured ? std::to_string(entry.replayed_ns) : "-");
       const std::string row =
           fmt::format("{}|{}|{}|{}", segments, entry.segments, predicted, entry.unpredicted_ns);
       const std::string where = fmt::format(" FROM v_ledger WHERE replay_id = {} AND kind = '{}'",
@@ -527,13 +510,69 @@ TEST(DatabaseViewTest, LedgerIsThatOfCoreLedger) {
                           "unpredicted_ns" +
                               where),
                 segments > 0 ? row : "");
-      if (!error) continue;
+      EXPECT_EQ(ShellText(folder / "p.db", "SELECT measured" + where),
+                segments == 0    ? ""
+                : entry.measured ? "1"
+                                 : "0");
+      if (!error) {
+        EXPECT_EQ(ShellText(folder / "p.db", "SELECT error_percent" + where),
+                  segments > 0 ? "NULL" : "");
+        continue;
+      }
       // The view rounds to hundredths of a per cent.
       EXPECT_NEAR(std::stod(ShellText(folder / "p.db", "SELECT error_percent" + where)),
                   100 * *error,
                   0.0051);
     }
   }
+}
+
+TEST(DatabaseViewTest, TimesThatASerialReplayCopiedFromThePlanAreNotMeasured) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  ReplayRecord replay = SomeReplay();
+  replay.cells[0].segments[2].predicted_ns = 20;
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  database.AddReplay(environment, replay);
+  const std::string hop =
+      "SELECT measured || '|' || predicted_ns || '|' || ifnull(replayed_ns, 'NULL') || '|' || "
+      "ifnull(error_percent, 'NULL') FROM v_ledger WHERE kind = 'hop' AND transport = ";
+  EXPECT_EQ(ShellText(folder / "p.db", hop + "'serial'"), "0|140|NULL|NULL");
+  replay.transport = "threads";
+  database.AddReplay(environment, replay);
+  EXPECT_EQ(ShellText(folder / "p.db", hop + "'threads'"), "1|140|140|0.0");
+}
+
+TEST(DatabaseViewTest, ReplaysHaveTheTotalsOfCoreLedger) {
+  const TempFolder folder;
+  Database database = Database::Open(folder / "p.db", OpenMode::kCreate);
+  ReplayRecord replay = SomeReplay();
+  replay.cells[0].segments[2].predicted_ns = 20;
+  const std::int64_t environment = database.AddEnvironment(SomeMachine());
+  const auto row = [&](std::int64_t id) {
+    return ShellText(folder / "p.db",
+                     fmt::format("SELECT cells || '|' || ifnull(cells_meant, '-') || '|' || "
+                                 "predicted_ns || '|' || replayed_ns || '|' || "
+                                 "ifnull(measured_predicted_ns, '-') || '|' || "
+                                 "ifnull(measured_replayed_ns, '-') || '|' || "
+                                 "ifnull(measured_error_percent, '-') FROM v_replays "
+                                 "WHERE replay_id = {}",
+                                 id));
+  };
+  for (const bool known : {true, false}) {
+    replay.cells[1].multiplicity = known ? std::optional<std::int64_t>(2) : std::nullopt;
+    const ReplayTotals totals = TotalsOf(replay);
+    const LedgerEntry measured = MeasuredPart(LedgerOf(replay));
+    EXPECT_EQ(row(database.AddReplay(environment, replay)),
+              fmt::format("2|{}|{}|{}|{}|{}|25.0",
+                          known ? std::to_string(*totals.cells_meant) : "-",
+                          totals.predicted_ns,
+                          totals.replayed_ns,
+                          measured.predicted_ns,
+                          measured.replayed_ns));
+  }
+  replay.cells = {ReplayCell{}};  // no segments: nothing was measured
+  EXPECT_EQ(row(database.AddReplay(environment, replay)), "1|-|0|0|-|-|-");
 }
 
 TEST(DatabaseViewTest, ProvenanceAndDiscardsReadAsOneRowEach) {

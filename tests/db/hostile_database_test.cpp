@@ -37,9 +37,6 @@ void MakeFile(const fs::path& path) {
   database.AddKernel({.name = "k", .list = "blocks"});
   database.AddPlan(R"({"plan": 1})");
   database.AddReplay(environment, SomeReplay());
-  Fit fit;
-  fit.parameters = {{"a", 2.5}};
-  database.AddFit(fit);
 }
 
 /// Writes the file of MakeFile(), which is made once.
@@ -60,7 +57,6 @@ void ReadAll(const Database& database) {
   (void)database.Kernels();
   (void)database.Plans();
   (void)database.Replays();
-  (void)database.Fits();
   (void)database.MeasurementHash();
 }
 
@@ -125,18 +121,20 @@ TEST(HostileDatabaseTest, AChangedSchemaIsNamed) {
        {std::pair{
             "PRAGMA legacy_alter_table = ON; ALTER TABLE trials RENAME COLUMN detail TO details",
             "table trials: expected column detail, found details"},
-        std::pair{"ALTER TABLE fits DROP COLUMN created_utc",
-                  "table fits has no column created_utc"},
-        std::pair{"ALTER TABLE fits ADD COLUMN note TEXT", "table fits has another column note"},
+        std::pair{"ALTER TABLE plans DROP COLUMN stored_utc",
+                  "table plans has no column stored_utc"},
+        std::pair{"ALTER TABLE plans ADD COLUMN note TEXT", "table plans has another column note"},
         std::pair{"ALTER TABLE trials RENAME TO t; CREATE VIEW trials AS SELECT * FROM t",
                   "trials is a view, expected a table"},
-        std::pair{"ALTER TABLE fits RENAME TO f", "table fits is missing"},
-        std::pair{"DROP TABLE fit_parameters; CREATE TABLE fit_parameters(fit_id INTEGER NOT NULL, "
-                  "name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (fit_id, name))",
-                  "table fit_parameters, column value: expected REAL NOT NULL, found TEXT"},
-        std::pair{"DROP TABLE fit_parameters; CREATE TABLE fit_parameters(fit_id INTEGER NOT NULL, "
-                  "name TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (fit_id, name))",
-                  "table fit_parameters has other constraints"},
+        std::pair{"ALTER TABLE plans RENAME TO p", "table plans is missing"},
+        std::pair{"DROP TABLE trial_counter_values; CREATE TABLE trial_counter_values("
+                  "trial_id INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, "
+                  "PRIMARY KEY (trial_id, name))",
+                  "table trial_counter_values, column value: expected REAL NOT NULL, found TEXT"},
+        std::pair{"DROP TABLE trial_counter_values; CREATE TABLE trial_counter_values("
+                  "trial_id INTEGER NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, "
+                  "PRIMARY KEY (trial_id, name))",
+                  "table trial_counter_values has other constraints"},
         std::pair{"DROP INDEX trials_by_key", "index trials_by_key is missing"},
         std::pair{"DROP VIEW v_ledger; CREATE VIEW v_ledger AS SELECT 1",
                   "view v_ledger has another definition"},
@@ -163,15 +161,11 @@ TEST(HostileDatabaseTest, TablesAndViewsOfTheUserAreKept) {
 
 TEST(HostileDatabaseTest, AVersionWithoutItsSchemaIsRefused) {
   for (const auto& [version, words] :
-       {std::pair{-1, "expected 1 to 9, found -1: no dbsp wrote it"},
-        std::pair{0, "expected 1 to 9, found 0: no dbsp wrote it"},
-        std::pair{99, "expected 1 to 9, found 99: a newer dbsp wrote the file"},
-        std::pair{5,
-                  "differs from schema version 5 of dbsp: table replay_cells has another column "
-                  "lse_error"},
-        std::pair{8,
-                  "differs from schema version 8 of dbsp: table replay_cells has another column "
-                  "multiplicity"}}) {
+       {std::pair{-1, "expected 1 to 10, found -1: no dbsp wrote it"},
+        std::pair{0, "expected 1 to 10, found 0: no dbsp wrote it"},
+        std::pair{99, "expected 1 to 10, found 99: a newer dbsp wrote the file"},
+        std::pair{5, "differs from schema version 5 of dbsp: table fit_parameters is missing"},
+        std::pair{9, "differs from schema version 9 of dbsp: table fit_parameters is missing"}}) {
     SCOPED_TRACE(version);
     EXPECT_THAT(RefusalAfter("PRAGMA user_version = " + std::to_string(version)), HasSubstr(words));
   }
@@ -230,7 +224,7 @@ TEST(HostileDatabaseTest, ContentThatDbspNeverStoresIsCorrupt) {
         std::pair{"UPDATE attention_trials SET block_k = 1; UPDATE trials SET key = "
                   "json_set(key, '$.lists', json('{\"step\": 0}')) WHERE kind = 'attention'",
                   "lists: step of 0 keys, expected at least 1"},
-        std::pair{"UPDATE fit_parameters SET value = 9e999",
+        std::pair{"UPDATE trial_counter_values SET value = 9e999",
                   "column value: expected a finite number"},
         std::pair{"UPDATE trial_counter_values SET value = -9e999", "expected a finite number"},
         std::pair{"UPDATE ledger_segments SET kind = 'sleep'", "column kind"},

@@ -293,7 +293,7 @@ TEST(RecoveryTest, FilesOfVersionsWithALogAreReadWithoutFurtherFilesAndThenLeave
   MakeFile(folder / "p.db");
   {
     OpenShell shell(folder / "p.db");
-    shell.Run("PRAGMA journal_mode = WAL; PRAGMA user_version = 9");
+    shell.Run("PRAGMA journal_mode = WAL; PRAGMA user_version = 10");
   }
   const auto before = StateOf(folder.path());
   ASSERT_EQ(before.size(), 1U);

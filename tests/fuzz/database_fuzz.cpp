@@ -13,7 +13,6 @@ DBSP_FUZZ_TARGET() {
   read([&] { (void)database.Kernels(); });
   read([&] { (void)database.Plans(); });
   read([&] { (void)database.Replays(); });
-  read([&] { (void)database.Fits(); });
   read([&] { (void)database.MeasurementHash(); });
   read([&] { (void)database.Integrity(); });
 }

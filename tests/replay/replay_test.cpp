@@ -263,6 +263,7 @@ TEST(SummaryTest, TextSaysWhatWasComparedWithWhat) {
                            "not measured: the plan's time",
                            "  measured  ",
                            "no gain is known: the plan has no baselines",
+                           "strategy    ",
                            "verified    passed"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }

@@ -285,7 +285,7 @@ TEST(ReportDocumentTest, ConcurrentPassesCountByWavesAndShowBothNumbersOfRanks) 
   EXPECT_DOUBLE_EQ(shown["verdict"]["predicted_ms"].get<double>(), plan.total_ms());
   EXPECT_LE(shown["verdict"]["lower_bound_ms"].get<double>(), plan.total_ms());
   EXPECT_DOUBLE_EQ(shown["strategies"][0]["total_ms"].get<double>(), plan.total_ms());
-  EXPECT_EQ(shown["strategies"][0]["label"], "dbsp C2 U2×R1");
+  EXPECT_EQ(shown["strategies"][0]["label"], "dbsp C2 U2xR1");
   EXPECT_EQ(shown["verdict"]["cfg_degree"], 2);
   EXPECT_EQ(shown["verdict"]["pass_ranks"], 2);
   // Plain ulysses runs one pass after the other.
@@ -516,7 +516,7 @@ TEST(ReportDocumentTest, StrategiesThatDifferInPartitionOnlyAreOne) {
   const Json plan = Document(FixtureInputs())["plans"][0];
   ASSERT_EQ(plan["strategies"].size(), 2U);
   EXPECT_EQ(plan["strategies"][0]["label"], "ulysses U4");
-  EXPECT_EQ(plan["strategies"][1]["label"], "dbsp U2×R2");
+  EXPECT_EQ(plan["strategies"][1]["label"], "dbsp U2xR2");
   EXPECT_EQ(plan["strategies"][0]["cells"], 2);
   EXPECT_EQ(plan["strategies"][1]["cells"], 4);
 }

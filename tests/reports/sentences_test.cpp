@@ -102,7 +102,7 @@ TEST(SentencesTest, ADegreeOfOneDividesNothing) {
 TEST(SentencesTest, SayWhatToRunWhyWhatIsLeftAndHowSure) {
   const auto words = Words(FixtureInputs());
   EXPECT_THAT(words.at("run"),
-              HasSubstr("dbsp U2×R2 in 4 of 6 cells: heads in 2 groups, rows in 2 parts"));
+              HasSubstr("dbsp U2xR2 in 4 of 6 cells: heads in 2 groups, rows in 2 parts"));
   EXPECT_THAT(words.at("run"), HasSubstr("1 other strategy runs elsewhere."));
   EXPECT_THAT(words.at("why"),
               StartsWith("Under plain ulysses the ranks do not wait for each other; "));

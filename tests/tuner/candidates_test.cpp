@@ -37,21 +37,21 @@ TEST(MakeCandidatesTest, CoversEveryDegreeOfEveryFamilyOnce) {
     EXPECT_EQ(candidate.strategy.kernel, "k");
   }
   EXPECT_EQ(names,
-            (std::vector<std::string>{"ulysses 8x1",
-                                      "ring 1x8",
-                                      "usp 8x1",
-                                      "usp 4x2",
-                                      "usp 2x4",
-                                      "usp 1x8",
-                                      "dbsp 8x1",
-                                      "dbsp 4x2",
-                                      "dbsp 2x4",
-                                      "dbsp 1x8",
-                                      "balanced 8x1",
-                                      "balanced 4x2",
-                                      "balanced 2x4",
-                                      "balanced 1x8",
-                                      "placed 8x1"}));
+            (std::vector<std::string>{"ulysses U8",
+                                      "ring R8",
+                                      "usp U8xR1",
+                                      "usp U4xR2",
+                                      "usp U2xR4",
+                                      "usp U1xR8",
+                                      "dbsp U8xR1",
+                                      "dbsp U4xR2",
+                                      "dbsp U2xR4",
+                                      "dbsp U1xR8",
+                                      "balanced U8xR1",
+                                      "balanced U4xR2",
+                                      "balanced U2xR4",
+                                      "balanced U1xR8",
+                                      "placed U8xR1"}));
   EXPECT_FALSE(MakeCandidates(SearchableFamilies(), 1, 1, "").empty());
   EXPECT_FALSE(MakeCandidates(SearchableFamilies(), 3, 2, "").empty());
 }
@@ -65,15 +65,15 @@ TEST(MakeCandidatesTest, WithPassesOnSeparateRanksDegreesMultiplyToAPassGroup) {
     EXPECT_EQ(candidate.strategy.ulysses_degree * candidate.strategy.ring_degree, 3);
   }
   EXPECT_EQ(names,
-            (std::vector<std::string>{"ulysses 3x1 cfg 2",
-                                      "ring 1x3 cfg 2",
-                                      "usp 3x1 cfg 2",
-                                      "usp 1x3 cfg 2",
-                                      "dbsp 3x1 cfg 2",
-                                      "dbsp 1x3 cfg 2",
-                                      "balanced 3x1 cfg 2",
-                                      "balanced 1x3 cfg 2",
-                                      "placed 3x1 cfg 2"}));
+            (std::vector<std::string>{"ulysses C2 U3",
+                                      "ring C2 R3",
+                                      "usp C2 U3xR1",
+                                      "usp C2 U1xR3",
+                                      "dbsp C2 U3xR1",
+                                      "dbsp C2 U1xR3",
+                                      "balanced C2 U3xR1",
+                                      "balanced C2 U1xR3",
+                                      "placed C2 U3xR1"}));
   // Two ranks leave one rank per pass, so there are no exchanges and no chunks.
   EXPECT_EQ(
       MakeCandidates({Family::kUlysses}, 2, 8, "", {.chunks = {1, 2}, .cfg_degree = 2}).size(), 1U);
@@ -158,7 +158,7 @@ TEST(ChooseTest, IsNeverWorseThanAnyCandidateUsedEverywhere) {
 TEST(BestUniformTest, GivesTheReasonWhenEveryCandidateIsExcluded) {
   std::vector<Candidate> candidates{MakeCandidate(Family::kRing, 1, 4)};
   candidates[0].excluded = "no hop between 4 ranks was measured";
-  ExpectError(ErrorCode::kNotFound, {"ring 1x4", "no hop"}, [&] {
+  ExpectError(ErrorCode::kNotFound, {"ring R4", "no hop"}, [&] {
     (void)BestUniform(candidates, {{Score{}}}, {1});
   });
 }

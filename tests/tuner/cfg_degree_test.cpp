@@ -256,17 +256,18 @@ TEST(SearchSpaceTest, LayoutsAreMadeForTheRanksOfAPassGroup) {
                 ::testing::Contains(candidate.layout));
     EXPECT_TRUE(names.insert(NameOfCandidate(candidate)).second) << "twice";
   }
-  EXPECT_TRUE(names.contains("ring 1x8"));
-  EXPECT_TRUE(names.contains("ring 1x4 cfg 2"));
+  EXPECT_TRUE(names.contains("ring R8"));
+  EXPECT_TRUE(names.contains("ring C2 R4"));
   // A requested layout is listed once, whatever the degree.
   const SearchSpace named = space_of("strided:4");
   EXPECT_EQ(named.layouts.size(), 2U);
   std::vector<std::string> of_named;
   for (const Candidate& candidate : named.candidates)
     of_named.push_back(NameOfCandidate(candidate));
-  EXPECT_EQ(of_named,
-            (std::vector<std::string>{
-                "ring 1x8", "ring 1x8 strided:4", "ring 1x4 cfg 2", "ring 1x4 cfg 2 strided:4"}));
+  EXPECT_EQ(
+      of_named,
+      (std::vector<std::string>{
+          "ring R8", "ring R8, layout strided:4", "ring C2 R4", "ring C2 R4, layout strided:4"}));
 }
 
 }  // namespace

@@ -455,7 +455,7 @@ TEST(LayoutsTest, AStridedRingIsChosenForThePlanWhereOnlyRingsAreAllowed) {
   variants.layouts = {"given", options.layouts[1].name};
   candidates = MakeCandidates({Family::kRing}, 8, workload.model.heads, "", variants);
   ASSERT_EQ(candidates.size(), 2U);
-  EXPECT_EQ(NameOfCandidate(candidates[1]), "ring 1x8 " + options.layouts[1].name);
+  EXPECT_EQ(NameOfCandidate(candidates[1]), "ring R8, layout " + options.layouts[1].name);
   const SearchResult result = Search(workload, *masks, H200Costs(), candidates, options);
   EXPECT_EQ(result.distribution.layout, 1);
   EXPECT_EQ(result.uniform, 1);

@@ -92,7 +92,7 @@ test('the verdict shows the numbers of the data', async () => {
     }
     assert.equal(await card(page, 'verification'), 'Passed');
     assert.match(await page.locator('[data-card="verification"]').innerText(), /log-sum-exp within 3\.5/);
-    assert.equal(await card(page, 'chosen'), 'dbsp U2×R2');
+    assert.equal(await card(page, 'chosen'), 'dbsp U2xR2');
     const notices = await page.locator('#verdict .notices').innerText();
     assert.match(notices, /4 ranks on 2 cores/);
     assert.match(notices, /1 wrong/);
@@ -168,7 +168,7 @@ test('the matrix is explored by keyboard', async () => {
     await page.locator('#matrix .matrix').focus();
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('ArrowDown');
-    assert.match(await detail.innerText(), /^Step 1, layer 1: dbsp U2×R2/);
+    assert.match(await detail.innerText(), /^Step 1, layer 1: dbsp U2xR2/);
     await page.keyboard.press('ArrowDown');
     assert.match(await detail.innerText(), /^Step 1, layer 1/, 'the cursor stays inside');
     assert.equal(await page.locator('#matrix svg rect:not(.cursor)').count(), plan.cells.step.length);
