@@ -75,7 +75,8 @@ Json PlanJson(const ReportInputs& inputs,
               {"tuning", TuningJson(plan)},
               {"strategies", StrategiesJson(plan, table)},
               {"replays", ReplaysJson(inputs, plan, replays, limits)},
-              {"replays_total", replays.size()}};
+              {"replays_total", replays.size()},
+              {"masks", MasksJson(input, limits)}};
   AddCells(input, replays, table, limits, out);
   AddShownCells(inputs, input, replays, table, limits, out);
   return out;
@@ -83,7 +84,7 @@ Json PlanJson(const ReportInputs& inputs,
 
 }  // namespace
 
-std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limits) {
+Json ReportJson(const ReportInputs& inputs, const ReportLimits& limits) {
   std::vector<CompareDocument> compares;
   Json notices = GlobalNotices(inputs);
   for (const CompareInput& input : inputs.compares) {
@@ -107,21 +108,25 @@ std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limit
     plans.push_back(PlanJson(inputs, i, compares, limits));
   Json compare = Json::array();
   for (const CompareDocument& document : compares) compare.push_back(CompareJson(document));
-  const Json document = {{"schema", "dbsp.report/1"},
-                         {"created_utc", inputs.created_utc},
-                         {"generator",
-                          fmt::format("dbsp-report, commit {}{}",
-                                      BuildCommit(),
-                                      BuildDirty().value_or(false) ? "-dirty" : "")},
-                         {"segment_kinds", kinds},
-                         {"database", DatabaseJson(inputs, limits)},
-                         {"notices", notices},
-                         {"plans", plans},
-                         {"compare", compare},
-                         {"trials", TrialsJson(inputs, limits)},
-                         {"trials_total", inputs.trials.size()}};
+  Json document = {{"schema", "dbsp.report/1"},
+                   {"created_utc", inputs.created_utc},
+                   {"generator",
+                    fmt::format("dbsp-report, commit {}{}",
+                                BuildCommit(),
+                                BuildDirty().value_or(false) ? "-dirty" : "")},
+                   {"segment_kinds", kinds},
+                   {"database", DatabaseJson(inputs, limits)},
+                   {"notices", notices},
+                   {"plans", plans},
+                   {"compare", compare},
+                   {"trials", TrialsJson(inputs, limits)},
+                   {"trials_total", inputs.trials.size()}};
   CheckDocument(document);
-  return DumpJson(document);
+  return document;
+}
+
+std::string ReportDocument(const ReportInputs& inputs, const ReportLimits& limits) {
+  return DumpJson(ReportJson(inputs, limits));
 }
 
 namespace {

@@ -14,6 +14,7 @@
 #include "reports/html.h"
 #include "reports/inputs.h"
 #include "reports/page_bundle.h"
+#include "reports/page_data.h"
 
 namespace dbsp::reports {
 namespace {
@@ -84,13 +85,12 @@ int Run(const Flags& flags) {
   paths.plans.assign(flags.plans.begin(), flags.plans.end());
   paths.compares.assign(flags.compares.begin(), flags.compares.end());
   const ReportInputs inputs = ReadInputs(paths);
-  const std::string document = ReportDocument(inputs);
   if (flags.json) {
-    WriteStdout(document + "\n");
+    WriteStdout(ReportDocument(inputs) + "\n");
     if (flags.output_given) Progress("note: --json writes no page; -o is not used");
     return 0;
   }
-  WriteFileAtomically(flags.output, RenderHtml(*page, ReportTitle(inputs), document));
+  WriteFileAtomically(flags.output, RenderHtml(*page, ReportTitle(inputs), ReportPage(inputs)));
   Progress("wrote " + OutputName(flags.output));
   return 0;
 }
