@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads compare documents ("dbsp.compare/1") and finds the plans that they belong to.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -145,6 +149,32 @@ std::string NameOfRow(const Json& row) {
   return NameOf(strategy, given ? std::string("given") : row["layout"].get<std::string>());
 }
 
+/// Times of every candidate in every cell. Cells of one mask class have the same times, so that
+/// they are kept once. null for documents without cells.
+Json CellsJson(const JsonView& view, std::size_t candidates) {
+  if (!view.Has("cells")) return nullptr;
+  Json step = Json::array(), layer = Json::array(), cls = Json::array(), times = Json::array();
+  std::map<std::int64_t, std::size_t> seen;  // place in `times`, by mask class
+  for (const JsonView& cell : view["cells"].Items()) {
+    step.push_back(cell["step"].Int(0));
+    layer.push_back(cell["layer"].Int(0));
+    const auto [place, fresh] = seen.emplace(cell["mask_class"].Int(0), seen.size());
+    cls.push_back(place->second);
+    if (!fresh) continue;
+    Json row = Json::array();
+    for (const JsonView& ms : cell["candidates_total_ms"].Items()) {
+      row.push_back(ms.raw().is_null()
+                        ? Json(nullptr)
+                        : Json(std::llround(std::min(ms.Number(0) * kNsPerMs, kMostNs) / 1e3)));
+    }
+    if (row.size() != candidates) {
+      cell["candidates_total_ms"].Wrong(fmt::format("{} times, one per candidate", candidates));
+    }
+    times.push_back(std::move(row));
+  }
+  return {{"step", step}, {"layer", layer}, {"class", cls}, {"total_us", times}};
+}
+
 }  // namespace
 
 CompareDocument ReadCompare(const CompareInput& input, const ReportInputs& inputs) {
@@ -175,6 +205,7 @@ CompareDocument ReadCompare(const CompareInput& input, const ReportInputs& input
     row["strategy"] = candidate.Has("strategy") ? candidate["strategy"].String() : NameOfRow(row);
     document.candidates.push_back(std::move(row));
   }
+  document.cells = CellsJson(view, document.candidates.size());
   return document;
 }
 
@@ -214,7 +245,8 @@ Json CompareJson(const CompareDocument& document) {
           {"ranks", document.ranks},
           {"costs", document.costs},
           {"plans", document.plans},
-          {"candidates", document.candidates}};
+          {"candidates", document.candidates},
+          {"cells", document.cells}};
 }
 
 }  // namespace dbsp::reports

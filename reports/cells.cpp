@@ -55,6 +55,8 @@ namespace {
 Json SegmentsJson(const std::vector<Segment>& segments, int ranks, const std::string& origin) {
   Json rank = Json::array(), kind = Json::array(), index = Json::array();
   Json start = Json::array(), duration = Json::array(), bytes = Json::array();
+  Json alone = Json::array();
+  bool slowed = false;
   for (const Segment& segment : segments) {
     if (segment.rank < 0 || segment.rank >= ranks || segment.duration_ns < 0) {
       Fail(ErrorCode::kCorruptInput,
@@ -70,13 +72,17 @@ Json SegmentsJson(const std::vector<Segment>& segments, int ranks, const std::st
     start.push_back(segment.start_ns);
     duration.push_back(segment.duration_ns);
     bytes.push_back(segment.bytes);
+    alone.push_back(OrNull(segment.alone_ns));
+    slowed = slowed || segment.alone_ns.has_value();
   }
-  return {{"rank", rank},
-          {"kind", kind},
-          {"index", index},
-          {"start_ns", start},
-          {"duration_ns", duration},
-          {"bytes", bytes}};
+  Json columns = {{"rank", rank},
+                  {"kind", kind},
+                  {"index", index},
+                  {"start_ns", start},
+                  {"duration_ns", duration},
+                  {"bytes", bytes}};
+  if (slowed) columns["alone_ns"] = alone;
+  return columns;
 }
 
 /// Counts the segments that a page may still contain.
@@ -140,6 +146,9 @@ void AddShownCells(const ReportInputs& inputs,
                    Json& out) {
   const Plan& plan = input.plan;
   const std::vector<CellGroup> groups = GroupsOf(plan, replays);
+  // Place of every prediction in "predictions", which AddCells() fills in the order of the cells.
+  std::map<int, std::size_t> place;
+  for (const PlanCell& cell : plan.cells) place.emplace(cell.prediction, place.size());
   SegmentBudget budget(limits.segments);
   Json shown = Json::array();
   for (std::size_t i = 0; i < std::min(limits.shown_cells, groups.size()); ++i) {
@@ -149,6 +158,7 @@ void AddShownCells(const ReportInputs& inputs,
                   {"layer", cell.layer},
                   {"same_cells", groups[i].cells},
                   {"strategy", table.of[cell.strategy]},
+                  {"prediction", place.at(cell.prediction)},
                   {"ranks", plan.pass_ranks()},
                   {"pass_groups", strategy.cfg_degree},
                   {"timeline_missing", nullptr},

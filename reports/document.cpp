@@ -75,7 +75,8 @@ Json PlanJson(const ReportInputs& inputs,
               {"tuning", TuningJson(plan)},
               {"strategies", StrategiesJson(plan, table)},
               {"replays", ReplaysJson(inputs, plan, replays, limits)},
-              {"replays_total", replays.size()}};
+              {"replays_total", replays.size()},
+              {"masks", MasksJson(input, limits)}};
   AddCells(input, replays, table, limits, out);
   AddShownCells(inputs, input, replays, table, limits, out);
   return out;

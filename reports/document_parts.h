@@ -44,6 +44,7 @@ struct CompareDocument {
   std::optional<CostsIdentity> identity;
   std::vector<std::size_t> plans;  ///< indices into ReportInputs::plans
   Json candidates;  ///< rows with the columns of docs/formats/report.md
+  Json cells;  ///< times per cell and candidate, null when the document has none
 };
 /// errors  Error{kCorruptInput} with the file and the key
 [[nodiscard]] CompareDocument ReadCompare(const CompareInput& input, const ReportInputs& inputs);
@@ -127,11 +128,20 @@ void AddGains(const ReportInputs& inputs,
 [[nodiscard]] Json SentencesJson(const ReportInputs& inputs,
                                  const PlanInput& plan,
                                  const Json& verdict);
+/// [{"kind", "family", "label", "total_ms", ...}]: where the time goes, per strategy, the slowest
+/// first and the plan last. requires verdict["headline"] and verdict["baselines"]
+[[nodiscard]] Json LadderJson(const ReportInputs& inputs,
+                              std::size_t plan_index,
+                              const std::vector<CompareDocument>& compares,
+                              const Json& verdict);
 [[nodiscard]] Json VerdictJson(const ReportInputs& inputs,
                                std::size_t plan_index,
                                const std::vector<CompareDocument>& compares);
 /// {"known", "notes", "fits", "close_calls"}: what the tuner stored in the plan.
 [[nodiscard]] Json TuningJson(const Plan& plan);
+/// The masks of one cell, who computes their heads and rows, and their blocks as base64 text; or
+/// {"missing": sentence} when they cannot be made.
+[[nodiscard]] Json MasksJson(const PlanInput& plan, const ReportLimits& limits);
 [[nodiscard]] Json PlanNotices(const ReportInputs& inputs, const PlanInput& plan);
 
 }  // namespace dbsp::reports

@@ -17,7 +17,7 @@ namespace {
 /// Replaces the placeholders in one pass, so that a value that contains a placeholder is not
 /// changed.
 std::string Fill(std::string_view text,
-                 const std::array<std::pair<std::string_view, std::string_view>, 5>& values) {
+                 const std::array<std::pair<std::string_view, std::string_view>, 6>& values) {
   std::string out;
   while (true) {
     std::size_t nearest = std::string_view::npos;
@@ -79,7 +79,7 @@ std::string EscapeHtml(std::string_view text) {
 std::string Gzip(std::string_view bytes) {
   constexpr int kGzipWindow = 15 + 16;  // 16 selects a gzip header and trailer
   z_stream stream{};
-  const int ready = deflateInit2(&stream, 9, Z_DEFLATED, kGzipWindow, 9, Z_DEFAULT_STRATEGY);
+  const int ready = deflateInit2(&stream, 6, Z_DEFLATED, kGzipWindow, 9, Z_DEFAULT_STRATEGY);
   if (ready == Z_MEM_ERROR) throw std::bad_alloc();
   if (ready != Z_OK) {
     Fail(ErrorCode::kInternal, "zlib: deflateInit2: {}", stream.msg ? stream.msg : "no message");
@@ -107,15 +107,21 @@ std::string Gzip(std::string_view bytes) {
   return out;
 }
 
-std::string RenderHtml(const PageBundle& page, std::string_view title, std::string_view json) {
-  const bool plain = json.size() <= kPlainDataBytes;
-  const std::string data = plain ? EscapeForScript(json) : Base64Encode(Gzip(json));
+std::string RenderHtml(const PageBundle& page, std::string_view title, const PageData& data) {
+  const bool plain = data.json.size() <= kPlainDataBytes;
+  const std::string json = plain ? EscapeForScript(data.json) : Base64Encode(Gzip(data.json));
   const std::string safe_title = EscapeHtml(title);
+  std::string streams;
+  for (const PageStream& stream : data.streams) {
+    streams += "<script type=\"application/gzip\" id=\"" + EscapeHtml(stream.id) + "\">" +
+               Base64Encode(stream.bytes) + "</script>\n";
+  }
   return Fill(page.html,
               {{{"@TITLE@", safe_title},
                 {"@STYLE@", page.style},
                 {"@SCRIPT@", page.script},
-                {"@DATA@", data},
+                {"@DATA@", json},
+                {"@STREAMS@", streams},
                 {"@ENCODING@", plain ? "json" : "gzip+base64"}}});
 }
 

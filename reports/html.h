@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "reports/page_bundle.h"
 
@@ -23,10 +24,22 @@ inline constexpr std::size_t kPlainDataBytes = 256 * 1024;
 /// output. errors  Error{kInternal} when zlib reports an error
 [[nodiscard]] std::string Gzip(std::string_view bytes);
 
-/// The HTML file: template, style, script and `json`, which is compressed above kPlainDataBytes.
-/// requires json is UTF-8 JSON text
+/// A compressed part of the page: id of its element ("dbsp-segments-0") and gzip bytes.
+struct PageStream {
+  std::string id;
+  std::string bytes;
+};
+
+/// What a page shows: UTF-8 JSON text, and parts that are packed apart from it.
+struct PageData {
+  std::string json;
+  std::vector<PageStream> streams;
+};
+
+/// The HTML file: template, style, script and the data, whose JSON is compressed above
+/// kPlainDataBytes.
 [[nodiscard]] std::string RenderHtml(const PageBundle& page,
                                      std::string_view title,
-                                     std::string_view json);
+                                     const PageData& data);
 
 }  // namespace dbsp::reports

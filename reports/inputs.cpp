@@ -26,6 +26,7 @@ PlanInput ReadPlanFile(const std::filesystem::path& path) {
   input.plan = ReadPlan(path);
   NoteUnhashedPlan(input.plan, path.string());
   input.name = path.filename().string();
+  input.folder = BaseFolderOf(path);
   AddHash(input, HashBytes(PlanToJson(input.plan)));
   const std::string bytes = ReadFile(path, kMaxTextBytes);
   AddHash(input, HashBytes(bytes));
@@ -37,6 +38,7 @@ PlanInput ReadStoredPlan(const db::StoredPlan& stored, const std::filesystem::pa
   PlanInput input;
   input.name = fmt::format("plan {} of {}", stored.id, database.filename().string());
   input.stored = true;
+  input.folder = BaseFolderOf(database);
   input.plan = PlanFromJson(stored.json, fmt::format("{}: plan {}", database.string(), stored.id));
   AddHash(input, stored.hash);
   AddHash(input, HashBytes(stored.json));

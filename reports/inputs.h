@@ -19,6 +19,7 @@ struct PlanInput {
   /// All hashes by which a replay may refer to this plan: of the canonical text and of the file.
   std::vector<std::string> hashes;
   bool stored = false;  ///< in the database; `name` is then no file
+  std::filesystem::path folder = {};  ///< that array files of the workload are relative to
 };
 
 /// Output of dbsp-tune --compare --json ("dbsp.compare/1").

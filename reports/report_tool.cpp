@@ -22,6 +22,7 @@
 #include "reports/html.h"
 #include "reports/inputs.h"
 #include "reports/page_bundle.h"
+#include "reports/page_data.h"
 
 namespace dbsp::reports {
 namespace {
@@ -187,7 +188,7 @@ int RunTables(const Flags& flags) {
 std::string TextOf(const Flags& flags, Format format, const PageBundle* page) {
   const ReportInputs inputs = Read(flags);
   if (format == Format::kHtml) {
-    return RenderHtml(*page, ReportTitle(inputs), ReportDocument(inputs));
+    return RenderHtml(*page, ReportTitle(inputs), ReportPage(inputs));
   }
   if (format == Format::kJson) return ReportDocument(inputs) + "\n";
   const Json document = MakeDocument(inputs);

@@ -38,8 +38,22 @@ void Add(const Prediction& p, Sums& sums) {
   sums.bytes = std::max(sums.bytes, p.bytes_per_rank);
 }
 
-Json PredictionJson(const Prediction& p) {
-  return {{"total_ns", p.total_ns},
+/// Time of one pass of a baseline on the masks of a prediction, with the plan's costs; null where
+/// it is not known.
+Json BaselineNs(const Plan& plan, Family family, int prediction) {
+  for (const Baseline& baseline : plan.baselines) {
+    if (baseline.family == family && baseline.cfg_degree == 1 && !baseline.times.empty()) {
+      return baseline.times[prediction].total_ns;
+    }
+  }
+  return nullptr;
+}
+
+Json PredictionJson(const Plan& plan, int index) {
+  const Prediction& p = plan.predictions[index];
+  return {{"ulysses_ns", BaselineNs(plan, Family::kUlysses, index)},
+          {"ring_ns", BaselineNs(plan, Family::kRing, index)},
+          {"total_ns", p.total_ns},
           {"low_ns", p.low_ns},
           {"high_ns", p.high_ns},
           {"compute_ns", p.compute_ns},
@@ -116,17 +130,20 @@ void AddCells(const PlanInput& input,
                 {"layer", Json::array()},
                 {"strategy", Json::array()},
                 {"prediction", Json::array()},
-                {"replayed_ns", Json::array()}};
+                {"replayed_ns", Json::array()},
+                {"rho_limit", Json::array()}};
   const std::size_t count = std::min(limits.cells, plan.cells.size());
   for (std::size_t i = 0; i < count; ++i) {
     const PlanCell& cell = plan.cells[i];
     const auto [index, fresh] = index_of.emplace(cell.prediction, index_of.size());
-    if (fresh) predictions.push_back(PredictionJson(plan.predictions[cell.prediction]));
+    if (fresh) predictions.push_back(PredictionJson(plan, cell.prediction));
     const auto time = times.find({cell.step, cell.layer});
     cells["step"].push_back(cell.step);
     cells["layer"].push_back(cell.layer);
     cells["strategy"].push_back(table.of[cell.strategy]);
     cells["prediction"].push_back(index->second);
+    cells["rho_limit"].push_back(cell.contract ? Json(plan.contracts[*cell.contract].rho_limit)
+                                               : Json(nullptr));
     cells["replayed_ns"].push_back(time == times.end() ? Json(nullptr) : Json(time->second));
   }
   out["predictions"] = std::move(predictions);

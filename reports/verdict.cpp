@@ -136,6 +136,7 @@ Json VerdictJson(const ReportInputs& inputs,
               {"model_error", OrNull(ModelErrorOf(plan))},
               {"verification", VerificationJson(replays)}};
   AddGains(inputs, plan_index, compares, out);
+  out["ladder"] = LadderJson(inputs, plan_index, compares, out);
   out["sentences"] = SentencesJson(inputs, input, out);
   return out;
 }

@@ -18,7 +18,8 @@ async function bundle(entry, extra) {
   return result.outputFiles[0].text;
 }
 
-/** A string_view of adjacent raw literals: compilers limit the length of a single one. */
+/** A string_view of adjacent raw literals: compilers limit the length of a single one, and the loops
+ * in which they would count the characters. */
 function literal(name, text) {
   const bytes = Buffer.from(text, 'utf8');
   const parts = [];
@@ -28,7 +29,7 @@ function literal(name, text) {
     parts.push(`R"dbsppage(${bytes.subarray(at, end).toString('utf8')})dbsppage"`);
     at = end;
   }
-  return `constexpr std::string_view ${name} =\n${parts.join('\n')};\n`;
+  return `constexpr std::string_view ${name}(\n${parts.join('\n')},\n${bytes.length});\n`;
 }
 
 const script = (await bundle('main.js', { format: 'iife' })).trim();

@@ -357,4 +357,16 @@ void WriteFixture(const std::filesystem::path& folder) {
   WriteFileAtomically(folder / "compare.json", CompareOfFamilies(workload, plan));
 }
 
+void WriteLargePlan(const std::filesystem::path& file) {
+  Workload workload = FixtureWorkload();
+  workload.model.name = "large";
+  workload.model.layers = 40;
+  workload.model.heads = 8;
+  workload.model.steps = 50;
+  workload.rules.clear();
+  workload.assignments.clear();
+  planner::ApplyMaskFlag("random:density=0.3,seed=7", workload);
+  WritePlan(UniformPlan(workload, Family::kDbsp, 2, 2), file);
+}
+
 }  // namespace dbsp::reports

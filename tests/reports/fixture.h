@@ -41,4 +41,7 @@ inline constexpr int kFixtureRanks = 4;
 /// Writes p.db, plan.json, ulysses.json and compare.json to `folder`.
 void WriteFixture(const std::filesystem::path& folder);
 
+/// Writes a plan of 50 steps x 40 layers, every cell with masks and a timeline of its own.
+void WriteLargePlan(const std::filesystem::path& file);
+
 }  // namespace dbsp::reports

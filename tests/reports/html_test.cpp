@@ -55,7 +55,7 @@ TEST(EscapeHtmlTest, LeavesNoMarkup) {
 }
 
 TEST(RenderHtmlTest, SmallDataStaysReadable) {
-  const std::string html = RenderHtml(kPage, "A & B", R"({"x":"</script>"})");
+  const std::string html = RenderHtml(kPage, "A & B", {R"({"x":"</script>"})", {}});
   EXPECT_THAT(html, HasSubstr("<title>A &amp; B</title>"));
   EXPECT_THAT(html, HasSubstr("data-encoding=\"json\">{\"x\":\"\\u003c/script>\"}</script>"));
   EXPECT_THAT(html, HasSubstr("<style>body{}</style>"));
@@ -66,7 +66,7 @@ TEST(RenderHtmlTest, LargeDataIsGzipAndComesBackWhole) {
   std::string json = "[";
   for (int i = 0; json.size() <= kPlainDataBytes; ++i) json += std::to_string(i * 7919) + ",";
   json += "0]";
-  const std::string html = RenderHtml(kPage, "t", json);
+  const std::string html = RenderHtml(kPage, "t", {json, {}});
   EXPECT_THAT(html, HasSubstr("data-encoding=\"gzip+base64\""));
   const auto packed = Base64Decode(Between(html, "gzip+base64\">", "</script>"));
   ASSERT_TRUE(packed.has_value());
@@ -75,7 +75,7 @@ TEST(RenderHtmlTest, LargeDataIsGzipAndComesBackWhole) {
 }
 
 TEST(RenderHtmlTest, ValuesThatLookLikePlaceholdersStayAsTheyAre) {
-  const std::string html = RenderHtml(kPage, "@DATA@", R"(["@SCRIPT@"])");
+  const std::string html = RenderHtml(kPage, "@DATA@", {R"(["@SCRIPT@"])", {}});
   EXPECT_THAT(html, HasSubstr("<title>@DATA@</title>"));
   EXPECT_THAT(html, HasSubstr(">[\"@SCRIPT@\"]<"));
 }

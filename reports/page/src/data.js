@@ -1,22 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the data document of the page: plain JSON, or gzip + base64 when it is large.
 import { clip } from './format.js';
-
-function bytesOfBase64(text) {
-  if (typeof Uint8Array.fromBase64 === 'function') return Uint8Array.fromBase64(text);
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; ++i) bytes[i] = binary.charCodeAt(i);
-  return bytes;
-}
-
-async function gunzip(bytes) {
-  if (typeof DecompressionStream !== 'function') {
-    throw new Error('this browser cannot unpack gzip data (DecompressionStream is missing)');
-  }
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-  return new Response(stream).text();
-}
+import { bytesOfBase64, gunzip } from './streams.js';
 
 const LONGEST_TEXT = 400;
 const LONGEST_NAME = 120;
@@ -25,6 +10,7 @@ const SENTENCES = new Set(['text', 'detail', 'reason', 'notes', 'verdict', 'argv
 /** Shortens every long name and sentence of the document in place: names come from files and may
  * have any length. The document itself, as dbsp-report --json prints it, keeps them. */
 export function shorten(value, key = '') {
+  if (key === 'bits') return value;
   if (typeof value === 'string') return clip(value, SENTENCES.has(key) ? LONGEST_TEXT : LONGEST_NAME);
   if (Array.isArray(value)) {
     if (typeof value[0] === 'number') return value;
@@ -41,7 +27,7 @@ export async function readDocument() {
   if (!element) throw new Error('the page has no data element');
   const packed = element.dataset.encoding === 'gzip+base64';
   const text = packed
-    ? await gunzip(bytesOfBase64(element.textContent.trim()))
+    ? new TextDecoder().decode(await gunzip(bytesOfBase64(element.textContent.trim())))
     : element.textContent;
   const data = JSON.parse(text);
   if (data.schema !== 'dbsp.report/1') {

@@ -44,7 +44,7 @@ export function svg(width, height, label, ...children) {
 
 /** A section with a heading, which the table of contents links to. */
 export function section(id, title, ...children) {
-  return h('section', { id, 'aria-labelledby': `${id}-title` }, h('h2', { id: `${id}-title` }, title), ...children);
+  return h('section', { id, 'aria-labelledby': `${id}-title` }, h('h2', { id: `${id}-title`, tabindex: -1 }, title), ...children);
 }
 
 /** What stands in place of a part that could not be drawn. The console has the error's place. */
@@ -72,6 +72,13 @@ export function guardedSection(id, title, make) {
   }
 }
 
+/** A node that is filled when `promise` is kept. */
+export function later(promise, make) {
+  const host = h('div');
+  promise.then(() => host.replaceChildren(guarded(make)), (error) => host.replaceChildren(failure(error)));
+  return host;
+}
+
 /** A list of names and values. Pairs without a value are left out. */
 export function facts(pairs) {
   const list = h('dl', { class: 'facts' });
@@ -90,8 +97,9 @@ export function note(text) {
 export function responsive(host, draw) {
   let width = 0;
   const redraw = () => {
-    const now = Math.max(240, Math.floor(host.clientWidth));
-    if (now === width) return;
+    const now = Math.floor(host.clientWidth);
+    // Not in the page yet, or folded: there is no width to draw for.
+    if (now === 0 || now === width) return;
     width = now;
     host.replaceChildren(guarded(() => draw(width)));
   };

@@ -1,32 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
-// Predicted and replayed time per kind of segment, with the signed difference.
-import { scaleLinear } from 'd3-scale';
-import { KIND_COLOR } from './colors.js';
-import { h, note, responsive, s, section, svg } from './dom.js';
-import { count, percent, plural, signed, time } from './format.js';
+// Predicted and replayed time per kind of segment: a waterfall from one to the other, and a table.
+import { axisX, axisY, barX, ruleX, text } from '@observablehq/plot';
+import { h, note } from './dom.js';
+import { clip, count, percent, plural, signed, time } from './format.js';
+import { chart, legendOf } from './plot.js';
 import { table } from './table.js';
 
-function bars(rows, width) {
-  const left = 92;
-  const right = 84;
-  const row = 26;
-  const height = rows.length * row + 8;
-  const largest = Math.max(1, ...rows.map((r) => Math.abs(r.difference_ns ?? 0)));
-  const x = scaleLinear([-largest, largest], [left + right, width - right]);
-  const marks = rows.flatMap((r, i) => {
-    const y = i * row + 4;
-    const d = r.difference_ns ?? 0;
-    const from = Math.min(x(0), x(d));
-    const end = d < 0 ? x(d) - 6 : x(d) + 6;
-    return [
-      s('text', { class: 'axis-name', x: left - 8, y: y + 14, 'text-anchor': 'end' }, r.kind),
-      s('rect', { x: from, y, width: Math.max(1, Math.abs(x(d) - x(0))), height: row - 8, fill: KIND_COLOR[r.kind] ?? 'var(--ink)' }),
-      s('text', { class: 'axis-name', x: end, y: y + 14, 'text-anchor': d < 0 ? 'end' : 'start' }, signed(r.difference_ns, time)),
-    ];
+/** Steps from the predicted sum to the replayed sum: {name, kind, from, to}, and how much of the
+ * differences cancels: 0 when all have one sign, 1 when they add up to nothing. Pure. */
+export function waterfallOf(rows) {
+  const known = rows.filter((r) => r.measured && r.difference_ns !== null);
+  const predicted = known.reduce((sum, r) => sum + r.predicted_ns, 0);
+  const steps = [{ name: 'predicted', kind: null, from: 0, to: predicted }];
+  let at = predicted;
+  for (const r of known) {
+    steps.push({ name: r.kind, kind: r.kind, from: at, to: at + r.difference_ns });
+    at += r.difference_ns;
+  }
+  steps.push({ name: 'replayed', kind: null, from: 0, to: at });
+  const absolute = known.reduce((sum, r) => sum + Math.abs(r.difference_ns), 0);
+  return { steps, cancelled: absolute > 0 ? 1 - Math.abs(at - predicted) / absolute : 0 };
+}
+
+function waterfall(rows, id) {
+  const { steps, cancelled } = waterfallOf(rows);
+  // The ends are long and the steps are short: the axis begins near the steps.
+  const changing = steps.slice(1, -1).flatMap((s) => [s.from, s.to]);
+  const low = Math.min(...changing);
+  const high = Math.max(...changing, steps[0].to);
+  const left = Math.max(0, low - Math.max(0.15 * high, 1.5 * (high - low)));
+  const names = steps.map((s) => s.name);
+  const figure = chart({
+    title: 'From predicted to replayed, measured segments', label: `Waterfall of replay ${id}: ${steps.map((s) => (s.kind ? `${s.name} ${signed(s.to - s.from, time)}` : `${s.name} ${time(s.to)}`)).join(', ')}.`,
+    legend: legendOf(steps.filter((s) => s.kind).map((s) => [s.kind, `part-${s.kind}`])),
+    attributes: { 'data-waterfall': id },
+    options: (width) => ({
+      height: steps.length * 25 + 34, marginLeft: 80, marginRight: 84,
+      x: { domain: [left, high + (high - left) * 0.02], label: null, grid: true }, y: { domain: names, label: null, padding: 0.3 },
+      marks: [
+        axisX({ ticks: width < 500 ? 3 : 6, tickFormat: (d) => time(d) }), axisY({ tickSize: 0 }),
+        barX(steps, { x1: (s) => Math.max(left, Math.min(s.from, s.to)), x2: (s) => Math.max(s.from, s.to), y: 'name', fill: (s) => (s.kind ? `var(--part-${s.kind})` : 'var(--soft)') }),
+        ruleX([steps[0].to], { className: 'bound' }),
+        text(steps, { x: (s) => Math.max(s.from, s.to), y: 'name', dx: 6, textAnchor: 'start', text: (s) => (s.kind ? signed(s.to - s.from, time) : time(s.to)), className: 'value' }),
+      ],
+      color: { type: 'identity' },
+    }),
   });
-  const zero = s('line', { class: 'mean', x1: x(0), x2: x(0), y1: 0, y2: height });
-  const text = rows.map((r) => `${r.kind} ${signed(r.difference_ns, time)}`).join(', ');
-  return svg(width, height, `Replayed minus predicted, mean per rank: ${text}`, marks, zero);
+  return h('div', {}, figure, note(`${percent(cancelled)} of the differences cancel each other.${left > 0 ? ` The axis begins at ${time(left)}.` : ''}`));
 }
 
 const COLUMNS = [
@@ -45,29 +65,20 @@ function perRank(entry, ranks) {
   return { ...entry, predicted_ns: share(entry.predicted_ns), replayed_ns: share(entry.replayed_ns), difference_ns: share(entry.difference_ns) };
 }
 
-function ledgerOf(replay) {
+export function ledgerOf(replay) {
   const rows = replay.ledger.map((entry) => perRank(entry, replay.ranks));
-  const title = `Replay ${replay.id}: ${replay.transport}, ${replay.device}, ${plural(replay.cells, 'cell')}, ${replay.started_utc}: ${replay.grade}${replay.cores === null ? '' : `, ${replay.ranks} ranks on ${plural(replay.cores, 'core')}`}`;
+  const title = `Replay ${replay.id}: ${replay.transport}, ${clip(replay.device)}, ${plural(replay.cells, 'cell')}, ${replay.started_utc}: ${replay.grade}${replay.cores === null ? '' : `, ${replay.ranks} ranks on ${plural(replay.cores, 'core')}`}`;
   const makespan = {
     kind: rows.every((r) => r.measured) ? 'whole cells' : 'whole cells, composed', measured: true, predicted_ns: replay.predicted_ns, replayed_ns: replay.replayed_ns,
     difference_ns: replay.replayed_ns - replay.predicted_ns, relative_error: replay.relative_error, segments: null, unmatched: null,
   };
-  const host = h('div', { class: 'plot' });
   const part = replay.measured_relative_error === null || rows.every((r) => r.measured) ? [] : [perRank({
     kind: 'measured part', measured: true, predicted_ns: replay.measured_predicted_ns, replayed_ns: replay.measured_replayed_ns,
     difference_ns: replay.measured_replayed_ns - replay.measured_predicted_ns, relative_error: replay.measured_relative_error, segments: null, unmatched: null,
   }, replay.ranks)];
-  const known = rows.filter((r) => r.measured && r.difference_ns !== null);
-  if (known.length) responsive(host, (width) => bars(known, width));
-  return h('div', { class: 'stack', 'data-ledger': replay.id }, h('h3', {}, title), known.length ? host : null,
+  return h('div', { class: 'stack', 'data-ledger': replay.id }, h('h3', {}, title),
     rows.length ? null : note('This replay stored no segments.'),
-    table(COLUMNS, [...rows, ...part, makespan], { caption: `Ledger of replay ${replay.id}` }));
-}
-
-export function ledgerSection(plan) {
-  return section('ledger', 'Ledger: predicted against replayed',
-    plan.replays.length === 0
-      ? note('No replay of this plan is stored.')
-      : note('Time is the mean per rank of one wave of passes, summed over the cells of the plan that the replayed cells stand for; a positive difference means that the replay took longer than predicted. “Whole cells” compares makespans. Times that a serial replay copies from the plan are not measured and have no error.'),
-    plan.replays.map(ledgerOf));
+    h('div', { class: 'charts' },
+      rows.some((r) => r.measured && r.difference_ns !== null) ? waterfall(rows, replay.id) : null,
+      table(COLUMNS, [...rows, ...part, makespan], { caption: `Ledger of replay ${replay.id}` })));
 }

@@ -1,47 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 // Active blocks per rank of one cell: plain ulysses, plain ring, and the plan.
-import { axisBottom, axisLeft } from 'd3-axis';
-import { scaleBand, scaleLinear } from 'd3-scale';
-import { select as d3select } from 'd3-selection';
-import { h, note, responsive, s, svg } from './dom.js';
-import { count, ratio } from './format.js';
+import { axisX, axisY, barY, ruleY } from '@observablehq/plot';
+import { h, note } from './dom.js';
+import { clip, count, ratio } from './format.js';
+import { chart, legendOf } from './plot.js';
 import { dataTable } from './table.js';
 
-const MARGIN = { top: 10, right: 10, bottom: 36, left: 56 };
-
-function summary(chart, mean) {
-  const peak = Math.max(...chart.blocks);
-  return `${chart.name}: active blocks per rank, maximum ${count(peak)}, mean ${count(mean)}, ratio ${ratio(chart.peak_over_mean)}`;
+function summary(load, mean) {
+  const peak = Math.max(...load.blocks);
+  return `${load.name}: active blocks per rank, maximum ${count(peak)}, mean ${count(mean)}, ratio ${ratio(load.peak_over_mean)}`;
 }
 
-function axes(x, y, ranks, width, height) {
-  const every = Math.ceil(ranks / 16);
-  const bottom = s('g', { class: 'axis', transform: `translate(0,${height - MARGIN.bottom})` });
-  const left = s('g', { class: 'axis', transform: `translate(${MARGIN.left},0)` });
-  d3select(bottom).call(axisBottom(x).tickValues(x.domain().filter((rank) => rank % every === 0)).tickSizeOuter(0));
-  d3select(left).call(axisLeft(y).ticks(4, '~s').tickSizeOuter(0));
-  return [bottom, left, s('text', { class: 'axis-name', x: (MARGIN.left + width - MARGIN.right) / 2, y: height - 4, 'text-anchor': 'middle' }, 'rank')];
+/** Bars of one strategy: up to the mean in one colour, above it in another. */
+function bars(load, mean, top) {
+  const rows = load.blocks.map((blocks, rank) => ({ rank, blocks }));
+  const every = Math.ceil(rows.length / 16);
+  const below = rows.map((r) => ({ ...r, top: Math.min(r.blocks, mean) }));
+  const above = rows.filter((r) => r.blocks > mean * 1.0005);
+  return {
+    height: 128, marginLeft: 40, marginRight: 4, marginTop: 8, marginBottom: 22,
+    x: { domain: rows.map((r) => r.rank), label: null, padding: rows.length > 32 ? 0.1 : 0.2 }, y: { domain: [0, top], label: null },
+    marks: [
+      axisX({ ticks: rows.map((r) => r.rank).filter((r) => r % every === 0), tickSize: 0 }), axisY({ ticks: 3, tickFormat: '~s' }),
+      barY(below, { x: 'rank', y1: 0, y2: 'top', className: 'bar' }),
+      barY(above, { x: 'rank', y1: () => mean, y2: 'blocks', className: 'bar-above', title: (r) => `rank ${r.rank}: ${count(r.blocks)} blocks` }),
+      ruleY([mean], { className: 'bound' }),
+    ],
+  };
 }
 
-function bars(chart, mean, top, width) {
-  const height = 190;
-  const ranks = chart.blocks.length;
-  const x = scaleBand([...Array(ranks).keys()], [MARGIN.left, width - MARGIN.right]).paddingInner(ranks > 32 ? 0.1 : 0.2);
-  const y = scaleLinear([0, top], [height - MARGIN.bottom, MARGIN.top]).nice(4);
-  const rects = chart.blocks.map((blocks, rank) => s('rect', {
-    x: x(rank), width: x.bandwidth(), y: y(blocks), height: Math.max(0, y(0) - y(blocks)),
-    class: blocks > mean * 1.0005 ? 'bar above' : 'bar', 'data-blocks': blocks,
-  }, s('title', {}, `rank ${rank}: ${count(blocks)} blocks`)));
-  const line = s('line', { class: 'mean', x1: MARGIN.left, x2: width - MARGIN.right, y1: y(mean), y2: y(mean) });
-  return svg(width, height, summary(chart, mean), rects, line, axes(x, y, ranks, width, height));
-}
-
-function panel(chart, load, top) {
-  const host = h('div', { class: 'plot' });
-  const figure = h('figure', { class: 'panel', 'data-chart': chart.name },
-    h('figcaption', {}, h('strong', {}, chart.name), ` maximum / mean ${ratio(chart.peak_over_mean)}`), host);
-  responsive(host, (width) => bars(chart, load.mean, top, width));
-  return figure;
+function panel(load, mean, top) {
+  return chart({
+    title: `${clip(load.name, 40)}: ${ratio(load.peak_over_mean)} × mean`, label: summary(load, mean),
+    attributes: { 'data-chart': load.name, 'data-blocks': JSON.stringify(load.blocks) }, options: () => bars(load, mean, top),
+  });
 }
 
 function loadTable(charts, ranks) {
@@ -55,11 +47,9 @@ export function loadView(cell) {
   const load = cell.load;
   if (load.missing) return note(load.missing);
   const top = Math.max(load.mean, 1, ...load.charts.flatMap((c) => c.blocks));
-  return h('div', {},
-    load.passes > 1 ? note(`The bars show all ${load.ranks} ranks and all ${load.passes} guidance passes of a step. ${cell.pass_groups > 1 ? `The plan runs ${cell.pass_groups} passes at the same time on ${cell.ranks} ranks each; plain ulysses and ring run one after the other on all ranks.` : 'All strategies run one pass after the other on all ranks.'}`) : null,
+  return h('div', { class: 'load' },
+    h('div', { class: 'panels' }, load.charts.map((c) => panel(c, load.mean, top))),
+    legendOf([[`mean of ${load.passes > 1 ? `all ${load.ranks} ranks, both passes` : `${load.ranks} ranks`}: ${count(load.mean)} blocks, the least that the busiest rank can have`, 'bound-key'], ['above the mean', 'above']]),
     load.note ? note(load.note) : null,
-    h('div', { class: 'panels' }, load.charts.map((chart) => panel(chart, load, top))),
-    h('p', { class: 'legend' }, h('span', { class: 'key line' }), `mean ${count(load.mean)} blocks, the lower bound on the maximum`,
-      h('span', { class: 'key above' }), 'above the mean'),
     loadTable(load.charts, load.ranks));
 }

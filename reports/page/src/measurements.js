@@ -5,7 +5,7 @@ import { bytes, count, interval, percent, plural, time } from './format.js';
 import { table } from './table.js';
 
 const shared = [
-  { name: 'Median', value: (t) => t.median_ns, text: time, number: true },
+  { name: 'Median', value: (t) => t.median_ns, unit: 'time', number: true },
   { name: 'Outcome', value: (t) => t.outcome, text: (value, t) => (t.detail ? `${value}: ${t.detail}` : value) },
   { name: 'Interquartile range', value: (t) => t.q25_ns, text: (_, t) => interval(t.q25_ns, t.q75_ns, time), number: true, hint: '25th to 75th percentile of the samples' },
   { name: 'Spread', value: (t) => t.spread, text: percent, number: true, hint: 'Interquartile range over median' },
@@ -27,7 +27,7 @@ const KINDS = {
     { name: 'Density', value: (t) => t.density, text: percent, number: true }]],
   exchange: ['Exchanges', [id,
     { name: 'Operation', value: (t) => t.op }, { name: 'Transport', value: (t) => t.transport },
-    { name: 'Ranks', value: (t) => t.ranks, number: true }, { name: 'Bytes per rank', value: (t) => t.bytes_per_rank, text: bytes, number: true },
+    { name: 'Ranks', value: (t) => t.ranks, number: true }, { name: 'Bytes per rank', value: (t) => t.bytes_per_rank, unit: 'bytes', number: true },
     { name: 'Unevenness', value: (t) => t.unevenness, text: (v) => v.toFixed(2), number: true, hint: 'Bytes of the busiest rank over the mean' }]],
   local: ['Local copies and merges', [id,
     { name: 'Operation', value: (t) => t.op },
@@ -37,7 +37,7 @@ const KINDS = {
     { name: 'Timed', value: (t) => t.timed }, { name: 'Kernel', value: (t) => t.kernel },
     { name: 'Active blocks', value: (t) => t.kept_blocks, text: count, number: true },
     { name: 'Operation', value: (t) => t.op }, { name: 'Ranks', value: (t) => t.ranks, number: true },
-    { name: 'Bytes per rank', value: (t) => t.bytes_per_rank, text: bytes, number: true },
+    { name: 'Bytes per rank', value: (t) => t.bytes_per_rank, unit: 'bytes', number: true },
     { name: 'SM margin', value: (t) => t.sm_margin, number: true, hint: 'SMs that attention leaves free for NCCL' },
     { name: 'Alone', value: (t) => t.alone_median_ns, text: time, number: true, hint: 'Median time of the same call without overlap' },
     { name: 'Slowdown', value: (t) => t.slowdown, text: (v) => v.toFixed(2), number: true, hint: 'Median over the median without overlap' }]],

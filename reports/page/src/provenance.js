@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Origin of the numbers: plan, database, page, and the environments that wrote the database.
 import { facts, h, note, section } from './dom.js';
-import { bytes, count } from './format.js';
-import { planFacts } from './verdict.js';
+import { bytes, count, ratio } from './format.js';
 
 const DIRTY = { 1: ' (with uncommitted changes)', 0: '', [-1]: ' (unknown whether the tree had changes)' };
 
@@ -34,6 +33,21 @@ function environments(db) {
   if (db.environments.length === 0) return note('The database has no environment, because nothing was measured yet.');
   return [db.environments.map(environment),
     db.environments_total > db.environments.length ? note(`The newest ${db.environments.length} of ${db.environments_total} environments are listed.`) : null];
+}
+
+function planFacts(plan) {
+  const m = plan.workload.model;
+  return facts([
+    ['Plan', plan.name], ['Plan hash', plan.hash], ['Created', plan.created_utc], ['Created by', plan.generator],
+    ['Device', plan.device], ['Cluster', plan.cluster], ['Costs', plan.costs],
+    ['Ranks', plan.cfg_degree > 1 ? `${plan.ranks}, ${plan.cfg_degree} pass groups of ${plan.ranks / plan.cfg_degree}` : plan.ranks], ['Element type', plan.dtype],
+    ['Workload', plan.workload.name], ['Workload hash', plan.workload.hash],
+    ['Model', m && `${m.layers} layers, ${m.steps} steps, ${m.passes} CFG passes, grid ${m.grid}${m.text_tokens ? ` + ${m.text_tokens} text tokens` : ''}`],
+    ['Attention', `${plan.shape.heads} heads × ${plan.shape.head_dim}, ${count(plan.shape.tokens)} tokens, blocks ${plan.shape.block}`],
+    ['Masks', plan.workload.rules.join('; ')],
+    ['Measurements used', plan.database_hash || 'none'],
+    ['Mean imbalance ratio ρ', ratio(plan.verdict.rho_barrier_mean)],
+  ]);
 }
 
 export function provenanceSection(data, plan) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cards with the chosen strategy, its predicted and replayed time, gains and verification, and notices.
-import { facts, h, section } from './dom.js';
-import { clip, count, DASH, interval, ms, plural, ratio, scientific, signed, percent, times } from './format.js';
+// The verdict: the answer in words beside the ladder, then the numbers behind it, and notices.
+import { h, section } from './dom.js';
+import { clip, count, DASH, interval, ms, percent, plural, scientific, signed, times } from './format.js';
+import { ladderView } from './ladder.js';
 
 const ORDER = ['error', 'warning', 'note'];
 const LEVEL = { error: 'Problem', warning: 'Warning', note: 'Note' };
@@ -37,7 +38,8 @@ function timeCard(verdict) {
   const range = interval(verdict.low_ms, verdict.high_ms, ms);
   const side = verdict.cfg_degree > 1 ? `, ${verdict.cfg_degree} of them at the same time on ${verdict.pass_ranks} ranks each` : '';
   const predicted = headline.source === 'predicted' ? `${range}; ` : `Predicted ${ms(verdict.predicted_ms)}, ${range}; `;
-  const detail = `${predicted}lower bound ${ms(verdict.lower_bound_ms)}. ${plural(verdict.cells, 'cell')}, ${plural(verdict.passes, 'pass').replace('passs', 'passes')}${side}.`;
+  const ranks = verdict.pass_ranks * verdict.cfg_degree;
+  const detail = `${predicted}lower bound ${ms(verdict.lower_bound_ms)}. ${plural(verdict.cells, 'cell')}, ${plural(verdict.passes, 'pass').replace('passs', 'passes')}${side}. ${plural(ranks, 'rank')} × ${ms(headline.ms)} = ${ms(headline.ms * ranks)} of device time.`;
   return card(TIME_TITLE[headline.source], ms(headline.ms), detail, { 'data-card': 'time', 'data-source': headline.source });
 }
 
@@ -110,7 +112,8 @@ function sentences(list) {
 export function verdictSection(plan, notes) {
   const chosen = chosenText(plan);
   const v = plan.verdict;
-  return section('verdict', 'Verdict', sentences(v.sentences),
+  return section('verdict', 'Verdict',
+    h('div', { class: 'first-screen' }, sentences(v.sentences), ladderView(plan)),
     h('div', { class: 'cards' },
       card('Chosen strategy', chosen.value, chosen.detail, { 'data-card': 'chosen' }),
       timeCard(v), replayedCard(v),
@@ -122,19 +125,3 @@ export function verdictSection(plan, notes) {
       'Same: less than 2% apart. Faster, slower: the whole interval is on one side of 1. Ambiguous: it is not. ',
       'Times are those of attention with its exchanges, without the rest of the model.'));
 }
-
-export function planFacts(plan) {
-  const m = plan.workload.model;
-  return facts([
-    ['Plan', plan.name], ['Plan hash', plan.hash], ['Created', plan.created_utc], ['Created by', plan.generator],
-    ['Device', plan.device], ['Cluster', plan.cluster], ['Costs', plan.costs],
-    ['Ranks', plan.cfg_degree > 1 ? `${plan.ranks}, ${plan.cfg_degree} pass groups of ${plan.ranks / plan.cfg_degree}` : plan.ranks], ['Element type', plan.dtype],
-    ['Workload', plan.workload.name], ['Workload hash', plan.workload.hash],
-    ['Model', m && `${m.layers} layers, ${m.steps} steps, ${m.passes} CFG passes, grid ${m.grid}${m.text_tokens ? ` + ${m.text_tokens} text tokens` : ''}`],
-    ['Attention', `${plan.shape.heads} heads × ${plan.shape.head_dim}, ${count(plan.shape.tokens)} tokens, blocks ${plan.shape.block}`],
-    ['Masks', plan.workload.rules.join('; ')],
-    ['Measurements used', plan.database_hash || 'none'],
-    ['Mean imbalance ratio ρ', ratio(plan.verdict.rho_barrier_mean)],
-  ]);
-}
-
