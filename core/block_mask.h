@@ -18,7 +18,8 @@ namespace dbsp {
 class BlockMask {
  public:
   BlockMask() = default;
-  /// All bits zero. errors Error{kInvalidArgument} when a size is negative.
+  /// All bits zero.
+  /// errors  Error{kInvalidArgument} when a size is negative.
   BlockMask(int rows, int cols);
   /// All bits one.
   static BlockMask Full(int rows, int cols);
@@ -50,7 +51,8 @@ class BlockMask {
   [[nodiscard]] double Density() const;
   /// Appends the set columns of row i to `out`, ascending.
   void AppendRow(int i, std::vector<int>& out) const;
-  /// Bitwise or, in place. errors Error{kInvalidArgument} when the shapes differ.
+  /// Bitwise or, in place.
+  /// errors  Error{kInvalidArgument} when the shapes differ.
   void Or(const BlockMask& other);
   [[nodiscard]] std::span<const std::uint64_t> words() const { return words_; }
   bool operator==(const BlockMask&) const = default;

@@ -23,7 +23,8 @@ struct OutputTarget {
 /// errors  Error{kIo} for a loop of links, or when a part of the path is no folder
 [[nodiscard]] OutputTarget TargetOf(const std::filesystem::path& path);
 
-/// Opens a FIFO for writing once a reader has opened it. errors Error{kIo} without one after 3 s
+/// Opens a FIFO for writing once a reader has opened it.
+/// errors  Error{kIo} without one after 3 s
 [[nodiscard]] FileHandle OpenFifo(const std::filesystem::path& path);
 
 /// A new file ".dbsp-MACHINE-PID-XXXXXX.tmp", mode 0600; handle -1 and errno when it cannot be

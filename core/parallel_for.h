@@ -17,7 +17,8 @@ namespace dbsp {
 ///         iteration starts after it
 void ParallelFor(int count, int threads, const std::function<void(int)>& body);
 
-/// A thread that the work cannot do without. errors Error{kUnavailable} when it cannot be started
+/// A thread that the work cannot do without.
+/// errors  Error{kUnavailable} when it cannot be started
 [[nodiscard]] std::thread StartThread(std::function<void()> body);
 
 }  // namespace dbsp

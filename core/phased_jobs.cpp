@@ -89,19 +89,19 @@ class JobRunner {
   /// Begins the next phase that has tasks, or removes the job.
   void Advance(Active& active, Lock& lock) {
     while (true) {
-      int tasks = 0;
+      std::optional<int> tasks;
       ++active.running;  // nobody else advances meanwhile
       ++active.phase;
       const bool good = Unlocked(lock, [&] { tasks = active.job->Begin(active.phase); });
       --active.running;
       if (!good || error_) break;
-      if (tasks < 0) {
+      if (!tasks) {
         active_.remove_if([&](const Active& other) { return &other == &active; });
         break;
       }
-      active.tasks = tasks;
+      active.tasks = *tasks;
       active.next = 0;
-      if (tasks > 0) break;
+      if (*tasks > 0) break;
     }
     changed_.notify_all();
   }

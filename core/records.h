@@ -148,7 +148,8 @@ struct Trial {
 
 /// Canonical text of a configuration: two configurations are equal when their texts are.
 [[nodiscard]] std::string KeyOf(const TrialConfig& config);
-/// The configuration that has this key. errors Error{kCorruptInput} when the text is not a key
+/// The configuration that has this key.
+/// errors  Error{kCorruptInput} when the text is not a key
 [[nodiscard]] TrialConfig ConfigOf(const std::string& key);
 
 /// One replayed (step, layer) with its predicted and replayed times.

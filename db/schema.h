@@ -19,8 +19,9 @@ inline constexpr std::int64_t kApplicationId = 0x64627370;
 [[nodiscard]] int NewestVersion();
 
 /// Migrates the file to `version` in one transaction. Several processes may do so at the same time.
-/// The first migration sets application_id. errors  Error{kCorruptInput} when the file belongs to
-/// another program, is newer than `version`, or differs from the schema of its version
+/// The first migration sets application_id.
+/// errors  Error{kCorruptInput} when the file belongs to another program, is newer than `version`,
+///         or differs from the schema of its version
 void Migrate(Connection& connection, int version);
 
 enum class EmptyFile : std::uint8_t { kAllowed, kRefused };

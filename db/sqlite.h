@@ -38,7 +38,8 @@ class Connection {
   /// Runs statements and ignores their rows. errors as Check()
   void Run(const std::string& sql);
   [[nodiscard]] Statement Prepare(std::string_view sql) const;
-  /// First column of the first row. errors Error{kCorruptInput} when there is no row
+  /// First column of the first row.
+  /// errors  Error{kCorruptInput} when there is no row
   [[nodiscard]] std::int64_t Integer(std::string_view sql) const;
   [[nodiscard]] std::string Text(std::string_view sql) const;
   [[nodiscard]] std::int64_t last_insert_id() const;

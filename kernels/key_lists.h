@@ -32,9 +32,9 @@ struct KeyLists {
 };
 
 /// Appends one row of keys per row of `bits`. Calls for one head after the other give the tile
-/// numbers of gpu/attention.h. errors Error{kInvalidArgument} when the lists would hold more than
-/// 2^31 - 1 keys; `lists` is then
-///        unchanged
+/// numbers of gpu/attention.h.
+/// errors  Error{kInvalidArgument} when the lists would hold more than 2^31 - 1 keys; `lists` is
+///         then unchanged
 void AppendKeyLists(const BlockMask& bits, KeyLists& lists);
 
 /// Row i is the union of rows 2i and 2i + 1: rows of 64 queries become rows of 128.

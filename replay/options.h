@@ -32,7 +32,8 @@ struct CellSelection {
   int step = 0;  ///< kOne
   int layer = 0;  ///< kOne
 };
-/// Parses "all", "distinct", "first:N" (N >= 1) or "STEP,LAYER". errors Error{kInvalidArgument}
+/// Parses "all", "distinct", "first:N" (N >= 1) or "STEP,LAYER".
+/// errors  Error{kInvalidArgument}
 [[nodiscard]] CellSelection ParseCells(const std::string& text);
 
 struct SelectedCell {

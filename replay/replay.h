@@ -66,11 +66,11 @@ struct ReplayOutcome {
 /// several waves of passes, only the first wave runs. The kept run with the median makespan is
 /// recorded, and the outputs of the last run are verified. A failed verification is recorded
 /// (passed = false, problem in the outcome), not thrown. requires masks of the plan's workload. The
-/// caller fills record.device and record.started_utc errors  Error{kUnavailable} not enough memory,
-/// or a strategy that this replay cannot run;
+/// caller fills record.device and record.started_utc
+/// errors  Error{kUnavailable} not enough memory, or a strategy that this replay cannot run;
 ///         Error{kMismatch} masks of another shape, or exchange times missing in the plan;
-///         Error{kMeasurement} naming cell and rank when a rank fails;
-///         Error{kInternal} when the executed work differs from the plan
+///         Error{kMeasurement} naming cell and rank when a rank fails; Error{kInternal} when the
+///         executed work differs from the plan
 [[nodiscard]] ReplayOutcome Replay(const Plan& plan,
                                    planner::MaskSource& masks,
                                    const ReplayOptions& options);

@@ -20,7 +20,8 @@ namespace dbsp::replay {
 [[nodiscard]] std::vector<std::filesystem::path> TraceFiles(const std::filesystem::path& directory,
                                                             int ranks);
 
-/// Writes DIR/rank0.json, DIR/rank1.json, ...; makes DIR. errors Error{kIo}
+/// Writes DIR/rank0.json, DIR/rank1.json, ...; makes DIR.
+/// errors  Error{kIo}
 void WriteTraces(const ReplayRecord& record, const std::filesystem::path& directory);
 
 }  // namespace dbsp::replay

@@ -33,8 +33,8 @@ struct Repeats {
 /// times of one clock. An exchange starts when the last rank has arrived, a hop when both ends are
 /// ready. Waiting for a slower rank is a gap, as in planner::Simulate. The CPU communicator copies
 /// a hop when the receiver waits for it, so hops do not overlap attention. returns  one timeline
-/// per kept run errors   Error{kMeasurement} "rank N: ..." when a rank fails; every rank has then
-/// stopped
+/// per kept run
+/// errors  Error{kMeasurement} "rank N: ..." when a rank fails; every rank has then stopped
 [[nodiscard]] std::vector<Timeline> RunThreads(const Cell& cell,
                                                std::span<CpuRank> ranks,
                                                const Repeats& repeats,

@@ -21,7 +21,8 @@ inline constexpr std::size_t kPlainDataBytes = 256 * 1024;
 [[nodiscard]] std::string EscapeHtml(std::string_view text);
 
 /// Compresses `bytes` as a gzip member without a time stamp, so that equal input gives equal
-/// output. errors  Error{kInternal} when zlib reports an error
+/// output.
+/// errors  Error{kInternal} when zlib reports an error
 [[nodiscard]] std::string Gzip(std::string_view bytes);
 
 /// A compressed part of the page: id of its element ("dbsp-segments-0") and gzip bytes.

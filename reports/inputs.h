@@ -52,7 +52,8 @@ struct ReportPaths {
 
 /// Reads all inputs. Without plan files the plans come from the database: those that can be
 /// compared (workload, ranks, costs) are together, the fastest first, and the group with the newest
-/// plan is the first one. errors  Error{kNotFound, kCorruptInput, kIo} with the file
+/// plan is the first one.
+/// errors  Error{kNotFound, kCorruptInput, kIo} with the file
 [[nodiscard]] ReportInputs ReadInputs(const ReportPaths& paths);
 
 }  // namespace dbsp::reports

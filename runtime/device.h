@@ -16,7 +16,8 @@ struct DeviceSpec {
   int index = 0;
 };
 
-/// Parses "cpu", "cuda", "cuda:1". errors Error{kInvalidArgument}
+/// Parses "cpu", "cuda", "cuda:1".
+/// errors  Error{kInvalidArgument}
 [[nodiscard]] DeviceSpec ParseDevice(const std::string& text);
 
 /// Collects the facts about machine, build and process that are stored with measurements. `extra`

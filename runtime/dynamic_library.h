@@ -28,7 +28,8 @@ class DynamicLibrary {
   /// The name that the linker found, or the path of a file that the search found.
   [[nodiscard]] const std::string& name() const { return name_; }
 
-  /// The function `symbol`. The caller gives its type. errors Error{kUnavailable} when absent
+  /// The function `symbol`. The caller gives its type.
+  /// errors  Error{kUnavailable} when absent
   template <typename Function>
   [[nodiscard]] Function* Get(const char* symbol) const {
     return reinterpret_cast<Function*>(Find(symbol));

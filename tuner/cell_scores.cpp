@@ -85,7 +85,7 @@ class CandidateScorer::Job : public PhasedJob {
         scores_(scorer.candidates_.size()),
         failures_(scorer.candidates_.size()) {}
 
-  int Begin(int phase) override {
+  std::optional<int> Begin(int phase) override {
     switch (phase) {
       case 0:
         return static_cast<int>(layers_.size());
@@ -97,7 +97,7 @@ class CandidateScorer::Job : public PhasedJob {
       default:
         CopyEqualScores();
         take_(std::move(scores_));
-        return -1;
+        return std::nullopt;
     }
   }
 

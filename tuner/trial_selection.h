@@ -32,8 +32,9 @@ struct TrialSelection {
 };
 
 /// Trials of the device that `device` identifies (by kind, name or part of it, or UUID). Without
-/// it, of the device that was measured last. errors  Error{kNotFound} when there is no usable
-/// trial, or none of that device owns    nothing; `trials` must outlive the result
+/// it, of the device that was measured last.
+/// errors  Error{kNotFound} when there is no usable trial, or none of that device
+/// owns    nothing; `trials` must outlive the result
 [[nodiscard]] TrialSelection SelectTrials(std::span<const db::StoredTrial> trials,
                                           std::span<const db::StoredEnvironment> environments,
                                           const std::optional<std::string>& device,

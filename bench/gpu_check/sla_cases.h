@@ -86,7 +86,8 @@ struct SlaVerdict {
 [[nodiscard]] std::vector<const kernels::gpu::Variant*> ExactVariants(
     const SlaCase& sla_case, std::span<const kernels::gpu::Variant* const> usable);
 /// The kernel of ExactVariants() that computes the exact part. Where several kernels fit, `index`
-/// chooses among them in turn. errors   Error{kNotFound} when no kernel fits
+/// chooses among them in turn.
+/// errors  Error{kNotFound} when no kernel fits
 [[nodiscard]] const kernels::gpu::Variant& ExactVariantOf(
     const SlaCase& sla_case, std::span<const kernels::gpu::Variant* const> usable, int index);
 

@@ -112,7 +112,8 @@ class ArrayFile {
 void WriteNpy(const std::filesystem::path& path, const Array& array);
 void WriteNpz(const std::filesystem::path& path,
               const std::vector<std::pair<std::string, Array>>& arrays);
-/// All types. `metadata` is the format's own table of texts. errors   Error{kIo}
+/// All types. `metadata` is the format's own table of texts.
+/// errors  Error{kIo}
 void WriteSafetensors(const std::filesystem::path& path,
                       const std::vector<std::pair<std::string, Array>>& arrays,
                       const std::map<std::string, std::string>& metadata = {});

@@ -40,8 +40,8 @@ struct ZipMember {
 };
 
 /// Members of a zip archive, in its order. One that is encrypted, compressed otherwise than by
-/// deflate or declared larger than it can be has a problem. errors Error{kCorruptInput, kNotFound,
-/// kIo}
+/// deflate or declared larger than it can be has a problem.
+/// errors  Error{kCorruptInput, kNotFound, kIo}
 [[nodiscard]] std::vector<ZipMember> OpenZip(const std::filesystem::path& path);
 
 }  // namespace dbsp

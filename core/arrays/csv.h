@@ -30,9 +30,11 @@ class CsvReader {
   /// Line on which the record begins, from 1. After the end: the last line.
   [[nodiscard]] std::int64_t line() const { return line_; }
 
-  /// An integer, also written as 3.0. requires Next(). errors Error{kCorruptInput}
+  /// An integer, also written as 3.0. requires Next().
+  /// errors  Error{kCorruptInput}
   [[nodiscard]] std::int64_t Int(std::size_t column, std::int64_t low, std::int64_t high) const;
-  /// A finite number. requires Next(). errors Error{kCorruptInput}
+  /// A finite number. requires Next().
+  /// errors  Error{kCorruptInput}
   [[nodiscard]] double Number(std::size_t column, double low, double high) const;
 
  private:

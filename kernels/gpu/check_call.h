@@ -15,9 +15,8 @@ namespace dbsp::kernels::gpu {
 inline constexpr std::int64_t kMaxInt = std::numeric_limits<std::int32_t>::max();
 
 /// Checks one call for one variant: sizes, strides, alignment, pointers. Device memory is not read.
-/// The caller ensures that lists ascend and name existing blocks. errors  Error{kInvalidArgument},
-/// one line naming the variant, the field, its value and what is
-///         expected
+/// The caller ensures that lists ascend and name existing blocks.
+/// errors  Error{kInvalidArgument}, one line: variant, field, value and what is expected
 void CheckCall(const Variant& variant, const AttentionCall& call);
 
 /// True when the variant's code of this build runs on compute capability `arch` (10 * major +

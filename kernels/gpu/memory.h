@@ -94,8 +94,8 @@ void LaunchPermute(const PermuteCall& call);
 
 /// PermuteCall::source of a permutation of blocks: block i of the new order is block order[i] of
 /// the old one. Only the last block of the old order may be short; the blocks that follow it in the
-/// new order are shifted accordingly. errors  Error{kInvalidArgument} when order is not a
-/// permutation of the sequence's blocks
+/// new order are shifted accordingly.
+/// errors  Error{kInvalidArgument} when order is not a permutation of the sequence's blocks
 std::vector<std::int32_t> TokenSources(std::span<const int> order, int block, int tokens);
 
 }  // namespace dbsp::kernels::gpu

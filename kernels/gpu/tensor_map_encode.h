@@ -10,8 +10,8 @@
 namespace dbsp::kernels::gpu {
 
 /// Encodes the map with cuTensorMapEncodeTiled. The function is looked up in the running driver, so
-/// that the driver library is not linked. errors  Error{kUnavailable} when the driver does not have
-/// the function; Error{kInvalidArgument}
+/// that the driver library is not linked.
+/// errors  Error{kUnavailable} when the driver does not have the function; Error{kInvalidArgument}
 ///         with the numbers of the map when the driver rejects them
 CUtensorMap EncodeTensorMap(const TensorMapSpec& spec);
 

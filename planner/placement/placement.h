@@ -40,7 +40,8 @@ class Placement {
   void Fill(std::vector<HeadShare> shares);
 
   /// Moves heads from the fullest rank to others until all ranks are within the memory limit, or
-  /// ranges of rows if no head fits elsewhere. errors Error{kNotFound} if no move helps
+  /// ranges of rows if no head fits elsewhere.
+  /// errors  Error{kNotFound} if no move helps
   void Relieve();
 
   /// Moves rows from the heaviest to the lightest rank until the heaviest load is at most `limit`.

@@ -11,7 +11,8 @@ namespace dbsp::planner {
 
 /// Names of the model presets.
 [[nodiscard]] std::vector<std::string> ModelPresets();
-/// Shape of a preset. errors  Error{kInvalidArgument} with the nearest known preset
+/// Shape of a preset.
+/// errors  Error{kInvalidArgument} with the nearest known preset
 [[nodiscard]] ModelShape ModelPreset(const std::string& name);
 
 /// The model and size of video that a preset stands for; "" for another name.

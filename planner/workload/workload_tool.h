@@ -30,11 +30,13 @@ struct MakeFlags {
   std::filesystem::path output;
 };
 
-/// The model of the flags. errors  Error{kInvalidArgument} with the flag
+/// The model of the flags.
+/// errors  Error{kInvalidArgument} with the flag
 [[nodiscard]] ModelShape ShapeOf(const MakeFlags& flags);
 /// The shown name: --name, else the preset's name, with a mark if the shape was changed.
 [[nodiscard]] std::string NameFor(const MakeFlags& flags, const ModelShape& model);
-/// Value of --block. errors  Error{kInvalidArgument} with the flag
+/// Value of --block.
+/// errors  Error{kInvalidArgument} with the flag
 [[nodiscard]] BlockSize ParseBlock(const std::string& text);
 
 /// Writes the workload file and prints a summary of it.
@@ -66,7 +68,8 @@ void MergeWorkload(const MergeFlags& flags);
 enum class InfoFormat : std::uint8_t { kText, kJson };
 
 /// Prints shape, rules with their steps and layers, density, mask bytes and FLOPs, as text or as
-/// one JSON document "dbsp.workload_info/1". errors  Error{kIo, kCorruptInput} with the file
+/// one JSON document "dbsp.workload_info/1".
+/// errors  Error{kIo, kCorruptInput} with the file
 void PrintWorkloadInfo(const std::filesystem::path& workload, InfoFormat format);
 
 struct ExportFlags {

@@ -21,9 +21,9 @@ inline constexpr int kMostUncovered = 20;
 
 /// Takes samples of `beside`, each after one of `alone`. Measurement::alone_ns has as many entries
 /// as samples_ns. alone     returns nanoseconds of the work alone beside    returns nanoseconds
-/// with the other work beside it, or nothing when not covered errors    Error{kMeasurement} after
-/// kMostUncovered uncovered attempts in a row; errors of the
-///           functions
+/// with the other work beside it, or nothing when not covered
+/// errors  Error{kMeasurement} after kMostUncovered uncovered attempts in a row; errors of the
+///         functions
 [[nodiscard]] Measurement MeasureAlternating(
     const MeasureLimits& limits,
     const std::function<std::int64_t()>& alone,

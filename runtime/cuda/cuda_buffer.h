@@ -49,10 +49,12 @@ class CudaBuffer {
                 std::size_t bytes,
                 const CudaStream& stream,
                 std::size_t offset = 0) const;
-  /// Enqueues a copy of all of `other`. errors Error{kInvalidArgument} when it is larger
+  /// Enqueues a copy of all of `other`.
+  /// errors  Error{kInvalidArgument} when it is larger
   void CopyFrom(const CudaBuffer& other, const CudaStream& stream) const;
   /// Enqueues a copy of `bytes` from `other` at byte `from` to byte `to` of this buffer; the two
-  /// may be on different devices. errors Error{kInvalidArgument} beyond either
+  /// may be on different devices.
+  /// errors  Error{kInvalidArgument} beyond either
   void CopyPart(const CudaBuffer& other,
                 std::size_t from,
                 std::size_t to,

@@ -34,9 +34,11 @@ class CudaDriver {
   [[nodiscard]] int version_number() const;
   /// Number of devices; 0 when the driver works but sees none.
   [[nodiscard]] int device_count() const;
-  /// "NVIDIA H200". requires 0 <= index < device_count(). errors Error{kUnavailable}
+  /// "NVIDIA H200". requires 0 <= index < device_count().
+  /// errors  Error{kUnavailable}
   [[nodiscard]] std::string device_name(int index) const;
-  /// "GPU-8f0c...". requires as above. errors Error{kUnavailable}
+  /// "GPU-8f0c...". requires as above.
+  /// errors  Error{kUnavailable}
   [[nodiscard]] std::string device_uuid(int index) const;
   /// "0000:17:00.0", the name that NVML takes. requires and errors as above
   [[nodiscard]] std::string device_pci(int index) const;

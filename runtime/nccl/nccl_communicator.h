@@ -51,10 +51,10 @@ class NcclFailures;
 
 /// One rank's NCCL communicator. Buffers are device memory. The calls of
 /// Communicator enqueue and wait. The Enqueue...() calls only enqueue, for callers that overlap
-/// work or time it with events; Wait() then waits for all enqueued work. errors Error{kMeasurement}
-/// when NCCL fails, another rank aborted or the deadline passed, after
-///          this rank has aborted; Error{kInvalidArgument} as on the CPU. Different counts on two
-///          ranks end at the deadline, because NCCL does not compare them
+/// work or time it with events; Wait() then waits for all enqueued work.
+/// errors  Error{kMeasurement} when NCCL fails, another rank aborted or the deadline passed, after
+///         this rank has aborted; Error{kInvalidArgument} as on the CPU. Different counts on two
+///         ranks end at the deadline, because NCCL does not compare them
 /// threads  one thread per rank
 class NcclCommunicator : public Communicator {
  public:

@@ -21,7 +21,8 @@ class NvmlLibrary {
   NvmlLibrary(NvmlLibrary&&) noexcept;
   NvmlLibrary& operator=(NvmlLibrary&&) noexcept;
 
-  /// Version of the kernel driver, "580.82.07". errors Error{kUnavailable} with NVML's error text
+  /// Version of the kernel driver, "580.82.07".
+  /// errors  Error{kUnavailable} with NVML's error text
   [[nodiscard]] std::string driver_version() const;
   /// Number of devices in the system; CUDA_VISIBLE_DEVICES has no effect. errors as above
   [[nodiscard]] int device_count() const;

@@ -48,7 +48,8 @@ class ThreadGroup {
   /// Ends this rank's reading, then waits until no other rank reads this rank's contribution.
   void EndRead(int rank) noexcept;
 
-  /// Offers `data` for `dst` to receive. errors Error{kInternal} while an earlier send is in flight
+  /// Offers `data` for `dst` to receive.
+  /// errors  Error{kInternal} while an earlier send is in flight
   void PostSend(int rank, std::span<const std::byte> data, int dst);
   /// Waits until `src` has posted a send to this rank, and copies its data.
   /// errors  Error{kInternal} on both ranks when their sizes differ

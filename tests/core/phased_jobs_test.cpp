@@ -31,11 +31,11 @@ class CountingJob : public PhasedJob {
     }
   }
   ~CountingJob() override { --record_.alive; }
-  int Begin(int phase) override {
+  std::optional<int> Begin(int phase) override {
     EXPECT_EQ(left_, 0);
     if (phase == 3) {
       ++record_.ended;
-      return -1;
+      return std::nullopt;
     }
     phase_ = phase;
     left_ = tasks_[static_cast<std::size_t>(phase)];
@@ -84,7 +84,9 @@ TEST(RunJobsTest, EveryTaskOfEveryPhaseRunsOnceOnAnyNumberOfThreads) {
 /// Tasks that end only when both run at the same time.
 class MeetingJob : public PhasedJob {
  public:
-  int Begin(int phase) override { return phase == 0 ? 2 : -1; }
+  std::optional<int> Begin(int phase) override {
+    return phase == 0 ? std::optional(2) : std::nullopt;
+  }
   void Run(int /*phase*/, int /*task*/) override {
     std::unique_lock lock(mutex_);
     ++present_;
@@ -105,9 +107,9 @@ TEST(RunJobsTest, ThreadsWithoutAJobOfTheirOwnTakeTasksOfAnother) {
 class FailingJob : public PhasedJob {
  public:
   FailingJob(std::atomic<int>& runs, int fails_in) : runs_(runs), fails_in_(fails_in) {}
-  int Begin(int phase) override {
+  std::optional<int> Begin(int phase) override {
     if (fails_in_ == 1) throw std::runtime_error("begin");
-    return phase < 2 ? 3 : -1;
+    return phase < 2 ? std::optional(3) : std::nullopt;
   }
   void Run(int /*phase*/, int /*task*/) override {
     ++runs_;

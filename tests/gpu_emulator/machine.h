@@ -79,7 +79,8 @@ struct Thread {
   void MaybeYield();
   /// Checks the conditions that must hold when the thread has returned. errors those of Refuse
   void CheckEnd() const;
-  /// Ends the run with a message. errors Error{kInternal}, always
+  /// Ends the run with a message.
+  /// errors  Error{kInternal}, always
   template <typename... Args>
   [[noreturn]] void Refuse(fmt::format_string<Args...> format, Args&&... args) const {
     Fail(ErrorCode::kInternal, "{}: {}", Name(), fmt::format(format, std::forward<Args>(args)...));
@@ -169,7 +170,8 @@ class Machine {
   std::vector<std::unique_ptr<Block>> slots_;  ///< null where no block is resident
 };
 
-/// The running thread. errors Error{kInternal} outside of RunGrid
+/// The running thread.
+/// errors  Error{kInternal} outside of RunGrid
 Thread& Self(const char* operation);
 
 }  // namespace dbsp::kernels::gpu::isa::emulator

@@ -54,7 +54,8 @@ struct TopCdfArgs : KeyBitsArgs {
   float tau = 0.9F;
 };
 
-/// Defined in list_builders.cu. errors Error{kUnavailable} when the launch fails
+/// Defined in list_builders.cu.
+/// errors  Error{kUnavailable} when the launch fails
 void EnqueueKeyLists(const BitListArgs& args, void* stream);
 void EnqueueArrangeRuns(const ArrangeArgs& args, void* stream);
 void EnqueueThresholdBits(const ThresholdArgs& args, int head_dim, void* stream);

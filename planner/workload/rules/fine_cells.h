@@ -36,8 +36,8 @@ class FineCells {
   std::map<std::string, std::shared_ptr<const FineCell>> cells_;  ///< guarded by mutex_
 };
 
-/// Value of option `queries`, the queries per list. errors  Error{kInvalidArgument} unless 64 or
-/// 128
+/// Value of option `queries`, the queries per list.
+/// errors  Error{kInvalidArgument} unless 64 or 128
 [[nodiscard]] int ParseQueries(const std::string& rule, const std::string& text);
 
 /// errors  Error{kInvalidArgument} if a fine mask of one head has more than 2^32 - 1 bits

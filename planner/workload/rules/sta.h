@@ -53,7 +53,8 @@ struct StaTable {
 
 /// The table as the bytes of a rule's blob.
 [[nodiscard]] std::string StaTableToBlob(const StaTable& table);
-/// The table of a blob. errors  Error{kCorruptInput} if the blob is not a table for this model
+/// The table of a blob.
+/// errors  Error{kCorruptInput} if the blob is not a table for this model
 [[nodiscard]] StaTable StaTableFromBlob(const std::string& blob, const ModelShape& model);
 
 }  // namespace dbsp::planner
