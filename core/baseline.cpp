@@ -16,19 +16,19 @@ namespace {
 constexpr double kNinety = 1.645;
 constexpr double kHalf = 0.6745;
 
-GainVerdict VerdictOf(const Gain& gain) {
-  if (std::abs(gain.gain - 1) < kNoGain) return GainVerdict::kSame;
-  if (gain.gain > 1 && gain.low.value_or(gain.gain) > 1) return GainVerdict::kFaster;
-  if (gain.gain < 1 && gain.high.value_or(gain.gain) < 1) return GainVerdict::kSlower;
-  return GainVerdict::kAmbiguous;
-}
-
 std::string ChanceText(double chance) {
   if (chance < 0.001) return "below 0.1%";
   return fmt::format("{:.1f}%", 100 * chance);
 }
 
 }  // namespace
+
+GainVerdict VerdictOf(const Gain& gain) {
+  if (std::abs(gain.gain - 1) < kNoGain) return GainVerdict::kSame;
+  if (gain.gain > 1 && gain.low.value_or(gain.gain) > 1) return GainVerdict::kFaster;
+  if (gain.gain < 1 && gain.high.value_or(gain.gain) < 1) return GainVerdict::kSlower;
+  return GainVerdict::kAmbiguous;
+}
 
 CostsIdentity CostsOf(const Plan& plan) { return {plan.costs, plan.cluster, plan.database_hash}; }
 
@@ -116,6 +116,19 @@ Gain GainSum::Result(double model_error) const {
   gain.high = gain.gain + kNinety * deviation / plan_.total;
   if (deviation > 0) {
     const double distance = std::abs(base_.total - plan_.total) / deviation;
+    gain.flip_chance = std::erfc(distance / std::sqrt(2.0)) / 2;
+  }
+  gain.verdict = VerdictOf(gain);
+  return gain;
+}
+
+Gain GainWithin(double baseline_ns, double other_ns, double relative_error) {
+  Gain gain = PlainGain(baseline_ns, other_ns);
+  const double half = kNinety * relative_error;
+  gain.low = half < 1 ? gain.gain * (1 - half) : 0;
+  gain.high = gain.gain * (1 + half);
+  if (relative_error > 0) {
+    const double distance = std::abs(gain.gain - 1) / (relative_error * gain.gain);
     gain.flip_chance = std::erfc(distance / std::sqrt(2.0)) / 2;
   }
   gain.verdict = VerdictOf(gain);

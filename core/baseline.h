@@ -69,6 +69,19 @@ struct Gain {
   GainVerdict verdict = GainVerdict::kSame;
 };
 
+/// The verdict on gain, low and high.
+[[nodiscard]] GainVerdict VerdictOf(const Gain& gain);
+
+/// The rule of VerdictOf() in words, for tools that print verdicts.
+inline constexpr const char* kVerdictRule =
+    "same: the times differ by less than 2%; faster or slower: they differ by 2% or more and the "
+    "90% interval of the ratio does not contain 1; ambiguous: it contains 1";
+
+/// Gain of `other_ns` over `baseline_ns`, two times that are independent of each other.
+/// relative_error  standard error of their ratio; infinite where the spread is not known
+/// requires        times above 0, relative_error >= 0
+[[nodiscard]] Gain GainWithin(double baseline_ns, double other_ns, double relative_error);
+
 /// Sums predicted times of a plan and of a baseline over cells, and gives the gain with its
 /// interval. Both are priced with the same costs and share the errors of rates, so only the
 /// differences are uncertain: shared errors make the difference of the totals uncertain by

@@ -150,6 +150,8 @@ ImportCounts Database::Import(const Database& other) {
   return added;
 }
 
+void Database::Vacuum() { store_->connection.Vacuum(); }
+
 std::string Database::MeasurementHash() const {
   std::map<std::int64_t, std::string> environments;
   for (const StoredEnvironment& stored : Environments()) {

@@ -123,6 +123,9 @@ class Database {
   /// only the name. Importing the same file again adds nothing.
   ImportCounts Import(const Database& other);
 
+  /// Makes the file as small as its records. Another process that holds the file delays it.
+  void Vacuum();
+
   /// Hash of trials and their environments. Plans and replays are not part of it, so that replaying
   /// a plan does not make the plan stale. The order of trials does not matter.
   [[nodiscard]] std::string MeasurementHash() const;

@@ -37,6 +37,8 @@ class Connection {
 
   /// Runs statements and ignores their rows. errors as Check()
   void Run(const std::string& sql);
+  /// VACUUM, which attaches a temporary database; otherwise none can be attached. errors as Check()
+  void Vacuum();
   [[nodiscard]] Statement Prepare(std::string_view sql) const;
   /// First column of the first row.
   /// errors  Error{kCorruptInput} when there is no row

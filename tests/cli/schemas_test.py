@@ -34,7 +34,8 @@ def documents(bin_folder, folder):
 
     workload, plan = folder / "w.json", folder / "p.json"
     shape = ("--heads", "4", "--head-dim", "64", "--grid", "2,8,8", "--layers", "2", "--steps", "3", "--block", "16x16")
-    found = {"clusters": [json.loads(tool("tune", "--list-clusters"))], "workload": [], "workload_info": [], "plan": [], "replay": [], "report": []}
+    found = {"clusters": [json.loads(tool("tune", "--list-clusters"))], "db_compare": [],
+             "workload": [], "workload_info": [], "plan": [], "replay": [], "report": []}
     for mask in ("radial:decay=0.5", "random:density=0.4,spread=0.5,seed=3", "dense"):
         tool("workload", "make", *shape, "--mask", mask, "-o", workload)
         found["workload"].append(json.loads(workload.read_text()))
@@ -42,6 +43,7 @@ def documents(bin_folder, folder):
         for families in ("auto", "placed", "ring"):
             tool("tune", "--workload", workload, "--cluster", "h200x4", "--families", families, "-o", plan)
             found["plan"].append(json.loads(plan.read_text()))
+            found["db_compare"].append(json.loads(tool("db", "compare", plan, plan, "--json")))
             for transport in ("threads", "serial"):
                 text = tool("replay", plan, "--transport", transport, "--cells", "first:1", "--repeat", "1",
                             "--warmup", "0", "--verify", "--json", "--db", folder / "d.db")
