@@ -57,6 +57,10 @@ TuneShape ShapeOf(const AttentionConfig& config, const TuneTarget& target) {
     }
   }
   if (shape.candidates.empty()) return shape;
+  // As in suites, the default for lists of single keys is a kernel for such lists.
+  std::ranges::stable_partition(shape.candidates, [&](const std::string& name) {
+    return config.block.k == 1 && Named(target, name).list == "keys";
+  });
   shape.config.kernel = shape.candidates.front();
   std::stable_sort(shape.candidates.begin() + 1,
                    shape.candidates.end(),

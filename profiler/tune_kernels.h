@@ -25,7 +25,9 @@ inline constexpr double kLeastGain = 0.01;
 
 /// The kernels to choose from, and the device.
 struct TuneTarget {
-  std::vector<KernelVariant> kernels = {};  ///< the first that fits a shape is its default
+  /// The first that fits a shape is its default; with blocks of one key the first for lists of
+  /// keys.
+  std::vector<KernelVariant> kernels = {};
   int arch = 0;  ///< compute capability, 90 for 9.0; 0 for a CPU
   int sm_count = 1;
   int shared_bytes = 0;  ///< most shared memory of a thread block

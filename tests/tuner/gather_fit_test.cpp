@@ -238,7 +238,7 @@ TEST(GatherFitTest, BlocksAreNotPricedWithAKernelForKeys) {
   request.database = "p.db";
   request.head_dim = 128;
   request.block = {64, 64};
-  request.typical = {.heads = 2};
+  request.typical.heads = 2;
   request.typical.active_rows = 100;
   request.typical.active_blocks = 1000;
   request.kernels = {{.name = "cpu.gather", .list = "keys", .k_block = 1}};

@@ -46,7 +46,7 @@ TEST(NonNegativeFitTest, NoNearbyNonNegativePointIsBetter) {
     }
     const FitRow fit = NonNegativeFit(x, y);
     const double error = RelativeSquares(x, y, fit);
-    for (std::size_t c = 0; c < kFitColumns; ++c) {
+    for (std::size_t c = 0; c < fit.size(); ++c) {
       EXPECT_GE(fit[c], 0);
       EXPECT_TRUE(std::isfinite(fit[c]));
     }
@@ -54,7 +54,7 @@ TEST(NonNegativeFitTest, NoNearbyNonNegativePointIsBetter) {
       FitRow other = fit;
       const double scale = std::pow(10.0, -4 * uniform(random));
       const FitRow unit{50, 1, 0.01};
-      for (std::size_t c = 0; c < kFitColumns; ++c) {
+      for (std::size_t c = 0; c < fit.size(); ++c) {
         other[c] = std::max(0.0, other[c] + unit[c] * scale * (2 * uniform(random) - 1));
       }
       EXPECT_GE(RelativeSquares(x, y, other), error * (1 - 1e-9));

@@ -16,6 +16,7 @@ namespace dbsp::profiler {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::vector<AttentionConfig> GathersOf(const std::vector<TrialConfig>& suite) {
@@ -25,6 +26,10 @@ std::vector<AttentionConfig> GathersOf(const std::vector<TrialConfig>& suite) {
     if (attention != nullptr && attention->block.k == 1) found.push_back(*attention);
   }
   return found;
+}
+
+SuiteOptions OnCpu(const std::string& suite) {
+  return {.suite = suite, .ranks = 2, .target = CpuTarget()};
 }
 
 Workload WorkloadOf(int head_dim, BlockSize block) {
@@ -40,7 +45,7 @@ Workload WorkloadOf(int head_dim, BlockSize block) {
 TEST(SuiteGatherTest, EveryNumberOfQueriesHasEnoughTrialsForAFit) {
   for (const char* suite : {"gather", "full"}) {
     std::map<std::pair<int, int>, int> trials;
-    for (const AttentionConfig& c : GathersOf(MakeSuite({.suite = suite, .ranks = 2}))) {
+    for (const AttentionConfig& c : GathersOf(MakeSuite(OnCpu(suite)))) {
       ++trials[{c.head_dim, c.block.q}];
       EXPECT_EQ(c.kernel, "cpu.gather");
       ASSERT_TRUE(c.lists) << Describe(c);
@@ -55,7 +60,7 @@ TEST(SuiteGatherTest, EveryNumberOfQueriesHasEnoughTrialsForAFit) {
 }
 
 TEST(SuiteGatherTest, DenseAttentionOfTheSameSizeAndListMakingAreMeasuredToo) {
-  const auto suite = MakeSuite({.suite = "gather", .ranks = 2});
+  const auto suite = MakeSuite(OnCpu("gather"));
   std::set<std::string> described;
   std::set<std::string> ops;
   std::set<std::string> keys;
@@ -81,7 +86,7 @@ TEST(SuiteGatherTest, DenseAttentionOfTheSameSizeAndListMakingAreMeasuredToo) {
 }
 
 TEST(SuiteGatherTest, AWorkloadGivesHeadDimAndKeys) {
-  SuiteOptions options{.suite = "gather", .ranks = 2};
+  SuiteOptions options = OnCpu("gather");
   options.workload = WorkloadOf(64, {64, 64});
   std::set<int> keys;
   for (const AttentionConfig& c : GathersOf(MakeSuite(options))) {
@@ -93,7 +98,7 @@ TEST(SuiteGatherTest, AWorkloadGivesHeadDimAndKeys) {
 
 /// A workload with blocks of one key is measured with the kernel for lists of keys.
 TEST(SuiteGatherTest, AWorkloadOfSingleKeysHasGatherTrialsInTheQuickSuite) {
-  SuiteOptions options{.suite = "quick", .ranks = 2};
+  SuiteOptions options = OnCpu("quick");
   options.workload = WorkloadOf(32, {64, 1});
   const auto gathers = GathersOf(MakeSuite(options));
   ASSERT_FALSE(gathers.empty());
@@ -126,11 +131,12 @@ TEST(SuiteGatherTest, ADeviceWithoutAKernelForKeysIsRefused) {
 }
 
 TEST(SuiteGatherTest, KernelTuningTakesTheShapesOfLists) {
-  const auto shapes = ShapesOf(MakeSuite({.suite = "gather", .ranks = 1}), CpuTuneTarget());
+  const auto shapes = ShapesOf(MakeSuite(OnCpu("gather")), CpuTuneTarget());
   bool found = false;
   for (const TuneShape& shape : shapes) {
     if (shape.config.block.k != 1) continue;
-    EXPECT_THAT(shape.candidates, Contains("cpu.gather"));
+    EXPECT_EQ(shape.config.kernel, "cpu.gather") << "the default";
+    EXPECT_THAT(shape.candidates, ElementsAre("cpu.gather", "cpu.block_sparse", "cpu.reference"));
     found = true;
   }
   EXPECT_TRUE(found);
