@@ -14,7 +14,6 @@
 #include "planner/workload/mask_folder.h"
 #include "planner/workload/mask_source.h"
 #include "planner/workload/recording_merge.h"
-#include "planner/workload/rules/rule.h"
 #include "planner/workload/workload_tool.h"
 
 namespace dbsp::planner {
@@ -161,14 +160,9 @@ Workload WorkloadOf(const MergedMasks& merged, const Output& output, const Merge
   workload.block = merged.block;
   workload.directory = output.workload.parent_path();
   RequireBlockLimit(workload);
-  const MaskRuleType& type = FindRule("array");
   std::map<std::string, std::string> options{{"file", output.masks.string()}, {"axes", "TLPHQK"}};
   if (flags.pass) options["pass"] = std::to_string(*flags.pass);
-  MaskRule rule{
-      type.name(), RuleOptions(type.name(), type.Specs(workload.model), options).text(), ""};
-  type.Resolve({workload.model, workload.block, workload.directory}, rule);
-  workload.rules = {std::move(rule)};
-  workload.assignments = {{0, 0, workload.model.steps, 0, workload.model.layers}};
+  ApplyArrayRule(options, workload);
   if (flags.shape.name) workload.model.name = *flags.shape.name;
   return workload;
 }
