@@ -96,8 +96,12 @@ class FileReader {
       static_cast<void>(ApplyMaskFlag("array:file=" + path.string() + more, workload_));
       path_ = path;
     }
-    return OpenMasks(workload_, pass)->At(0, 0);
+    const std::unique_ptr<MaskSource> masks = OpenMasks(workload_, pass);
+    queries_ = masks->FineQueriesAt(0, 0);
+    return queries_ > 0 ? masks->FineAt(0, 0).bits : masks->At(0, 0);
   }
+  /// Queries per list of single keys in the file that was read last; 0 for block masks.
+  [[nodiscard]] int Queries() const { return queries_; }
   /// Whether the passes have masks of their own in the file that was read last.
   [[nodiscard]] bool OwnPasses() const { return PassesDiffer(workload_); }
   [[nodiscard]] std::vector<std::string> Describe() const {
@@ -115,6 +119,7 @@ class FileReader {
   std::string options_;
   Workload workload_;
   std::filesystem::path path_;
+  int queries_ = 0;
 };
 
 }  // namespace
@@ -135,7 +140,8 @@ FilePlace PlaceOf(const std::filesystem::path& path) {
 std::vector<Recording> ReadMaskFolder(const std::vector<std::filesystem::path>& files,
                                       const std::string& options,
                                       const Workload& shape,
-                                      std::vector<std::string>& notes) {
+                                      std::vector<std::string>& notes,
+                                      int& queries) {
   const ModelShape& model = shape.model;
   std::vector<FilePlace> places;
   int ranks = 1;
@@ -158,6 +164,8 @@ std::vector<Recording> ReadMaskFolder(const std::vector<std::filesystem::path>& 
   FileReader reader(options, shape, heads);
   std::vector<Recording> recordings;
   static_cast<void>(reader.Read(files.front(), places.front().pass.value_or(0)));
+  queries = reader.Queries();
+  const BlockSize block = queries > 0 ? BlockSize{queries, 1} : shape.block;
   const std::string axes = reader.Axes();
   const bool own_passes = places.front().pass || reader.OwnPasses();
   const int passes = own_passes ? model.passes : 1;
@@ -169,7 +177,7 @@ std::vector<Recording> ReadMaskFolder(const std::vector<std::filesystem::path>& 
     recording.shape = {model.name,
                        model.grid,
                        model.text_tokens,
-                       shape.block,
+                       block,
                        model.steps,
                        passes,
                        model.layers,
@@ -199,7 +207,7 @@ std::vector<Recording> ReadMaskFolder(const std::vector<std::filesystem::path>& 
            axes,
            files.front().filename().string());
     }
-    const AttentionShape blocks = shape.shape();
+    const AttentionShape blocks{model.heads, model.head_dim, model.tokens(), block};
     recording.bits = {
         ArrayType::kU1, {masks, blocks.q_blocks(), (blocks.k_blocks() + 7) / 8}, std::move(bits)};
     if (f > 0) continue;

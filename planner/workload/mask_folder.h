@@ -27,12 +27,15 @@ struct FilePlace {
 /// the heads from r H / n to (r + 1) H / n. `shape` gives the model, whose heads are those of all
 /// ranks, and the block size.
 /// \param notes what was assumed is added, one sentence each
+/// \param queries set to the queries per list of single keys, or 0 for block masks; lists are
+///         recorded as masks of queries x 1 blocks
 /// requires at least one file
 /// errors  Error{kMismatch} for names that do not say where their masks belong and for heads that
 ///         do not divide among the ranks; those of the rule `array`, with the file
 [[nodiscard]] std::vector<Recording> ReadMaskFolder(const std::vector<std::filesystem::path>& files,
                                                     const std::string& options,
                                                     const Workload& shape,
-                                                    std::vector<std::string>& notes);
+                                                    std::vector<std::string>& notes,
+                                                    int& queries);
 
 }  // namespace dbsp::planner

@@ -22,6 +22,7 @@ enum class MissingCells : std::uint8_t {
 struct MergedMasks {
   ModelShape model;
   BlockSize block;
+  int queries = 0;  ///< per list of single keys, whose "block" is queries x 1; 0 for block masks
   Array bits;  ///< u1 [distinct masks, Q, ceil(K / 8)], the low bit first
   Array index;  ///< i4 [steps, layers, passes, heads]: which of them
   std::vector<std::string> notes;  ///< what was assumed, one sentence each

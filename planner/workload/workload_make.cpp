@@ -12,6 +12,7 @@
 #include "planner/workload/mask_flag.h"
 #include "planner/workload/mask_source.h"
 #include "planner/workload/presets.h"
+#include "planner/workload/rules/rule.h"
 #include "planner/workload/workload_tool.h"
 
 namespace dbsp::planner {
@@ -127,6 +128,20 @@ void MakeWorkload(const MakeFlags& flags) {
   // Rules look the preset's name up, so the shown name is set last.
   workload.model.name = NameFor(flags, workload.model);
   FinishWorkload(workload, flags.output, notes, flags.mask);
+}
+
+std::vector<std::string> ApplyArrayRule(const std::map<std::string, std::string>& options,
+                                        Workload& workload) {
+  std::vector<std::string> notes;
+  const MaskRuleType& type = FindRule("array");
+  MaskRule rule{
+      type.name(), RuleOptions(type.name(), type.Specs(workload.model), options).text(), ""};
+  RuleContext context{workload.model, workload.block, workload.directory};
+  context.notes = &notes;
+  type.Resolve(context, rule);
+  workload.rules = {std::move(rule)};
+  workload.assignments = {{0, 0, workload.model.steps, 0, workload.model.layers}};
+  return notes;
 }
 
 void FinishWorkload(const Workload& workload,

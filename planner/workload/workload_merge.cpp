@@ -14,7 +14,6 @@
 #include "planner/workload/mask_folder.h"
 #include "planner/workload/mask_source.h"
 #include "planner/workload/recording_merge.h"
-#include "planner/workload/rules/rule.h"
 #include "planner/workload/workload_tool.h"
 
 namespace dbsp::planner {
@@ -158,17 +157,13 @@ OpenOutputs CheckFiles(const std::vector<fs::path>& files,
 Workload WorkloadOf(const MergedMasks& merged, const Output& output, const MergeFlags& flags) {
   Workload workload;
   workload.model = merged.model;
-  workload.block = merged.block;
+  workload.block = merged.queries > 0 ? ParseBlock(*flags.shape.block) : merged.block;
   workload.directory = output.workload.parent_path();
   RequireBlockLimit(workload);
-  const MaskRuleType& type = FindRule("array");
   std::map<std::string, std::string> options{{"file", output.masks.string()}, {"axes", "TLPHQK"}};
+  if (merged.queries > 0) options["queries"] = std::to_string(merged.queries);
   if (flags.pass) options["pass"] = std::to_string(*flags.pass);
-  MaskRule rule{
-      type.name(), RuleOptions(type.name(), type.Specs(workload.model), options).text(), ""};
-  type.Resolve({workload.model, workload.block, workload.directory}, rule);
-  workload.rules = {std::move(rule)};
-  workload.assignments = {{0, 0, workload.model.steps, 0, workload.model.layers}};
+  ApplyArrayRule(options, workload);
   if (flags.shape.name) workload.model.name = *flags.shape.name;
   return workload;
 }
@@ -242,8 +237,10 @@ void MergeArrays(const std::vector<fs::path>& files, const MergeFlags& flags) {
   const std::map<std::string, Output> outputs = OutputsOf(flags.output, {{"", files}});
   const OpenOutputs open = CheckFiles(files, outputs);
   std::vector<std::string> notes;
+  int queries = 0;
   MergedMasks merged =
-      MergeRecordings(ReadMaskFolder(files, flags.arrays, shape, notes), MissingOf(flags));
+      MergeRecordings(ReadMaskFolder(files, flags.arrays, shape, notes, queries), MissingOf(flags));
+  merged.queries = queries;
   merged.notes.insert(merged.notes.begin(), notes.begin(), notes.end());
   merged.model = shape.model;
   merged.model.name = NameFor(flags.shape, shape.model);

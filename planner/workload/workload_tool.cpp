@@ -11,36 +11,9 @@ namespace {
 constexpr std::int64_t kMaxCount = 1 << 20;
 constexpr std::int64_t kMaxTokens = 1LL << 30;
 
-void AddModel(CLI::App& command, MakeFlags& flags) {
-  const CLI::Range count(std::int64_t{1}, kMaxCount);
-  const char* const model = "Model shape (a preset, single values, or both)";
-  command.add_option("--model", flags.model, "Model preset")->group(model);
-  command.add_option("--name", flags.name, "Name to store instead of the preset's name")
-      ->group(model);
-  command.add_option("--layers", flags.layers, "Number of layers")->check(count)->group(model);
-  command.add_option("--heads", flags.heads, "Number of attention heads")
-      ->check(count)
-      ->group(model);
-  command.add_option("--head-dim", flags.head_dim, "Head dimension")->check(count)->group(model);
-  command.add_option("--grid", flags.grid, "Latent grid T,H,W in tokens")->group(model);
-  command
-      .add_option("--tokens", flags.tokens, "Tokens of the whole sequence, text tokens included")
-      ->check(CLI::Range(std::int64_t{1}, kMaxTokens))
-      ->group(model);
-  command.add_option("--text-tokens", flags.text_tokens, "Text tokens after the video tokens")
-      ->check(CLI::Range(std::int64_t{0}, kMaxTokens))
-      ->group(model);
-  command.add_option("--steps", flags.steps, "Number of denoising steps")
-      ->check(count)
-      ->group(model);
-  command.add_option("--passes", flags.passes, "Guidance passes per step")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{2}))
-      ->group(model);
-}
-
 CLI::App* AddMake(CLI::App& app, MakeFlags& flags) {
   CLI::App* make = app.add_subcommand("make", "Make a workload file from a model and a mask rule");
-  AddModel(*make, flags);
+  AddModelFlags(*make, flags);
   const char* const masks = "Masks";
   make->add_option("--mask", flags.mask, "Mask rule, RULE:option=value,...")
       ->capture_default_str()
@@ -75,7 +48,7 @@ CLI::App* AddMerge(CLI::App& app, MergeFlags& flags) {
           "What a layer without any mask is: refused (default) or dense")
       ->check(CLI::IsMember({"refused", "dense"}))
       ->group("Input");
-  AddModel(*merge, flags.shape);
+  AddModelFlags(*merge, flags.shape);
   merge->add_option("--block", flags.shape.block, "Block size QxK in tokens")
       ->group("Array files that are no recordings (they need the model too)");
   merge->add_option("--arrays", flags.arrays, "Options of the rule array, as lut=delta,name=mask")
@@ -147,7 +120,34 @@ CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
 
 }  // namespace
 
-int WorkloadMain(int argc, const char* const* argv) {
+void AddModelFlags(CLI::App& command, MakeFlags& flags) {
+  const CLI::Range count(std::int64_t{1}, kMaxCount);
+  const char* const model = "Model shape (a preset, single values, or both)";
+  command.add_option("--model", flags.model, "Model preset")->group(model);
+  command.add_option("--name", flags.name, "Name to store instead of the preset's name")
+      ->group(model);
+  command.add_option("--layers", flags.layers, "Number of layers")->check(count)->group(model);
+  command.add_option("--heads", flags.heads, "Number of attention heads")
+      ->check(count)
+      ->group(model);
+  command.add_option("--head-dim", flags.head_dim, "Head dimension")->check(count)->group(model);
+  command.add_option("--grid", flags.grid, "Latent grid T,H,W in tokens")->group(model);
+  command
+      .add_option("--tokens", flags.tokens, "Tokens of the whole sequence, text tokens included")
+      ->check(CLI::Range(std::int64_t{1}, kMaxTokens))
+      ->group(model);
+  command.add_option("--text-tokens", flags.text_tokens, "Text tokens after the video tokens")
+      ->check(CLI::Range(std::int64_t{0}, kMaxTokens))
+      ->group(model);
+  command.add_option("--steps", flags.steps, "Number of denoising steps")
+      ->check(count)
+      ->group(model);
+  command.add_option("--passes", flags.passes, "Guidance passes per step")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{2}))
+      ->group(model);
+}
+
+int WorkloadMain(int argc, const char* const* argv, const std::vector<WorkloadCommand>& more) {
   CLI::App app(
       "Makes and inspects workload files: a model's shape with its attention masks.\n"
       "'dbsp-workload COMMAND --help' lists the options of a command.",
@@ -168,7 +168,12 @@ int WorkloadMain(int argc, const char* const* argv) {
   CLI::App* info = AddInfo(app, info_workload, info_json);
   CLI::App* export_command = AddExport(app, export_flags);
   CLI::App* list = app.add_subcommand("list", "Print every model preset and mask rule");
+  std::vector<CLI::App*> others;
+  for (const WorkloadCommand& command : more) others.push_back(command.add(app));
   return RunTool(app, argc, argv, [&] {
+    for (std::size_t i = 0; i < more.size(); ++i) {
+      if (others[i]->parsed()) more[i].run();
+    }
     if (make->parsed()) MakeWorkload(make_flags);
     if (merge->parsed()) MergeWorkload(merge_flags);
     if (info->parsed()) {

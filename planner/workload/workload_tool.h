@@ -4,11 +4,17 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/workload.h"
+
+namespace CLI {
+class App;
+}
 
 namespace dbsp::planner {
 
@@ -94,7 +100,21 @@ void ExportMasks(const ExportFlags& flags);
 /// Prints every model preset and every mask rule with its options, one line each.
 void PrintWorkloadList();
 
+/// Adds the flags of the model's shape to a command.
+void AddModelFlags(CLI::App& command, MakeFlags& flags);
+
+/// Makes rule `array` with these options the rule of all cells. Returns what was assumed.
+/// errors  as ApplyMaskFlag
+std::vector<std::string> ApplyArrayRule(const std::map<std::string, std::string>& options,
+                                        Workload& workload);
+
+/// A command of dbsp-workload from a module above this one.
+struct WorkloadCommand {
+  std::function<CLI::App*(CLI::App& app)> add;
+  std::function<void()> run;
+};
+
 /// The tool's main(): flags, run, exit code.
-int WorkloadMain(int argc, const char* const* argv);
+int WorkloadMain(int argc, const char* const* argv, const std::vector<WorkloadCommand>& more);
 
 }  // namespace dbsp::planner

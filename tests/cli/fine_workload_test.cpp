@@ -106,6 +106,63 @@ TEST_F(FineWorkloadTest, ExportedListsAreReadBack) {
   }
 }
 
+TEST_F(FineWorkloadTest, MergeKeepsTheListsOfAFolder) {
+  Make("fine:density=0.2,run=2", "w.json");
+  std::filesystem::create_directory(File("dump"));
+  for (const std::string layer : {"0", "1"}) {
+    Run({"export",
+         File("w.json"),
+         "--step",
+         "0",
+         "--layer",
+         layer,
+         "--keys",
+         "lists",
+         "-o",
+         File("dump/layer" + layer + ".npz")});
+  }
+  Run({"merge",
+       File("dump"),
+       "--heads",
+       "3",
+       "--tokens",
+       "300",
+       "--layers",
+       "2",
+       "--steps",
+       "2",
+       "--block",
+       "64x64",
+       "--arrays",
+       "queries=128",
+       "-o",
+       File("m.json")});
+  for (const std::string layer : {"0", "1"}) {
+    for (const std::string from : {"w", "m"}) {
+      Run({"export",
+           File(from + ".json"),
+           "--step",
+           "1",
+           "--layer",
+           layer,
+           "--keys",
+           "lists",
+           "-o",
+           File(from + ".npz")});
+      Run({"export",
+           File(from + ".json"),
+           "--step",
+           "1",
+           "--layer",
+           layer,
+           "-o",
+           File(from + ".npy")});
+    }
+    EXPECT_EQ(FileText(File("w.npz")), FileText(File("m.npz"))) << layer;
+    EXPECT_EQ(FileText(File("w.npy")), FileText(File("m.npy"))) << layer;
+  }
+}
+
 TEST_F(FineWorkloadTest, WhatCannotBeWrittenIsRefusedInOneLine) {
   Make("fine:density=0.2,dense_layers=1", "w.json");
   const ToolResult dense = Run({"export",
