@@ -132,7 +132,7 @@ export function heatMap(grid, store, chosen, modes) {
   const show = (id) => {
     mode = modes.find((m) => m.id === id);
     scale = scaleOf(grid, mode);
-    keys.replaceChildren(legend(scale));
+    keys.replaceChildren(h('span', { class: 'print-only' }, `${mode.name}: `), legend(scale));
     draw();
     place();
   };

@@ -281,7 +281,7 @@ export function timelineView(cell, plan, kinds, store) {
   };
   const each = cell.pass_groups > 1 ? `, one of ${cell.pass_groups} concurrent passes` : '';
   if (cell.predicted) add(`Predicted${each}`, 'predicted', cell.predicted, cell.ranks);
-  for (const replay of cell.replayed) add(`Replay ${replay.replay_id}, ${clip(replay.transport, 20)}`, 'replayed', replay.segments, cell.ranks * cell.pass_groups);
+  for (const replay of cell.replayed) add(`Replay ${replay.replay_id}, ${clip(replay.transport, 20)}`, `replay ${replay.replay_id}`, replay.segments, cell.ranks * cell.pass_groups);
   if (sources.length === 0) return { node: note(cell.timeline_missing ?? 'The plan has no segments for this cell.'), draw: () => {} };
   let view = null;
   const chart = guarded(() => {

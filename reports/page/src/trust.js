@@ -67,7 +67,7 @@ function residualView(plan, kinds) {
       attributes: { 'data-residuals': rows.length },
       options: (width) => ({
         height: 250, marginLeft: 52, marginBottom: 34,
-        x: { type: 'log', label: 'predicted, mean per rank', labelArrow: 'right' }, y: { domain: [-most, most], clamp: true, label: null },
+        x: { type: 'log', label: 'predicted, mean per rank', labelArrow: 'right' }, y: { domain: [Math.max(-1, -most), most], clamp: true, label: null },
         marks: [
           axisX({ ticks: width < 500 ? 3 : 6, tickFormat: (d) => time(d), labelAnchor: 'right' }), axisY({ ticks: 5, tickFormat: (d) => `${d > 0 ? '+' : d < 0 ? '−' : ''}${percent(Math.abs(d))}` }),
           ruleY([0], { className: 'zero' }), bound === null ? null : ruleY([-bound, bound], { className: 'bound' }),
