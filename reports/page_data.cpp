@@ -128,6 +128,18 @@ std::string PackCells(const Timelines& timelines, std::size_t cells) {
   return Gzip(packer.Bytes());
 }
 
+/// Number of segments of all timelines.
+std::size_t SegmentsOf(const Json& document) {
+  std::size_t segments = 0;
+  for (const Json& plan : document["plans"]) {
+    for (const Json& cell : plan["shown"]) {
+      if (!cell["predicted"].is_null()) segments += cell["predicted"]["rank"].size();
+      for (const Json& replay : cell["replayed"]) segments += replay["segments"]["rank"].size();
+    }
+  }
+  return segments;
+}
+
 struct Packed {
   std::string gzip;
   std::size_t cells = 0;
@@ -159,8 +171,12 @@ PageData ReportPage(const ReportInputs& inputs,
                     std::size_t plain_bytes,
                     std::size_t budget) {
   Json json = MakeDocument(inputs, limits);
-  std::string text = DumpJson(json);
-  if (text.size() <= plain_bytes) return {std::move(text), {}};
+  // A segment has at least this many characters, so that many segments need no count of bytes.
+  constexpr std::size_t kSegmentText = 12;
+  if (SegmentsOf(json) * kSegmentText <= plain_bytes) {
+    std::string text = DumpJson(json);
+    if (text.size() <= plain_bytes) return {std::move(text), {}};
+  }
   std::vector<PageStream> streams;
   std::vector<Timelines> timelines;
   std::size_t used = 0;

@@ -10,6 +10,7 @@ const missing = (value) => value === null || value === undefined || !Number.isFi
 
 export function time(ns) {
   if (missing(ns)) return DASH;
+  if (ns === 0) return '0 s';
   const size = Math.abs(ns);
   if (size < 1e3) return `${three(ns)} ns`;
   if (size < 1e6) return `${three(ns / 1e3)} µs`;

@@ -10,7 +10,7 @@ export function chipsOf(data, plan) {
   const { replay, verification, cells } = plan.verdict;
   const meant = replay ? replay.cells_meant ?? replay.cells : 0;
   const evidence = replay && (replay.grade === 'replayed' || replay.grade === 'replayed serially');
-  chips.push(replay ? [`${replay.grade} ${count(meant)} of ${count(cells)} cells`, evidence ? 'good' : 'warning', `replay ${replay.id}`] : [`replayed 0 of ${count(cells)} cells`, 'warning', 'dbsp-replay runs a plan']);
+  chips.push(replay ? [evidence ? `${replay.grade} ${count(meant)} of ${count(cells)} cells` : `replayed ${count(meant)} of ${count(cells)} cells: ${replay.grade}`, evidence ? 'good' : 'warning', `replay ${replay.id}`] : [`replayed 0 of ${count(cells)} cells`, 'warning', 'dbsp-replay runs a plan']);
   const verified = verification.state === 'passed' ? 'good' : verification.state === 'failed' ? 'error' : 'warning';
   chips.push([verification.state === 'failed' ? 'verification failed' : `verified ${count(verification.cells)} of ${count(cells)} cells`, verified, 'outputs against unsplit attention']);
   const all = [...data.notices, ...plan.notices];
@@ -27,6 +27,8 @@ function planPicker(data, store) {
   return h('label', { class: 'control', id: 'plan-choice' }, h('span', {}, 'Plan'), select(options, String(store.get().plan), (value) => store.set({ plan: Number(value) })));
 }
 
+const SHORT = { timeline: 'Timeline', masks: 'Masks', trust: 'Trust', search: 'Candidates', kernels: 'Kernels and links', compare: 'Comparison' };
+
 /** Fills the header; `sections` are the section elements of the page. */
 export function fillHeader(data, plan, store, sections) {
   const bar = document.getElementById('bar');
@@ -35,7 +37,7 @@ export function fillHeader(data, plan, store, sections) {
   subtitle.textContent = plan
     ? `${plan.ranks} × ${clip(plan.device, 40)}${model ? `, ${plural(model.steps, 'step')} × ${plural(model.layers, 'layer')}` : ''}${plan.passes > 1 ? `, ${plan.passes} guidance passes` : ''}`
     : data.database ? `Database ${clip(data.database.name)}` : 'No database';
-  const links = sections.map((node) => h('li', {}, h('a', { href: `#${node.id}` }, node.dataset.name ?? node.querySelector('h2').textContent)));
+  const links = sections.map((node) => h('li', {}, h('a', { href: `#${node.id}` }, SHORT[node.id] ?? node.querySelector('h2').textContent)));
   bar.replaceChildren(...[planPicker(data, store),
     h('ul', { class: 'chips', 'aria-label': 'State of the plan' }, chipsOf(data, plan).map(([text, level, why]) => h('li', { class: `chip ${level}`, title: why }, text))),
     h('nav', { 'aria-label': 'Sections' }, h('ul', {}, links))].filter(Boolean));

@@ -52,7 +52,7 @@ function axisNames(grid, g) {
   const across = every(g.cellWidth, 30);
   grid.layers.forEach((layer, i) => { if (i % down === 0) names.push(s('text', { class: 'axis-name', x: LEFT - 6, y: TOP + (i + 0.5) * g.cellHeight + 4, 'text-anchor': 'end' }, layer)); });
   grid.steps.forEach((step, i) => { if (i % across === 0) names.push(s('text', { class: 'axis-name', x: LEFT + (i + 0.5) * g.cellWidth, y: g.bottom + 14, 'text-anchor': 'middle' }, step)); });
-  names.push(s('text', { class: 'axis-name', x: LEFT, y: 12 }, 'time per step'), s('text', { class: 'axis-name', x: LEFT + g.mapWidth / 2, y: g.bottom + 27, 'text-anchor': 'middle' }, 'denoising step across, layer down; bars: sums of predicted time'));
+  names.push(s('text', { class: 'axis-name', x: LEFT, y: 12 }, 'time per step'), s('text', { class: 'axis-name', x: LEFT, y: g.bottom + 27 }, 'denoising step across, layer down; bars: sums of predicted time'));
   return names;
 }
 
@@ -132,7 +132,7 @@ export function heatMap(grid, store, chosen, modes) {
   const show = (id) => {
     mode = modes.find((m) => m.id === id);
     scale = scaleOf(grid, mode);
-    keys.replaceChildren(legend(scale));
+    keys.replaceChildren(h('span', { class: 'print-only' }, `${mode.name}: `), legend(scale));
     draw();
     place();
   };

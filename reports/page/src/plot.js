@@ -3,12 +3,19 @@
 import { plot as makePlot } from '@observablehq/plot';
 import { h, responsive } from './dom.js';
 
+/** Heights and margins follow the size of the text, which grows on large screens. */
+function enlarged(options) {
+  const factor = Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 15.4);
+  const sizes = ['height', 'marginLeft', 'marginRight', 'marginTop', 'marginBottom'].filter((name) => options[name] !== undefined);
+  return { ...options, ...Object.fromEntries(sizes.map((name) => [name, Math.round(options[name] * factor)])) };
+}
+
 /** A figure with a caption whose chart is drawn again at every width. `options(width)` are Plot's
  * options. `label` says in words what the chart shows. */
 export function chart({ title, label, legend = null, options, attributes = {} }) {
   const host = h('div', { class: 'plot' });
   responsive(host, (width) => {
-    const svg = makePlot({ width, ...options(width) });
+    const svg = makePlot({ width, ...enlarged(options(width)) });
     // Plot adds a style element, which the content policy refuses. style.css has its rules.
     for (const style of svg.querySelectorAll('style')) style.remove();
     svg.setAttribute('class', 'chart');

@@ -52,6 +52,12 @@ function colorsNow() {
   return color;
 }
 
+/** Black or white, whichever is easier to read on a colour #rrggbb. */
+function inkOn(color) {
+  const [r, g, b] = [1, 3, 5].map((at) => (parseInt(color.slice(at, at + 2), 16) / 255) ** 2.2);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? '#000' : '#fff';
+}
+
 function stripes(context, x, y, width, height, color) {
   context.save();
   context.beginPath();
@@ -104,7 +110,7 @@ function paintLane(context, lane, y, row, view, color, path) {
       }
       const label = `${kind} ${timeline.index[mark.i]}  ${time(timeline.stop[mark.i] - timeline.start[mark.i])}`;
       if (at === device && device.height >= 14 && mark.width > label.length * 6.4 + 10) {
-        context.fillStyle = '#fff';
+        context.fillStyle = inkOn(color.kinds[kind]);
         context.fillText(label, LEFT + mark.x + 6, at.y + at.height / 2 + 4);
       }
     }
@@ -275,7 +281,7 @@ export function timelineView(cell, plan, kinds, store) {
   };
   const each = cell.pass_groups > 1 ? `, one of ${cell.pass_groups} concurrent passes` : '';
   if (cell.predicted) add(`Predicted${each}`, 'predicted', cell.predicted, cell.ranks);
-  for (const replay of cell.replayed) add(`Replay ${replay.replay_id}, ${clip(replay.transport, 20)}`, 'replayed', replay.segments, cell.ranks * cell.pass_groups);
+  for (const replay of cell.replayed) add(`Replay ${replay.replay_id}, ${clip(replay.transport, 20)}`, `replay ${replay.replay_id}`, replay.segments, cell.ranks * cell.pass_groups);
   if (sources.length === 0) return { node: note(cell.timeline_missing ?? 'The plan has no segments for this cell.'), draw: () => {} };
   let view = null;
   const chart = guarded(() => {

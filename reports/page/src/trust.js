@@ -67,7 +67,7 @@ function residualView(plan, kinds) {
       attributes: { 'data-residuals': rows.length },
       options: (width) => ({
         height: 250, marginLeft: 52, marginBottom: 34,
-        x: { type: 'log', label: 'predicted, mean per rank', labelArrow: 'right' }, y: { domain: [-most, most], clamp: true, label: null },
+        x: { type: 'log', label: 'predicted, mean per rank', labelArrow: 'right' }, y: { domain: [Math.max(-1, -most), most], clamp: true, label: null },
         marks: [
           axisX({ ticks: width < 500 ? 3 : 6, tickFormat: (d) => time(d), labelAnchor: 'right' }), axisY({ ticks: 5, tickFormat: (d) => `${d > 0 ? '+' : d < 0 ? '−' : ''}${percent(Math.abs(d))}` }),
           ruleY([0], { className: 'zero' }), bound === null ? null : ruleY([-bound, bound], { className: 'bound' }),
@@ -110,7 +110,7 @@ function closeCallsView(plan) {
 
 export function trustSection(data, plan, unpacked) {
   const { notes } = plan.tuning;
-  const node = section('trust', 'Trust: replay against prediction, errors, assumptions',
+  return section('trust', 'Trust: replay against prediction, errors, assumptions',
     h('h3', {}, 'Replay against prediction'),
     plan.replays.length === 0 ? note('No replay of this plan is stored.') : later(unpacked, () => residualView(plan, data.segment_kinds)),
     plan.replays.length === 0 ? null : note('Ledger: time is the mean per rank of one wave of passes, summed over the cells of the plan that the replayed cells stand for; a positive difference means that the replay took longer than predicted. “Whole cells” compares makespans. Times that a serial replay copies from the plan are not measured and have no error.'),
@@ -118,6 +118,4 @@ export function trustSection(data, plan, unpacked) {
     h('h3', {}, 'Errors of the costs'),
     h('div', { class: 'stack' }, fitsView(plan), closeCallsView(plan)),
     notes.length === 0 ? null : h('div', { 'data-notes': notes.length }, h('h3', {}, 'What the tuner assumed or left out'), h('ul', { class: 'assumptions' }, notes.map((text) => h('li', {}, text)))));
-  node.dataset.name = 'Trust';
-  return node;
 }

@@ -53,7 +53,7 @@ test('the header stays, names the plan, and marks the section that is read', asy
     assert.ok(chips.some((chip) => /^verified \d+ of 6 cells$/.test(chip)), chips.join(' | '));
     assert.match(await page.locator('#subtitle').innerText(), /^4 × Test CPU, 2 steps × 3 layers, 2 guidance passes/);
     assert.equal(await page.locator('nav a[aria-current]').innerText(), 'Verdict');
-    await page.locator('nav a', { hasText: 'Kernels' }).click();
+    await page.locator('nav a', { hasText: 'Kernels and links' }).click();
     await page.waitForFunction(() => document.querySelector('nav a[aria-current]')?.textContent === 'Kernels and links');
     assert.match(await hash(page), /^#kernels/);
     assert.ok((await page.locator('#top').boundingBox()).y >= 0, 'in sight after scrolling');
