@@ -18,6 +18,7 @@
 #include "db/database.h"
 #include "planner/timeline/validate.h"
 #include "planner/workload/mask_files.h"
+#include "tuner/bandwidth_advice.h"
 #include "tuner/cluster_costs.h"
 #include "tuner/comparison.h"
 #include "tuner/cost_model.h"
@@ -358,6 +359,14 @@ std::string ReuseSummary(const Plan& plan, const SearchResult& result) {
 /// What the search assumed or left out, as sentences. Call it after pricing.
 std::vector<std::string> NotesOf(const SearchResult& result, const CostChoice& choice) {
   std::vector<std::string> notes = choice.Remarks();
+  if (choice.fitted && !choice.mixed) {
+    constexpr std::int64_t kMany = 1'000'000'000;
+    const double ns = choice.fitted->BandwidthBoundNs(kMany);
+    const double gb_per_s = ns > 0 ? static_cast<double>(kMany) / ns : 0;
+    if (auto advice = BandwidthAdvice(choice.fitted->device(), gb_per_s)) {
+      notes.push_back(std::move(*advice));
+    }
+  }
   for (const Candidate& candidate : result.candidates) {
     if (candidate.excluded.empty()) continue;
     notes.push_back(fmt::format("{} excluded: {}", NameOfCandidate(candidate), candidate.excluded));
