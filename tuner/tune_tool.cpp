@@ -391,7 +391,10 @@ void Report(const TuneFlags& flags,
   const CostSource source = choice.costs().source();
   std::string verdict =
       VerdictLines(result, source, choice.origin.baselines, ModelErrorOf(result, choice));
-  if (rest) verdict += VideoLines(result, *rest, choice.origin.baselines);
+  if (rest) {
+    const std::int64_t cells = std::int64_t{workload.model.steps} * workload.model.layers;
+    verdict += VideoLines(result, *rest, choice.origin.baselines, cells);
+  }
   if (flags.json) {
     const CostsIdentity costs{source, choice.origin.cluster, choice.origin.database_hash};
     WriteStdout(
