@@ -67,7 +67,7 @@ RestOfVideo EstimateRest(const ModelShape& model,
   RestOfVideo rest;
   rest.cell_ns = std::llround(layer * model.passes * ns / flops / ranks);
   rest.source = fmt::format(
-      "estimated: {:.3g} TFLOP of projections and feed-forward{} a layer and pass, at the {:.3g} "
+      "estimated: {:.3g} TFLOP a layer and pass, of projections and feed-forward{}, at the {:.3g} "
       "TFLOP/s of attention, divided evenly over {} ranks",
       layer / 1e12,
       planner::LayerWidthsOf(model).known ? "" : " (taken to be 4 times as wide as the model)",
@@ -122,17 +122,22 @@ VideoTime VideoTimeOf(const SearchResult& result, const RestOfVideo& rest) {
 
 std::string VideoLines(const SearchResult& result,
                        const RestOfVideo& rest,
-                       const std::vector<PricedBaseline>& baselines) {
+                       const std::vector<PricedBaseline>& baselines,
+                       std::int64_t video_cells) {
+  const auto cells = static_cast<std::int64_t>(result.cells.size());
+  const std::string what = cells == video_cells
+                               ? "whole video"
+                               : fmt::format("{} of {} cells of the video", cells, video_cells);
   const VideoTime plan = VideoTimeOf(result, rest);
   const double unit = plan.total_ms() >= 1e4 ? 1e3 : 1;
   const char* name = unit > 1 ? "s" : "ms";
-  std::string text =
-      fmt::format("plan: whole video {:.3f} {}: attention {:.3f} ({:.0f}%), rest {:.3f}",
-                  plan.total_ms() / unit,
-                  name,
-                  plan.attention_ms / unit,
-                  100 * plan.attention_share(),
-                  plan.rest_ms / unit);
+  std::string text = fmt::format("plan: {} {:.3f} {}: attention {:.3f} ({:.0f}%), rest {:.3f}",
+                                 what,
+                                 plan.total_ms() / unit,
+                                 name,
+                                 plan.attention_ms / unit,
+                                 100 * plan.attention_share(),
+                                 plan.rest_ms / unit);
   if (plan.once_ms > 0) text += fmt::format(", once per video {:.3f}", plan.once_ms / unit);
   if (!rest.skipped_steps.empty()) {
     text += fmt::format("; {} steps are skipped", rest.skipped_steps.size());
@@ -144,7 +149,8 @@ std::string VideoLines(const SearchResult& result,
     const VideoTime plain = TimeOfCells(result, rest, [&](int cls) {
       return static_cast<double>(baseline.times[cls].total_ns) * waves;
     });
-    text += fmt::format("plan: whole video {:.3f}x the speed of plain {} ({:.3f} {})\n",
+    text += fmt::format("plan: {} {:.3f}x the speed of plain {} ({:.3f} {})\n",
+                        what,
                         plain.total_ms() / plan.total_ms(),
                         NameOf(baseline.family),
                         plain.total_ms() / unit,

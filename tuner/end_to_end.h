@@ -2,6 +2,7 @@
 // What a whole video takes beside its attention: given by the user, or estimated from the model.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,9 +41,10 @@ namespace dbsp::tuner {
 [[nodiscard]] VideoTime VideoTimeOf(const SearchResult& result, const RestOfVideo& rest);
 
 /// Lines such as "plan: whole video 62.1 s: attention 46.4 s (75%), ..." and the gains over the
-/// baselines for the whole video.
+/// baselines for the whole video. Of fewer than `video_cells` they say how many cells they are of.
 [[nodiscard]] std::string VideoLines(const SearchResult& result,
                                      const RestOfVideo& rest,
-                                     const std::vector<PricedBaseline>& baselines);
+                                     const std::vector<PricedBaseline>& baselines,
+                                     std::int64_t video_cells);
 
 }  // namespace dbsp::tuner

@@ -18,6 +18,7 @@
 #include "db/database.h"
 #include "planner/timeline/validate.h"
 #include "planner/workload/mask_files.h"
+#include "tuner/bandwidth_advice.h"
 #include "tuner/cluster_costs.h"
 #include "tuner/comparison.h"
 #include "tuner/cost_model.h"
@@ -358,6 +359,14 @@ std::string ReuseSummary(const Plan& plan, const SearchResult& result) {
 /// What the search assumed or left out, as sentences. Call it after pricing.
 std::vector<std::string> NotesOf(const SearchResult& result, const CostChoice& choice) {
   std::vector<std::string> notes = choice.Remarks();
+  if (choice.fitted && !choice.mixed) {
+    constexpr std::int64_t kMany = 1'000'000'000;
+    const double ns = choice.fitted->BandwidthBoundNs(kMany);
+    const double gb_per_s = ns > 0 ? static_cast<double>(kMany) / ns : 0;
+    if (auto advice = BandwidthAdvice(choice.fitted->device(), gb_per_s)) {
+      notes.push_back(std::move(*advice));
+    }
+  }
   for (const Candidate& candidate : result.candidates) {
     if (candidate.excluded.empty()) continue;
     notes.push_back(fmt::format("{} excluded: {}", NameOfCandidate(candidate), candidate.excluded));
@@ -382,7 +391,10 @@ void Report(const TuneFlags& flags,
   const CostSource source = choice.costs().source();
   std::string verdict =
       VerdictLines(result, source, choice.origin.baselines, ModelErrorOf(result, choice));
-  if (rest) verdict += VideoLines(result, *rest, choice.origin.baselines);
+  if (rest) {
+    const std::int64_t cells = std::int64_t{workload.model.steps} * workload.model.layers;
+    verdict += VideoLines(result, *rest, choice.origin.baselines, cells);
+  }
   if (flags.json) {
     const CostsIdentity costs{source, choice.origin.cluster, choice.origin.database_hash};
     WriteStdout(

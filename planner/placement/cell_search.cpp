@@ -21,6 +21,10 @@ constexpr std::size_t kMorePhasesUpTo = 200;
 constexpr int kSwapsPerCellKick = 2;
 /// Scans of one phase. MinimizeSquares gets two thirds, MinimizeBarrier the rest.
 constexpr std::int64_t kPhaseScans = 60000;
+/// A scan takes time in proportion to the square of the ring's length, so longer rings than this
+/// one get fewer scans, in the same time.
+constexpr std::int64_t kFullScansUpTo = 8;
+constexpr std::int64_t kFewestScans = 2000;
 /// Consecutive items without an improving exchange after which a phase ends.
 constexpr int kPatience = 100;
 /// MinimizeBarrier is skipped once the cost is this near to RingAxisPartition::Bound.
@@ -77,7 +81,13 @@ class CellSearch {
 
   FoundOwners Run() {
     const double enough = std::max(options_.good_enough * best_.mean, best_.least);
-    std::int64_t left = options_.scans;
+    const std::int64_t ring = std::max<std::int64_t>(ring_, kFullScansUpTo);
+    const auto scans = [&](std::int64_t most) {
+      const std::int64_t fewer = most * (kFullScansUpTo * kFullScansUpTo) / (ring * ring);
+      return std::min(most, std::max(kFewestScans, fewer));
+    };
+    std::int64_t left = scans(options_.scans);
+    const std::int64_t phase_scans = scans(kPhaseScans);
     Prng prng{0x63656C6C, now_.row.size(), now_.col.size(), static_cast<std::uint64_t>(ring_)};
     const auto more =
         static_cast<int>(kMorePhasesUpTo / std::max(now_.row.size(), now_.col.size()));
@@ -86,7 +96,7 @@ class CellSearch {
       if (idle == kIdlePhases + more) break;
       const bool rows = phase % 2 == 0;
       RingAxisPartition axis = phase == 0 ? AxisOf(now_, rows, first_) : AxisOf(now_, rows);
-      const std::int64_t part = std::min(left, kPhaseScans);
+      const std::int64_t part = std::min(left, phase_scans);
       axis.MinimizeSquares({part * 2 / 3, OwnEnough(enough, rows), kPatience}, prng);
       if (axis.cost() > kNearBound * axis.Bound()) {
         axis.MinimizeBarrier({part / 3, OwnEnough(enough, rows), kPatience}, prng);

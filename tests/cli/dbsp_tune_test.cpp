@@ -299,7 +299,7 @@ TEST_F(DbspTuneTest, BadInputIsOneLineAndNoFile) {
   ExpectUsageError("--workload w.json --cluster h200x8 --ranks-per-node 4 -o plan.json",
                    "NAMExNODESx4");
   ExpectUsageError("--workload w.json --cluster file:none.json -o plan.json", "none.json");
-  ExpectUsageError("--workload w.json --cluster h20x8 -o plan.json", "nearest known");
+  ExpectUsageError("--workload w.json --cluster h2000x8 -o plan.json", "nearest known");
   ExpectUsageError("--workload w.json --cluster h200x4 --ranks 8 -o plan.json", "has 4 GPUs");
   ExpectUsageError("--workload w.json --cluster h200x8 --families placd -o plan.json", "'placed'");
   ExpectUsageError("--workload w.json --cluster h200x8 --families rung -o plan.json", "'ring'");

@@ -87,7 +87,9 @@ TEST(VideoTimeTest, AddsUpComputedCells) {
   rest.skipped_steps = {1};
   EXPECT_DOUBLE_EQ(VideoTimeOf(result, rest).total_ms(), 4 + 1 + 7);
   EXPECT_EQ(VideoTimeOf(result, rest, 1), std::nullopt);
-  EXPECT_THAT(VideoLines(result, rest, {}), HasSubstr("1 steps are skipped"));
+  EXPECT_THAT(VideoLines(result, rest, {}, 4), HasSubstr("plan: whole video 12.000 ms"));
+  EXPECT_THAT(VideoLines(result, rest, {}, 4), HasSubstr("1 steps are skipped"));
+  EXPECT_THAT(VideoLines(result, rest, {}, 80), HasSubstr("4 of 80 cells of the video 12.000"));
 }
 
 TEST(VideoTimeTest, APlanGivesTheSame) {
