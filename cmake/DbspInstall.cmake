@@ -19,7 +19,7 @@ set(dbsp_public_headers
   core/arrays/array.h core/baseline.h core/block_mask.h core/counter_record.h core/error.h core/file.h
   core/fine_mask.h core/ledger.h core/matrix.h core/partition.h core/plan.h core/records.h core/segment_id.h
   core/shape.h core/statistics.h core/status.h core/strategy.h core/units.h core/workload.h
-  planner/workload/distinct_masks.h
+  planner/workload/distinct_masks.h planner/workload/fine_features.h
   planner/workload/layer_counts.h
   planner/workload/mask_counts.h planner/workload/mask_flag.h planner/workload/mask_source.h
   planner/workload/mask_sum.h
