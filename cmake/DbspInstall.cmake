@@ -20,7 +20,7 @@ set(dbsp_public_headers
   core/fine_mask.h core/ledger.h core/list_statistics.h core/matrix.h core/partition.h core/plan.h core/records.h
   core/segment_id.h core/shape.h core/statistics.h core/status.h core/strategy.h
   core/strategy_name.h core/units.h core/video_time.h core/workload.h
-  planner/workload/distinct_masks.h planner/workload/layer_counts.h
+  planner/workload/distinct_masks.h planner/workload/fine_features.h planner/workload/layer_counts.h
   planner/workload/mask_counts.h planner/workload/mask_flag.h planner/workload/mask_source.h
   planner/workload/mask_sum.h
   planner/workload/popcount.h planner/workload/presets.h planner/workload/row_loads.h

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "core/error.h"
 #include "core/fine_mask.h"
 #include "core/output.h"
+#include "kernels/sla.h"
 #include "planner/workload/mask_axes.h"
 #include "planner/workload/mask_source.h"
 #include "predict/predictors.h"
@@ -206,6 +208,63 @@ Lists Predict(const PredictFlags& flags,
   return result;
 }
 
+/// Classes of blocks, i1 [steps or 1, layers, heads, query blocks, key blocks].
+Array PredictClasses(const PredictFlags& flags,
+                     const Predictor& predictor,
+                     const TensorDump& q,
+                     const TensorDump& k,
+                     const Workload& workload) {
+  const ModelShape& model = workload.model;
+  const AttentionShape shape = workload.shape();
+  const std::int64_t blocks = static_cast<std::int64_t>(shape.q_blocks()) * shape.k_blocks();
+  const int steps = q.Size('T') == 1 ? 1 : model.steps;
+  const std::int64_t layers = q.Size('L');
+  if (steps * layers * model.heads > kMaxBytes / blocks) {
+    Fail(
+        ErrorCode::kInvalidArgument,
+        "{}: the classes of {} steps and {} layers take {} MB, at most {} MB at a time; give dumps "
+        "of fewer layers",
+        q.subject(),
+        steps,
+        layers,
+        steps * layers * model.heads * blocks >> 20,
+        kMaxBytes >> 20);
+  }
+  Array classes =
+      MakeArray(ArrayType::kI1, {steps, layers, model.heads, shape.q_blocks(), shape.k_blocks()});
+  const std::int64_t of_step = layers * model.heads * blocks;
+  const auto tokens = static_cast<int>(model.tokens());
+  char* to = classes.bytes.data();
+  for (int step = 0; step < steps; ++step) {
+    const std::int64_t entry = EntryOf(q, step, flags.every, model.steps);
+    if (step > 0 && entry == EntryOf(q, step - 1, flags.every, model.steps)) {
+      std::memcpy(to, to - of_step, static_cast<std::size_t>(of_step));
+      to += of_step;
+      continue;
+    }
+    for (std::int64_t layer = 0; layer < layers; ++layer) {
+      for (int head = 0; head < model.heads; ++head) {
+        const auto pool = [&](const TensorDump& dump, int block) {
+          return kernels::MeanPool(dump.Head(entry, layer, head), tokens, model.head_dim, block);
+        };
+        const kernels::SlaBlocks found =
+            kernels::ClassifyBlocks(pool(q, shape.block.q),
+                                    pool(k, shape.block.k),
+                                    model.head_dim,
+                                    {predictor.value, predictor.negligible});
+        for (int i = 0; i < shape.q_blocks(); ++i) {
+          for (int j = 0; j < shape.k_blocks(); ++j) {
+            *to++ = static_cast<char>(found.critical.Get(i, j)   ? 1
+                                      : found.marginal.Get(i, j) ? 0
+                                                                 : -1);
+          }
+        }
+      }
+    }
+  }
+  return classes;
+}
+
 std::string ReportText(const Report& report, const PredictFlags& flags, std::int64_t rows) {
   std::string text = fmt::format(
       "recall of softmax mass: mean {:.4f}, lowest head {:.4f} ({}); exact, over {} of {} query "
@@ -289,9 +348,15 @@ void PredictWorkload(const PredictFlags& flags) {
          "-o {}: the lists are written beside the workload; expected the name of a file",
          output.string());
   }
+  const bool sla = predictor.kind == PredictorKind::kSla;
+  if (sla && flags.report) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--report: describes lists of keys, and --predictor sla: makes "
+         "classes of blocks; leave --report out, 'dbsp-workload info' prints the shares");
+  }
   fs::path masks = output;
   masks.replace_extension();
-  masks += ".keys.safetensors";
+  masks += sla ? ".classes.safetensors" : ".keys.safetensors";
   const OpenOutputs open = CheckOutputs({{"-o", output}, {"-o", masks}},
                                         {{"the file of Q", flags.q}, {"the file of K", flags.k}});
   const TensorDump q(flags.q, TensorRole::kQuery, RequestOf(flags, flags.q_name));
@@ -299,18 +364,25 @@ void PredictWorkload(const PredictFlags& flags) {
   RequireEqualDumps(q, k);
   Workload workload;
   workload.model = ModelOf(flags, q);
-  workload.block = flags.shape.block ? planner::ParseBlock(*flags.shape.block) : BlockSize{};
+  workload.block = flags.shape.block ? planner::ParseBlock(*flags.shape.block)
+                   : sla             ? BlockSize{128, 64}
+                                     : BlockSize{};
   workload.directory = output.parent_path();
   planner::RequireBlockLimit(workload);
   Report report;
-  Lists lists = Predict(flags, predictor, q, k, workload.model, report);
   MadeFile made(masks);
-  WriteSafetensors(masks,
-                   {{"mask_bits", std::move(lists.bits)}, {"mask_index", std::move(lists.index)}});
+  std::map<std::string, std::string> options{{"file", masks.string()}};
+  if (sla) {
+    options.insert({{"axes", "TLHQK"}, {"sla", "1"}});
+    WriteSafetensors(masks, {{"classes", PredictClasses(flags, predictor, q, k, workload)}});
+  } else {
+    options.insert({{"axes", "TLHQK"}, {"queries", std::to_string(flags.queries)}});
+    Lists lists = Predict(flags, predictor, q, k, workload.model, report);
+    WriteSafetensors(
+        masks, {{"mask_bits", std::move(lists.bits)}, {"mask_index", std::move(lists.index)}});
+  }
   const std::string name = workload.model.name;
-  const std::vector<std::string> more = planner::ApplyArrayRule(
-      {{"file", masks.string()}, {"axes", "TLHQK"}, {"queries", std::to_string(flags.queries)}},
-      workload);
+  const std::vector<std::string> more = planner::ApplyArrayRule(options, workload);
   workload.model.name = name;
   std::vector<std::string> notes = NotesOf(flags, q, k, workload.model);
   notes.insert(notes.end(), more.begin(), more.end());
@@ -357,7 +429,7 @@ planner::WorkloadCommand PredictCommand() {
             "--predictor",
             flags->predictor,
             "threshold:X keeps probabilities above X / tokens, cdf:X the mass X of the mean "
-            "query, oracle:X the mass X of all queries")
+            "query, oracle:X the mass X of all queries; sla:C,N makes classes of blocks")
         ->required()
         ->group(lists);
     predict->add_option("--queries", flags->queries, "Queries per list")

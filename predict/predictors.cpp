@@ -2,12 +2,14 @@
 #include "predict/predictors.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <cstdlib>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "core/error.h"
-#include "core/number_flag.h"
 #include "core/parallel_for.h"
 
 namespace dbsp::predict {
@@ -58,6 +60,31 @@ void OracleRow(const kernels::ScoreInput& input,
   }
 }
 
+/// A finite decimal number without a sign.
+std::optional<double> NumberOf(const std::string& text) {
+  const bool digits =
+      !text.empty() && (std::isdigit(static_cast<unsigned char>(text[0])) != 0 || text[0] == '.');
+  char* end = nullptr;
+  const double value = digits ? std::strtod(text.c_str(), &end) : 0;
+  if (!digits || *end != '\0' || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
+
+Predictor ParseSla(const std::string& text, const std::string& shares) {
+  const std::size_t comma = shares.find(',');
+  const std::optional<double> critical = NumberOf(shares.substr(0, comma));
+  const std::optional<double> negligible =
+      comma == std::string::npos ? std::nullopt : NumberOf(shares.substr(comma + 1));
+  if (critical && negligible && *critical > 0 && *critical + *negligible <= 1) {
+    return {PredictorKind::kSla, *critical, *negligible};
+  }
+  Fail(ErrorCode::kInvalidArgument,
+       "--predictor {}: expected sla:C,N with the shares of critical and negligible blocks, C "
+       "above 0 "
+       "and C + N at most 1, as sla:0.05,0.1",
+       text);
+}
+
 }  // namespace
 
 Predictor ParsePredictor(const std::string& text) {
@@ -65,14 +92,13 @@ Predictor ParsePredictor(const std::string& text) {
   const std::string name = text.substr(0, colon);
   const std::string number = colon == std::string::npos ? "" : text.substr(colon + 1);
   Predictor predictor;
+  if (name == "sla") return ParseSla(text, number);
   const bool known = name == "threshold" || name == "cdf" || name == "oracle";
   if (name == "cdf") predictor.kind = PredictorKind::kCdf;
   if (name == "oracle") predictor.kind = PredictorKind::kOracle;
-  char* end = nullptr;
-  predictor.value = std::strtod(number.c_str(), &end);
-  const bool whole =
-      !number.empty() && *end == '\0' && std::isfinite(predictor.value) &&
-      (std::isdigit(static_cast<unsigned char>(number.front())) != 0 || number.front() == '.');
+  const std::optional<double> value = NumberOf(number);
+  const bool whole = value.has_value();
+  predictor.value = value.value_or(0);
   const bool share = predictor.kind == PredictorKind::kThreshold || predictor.value <= 1;
   if (known && whole && predictor.value > 0 && share) return predictor;
   Fail(ErrorCode::kInvalidArgument,

@@ -14,21 +14,24 @@ namespace dbsp::predict {
 enum class PredictorKind : std::uint8_t {
   kThreshold,  ///< keys whose probability exceeds value / tokens for any query of the block
   kCdf,  ///< most probable keys of the mean query, up to `value` of the mass
+  kSla,  ///< classes of blocks by pooled Q and K (kernels/sla.h)
   kOracle  ///< most probable keys of all queries of the block, up to `value` of the mass
 };
 
 struct Predictor {
   PredictorKind kind = PredictorKind::kThreshold;
-  double value = 0.5;
+  double value = 0.5;  ///< kSla: the share of critical blocks
+  double negligible = 0;  ///< kSla: the share of negligible blocks
 };
 
-/// Value of --predictor: "threshold:0.5", "cdf:0.9" or "oracle:0.9".
+/// Value of --predictor: "threshold:0.5", "cdf:0.9", "oracle:0.9" or "sla:0.05,0.1".
 /// errors  Error{kInvalidArgument} with the flag
 [[nodiscard]] Predictor ParsePredictor(const std::string& text);
 
 /// Most tokens for which the oracle runs: its time grows with their square.
 inline constexpr std::int64_t kMaxOracleTokens = 1 << 15;
 
+/// requires a predictor of lists, not kSla
 /// One row per `q_block` queries, one column per key. Rows are made on ParallelFor(threads).
 /// errors  Error{kInvalidArgument} for a threshold that is no probability at this many tokens, and
 ///         for an oracle beyond kMaxOracleTokens

@@ -142,8 +142,8 @@ void TensorDump::ResolveAxes(const DumpRequest& request) {
   const bool has_step = letters.find('T') != std::string::npos;
   const bool has_layer = letters.find('L') != std::string::npos;
   const bool pair = open.size() == 2 && !has_step && !has_layer;
-  const bool layers_first = pair && shape_[open[1]] == 1 && request.layers &&
-                            *request.layers > 1 && *request.layers == shape_[open[0]];
+  const bool layers_first = pair && shape_[open[1]] == 1 && request.layers && *request.layers > 1 &&
+                            *request.layers == shape_[open[0]];
   if (pair && !layers_first) {
     letters[open[0]] = 'T';
     letters[open[1]] = 'L';

@@ -25,6 +25,7 @@ struct CellCensus {
   DensityRange density;
   double active_blocks = 0;
   FineCounts fine;  ///< all 0 without lists of keys
+  DensityRange marginal;  ///< without masks unless the cell has classes of SLA
 };
 
 CellCensus CensusOfCell(const std::vector<std::int64_t>& counts, double blocks) {
@@ -95,9 +96,16 @@ Census TakeCensus(const Workload& workload) {
             counted ? found->second : CensusOfCell(source->ActiveBlocksAt(step, layer), blocks);
         rule.queries = source->FineQueriesAt(step, layer);
         if (!counted && rule.queries > 0) cell.fine = source->FineCountsAt(step, layer);
+        rule.sla = source->HasMarginalAt(step, layer);
+        if (!counted && rule.sla) {
+          for (const BlockMaskPtr& mask : source->MarginalAt(step, layer).head) {
+            cell.marginal.Add(mask->Density());
+          }
+        }
         if (!counted && !key.empty()) known.emplace(key, cell);
         if (cell.density.low < 1 || cell.fine.keys < cell.fine.all_keys) dense[at] = 0;
         rule.fine.Add(cell.fine);
+        Merge(cell.marginal, rule.marginal);
         rule.cells += pass == 0 ? 1 : 0;
         rule.distinct_cells += counted ? 0 : 1;
         Merge(cell.density, rule.density);
@@ -131,6 +139,14 @@ std::string FineText(const RuleCensus& rule) {
       rule.fine.longest);
 }
 
+std::string SlaText(const RuleCensus& rule) {
+  return fmt::format(
+      "SLA: {:.4f} of the blocks are critical, {:.4f} marginal and {:.4f} negligible",
+      rule.density.mean(),
+      rule.marginal.mean(),
+      std::max(0.0, 1 - rule.density.mean() - rule.marginal.mean()));
+}
+
 std::string DenseCellsText(const Workload& workload, const Census& census) {
   const ModelShape& model = workload.model;
   std::string reasons;
@@ -162,6 +178,7 @@ std::vector<std::string> CensusLines(const Workload& workload, const Census& cen
   for (const RuleCensus& rule : census.rules) {
     for (const std::string& note : rule.notes) lines.push_back("note: " + note);
     if (rule.queries > 0) lines.push_back("note: " + FineText(rule));
+    if (rule.sla) lines.push_back("note: " + SlaText(rule));
   }
   lines.push_back(fmt::format("note: density min {:.4f}, mean {:.4f}, max {:.4f} over {} masks; {}",
                               census.density.low,

@@ -30,6 +30,8 @@ struct RuleCensus {
   DensityRange density;
   int queries = 0;  ///< per list of single keys; 0 without lists
   FineCounts fine;  ///< over the cells of the rule, if it has lists
+  bool sla = false;  ///< the rule has classes of SLA; `density` is that of the critical blocks
+  DensityRange marginal;  ///< of the marginal blocks, with sla
   std::vector<std::string> notes;  ///< MaskSource::Describe
 };
 
@@ -53,6 +55,9 @@ struct Census {
 
 /// What the lists of a rule keep at each granularity, as one sentence. requires queries > 0
 [[nodiscard]] std::string FineText(const RuleCensus& rule);
+
+/// Shares of the three classes of SLA, as one sentence. requires sla
+[[nodiscard]] std::string SlaText(const RuleCensus& rule);
 
 /// How many cells are dense and why, as one sentence.
 [[nodiscard]] std::string DenseCellsText(const Workload& workload, const Census& census);

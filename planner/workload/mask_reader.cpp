@@ -63,13 +63,14 @@ void MaskReader::CheckOptions(const MaskArrayOptions& options) const {
          NameOf(layout));
   }
   const bool elements = layout == MaskLayout::kDense || layout == MaskLayout::kVariable;
-  const bool given = values.rule().threshold || values.rule().additive || values.rule().inverted;
+  const bool given = values.rule().threshold || values.rule().additive || values.rule().inverted ||
+                     values.rule().sla != SlaClass::kNone;
   if (options.packed != BitOrder::kNone && layout != MaskLayout::kDense &&
       layout != MaskLayout::kPacked) {
     refuse("packed reads", " of bytes");
   }
   if (given && (!elements || options.packed != BitOrder::kNone)) {
-    refuse("threshold, additive and inverted read", "");
+    refuse("threshold, additive, inverted and sla read", "");
   }
   if (elements) return;
   for (const ArrayFile& file : files) {

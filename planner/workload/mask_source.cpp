@@ -53,6 +53,13 @@ class RuleSource : public MaskSource {
     return masks_[Index(step, layer)]->CountFine(step, layer);
   }
 
+  [[nodiscard]] bool HasMarginalAt(int step, int layer) const override {
+    return masks_[Index(step, layer)]->HasMarginal();
+  }
+  LayerMasks MarginalAt(int step, int layer) override {
+    return masks_[Index(step, layer)]->MakeMarginal(step, layer);
+  }
+
   [[nodiscard]] std::vector<std::string> Describe(std::size_t rule) const override {
     return masks_.at(rule)->Describe();
   }
@@ -81,6 +88,12 @@ int MaskSource::FineQueriesAt(int /*step*/, int /*layer*/) const { return 0; }
 
 FineMasks MaskSource::FineAt(int step, int layer) {
   Fail(ErrorCode::kInternal, "step {}, layer {} has no lists of keys", step, layer);
+}
+
+bool MaskSource::HasMarginalAt(int /*step*/, int /*layer*/) const { return false; }
+
+LayerMasks MaskSource::MarginalAt(int step, int layer) {
+  Fail(ErrorCode::kInternal, "step {}, layer {} has no classes of SLA", step, layer);
 }
 
 FineCounts MaskSource::FineCountsAt(int step, int layer) {

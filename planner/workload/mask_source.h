@@ -39,6 +39,13 @@ class MaskSource {
   /// What FineAt(step, layer) keeps. Needs less memory where the rule makes one head at a time.
   /// requires FineQueriesAt(step, layer) > 0. errors  as At; threads safe concurrently
   [[nodiscard]] virtual FineCounts FineCountsAt(int step, int layer);
+  /// Whether the cell has classes of sparse-linear attention (SLA). At() then gives the critical
+  /// blocks, which exact attention computes.
+  [[nodiscard]] virtual bool HasMarginalAt(int step, int layer) const;
+  /// The marginal blocks, which linear attention computes. Blocks that are neither critical nor
+  /// marginal are negligible. requires HasMarginalAt(step, layer). errors  as At; threads safe
+  /// concurrently
+  [[nodiscard]] virtual LayerMasks MarginalAt(int step, int layer);
   /// What a rule of the workload read and assumed, one sentence per line (RuleMasks::Describe).
   /// requires rule < Workload::rules.size(). errors  as At
   [[nodiscard]] virtual std::vector<std::string> Describe(std::size_t rule) const;

@@ -116,6 +116,7 @@ std::string ValueRule::Text() const {
   std::string text;
   if (threshold) text = fmt::format("above {} is active", *threshold);
   if (additive) text = "0 is active, -inf and values up to -1000 are inactive (additive)";
+  if (sla != SlaClass::kNone) text = "1 is critical, 0 is marginal, -1 is negligible (SLA)";
   if (inverted) text += fmt::format("{}inverted", text.empty() ? "" : ", ");
   return text;
 }
@@ -132,7 +133,8 @@ std::int64_t MaskValues::Read(const Array& array,
                               std::int64_t begin,
                               std::span<std::uint8_t> active) {
   if (active.empty()) return -1;
-  if (!rule_.threshold && !rule_.additive) {
+  const bool classes = rule_.sla != SlaClass::kNone;
+  if (!rule_.threshold && !rule_.additive && !classes) {
     const unsigned flags = ReadMask(array, begin, active);
     if ((flags & kBad) != 0) {
       for (std::size_t i = 0; i < active.size(); ++i) {
@@ -146,10 +148,14 @@ std::int64_t MaskValues::Read(const Array& array,
     double high = -low;
     for (std::size_t i = 0; i < active.size(); ++i) {
       const double value = array.Double(begin + static_cast<std::int64_t>(i));
-      const bool good =
-          rule_.additive ? value == 0 || value <= kAdditiveInactive : !std::isnan(value);
+      const bool good = classes          ? value == -1 || value == 0 || value == 1
+                        : rule_.additive ? value == 0 || value <= kAdditiveInactive
+                                         : !std::isnan(value);
       if (!good) return static_cast<std::int64_t>(i);
-      active[i] = (rule_.additive ? value == 0 : value > *rule_.threshold) ? 1 : 0;
+      const bool on = classes          ? value == (rule_.sla == SlaClass::kCritical ? 1 : 0)
+                      : rule_.additive ? value == 0
+                                       : value > *rule_.threshold;
+      active[i] = on ? 1 : 0;
       low = std::min(low, value);
       high = std::max(high, value);
     }
@@ -164,7 +170,8 @@ std::int64_t MaskValues::Read(const Array& array,
 std::string MaskValues::Seen() const {
   const std::lock_guard lock(mutex_);
   if (!any_) return "none";
-  if (rule_.threshold || rule_.additive) return fmt::format("{} to {}", low_, high_);
+  if (rule_.threshold || rule_.additive || rule_.sla != SlaClass::kNone)
+    return fmt::format("{} to {}", low_, high_);
   std::string text;
   for (const auto& [flag, value] : {std::pair{kZero, "0"}, {kOne, "1"}, {kFull, "255"}}) {
     if ((flags_ & flag) != 0) text += fmt::format("{}{}", text.empty() ? "" : ", ", value);
@@ -176,6 +183,9 @@ std::string NoMaskElement(const Array& array, std::int64_t index, const ValueRul
   std::string value = IsFloat(array.type) ? fmt::format("{}", array.Double(index))
                                           : fmt::format("{}", array.Int(index));
   if (array.type == ArrayType::kB1) value = "a bool of neither 0 nor 1";
+  if (rule.sla != SlaClass::kNone && !std::isnan(array.Double(index))) {
+    return value + ", but classes of SLA are 1 (critical), 0 (marginal) and -1 (negligible)";
+  }
   if (std::isnan(array.Double(index))) return "NaN (not a number), which no option reads";
   if (rule.additive) {
     return value +

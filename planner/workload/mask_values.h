@@ -14,12 +14,17 @@ namespace dbsp {
 
 [[nodiscard]] bool IsFloat(ArrayType type);
 
+/// Blocks of sparse-linear attention (SLA) whose mask is read. Elements are 1 (critical), 0
+/// (marginal) and -1 (negligible).
+enum class SlaClass : std::uint8_t { kNone, kCritical, kMarginal };
+
 /// How elements are read. Without options only 0 (inactive), 1 and 255 (active), false and true are
 /// elements of a mask.
 struct ValueRule {
   std::optional<double> threshold;  ///< values above it are active
   bool additive = false;  ///< 0 is active; -inf and values of at most -1000 are inactive
   bool inverted = false;  ///< swaps active and inactive, after the other options
+  SlaClass sla = SlaClass::kNone;  ///< set: elements are classes, and this class is active
   /// Text of the options in use, "" without any.
   [[nodiscard]] std::string Text() const;
 };

@@ -95,6 +95,21 @@ Array MaskArray(const LayerMasks& masks) {
   return array;
 }
 
+/// 1 for critical, 0 for marginal and -1 for negligible blocks.
+Array ClassArray(const LayerMasks& critical, const LayerMasks& marginal) {
+  Array array = MakeArray(ArrayType::kI1, {critical.heads(), critical.rows(), critical.cols()});
+  std::size_t at = 0;
+  for (int h = 0; h < critical.heads(); ++h) {
+    for (int i = 0; i < critical.rows(); ++i) {
+      for (int j = 0; j < critical.cols(); ++j) {
+        const bool exact = critical.head[h]->Get(i, j);
+        array.bytes[at++] = exact ? 1 : marginal.head[h]->Get(i, j) ? 0 : -1;
+      }
+    }
+  }
+  return array;
+}
+
 /// Bits of the lists, eight keys per byte, the low bit first.
 Array BitArray(const FineMasks& fine) {
   const LayerMasks& bits = fine.bits;
@@ -190,7 +205,18 @@ void ExportMasks(const ExportFlags& flags) {
     const auto [step, layer] = CellOf(workload, flags);
     cell = fmt::format("step {}, layer {} of ", step, layer);
     const int queries = masks->FineQueriesAt(step, layer);
-    if (!flags.keys.empty()) {
+    if (flags.classes) {
+      if (!masks->HasMarginalAt(step, layer)) {
+        Fail(ErrorCode::kInvalidArgument,
+             "--classes: step {}, layer {} of {} has no classes of SLA; leave --classes out",
+             step,
+             layer,
+             flags.workload.string());
+      }
+      arrays.emplace_back("classes",
+                          ClassArray(masks->At(step, layer), masks->MarginalAt(step, layer)));
+      note = "; read it with --mask array:file=FILE,sla";
+    } else if (!flags.keys.empty()) {
       RequireLists(workload, flags, step, layer, queries, format);
       const FineMasks fine = masks->FineAt(step, layer);
       if (flags.keys == "lists") {

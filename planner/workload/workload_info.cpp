@@ -81,6 +81,7 @@ Json RuleJson(const Workload& workload, const Census& census, std::size_t index)
                {"density", DensityJson(rule.density)},
                {"notes", rule.notes}};
   if (rule.queries > 0) json["fine"] = FineJson(workload, rule);
+  if (rule.sla) json["marginal_density"] = DensityJson(rule.marginal);
   for (const auto& [name, value] : workload.rules[index].options) json["options"][name] = value;
   return json;
 }
@@ -170,6 +171,7 @@ std::string RulesText(const Workload& workload, const Census& census) {
         rule.density.mean(),
         rule.density.high);
     if (rule.queries > 0) text += fmt::format("        {}\n", FineText(rule));
+    if (rule.sla) text += fmt::format("        {}\n", SlaText(rule));
     if (!PositionsAreReal(workload.rules[i])) {
       text +=
           "        the counts of active blocks come from the rule or the file, block positions "

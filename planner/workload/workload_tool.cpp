@@ -101,6 +101,13 @@ CLI::App* AddExport(CLI::App& app, ExportFlags& flags) {
       ->check(CLI::IsMember({"bits", "lists"}))
       ->excludes("--counts")
       ->group("Input");
+  command
+      ->add_flag("--classes",
+                 flags.classes,
+                 "Write the classes of SLA: 1 critical, 0 marginal, -1 negligible")
+      ->excludes("--counts")
+      ->excludes("--keys")
+      ->group("Input");
   command->add_option("--pass", flags.pass, "Guidance pass, where each has masks of its own")
       ->check(index)
       ->group("Input");

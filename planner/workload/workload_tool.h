@@ -84,6 +84,7 @@ struct ExportFlags {
   std::optional<int> layer;
   std::optional<int> pass;  ///< needed where the passes have masks of their own
   bool counts = false;
+  bool classes = false;  ///< the classes of SLA instead of the block masks
   std::string keys;  ///< "bits" or "lists": the lists of single keys instead of the block masks
   std::filesystem::path output;
 };

@@ -163,6 +163,27 @@ TEST_F(FineWorkloadTest, MergeKeepsTheListsOfAFolder) {
   }
 }
 
+TEST_F(FineWorkloadTest, ClassesOfSlaAreDescribedAndExported) {
+  // 3 heads of 5 x 5 blocks; a dense mask holds 1 and 0, which are critical and marginal blocks.
+  Make("random:density=0.4", "w.json");
+  Run({"export", File("w.json"), "--step", "0", "--layer", "0", "-o", File("m.npz")});
+  const ToolResult made = Make("array:sla,file=" + File("m.npz"), "s.json");
+  EXPECT_THAT(made.err, HasSubstr("SLA: 0.4000 of the blocks are critical, 0.6000 marginal"));
+  EXPECT_THAT(made.err, HasSubstr("are not planned"));
+  const auto json = nlohmann::json::parse(Run({"info", File("s.json"), "--json"}).out);
+  EXPECT_NEAR(json["rules"][0]["marginal_density"]["mean"].get<double>(), 0.6, 1e-9);
+  EXPECT_NEAR(json["rules"][0]["density"]["mean"].get<double>(), 0.4, 1e-9);
+  const std::vector<std::string> cell{"--step", "1", "--layer", "1", "-o", File("c.npz")};
+  std::vector<std::string> classes{"export", File("s.json"), "--classes"};
+  classes.insert(classes.end(), cell.begin(), cell.end());
+  EXPECT_THAT(Run(classes).out, HasSubstr("classes, i1 [3, 5, 5]"));
+  Make("array:sla,file=" + File("c.npz"), "r.json");
+  std::filesystem::remove(File("c.npz"));
+  classes[1] = File("w.json");
+  EXPECT_THAT(Run(classes, 2).err, HasSubstr("has no classes of SLA"));
+  EXPECT_FALSE(std::filesystem::exists(File("c.npz")));
+}
+
 TEST_F(FineWorkloadTest, WhatCannotBeWrittenIsRefusedInOneLine) {
   Make("fine:density=0.2,dense_layers=1", "w.json");
   const ToolResult dense = Run({"export",

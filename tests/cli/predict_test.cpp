@@ -123,6 +123,21 @@ TEST_F(PredictTest, OracleReachesItsMass) {
   EXPECT_GE(std::stod(result.out.substr(at + 5)), 0.9);
 }
 
+TEST_F(PredictTest, ClassesOfSlaHaveTheSharesThatWereAsked) {
+  // 150 tokens in blocks of 32x16: 5 x 10 blocks. Each row has 2 critical and 3 negligible ones.
+  const ToolResult result = Predict({"--predictor", "sla:0.2,0.3", "--block", "32x16"});
+  EXPECT_THAT(result.err,
+              HasSubstr("SLA: 0.2000 of the blocks are critical, 0.5000 marginal and "
+                        "0.3000 negligible"));
+  EXPECT_TRUE(std::filesystem::exists(File("w.classes.safetensors")));
+  const auto json =
+      nlohmann::json::parse(RunTool("dbsp-workload", {"info", File("w.json"), "--json"}).out);
+  EXPECT_NEAR(json["rules"][0]["density"]["min"].get<double>(), 0.2, 1e-12);
+  EXPECT_NEAR(json["rules"][0]["marginal_density"]["max"].get<double>(), 0.5, 1e-12);
+  const ToolResult report = Predict({"--predictor", "sla:0.2,0.3", "--report"}, 2);
+  EXPECT_THAT(report.err, HasSubstr("leave --report out"));
+}
+
 TEST_F(PredictTest, InputsThatDoNotFitAreRefusedInOneLineAndLeaveNothing) {
   std::vector<float> values = Draw(1, 1.0F);
   values.resize(kHeads * kTokens * kDim);

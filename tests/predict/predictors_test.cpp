@@ -159,20 +159,13 @@ TEST(PredictorsTest, FlagsAreReadOrRefused) {
   EXPECT_EQ(ParsePredictor("threshold:2").value, 2);
   EXPECT_EQ(ParsePredictor("cdf:0.9").kind, PredictorKind::kCdf);
   EXPECT_EQ(ParsePredictor("oracle:1").kind, PredictorKind::kOracle);
-  for (const std::string text : {"",
-                                 "cdf",
-                                 "cdf:",
-                                 "cdf:0",
-                                 "cdf:-1",
-                                 "cdf:1.01",
-                                 "cdf:nan",
-                                 "cdf:0.5x",
-                                 "threshold:inf",
-                                 "threshold:0",
-                                 "topk:0.5",
-                                 "oracle:2",
-                                 ":0.5",
-                                 "cdf: 0.5"}) {
+  EXPECT_EQ(ParsePredictor("sla:0.05,0.1").kind, PredictorKind::kSla);
+  EXPECT_EQ(ParsePredictor("sla:0.05,0.1").negligible, 0.1);
+  for (const std::string text :
+       {"",         "cdf",       "cdf:",        "cdf:0",         "cdf:-1",
+        "cdf:1.01", "cdf:nan",   "cdf:0.5x",    "threshold:inf", "threshold:0",
+        "topk:0.5", "oracle:2",  ":0.5",        "cdf: 0.5",      "sla",
+        "sla:0.1",  "sla:0,0.1", "sla:0.6,0.5", "sla:0.1,",      "sla:0.1,0.1,0.1"}) {
     testing::ExpectError(ErrorCode::kInvalidArgument, {"--predictor " + text, "expected"}, [&] {
       static_cast<void>(ParsePredictor(text));
     });

@@ -59,8 +59,9 @@ int QueriesOption(const RuleOptions& options) {
   return text.empty() ? 0 : ParseQueries("array", text);
 }
 
-MaskArrayOptions ArrayOptions(const RuleOptions& options) {
+MaskArrayOptions ArrayOptions(const RuleOptions& options, SlaClass sla = SlaClass::kCritical) {
   MaskArrayOptions array;
+  if (options.On("sla")) array.values.sla = sla;
   array.single_keys = QueriesOption(options) > 0;
   array.name = options.Text("name");
   if (!options.Text("axes").empty()) array.axes.letters = options.Text("axes");
@@ -81,12 +82,18 @@ MaskArrayOptions ArrayOptions(const RuleOptions& options) {
     Fail(ErrorCode::kInvalidArgument,
          "mask rule 'array': options threshold and additive exclude each other");
   }
+  if (options.On("sla") && (array.values.threshold || array.values.additive ||
+                            array.values.inverted || array.single_keys)) {
+    Fail(ErrorCode::kInvalidArgument,
+         "mask rule 'array': option sla excludes threshold, additive, inverted and queries");
+  }
   return array;
 }
 
 MaskArrayFile OpenArray(const RuleContext& context,
                         const std::filesystem::path& path,
-                        const RuleOptions& options) {
+                        const RuleOptions& options,
+                        SlaClass sla = SlaClass::kCritical) {
   AttentionShape shape = context.shape();
   const ModelShape& model = context.model;
   if (const int queries = QueriesOption(options); queries > 0) {
@@ -94,7 +101,7 @@ MaskArrayFile OpenArray(const RuleContext& context,
     shape.block = {queries, 1};
   }
   MaskArrayFile file(path,
-                     ArrayOptions(options),
+                     ArrayOptions(options, sla),
                      {model.steps,
                       model.layers,
                       model.passes,
@@ -120,19 +127,23 @@ MaskArrayFile OpenArray(const RuleContext& context,
 
 class ArrayMasks : public RuleMasks {
  public:
-  ArrayMasks(const RuleContext& context, const RuleOptions& options, MaskArrayFile file)
+  ArrayMasks(const RuleContext& context,
+             const RuleOptions& options,
+             MaskArrayFile file,
+             std::optional<MaskArrayFile> marginal)
       : steps_(context.model.steps),
         queries_(QueriesOption(options)),
         block_(context.block),
         batch_(options.Int("batch")),
         chosen_(PassOption(options)),
         pass_(chosen_),
-        file_(std::move(file)) {
+        file_(std::move(file)),
+        marginal_(std::move(marginal)) {
     if (!pass_ && context.pass) pass_ = *context.pass;
   }
 
   LayerMasks Make(int step, int layer) override {
-    LayerMasks masks = Read(step, layer);
+    LayerMasks masks = Read(file_, step, layer);
     if (queries_ == 0) return masks;
     return BlocksOfFine({queries_, std::move(masks)}, block_);
   }
@@ -141,7 +152,11 @@ class ArrayMasks : public RuleMasks {
     return Cell(step, layer)->active_blocks;
   }
   [[nodiscard]] int FineQueries() const override { return queries_; }
-  FineMasks MakeFine(int step, int layer) override { return {queries_, Read(step, layer)}; }
+  FineMasks MakeFine(int step, int layer) override { return {queries_, Read(file_, step, layer)}; }
+  [[nodiscard]] bool HasMarginal() const override { return marginal_.has_value(); }
+  LayerMasks MakeMarginal(int step, int layer) override {
+    return Read(marginal_.value(), step, layer);
+  }
   FineCounts CountFine(int step, int layer) override { return Cell(step, layer)->fine; }
   [[nodiscard]] std::string Key(int step, int layer) const override {
     return fmt::format("{},{}", TimeOf(step), file_.axes().Size('L') == 1 ? 0 : layer);
@@ -149,6 +164,11 @@ class ArrayMasks : public RuleMasks {
   [[nodiscard]] std::vector<std::string> Describe() const override {
     std::vector<std::string> lines = file_.Describe();
     if (queries_ > 0) lines.push_back(DerivedNote(queries_, block_));
+    if (marginal_) {
+      lines.emplace_back(
+          "classes of SLA: critical blocks are the block mask, which plans use; linear attention "
+          "over the marginal blocks and its projection are not planned");
+    }
     const std::int64_t batches = file_.axes().Size('B');
     if (batches > 1) {
       lines.push_back(
@@ -167,7 +187,7 @@ class ArrayMasks : public RuleMasks {
   [[nodiscard]] std::int64_t TimeOf(int step) const {
     return TimeOfStep(step, steps_, file_.axes().Size('T'));
   }
-  [[nodiscard]] LayerMasks Read(int step, int layer) const {
+  [[nodiscard]] LayerMasks Read(const MaskArrayFile& file, int step, int layer) const {
     if (!pass_ && file_.axes().Size('P') > 1) {
       Fail(ErrorCode::kInvalidArgument,
            "mask rule 'array': the guidance passes have masks of their own (axes {}), and a plan "
@@ -175,7 +195,7 @@ class ArrayMasks : public RuleMasks {
            "option pass=0, then pass=1, and plan each",
            file_.axes().letters);
     }
-    return file_.Read({TimeOf(step), layer, pass_.value_or(0), batch_});
+    return file.Read({TimeOf(step), layer, pass_.value_or(0), batch_});
   }
   std::shared_ptr<const FineCell> Cell(int step, int layer) {
     return cells_.Get(Key(step, layer), [&] {
@@ -192,6 +212,7 @@ class ArrayMasks : public RuleMasks {
   std::optional<std::int64_t> chosen_;  ///< option pass
   std::optional<std::int64_t> pass_;
   MaskArrayFile file_;
+  std::optional<MaskArrayFile> marginal_;  ///< the same file, of which the marginal blocks are read
   FineCells cells_;
 };
 
@@ -214,6 +235,7 @@ class ArrayRule : public MaskRuleType {
             {"packed", OptionKind::kText, 0, 0, "", {}},
             {"pass", OptionKind::kText, 0, 0, "", {}},
             {"queries", OptionKind::kText, 0, 0, "", {}},
+            {"sla", OptionKind::kSwitch, 0, 0, "0", {}},
             {"threshold", OptionKind::kText, 0, 0, "", {}}};
   }
 
@@ -256,6 +278,7 @@ class ArrayRule : public MaskRuleType {
     if (one_pass) rule.options["pass"] = std::to_string(0);  // all passes share it
     // Left out where not used, so that earlier versions read the workload.
     if (rule.options["queries"].empty()) rule.options.erase("queries");
+    if (rule.options["sla"] == "0") rule.options.erase("sla");
     rule.options["hash"] = hash;
     rule.options["block"] = fmt::format("{}x{}", context.block.q, context.block.k);
     std::error_code unrelated;
@@ -275,7 +298,10 @@ class ArrayRule : public MaskRuleType {
     RequireBlock(options.Text("block"), context.block);
     const std::string hash = HashFile(path);
     if (hash != options.Text("hash")) RefuseHash(path, options.Text("hash"), hash);
-    return std::make_unique<ArrayMasks>(context, options, OpenArray(context, path, options));
+    std::optional<MaskArrayFile> marginal;
+    if (options.On("sla")) marginal = OpenArray(context, path, options, SlaClass::kMarginal);
+    return std::make_unique<ArrayMasks>(
+        context, options, OpenArray(context, path, options), std::move(marginal));
   }
 
  private:

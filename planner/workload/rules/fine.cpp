@@ -165,6 +165,9 @@ class SyntheticFine : public RuleMasks {
 class FineRule : public MaskRuleType {
  public:
   [[nodiscard]] std::string name() const override { return "fine"; }
+  [[nodiscard]] std::string summary() const override {
+    return "random lists of single keys for blocks of 64 or 128 queries";
+  }
   [[nodiscard]] bool PositionsAreReal() const override { return false; }
   [[nodiscard]] std::vector<OptionSpec> Specs(const ModelShape& /*model*/) const override {
     return {{"density", OptionKind::kNumber, 0, 1, std::nullopt, {}},

@@ -145,6 +145,10 @@ FineMasks RuleMasks::MakeFine(int /*step*/, int /*layer*/) {
   Fail(ErrorCode::kInternal, "this mask rule has no lists of keys");
 }
 
+LayerMasks RuleMasks::MakeMarginal(int /*step*/, int /*layer*/) {
+  Fail(ErrorCode::kInternal, "this mask rule has no classes of SLA");
+}
+
 FineCounts RuleMasks::CountFine(int step, int layer) {
   FineCounts counts;
   const FineMasks fine = MakeFine(step, layer);

@@ -77,6 +77,11 @@ class RuleMasks {
   /// Counts of MakeFine(step, layer). Rules that can hold one head at a time here. requires
   /// FineQueries() > 0
   [[nodiscard]] virtual FineCounts CountFine(int step, int layer);
+  /// Whether the cells have classes of SLA. Make() then gives the critical blocks.
+  [[nodiscard]] virtual bool HasMarginal() const { return false; }
+  /// The marginal blocks of all heads; blocks that are neither are negligible. requires
+  /// HasMarginal()
+  [[nodiscard]] virtual LayerMasks MakeMarginal(int step, int layer);
   /// What the rule read and what it assumed, one sentence per line: the array with its type, values
   /// and axes, for example. May read the whole file. Empty if the options say everything.
   [[nodiscard]] virtual std::vector<std::string> Describe() const { return {}; }

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <memory>
 
 #include "core/fine_mask.h"
 #include "planner/workload/mask_flag.h"
@@ -292,6 +294,49 @@ TEST_F(FineMasksTest, SeededListsMayEndWithAShortPiece) {
     EXPECT_EQ(*fine.bits.head[0], BlockMask::Full((tokens + 127) / 128, tokens)) << tokens;
     EXPECT_EQ(source->FineCountsAt(0, 0).key_share(), 1) << tokens;
   }
+}
+
+TEST_F(FineMasksTest, ClassesOfSlaAreCriticalMarginalAndNegligible) {
+  // 3 heads of 4 x 4 blocks; element n of a head has class n % 3 - 1, shifted by the head.
+  const auto class_of = [](int head, int n) { return (n + head) % 3 - 1; };
+  const std::vector<std::string> types{"<i4", "|i1"};
+  for (const std::string& type : types) {
+    Numbers classes;
+    for (int h = 0; h < 3; ++h) {
+      for (int n = 0; n < 16; ++n) classes.push_back(class_of(h, n));
+    }
+    WriteFileAtomically(folder_ / "c.npz", MakeZip({Ints("classes", {3, 4, 4}, classes, type)}));
+    const auto source = Open(Make("array:sla,file=" + (folder_ / "c.npz").string()));
+    ASSERT_TRUE(source->HasMarginalAt(0, 0));
+    const LayerMasks critical = source->At(1, 1);
+    const LayerMasks marginal = source->MarginalAt(1, 1);
+    for (int h = 0; h < 3; ++h) {
+      for (int n = 0; n < 16; ++n) {
+        EXPECT_EQ(critical.head[h]->Get(n / 4, n % 4), class_of(h, n) == 1);
+        EXPECT_EQ(marginal.head[h]->Get(n / 4, n % 4), class_of(h, n) == 0);
+      }
+    }
+    EXPECT_THAT(source->Describe(0), Contains(HasSubstr("classes of SLA")));
+    EXPECT_FALSE(Open(Make("fine:density=0.1"))->HasMarginalAt(0, 0));
+    for (const std::string more : {"threshold=0", "additive", "inverted", "queries=64"}) {
+      ExpectError(ErrorCode::kInvalidArgument, {"sla excludes"}, [&] {
+        static_cast<void>(Make("array:sla,file=" + (folder_ / "c.npz").string() + "," + more));
+      });
+    }
+    for (const std::int64_t wrong : {2, -2, 127}) {
+      Numbers bad = classes;
+      bad[16 + 5] = wrong;
+      WriteFileAtomically(folder_ / "c.npz", MakeZip({Ints("classes", {3, 4, 4}, bad, type)}));
+      ExpectError(
+          ErrorCode::kCorruptInput,
+          {"[1, 1, 1]", "is " + std::to_string(wrong), "negligible"},
+          [&] { static_cast<void>(Make("array:sla,file=" + (folder_ / "c.npz").string())); });
+    }
+  }
+  WriteFileAtomically(folder_ / "l.npz", MakeZip(Csr(SomeLists())));
+  ExpectError(ErrorCode::kInvalidArgument, {"sla read dense masks"}, [&] {
+    static_cast<void>(Make("array:sla,file=" + (folder_ / "l.npz").string()));
+  });
 }
 
 }  // namespace
