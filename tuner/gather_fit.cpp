@@ -2,8 +2,10 @@
 #include "tuner/gather_fit.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
 #include <utility>
@@ -73,22 +75,24 @@ double Dot(const Row& a, const Row& b) {
   return sum;
 }
 
+/// The terms that explain something.
 std::string Sentence(const GatherFit& fit) {
+  constexpr std::array kTerms{"ns per head",
+                              "ns per list",
+                              "ns per key",
+                              "ns per padding key",
+                              "ns per run",
+                              "ns per key of the largest list"};
+  std::vector<std::string> terms;
+  for (std::size_t c = 0; c < fit.theta.size(); ++c) {
+    if (fit.theta[c] > 0) terms.push_back(fmt::format("{:.2f} {}", fit.theta[c], kTerms[c]));
+  }
   return fmt::format(
-      "gather {} {}x1 d{}: {:.0f} ns per head + {:.1f} per list + {:.2f} per key + {:.2f} per "
-      "padding "
-      "key + {:.2f} per run + {:.2f} per key of the largest list; {} trials, held-out error "
-      "{:.1f}% "
-      "(median), {:.1f}% (bound of 90%)",
+      "gather {} {}x1 d{}: {}; {} trials, held-out error {:.1f}% (median), {:.1f}% (bound of 90%)",
       fit.kernel,
       fit.queries,
       fit.head_dim,
-      fit.theta[0],
-      fit.theta[1],
-      fit.theta[2],
-      fit.theta[3],
-      fit.theta[4],
-      fit.theta[5],
+      fmt::join(terms, " + "),
       fit.trials,
       100 * fit.median_error,
       100 * fit.error_bound);
@@ -133,7 +137,10 @@ std::vector<GatherFit> FitGathers(const TrialSelection& selection,
     if (c->active_blocks == 0) continue;
     auto& [points, step] = groups[{c->kernel, c->block.q}];
     step = c->lists->step;
-    points.Add(RowOf({c->heads, c->active_rows, c->active_blocks, *c->lists}), trial);
+    WideFitRow row = RowOf({c->heads, c->active_rows, c->active_blocks, *c->lists});
+    // One thread of a CPU computes all lists, so that no list is waited for.
+    if (dtype == DType::kF32) row.back() = 0;
+    points.Add(row, trial);
   }
   std::vector<GatherFit> fits;
   for (const auto& [key, group] : groups) {

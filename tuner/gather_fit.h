@@ -35,8 +35,9 @@ struct GatherWork {
                                     int step);
 
 /// theta . (heads, lists with a key, keys, padding keys, runs, keys of the largest list)
-/// nanoseconds. Padding keys fill the last step of each list. The largest list counts where lists
-/// are computed at the same time. No coefficient is negative, and one that explains nothing is 0.
+/// nanoseconds. Padding keys fill the last step of each list. The largest list counts on a GPU,
+/// which computes lists at the same time. No coefficient is negative, and one that explains nothing
+/// is 0.
 struct GatherFit {
   std::string kernel;
   int queries = 0;  ///< M, per list

@@ -214,9 +214,11 @@ TEST(HostileDatabaseTest, ContentThatDbspNeverStoresIsCorrupt) {
         std::pair{"UPDATE exchange_trials SET unevenness = 9e999", "unevenness is not finite"},
         std::pair{"UPDATE exchange_trials SET ranks = 0", "CHECK constraint failed"},
         std::pair{"UPDATE local_trials SET block_k = -1", "expected at least 0"},
-        std::pair{"UPDATE local_trials SET op = 'key_lists'", "lists of unknown size"},
-        std::pair{"UPDATE trials SET key = json_set(key, '$.lists', json('{\"k_tokens\": 5}')) "
-                  "WHERE kind = 'local'",
+        std::pair{"UPDATE local_trials SET op = 'key_lists'; UPDATE trials SET key = "
+                  "json_remove(key, '$.lists') WHERE kind = 'local'",
+                  "lists of unknown size"},
+        std::pair{"UPDATE local_trials SET op = 'pack'; UPDATE trials SET key = json_set(key, "
+                  "'$.lists', json('{\"k_tokens\": 5}')) WHERE kind = 'local'",
                   "a list size with an op that makes no lists"},
         std::pair{"UPDATE trials SET key = json_set(key, '$.lists', json('{\"step\": 0}')) "
                   "WHERE kind = 'attention'",
