@@ -89,10 +89,10 @@ function linkChart(trials, plan, kinds) {
   const even = rows.filter((r) => r.unevenness === 1).sort((a, b) => a.bytes_per_rank - b.bytes_per_rank);
   const most = Math.max(...rows.map((r) => r.high)) / 1e9;
   const figure = chart({
-    title: 'Exchanges: GB/s sent by the busiest rank, by bytes', label: `Bandwidth of ${plural(rows.length, 'exchange trial')}: up to ${most.toPrecision(3)} GB/s.${used ? ` The exchanges of the plan send ${bytes(used[0])} to ${bytes(used[1])} per rank.` : ''}`, legend,
+    title: 'Exchanges: bus bandwidth in GB/s, by bytes that the busiest rank sends', label: `Bandwidth of ${plural(rows.length, 'exchange trial')}: up to ${most.toPrecision(3)} GB/s.${used ? ` The exchanges of the plan send ${bytes(used[0])} to ${bytes(used[1])} per rank.` : ''}`, legend,
     attributes: { 'data-bandwidth': rows.length },
     options: (width) => ({
-      height: 260, marginLeft: 52, marginBottom: 34, x: { type: 'log', label: 'bytes that the busiest rank sends', grid: true }, y: { domain: [0, most * 1.08], label: null, grid: true },
+      height: 260, marginLeft: 52, marginBottom: 34, x: { type: 'log', label: 'bytes', grid: true }, y: { domain: [0, most * 1.08], label: null, grid: true },
       marks: [
         used ? rectX([used], { x1: (d) => d[0], x2: (d) => Math.max(d[1], d[0] * 1.01), className: 'band' }) : null,
         axisX({ ticks: width < 500 ? 3 : 6, tickFormat: (d) => bytes(d), labelAnchor: 'right' }), axisY({ ticks: 5 }),
@@ -107,7 +107,7 @@ function linkChart(trials, plan, kinds) {
     dataTable('Table of these points', [
       { name: 'Operation', value: (r) => r.op }, { name: 'Ranks', value: (r) => r.ranks, number: true }, { name: 'Transport', value: (r) => r.transport },
       { name: 'Bytes per rank', value: (r) => r.bytes_per_rank, unit: 'bytes', number: true }, { name: 'Unevenness', value: (r) => r.unevenness, text: (v) => v.toFixed(2), number: true },
-      { name: 'GB/s', value: (r) => r.rate / 1e9, text: (v) => v.toFixed(3), number: true }, { name: 'Median', value: (r) => r.median_ns, unit: 'time', number: true },
+      { name: 'busbw, GB/s', value: (r) => r.rate / 1e9, text: (v) => v.toFixed(3), number: true }, { name: 'Median', value: (r) => r.median_ns, unit: 'time', number: true },
     ], rows, 'Bandwidth of exchanges'));
 }
 

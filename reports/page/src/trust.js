@@ -114,7 +114,7 @@ export function trustSection(data, plan, unpacked) {
     h('h3', {}, 'Replay against prediction'),
     plan.replays.length === 0 ? note('No replay of this plan is stored.') : later(unpacked, () => residualView(plan, data.segment_kinds)),
     plan.replays.length === 0 ? null : note('Ledger: time is the mean per rank of one wave of passes, summed over the cells of the plan that the replayed cells stand for; a positive difference means that the replay took longer than predicted. “Whole cells” compares makespans. Times that a serial replay copies from the plan are not measured and have no error.'),
-    plan.replays.map(ledgerOf),
+    plan.replays.map((replay) => ledgerOf(data, replay)),
     h('h3', {}, 'Errors of the costs'),
     h('div', { class: 'stack' }, fitsView(plan), closeCallsView(plan)),
     notes.length === 0 ? null : h('div', { 'data-notes': notes.length }, h('h3', {}, 'What the tuner assumed or left out'), h('ul', { class: 'assumptions' }, notes.map((text) => h('li', {}, text)))));

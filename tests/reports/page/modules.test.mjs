@@ -5,6 +5,7 @@ import test from 'node:test';
 import { columnUnit, csvOf, inUnit } from '../../../reports/page/src/format_units.js';
 import { contentionOf, criticalPath, idleOf, laneMarks, lengthOf, subtract, sumsOf, timelineOf, union } from '../../../reports/page/src/intervals.js';
 import { firstCell, gridOf, marginals, MODES, modesOf } from '../../../reports/page/src/modes.js';
+import { quoted, sqlOf } from '../../../reports/page/src/sql.js';
 import { changed, createStore, formatSelection, levelUp, NOTHING, parseSelection } from '../../../reports/page/src/selection.js';
 
 /** Small repeatable generator, so that a failure can be repeated. */
@@ -188,4 +189,11 @@ test('cells have their numbers, missing ones stay missing', () => {
   assert.deepEqual(marginals(grid), { steps: [400, 100], layers: [200, 300] });
   assert.ok(modesOf(grid).every((mode) => mode.id !== 'kernel'), 'one kernel is no mode');
   assert.equal(firstCell(grid), b);
+});
+
+test('a command quotes the name of the database', () => {
+  assert.equal(sqlOf({ database: { name: "a'b $(x).db" } }, 'v_ledger', 'replay_id = 2'), "sqlite3 -header -column 'a'\\''b $(x).db' \"SELECT * FROM v_ledger WHERE replay_id = 2\"");
+  assert.equal(quoted('p.db'), 'p.db');
+  assert.equal(quoted('-p.db'), "'-p.db'");
+  assert.equal(sqlOf({ database: null }, 'v_ledger'), null);
 });
