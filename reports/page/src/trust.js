@@ -4,10 +4,14 @@
 import { axisX, axisY, dot, ruleY } from '@observablehq/plot';
 import { h, later, note, section } from './dom.js';
 import { count, percent, plural, time } from './format.js';
+import { thinned, thinnedNote } from './format_units.js';
 import { ledgerOf } from './ledger.js';
 import { chart, legendOf } from './plot.js';
 import { segmentsOf } from './streams.js';
 import { dataTable, table } from './table.js';
+
+/** Points that a chart draws. */
+const MOST = 3000;
 
 const OPERATION = { attention: 'Attention', pack: 'Copy', merge: 'Merge', alltoall: 'All-to-all', hop: 'Hop of a ring' };
 
@@ -71,13 +75,14 @@ function residualView(plan, kinds) {
         marks: [
           axisX({ ticks: width < 500 ? 3 : 6, tickFormat: (d) => time(d), labelAnchor: 'right' }), axisY({ ticks: 5, tickFormat: (d) => `${d > 0 ? '+' : d < 0 ? '−' : ''}${percent(Math.abs(d))}` }),
           ruleY([0], { className: 'zero' }), bound === null ? null : ruleY([-bound, bound], { className: 'bound' }),
-          dot(rows, { x: 'predicted', y: 'error', r: 2.6, fill: (r) => `var(--part-${r.kind})`, fillOpacity: 0.75, title: (r) => `step ${r.cell.step}, layer ${r.cell.layer}, ${r.kind}: ${time(r.predicted)} predicted, ${time(r.replayed)} replayed` }),
+          dot(thinned(rows, MOST), { x: 'predicted', y: 'error', r: 2.6, fill: (r) => `var(--part-${r.kind})`, fillOpacity: 0.75, title: (r) => `step ${r.cell.step}, layer ${r.cell.layer}, ${r.kind}: ${time(r.predicted)} predicted, ${time(r.replayed)} replayed` }),
         ],
         color: { type: 'identity' },
       }),
     });
     return h('div', {}, figure,
       inside === null ? note('The plan stores no held-out bound for attention.') : note(`${count(inside)} of ${count(attention.length)} attention times are within the held-out bound of ${percent(bound)}; about 90% are expected.`),
+      rows.length > MOST ? note(thinnedNote(rows, MOST)) : null,
       dataTable('Table of these residuals', [
         { name: 'Step', value: (r) => r.cell.step, number: true }, { name: 'Layer', value: (r) => r.cell.layer, number: true }, { name: 'Segment', value: (r) => r.kind },
         { name: 'Predicted', value: (r) => r.predicted, unit: 'time', number: true }, { name: 'Replayed', value: (r) => r.replayed, unit: 'time', number: true }, { name: 'Error', value: (r) => r.error, text: percent, number: true },
