@@ -8,8 +8,8 @@
 namespace dbsp::reports {
 
 struct PageBundle {
-  std::string_view
-      html;  ///< template with the placeholders @TITLE@, @STYLE@, @SCRIPT@, @DATA@, @STREAMS@, @ENCODING@
+  std::string_view html;  ///< template with the placeholders @TITLE@, @STYLE@, @SCRIPT@, @DATA@,
+                          ///< @STREAMS@, @ENCODING@
   std::string_view style;
   std::string_view script;
 };

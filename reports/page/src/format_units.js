@@ -20,10 +20,12 @@ export function columnUnit(unit, values) {
   return { size, name, decimals };
 }
 
+// Formatters are kept: making one takes longer than a thousand uses.
+const formatters = Array.from({ length: 4 }, (_, decimals) => new Intl.NumberFormat('en-US', { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
+
 /** A number of a column, with its unit: "1.250 ms". */
 export function inUnit({ size, name, decimals }, value) {
-  const number = (value / size).toLocaleString('en-US', { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
-  return `${number.replace('-', '−')} ${name}`;
+  return `${formatters[decimals].format(value / size).replace('-', '−')} ${name}`;
 }
 
 /** Text of a CSV file (RFC 4180). Times and bytes stay in their base units. Cells that a spreadsheet
@@ -39,3 +41,12 @@ export function csvOf(columns, rows) {
   const lines = [columns.map((c) => cell(c.name + (base[c.unit] ?? ''))), ...rows.map((row) => columns.map((c) => cell(c.value(row))))];
   return lines.map((line) => `${line.join(',')}\r\n`).join('');
 }
+
+/** At most `most` of the rows, at equal distances: a chart of more marks takes too long to draw.
+ * @template T @param {T[]} rows @param {number} most @returns {T[]} */
+export function thinned(rows, most) {
+  return rows.length <= most ? rows : Array.from({ length: most }, (_, i) => rows[Math.floor((i * rows.length) / most)]);
+}
+
+/** Says that a chart does not draw all of its rows; '' where it does. */
+export const thinnedNote = (rows, most) => (rows.length <= most ? '' : ` The chart draws ${most} of ${rows.length} points; the table has all.`);

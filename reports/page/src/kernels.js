@@ -4,9 +4,13 @@ import { axisX, axisY, dot, lineY, rectX, ruleX } from '@observablehq/plot';
 import { placeColor } from './colors.js';
 import { h, later, note, section } from './dom.js';
 import { bytes, clip, percent, plural, time } from './format.js';
+import { thinned, thinnedNote } from './format_units.js';
 import { chart } from './plot.js';
 import { segmentsOf } from './streams.js';
 import { dataTable } from './table.js';
+
+/** Points that a chart draws. */
+const MOST = 2000;
 
 /** Attention trials with a time: operations are 4 x active pairs x head dimension (two products).
  * `flops` is per second. Pure. */
@@ -67,13 +71,13 @@ function attentionChart(trials) {
       marks: [
         axisX({ ticks: 5, tickFormat: percent, labelAnchor: 'right' }), axisY({ ticks: 5 }),
         dense.length ? lineY(dense.flatMap((v, i) => [{ x: 0, v, i }, { x: 1, v, i }]), { x: 'x', y: 'v', z: 'i', className: 'bound' }) : null,
-        ruleX(rows, { x: 'density', y1: (r) => r.low / unit, y2: (r) => r.high / unit, stroke: (r) => color(r.kernel) }),
-        dot(rows, { x: 'density', y: (r) => r.flops / unit, symbol: (r) => SYMBOL[r.pattern] ?? 'diamond', stroke: (r) => color(r.kernel), r: 4, title: (r) => `${r.kernel}, ${r.pattern}, ${percent(r.density)} dense: ${(r.flops / unit).toPrecision(3)} ${name}` }),
+        ruleX(thinned(rows, MOST), { x: 'density', y1: (r) => r.low / unit, y2: (r) => r.high / unit, stroke: (r) => color(r.kernel) }),
+        dot(thinned(rows, MOST), { x: 'density', y: (r) => r.flops / unit, symbol: (r) => SYMBOL[r.pattern] ?? 'diamond', stroke: (r) => color(r.kernel), r: 4, title: (r) => `${r.kernel}, ${r.pattern}, ${percent(r.density)} dense: ${(r.flops / unit).toPrecision(3)} ${name}` }),
       ],
       color: { type: 'identity' }, symbol: { type: 'identity' },
     }),
   });
-  return h('div', {}, figure, note('Circle: dense, cross: uniform, plus: skewed. A vertical line is the range of the middle half of the samples; dashed: the kernel on dense masks.'),
+  return h('div', {}, figure, note('Circle: dense, cross: uniform, plus: skewed. A vertical line is the range of the middle half of the samples; dashed: the kernel on dense masks.' + thinnedNote(rows, MOST)),
     dataTable('Table of these points', [
       { name: 'Kernel', value: (r) => r.kernel }, { name: 'Pattern', value: (r) => r.pattern }, { name: 'Density', value: (r) => r.density, text: percent, number: true },
       { name: name, value: (r) => r.flops / unit, text: (v) => v.toFixed(2), number: true }, { name: 'Median', value: (r) => r.median_ns, unit: 'time', number: true }, { name: 'Samples', value: (r) => r.samples, number: true },
@@ -89,25 +93,25 @@ function linkChart(trials, plan, kinds) {
   const even = rows.filter((r) => r.unevenness === 1).sort((a, b) => a.bytes_per_rank - b.bytes_per_rank);
   const most = Math.max(...rows.map((r) => r.high)) / 1e9;
   const figure = chart({
-    title: 'Exchanges: GB/s sent by the busiest rank, by bytes', label: `Bandwidth of ${plural(rows.length, 'exchange trial')}: up to ${most.toPrecision(3)} GB/s.${used ? ` The exchanges of the plan send ${bytes(used[0])} to ${bytes(used[1])} per rank.` : ''}`, legend,
+    title: 'Exchanges: bus bandwidth in GB/s, by bytes that the busiest rank sends', label: `Bandwidth of ${plural(rows.length, 'exchange trial')}: up to ${most.toPrecision(3)} GB/s.${used ? ` The exchanges of the plan send ${bytes(used[0])} to ${bytes(used[1])} per rank.` : ''}`, legend,
     attributes: { 'data-bandwidth': rows.length },
     options: (width) => ({
-      height: 260, marginLeft: 52, marginBottom: 34, x: { type: 'log', label: 'bytes that the busiest rank sends', grid: true }, y: { domain: [0, most * 1.08], label: null, grid: true },
+      height: 260, marginLeft: 52, marginBottom: 34, x: { type: 'log', label: 'bytes', grid: true }, y: { domain: [0, most * 1.08], label: null, grid: true },
       marks: [
         used ? rectX([used], { x1: (d) => d[0], x2: (d) => Math.max(d[1], d[0] * 1.01), className: 'band' }) : null,
         axisX({ ticks: width < 500 ? 3 : 6, tickFormat: (d) => bytes(d), labelAnchor: 'right' }), axisY({ ticks: 5 }),
-        lineY(even, { x: 'bytes_per_rank', y: (r) => r.rate / 1e9, z: 'series', stroke: (r) => color(r.series) }),
-        ruleX(rows, { x: 'bytes_per_rank', y1: (r) => r.low / 1e9, y2: (r) => r.high / 1e9, stroke: (r) => color(r.series) }),
-        dot(rows, { x: 'bytes_per_rank', y: (r) => r.rate / 1e9, fill: (r) => color(r.series), r: 3, title: (r) => `${r.series}, ${bytes(r.bytes_per_rank)}, unevenness ${r.unevenness}: ${(r.rate / 1e9).toPrecision(3)} GB/s, ${time(r.median_ns)}` }),
+        lineY(thinned(even, MOST), { x: 'bytes_per_rank', y: (r) => r.rate / 1e9, z: 'series', stroke: (r) => color(r.series) }),
+        ruleX(thinned(rows, MOST), { x: 'bytes_per_rank', y1: (r) => r.low / 1e9, y2: (r) => r.high / 1e9, stroke: (r) => color(r.series) }),
+        dot(thinned(rows, MOST), { x: 'bytes_per_rank', y: (r) => r.rate / 1e9, fill: (r) => color(r.series), r: 3, title: (r) => `${r.series}, ${bytes(r.bytes_per_rank)}, unevenness ${r.unevenness}: ${(r.rate / 1e9).toPrecision(3)} GB/s, ${time(r.median_ns)}` }),
       ],
       color: { type: 'identity' },
     }),
   });
-  return h('div', {}, figure, note(`${used ? `Grey: the sizes of this plan's exchanges, ${bytes(used[0])} to ${bytes(used[1])}. ` : ''}Lines join even exchanges; a vertical line is the range of the middle half of the samples.`),
+  return h('div', {}, figure, note(`${used ? `Grey: the sizes of this plan's exchanges, ${bytes(used[0])} to ${bytes(used[1])}. ` : ''}Lines join even exchanges; a vertical line is the range of the middle half of the samples.${thinnedNote(rows, MOST)}`),
     dataTable('Table of these points', [
       { name: 'Operation', value: (r) => r.op }, { name: 'Ranks', value: (r) => r.ranks, number: true }, { name: 'Transport', value: (r) => r.transport },
       { name: 'Bytes per rank', value: (r) => r.bytes_per_rank, unit: 'bytes', number: true }, { name: 'Unevenness', value: (r) => r.unevenness, text: (v) => v.toFixed(2), number: true },
-      { name: 'GB/s', value: (r) => r.rate / 1e9, text: (v) => v.toFixed(3), number: true }, { name: 'Median', value: (r) => r.median_ns, unit: 'time', number: true },
+      { name: 'busbw, GB/s', value: (r) => r.rate / 1e9, text: (v) => v.toFixed(3), number: true }, { name: 'Median', value: (r) => r.median_ns, unit: 'time', number: true },
     ], rows, 'Bandwidth of exchanges'));
 }
 

@@ -4,6 +4,7 @@ import { axisX, axisY, barX, ruleX, text } from '@observablehq/plot';
 import { h, note } from './dom.js';
 import { clip, count, percent, plural, signed, time } from './format.js';
 import { chart, legendOf } from './plot.js';
+import { sqlOf } from './sql.js';
 import { table } from './table.js';
 
 /** Steps from the predicted sum to the replayed sum: {name, kind, from, to}, and how much of the
@@ -66,7 +67,7 @@ function perRank(entry, ranks) {
   return { ...entry, predicted_ns: share(entry.predicted_ns), replayed_ns: share(entry.replayed_ns), difference_ns: share(entry.difference_ns) };
 }
 
-export function ledgerOf(replay) {
+export function ledgerOf(data, replay) {
   const rows = replay.ledger.map((entry) => perRank(entry, replay.ranks));
   const title = `Replay ${replay.id}: ${replay.transport}, ${clip(replay.device)}, ${plural(replay.cells, 'cell')}, ${replay.started_utc}: ${replay.grade}${replay.cores === null ? '' : `, ${replay.ranks} ranks on ${plural(replay.cores, 'core')}`}`;
   const makespan = {
@@ -81,5 +82,5 @@ export function ledgerOf(replay) {
     rows.length ? null : note('This replay stored no segments.'),
     h('div', { class: 'charts' },
       rows.some((r) => r.measured && r.difference_ns !== null) ? waterfall(rows, replay.id) : null,
-      table(COLUMNS, [...rows, ...part, makespan], { caption: `Ledger of replay ${replay.id}` })));
+      table(COLUMNS, [...rows, ...part, makespan], { caption: `Ledger of replay ${replay.id}`, sql: sqlOf(data, 'v_ledger', `replay_id = ${replay.id}`) })));
 }

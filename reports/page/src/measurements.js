@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tables of all stored trials, by kind: configuration, time, spread and outcome.
 import { guarded, h, note, section } from './dom.js';
+import { sqlOf } from './sql.js';
 import { bytes, count, interval, percent, plural, time } from './format.js';
 import { table } from './table.js';
 
@@ -48,7 +49,7 @@ export function measurementsSection(data) {
     const rows = data.trials.filter((t) => t.kind === kind);
     if (rows.length === 0) return null;
     return guarded(() => h('div', { 'data-trials': kind }, h('h3', {}, title),
-      table([...columns, ...shared], rows, { caption: `${title}: ${plural(rows.length, 'trial')}`, filter: rows.length > 10, rowClass: (t) => (t.outcome === 'ok' ? null : 'bad') })));
+      table([...columns, ...shared], rows, { caption: `${title}: ${plural(rows.length, 'trial')}`, filter: rows.length > 10, rowClass: (t) => (t.outcome === 'ok' ? null : 'bad'), sql: sqlOf(data, `v_${kind}`) })));
   });
   return section('measurements', 'Measurements',
     data.trials.length === 0 ? note(data.database ? 'There is no trial yet. Run dbsp-profile to measure.' : 'No database was given with --db, so there are no measurements to show.') : null,

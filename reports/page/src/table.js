@@ -92,7 +92,7 @@ globalThis.addEventListener?.('afterprint', () => printing(false));
  * columns: [{name, value(row), text(value, row)?, unit ('time' in ns, 'bytes')?, number?, hint?,
  * extra (hidden at first)?}].
  * options: caption, sort (column index), descending, filter (show a search field), rowClass(row),
- * facets ([{name, value(row)}]: lists that filter).
+ * facets ([{name, value(row)}]: lists that filter), sql (a command that prints these numbers).
  */
 export function table(allColumns, rows, options = {}) {
   const named = withUnits(allColumns, rows);
@@ -188,7 +188,7 @@ export function table(allColumns, rows, options = {}) {
   const node = h('div', { class: 'table' }, controls.length ? h('div', { class: 'controls' }, controls) : null,
     h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': options.caption },
       h('table', {}, h('caption', {}, options.caption), h('thead', {}, head), body)),
-    pager);
+    pager, options.sql ? h('p', { class: 'note sql' }, 'The same from the database: ', h('code', {}, options.sql)) : null);
   printers.set(node, (now) => {
     if (now === state.printing) return;
     state.printing = now;

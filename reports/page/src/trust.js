@@ -4,10 +4,14 @@
 import { axisX, axisY, dot, ruleY } from '@observablehq/plot';
 import { h, later, note, section } from './dom.js';
 import { count, percent, plural, time } from './format.js';
+import { thinned, thinnedNote } from './format_units.js';
 import { ledgerOf } from './ledger.js';
 import { chart, legendOf } from './plot.js';
 import { segmentsOf } from './streams.js';
 import { dataTable, table } from './table.js';
+
+/** Points that a chart draws. */
+const MOST = 3000;
 
 const OPERATION = { attention: 'Attention', pack: 'Copy', merge: 'Merge', alltoall: 'All-to-all', hop: 'Hop of a ring' };
 
@@ -71,13 +75,14 @@ function residualView(plan, kinds) {
         marks: [
           axisX({ ticks: width < 500 ? 3 : 6, tickFormat: (d) => time(d), labelAnchor: 'right' }), axisY({ ticks: 5, tickFormat: (d) => `${d > 0 ? '+' : d < 0 ? '−' : ''}${percent(Math.abs(d))}` }),
           ruleY([0], { className: 'zero' }), bound === null ? null : ruleY([-bound, bound], { className: 'bound' }),
-          dot(rows, { x: 'predicted', y: 'error', r: 2.6, fill: (r) => `var(--part-${r.kind})`, fillOpacity: 0.75, title: (r) => `step ${r.cell.step}, layer ${r.cell.layer}, ${r.kind}: ${time(r.predicted)} predicted, ${time(r.replayed)} replayed` }),
+          dot(thinned(rows, MOST), { x: 'predicted', y: 'error', r: 2.6, fill: (r) => `var(--part-${r.kind})`, fillOpacity: 0.75, title: (r) => `step ${r.cell.step}, layer ${r.cell.layer}, ${r.kind}: ${time(r.predicted)} predicted, ${time(r.replayed)} replayed` }),
         ],
         color: { type: 'identity' },
       }),
     });
     return h('div', {}, figure,
       inside === null ? note('The plan stores no held-out bound for attention.') : note(`${count(inside)} of ${count(attention.length)} attention times are within the held-out bound of ${percent(bound)}; about 90% are expected.`),
+      rows.length > MOST ? note(thinnedNote(rows, MOST)) : null,
       dataTable('Table of these residuals', [
         { name: 'Step', value: (r) => r.cell.step, number: true }, { name: 'Layer', value: (r) => r.cell.layer, number: true }, { name: 'Segment', value: (r) => r.kind },
         { name: 'Predicted', value: (r) => r.predicted, unit: 'time', number: true }, { name: 'Replayed', value: (r) => r.replayed, unit: 'time', number: true }, { name: 'Error', value: (r) => r.error, text: percent, number: true },
@@ -114,7 +119,7 @@ export function trustSection(data, plan, unpacked) {
     h('h3', {}, 'Replay against prediction'),
     plan.replays.length === 0 ? note('No replay of this plan is stored.') : later(unpacked, () => residualView(plan, data.segment_kinds)),
     plan.replays.length === 0 ? null : note('Ledger: time is the mean per rank of one wave of passes, summed over the cells of the plan that the replayed cells stand for; a positive difference means that the replay took longer than predicted. “Whole cells” compares makespans. Times that a serial replay copies from the plan are not measured and have no error.'),
-    plan.replays.map(ledgerOf),
+    plan.replays.map((replay) => ledgerOf(data, replay)),
     h('h3', {}, 'Errors of the costs'),
     h('div', { class: 'stack' }, fitsView(plan), closeCallsView(plan)),
     notes.length === 0 ? null : h('div', { 'data-notes': notes.length }, h('h3', {}, 'What the tuner assumed or left out'), h('ul', { class: 'assumptions' }, notes.map((text) => h('li', {}, text)))));

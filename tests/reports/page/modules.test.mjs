@@ -2,9 +2,10 @@
 // The pure modules of the page against obvious implementations: node --test modules.test.mjs
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { columnUnit, csvOf, inUnit } from '../../../reports/page/src/format_units.js';
+import { columnUnit, csvOf, inUnit, thinned, thinnedNote } from '../../../reports/page/src/format_units.js';
 import { contentionOf, criticalPath, idleOf, laneMarks, lengthOf, subtract, sumsOf, timelineOf, union } from '../../../reports/page/src/intervals.js';
 import { firstCell, gridOf, marginals, MODES, modesOf } from '../../../reports/page/src/modes.js';
+import { quoted, sqlOf } from '../../../reports/page/src/sql.js';
 import { changed, createStore, formatSelection, levelUp, NOTHING, parseSelection } from '../../../reports/page/src/selection.js';
 
 /** Small repeatable generator, so that a failure can be repeated. */
@@ -188,4 +189,18 @@ test('cells have their numbers, missing ones stay missing', () => {
   assert.deepEqual(marginals(grid), { steps: [400, 100], layers: [200, 300] });
   assert.ok(modesOf(grid).every((mode) => mode.id !== 'kernel'), 'one kernel is no mode');
   assert.equal(firstCell(grid), b);
+});
+
+test('a command quotes the name of the database', () => {
+  assert.equal(sqlOf({ database: { name: "a'b $(x).db" } }, 'v_ledger', 'replay_id = 2'), "sqlite3 -header -column 'a'\\''b $(x).db' \"SELECT * FROM v_ledger WHERE replay_id = 2\"");
+  assert.equal(quoted('p.db'), 'p.db');
+  assert.equal(quoted('-p.db'), "'-p.db'");
+  assert.equal(sqlOf({ database: null }, 'v_ledger'), null);
+});
+
+test('a chart of many points draws some at equal distances and says so', () => {
+  assert.deepEqual(thinned([1, 2, 3], 3), [1, 2, 3]);
+  assert.deepEqual(thinned([0, 1, 2, 3, 4, 5], 3), [0, 2, 4]);
+  assert.equal(thinnedNote([1, 2], 2), '');
+  assert.match(thinnedNote([1, 2, 3], 2), /draws 2 of 3 points/);
 });

@@ -255,6 +255,13 @@ test('the search has eight columns, more on request, filters, and one unit per c
   });
 });
 
+test('the command under a table names the database and the view', async () => {
+  await withPage({}, async (page) => {
+    assert.equal(await page.locator('[data-trials="exchange"] .sql code').innerText(), 'sqlite3 -header -column p.db "SELECT * FROM v_exchange"');
+    assert.match(await page.locator('[data-ledger] .sql code').first().innerText(), /v_ledger WHERE replay_id = \d+"$/);
+  });
+});
+
 test('a table is saved as CSV with base units, formulas made harmless', async () => {
   const file = variant('formula.html', (d) => { d.trials[0].suite = '=cmd()'; });
   await withPage({ file }, async (page) => {
