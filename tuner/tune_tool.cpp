@@ -356,9 +356,36 @@ std::string ReuseSummary(const Plan& plan, const SearchResult& result) {
       SummarisePlan(result).total_ms);
 }
 
+/// Says that cells with lists of single keys or SLA classes are planned as block masks.
+std::vector<std::string> NotesOfMasks(const planner::MaskSource& masks, const Workload& workload) {
+  std::vector<std::string> notes;
+  std::int64_t fine = 0, marginal = 0;
+  for (int step = 0; step < workload.model.steps; ++step) {
+    for (int layer = 0; layer < workload.model.layers; ++layer) {
+      fine += masks.FineQueriesAt(step, layer) > 0 ? 1 : 0;
+      marginal += masks.HasMarginalAt(step, layer) ? 1 : 0;
+    }
+  }
+  if (fine > 0) {
+    notes.push_back(fmt::format(
+        "{} cells have lists of single keys; they are planned with the blocks that hold a listed "
+        "key, for a block-sparse kernel",
+        fine));
+  }
+  if (marginal > 0) {
+    notes.push_back(fmt::format(
+        "{} cells have marginal blocks (SLA); only their critical blocks are planned", marginal));
+  }
+  return notes;
+}
+
 /// What the search assumed or left out, as sentences. Call it after pricing.
-std::vector<std::string> NotesOf(const SearchResult& result, const CostChoice& choice) {
-  std::vector<std::string> notes = choice.Remarks();
+std::vector<std::string> NotesOf(const SearchResult& result,
+                                 const CostChoice& choice,
+                                 const planner::MaskSource& masks,
+                                 const Workload& workload) {
+  std::vector<std::string> notes = NotesOfMasks(masks, workload);
+  for (std::string& remark : choice.Remarks()) notes.push_back(std::move(remark));
   if (choice.fitted && !choice.mixed) {
     constexpr std::int64_t kMany = 1'000'000'000;
     const double ns = choice.fitted->BandwidthBoundNs(kMany);
@@ -387,6 +414,7 @@ void Report(const TuneFlags& flags,
             const Workload& workload,
             const SearchResult& result,
             const CostChoice& choice,
+            const planner::MaskSource& masks,
             const std::optional<RestOfVideo>& rest) {
   const CostSource source = choice.costs().source();
   std::string verdict =
@@ -405,7 +433,9 @@ void Report(const TuneFlags& flags,
     WriteSummary(flags.output, table + verdict);
   }
   if (rest) Progress("note: rest of the video: " + rest->source);
-  for (const std::string& note : NotesOf(result, choice)) Progress("note: " + note);
+  for (const std::string& note : NotesOf(result, choice, masks, workload)) {
+    Progress("note: " + note);
+  }
 }
 
 /// A line on stderr about every two seconds of a search.
@@ -505,7 +535,7 @@ int RunTune(const TuneFlags& flags) {
     plan.workload_directory =
         RelativeFolder(IsStandardOutput(flags.output) ? "" : flags.output.parent_path(),
                        flags.workload.parent_path());
-    plan.notes = NotesOf(result, choice);
+    plan.notes = NotesOf(result, choice, *masks, workload);
     plan.rest = rest;
     planner::ValidatePlan(plan, flags.output.string(), ErrorCode::kInternal);
     WritePlan(plan, flags.output);
@@ -522,7 +552,7 @@ int RunTune(const TuneFlags& flags) {
           memory.message()));
     }
   }
-  Report(flags, workload, result, choice, rest);
+  Report(flags, workload, result, choice, *masks, rest);
   return 0;
 }
 

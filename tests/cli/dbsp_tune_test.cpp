@@ -163,6 +163,18 @@ TEST_F(DbspTuneTest, JsonIsOneDocumentOnStdout) {
   EXPECT_EQ(document["cells"].size(), 2U);
 }
 
+TEST_F(DbspTuneTest, ListsOfSingleKeysArePlannedAsBlocksAndThisIsSaid) {
+  Workload workload = ReadWorkload(folder_ / "w.json");
+  planner::ApplyMaskFlag("fine:density=0.2,run=8,queries=64", workload);
+  WriteWorkload(workload, folder_ / "fine.json");
+  const Outcome outcome = Tune("--workload fine.json --cluster h200x4 -o fine-plan.json");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  const std::string said = "3 cells have lists of single keys; they are planned with the blocks";
+  EXPECT_THAT(outcome.err, HasSubstr("note: " + said));
+  EXPECT_THAT(ReadPlan(folder_ / "fine-plan.json").notes,
+              ::testing::Contains(::testing::StartsWith(said)));
+}
+
 TEST_F(DbspTuneTest, AnyRankCountWorks) {
   for (const int ranks : {1, 3, 7}) {
     const Outcome outcome =
