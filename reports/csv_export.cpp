@@ -277,6 +277,33 @@ void Candidates(const Json& document, Table& table) {
   }
 }
 
+void Comparisons(const Json& document, Table& table) {
+  table.columns = {"base",
+                   "other",
+                   "step",
+                   "layer",
+                   "base_ms",
+                   "other_ms",
+                   "gain",
+                   "gain_low",
+                   "gain_high",
+                   "flip_chance",
+                   "verdict"};
+  for (const Json& comparison : document["comparisons"]) {
+    const Json& rows = comparison["rows"];
+    for (std::size_t i = 0; i < rows["step"].size(); ++i) {
+      std::vector<Json> row{comparison["base"], comparison["other"]};
+      while (row.size() < table.columns.size()) row.push_back(rows[table.columns[row.size()]][i]);
+      table.rows.push_back(std::move(row));
+    }
+  }
+}
+
+void Queries(const Json& document, Table& table) {
+  table.columns = {"name", "plan", "value", "sql"};
+  for (const Json& query : document["queries"]) AddRow(table, {}, query);
+}
+
 void Trials(const Json& document, Table& table) {
   table.columns = {
       "id",         "kind",        "suite",       "outcome",         "method",   "environment",
@@ -321,7 +348,7 @@ struct Maker {
   void (*fill)(const Json& document, Table& table);
 };
 
-constexpr std::array<Maker, 14> kMakers{{{"plans", Plans},
+constexpr std::array<Maker, 16> kMakers{{{"plans", Plans},
                                          {"gains", Gains},
                                          {"strategies", Strategies},
                                          {"cells", Cells},
@@ -332,6 +359,8 @@ constexpr std::array<Maker, 14> kMakers{{{"plans", Plans},
                                          {"fits", Fits},
                                          {"close_calls", CloseCalls},
                                          {"candidates", Candidates},
+                                         {"comparisons", Comparisons},
+                                         {"queries", Queries},
                                          {"trials", Trials},
                                          {"environments", Environments},
                                          {"notices", Notices}}};

@@ -108,6 +108,7 @@ Json MakeDocument(const ReportInputs& inputs, const ReportLimits& limits) {
     plans.push_back(PlanJson(inputs, i, compares, limits));
   Json compare = Json::array();
   for (const CompareDocument& document : compares) compare.push_back(CompareJson(document));
+  Json queries = QueriesJson(inputs, plans);
   Json document = {{"schema", "dbsp.report/1"},
                    {"created_utc", inputs.created_utc},
                    {"generator",
@@ -117,8 +118,10 @@ Json MakeDocument(const ReportInputs& inputs, const ReportLimits& limits) {
                    {"segment_kinds", kinds},
                    {"database", DatabaseJson(inputs, limits)},
                    {"notices", notices},
-                   {"plans", plans},
-                   {"compare", compare},
+                   {"plans", std::move(plans)},
+                   {"compare", std::move(compare)},
+                   {"comparisons", ComparisonsJson(inputs, limits)},
+                   {"queries", std::move(queries)},
                    {"trials", TrialsJson(inputs, limits)},
                    {"trials_total", inputs.trials.size()}};
   CheckDocument(document);

@@ -137,6 +137,12 @@ void AddGains(const ReportInputs& inputs,
 [[nodiscard]] Json VerdictJson(const ReportInputs& inputs,
                                std::size_t plan_index,
                                const std::vector<CompareDocument>& compares);
+/// [{"base", "other", "rule", "total", "counts", "rows", ...}]: the first plan against every other
+/// plan that was given, and against stored ones of the same workload and costs.
+[[nodiscard]] Json ComparisonsJson(const ReportInputs& inputs, const ReportLimits& limits);
+/// [{"name", "plan", "value", "sql"}]: SQL for the database; empty without one. `value` is the
+/// number that the query gives, or null for one that gives a table. requires the document's "plans"
+[[nodiscard]] Json QueriesJson(const ReportInputs& inputs, const Json& plans);
 /// {"known", "notes", "fits", "close_calls"}: what the tuner stored in the plan.
 [[nodiscard]] Json TuningJson(const Plan& plan);
 /// The masks of one cell, who computes their heads and rows, and their blocks as base64 text; or

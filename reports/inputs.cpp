@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
+#include <utility>
 
 #include "core/baseline.h"
 #include "core/error.h"
@@ -46,6 +48,22 @@ PlanInput ReadStoredPlan(const db::StoredPlan& stored, const std::filesystem::pa
   return input;
 }
 
+/// Whether a JSON text says that it is a plan. A name cannot: its quotation marks are escaped.
+bool IsPlanText(std::string_view text) {
+  constexpr std::string_view kKey = "\"schema\"";
+  constexpr std::string_view kBlank = " \t\r\n";
+  for (std::size_t at = 0; (at = text.find(kKey, at)) != std::string_view::npos;) {
+    at += kKey.size();
+    at = text.find_first_not_of(kBlank, at);
+    if (at == std::string_view::npos) return false;
+    if (text[at] != ':') continue;
+    at = text.find_first_not_of(kBlank, at + 1);
+    if (at == std::string_view::npos) return false;
+    if (text.substr(at).starts_with("\"dbsp.plan/")) return true;
+  }
+  return false;
+}
+
 bool SamePlan(const PlanInput& a, const PlanInput& b) {
   return std::find_first_of(a.hashes.begin(), a.hashes.end(), b.hashes.begin(), b.hashes.end()) !=
          a.hashes.end();
@@ -84,6 +102,7 @@ void ReadDatabase(const std::filesystem::path& path, bool plans_given, ReportInp
   inputs.replays = database.Replays();
   std::vector<db::StoredPlan> stored = database.Plans();
   inputs.stored_plans = static_cast<std::int64_t>(stored.size());
+  for (const db::StoredPlan& plan : stored) inputs.stored_hashes.push_back(plan.hash);
   std::reverse(stored.begin(), stored.end());
   if (stored.size() > kMaxStoredPlans) {
     inputs.warnings.push_back(
@@ -121,7 +140,16 @@ ReportInputs ReadInputs(const ReportPaths& paths) {
   for (const auto& path : paths.plans) inputs.plans.push_back(ReadPlanFile(path));
   if (!paths.database.empty()) ReadDatabase(paths.database, !paths.plans.empty(), inputs);
   for (const auto& path : paths.compares) {
-    inputs.compares.push_back({path.filename().string(), ReadFile(path, kMaxTextBytes)});
+    if (path.extension() == ".zst") {  // of these files, only plans may be compressed
+      inputs.plans.push_back(ReadPlanFile(path));
+      continue;
+    }
+    std::string text = ReadFile(path, kMaxTextBytes);
+    if (IsPlanText(text)) {
+      inputs.plans.push_back(ReadPlanFile(path));
+    } else {
+      inputs.compares.push_back({path.filename().string(), std::move(text)});
+    }
   }
   return inputs;
 }

@@ -36,6 +36,7 @@ struct ReportInputs {
   std::vector<db::StoredTrial> trials;  ///< oldest first
   std::vector<db::StoredReplay> replays;  ///< oldest first
   std::int64_t stored_plans = 0;
+  std::vector<std::string> stored_hashes = {};  ///< of all plans in the database
   std::vector<PlanInput> plans;  ///< plans that the page shows
   std::vector<PlanInput> other_plans;  ///< other plans of the database, used as baselines only
   std::vector<CompareInput> compares;
@@ -47,7 +48,7 @@ struct ReportInputs {
 struct ReportPaths {
   std::filesystem::path database;  ///< empty: no database
   std::vector<std::filesystem::path> plans;
-  std::vector<std::filesystem::path> compares;
+  std::vector<std::filesystem::path> compares;  ///< compare documents and plans
 };
 
 /// Reads all inputs. Without plan files the plans come from the database: those that can be

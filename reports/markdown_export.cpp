@@ -139,6 +139,49 @@ void AddPlan(const Json& document, const Json& plan, std::vector<std::string>& l
   }
 }
 
+/// At most kMostComparisons lines and the rule.
+void AddComparisons(const Json& document, std::vector<std::string>& lines) {
+  constexpr std::size_t kMostComparisons = 3;
+  const Json& all = document["comparisons"];
+  if (all.empty()) return;
+  lines.emplace_back("");
+  for (std::size_t i = 0; i < std::min(kMostComparisons, all.size()); ++i) {
+    const Json& one = all[i];
+    std::string text = fmt::format("- {} instead of {}: ",
+                                   Plain(one["other"].get<std::string>()),
+                                   Plain(one["base"].get<std::string>()));
+    if (one["problem"].is_string()) {
+      text += "not comparable, " + Plain(one["problem"].get<std::string>()) + ".";
+    } else if (one["total"].is_null()) {
+      text += "no cell is in both plans.";
+    } else {
+      const Json& total = one["total"];
+      text += fmt::format("**{}**, {} instead of {}",
+                          total["verdict"].get<std::string>(),
+                          TimeOrNone(total["other_ms"]),
+                          TimeOrNone(total["base_ms"]));
+      text += fmt::format(", gain {:.2f}×", total["gain"].get<double>());
+      if (total["gain_low"].is_number() && total["gain_high"].is_number()) {
+        text += fmt::format(" \\[{:.2f}, {:.2f}\\]",
+                            total["gain_low"].get<double>(),
+                            total["gain_high"].get<double>());
+      }
+      text += ". Cells:";
+      for (const char* verdict : {"FASTER", "SLOWER", "SAME", "AMBIGUOUS"}) {
+        text += fmt::format(" {} {}", one["counts"][verdict].get<std::int64_t>(), verdict);
+      }
+      text += ".";
+    }
+    lines.push_back(text);
+  }
+  std::string rule = Plain(all[0]["rule"].get<std::string>());
+  if (all.size() > kMostComparisons) {
+    rule = fmt::format("{} more comparisons are not shown. ", all.size() - kMostComparisons) + rule;
+  }
+  lines.emplace_back("");
+  lines.push_back(rule);
+}
+
 }  // namespace
 
 std::string MarkdownText(const Json& document, const std::string& title) {
@@ -147,6 +190,7 @@ std::string MarkdownText(const Json& document, const std::string& title) {
     AddDatabase(document, lines);
   } else {
     AddPlan(document, document["plans"][0], lines);
+    AddComparisons(document, lines);
   }
   std::string text;
   for (const std::string& line : lines) text += line + "\n";

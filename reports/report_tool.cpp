@@ -65,7 +65,10 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->allow_extra_args(false)
       ->group("Input");
   app.add_option(
-         "--compare", flags.compares, "Output of dbsp-tune --compare --json, may be repeated")
+         "--compare",
+         flags.compares,
+         "Output of dbsp-tune --compare --json, or a plan to compare with the first one, may "
+         "be repeated")
       ->allow_extra_args(false)
       ->group("Input");
   app.add_option("--format",

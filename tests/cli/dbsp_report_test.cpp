@@ -144,12 +144,14 @@ TEST_F(DbspReportTest, BadInputPrintsOneLineExitsWithTwoAndKeepsTheOldPage) {
   WriteFileAtomically(folder_ / "r.html", "old page");
   const std::string plan = ReadFile(folder_ / "plan.json");
   WriteFileAtomically(folder_ / "cut.json", plan.substr(0, plan.size() / 3));
+  WriteFileAtomically(folder_ / "other.json", R"({"schema": "dbsp.workload/1"})");
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
       {{"--db", Path("none.db")}, "none.db"},
       {{"--db", Path("p.db"), "--plan", Path("none.json")}, "none.json"},
       {{"--db", Path("p.db"), "--plan", Path("cut.json")}, "cut.json"},
       {{"--db", Path("plan.json")}, "plan.json"},
-      {{"--db", Path("p.db"), "--compare", Path("plan.json")}, "dbsp.compare/1"},
+      {{"--db", Path("p.db"), "--compare", Path("other.json")}, "dbsp.compare/1"},
+      {{"--plan", Path("plan.json"), "--compare", Path("cut.json")}, "cut.json"},
       {{"--db", Path("p.db"), "--plam", Path("plan.json")}, "--plan"},
       {{"--db", Path("p.db"), "extra"}, "extra"},
       {{}, "--db"}};

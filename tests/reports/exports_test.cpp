@@ -95,7 +95,8 @@ TEST(TablesTest, ADocumentWithoutPlansHasTheSameTables) {
   EXPECT_EQ(tables.size(), TableNames().size());
   for (const Table& table : tables) {
     EXPECT_FALSE(table.columns.empty());
-    EXPECT_TRUE(table.rows.empty()) << table.name;
+    // The queries of a database do not depend on plans.
+    EXPECT_EQ(table.rows.empty(), table.name != "queries") << table.name;
   }
 }
 
