@@ -74,8 +74,8 @@ struct Gain {
 
 /// The rule of VerdictOf() in words, for tools that print verdicts.
 inline constexpr const char* kVerdictRule =
-    "same: the times differ by less than 2%; faster or slower: they differ by 2% or more and the "
-    "90% interval of the ratio does not contain 1; ambiguous: it contains 1";
+    "SAME: the times differ by less than 2%; FASTER or SLOWER: they differ by 2% or more and the "
+    "90% interval of the ratio does not contain 1; AMBIGUOUS: it contains 1";
 
 /// Gain of `other_ns` over `baseline_ns`, two times that are independent of each other.
 /// relative_error  standard error of their ratio; infinite where the spread is not known

@@ -131,11 +131,7 @@ Json ComparisonJson(const ReportInputs& inputs, std::size_t other, const ReportL
           {"other", inputs.plans[other].name},
           {"other_plan", other},
           {"problem", problem.empty() ? Json(nullptr) : Json(problem)},
-          {"rule",
-           fmt::format("A gain is the base's time over the other's. FASTER: the gain and its 90% "
-                       "interval are above 1. SLOWER: both are below 1. SAME: the gain is within "
-                       "{:.0f}% of 1. AMBIGUOUS: otherwise.",
-                       100 * kNoGain)},
+          {"rule", kVerdictRule},
           {"total", rows.total ? GainRow(*rows.total) : Json(nullptr)},
           {"counts", CountsOf(rows.cells)},
           {"only_base", rows.only_base},
