@@ -59,6 +59,10 @@ class FittedCosts : public planner::Costs {
   /// workload's block size. Only kernel() when one was requested or costs are scaled from another
   /// block size.
   [[nodiscard]] const std::vector<std::string>& kernels() const { return kernels_; }
+  /// Those of kernels() that write no log-sum-exp (core/plugin_facts.h).
+  [[nodiscard]] const std::vector<std::string>& kernels_without_lse() const {
+    return kernels_without_lse_;
+  }
   [[nodiscard]] const AttentionFit& attention_fit(const std::string& kernel) const;
   /// Sentences on the measurements behind the costs and on every extrapolation. Call it after
   /// pricing to have the sizes and rank counts that were priced outside the measured range.
@@ -76,6 +80,7 @@ class FittedCosts : public planner::Costs {
   DType dtype_ = DType::kF32;
   std::string kernel_;
   std::vector<std::string> kernels_;
+  std::vector<std::string> kernels_without_lse_;
   std::map<std::string, AttentionFit> fits_;
   Curve copy_;
   Curve merge_;

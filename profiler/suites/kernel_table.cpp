@@ -4,11 +4,21 @@
 #include "core/error.h"
 #include "kernels/gpu/check_call.h"
 #include "kernels/gpu/gpu_variants.h"
+#include "kernels/plugin.h"
 
 namespace dbsp::profiler {
 
 KernelVariant RecordOf(const kernels::AttentionVariant& variant) {
-  return {.name = variant.name, .list = "blocks", .deterministic = variant.deterministic};
+  KernelVariant record{
+      .name = variant.name, .list = "blocks", .deterministic = variant.deterministic};
+  if (const kernels::PluginKernel* plugin = variant.plugin) {
+    const auto given = [](int size) { return size == 0 ? std::nullopt : std::optional(size); };
+    // dbsp expands lists of blocks for a kernel of key lists, so it takes blocks of any size, too.
+    record.head_dim = given(plugin->head_dim);
+    record.q_block = given(plugin->q_block);
+    record.k_block = given(plugin->k_block);
+  }
+  return record;
 }
 
 KernelVariant RecordOf(const kernels::gpu::Variant& variant) {
@@ -27,7 +37,13 @@ KernelVariant RecordOf(const kernels::gpu::Variant& variant) {
           .deterministic = variant.deterministic};
 }
 
-std::vector<KernelVariant> CpuKernels() { return {RecordOf(kernels::FindCpuAttention(""))}; }
+std::vector<KernelVariant> CpuKernels() {
+  std::vector<KernelVariant> found{RecordOf(kernels::FindCpuAttention(""))};
+  for (const kernels::AttentionVariant& variant : kernels::CpuAttentionVariants()) {
+    if (variant.plugin != nullptr) found.push_back(RecordOf(variant));
+  }
+  return found;
+}
 
 std::vector<KernelVariant> GpuKernels(int arch) {
   std::vector<KernelVariant> found;

@@ -13,7 +13,7 @@ namespace dbsp::profiler {
 [[nodiscard]] KernelVariant RecordOf(const kernels::AttentionVariant& variant);
 [[nodiscard]] KernelVariant RecordOf(const kernels::gpu::Variant& variant);
 
-/// The CPU's default kernel, which is the one that suites measure.
+/// The kernels that suites measure on a CPU: the default one, then those of plugins.
 [[nodiscard]] std::vector<KernelVariant> CpuKernels();
 /// Kernels of the variant table that run on compute capability `arch` (90 = 9.0), in the table's
 /// order: kernels for this capability first, then the portable ones.

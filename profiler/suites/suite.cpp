@@ -196,15 +196,18 @@ void AddGeneralAttention(const SuiteOptions& options, bool full, Level& level) {
           const int cols = 2048 / block.k;
           for (const auto& pattern : {"uniform", "skewed", "band"}) {
             if ((density == 1.0 || !full) && pattern != std::string("uniform")) continue;
-            level[0].emplace_back(AttentionOf(options,
-                                              options.target.kernels.front().name,
-                                              2,
-                                              dim,
-                                              block,
-                                              rows,
-                                              cols,
-                                              density == 1.0 ? "dense" : pattern,
-                                              density));
+            for (const KernelVariant& kernel : options.target.kernels) {
+              if (!Fits(kernel, dim, block)) continue;
+              level[0].emplace_back(AttentionOf(options,
+                                                kernel.name,
+                                                2,
+                                                dim,
+                                                block,
+                                                rows,
+                                                cols,
+                                                density == 1.0 ? "dense" : pattern,
+                                                density));
+            }
           }
         }
       }
