@@ -73,6 +73,17 @@ class PluginToolsTest : public ::testing::Test {
     arguments.insert(arguments.end(), more.begin(), more.end());
     return RunTool("dbsp-profile", arguments);
   }
+  /// Measures until a kernel has `least` attention trials: a slow machine needs several runs.
+  [[nodiscard]] ToolResult Measure(const std::string& mode,
+                                   const std::string& kernel,
+                                   int least = 6) const {
+    ToolResult profile;
+    for (int run = 0; run < 20; ++run) {
+      profile = Profile(mode, kernel);
+      if (profile.exit_code != 0 || OutcomesOf(kernel).trials >= least) break;
+    }
+    return profile;
+  }
   [[nodiscard]] ToolResult Tune(std::vector<std::string> more) const {
     std::vector<std::string> arguments{"--workload",
                                        Path("w.json"),
@@ -117,7 +128,7 @@ class PluginToolsTest : public ::testing::Test {
 
 TEST_F(PluginToolsTest, AKernelIsMeasuredPlannedReplayedAndVerified) {
   const std::string id = "ref.csr@1.0#" + PluginFileHash(PluginFile("good"));
-  const ToolResult profile = Profile("good", "ref.csr");
+  const ToolResult profile = Measure("good", "ref.csr");
   ASSERT_EQ(profile.exit_code, 0) << profile.err;
   const Outcomes measured = OutcomesOf(id);
   EXPECT_GE(measured.trials, 4);
@@ -142,14 +153,11 @@ TEST_F(PluginToolsTest, AKernelIsMeasuredPlannedReplayedAndVerified) {
     EXPECT_EQ(replay.exit_code, 0) << replay.err;
     EXPECT_THAT(replay.out, AllOf(HasSubstr("verified    passed"), HasSubstr("kernel      " + id)));
   }
-  // Resuming measures nothing again.
-  const int before = OutcomesOf(id).trials;
-  EXPECT_EQ(Profile("good", "ref.csr").exit_code, 0);
-  EXPECT_EQ(OutcomesOf(id).trials, before);
+  EXPECT_THAT(Profile("good", "ref.csr").out, HasSubstr(R"("status": "reused")"));
 }
 
 TEST_F(PluginToolsTest, AKernelWithoutLogSumExpIsPlannedWithoutARing) {
-  ASSERT_EQ(Profile("good", "ref.no_lse").exit_code, 0);
+  ASSERT_EQ(Measure("good", "ref.no_lse").exit_code, 0);
   const ToolResult tune = Tune({"--compare", "--kernels", PluginFile("good")});
   ASSERT_EQ(tune.exit_code, 0) << tune.err;
   EXPECT_THAT(tune.err,
@@ -160,13 +168,13 @@ TEST_F(PluginToolsTest, AKernelWithoutLogSumExpIsPlannedWithoutARing) {
   EXPECT_EQ(replay.exit_code, 0) << replay.err;
   EXPECT_THAT(replay.out, HasSubstr("no log-sum-exp: the kernel writes none"));
 
-  const ToolResult ring = Tune({"--families", "ring", "--chunks", "1", "--plain"});
+  const ToolResult ring = Tune({"--families", "ring", "--plain"});
   EXPECT_EQ(ring.exit_code, 2) << ring.out;
   EXPECT_THAT(ring.err, HasSubstr("writes no log-sum-exp"));
 }
 
 TEST_F(PluginToolsTest, TheDeclaredErrorIsTheLimitOfTheChecks) {
-  const ToolResult profile = Profile("good", "ref.quantised");
+  const ToolResult profile = Measure("good", "ref.quantised");
   ASSERT_EQ(profile.exit_code, 0) << profile.err;
   ASSERT_EQ(Tune({"--kernels", PluginFile("good")}).exit_code, 0);
   const ToolResult replay = Replay({"--kernels", PluginFile("good"), "--force"});
@@ -243,7 +251,7 @@ TEST_F(PluginToolsTest, APluginThatCannotBeUsedEndsBeforeAnythingIsMeasured) {
 }
 
 TEST_F(PluginToolsTest, AFileThatWasNotMeasuredIsNamedWithTheCommand) {
-  ASSERT_EQ(Profile("good", "ref.csr").exit_code, 0);
+  ASSERT_EQ(Measure("good", "ref.csr").exit_code, 0);
   const ToolResult tune = Tune({"--kernels", PluginFile("crash")});
   EXPECT_EQ(tune.exit_code, 2);
   EXPECT_THAT(tune.err,
