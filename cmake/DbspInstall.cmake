@@ -10,6 +10,10 @@ set(dbsp_public core planner_workload planner_timeline planner_placement planner
 list(TRANSFORM dbsp_public PREPEND dbsp_)
 set_target_properties(dbsp_settings PROPERTIES EXPORT_NAME settings)
 install(TARGETS ${dbsp_tools} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+get_property(dbsp_hosted_tools GLOBAL PROPERTY DBSP_HOSTED_TOOLS)
+install(TARGETS ${dbsp_hosted_tools} LIBRARY DESTINATION lib/dbsp COMPONENT tools)
+install(FILES "${PROJECT_SOURCE_DIR}/kernels/kernel_plugin.h" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/dbsp
+        COMPONENT development)
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/python/dbsp" DESTINATION lib/python3/dist-packages COMPONENT python
         FILES_MATCHING PATTERN "*.py" PATTERN "__pycache__" EXCLUDE)
 install(TARGETS dbsp_settings ${dbsp_public} EXPORT dbsp

@@ -49,6 +49,20 @@ function(dbsp_add_tool name)
   set_property(GLOBAL APPEND PROPERTY DBSP_TOOLS ${name})
 endfunction()
 
+# dbsp_add_hosted_tool(NAME SOURCES hosted.cpp DEPS modules...)
+# The shared library lib/dbsp/NAME.so: a tool that a Python interpreter loads (runtime/python_host.h).
+function(dbsp_add_hosted_tool name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} MODULE ${ARG_SOURCES})
+  list(TRANSFORM ARG_DEPS PREPEND dbsp::)
+  target_link_libraries(${name} PRIVATE dbsp_settings ${ARG_DEPS})
+  # Only dbsp_hosted_main is exported: the interpreter may have other versions of the same libraries.
+  target_link_options(${name} PRIVATE LINKER:--exclude-libs,ALL LINKER:-Bsymbolic)
+  set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib/dbsp"
+    BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/..")
+  set_property(GLOBAL APPEND PROPERTY DBSP_HOSTED_TOOLS ${name})
+endfunction()
+
 # dbsp_add_test(NAME SOURCES x_test.cpp... DEPS modules... [LIBS ...])
 # One executable per call; every TEST in it becomes a ctest with its folder's name as label
 # (ctest -L planner), and the target tests_FOLDER builds the tests of a folder. Tests are compiled with -O1: gtest's macros take the optimiser a third of all

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,16 +44,25 @@ inline constexpr int kCpuStepKeys = 128;
 /// What the entries of the lists are that a kernel takes. Blocks may be of one key.
 enum class ListForm : std::uint8_t { kBlocks, kKeys, kBoth };
 
+struct PluginKernel;  // kernels/plugin.h
+
 /// One kernel of the table that profiler, replay and tests choose from.
 struct AttentionVariant {
-  std::string name;  ///< "cpu.block_sparse", "cpu.gather", "cpu.reference"
+  std::string name;  ///< "cpu.block_sparse", "cpu.gather", "cpu.reference", or PluginKernel::id
   bool deterministic = true;
-  void (*run)(const AttentionArgs&) = nullptr;
+  std::function<void(const AttentionArgs&)> run = {};
   ListForm list = ListForm::kBlocks;
+  /// The plugin's kernel, whose calls can be prepared once and launched often; else null.
+  const PluginKernel* plugin = nullptr;
 };
+/// dbsp's own kernels, the default first, then those that were added.
 [[nodiscard]] std::span<const AttentionVariant> CpuAttentionVariants();
-/// The kernel called `name`; the default one for "".
-/// errors Error{kInvalidArgument} for an unknown name, with the nearest known one
+/// Adds a row to the table. Call it before threads use the table; it may move the rows.
+void AddCpuAttention(AttentionVariant variant);
+/// The kernel called `name`; the default one for "". A plugin's kernel is also found by NAME and
+/// NAME@VERSION. threads  any, while no row is added
+/// errors  Error{kInvalidArgument} for an unknown name, with the nearest known one;
+///         Error{kNotFound} for a plugin's kernel that is not loaded, with what to do
 [[nodiscard]] const AttentionVariant& FindCpuAttention(const std::string& name);
 
 /// Reference kernel: two passes per row in double precision, without blocking.

@@ -155,7 +155,8 @@ class Tuner {
         database_(database),
         worker_({.program = tuning.program,
                  .device = tuning.device,
-                 .patience_ns = tuning.patience_ns}) {}
+                 .patience_ns = tuning.patience_ns,
+                 .plugins = tuning.plugins}) {}
 
   /// False when interrupted.
   bool Tune(const Earlier& earlier, std::int64_t budget_ns, ShapeResult& result) {

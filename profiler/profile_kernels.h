@@ -18,6 +18,7 @@ struct KernelTuning {
   TuneTarget target = {};
   std::string device = "cpu";
   std::string program = "dbsp-profile";
+  std::vector<std::string> plugins = {};  ///< as WorkerOptions::plugins
   std::string database = {};  ///< path, for messages
   std::int64_t budget_ns = 60'000'000'000;
   std::int64_t patience_ns = 60'000'000'000;

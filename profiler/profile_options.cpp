@@ -40,6 +40,12 @@ void AddWhatToMeasure(CLI::App& app, ProfileOptions& options) {
       ->group(group);
   app.add_option("--kernel", options.kernel, "Only attention kernels with this text in their names")
       ->group(group);
+  app.add_option("--kernels",
+                 options.kernels,
+                 "On a CPU: also measure the kernels of this plugin (lib.so, docs/plugins.md)")
+      ->allow_extra_args(false)
+      ->type_name("FILE")
+      ->group(group);
   app.add_option("--seed", options.seed, "Seed of block lists and values")
       ->capture_default_str()
       ->group(group);

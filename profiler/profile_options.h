@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "profiler/ranks/profile_ranks.h"
 #include "runtime/device.h"
@@ -18,6 +19,7 @@ namespace dbsp::profiler {
 struct ProfileOptions {
   std::optional<std::string> db, budget, workload, refine;
   std::string device = "cpu", suite = "quick";
+  std::vector<std::string> kernels;  ///< files of plugins
   std::string kernel;  ///< part of the names of the kernels to measure; "" selects all
   std::string exchange_clock = "device";  ///< or "host"
   std::string min_bytes = "32K", max_bytes = "32M";

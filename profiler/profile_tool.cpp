@@ -8,11 +8,13 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/output.h"
 #include "core/plan_note.h"
 #include "core/stop_signals.h"
 #include "db/database.h"
 #include "kernels/gpu/gpu_variants.h"
+#include "kernels/plugin.h"
 #include "planner/timeline/validate.h"
 #include "profiler/duration.h"
 #include "profiler/gpu/device_bench.h"
@@ -31,6 +33,7 @@
 #include "runtime/child_process.h"
 #include "runtime/cuda/cuda_device.h"
 #include "runtime/device.h"
+#include "runtime/python_host.h"
 
 namespace dbsp::profiler {
 namespace {
@@ -38,6 +41,36 @@ namespace {
 void NoteSkippedKernels() {
   const std::string note = kernels::gpu::SkippedKernelsNote();
   if (!note.empty()) Progress(note);
+}
+
+/// Adds the kernels of --kernels to the table. For a Python file, an interpreter takes over.
+/// errors  Error{kInvalidArgument} on a GPU; those of UsePlugins
+void UsePluginsOf(const ProfileOptions& options,
+                  const runtime::DeviceSpec& device,
+                  int argc,
+                  const char* const* argv) {
+  if (options.kernels.empty()) return;
+  if (device.kind != runtime::DeviceKind::kCpu) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--kernels {}: plugins run on the CPU only in this version; leave out --device {}",
+         options.kernels.front(),
+         options.device);
+  }
+  for (const std::string& file : options.kernels) {
+    if (!IsPythonPlugin(file) || kernels::IsPluginUsed(file)) continue;
+    kernels::RequirePluginFile(file);
+    runtime::RunInPython("dbsp-profile-hosted.so", PluginPathOf(file), {argv, argv + argc});
+  }
+  kernels::UsePlugins(options.kernels);
+}
+
+/// Facts of the process, with those of the plugins' kernels.
+Provenance MachineOf(const runtime::DeviceSpec& device, int argc, const char* const* argv) {
+  Provenance machine = runtime::CollectProvenance(device, argc, argv);
+  for (const kernels::PluginKernel* kernel : kernels::PluginKernels()) {
+    machine.extra[PluginFactName(kernel->id)] = ToText(kernels::FactsOf(*kernel));
+  }
+  return machine;
 }
 
 /// The GPU that measures attention and local work; null on the CPU and for exchange suites.
@@ -205,7 +238,7 @@ int ProfileAsRankZero(const ProfileOptions& options,
   if (ranks != nullptr && options.rank_flags.check) {
     return Check(options.rank_flags, *ranks, *nccl->processes, MakeSuite(suite), options.json);
   }
-  Provenance machine = runtime::CollectProvenance(device, argc, argv);
+  Provenance machine = MachineOf(device, argc, argv);
   if (ranks != nullptr) ranks->Describe(machine);
   std::vector<Result> results;
   for (TrialConfig& config : MakeSuite(suite)) results.push_back({std::move(config)});
@@ -236,11 +269,17 @@ int ProfileAsRankZero(const ProfileOptions& options,
     if (const auto warning = runtime::WarningOf(machine)) Progress(*warning);
     if (gpu) NoteSkippedKernels();
     NoteSignals();
+    TrialWorker worker({.program = argv[0],
+                        .suite = SuiteName(options),
+                        .device = options.device,
+                        .patience_ns = ParseDurationNs(options.rank_flags.deadline, "--deadline"),
+                        .plugins = options.kernels});
     MeasureAll({.suite = SuiteName(options), .ranks = suite.ranks, .nccl = nccl, .bench = bench},
                machine,
                suite.target.kernels,
                *database,
                budget_ns,
+               worker,
                results);
   }
   database.reset();
@@ -268,6 +307,7 @@ int TuneKernelsOf(const ProfileOptions& options,
   const SuiteOptions suite = SuiteOf(options, gpu ? &*gpu : nullptr, nullptr);
   KernelTuning tuning{.device = options.device,
                       .program = argv[0],
+                      .plugins = options.kernels,
                       .database = options.db.value_or(""),
                       .budget_ns = ParseDurationNs(BudgetOf(options, device), "--budget"),
                       .patience_ns = ParseDurationNs(options.rank_flags.deadline, "--deadline"),
@@ -288,8 +328,8 @@ int TuneKernelsOf(const ProfileOptions& options,
   if (lock) lock->NoteOthers();
   if (gpu) NoteSkippedKernels();
   NoteSignals();
-  const int code = TuneKernels(
-      tuning, runtime::CollectProvenance(device, argc, argv), database ? &*database : nullptr);
+  const int code =
+      TuneKernels(tuning, MachineOf(device, argc, argv), database ? &*database : nullptr);
   database.reset();
   lock.reset();
   if (Interrupted()) DieBySignal();
@@ -304,14 +344,18 @@ void CheckOutputPaths(const ProfileOptions& options) {
   if (rendezvous.starts_with(kFile)) {
     outputs.push_back({"--rendezvous", rendezvous.substr(kFile.size())});
   }
-  const OpenOutputs open = CheckOutputs(
-      outputs,
-      {{"the workload", options.workload.value_or("")}, {"the plan", options.refine.value_or("")}});
+  std::vector<InputPath> inputs{{"the workload", options.workload.value_or("")},
+                                {"the plan", options.refine.value_or("")}};
+  for (const std::string& file : options.kernels) {
+    inputs.push_back({"--kernels", PluginPathOf(file)});
+  }
+  const OpenOutputs open = CheckOutputs(outputs, inputs);
 }
 
 int Profile(ProfileOptions options, int argc, const char* const* argv) {
   const runtime::DeviceSpec device = runtime::ParseDevice(options.device);
   CheckOutputPaths(options);
+  UsePluginsOf(options, device, argc, argv);
   SayKept("finished trials are kept");
   if (options.tune_kernels) return TuneKernelsOf(options, device, argc, argv);
   options.rank_flags.check |= options.rank_flags.one_gpu;

@@ -45,7 +45,16 @@ Measurement MeasureCalls(const RunSettings& settings, const std::function<void()
 
 Measurement RunAttention(const AttentionConfig& c, const RunSettings& settings) {
   CpuAttention attention(c);
-  return MeasureCalls(settings, [&] { attention.Run(); });
+  Measurement measured = MeasureCalls(settings, [&] { attention.Run(); });
+  if (measured.stop_reason == "interrupted") return measured;
+  if (const auto problem = attention.Problem()) throw WrongResult(*problem);
+  if (const auto prepare_ns = attention.prepare_ns()) {
+    measured.detail = fmt::format("prepared in {:.3f} ms{}{}",
+                                  static_cast<double>(*prepare_ns) * 1e-6,
+                                  measured.detail.empty() ? "" : "; ",
+                                  measured.detail);
+  }
+  return measured;
 }
 
 /// Copies blocks of one head after another from the layout [token][heads][head_dim].

@@ -13,9 +13,11 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "kernels/plugin.h"
 #include "profiler/run_trial.h"
 #include "runtime/clock.h"
 #include "runtime/device.h"
+#include "runtime/python_host.h"
 
 namespace dbsp::profiler {
 namespace {
@@ -123,6 +125,9 @@ Json Serve(const std::string& line, Devices& devices) {
   trial.suite = request["suite"].String();
   trial.config = config;
   try {
+    std::vector<std::string> plugins;
+    for (const JsonView& file : request["plugins"].Items()) plugins.push_back(file.String());
+    kernels::UsePlugins(plugins);
     const RunSettings settings{.suite = trial.suite,
                                .limits = LimitsFrom(request["limits"]),
                                .bench = devices.Bench(request["device"].String())};
@@ -140,7 +145,7 @@ Json Serve(const std::string& line, Devices& devices) {
 void TrialWorker::Start() {
   runtime::LinePair pair = runtime::MakeLinePair();
   process_.emplace(runtime::ChildProcess::Start(
-      {.argv = {options_.program, "(trial worker)"},
+      {.argv = runtime::CommandOfThisProgram(options_.program, "(trial worker)"),
        .variables = {{kWorkerVariable, std::to_string(pair.child.get())}},
        .keep_open = pair.child.get()}));
   channel_ = runtime::LineChannel(std::move(pair.parent));
@@ -173,6 +178,7 @@ std::optional<Trial> TrialWorker::Run(const TrialConfig& config,
                      {"config", KeyOf(config)},
                      {"suite", options_.suite},
                      {"device", options_.device},
+                     {"plugins", options_.plugins},
                      {"limits", ToJson(limits)}};
   const std::int64_t longest = limits.budget_ns + options_.patience_ns;
   const std::int64_t end = runtime::SteadyNs() + longest;

@@ -3,13 +3,14 @@
 // only the worker (docs/design/0015).
 //
 // Each trial is one line of JSON to the worker, {"trial": n, "config": key, "suite", "device",
-// "limits"}, and one back, {"trial": n, "outcome", ...}. The worker calls RunTrial().
+// "plugins", "limits"}, and one back, {"trial": n, "outcome", ...}. The worker calls RunTrial().
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/records.h"
 #include "profiler/measure.h"
@@ -25,6 +26,7 @@ struct WorkerOptions {
   /// Time after a trial's budget until the worker counts as hanging. It must cover the start of the
   /// worker and the allocation of the trial's buffers.
   std::int64_t patience_ns = 60'000'000'000;
+  std::vector<std::string> plugins = {};  ///< files whose kernels trials may run
 };
 
 /// Starts the worker with the first trial, and a new one after every trial that is not ok, because

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/error.h"
 #include "kernels/memory.h"
 
 namespace dbsp::replay {
@@ -29,6 +30,7 @@ CpuRank::CpuRank(const Cell& cell, int rank)
   for (const std::int64_t size : buffers().staging_elements) staging_.emplace_back(Index(size));
   for (const std::int64_t size : buffers().send_elements) send_.emplace_back(Index(size));
   for (const std::int64_t size : buffers().recv_elements) recv_.emplace_back(Index(size));
+  PrepareCalls();
   Reset();
 }
 
@@ -116,33 +118,60 @@ void CpuRank::UnpackBlocks(int round) {
                       buffers().rounds[Index(round)].unpack);
 }
 
+kernels::AttentionArgs CpuRank::ArgsOf(int step, std::size_t head) {
+  const AttentionShape& shape = buffers().cell->shape;
+  const HeadCall& call = buffers().steps[Index(step)].head[head];
+  const HeadSlots& slots = buffers().slots[head];
+  const float* kv = Kv(step);
+  kernels::AttentionArgs args;
+  args.head_dim = shape.head_dim;
+  args.block = shape.block;
+  args.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
+  args.q_blocks = static_cast<int>(slots.q_tokens.size());
+  args.k_blocks = static_cast<int>(call.k_tokens.size());
+  args.q = blocks_.data() + slots.first * buffers().slot_elements();
+  args.k = kv + call.k;
+  args.v = kv + call.v;
+  args.q_tokens = slots.q_tokens;
+  args.k_tokens = call.k_tokens;
+  args.list_begin = call.list_begin;
+  args.list = call.list;
+  return args;
+}
+
+void CpuRank::PrepareCalls() {
+  if (kernel_->plugin == nullptr) return;
+  if (buffers().cell->is_ring() && !kernel_->plugin->Has(DBSP_KERNEL_LSE)) {
+    Fail(ErrorCode::kMismatch,
+         "kernel {} writes no log-sum-exp, so that the partial results of a ring cannot be merged; "
+         "plan with --families ulysses, or choose another kernel with --kernel",
+         kernel_->name);
+  }
+  for (int step = 0; step < static_cast<int>(buffers().steps.size()); ++step) {
+    auto& calls = prepared_.emplace_back(buffers().slots.size());
+    for (const std::size_t h : buffers().steps[Index(step)].heads) {
+      if (buffers().slots[h].q_tokens.empty()) continue;
+      calls[h] = std::make_unique<const kernels::PluginCall>(*kernel_->plugin, ArgsOf(step, h), 1);
+    }
+  }
+}
+
 void CpuRank::RunAttention(int step) {
   const AttentionShape& shape = buffers().cell->shape;
-  const StepPlan& of_step = buffers().steps[Index(step)];
-  const float* kv = Kv(step);
   const bool whole = step == 0 || buffers().cell->chunked();
   std::vector<float>& o = whole ? o_ : part_o_;
   std::vector<float>& lse = whole ? lse_ : part_lse_;
-  for (const std::size_t h : of_step.heads) {
-    const HeadCall& call = of_step.head[h];
+  for (const std::size_t h : buffers().steps[Index(step)].heads) {
     const HeadSlots& slots = buffers().slots[h];
     if (slots.q_tokens.empty()) continue;  // the head only passes K/V on
-    kernels::AttentionArgs args;
-    args.head_dim = shape.head_dim;
-    args.block = shape.block;
-    args.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
-    args.q_blocks = static_cast<int>(slots.q_tokens.size());
-    args.k_blocks = static_cast<int>(call.k_tokens.size());
-    args.q = blocks_.data() + slots.first * buffers().slot_elements();
-    args.k = kv + call.k;
-    args.v = kv + call.v;
-    args.q_tokens = slots.q_tokens;
-    args.k_tokens = call.k_tokens;
-    args.list_begin = call.list_begin;
-    args.list = call.list;
+    kernels::AttentionArgs args = ArgsOf(step, h);
     args.o = o.data() + slots.first * buffers().slot_elements();
     args.lse = lse.data() + slots.first * shape.block.q;
-    kernel_->run(args);
+    if (prepared_.empty()) {
+      kernel_->run(args);
+    } else {
+      prepared_[Index(step)][h]->Launch(args.q, args.k, args.v, args.o, args.lse);
+    }
   }
 }
 

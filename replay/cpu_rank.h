@@ -2,10 +2,12 @@
 // A rank on a CPU: fp32 memory and the kernels of kernels/attention.h and kernels/memory.h.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/plugin.h"
 #include "replay/rank.h"
 
 namespace dbsp::replay {
@@ -15,7 +17,8 @@ namespace dbsp::replay {
 class CpuRank final : public Rank {
  public:
   /// Allocates, builds copy lists and attention lists.
-  /// errors  Error{kInternal} of MakeRankBuffers; Error{kInvalidArgument} for an unknown kernel
+  /// errors  Error{kInternal} of MakeRankBuffers; Error{kInvalidArgument} for an unknown kernel;
+  ///         Error{kMismatch} for a ring with a kernel without log-sum-exp; those of PluginCall
   CpuRank(const Cell& cell, int rank);
 
   /// Generates this rank's part of Q, K and V. Call it once, before the first run.
@@ -44,7 +47,13 @@ class CpuRank final : public Rank {
   void ClearSlack(int step);
   [[nodiscard]] float* Base(const RoundMemory& memory);
 
+  [[nodiscard]] kernels::AttentionArgs ArgsOf(int step, std::size_t head);
+  void PrepareCalls();
+
   const kernels::AttentionVariant* kernel_;
+  /// [step][head] prepared calls of a plugin's kernel; empty for dbsp's own kernels, and null where
+  /// a head has no rows.
+  std::vector<std::vector<std::unique_ptr<const kernels::PluginCall>>> prepared_;
   std::vector<float> home_in_;  ///< [Q, K, V][local tokens][heads][head_dim]
   std::vector<float> home_out_;  ///< [local tokens][heads][head_dim]
   std::vector<float> blocks_;  ///< Q slots, then K/V buffers

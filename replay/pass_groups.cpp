@@ -114,6 +114,7 @@ void AddVerified(const VerifyResult& result, VerifyResult& sum) {
   sum.relative_error = std::max(sum.relative_error, result.relative_error);
   sum.max_abs_error = std::max(sum.max_abs_error, result.max_abs_error);
   sum.lse_error = std::max(sum.lse_error, result.lse_error);
+  sum.lse_checked = sum.lse_checked && result.lse_checked;
   sum.rows_checked += result.rows_checked;
   sum.rows += result.rows;
   if (result.unsplit_error) {

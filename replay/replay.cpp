@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "kernels/plugin.h"
 #include "replay/kernel_lookup.h"
 #include "replay/pass_groups.h"
 #include "replay/work_check.h"
@@ -109,8 +110,7 @@ class CellReplay {
  private:
   /// Runs pass groups concurrently. Their memory is freed before the next groups allocate theirs.
   void RunGroups(std::span<const Cell> cells, std::int64_t memory_limit) {
-    VerifyOptions limits = options_.limits;
-    limits.seed = options_.seed;
+    const VerifyOptions limits = LimitsOfKernel(cells.front().strategy.kernel);
     PassGroups groups(cells, target_, options_.verify, limits, memory_limit);
     outcome_.memory_bytes = std::max(outcome_.memory_bytes, groups.memory_bytes());
     std::vector<Timeline> runs =
@@ -125,6 +125,24 @@ class CellReplay {
       if (options_.verify) AddVerification(runner.VerifyOutputs(limits));
       if (options_.cupti) AddActivity(runner.Trace(*options_.cupti));
     }
+  }
+
+  /// Limits of the verification. A plugin's kernel has the error that it declares, and may have no
+  /// log-sum-exp.
+  [[nodiscard]] VerifyOptions LimitsOfKernel(const std::string& kernel) const {
+    VerifyOptions limits = options_.limits;
+    limits.seed = options_.seed;
+    if (target_.device.kind != runtime::DeviceKind::kCpu) return limits;
+    const kernels::PluginKernel* plugin = kernels::FindCpuAttention(kernel).plugin;
+    if (plugin == nullptr) return limits;
+    limits.check_lse = plugin->Has(DBSP_KERNEL_LSE);
+    if (options_.own_tolerance) return limits;
+    const double declared = plugin->max_relative_error;
+    limits.max_relative_error = std::max(limits.max_relative_error, declared);
+    // A single element may differ by more than the norm, which is a mean over all elements.
+    limits.max_abs_error = std::max(limits.max_abs_error, 10 * declared);
+    limits.max_lse_error = std::max(limits.max_lse_error, 10 * declared);
+    return limits;
   }
 
   void RecordMedianRun() {
@@ -202,7 +220,7 @@ class CellReplay {
     if (outcome_.verified->rows_checked > 0) {
       record_.relative_error = outcome_.verified->relative_error;
       record_.max_abs_error = outcome_.verified->max_abs_error;
-      record_.lse_error = outcome_.verified->lse_error;
+      if (outcome_.verified->lse_checked) record_.lse_error = outcome_.verified->lse_error;
     }
   }
 

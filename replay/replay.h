@@ -31,6 +31,8 @@ struct ReplayOptions {
   CellSelection cells;
   Repeats repeats;
   bool verify = false;
+  /// False: the limits of a cell are at least the error that its kernel declares.
+  bool own_tolerance = false;
   VerifyOptions limits;  ///< limits.seed is ignored; `seed` is used
   std::uint64_t seed = 1;
   Observer observer;

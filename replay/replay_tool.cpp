@@ -19,6 +19,7 @@
 #include "core/workload.h"
 #include "db/database.h"
 #include "kernels/gpu/gpu_variants.h"
+#include "kernels/plugin.h"
 #include "planner/timeline/validate.h"
 #include "planner/workload/mask_files.h"
 #include "planner/workload/mask_source.h"
@@ -31,6 +32,7 @@
 #include "replay/trace.h"
 #include "runtime/cuda/cuda_device.h"
 #include "runtime/device.h"
+#include "runtime/python_host.h"
 
 namespace dbsp::replay {
 namespace {
@@ -51,6 +53,7 @@ struct Flags {
   int warmup = 1;
   std::uint64_t seed = 1;
   std::optional<std::string> kernel;
+  std::vector<std::string> kernels;
   std::string graph = "auto";
   int sm_margin = 0;
   std::optional<double> tolerance;
@@ -81,6 +84,13 @@ void AddExecutionFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str()
       ->group(kGroup);
   app.add_option("--kernel", flags.kernel, "Attention kernel that replaces the planned one")
+      ->group(kGroup);
+  app.add_option("--kernels",
+                 flags.kernels,
+                 "On a CPU: plugin with the planned kernels, or with that of --kernel "
+                 "(lib.so, docs/plugins.md)")
+      ->allow_extra_args(false)
+      ->type_name("FILE")
       ->group(kGroup);
   app.add_option(
          "--graph", flags.graph, "Launch serial runs on cuda as CUDA graphs: auto, on or off")
@@ -189,6 +199,9 @@ OpenOutputs CheckOutputPaths(const Plan& plan, const Workload& workload, const F
   std::vector<InputPath> inputs = planner::MaskFilesOf(workload);
   inputs.push_back({"the plan", flags.plan});
   inputs.push_back({"the workload", flags.workload});
+  for (const std::string& file : flags.kernels) {
+    inputs.push_back({"--kernels", PluginPathOf(file)});
+  }
   std::vector<OutputPath> outputs;
   if (!flags.db.empty()) outputs.push_back({"--db", flags.db, FileUse::kDatabase});
   if (!flags.trace.empty()) {
@@ -224,6 +237,27 @@ void RequireDevice(const runtime::DeviceSpec& device, const std::string& flag) {
   }
 }
 
+/// Adds the kernels of --kernels to the table. For a Python file, an interpreter takes over.
+/// errors  Error{kInvalidArgument} on a GPU; those of UsePlugins
+void UsePluginsOf(const Flags& flags,
+                  const runtime::DeviceSpec& device,
+                  int argc,
+                  const char* const* argv) {
+  if (flags.kernels.empty()) return;
+  if (device.kind != runtime::DeviceKind::kCpu) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--kernels {}: plugins run on the CPU only in this version; leave out --device {}",
+         flags.kernels.front(),
+         flags.device);
+  }
+  for (const std::string& file : flags.kernels) {
+    if (!IsPythonPlugin(file) || kernels::IsPluginUsed(file)) continue;
+    kernels::RequirePluginFile(file);
+    runtime::RunInPython("dbsp-replay-hosted.so", PluginPathOf(file), {argv, argv + argc});
+  }
+  kernels::UsePlugins(flags.kernels);
+}
+
 int RunReplay(const Flags& flags, int argc, const char* const* argv) {
   const runtime::DeviceSpec device = runtime::ParseDevice(flags.device);
   ReplayOptions options;
@@ -234,11 +268,13 @@ int RunReplay(const Flags& flags, int argc, const char* const* argv) {
   options.graph = ParseGraphMode(flags.graph);
   options.sm_margin = flags.sm_margin;
   RequireDevice(device, flags.device);
+  UsePluginsOf(flags, device, argc, argv);
   RequireTransport(options.transport, device);
   options.repeats = {.warmups = flags.warmup, .runs = flags.repeat};
   options.verify = flags.verify;
   options.limits = LimitsOf(device);
   if (flags.tolerance) options.limits.max_relative_error = *flags.tolerance;
+  options.own_tolerance = flags.tolerance.has_value();
   options.limits.work_limit = flags.verify_work;
   options.seed = flags.seed;
   if (flags.cupti) options.cupti.emplace();

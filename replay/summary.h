@@ -29,7 +29,7 @@ struct ReplaySummary {
   std::int64_t rows = 0;  ///< of the cells verified
   double relative_error = 0;  ///< worst of the cells verified
   double max_abs_error = 0;
-  double lse_error = 0;
+  std::optional<double> lse_error;  ///< missing when no kernel writes a log-sum-exp
   std::optional<double> unsplit_error;  ///< worst of the cells compared with an unsplit run
   std::optional<double> unsplit_lse_error;
   std::optional<std::size_t> first_failure;  ///< index into record.cells

@@ -56,15 +56,16 @@ Json StrategiesJson(const Plan& plan) {
 
 Json VerifyJson(const VerifyResult& verified) {
   const bool compared = verified.rows_checked > 0;
-  return {{"passed", verified.passed},
-          {"relative_error", compared ? Json(verified.relative_error) : Json(nullptr)},
-          {"max_abs_error", compared ? Json(verified.max_abs_error) : Json(nullptr)},
-          {"lse_error", compared ? Json(verified.lse_error) : Json(nullptr)},
-          {"rows_checked", verified.rows_checked},
-          {"rows", verified.rows},
-          {"unsplit_relative_error", OrNull(verified.unsplit_error)},
-          {"unsplit_lse_error", OrNull(verified.unsplit_lse_error)},
-          {"problem", verified.problem.empty() ? Json(nullptr) : Json(verified.problem)}};
+  return {
+      {"passed", verified.passed},
+      {"relative_error", compared ? Json(verified.relative_error) : Json(nullptr)},
+      {"max_abs_error", compared ? Json(verified.max_abs_error) : Json(nullptr)},
+      {"lse_error", compared && verified.lse_checked ? Json(verified.lse_error) : Json(nullptr)},
+      {"rows_checked", verified.rows_checked},
+      {"rows", verified.rows},
+      {"unsplit_relative_error", OrNull(verified.unsplit_error)},
+      {"unsplit_lse_error", OrNull(verified.unsplit_lse_error)},
+      {"problem", verified.problem.empty() ? Json(nullptr) : Json(verified.problem)}};
 }
 
 Json LedgerJson(const ReplayCell& cell, const std::string& transport) {
@@ -202,7 +203,7 @@ std::string ReplayJson(const Plan& plan,
        outcome.record.verified ? Json{{"passed", outcome.record.passed},
                                       {"relative_error", s.relative_error},
                                       {"max_abs_error", s.max_abs_error},
-                                      {"lse_error", s.lse_error},
+                                      {"lse_error", OrNull(s.lse_error)},
                                       {"rows_checked", s.rows_checked},
                                       {"rows", s.rows},
                                       {"problem", FailureText(outcome)}}

@@ -40,9 +40,11 @@ bool IsLse(float lse, bool keys) {
 
 /// Describes the first element that is not finite or log-sum-exp that is invalid, by head and
 /// token.
-std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int threads) {
+std::string FiniteProblem(const Cell& cell,
+                          const HomeOutputs& outputs,
+                          const VerifyOptions& options) {
   std::vector<std::string> problems(cell.shape.heads);
-  ParallelFor(cell.shape.heads, threads, [&](int head) {
+  ParallelFor(cell.shape.heads, options.threads, [&](int head) {
     std::vector<float> row(cell.shape.head_dim);
     for (std::int64_t token = 0; token < cell.shape.tokens; ++token) {
       outputs.Row(head, token, row);
@@ -54,6 +56,7 @@ std::string FiniteProblem(const Cell& cell, const HomeOutputs& outputs, int thre
             fmt::format("{}: token {} of O is {}", DescribeRow(cell, head, block), token, value);
         return;
       }
+      if (!options.check_lse) continue;
       const float lse = outputs.LogSumExp(head, token);
       const bool keys = cell.masks.head[head]->RowCount(block) > 0;
       if (IsLse(lse, keys)) continue;
@@ -161,7 +164,8 @@ struct Differences {
 Differences CompareHead(const Cell& cell,
                         const HomeOutputs& outputs,
                         int head,
-                        const std::vector<std::int64_t>& tokens) {
+                        const std::vector<std::int64_t>& tokens,
+                        bool check_lse) {
   Differences sum;
   if (tokens.empty()) return sum;
   InputKey given = cell.key;  // the reference uses the workload's order of tokens
@@ -175,17 +179,20 @@ Differences CompareHead(const Cell& cell,
         reference.Row(cell.key.order ? cell.key.order->TokenAt(token) : token, expected, scratch);
     outputs.Row(head, token, got);
     for (std::size_t i = 0; i < expected.size(); ++i) sum.Add(got[i], expected[i], head, token);
-    sum.AddLse(LseDistance(outputs.LogSumExp(head, token), lse), head, token);
+    if (check_lse) sum.AddLse(LseDistance(outputs.LogSumExp(head, token), lse), head, token);
   }
   return sum;
 }
 
 /// Sums are added in head order, so that the result does not depend on the number of threads.
-Differences Compare(const Cell& cell, const HomeOutputs& outputs, const Rows& rows, int threads) {
+Differences Compare(const Cell& cell,
+                    const HomeOutputs& outputs,
+                    const Rows& rows,
+                    const VerifyOptions& options) {
   std::vector<Differences> per_head(rows.size());
-  ParallelFor(static_cast<int>(rows.size()), threads, [&](int head) {
+  ParallelFor(static_cast<int>(rows.size()), options.threads, [&](int head) {
     const auto at = static_cast<std::size_t>(head);
-    per_head[at] = CompareHead(cell, outputs, head, rows[at]);
+    per_head[at] = CompareHead(cell, outputs, head, rows[at], options.check_lse);
   });
   Differences sum;
   for (const Differences& head : per_head) sum.Add(head);
@@ -264,15 +271,16 @@ VerifyResult Verify(const Cell& cell,
 VerifyResult Verify(const Cell& cell, const HomeOutputs& outputs, const VerifyOptions& options) {
   VerifyResult result;
   result.rows = cell.shape.tokens * cell.shape.heads;
+  result.lse_checked = options.check_lse;
   result.problem = WriteProblem(cell, outputs);
-  if (result.problem.empty()) result.problem = FiniteProblem(cell, outputs, options.threads);
+  if (result.problem.empty()) result.problem = FiniteProblem(cell, outputs, options);
   result.passed = result.problem.empty();
   if (!result.passed) return result;
 
   const bool whole = TotalWork(cell) <= options.work_limit;
   const Rows rows = whole ? AllRows(cell) : SampleRows(cell, options);
   for (const auto& tokens : rows) result.rows_checked += static_cast<std::int64_t>(tokens.size());
-  const Differences sum = Compare(cell, outputs, rows, options.threads);
+  const Differences sum = Compare(cell, outputs, rows, options);
   result.max_abs_error = sum.max_abs;
   result.lse_error = sum.lse;
   // The relative error is infinite when the reference is all zero and the output is not.

@@ -19,6 +19,7 @@ struct VerifyOptions {
   /// Absolute error of any row's log-sum-exp. Log-sum-exp is fp32 for every input type, so it
   /// detects a missing part of the sum that the rounding of O hides.
   double max_lse_error = 1e-5;
+  bool check_lse = true;  ///< false for a kernel that writes no log-sum-exp
   /// Largest number of multiply-adds of the reference. Above it, rows are sampled over all (head,
   /// query block) pairs in a seeded order.
   std::int64_t work_limit = 2'000'000'000;
@@ -44,6 +45,7 @@ struct VerifyResult {
   double relative_error = 0;  ///< |O - reference| / |reference|, Frobenius, over the rows compared
   double max_abs_error = 0;
   double lse_error = 0;  ///< largest |LSE - reference| of the rows compared
+  bool lse_checked = true;  ///< as VerifyOptions::check_lse
   std::int64_t rows_checked =
       0;  ///< number of (head, query token) rows compared with the reference
   std::int64_t rows = 0;  ///< number of all (head, query token) rows

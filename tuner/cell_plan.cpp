@@ -146,7 +146,8 @@ CellPlan MakeCellPlan(const AttentionShape& shape,
       shape, layer.masks, plan.partition, strategy, home, options.dtype, must_move, &layer.counts);
   plan.kernel = options.kernels.empty()
                     ? strategy.kernel
-                    : options.kernels[ChooseKernel(work, options.kernels, checked)];
+                    : options.kernels[ChooseKernelFor(
+                          strategy, work, options.kernels, options.kernels_without_lse, checked)];
   plan.prediction = planner::Predict(work, shape, options.dtype, checked);
   return plan;
 }

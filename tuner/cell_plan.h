@@ -33,6 +33,8 @@ struct SearchOptions {
   /// price of a moved block (MovePrice), even for a cell that runs another kernel. Empty: every
   /// strategy runs its own kernel.
   std::vector<std::string> kernels = {};
+  /// Kernels that write no log-sum-exp. Strategies that merge partial results do not run them.
+  std::vector<std::string> kernels_without_lse = {};
   int threads = 1;
   /// Relative growth of rho that contracts allow (planner/timeline/contract.h).
   double contract_tolerance = 0.05;

@@ -171,8 +171,13 @@ class CandidateScorer::Job : public PhasedJob {
       const Status memory = planner::CheckMemory(work, cap);
       if (!memory.ok()) Fail(ErrorCode::kNotFound, "--memory-per-rank: {}", memory.message());
     }
-    const int kernel =
-        options.kernels.empty() ? 0 : ChooseKernel(work, options.kernels, scorer_.costs_);
+    const int kernel = options.kernels.empty()
+                           ? 0
+                           : ChooseKernelFor(scorer_.candidates_[candidate].strategy,
+                                             work,
+                                             options.kernels,
+                                             options.kernels_without_lse,
+                                             scorer_.costs_);
     Score score =
         ScoreOf(planner::PredictTotals(work, scorer_.shape_, options.dtype, scorer_.costs_),
                 planner::BarrierLoadOf(work));

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/group_sizes.h"
+#include "core/plugin_facts.h"
 #include "core/suggest.h"
 #include "tuner/trial_selection.h"
 
@@ -47,6 +48,44 @@ Curve LocalCurve(const TrialSelection& selection,
   return Curve(std::move(any));
 }
 
+/// Kernels of plugins that write no log-sum-exp. One whose facts the database lacks counts as such.
+std::vector<std::string> WithoutLse(std::span<const db::StoredEnvironment> environments,
+                                    const std::vector<std::string>& kernels) {
+  std::vector<std::string> without;
+  for (const std::string& kernel : kernels) {
+    if (PluginNameOf(kernel).empty()) continue;
+    bool lse = false;
+    for (const db::StoredEnvironment& stored : environments) {
+      const auto& extra = stored.provenance.extra;
+      const auto facts = extra.find(PluginFactName(kernel));
+      if (facts != extra.end()) lse = PluginFactsFrom(facts->second).lse;
+    }
+    if (!lse) without.push_back(kernel);
+  }
+  return without;
+}
+
+/// Keeps the kernels of the requested plugins.
+/// errors  Error{kNotFound} when none is left
+void KeepPlugins(const FitRequest& request, std::map<std::string, AttentionFit>& fits) {
+  if (request.plugin_hashes.empty()) return;
+  std::vector<std::string> all;
+  for (const auto& [name, fit] : fits) all.push_back(name);
+  std::erase_if(fits, [&](const auto& entry) {
+    const std::string_view hash = PluginHashOf(entry.first);
+    return std::ranges::find(request.plugin_hashes, hash) == request.plugin_hashes.end();
+  });
+  if (!fits.empty()) return;
+  Fail(ErrorCode::kNotFound,
+       "--kernels {}: no kernel of this file was measured on these blocks (measured are {}); "
+       "measure: "
+       "{} --kernels {}",
+       request.plugin_files,
+       fmt::join(all, ", "),
+       request.profile_command,
+       request.plugin_files);
+}
+
 }  // namespace
 
 FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
@@ -60,6 +99,7 @@ FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
   dtype_ = device_.device_kind == "cpu" ? DType::kF32 : DType::kBf16;
   remarks_ = selection.remarks;
   fits_ = FitKernels(selection, request, dtype_, remarks_);
+  KeepPlugins(request, fits_);
   if (!request.kernel) {
     double best = std::numeric_limits<double>::infinity();
     for (const auto& [name, fit] : fits_) {
@@ -82,6 +122,13 @@ FittedCosts::FittedCosts(std::span<const db::StoredTrial> trials,
     if (!request.kernel && fit.block == request.block && name != kernel_) {
       kernels_.push_back(name);
     }
+  }
+  kernels_without_lse_ = WithoutLse(environments, kernels_);
+  if (!kernels_without_lse_.empty()) {
+    remarks_.push_back(
+        fmt::format("{}: no log-sum-exp, so that rings, which merge partial results, do not run {}",
+                    fmt::join(kernels_without_lse_, ", "),
+                    kernels_without_lse_.size() == 1 ? "this kernel" : "these kernels"));
   }
   for (const std::string& name : kernels_) {
     const AttentionFit& fit = attention_fit(name);

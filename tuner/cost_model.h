@@ -60,6 +60,10 @@ class FittedCosts : public planner::Costs {
   /// workload's block size. Only kernel() when one was requested or costs are scaled from another
   /// block size.
   [[nodiscard]] const std::vector<std::string>& kernels() const { return kernels_; }
+  /// Those of kernels() that write no log-sum-exp (core/plugin_facts.h).
+  [[nodiscard]] const std::vector<std::string>& kernels_without_lse() const {
+    return kernels_without_lse_;
+  }
   [[nodiscard]] const AttentionFit& attention_fit(const std::string& kernel) const;
   /// Times of gather attention, for every kernel and number of queries per list that was measured.
   /// No search uses them yet.
@@ -80,6 +84,7 @@ class FittedCosts : public planner::Costs {
   DType dtype_ = DType::kF32;
   std::string kernel_;
   std::vector<std::string> kernels_;
+  std::vector<std::string> kernels_without_lse_;
   std::map<std::string, AttentionFit> fits_;
   std::vector<GatherFit> gather_fits_;
   Curve copy_;

@@ -12,6 +12,7 @@
 #include "planner/placement/families.h"
 #include "planner/timeline/layer_volumes.h"
 #include "planner/timeline/peak_bytes.h"
+#include "tuner/kernel_selection.h"
 
 namespace dbsp::tuner {
 namespace {
@@ -88,6 +89,23 @@ Fallback ChooseFallback(const SearchResult& result,
   std::vector<Strategy> strategies = Searched(result);
   for (Strategy& plain : Plain(result)) strategies.push_back(std::move(plain));
   DBSP_CHECK(!strategies.empty());
+  // A fallback that merges runs a kernel with log-sum-exp, or is none.
+  std::erase_if(strategies, [&](Strategy& strategy) {
+    const auto without = [&](const std::string& kernel) {
+      return std::ranges::find(options.kernels_without_lse, kernel) !=
+             options.kernels_without_lse.end();
+    };
+    if (!MergesPartialResults(strategy) || !without(strategy.kernel)) return false;
+    const auto other = std::ranges::find_if_not(options.kernels, without);
+    if (other != options.kernels.end()) strategy.kernel = *other;
+    return other == options.kernels.end();
+  });
+  if (strategies.empty()) {
+    Fail(ErrorCode::kNotFound,
+         "no fallback: {} ranks need a ring, and no kernel writes a log-sum-exp; measure one that "
+         "does",
+         result.ranks);
+  }
   std::optional<Fallback> smallest;
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
   for (Strategy& strategy : strategies) {

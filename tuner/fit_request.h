@@ -18,6 +18,9 @@ struct FitRequest {
   /// Kind, name (or part of it) or UUID. The default is the device measured last.
   std::optional<std::string> device;
   std::optional<std::string> kernel;  ///< default: the one predicted fastest on `typical`
+  /// Only kernels of plugins whose ids end with one of these hashes; empty: all kernels.
+  std::vector<std::string> plugin_hashes;
+  std::string plugin_files;  ///< names of their files, for messages
   std::vector<KernelVariant> kernels;  ///< the database's descriptions of kernels
   int head_dim = 128;
   BlockSize block;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tuner/kernel_selection.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -103,6 +104,33 @@ int ChooseKernel(planner::LayerVolumes& work,
   SetKernel(work, kernels[best]);
   work.whole.kernel = kernels[FastestOnTheWhole(work.whole, kernels, costs)];
   return static_cast<int>(best);
+}
+
+bool MergesPartialResults(const Strategy& strategy) {
+  return strategy.exchange == Exchange::kRing && strategy.ring_degree > 1;
+}
+
+int ChooseKernelFor(const Strategy& strategy,
+                    planner::LayerVolumes& work,
+                    std::span<const std::string> kernels,
+                    std::span<const std::string> without_lse,
+                    const planner::Costs& costs) {
+  if (without_lse.empty() || !MergesPartialResults(strategy)) {
+    return ChooseKernel(work, kernels, costs);
+  }
+  std::vector<std::string> merging;
+  std::vector<int> index;
+  for (std::size_t i = 0; i < kernels.size(); ++i) {
+    if (std::ranges::find(without_lse, kernels[i]) != without_lse.end()) continue;
+    merging.push_back(kernels[i]);
+    index.push_back(static_cast<int>(i));
+  }
+  if (merging.empty()) {
+    Fail(ErrorCode::kNotFound,
+         "kernel {} writes no log-sum-exp, so that the partial results of a ring cannot be merged",
+         kernels.front());
+  }
+  return index[static_cast<std::size_t>(ChooseKernel(work, merging, costs))];
 }
 
 }  // namespace dbsp::tuner

@@ -4,7 +4,9 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
+#include "core/strategy.h"
 #include "planner/timeline/costs.h"
 #include "planner/timeline/layer_volumes.h"
 
@@ -21,5 +23,17 @@ namespace dbsp::tuner {
 [[nodiscard]] int ChooseKernel(planner::LayerVolumes& work,
                                std::span<const std::string> kernels,
                                const planner::Costs& costs);
+
+/// True when ranks merge partial results of a row by their log-sum-exp: a ring of two or more.
+[[nodiscard]] bool MergesPartialResults(const Strategy& strategy);
+
+/// The same among the kernels that can run the strategy.
+/// returns  index into kernels
+/// errors   Error{kNotFound} when the strategy merges and every kernel is in without_lse
+[[nodiscard]] int ChooseKernelFor(const Strategy& strategy,
+                                  planner::LayerVolumes& work,
+                                  std::span<const std::string> kernels,
+                                  std::span<const std::string> without_lse,
+                                  const planner::Costs& costs);
 
 }  // namespace dbsp::tuner

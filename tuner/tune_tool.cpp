@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tuner/tune_tool.h"
 
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <chrono>
@@ -14,6 +16,7 @@
 #include "core/error.h"
 #include "core/output.h"
 #include "core/parallel_for.h"
+#include "core/plugin_facts.h"
 #include "core/units.h"
 #include "db/database.h"
 #include "planner/timeline/validate.h"
@@ -103,6 +106,14 @@ void AddCostFlags(CLI::App& app, TuneFlags& flags) {
       ->check(CLI::Range(1, 4096))
       ->group(group);
   app.add_option("--kernel", flags.kernel, "Attention kernel (default: the fastest measured)")
+      ->group(group);
+  app.add_option(
+         "--kernels",
+         flags.kernels,
+         "With --db: only kernels of this plugin (lib.so, docs/plugins.md), as measured with "
+         "this very file")
+      ->allow_extra_args(false)
+      ->type_name("FILE")
       ->group(group);
   app.add_flag("--force",
                flags.force,
@@ -208,6 +219,11 @@ void RequireSensible(const TuneFlags& flags) {
          "no cost model: give --db FILE for measured costs, --cluster NAME for analytic costs, or "
          "both for a measured machine with the exchanges of a cluster");
   }
+  if (flags.database.empty() && !flags.kernels.empty()) {
+    Fail(ErrorCode::kInvalidArgument,
+         "--kernels {}: --cluster has no measurement of a plugin's kernels; give --db FILE",
+         flags.kernels.front());
+  }
   if (flags.output.empty() && !flags.compare && !flags.json) {
     Fail(ErrorCode::kInvalidArgument, "no output: give -o PLAN, --compare or both");
   }
@@ -239,6 +255,7 @@ OpenOutputs CheckPlanFile(const TuneFlags& flags, const Workload& workload) {
   if (const auto file = ClusterFileOf(flags.cluster); !file.empty()) {
     inputs.push_back({"the clusters", file});
   }
+  for (const std::string& file : flags.kernels) inputs.push_back({"--kernels", PluginPathOf(file)});
   std::vector<OutputPath> outputs;
   if (!flags.output.empty()) outputs.push_back({"-o", flags.output});
   return CheckOutputs(outputs, inputs);
@@ -297,6 +314,10 @@ CostChoice ChooseCosts(const TuneFlags& flags,
   request.typical = TypicalWork(workload, masks, options);
   request.allow_scaled = flags.force;
   request.kernels = database.Kernels();
+  for (const std::string& file : flags.kernels) {
+    request.plugin_hashes.push_back(PluginFileHash(PluginPathOf(file)));
+  }
+  request.plugin_files = fmt::format("{}", fmt::join(flags.kernels, " --kernels "));
   request.ranks_per_node = flags.ranks_per_node;
   request.ranks = choice.ranks;
   request.profile_without_ranks = fmt::format(
@@ -513,7 +534,10 @@ int RunTune(const TuneFlags& flags) {
   CostChoice choice = ChooseCosts(flags, workload, *masks, options);
   options.ranks = choice.ranks;
   options.dtype = choice.dtype;
-  if (choice.fitted) options.kernels = choice.fitted->kernels();
+  if (choice.fitted) {
+    options.kernels = choice.fitted->kernels();
+    options.kernels_without_lse = choice.fitted->kernels_without_lse();
+  }
   const SpaceRequest request{
       families,
       ParseCfgDegrees(flags.plain ? "1" : flags.cfg_degrees, options.ranks, workload.model.passes),

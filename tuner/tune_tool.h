@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tuner/search.h"
 
@@ -23,6 +24,7 @@ struct TuneFlags {
   std::string steps;
   std::string layers;
   std::optional<std::string> kernel;
+  std::vector<std::string> kernels;  ///< files of plugins
   std::string chunks = "1,2,4";
   std::string layout = "auto";
   int ranks = 0;  ///< 0 when the flag is absent

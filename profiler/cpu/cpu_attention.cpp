@@ -1,11 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/cpu/cpu_attention.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <random>
 #include <span>
 
 namespace dbsp::profiler {
+namespace {
+
+constexpr std::size_t kReadRows = 64;
+constexpr std::size_t kReferenceRows = 3;
+/// Most keys of all reference rows together: a tenth of a second on one core.
+constexpr std::int64_t kReferenceKeys = 250'000;
+/// Twice the limit of kernel tests for whole tensors (docs/kernels.md), because the error of only
+/// three rows varies more; dbsp-replay's limit as well.
+constexpr double kMostRelativeError = 1e-5;
+constexpr double kMostLseError = 1e-5;
+constexpr float kScale = 0.125F;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+}  // namespace
 
 std::size_t CopiesFor(std::size_t bytes) {
   constexpr std::size_t kColdBytes = 64U << 20U;
@@ -37,8 +55,8 @@ CpuAttention::CpuAttention(const AttentionConfig& c)
   const Buffers buffers{Values(q_rows * dim, c.seed),
                         Values(k_rows * dim, c.seed + 1),
                         Values(k_rows * dim, c.seed + 2),
-                        std::vector<float>(q_rows * dim),
-                        std::vector<float>(q_rows)};
+                        std::vector<float>(q_rows * dim, std::nanf("")),
+                        std::vector<float>(q_rows, std::nanf(""))};
   buffers_.assign(CopiesFor((2 * q_rows + 2 * k_rows) * dim * sizeof(float)), buffers);
   const auto rows = static_cast<std::size_t>(c.q_blocks);
   for (std::size_t head = 0; head < static_cast<std::size_t>(c.heads); ++head) {
@@ -46,35 +64,147 @@ CpuAttention::CpuAttention(const AttentionConfig& c)
       begins_.push_back(lists_.begin[head * rows + i] - lists_.begin[head * rows]);
     }
   }
+  if (variant_->plugin == nullptr) return;
+  kernels::AttentionArgs args = ArgsOf(0, 0);
+  args.list_begin = lists_.begin;
+  args.list = lists_.list;
+  prepared_ = std::make_unique<const kernels::PluginCall>(*variant_->plugin, args, c.heads);
+}
+
+kernels::AttentionArgs CpuAttention::ArgsOf(std::size_t head, std::size_t set) const {
+  const AttentionConfig& c = config_;
+  const Buffers& b = buffers_[set];
+  const auto rows = static_cast<std::size_t>(c.q_blocks);
+  const std::size_t q_floats = rows * c.block.q * c.head_dim;
+  const std::size_t k_floats = static_cast<std::size_t>(c.k_blocks) * c.block.k * c.head_dim;
+  kernels::AttentionArgs args;
+  args.head_dim = c.head_dim;
+  args.block = c.block;
+  args.scale = kScale;
+  args.q_blocks = c.q_blocks;
+  args.k_blocks = c.k_blocks;
+  args.q = b.q.data() + head * q_floats;
+  args.k = b.k.data() + head * k_floats;
+  args.v = b.v.data() + head * k_floats;
+  args.q_tokens = q_tokens_;
+  args.k_tokens = k_tokens_;
+  args.list_begin = std::span(begins_).subspan(head * (rows + 1), rows + 1);
+  args.list = std::span(lists_.list)
+                  .subspan(static_cast<std::size_t>(lists_.begin[head * rows]),
+                           static_cast<std::size_t>(lists_.begin[(head + 1) * rows] -
+                                                    lists_.begin[head * rows]));
+  return args;
 }
 
 void CpuAttention::Run() {
   const AttentionConfig& c = config_;
-  Buffers& b = buffers_[calls_++ % buffers_.size()];
-  const auto rows = static_cast<std::size_t>(c.q_blocks);
-  const auto q_floats = rows * c.block.q * c.head_dim;
-  const auto k_floats = static_cast<std::size_t>(c.k_blocks) * c.block.k * c.head_dim;
+  const std::size_t set = calls_++ % buffers_.size();
+  Buffers& b = buffers_[set];
+  if (prepared_) {
+    prepared_->Launch(b.q.data(), b.k.data(), b.v.data(), b.o.data(), b.lse.data());
+    return;
+  }
+  const auto q_rows = static_cast<std::size_t>(c.q_blocks) * c.block.q;
   for (std::size_t head = 0; head < static_cast<std::size_t>(c.heads); ++head) {
-    kernels::AttentionArgs args;
-    args.head_dim = c.head_dim;
-    args.block = c.block;
-    args.scale = 0.125F;
-    args.q_blocks = c.q_blocks;
-    args.k_blocks = c.k_blocks;
-    args.q = b.q.data() + head * q_floats;
-    args.k = b.k.data() + head * k_floats;
-    args.v = b.v.data() + head * k_floats;
-    args.q_tokens = q_tokens_;
-    args.k_tokens = k_tokens_;
-    args.list_begin = std::span(begins_).subspan(head * (rows + 1), rows + 1);
-    args.list = std::span(lists_.list)
-                    .subspan(static_cast<std::size_t>(lists_.begin[head * rows]),
-                             static_cast<std::size_t>(lists_.begin[(head + 1) * rows] -
-                                                      lists_.begin[head * rows]));
-    args.o = b.o.data() + head * q_floats;
-    args.lse = b.lse.data() + head * rows * c.block.q;
+    kernels::AttentionArgs args = ArgsOf(head, set);
+    args.o = b.o.data() + head * q_rows * c.head_dim;
+    args.lse = b.lse.data() + head * q_rows;
     variant_->run(args);
   }
+}
+
+std::optional<std::int64_t> CpuAttention::prepare_ns() const {
+  if (!prepared_) return std::nullopt;
+  return prepared_->prepare_ns();
+}
+
+CpuAttention::RowError CpuAttention::ErrorOf(std::size_t tile, std::size_t row) const {
+  const AttentionConfig& c = config_;
+  const Buffers& b = buffers_.front();
+  const auto dim = static_cast<std::size_t>(c.head_dim);
+  const std::size_t k_rows = static_cast<std::size_t>(c.k_blocks) * c.block.k;
+  const std::size_t first_key = tile / static_cast<std::size_t>(c.q_blocks) * k_rows;
+  const auto dot = [&](const float* x, const float* y) {
+    double sum = 0;
+    for (std::size_t d = 0; d < dim; ++d) sum += static_cast<double>(x[d]) * y[d];
+    return sum;
+  };
+  std::vector<double> o(dim);
+  double sum = 0;  // scores of values below 1 are far below the overflow of exp
+  for (auto i = lists_.begin[tile]; i < lists_.begin[tile + 1]; ++i) {
+    const auto first =
+        static_cast<std::size_t>(lists_.list[static_cast<std::size_t>(i)]) * c.block.k;
+    for (std::size_t key = first; key < first + c.block.k; ++key) {
+      const std::size_t at = (first_key + key) * dim;
+      const double weight = std::exp(double{kScale} * dot(&b.q[row * dim], &b.k[at]));
+      for (std::size_t d = 0; d < dim; ++d) o[d] += weight * b.v[at + d];
+      sum += weight;
+    }
+  }
+  RowError error;
+  for (std::size_t d = 0; d < dim; ++d) {
+    const double exact = o[d] / sum;
+    error.squares += (b.o[row * dim + d] - exact) * (b.o[row * dim + d] - exact);
+    error.norm += exact * exact;
+  }
+  error.lse = std::abs(b.lse[row] - std::log(sum));
+  return error;
+}
+
+std::optional<std::string> CpuAttention::Problem() const {
+  const AttentionConfig& c = config_;
+  const Buffers& b = buffers_.front();
+  const auto dim = static_cast<std::size_t>(c.head_dim);
+  const auto q_block = static_cast<std::size_t>(c.block.q);
+  const bool has_lse = variant_->plugin == nullptr || variant_->plugin->Has(DBSP_KERNEL_LSE);
+  const double declared = variant_->plugin == nullptr ? 0 : variant_->plugin->max_relative_error;
+  const std::size_t tiles = static_cast<std::size_t>(c.heads) * c.q_blocks;
+  const std::size_t reads = std::min(tiles, kReadRows);
+  RowError sum;
+  std::size_t compared = 0;
+  std::int64_t keys = 0;
+  for (std::size_t i = 0; i < reads; ++i) {
+    const std::size_t tile = i * tiles / reads;
+    const std::size_t row = tile * q_block + tile * 37 % q_block;  // another row of each tile
+    const std::span<const float> o(&b.o[row * dim], dim);
+    const std::int64_t mine = (lists_.begin[tile + 1] - lists_.begin[tile]) * c.block.k;
+    const bool lse_right =
+        !has_lse || (mine == 0 ? b.lse[row] == -kInfinity : std::isfinite(b.lse[row]));
+    const bool o_right =
+        std::ranges::all_of(o, [&](float x) { return mine == 0 ? x == 0 : std::isfinite(x); });
+    if (!lse_right || !o_right) {
+      return fmt::format("head {}, query {}: {} with {} keys has log-sum-exp {} and output {} ...",
+                         tile / c.q_blocks,
+                         row % (static_cast<std::size_t>(c.q_blocks) * q_block),
+                         variant_->name,
+                         mine,
+                         has_lse ? fmt::format("{}", b.lse[row]) : "none",
+                         o.front());
+    }
+    const bool spread = i % std::max<std::size_t>(reads / 4, 1) == 0;
+    if (mine == 0 || !spread || compared == kReferenceRows) continue;
+    if (keys + mine > kReferenceKeys && compared > 0) continue;
+    keys += mine;
+    ++compared;
+    const RowError error = ErrorOf(tile, row);
+    sum.squares += error.squares;
+    sum.norm += error.norm;
+    if (has_lse) sum.lse = std::max(sum.lse, error.lse);
+  }
+  const double relative = sum.norm > 0 ? std::sqrt(sum.squares / sum.norm) : 0;
+  const double most = std::max(kMostRelativeError, declared);
+  const double most_lse = std::max(kMostLseError, declared);
+  if (relative <= most && sum.lse <= most_lse) return std::nullopt;
+  return fmt::format(
+      "{}: the relative error of {} rows against fp64 is {:.2e} (limit {:.0e}{}), that of their "
+      "log-sum-exp {:.2e} (limit {:.0e})",
+      variant_->name,
+      compared,
+      relative,
+      most,
+      declared > kMostRelativeError ? ", as the kernel declares" : "",
+      sum.lse,
+      most_lse);
 }
 
 }  // namespace dbsp::profiler

@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "kernels/gpu/check_call.h"
 #include "kernels/gpu/gpu_variants.h"
+#include "kernels/plugin.h"
 
 namespace dbsp::profiler {
 
@@ -14,6 +15,13 @@ KernelVariant RecordOf(const kernels::AttentionVariant& variant) {
     record.list = "keys";
     record.k_block = 1;
     record.tile_n = kernels::kCpuStepKeys;
+  }
+  if (const kernels::PluginKernel* plugin = variant.plugin) {
+    const auto given = [](int size) { return size == 0 ? std::nullopt : std::optional(size); };
+    // dbsp expands lists of blocks for a kernel of key lists, so it takes blocks of any size, too.
+    record.head_dim = given(plugin->head_dim);
+    record.q_block = given(plugin->q_block);
+    record.k_block = given(plugin->k_block);
   }
   return record;
 }
@@ -37,7 +45,8 @@ KernelVariant RecordOf(const kernels::gpu::Variant& variant) {
 std::vector<KernelVariant> CpuKernels() {
   std::vector<KernelVariant> found{RecordOf(kernels::FindCpuAttention(""))};
   for (const kernels::AttentionVariant& variant : kernels::CpuAttentionVariants()) {
-    if (variant.list == kernels::ListForm::kKeys) found.push_back(RecordOf(variant));
+    const bool added = variant.list == kernels::ListForm::kKeys || variant.plugin != nullptr;
+    if (added) found.push_back(RecordOf(variant));
   }
   return found;
 }

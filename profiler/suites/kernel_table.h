@@ -13,7 +13,8 @@ namespace dbsp::profiler {
 [[nodiscard]] KernelVariant RecordOf(const kernels::AttentionVariant& variant);
 [[nodiscard]] KernelVariant RecordOf(const kernels::gpu::Variant& variant);
 
-/// The kernels that suites measure on the CPU: the default one, and the one for lists of keys.
+/// The kernels that suites measure on a CPU: the default one, the one for lists of keys, and those
+/// of plugins.
 [[nodiscard]] std::vector<KernelVariant> CpuKernels();
 /// Kernels of the variant table that run on compute capability `arch` (90 = 9.0), in the table's
 /// order: kernels for this capability first, then the portable ones.

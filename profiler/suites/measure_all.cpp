@@ -10,6 +10,8 @@
 
 #include "core/cli.h"
 #include "core/error.h"
+#include "core/file.h"
+#include "core/plugin_facts.h"
 #include "core/stop_signals.h"
 #include "profiler/ranks/profile_ranks.h"
 #include "profiler/suites/suite.h"
@@ -50,6 +52,43 @@ std::optional<CounterRecord> CountersOf(const Trial& trial, const RunSettings& s
   }
 }
 
+/// Trials of plugins' kernels.
+class PluginTrials {
+ public:
+  explicit PluginTrials(TrialWorker& worker) : worker_(worker) {}
+
+  /// Name of the plugin's kernel that a trial runs; nothing for other trials. Overlaps run in this
+  /// process, because both sides share its clock.
+  using Kernel = std::optional<std::string>;
+  [[nodiscard]] static Kernel KernelOf(const TrialConfig& config) {
+    const auto* attention = std::get_if<AttentionConfig>(&config);
+    if (attention == nullptr || PluginNameOf(attention->kernel).empty()) return {};
+    return attention->kernel;
+  }
+
+  /// Nothing when interrupted.
+  std::optional<Trial> Run(const TrialConfig& config,
+                           const std::string& kernel,
+                           const RunSettings& settings) {
+    if (hung_.contains(kernel)) {
+      Trial trial;
+      trial.suite = settings.suite;
+      trial.config = config;
+      trial.outcome = TrialOutcome::kFailed;
+      trial.detail = "not run: the kernel gave no answer in an earlier trial";
+      trial.started_utc = NowUtc();
+      return trial;
+    }
+    std::optional<Trial> trial = worker_.Run(config, settings.limits, settings.interrupted);
+    if (trial && trial->outcome == TrialOutcome::kTimeout) hung_.insert(kernel);
+    return trial;
+  }
+
+ private:
+  TrialWorker& worker_;
+  std::set<std::string> hung_;
+};
+
 }  // namespace
 
 void MeasureAll(RunSettings settings,
@@ -57,6 +96,7 @@ void MeasureAll(RunSettings settings,
                 const std::vector<KernelVariant>& kernels,
                 db::Database& database,
                 std::int64_t budget_ns,
+                TrialWorker& worker,
                 std::vector<Result>& results) {
   settings.limits.deadline_ns = runtime::SteadyNs() + budget_ns;
   settings.interrupted = [nccl = settings.nccl] { return InterruptedAnywhere(nccl.get()); };
@@ -64,6 +104,7 @@ void MeasureAll(RunSettings settings,
   const int total = Count(results, ResultStatus::kToMeasure);
   int left = total;
   std::set<std::string> stored;
+  PluginTrials plugins(worker);
   std::optional<std::int64_t> environment;
   for (Result& result : results) {
     if (result.status != ResultStatus::kToMeasure) continue;
@@ -71,7 +112,9 @@ void MeasureAll(RunSettings settings,
     result.status = ResultStatus::kLeftOut;
     if (remaining <= 0 || settings.interrupted() || LostRank(settings.nccl.get())) continue;
     settings.limits.budget_ns = std::min(most_ns, 2 * remaining / left--);
-    result.trial = RunTrial(result.config, settings);
+    const PluginTrials::Kernel kernel = plugins.KernelOf(result.config);
+    result.trial =
+        kernel ? plugins.Run(result.config, *kernel, settings) : RunTrial(result.config, settings);
     if (!result.trial) continue;
     if (!environment) environment = database.AddEnvironment(machine);
     StoreKernel(result.config, kernels, stored, database);

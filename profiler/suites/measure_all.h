@@ -9,6 +9,7 @@
 #include "db/database.h"
 #include "profiler/result.h"
 #include "profiler/run_trial.h"
+#include "profiler/trial_worker.h"
 
 namespace dbsp::profiler {
 
@@ -17,6 +18,8 @@ namespace dbsp::profiler {
 /// ones save. Every finished trial is stored at once, and the environment together with the first
 /// one.
 /// kernels  kernels of the target; those that trials ran are stored
+/// worker   runs the attention of plugins' kernels, so that a crash or a hang ends only the worker.
+///          After a hang, further trials of that kernel fail without a run
 /// results  get a trial and a status; kLeftOut after an interrupt or without time
 /// errors   as Database
 void MeasureAll(RunSettings settings,
@@ -24,6 +27,7 @@ void MeasureAll(RunSettings settings,
                 const std::vector<KernelVariant>& kernels,
                 db::Database& database,
                 std::int64_t budget_ns,
+                TrialWorker& worker,
                 std::vector<Result>& results);
 
 }  // namespace dbsp::profiler

@@ -192,22 +192,24 @@ void AddGeneralAttention(const SuiteOptions& options, bool full, Level& level) {
   for (const double density : densities) {
     for (const int dim : dims) {
       for (const BlockSize block : blocks) {
-        const std::string kernel = FirstKernel(options.target, dim, block);
-        if (kernel.empty()) continue;
         for (const int tokens : full ? std::vector{512, 2048, 4096} : std::vector{512, 2048}) {
           const int rows = tokens / block.q;
           const int cols = 2048 / block.k;
           for (const auto& pattern : {"uniform", "skewed", "band"}) {
             if ((density == 1.0 || !full) && pattern != std::string("uniform")) continue;
-            level[0].emplace_back(AttentionOf(options,
-                                              kernel,
-                                              2,
-                                              dim,
-                                              block,
-                                              rows,
-                                              cols,
-                                              density == 1.0 ? "dense" : pattern,
-                                              density));
+            for (const KernelVariant& kernel : options.target.kernels) {
+              if (!Fits(kernel, dim, block)) continue;
+              level[0].emplace_back(AttentionOf(options,
+                                                kernel.name,
+                                                2,
+                                                dim,
+                                                block,
+                                                rows,
+                                                cols,
+                                                density == 1.0 ? "dense" : pattern,
+                                                density));
+              if (kernel.arch) break;  // of a GPU's kernels the first that fits
+            }
           }
         }
       }

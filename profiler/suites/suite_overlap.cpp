@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/group_sizes.h"
+#include "core/plugin_facts.h"
 #include "profiler/suites/suite_calls.h"
 
 namespace dbsp::profiler {
@@ -113,7 +114,12 @@ std::vector<TrialConfig> OverlapSuite(const SuiteOptions& options) {
 std::vector<TrialConfig> FewestOverlaps(const SuiteOptions& options) {
   std::vector<TrialConfig> suite;
   if (options.ranks < 2 || !options.target.transport) return suite;
-  const Sizes sizes = SizesOf(options);
+  // Overlaps run in the tool's own process, which a plugin's kernel may end.
+  SuiteOptions own = options;
+  std::erase_if(own.target.kernels,
+                [](const KernelVariant& kernel) { return !PluginNameOf(kernel.name).empty(); });
+  if (own.target.kernels.empty()) return suite;
+  const Sizes sizes = SizesOf(own);
   AddBoth(options, sizes.calls.front(), sizes.bytes.front(), options.ranks, 0, suite);
   return suite;
 }

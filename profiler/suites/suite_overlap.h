@@ -17,7 +17,8 @@ namespace dbsp::profiler {
 [[nodiscard]] std::vector<TrialConfig> OverlapSuite(const SuiteOptions& options);
 
 /// The four overlaps that every plan needs: two exchanges between all ranks, with either side
-/// timed. Empty with fewer than two ranks or without a transport.
+/// timed. Empty with fewer than two ranks, without a transport, or when all
+/// kernels are of plugins.
 [[nodiscard]] std::vector<TrialConfig> FewestOverlaps(const SuiteOptions& options);
 
 }  // namespace dbsp::profiler

@@ -352,7 +352,7 @@ TEST_F(ImportTest, ComparisonHasAVerdictPerRow) {
   EXPECT_EQ(result.only_second, 1);
   const std::string text = ComparisonText(result, "a.db", "b.db");
   EXPECT_THAT(text, HasSubstr("1 FASTER, 1 SLOWER, 1 SAME, 1 AMBIGUOUS; 1 only in A, 1 only in B"));
-  EXPECT_THAT(text, HasSubstr("Rule: same: the times differ by less than 2%"));
+  EXPECT_THAT(text, HasSubstr("Rule: SAME: the times differ by less than 2%"));
   EXPECT_THAT(ComparisonJson(result, "a", "b"), HasSubstr("\"ratio_high\": null"));
 }
 

@@ -41,15 +41,17 @@ void Throw(const AttentionArgs&) {
 
 std::span<const AttentionVariant> CpuAttentionVariants() {
   static const std::array<AttentionVariant, 7> variants{
-      {{"test.slow", true, &Slow},
-       {"test.crash", true, &Crash},
-       {"test.exit", true, &Exit},
-       {"test.garbage", true, &Garbage},
-       {"test.throw", true, &Throw},
-       {"test.hang", true, &Hang},
-       {"cpu.block_sparse", true, &AttentionBlockSparse}}};
+      {{.name = "test.slow", .run = &Slow},
+       {.name = "test.crash", .run = &Crash},
+       {.name = "test.exit", .run = &Exit},
+       {.name = "test.garbage", .run = &Garbage},
+       {.name = "test.throw", .run = &Throw},
+       {.name = "test.hang", .run = &Hang},
+       {.name = "cpu.block_sparse", .run = &AttentionBlockSparse}}};
   return variants;
 }
+
+void AddCpuAttention(AttentionVariant) { std::abort(); }  // this program takes no plugins
 
 const AttentionVariant& FindCpuAttention(const std::string& name) {
   for (const AttentionVariant& variant : CpuAttentionVariants()) {

@@ -14,7 +14,7 @@ namespace dbsp::planner {
 namespace {
 
 // Separates the stream of a head's density from the stream of its keys.
-constexpr std::uint64_t kDensityStream = 0xF1;
+constexpr std::uint64_t kFineDensityStream = 0xF1;
 constexpr std::uint64_t kKeyStream = 0xF2;
 
 /// One row of chosen pieces, from which the next row is made. A piece is `run` keys.
@@ -126,7 +126,7 @@ class SyntheticFine : public RuleMasks {
     const std::int64_t pieces = (shape_.tokens + run_ - 1) / run_;
     const auto at_layer = static_cast<std::uint64_t>(layer);
     const auto at_head = static_cast<std::uint64_t>(head);
-    Prng drawn{kDensityStream, seed_, at_layer, at_head};
+    Prng drawn{kFineDensityStream, seed_, at_layer, at_head};
     const double density =
         std::clamp(density_ * (1 + spread_ * (2 * drawn.Uniform() - 1)), 0.0, 1.0);
     const std::int64_t chosen = std::llround(density * static_cast<double>(pieces));
