@@ -57,13 +57,12 @@ std::int64_t BytesOf(const std::filesystem::path& path) {
 }
 
 std::string CountsOf(const Database& database) {
-  return fmt::format("{} environments, {} trials, {} plans, {} replays, {} kernels, {} fits",
+  return fmt::format("{} environments, {} trials, {} plans, {} replays, {} kernels",
                      database.Environments().size(),
                      database.Trials().size(),
                      database.Plans().size(),
                      database.Replays().size(),
-                     database.Kernels().size(),
-                     database.Fits().size());
+                     database.Kernels().size());
 }
 
 void Merge(const MergeFlags& flags) {

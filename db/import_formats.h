@@ -12,6 +12,8 @@
 
 namespace dbsp::db {
 
+inline constexpr double kUs = 1e3;  ///< nanoseconds of a microsecond
+
 /// A time in nanoseconds, at least 1. `where` is the file, the line or row, and the field.
 /// errors  Error{kCorruptInput} when it is not finite, not positive, or above 10^18 ns
 [[nodiscard]] std::int64_t TimeOf(double value, double unit_ns, const std::string& where);

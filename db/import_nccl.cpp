@@ -14,7 +14,6 @@
 namespace dbsp::db {
 namespace {
 
-constexpr double kUs = 1e3;
 constexpr const char* kMethod = "import.nccl-tests";
 constexpr int kMaxRanks = 1 << 20;
 

@@ -14,7 +14,6 @@
 namespace dbsp::db {
 namespace {
 
-constexpr double kUs = 1e3;
 /// Most launches of one name that are kept. More of them say nothing new about its time.
 constexpr std::size_t kMostLaunches = 10'000;
 constexpr int kPushPop = 59;  ///< NVTX_EVENTS.eventType of a push-pop range

@@ -15,14 +15,14 @@ namespace {
 constexpr int kQueries[] = {64, 128};  ///< per list, as FG-Attn has them
 
 /// Shapes that the suite measures.
-struct Sizes {
+struct GatherSizes {
   std::vector<int> head_dims;
   int heads = 2;
   int keys = 0;
   int most_rows = 16;  ///< query blocks per head; a GPU computes one on each multiprocessor
 };
 
-Sizes SizesOf(const SuiteOptions& options) {
+GatherSizes GatherSizesOf(const SuiteOptions& options) {
   const bool gpu = options.target.dtype == DType::kBf16;
   const int most_rows = gpu ? 128 : 16;
   if (options.workload) {
@@ -49,7 +49,7 @@ std::vector<Draw> DrawsOf() {
 }
 
 void AddOf(const SuiteOptions& options,
-           const Sizes& sizes,
+           const GatherSizes& sizes,
            int head_dim,
            int queries,
            std::vector<TrialConfig>& calls) {
@@ -95,7 +95,7 @@ SuiteOptions WithKeysFirst(const SuiteOptions& options) {
 }  // namespace
 
 std::vector<TrialConfig> GatherCalls(const SuiteOptions& options) {
-  const Sizes sizes = SizesOf(options);
+  const GatherSizes sizes = GatherSizesOf(options);
   const SuiteOptions sorted = WithKeysFirst(options);
   std::vector<TrialConfig> calls;
   for (const int head_dim : sizes.head_dims) {
@@ -117,7 +117,7 @@ std::vector<TrialConfig> CheckedGatherCalls(const SuiteOptions& options) {
     Fail(ErrorCode::kInvalidArgument,
          "--suite gather: no kernel of this device takes lists of single keys with head_dim {}; "
          "leave out --kernel, or give a --workload of head_dim 64 or 128",
-         SizesOf(options).head_dims.front());
+         GatherSizesOf(options).head_dims.front());
   }
   return calls;
 }
@@ -125,7 +125,7 @@ std::vector<TrialConfig> CheckedGatherCalls(const SuiteOptions& options) {
 std::vector<TrialConfig> ListCalls(const SuiteOptions& options) {
   // The list builders of a GPU are not measured yet.
   if (options.target.dtype == DType::kBf16) return {};
-  const Sizes sizes = SizesOf(options);
+  const GatherSizes sizes = GatherSizesOf(options);
   std::vector<TrialConfig> calls;
   const auto add = [&](const char* op, int rows, int queries, int k_tokens, double share) {
     LocalConfig config{.op = op,
