@@ -160,9 +160,7 @@ std::optional<std::string> CpuAttention::Problem() const {
   const double declared = variant_->plugin == nullptr ? 0 : variant_->plugin->max_relative_error;
   const std::size_t tiles = static_cast<std::size_t>(c.heads) * c.q_blocks;
   const std::size_t reads = std::min(tiles, kReadRows);
-  RowError sum;
-  std::size_t compared = 0;
-  std::int64_t keys = 0;
+  std::vector<std::size_t> with_keys;
   for (std::size_t i = 0; i < reads; ++i) {
     const std::size_t tile = i * tiles / reads;
     const std::size_t row = tile * q_block + tile * 37 % q_block;  // another row of each tile
@@ -181,12 +179,19 @@ std::optional<std::string> CpuAttention::Problem() const {
                          has_lse ? fmt::format("{}", b.lse[row]) : "none",
                          o.front());
     }
-    const bool spread = i % std::max<std::size_t>(reads / 4, 1) == 0;
-    if (mine == 0 || !spread || compared == kReferenceRows) continue;
+    if (mine > 0) with_keys.push_back(tile);
+  }
+  RowError sum;
+  std::size_t compared = 0;
+  std::int64_t keys = 0;
+  const std::size_t chosen = std::min(with_keys.size(), kReferenceRows);
+  for (std::size_t i = 0; i < chosen; ++i) {
+    const std::size_t tile = with_keys[i * with_keys.size() / chosen];
+    const std::int64_t mine = (lists_.begin[tile + 1] - lists_.begin[tile]) * c.block.k;
     if (keys + mine > kReferenceKeys && compared > 0) continue;
     keys += mine;
     ++compared;
-    const RowError error = ErrorOf(tile, row);
+    const RowError error = ErrorOf(tile, tile * q_block + tile * 37 % q_block);
     sum.squares += error.squares;
     sum.norm += error.norm;
     if (has_lse) sum.lse = std::max(sum.lse, error.lse);

@@ -202,7 +202,8 @@ TEST_F(PluginToolsTest, EveryFaultOfAKernelIsItsOwnFailedTrial) {
     // All kernels of one file, so that a broken one stands beside good ones.
     // Long enough that a good kernel answers on a loaded machine, too.
     const bool hangs = std::string_view(mode) == "hang";
-    const ToolResult profile = Profile(mode, "ref.", {"--deadline", hangs ? "10s" : "60s"}, "4s");
+    const ToolResult profile =
+        Profile(mode, "ref.", {"--deadline", hangs ? "10s" : "60s"}, hangs ? "20s" : "4s");
     EXPECT_EQ(profile.exit_code, 1) << mode << ": " << profile.err;
     const Outcomes bad = OutcomesOf("ref.csr@1.0#" + PluginFileHash(PluginFile(mode)));
     EXPECT_TRUE(bad.outcomes.contains(outcome)) << mode << ": " << bad.details;
