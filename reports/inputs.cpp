@@ -29,11 +29,19 @@ PlanInput ReadPlanFile(const std::filesystem::path& path) {
   NoteUnhashedPlan(input.plan, path.string());
   input.name = path.filename().string();
   input.folder = BaseFolderOf(path);
-  AddHash(input, HashBytes(PlanToJson(input.plan)));
   const std::string bytes = ReadFile(path, kMaxTextBytes);
-  AddHash(input, HashBytes(bytes));
   if (path.extension() == ".zst") AddHash(input, HashBytes(ZstdDecompress(bytes, path.string())));
+  AddHash(input, HashBytes(bytes));
   return input;
+}
+
+/// Adds the hash of the canonical text where the database does not store the text of the file,
+/// which may be indented. Writing a text again takes as long as reading the plan.
+void CompleteHashes(const ReportInputs& inputs, PlanInput& input) {
+  const auto stored = std::ranges::find_first_of(inputs.stored_hashes, input.hashes);
+  if (stored == inputs.stored_hashes.end()) {
+    AddHash(input, HashBytes(PlanToJson(input.plan)));
+  }
 }
 
 PlanInput ReadStoredPlan(const db::StoredPlan& stored, const std::filesystem::path& database) {
@@ -103,6 +111,7 @@ void ReadDatabase(const std::filesystem::path& path, bool plans_given, ReportInp
   std::vector<db::StoredPlan> stored = database.Plans();
   inputs.stored_plans = static_cast<std::int64_t>(stored.size());
   for (const db::StoredPlan& plan : stored) inputs.stored_hashes.push_back(plan.hash);
+  for (PlanInput& plan : inputs.plans) CompleteHashes(inputs, plan);
   std::reverse(stored.begin(), stored.end());
   if (stored.size() > kMaxStoredPlans) {
     inputs.warnings.push_back(
@@ -132,6 +141,13 @@ void ReadDatabase(const std::filesystem::path& path, bool plans_given, ReportInp
                             std::make_move_iterator(others.end()));
 }
 
+/// A plan to compare with, after the others.
+void AddPlanFile(const std::filesystem::path& path, ReportInputs& inputs) {
+  PlanInput input = ReadPlanFile(path);
+  if (!inputs.database_name.empty()) CompleteHashes(inputs, input);
+  inputs.plans.push_back(std::move(input));
+}
+
 }  // namespace
 
 ReportInputs ReadInputs(const ReportPaths& paths) {
@@ -141,12 +157,12 @@ ReportInputs ReadInputs(const ReportPaths& paths) {
   if (!paths.database.empty()) ReadDatabase(paths.database, !paths.plans.empty(), inputs);
   for (const auto& path : paths.compares) {
     if (path.extension() == ".zst") {  // of these files, only plans may be compressed
-      inputs.plans.push_back(ReadPlanFile(path));
+      AddPlanFile(path, inputs);
       continue;
     }
     std::string text = ReadFile(path, kMaxTextBytes);
     if (IsPlanText(text)) {
-      inputs.plans.push_back(ReadPlanFile(path));
+      AddPlanFile(path, inputs);
     } else {
       inputs.compares.push_back({path.filename().string(), std::move(text)});
     }

@@ -16,7 +16,8 @@ namespace dbsp::reports {
 struct PlanInput {
   Plan plan;
   std::string name;  ///< file name, or "plan 3 of p.db"
-  /// All hashes by which a replay may refer to this plan: of the canonical text and of the file.
+  /// Hashes by which the database may refer to this plan: of the file, and of the canonical text
+  /// where the database does not store the text of the file.
   std::vector<std::string> hashes;
   bool stored = false;  ///< in the database; `name` is then no file
   std::filesystem::path folder = {};  ///< that array files of the workload are relative to

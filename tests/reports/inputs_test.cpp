@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/file.h"
+#include "core/json.h"
 #include "db/database.h"
 #include "reports/document.h"
 #include "tests/core/expect_error.h"
@@ -66,6 +67,22 @@ TEST_F(ReadInputsTest, CompressedPlanIsTheSamePlan) {
   WritePlan(ReadPlan(folder_ / "plan.json"), folder_ / "plan.json.zst");
   const ReportInputs inputs = ReadInputs({folder_ / "p.db", {folder_ / "plan.json.zst"}, {}});
   EXPECT_NE(ReportDocument(inputs).find("\"state\":\"passed\""), std::string::npos);
+}
+
+TEST_F(ReadInputsTest, AnIndentedPlanFileIsTheSamePlan) {
+  const std::string text = DumpJson(ParseJson(ReadFile(folder_ / "plan.json"), "plan.json"), 1);
+  WriteFileAtomically(folder_ / "indented.json", text);
+  ReportPaths given;
+  given.database = folder_ / "p.db";
+  ReportPaths compared = given;
+  given.plans.push_back(folder_ / "indented.json");
+  compared.compares.push_back(folder_ / "indented.json");
+  for (const ReportPaths& paths : {given, compared}) {
+    const ReportInputs inputs = ReadInputs(paths);
+    EXPECT_EQ(inputs.plans.back().name, "indented.json");
+    EXPECT_EQ(inputs.plans.back().hashes.size(), 2U);
+    EXPECT_NE(ReportDocument(inputs).find("\"state\":\"passed\""), std::string::npos);
+  }
 }
 
 TEST_F(ReadInputsTest, MissingAndDamagedFilesAreNamed) {

@@ -56,30 +56,13 @@ TEST(CompareJsonTest, HasExactlyTheKeysOfTheDesign) {
   ASSERT_EQ(document["candidates"].size(), 4U);
   for (const auto& candidate : document["candidates"]) {
     EXPECT_EQ(KeysOf(candidate),
-              (std::set<std::string>{"strategy",
-                                     "family",
-                                     "cfg_degree",
-                                     "ulysses_degree",
-                                     "ring_degree",
-                                     "exchange",
-                                     "chunks",
-                                     "layout",
-                                     "kernels",
-                                     "rho_barrier",
-                                     "rho_barrier_mean",
-                                     "rho_barrier_worst",
-                                     "rho_timeline",
-                                     "compute_ms",
-                                     "exchange_ms",
-                                     "total_ms",
-                                     "total_ms_low",
-                                     "total_ms_high",
-                                     "bytes_per_rank",
-                                     "moved_fraction",
-                                     "plan_us",
-                                     "lower_bound_ms",
-                                     "chosen",
-                                     "verdict"}));
+              (std::set<std::string>{
+                  "strategy",     "family",         "cfg_degree",       "ulysses_degree",
+                  "ring_degree",  "exchange",       "chunks",           "layout",
+                  "kernels",      "rho_barrier",    "rho_barrier_mean", "rho_barrier_worst",
+                  "rho_timeline", "compute_ms",     "exchange_ms",      "total_ms",
+                  "total_ms_low", "total_ms_high",  "bytes_per_rank",   "moved_fraction",
+                  "plan_us",      "lower_bound_ms", "chosen",           "verdict"}));
   }
   EXPECT_EQ(nlohmann::json::parse(MadeJson(true))["cells"].size(), 4U);
 }
