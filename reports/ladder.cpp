@@ -201,11 +201,12 @@ void AddCandidateRungs(const Plan& plan, const CompareDocument& document, Json& 
     if (rho.is_number() && rho >= 1.0) {
       parts.waiting = parts.compute * (1 - 1 / rho.get<double>());
     }
-    std::string label = LabelOf(strategy, plan);
-    const Json& layout = (*row)["layout"];
-    if (layout.is_string() && layout != "given") label += ", layout " + layout.get<std::string>();
-    rungs.push_back(
-        RungJson("candidate", name, fmt::format("Best {}", label), document.name, parts, {}));
+    rungs.push_back(RungJson("candidate",
+                             name,
+                             "Best " + (*row)["strategy"].get<std::string>(),
+                             document.name,
+                             parts,
+                             {}));
   }
 }
 

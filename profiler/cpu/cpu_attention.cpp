@@ -9,19 +9,16 @@
 #include <random>
 #include <span>
 
+#include "profiler/checked_rows.h"
+
 namespace dbsp::profiler {
 namespace {
 
-constexpr std::size_t kReadRows = 64;
-constexpr std::size_t kReferenceRows = 3;
-/// Most keys of all reference rows together: a tenth of a second on one core.
-constexpr std::int64_t kReferenceKeys = 250'000;
 /// Twice the limit of kernel tests for whole tensors (docs/kernels.md), because the error of only
 /// three rows varies more; dbsp-replay's limit as well.
 constexpr double kMostRelativeError = 1e-5;
 constexpr double kMostLseError = 1e-5;
 constexpr float kScale = 0.125F;
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 }  // namespace
 
@@ -159,7 +156,7 @@ std::optional<std::string> CpuAttention::Problem() const {
   const bool has_lse = variant_->plugin == nullptr || variant_->plugin->Has(DBSP_KERNEL_LSE);
   const double declared = variant_->plugin == nullptr ? 0 : variant_->plugin->max_relative_error;
   const std::size_t tiles = static_cast<std::size_t>(c.heads) * c.q_blocks;
-  const std::size_t reads = std::min(tiles, kReadRows);
+  const std::size_t reads = std::min(tiles, std::size_t{kReadRows});
   std::vector<std::size_t> with_keys;
   for (std::size_t i = 0; i < reads; ++i) {
     const std::size_t tile = i * tiles / reads;
@@ -167,7 +164,8 @@ std::optional<std::string> CpuAttention::Problem() const {
     const std::span<const float> o(&b.o[row * dim], dim);
     const std::int64_t mine = (lists_.begin[tile + 1] - lists_.begin[tile]) * c.block.k;
     const bool lse_right =
-        !has_lse || (mine == 0 ? b.lse[row] == -kInfinity : std::isfinite(b.lse[row]));
+        !has_lse || (mine == 0 ? b.lse[row] == -std::numeric_limits<float>::infinity()
+                               : std::isfinite(b.lse[row]));
     const bool o_right =
         std::ranges::all_of(o, [&](float x) { return mine == 0 ? x == 0 : std::isfinite(x); });
     if (!lse_right || !o_right) {

@@ -8,6 +8,7 @@
 
 #include "core/bf16.h"
 #include "core/error.h"
+#include "profiler/checked_rows.h"
 
 namespace dbsp::profiler {
 namespace {
@@ -18,14 +19,9 @@ using kernels::gpu::Variant;
 using runtime::CudaBuffer;
 using runtime::CudaStream;
 
-constexpr std::int64_t kReadRows = 64;
-constexpr std::size_t kReferenceRows = 3;
-/// Most keys of all reference rows together: a tenth of a second on one core.
-constexpr std::int64_t kReferenceKeys = 250'000;
 /// Twice gpu_check's limit for whole tensors, because the error of only three rows varies more.
-constexpr double kMostRelativeError = 1e-2;
-constexpr double kMostLseError = 1e-3;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kMostDeviceError = 1e-2;
+constexpr double kMostDeviceLseError = 1e-3;
 
 std::int64_t Queries(const AttentionConfig& c) { return std::int64_t{c.q_blocks} * c.block.q; }
 std::int64_t Keys(const AttentionConfig& c) { return std::int64_t{c.k_blocks} * c.block.k; }
@@ -137,7 +133,8 @@ DeviceAttention::Row DeviceAttention::Read(std::int64_t tile) const {
 std::optional<std::string> DeviceAttention::RowProblem(const Row& row) const {
   const auto all = [&](auto good) { return std::all_of(row.o.begin(), row.o.end(), good); };
   const bool right = KeysOf(row.tile) == 0
-                         ? row.lse == -kInfinity && all([](float x) { return x == 0; })
+                         ? row.lse == -std::numeric_limits<double>::infinity() &&
+                               all([](float x) { return x == 0; })
                          : std::isfinite(row.lse) && all([](float x) { return std::isfinite(x); });
   if (right) return std::nullopt;
   return fmt::format("head {}, query {}: {} with {} keys has log-sum-exp {} and output {} ...",
@@ -182,16 +179,16 @@ std::optional<std::string> DeviceAttention::ReferenceProblem(const std::vector<R
   }
   if (rows.empty()) return std::nullopt;
   const double relative = std::sqrt(error / norm);
-  if (relative <= kMostRelativeError && lse_error <= kMostLseError) return std::nullopt;
+  if (relative <= kMostDeviceError && lse_error <= kMostDeviceLseError) return std::nullopt;
   return fmt::format(
       "{}: the relative error of {} rows against fp64 is {:.2e} (limit {:.0e}), that of their "
       "log-sum-exp {:.2e} (limit {:.0e})",
       variant_->name,
       rows.size(),
       relative,
-      kMostRelativeError,
+      kMostDeviceError,
       lse_error,
-      kMostLseError);
+      kMostDeviceLseError);
 }
 
 std::optional<std::string> DeviceAttention::Problem() const {
