@@ -274,7 +274,7 @@ std::string HowSure(const Plan& plan, const Json& verdict) {
 }
 
 /// A name as an argument of a shell.
-std::string Quoted(const std::string& name) {
+std::string ShellArgument(const std::string& name) {
   const bool plain = !name.empty() && std::ranges::all_of(name, [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
            std::string_view("._-/").find(c) != std::string_view::npos;
@@ -288,8 +288,9 @@ std::string Quoted(const std::string& name) {
 /// The command that adds most to what is known, or what to do with the plan.
 std::string NextCommand(const ReportInputs& inputs, const PlanInput& input, const Json& verdict) {
   const Plan& plan = input.plan;
-  const std::string database = inputs.database_name.empty() ? "p.db" : Quoted(inputs.database_name);
-  const std::string file = input.stored ? "PLAN" : Quoted(input.name);
+  const std::string database =
+      inputs.database_name.empty() ? "p.db" : ShellArgument(inputs.database_name);
+  const std::string file = input.stored ? "PLAN" : ShellArgument(input.name);
   const Json* gain = HeadlineGain(verdict, Family::kUlysses);
   const std::string word = gain == nullptr ? "" : (*gain)["verdict"];
   const bool verified = verdict["verification"]["state"] == "passed";

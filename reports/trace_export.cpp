@@ -84,14 +84,14 @@ bool OnLink(SegmentKind kind) {
 std::string Us(std::int64_t ns) { return fmt::format("{}.{:03}", ns / 1000, ns % 1000); }
 
 /// Text as a JSON string.
-std::string Quoted(const std::string& text) { return DumpJson(Json(text)); }
+std::string JsonText(const std::string& text) { return DumpJson(Json(text)); }
 
 /// Writes the events of one process, the predicted or the replayed times of a rank.
 class ProcessWriter {
  public:
   ProcessWriter(int pid, const std::string& name, std::string category, std::string& out)
       : pid_(pid), category_(std::move(category)), out_(out) {
-    Meta("process_name", -1, fmt::format("\"name\":{}", Quoted(name)));
+    Meta("process_name", -1, fmt::format("\"name\":{}", JsonText(name)));
     Meta("process_sort_index", -1, fmt::format("\"sort_index\":{}", pid));
     Lane(0, "cells");
   }
@@ -143,7 +143,7 @@ class ProcessWriter {
   }
 
   void Lane(int tid, const std::string& name) {
-    Meta("thread_name", tid, fmt::format("\"name\":{}", Quoted(name)));
+    Meta("thread_name", tid, fmt::format("\"name\":{}", JsonText(name)));
     Meta("thread_sort_index", tid, fmt::format("\"sort_index\":{}", tid));
   }
 
@@ -166,7 +166,7 @@ class ProcessWriter {
         std::back_inserter(out_),
         ",\n{{\"ph\":\"X\",\"name\":{},\"cat\":\"{},{}\",\"pid\":{},\"tid\":{},\"ts\":{},"
         "\"dur\":{},\"args\":{{{}}}}}",
-        Quoted(name),
+        JsonText(name),
         category_,
         what,
         pid_,
@@ -208,11 +208,12 @@ std::string RankTrace(const PlanInput& input,
       "\"otherData\":{{\"plan\":{},\"workload\":{}}},\n\"traceEvents\":[",
       rank,
       plan.ranks,
-      Quoted(input.name),
-      Quoted(plan.workload_name));
+      JsonText(input.name),
+      JsonText(plan.workload_name));
   const auto args = [&](const CellGroup& group, const std::string& more) {
     const std::string& strategy = names[table.of[group.cell->strategy]];
-    return fmt::format("\"strategy\":{},\"same_cells\":{}{}", Quoted(strategy), group.cells, more);
+    return fmt::format(
+        "\"strategy\":{},\"same_cells\":{}{}", JsonText(strategy), group.cells, more);
   };
   ProcessWriter predicted(2 * rank, fmt::format("rank {}, predicted", rank), "predicted", out);
   for (const PlacedCell& cell : cells) {
@@ -237,7 +238,7 @@ std::string RankTrace(const PlanInput& input,
                     args(*cell.group,
                          fmt::format(",\"replay\":{},\"transport\":{}",
                                      replay.stored->id,
-                                     Quoted(replay.stored->replay.transport))));
+                                     JsonText(replay.stored->replay.transport))));
       replayed.Segments(OfRank(replay.cell->segments, rank), cell.replayed_ns);
     }
   }
