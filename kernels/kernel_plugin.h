@@ -40,8 +40,9 @@ extern "C" {
 #define DBSP_MASK_CSR 1u /* begin [rows + 1], index [begin[rows]]: key blocks */
 #define DBSP_MASK_PADDED 2u /* count [rows], index [rows][width]: key blocks, then -1 */
 #define DBSP_MASK_DENSE 4u /* dense [rows][k_blocks]: 1 for an active block, else 0 */
-#define DBSP_MASK_KEY_CSR 8u /* begin [rows + 1], index [begin[rows]]: single keys (rows of K, V) \
-                              */
+#define DBSP_MASK_KEY_CSR                                                 \
+  8u /* begin [rows + 1], index [begin[rows]]: single keys (rows of K, V) \
+      */
 
 /* Flags of a kernel. */
 #define DBSP_KERNEL_LSE 1u /* writes LSE; without it a plan merges no partial results */
