@@ -366,7 +366,7 @@ constexpr std::array<Maker, 16> kMakers{{{"plans", Plans},
                                          {"notices", Notices}}};
 
 /// One value. Lists and objects stay JSON.
-std::string Field(const Json& value) {
+std::string CsvField(const Json& value) {
   if (value.is_null()) return "";
   std::string text = TerminalLine(value.is_string() ? value.get<std::string>() : DumpJson(value));
   if (text.find_first_of(",\"") == std::string::npos) return text;
@@ -403,7 +403,7 @@ std::string CsvText(const Table& table) {
   for (const std::vector<Json>& row : table.rows) {
     for (std::size_t i = 0; i < row.size(); ++i) {
       if (i > 0) text += ',';
-      text += Field(row[i]);
+      text += CsvField(row[i]);
     }
     text += "\r\n";
   }
