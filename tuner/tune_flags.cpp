@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/cli.h"
 #include "core/error.h"
 #include "core/output.h"
 #include "tuner/cluster_costs.h"
