@@ -51,9 +51,9 @@ class OpenShell {
 };
 
 inline constexpr const char* kOneTrial =
-    "BEGIN; INSERT INTO trials SELECT NULL, environment_id, key, kind, suite, 'failed', detail, "
-    "method, stop_reason, warmups, discarded, started_utc FROM trials WHERE kind = 'local' LIMIT "
-    "1; "
+    "BEGIN; INSERT INTO trials SELECT NULL, environment_id, json_remove(key, '$.lists'), kind, "
+    "suite, 'failed', detail, method, stop_reason, warmups, discarded, started_utc FROM trials "
+    "WHERE kind = 'local' LIMIT 1; "
     "INSERT INTO local_trials SELECT max(id), 'pack', 1, 1, 1, 1 FROM trials; COMMIT";
 
 /// Makes `to` as a writer with a write-ahead log leaves it when it is killed: `from`, and a log

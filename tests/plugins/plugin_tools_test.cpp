@@ -161,7 +161,7 @@ TEST_F(PluginToolsTest, AKernelWithoutLogSumExpIsPlannedWithoutARing) {
   const ToolResult tune = Tune({"--compare", "--kernels", PluginFile("good")});
   ASSERT_EQ(tune.exit_code, 0) << tune.err;
   EXPECT_THAT(tune.err,
-              AllOf(HasSubstr("ring 1x2 excluded: kernel ref.no_lse@1.0#"),
+              AllOf(HasSubstr("ring R2 excluded: kernel ref.no_lse@1.0#"),
                     HasSubstr("writes no log-sum-exp, so that the partial results of a ring cannot "
                               "be merged")));
   const ToolResult replay = Replay({"--kernels", PluginFile("good"), "--force"});
