@@ -30,7 +30,6 @@
 #include "tuner/make_plan.h"
 #include "tuner/mixed_costs.h"
 #include "tuner/search_space.h"
-#include "tuner/tune_flags.h"
 
 namespace dbsp::tuner {
 namespace {

@@ -169,7 +169,7 @@ TEST_F(DbspTuneTest, ListsOfSingleKeysArePlannedAsBlocksAndThisIsSaid) {
   WriteWorkload(workload, folder_ / "fine.json");
   const Outcome outcome = Tune("--workload fine.json --cluster h200x4 -o fine-plan.json");
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-  const std::string said = "3 cells have lists of single keys; they are planned with the blocks";
+  const std::string said = "6 cells have lists of single keys; they are planned with the blocks";
   EXPECT_THAT(outcome.err, HasSubstr("note: " + said));
   EXPECT_THAT(ReadPlan(folder_ / "fine-plan.json").notes,
               ::testing::Contains(::testing::StartsWith(said)));

@@ -269,7 +269,7 @@ TEST_F(OutputsTest, AClosedStandardOutputIsNotGivenToAnotherFile) {
   const std::string database = FileText(folder_ / "p.db");
   const ToolResult run = Shell("dbsp-report --db p.db --json >&- ; code=$?; exit $code");
   EXPECT_EQ(run.exit_code, 2);
-  EXPECT_THAT(run.err, HasSubstr("standard output: Bad file descriptor"));
+  EXPECT_THAT(run.err, HasSubstr("-o -: descriptor 1 is not open for writing"));
   const ToolResult replay = Shell("dbsp-replay plan.json --db q.db >&- 2>&-");
   EXPECT_EQ(replay.exit_code, 2);
   EXPECT_EQ(Shell("dbsp-report --db q.db --json").exit_code, 0);
