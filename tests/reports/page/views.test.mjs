@@ -22,7 +22,7 @@ const painted = (canvas) => canvas.evaluate((node) => {
 
 test('one selection drives the views, is in the address and goes up by Escape', async () => {
   await withPage({ fragment: '#timeline&step=1&layer=2&from=100&to=5000' }, async (page) => {
-    assert.match(await page.locator('#matrix .detail-panel h3').innerText(), /^Step 1, layer 2: dbsp U2×R2/);
+    assert.match(await page.locator('#matrix .detail-panel h3').innerText(), /^Step 1, layer 2: dbsp U2xR2/);
     assert.match(await page.locator('#timeline figcaption').innerText(), /^Step 1, layer 2/);
     const gantt = page.locator('#timeline .gantt');
     assert.equal(await gantt.getAttribute('data-from'), '100');
@@ -99,7 +99,7 @@ test('the matrix has steps across and layers down, colour modes and a cell panel
     assert.match(await panel.innerText(), /^Step 0, layer 0: ulysses U4/, `from ${start}`);
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('ArrowDown');
-    assert.match(await panel.innerText(), /^Step 1, layer 1: dbsp U2×R2/);
+    assert.match(await panel.innerText(), /^Step 1, layer 1: dbsp U2xR2/);
     assert.match(await hash(page), /step=1&layer=1/);
     await page.locator('#matrix summary', { hasText: 'Table of 6 cells' }).click();
     await page.waitForFunction(() => document.querySelectorAll('#matrix .map-and-cell details[open] tbody tr').length === 6);
