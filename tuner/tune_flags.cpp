@@ -8,6 +8,7 @@
 #include "core/cli.h"
 #include "core/error.h"
 #include "core/output.h"
+#include "db/database.h"
 #include "tuner/cluster_costs.h"
 #include "tuner/search_space.h"
 
