@@ -18,7 +18,8 @@ inline constexpr double kUs = 1e3;  ///< nanoseconds of a microsecond
 /// errors  Error{kCorruptInput} when it is not finite, not positive, or above 10^18 ns
 [[nodiscard]] std::int64_t TimeOf(double value, double unit_ns, const std::string& where);
 
-/// Number of a whole text. errors  Error{kCorruptInput} with `where`
+/// Number of a whole text.
+/// errors  Error{kCorruptInput} with `where`
 [[nodiscard]] double NumberOf(std::string_view text, const std::string& where);
 
 /// Bytes that a rank sends to others (of an all-gather: receives from others), by the size that
