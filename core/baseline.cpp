@@ -11,9 +11,7 @@
 namespace dbsp {
 namespace {
 
-/// Quantiles of the normal distribution: 90% lie within this many standard deviations, half of all
-/// within the other number.
-constexpr double kNinety = 1.645;
+/// Half of a normal distribution lies within this many standard deviations of the mean.
 constexpr double kHalf = 0.6745;
 
 std::string ChanceText(double chance) {

@@ -72,6 +72,9 @@ struct Gain {
 /// The verdict on gain, low and high.
 [[nodiscard]] GainVerdict VerdictOf(const Gain& gain);
 
+/// Half width of the 90% interval of a normal distribution, in standard deviations.
+inline constexpr double kNinety = 1.645;
+
 /// The rule of VerdictOf() in words, for tools that print verdicts.
 inline constexpr const char* kVerdictRule =
     "SAME: the times differ by less than 2%; FASTER or SLOWER: they differ by 2% or more and the "

@@ -19,9 +19,6 @@
 namespace dbsp::db {
 namespace {
 
-/// Half width of a 90% interval of a normal distribution, in standard deviations.
-constexpr double kNinety = 1.6448536269514722;
-
 std::string Text(const AttentionConfig& c) {
   return fmt::format("attention {} {} heads {} d {} blocks {}x{} of {}x{} {} {} active, seed {}",
                      c.kernel,

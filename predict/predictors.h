@@ -47,8 +47,8 @@ struct Recall {
   [[nodiscard]] double mean() const { return rows == 0 ? 0 : sum / static_cast<double>(rows); }
 };
 
-/// The mass that `fine` keeps of exact softmax rows, in double precision, over at most `most_rows`
-/// query rows at equal distances.
+/// Share of the exact softmax's sum that the listed keys of `fine` have, per query row. Scores are
+/// computed in double precision. At most `most_rows` rows at equal distances are taken.
 [[nodiscard]] Recall RecallOf(const kernels::ScoreInput& input,
                               const BlockMask& fine,
                               int q_block,

@@ -60,7 +60,8 @@ std::string LettersOf(const std::string& pattern) {
 
 using Members = std::map<std::vector<std::int64_t>, std::string>;  // numbers -> name
 
-/// The axes of a series. Numbers that all members share are no axis.
+/// Names and axes of a numbered series of tensors, such as step0.layer1.q. A number that is equal
+/// in all names is no axis.
 TensorNames SeriesOf(const std::filesystem::path& path,
                      const std::string& pattern,
                      const Members& members) {

@@ -66,8 +66,8 @@ struct ReplayedCell {
   const ReplayCell* cell = nullptr;
 };
 
-/// Cells that share a prediction. Their masks and strategies are equal, so one of them stands for
-/// all: the first one that has a replay with segments, else the first.
+/// Cells that share a prediction. Their masks and strategies are equal, so one of them is shown for
+/// all of them. It is the first cell that has a replay with segments, or else the first cell.
 struct CellGroup {
   const PlanCell* cell = nullptr;
   std::int64_t cells = 0;

@@ -10,9 +10,9 @@
 namespace dbsp::runtime {
 
 /// Replaces this process by `python3 -m dbsp.kernels LIBRARY FILE ARGUMENTS...`. The environment
-/// variable DBSP_PYTHON names another interpreter. LIBRARY is ../lib/dbsp/`library` beside this
-/// program's folder. Call it before threads start; it returns only by an error. BLAS
-/// libraries run on one thread unless OMP_NUM_THREADS and the like are set.
+/// variable DBSP_PYTHON names another interpreter. Call it before threads start; it returns only by
+/// an error. BLAS libraries run on one thread unless OMP_NUM_THREADS and the like are set.
+/// library    file name; LIBRARY is its path in the folder ../lib/dbsp of this program
 /// file       the Python file
 /// arguments  of the tool, its name first
 /// errors     Error{kUnavailable} without the library or the interpreter

@@ -104,7 +104,8 @@ void PrintWorkloadList();
 /// Adds the flags of the model's shape to a command.
 void AddModelFlags(CLI::App& command, MakeFlags& flags);
 
-/// Makes rule `array` with these options the rule of all cells. Returns what was assumed.
+/// Sets the mask rule of all cells to `array` with these options. Returns what was assumed, as
+/// sentences.
 /// errors  as ApplyMaskFlag
 std::vector<std::string> ApplyArrayRule(const std::map<std::string, std::string>& options,
                                         Workload& workload);

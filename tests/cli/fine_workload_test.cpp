@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs dbsp-workload on workloads with lists of single keys.
+// Runs dbsp-workload with workloads with lists of single keys.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -51,7 +51,8 @@ TEST(ClusterCostsTest, LinksAndNetworkCarryTheirBytesAtTheSameTime) {
   EXPECT_EQ(costs.ranks_per_node(), 8);
   // 8 of the 15 others are on the other node: 256 of 480 MB at 48 GB/s.
   EXPECT_NEAR(costs.AllToAll(all, 480'000'000).ns, 256e6 / 48 + 45e3, 1e3);
-  // NCCL's maintainers: the bus bandwidth between N nodes is about N / (N - 1) of the network's.
+  // The maintainers of NCCL say: bus bandwidth between N nodes is about N / (N - 1) times the
+  // bandwidth of the network.
   const ClusterCosts eight(ParseCluster("h100x8x8"));
   const double ns = eight.AllToAll(planner::FirstRanks(64), 630'000'000).ns;
   EXPECT_NEAR(630e6 / ns, 48 * 63.0 / 56.0, 0.5);

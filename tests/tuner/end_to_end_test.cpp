@@ -36,7 +36,7 @@ SearchResult TwoSteps() {
 }
 
 TEST(LayerFlopsTest, AreThoseOfTheModelsMatrices) {
-  // Wan2.1 14B: 5120 wide, feed-forward 13824, cross-attention over 512 tokens.
+  // Wan2.1 14B has a hidden size of 5120, a feed-forward size of 13824 and 512 text tokens.
   const double tokens = 75600;
   const double weights = 6.0 * 5120 * 5120 + 2.0 * 5120 * 13824;
   EXPECT_DOUBLE_EQ(LayerFlopsWithoutAttention(planner::ModelPreset("wan2.1-t2v-14b-720p")),

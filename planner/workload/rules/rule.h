@@ -72,10 +72,11 @@ class RuleMasks {
   [[nodiscard]] virtual std::vector<std::int64_t> ActiveBlocks(int step, int layer);
   /// Queries per list of single keys, 64 or 128; 0 if the rule has block masks only.
   [[nodiscard]] virtual int FineQueries() const { return 0; }
-  /// Fine masks of all heads, from which Make() derives the block masks. requires FineQueries() > 0
+  /// Lists of single keys of all heads, as bits. Make() derives the block masks from them.
+  /// requires FineQueries() > 0
   [[nodiscard]] virtual FineMasks MakeFine(int step, int layer);
-  /// Counts of MakeFine(step, layer). Rules that can hold one head at a time here. requires
-  /// FineQueries() > 0
+  /// Counts of MakeFine(step, layer). A rule may make and count one head at a time.
+  /// requires FineQueries() > 0
   [[nodiscard]] virtual FineCounts CountFine(int step, int layer);
   /// Whether the cells have classes of SLA. Make() then gives the critical blocks.
   [[nodiscard]] virtual bool HasMarginal() const { return false; }

@@ -22,7 +22,7 @@ const degreesOf = (c) => `C${c.cfg_degree ?? 1} U${c.ulysses_degree ?? '?'} R${c
 function candidateDots(compare, plan, cell) {
   const all = candidatesOf(compare, cell.step, cell.layer);
   if (!all || all.length === 0) return note('The times of other candidates in this cell are in the output of dbsp-tune --compare --json --cells; give it with --compare.');
-  // The document has the time of one pass; candidates differ in how many passes run at once.
+  // The document has the time of one pass. A candidate with cfg degree 2 runs both passes at once.
   const chosen = cell.time;
   const rows = all.map((d) => ({ ...d, step: d.ns * Math.ceil(plan.passes / (d.candidate.cfg_degree ?? 1)) })).map((d) => ({ ...d, worse: d.step / chosen }));
   const families = [...new Set(rows.map((d) => d.family))].sort((a, b) => Math.min(...rows.filter((d) => d.family === a).map((d) => d.worse)) - Math.min(...rows.filter((d) => d.family === b).map((d) => d.worse)));
